@@ -1,0 +1,50 @@
+"""The errors that ctseg raises itself, under one root. Each message says what was wrong and what to do."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+
+class CtsegError(Exception):
+    """The root: the command prints such an error in one line and ends with exit status 2."""
+
+
+class CallError(CtsegError, ValueError):
+    """The call itself was wrong: options that contradict each other, an output folder that can't be used."""
+
+
+class UnreadableFile(CtsegError):  # noqa: N818 - named for the file, which is what is wrong
+    """A file could not be read as what it claims to be; it fails alone and the run goes on."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.file = file
+        self.reason = reason
+
+
+class ModelError(CtsegError):
+    """A model file or a checkpoint was refused."""
+
+
+class DatasetError(CtsegError):
+    """A data set's description, index or masks do not fit together."""
+
+
+class DeviceError(CtsegError):
+    """The device or precision that was asked for is not to be had on this machine."""
+
+
+class MissingExtraError(CtsegError, ImportError):
+    """An optional dependency is absent."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional `module`; where it is absent, the error names the extra that brings it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
+            raise
+        raise MissingExtraError(
+            f"this needs {module}, which is not installed: pip install 'ctseg[{extra}]'"
+        ) from error

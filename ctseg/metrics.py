@@ -1,0 +1,61 @@
+"""How well a mask agrees with the truth: counts first, scores after, so that they add up over slices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Confusion = npt.NDArray[np.int64]
+"""(C, C): pixels by true class (row) and predicted class (column)."""
+
+
+def confusion(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], classes: int) -> Confusion:
+    """Count pixels by (true, predicted) class, as a (C, C) table; the two masks must be of one shape."""
+    if truth.shape != predicted.shape:
+        raise ValueError(f"the truth is {truth.shape}, the mask {predicted.shape}: they must be of one shape")
+    # One pass: the pair of classes as one number, counted.
+    pairs = truth.ravel() * np.uint8(classes) + predicted.ravel()
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores in 0..1 by class, in the order of `names`; None for a class absent from truth and prediction."""
+
+    names: tuple[str, ...]
+    iou: tuple[float | None, ...]
+    dice: tuple[float | None, ...]
+
+    @property
+    def mean_iou(self) -> float | None:
+        """Mean over the classes that are not None, background included."""
+        return _mean(self.iou)
+
+    @property
+    def mean_dice(self) -> float | None:
+        """Mean over the classes that are not None, background included."""
+        return _mean(self.dice)
+
+
+def scores(counts: Confusion, names: Sequence[str]) -> Scores:
+    """IoU (Jaccard 1901) and Dice (Dice 1945) of each class from a table of `confusion`."""
+    hits = np.diag(counts)
+    true, predicted = counts.sum(axis=1), counts.sum(axis=0)
+    union, both = true + predicted - hits, true + predicted
+    return Scores(
+        tuple(names),
+        tuple(int(h) / int(u) if u else None for h, u in zip(hits, union, strict=True)),
+        tuple(2 * int(h) / int(b) if b else None for h, b in zip(hits, both, strict=True)),
+    )
+
+
+def merge(counts: Confusion, groups: Sequence[Sequence[int]]) -> Confusion:
+    """Add up the rows and columns of classes that count as one: `[[0], [1], [2, 3]]` scores lesion as a whole."""
+    rows = np.stack([counts[list(group)].sum(axis=0) for group in groups])
+    return np.stack([rows[:, list(group)].sum(axis=1) for group in groups], axis=1)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if present else None

@@ -1,0 +1,60 @@
+"""What a scan is: an ordered stack of slices, read one at a time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Domain = Literal["hu", "grey8"]
+Spacing = tuple[float, float, float]
+"""Distance between voxel centres in mm along z (slice to slice), y (row to row), x (column to column)."""
+
+Labels = npt.NDArray[np.uint8]
+"""A mask: (H, W), or (slices, H, W) of a scan, each pixel the index of its class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One slice: `pixels` (H, W), int16 or float32 Hounsfield units or uint8 grey values, as `domain` says."""
+
+    pixels: npt.NDArray[np.int16] | npt.NDArray[np.float32] | npt.NDArray[np.uint8]
+    domain: Domain
+
+
+class Scan(Protocol):
+    """A series, a volume or a folder of images. Opening one reads headers; `read` reads the pixels.
+
+    `read` may be called from several threads at once.
+    """
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file of each slice, in order; a volume's one file, once."""
+        ...
+
+    @property
+    def spacing_mm(self) -> Spacing | None:
+        """None where the files do not say."""
+        ...
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What makes the geometry doubtful, in words: `gap`, `duplicate positions`, `gantry tilt` ..."""
+        ...
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether the slices lie one on the other in space (a series, a volume), so that 3-D rules hold."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> Slice:
+        """The slice at `index`, counted from the feet up; raises UnreadableFile."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the pixels that are held, if any; the scan can be read again."""
+        ...
