@@ -1,0 +1,77 @@
+"""The `ctseg` command: a table of commands, each loaded when it is called."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """Where a command lives (a module with a Typer `app`) and its line of help."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "batch": Command("ctseg_batch.command", "Segment folders of CT: masks, volumes and a summary table."),
+    "demo": Command("ctseg_batch.demo", "Segment two synthetic scans, to see what comes out."),
+    "inspect": Command("ctseg_batch.inspect", "Print what a model file says of itself."),
+    "train": Command("ctseg.training.command", "Train a U-Net on slices with masks."),
+    "evaluate": Command("ctseg.training.evaluate", "Score a checkpoint or a model file on data sets."),
+    "export": Command("ctseg_export.command", "Turn a checkpoint into a self-describing ONNX file."),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `ctseg ARGUMENTS` and leave the process with the command's exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    from ctseg.errors import CtsegError
+
+    try:
+        if given and given[0] in COMMANDS:
+            app = importlib.import_module(COMMANDS[given[0]].module).app
+            app(args=given[1:], prog_name=f"ctseg {given[0]}")
+        else:
+            _front_page()(args=given or ["--help"], prog_name="ctseg")
+    except CtsegError as error:
+        from rich.console import Console
+
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {_plain(str(error))}", highlight=False)
+        sys.exit(2)
+
+
+def _front_page():  # type: ignore[no-untyped-def]
+    """The list of commands, `--version`, and the word for a command that there is not."""
+    import typer
+
+    app = typer.Typer(
+        help="How much of each lung is normal, ground glass or consolidated? For research, not for diagnosis.",
+        no_args_is_help=True,
+        add_completion=False,
+    )
+
+    def show_version(wanted: bool) -> None:
+        if wanted:
+            from ctseg import __version__
+
+            typer.echo(f"ctseg {__version__}")
+            raise typer.Exit
+
+    @app.callback()
+    def options(
+        version: bool = typer.Option(
+            False, "--version", callback=show_version, is_eager=True, help="Print the version and stop."
+        ),
+    ) -> None:
+        pass
+
+    for name, command in COMMANDS.items():
+        app.command(name, help=command.help)(lambda: None)
+    return app
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,202 @@
+"""What a data set says of itself in `dataset.json`: where its slices lie and what its mask values stand for."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.classes import CLASSES, TissueClass, bits, class_named
+from ctseg.errors import DatasetError
+
+DESCRIPTION = "dataset.json"
+_UNKNOWN = 255
+
+
+@dataclass(frozen=True)
+class MaskMeaning:
+    """The classes that a pixel of each mask value may be; a value may stand for more than one."""
+
+    values: Mapping[int, tuple[TissueClass, ...]]
+
+    @cached_property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The classes, by index, joined where some value does not tell them apart: `((0,), (1,), (2, 3))`."""
+        owner = {c.index: c.index for c in CLASSES}
+        for classes in self.values.values():
+            joined = {owner[c.index] for c in classes}
+            owner = {index: min(joined) if group in joined else group for index, group in owner.items()}
+        return tuple(tuple(i for i in owner if owner[i] == group) for group in sorted(set(owner.values())))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The name of each group: `ground_glass+consolidation` where the two are not told apart."""
+        return tuple("+".join(CLASSES[index].name for index in group) for group in self.groups)
+
+    def allowed(self, mask: npt.NDArray[np.uint8], source: Path) -> npt.NDArray[np.uint8]:
+        """Each pixel's classes as a bit field (H, W); raises DatasetError for a value without a meaning."""
+        return self._look_up(mask, {value: bits(classes) for value, classes in self.values.items()}, source)
+
+    def grouped(self, mask: npt.NDArray[np.uint8], source: Path) -> npt.NDArray[np.uint8]:
+        """Each pixel's index into `groups` (H, W); raises DatasetError for a value without a meaning."""
+        group_of = {index: number for number, group in enumerate(self.groups) for index in group}
+        table = {value: group_of[classes[0].index] for value, classes in self.values.items()}
+        return self._look_up(mask, table, source)
+
+    def _look_up(
+        self, mask: npt.NDArray[np.uint8], table: Mapping[int, int], source: Path
+    ) -> npt.NDArray[np.uint8]:
+        lookup = np.full(256, _UNKNOWN, np.uint8)
+        for value, meaning in table.items():
+            lookup[value] = meaning
+        result = lookup[mask]
+        if (result == _UNKNOWN).any():
+            strange = sorted(set(np.unique(mask).tolist()) - set(table))
+            raise DatasetError(
+                f"{source} has the values {strange}, which mean nothing: say in {DESCRIPTION} what they stand for"
+            )
+        return result
+
+
+PLAIN_MEANING = MaskMeaning({c.index: (c,) for c in CLASSES})
+"""Mask values that are class indices: what this program writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSlice:
+    """One slice of a data set: `group` (the patient) is never split; `split` is empty where the index has none."""
+
+    image: Path
+    mask: Path
+    group: str
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder of slices with masks."""
+
+    name: str
+    folder: Path
+    meaning: MaskMeaning
+    slices: tuple[LabelledSlice, ...]
+    licence: str = ""
+    citation: str = ""
+
+
+@dataclass(frozen=True)
+class SeriesDataset:
+    """A folder of DICOM series without masks, of which a table says what each slice's pixels may be.
+
+    `labels[series][file name]` is the bit field of the classes that any pixel of that slice may be.
+    """
+
+    name: str
+    folder: Path
+    labels: Mapping[str, Mapping[str, int]]
+    licence: str = ""
+    citation: str = ""
+
+
+def read_dataset(folder: Path) -> Dataset | SeriesDataset:
+    """Read a folder with a `dataset.json`, or one in the layout `image/<patient>/<slice>`, `mask/<patient>/<slice>`.
+
+    Raises DatasetError where there is neither, or where the description and the files do not fit together.
+    """
+    if (folder / DESCRIPTION).is_file():
+        described = _read_json(folder / DESCRIPTION)
+        try:
+            return _series_dataset(folder, described) if "series" in described else _described(folder, described)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise DatasetError(f"{folder / DESCRIPTION} is not a data set's description: {error!r}") from error
+    if (folder / "image").is_dir() and (folder / "mask").is_dir():
+        return _patient_folders(folder)
+    raise DatasetError(f"{folder} is no data set: it has neither {DESCRIPTION} nor the folders image/ and mask/")
+
+
+def meaning_beside(folder: Path) -> MaskMeaning:
+    """What the masks in `folder` mean: by a `dataset.json` there or a level up, else class indices."""
+    for place in (folder, folder.resolve().parent):
+        if (place / DESCRIPTION).is_file():
+            described = _read_json(place / DESCRIPTION)
+            if isinstance(described, dict) and "mask_values" in described:
+                return _meaning(described["mask_values"], place / DESCRIPTION)
+    return PLAIN_MEANING
+
+
+def _described(folder: Path, described: Mapping[str, Any]) -> Dataset:
+    meaning = _meaning(described["mask_values"], folder / DESCRIPTION)
+    slices = []
+    for row in _read_csv(folder / described["index"]):
+        image, mask = folder / described["images"] / row["file"], folder / described["masks"] / row["file"]
+        for file in (image, mask):
+            if not file.is_file():
+                raise DatasetError(f"{folder / described['index']} names {file}, which is not there")
+        slices.append(LabelledSlice(image, mask, row[described["group"]], row.get("split", "")))
+    if not slices:
+        raise DatasetError(f"{folder / described['index']} names no slices")
+    return Dataset(str(described["name"]), folder, meaning, tuple(slices), *_provenance(described))
+
+
+def _series_dataset(folder: Path, described: Mapping[str, Any]) -> SeriesDataset:
+    how = described["slice_labels"]
+    meanings = _meaning({k: v for k, v in how.items() if k != "column"}, folder / DESCRIPTION).values
+    labels = {
+        series: {row["file"]: bits(meanings[int(row[how["column"]])]) for row in _read_csv(folder / table)}
+        for series, table in described["series"].items()
+    }
+    return SeriesDataset(str(described["name"]), folder, labels, *_provenance(described))
+
+
+def _patient_folders(folder: Path) -> Dataset:
+    """`image/<patient>/<slice>.jpg` beside `mask/<patient>/<slice>.png`; the masks' values are class indices."""
+    masks = {
+        m.relative_to(folder / "mask").with_suffix(""): m for m in (folder / "mask").glob("*/*") if m.is_file()
+    }
+    slices = []
+    for image in sorted(i for i in (folder / "image").glob("*/*") if i.is_file()):
+        mask = masks.get(image.relative_to(folder / "image").with_suffix(""))
+        if mask is None:
+            raise DatasetError(f"{image} has no mask below {folder / 'mask'}")
+        slices.append(LabelledSlice(image, mask, image.parent.name))
+    if not slices:
+        raise DatasetError(f"{folder / 'image'} holds no slices: they go to image/<patient>/<slice>.jpg")
+    return Dataset(folder.resolve().name, folder, PLAIN_MEANING, tuple(slices))
+
+
+def _meaning(values: Mapping[str, list[str]], source: Path) -> MaskMeaning:
+    try:
+        return MaskMeaning({_byte(v): tuple(class_named(name) for name in names) for v, names in values.items()})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{source}: {error}") from error
+
+
+def _byte(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 255:
+        raise ValueError(f"{value} is not a value of an 8-bit mask")
+    return value
+
+
+def _provenance(described: Mapping[str, Any]) -> tuple[str, str]:
+    return str(described.get("licence", "")), str(described.get("citation", ""))
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{file} can't be read: {error}") from error
+
+
+def _read_csv(file: Path) -> Iterator[dict[str, str]]:
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            yield from csv.DictReader(lines)
+    except OSError as error:
+        raise DatasetError(f"{file} can't be read: {error}") from error

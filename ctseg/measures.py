@@ -1,0 +1,57 @@
+"""What the pixels of a scan amount to: volumes in millilitres, the share of the lung that is diseased."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctseg.classes import CLASSES, LESION, LUNG
+from ctseg.scan import Labels, Spacing
+
+# Total lung capacity of adults lies between about 3 and 8 L; a CT at rest or of a child, less.
+PLAUSIBLE_LUNG_ML = (800.0, 10_000.0)
+# A lung that fills more of the first or last slice than this share of its largest slice was cut off there.
+_CUT_OFF_SHARE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """Volumes are None without a spacing; involvement (per cent) is None without lung."""
+
+    pixels: Mapping[str, int]
+    volumes_ml: Mapping[str, float] | None
+    lung_ml: float | None
+    involvement_percent: float | None
+
+
+def count_pixels(labels: Labels) -> tuple[int, ...]:
+    """Pixels of each class, in the order of the classes."""
+    return tuple(int(n) for n in np.bincount(labels.ravel(), minlength=len(CLASSES)))
+
+
+def measure(pixels: Sequence[int], spacing: Spacing | None) -> Measures:
+    """Measures from the pixels of each class; background has no volume worth telling."""
+    lung = sum(pixels[c.index] for c in LUNG)
+    lesion = sum(pixels[c.index] for c in LESION)
+    voxel_ml = None if spacing is None else spacing[0] * spacing[1] * spacing[2] / 1000
+    return Measures(
+        pixels={c.name: pixels[c.index] for c in CLASSES},
+        volumes_ml=None if voxel_ml is None else {c.name: pixels[c.index] * voxel_ml for c in LUNG},
+        lung_ml=None if voxel_ml is None else lung * voxel_ml,
+        involvement_percent=100 * lesion / lung if lung else None,
+    )
+
+
+def doubts(measures: Measures, lung_by_slice: Sequence[int]) -> tuple[str, ...]:
+    """What makes the volumes of a stack of slices doubtful, in words; `lung_by_slice` is lung pixels a slice."""
+    found = []
+    if measures.lung_ml is not None:
+        low, high = PLAUSIBLE_LUNG_ML
+        if not low <= measures.lung_ml <= high:
+            found.append("implausible lung volume")
+    largest = max(lung_by_slice, default=0)
+    if largest and lung_by_slice[0] > _CUT_OFF_SHARE * largest:
+        found.append("lungs cut off at the first slice")
+    if largest and lung_by_slice[-1] > _CUT_OFF_SHARE * largest:
+        found.append("lungs cut off at the last slice")
+    return tuple(found)

@@ -1,0 +1,118 @@
+"""What a model file says of itself, in the ONNX metadata: written by export, read by everything that runs it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from ctseg.classes import CLASSES
+from ctseg.cleanup import Cleanup
+from ctseg.errors import ModelError
+from ctseg.prepare import Preparation
+
+FORMAT_VERSION = 1
+INPUT, OUTPUT = "slice", "labels"
+DEFAULT_MODEL = "light"
+
+Precision = Literal["fp32", "fp16", "int8"]
+_PREFIX = "ctseg."
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """All that a user of the file must know.
+
+    `domains`: the values that are accepted, `hu`, `grey8` or both. `training`: data sets, preset, epochs,
+    seed. `scores`: figures on the groups held back, as they were when the file was made.
+    """
+
+    name: str
+    version: str
+    licence: str
+    domains: tuple[str, ...] = ("hu", "grey8")
+    precision: Precision = "fp32"
+    preparation: Preparation = field(default_factory=Preparation)
+    cleanup: Cleanup = field(default_factory=Cleanup)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+
+
+def to_metadata(spec: ModelSpec) -> dict[str, str]:
+    """The spec as ONNX `metadata_props`: keys `ctseg.*`, each value JSON."""
+    fields: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "classes": [{"index": c.index, "name": c.name, "colour": c.colour} for c in CLASSES],
+        "input": {"name": INPUT, "dtype": "float32", "shape": ["N", 1, "H", "W"], "range": [0, 255]},
+        "output": {"name": OUTPUT, "dtype": "uint8", "shape": ["N", "H", "W"]},
+        **asdict(spec),
+    }
+    return {_PREFIX + key: json.dumps(value, sort_keys=True) for key, value in fields.items()}
+
+
+def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
+    """Read the spec back; raises ModelError where it is missing, damaged, or newer than this version knows."""
+    raw = {k.removeprefix(_PREFIX): v for k, v in metadata.items() if k.startswith(_PREFIX)}
+    if not raw:
+        raise ModelError(
+            f"{source} does not say how it is to be used (it has no ctseg metadata); "
+            "make it with `ctseg export` from a checkpoint of `ctseg train`"
+        )
+    try:
+        read = {key: json.loads(value) for key, value in raw.items()}
+        found = int(read["format_version"])
+        if found > FORMAT_VERSION:
+            raise ModelError(
+                f"{source} has format version {found}, this ctseg knows up to {FORMAT_VERSION}: update ctseg"
+            )
+        _check_classes(read["classes"], source)
+        prepare = read["preparation"]
+        return ModelSpec(
+            name=str(read["name"]),
+            version=str(read["version"]),
+            licence=str(read["licence"]),
+            domains=tuple(_one_of(d, ("hu", "grey8")) for d in read["domains"]),
+            precision=_one_of(read["precision"], ("fp32", "fp16", "int8")),  # type: ignore[arg-type]
+            preparation=Preparation(
+                window=(float(prepare["window"][0]), float(prepare["window"][1])),
+                long_side=int(prepare["long_side"]),
+                multiple=int(prepare["multiple"]),
+            ),
+            cleanup=Cleanup(**{key: float(value) for key, value in read["cleanup"].items()}),
+            training=dict(read["training"]),
+            scores=dict(read["scores"]),
+        )
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{source} has damaged ctseg metadata ({error!r}): export it again") from error
+
+
+def shipped_models() -> dict[str, Path]:
+    """The models inside the package, by name."""
+    folder = Path(str(files("ctseg"))) / "models"
+    return {file.stem: file for file in sorted(folder.glob("*.onnx"))}
+
+
+def find_model(name_or_file: str) -> Path:
+    """The file of a shipped model's name, or the file itself; raises ModelError naming what there is."""
+    shipped = shipped_models()
+    if name_or_file in shipped:
+        return shipped[name_or_file]
+    file = Path(name_or_file)
+    if file.is_file():
+        return file
+    raise ModelError(f"no model {name_or_file!r}: it is neither a file nor a shipped model ({', '.join(shipped)})")
+
+
+def _check_classes(described: Any, source: Path) -> None:
+    names = [entry["name"] for entry in described]
+    if names != [c.name for c in CLASSES]:
+        raise ModelError(f"{source} tells apart {', '.join(names)}, not {', '.join(c.name for c in CLASSES)}")
+
+
+def _one_of(value: Any, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
+    return str(value)

@@ -1,0 +1,102 @@
+"""From a slice to the network's input and back: the steps that ONNX leaves to the caller, done and undone.
+
+Training, export's proof and batch all go through here, so a slice looks the same to the network everywhere.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.scan import Labels, Slice
+
+Window = tuple[float, float]
+"""The HU shown as black and as white; what lies outside is clipped."""
+
+LUNG_WINDOW: Window = (-1350.0, 150.0)
+"""Centre -600, width 1500: the usual lung window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """How a slice becomes the network's input; written into the model file.
+
+    `window`: HU mapped to grey 0..255; slices that are grey already are taken as they are.
+    `long_side`: the longer side is resized to so many pixels, the other keeps the proportion.
+    `multiple`: both sides are then padded with 0 (black), at the right and the bottom, to a multiple of this.
+    """
+
+    window: Window = LUNG_WINDOW
+    long_side: int = 384
+    multiple: int = 32
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be carried out: the values may come from a model file."""
+        if not self.window[0] < self.window[1]:
+            raise ValueError(f"the window {self.window} is empty")
+        if not (1 <= self.multiple <= 512 and self.multiple <= self.long_side <= 8192):
+            raise ValueError(f"long side {self.long_side} and multiple {self.multiple} do not fit together")
+
+
+@dataclass(frozen=True, slots=True)
+class Restoration:
+    """What undoes a preparation: the size of the slice and of its resized picture, each (rows, columns)."""
+
+    original: tuple[int, int]
+    resized: tuple[int, int]
+
+
+def to_grey(source: Slice, window: Window) -> npt.NDArray[np.float32] | npt.NDArray[np.uint8]:
+    """Grey values 0..255 (H, W): HU through the `window` as float32, grey slices untouched."""
+    if source.domain == "grey8":
+        return source.pixels.astype(np.uint8, copy=False)
+    low, high = window
+    grey = source.pixels.astype(np.float32)  # a copy, so what follows works in place
+    grey -= np.float32(low)
+    grey *= np.float32(255 / (high - low))
+    return np.clip(grey, 0, 255, out=grey)
+
+
+def working_size(shape: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """The (rows, columns) of a slice of `shape` once its longer side is `long_side`."""
+    scale = long_side / max(shape)
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def prepare(source: Slice, how: Preparation) -> tuple[npt.NDArray[np.float32], Restoration]:
+    """The network's input, (1, 1, H, W) float32 grey 0..255, and what undoes it."""
+    grey = to_grey(source, how.window)
+    original = (grey.shape[0], grey.shape[1])
+    rows, columns = working_size(original, how.long_side)
+    if (rows, columns) != original:
+        # Area averaging keeps noise and thin vessels from aliasing; it is not defined for enlarging.
+        shrink = rows < original[0] or columns < original[1]
+        method = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+        grey = cv2.resize(grey, (columns, rows), interpolation=method)
+    padded = np.zeros((1, 1, _round_up(rows, how.multiple), _round_up(columns, how.multiple)), np.float32)
+    padded[0, 0, :rows, :columns] = grey
+    return padded, Restoration(original, (rows, columns))
+
+
+def restore(labels: Labels, undo: Restoration) -> Labels:
+    """The mask at the slice's own size, (H, W), from the network's labels at its working size."""
+    rows, columns = undo.resized
+    labels = labels[:rows, :columns]
+    if undo.resized == undo.original:
+        return labels
+    height, width = undo.original
+    best = np.zeros((height, width), np.uint8)
+    restored = np.zeros((height, width), np.uint8)
+    # Each class's own mask is resized smoothly and the strongest one wins: borders stay smooth where
+    # nearest-neighbour labels would turn to stairs.
+    for index in range(int(labels.max()) + 1):
+        share = cv2.resize(np.where(labels == index, np.uint8(255), np.uint8(0)), (width, height))
+        stronger = share > best
+        restored[stronger] = index
+        np.maximum(best, share, out=best)
+    return restored
+
+
+def _round_up(length: int, multiple: int) -> int:
+    return -(-length // multiple) * multiple
