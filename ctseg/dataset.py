@@ -104,7 +104,7 @@ class SeriesDataset:
 
 
 def read_dataset(folder: Path) -> Dataset | SeriesDataset:
-    """Read a folder with a `dataset.json`, or one in the layout `image/<patient>/<slice>`, `mask/<patient>/<slice>`.
+    """Read a folder with a `dataset.json`, or one laid out as `image/<patient>/<slice>`, `mask/<patient>/<slice>`.
 
     Raises DatasetError where there is neither, or where the description and the files do not fit together.
     """
