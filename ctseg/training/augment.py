@@ -1,0 +1,145 @@
+"""One slice drawn in many ways: geometry, windows, and what scanners and exports do to its grey values."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.classes import BACKGROUND, bits
+from ctseg.prepare import Preparation, to_grey
+from ctseg.training.samples import Sample
+
+Grey = npt.NDArray[np.float32]
+"""Grey values 0..255, (H, W) float32."""
+Drawn = tuple[Grey, npt.NDArray[np.uint8]]
+"""Grey values and allowed classes, both (canvas, canvas)."""
+
+QUADRUPLE = 4
+"""How many slices `quadruple` makes of one."""
+
+
+def quadruple(sample: Sample, variant: int, how: Preparation, canvas: int) -> Drawn:
+    """The slice itself (0), mirrored left to right (1), upside down (2), or turned by 45 degrees (3)."""
+    matrix = (
+        np.diag([1.0, 1.0, 1.0]),
+        np.diag([-1.0, 1.0, 1.0]),
+        np.diag([1.0, -1.0, 1.0]),
+        _rotation(45.0),
+    )[variant]
+    return _draw(sample, to_grey(sample.image, how.window), matrix, 1.0, canvas)
+
+
+def randomise(sample: Sample, rng: np.random.Generator, how: Preparation, canvas: int) -> Drawn:
+    """The slice in a random window, place, size and orientation, with random damage to its grey values."""
+    grey = to_grey(sample.image, _random_window(rng, how))
+    scale = how.long_side / canvas * float(np.exp(rng.uniform(np.log(0.65), np.log(1.35))))
+    grey, allowed = _draw(sample, grey, _random_geometry(rng, max(grey.shape)), scale, canvas)
+    for chance, change in _CHANGES:
+        if rng.random() < chance:
+            grey = np.clip(change(grey, rng), 0, 255).astype(np.float32)
+    return grey, allowed
+
+
+def _draw(
+    sample: Sample, grey: npt.NDArray[np.float32] | npt.NDArray[np.uint8], turn: npt.NDArray[np.float64],
+    scale: float, canvas: int,
+) -> Drawn:  # fmt: skip
+    """Put the frame's centre on the canvas's, its longer side at `scale` x canvas, changed by `turn`."""
+    height, width = grey.shape
+    zoom = scale * canvas / max(height, width)
+    to_centre = np.array([[1, 0, -(width - 1) / 2], [0, 1, -(height - 1) / 2], [0, 0, 1.0]])
+    from_centre = np.array([[zoom, 0, (canvas - 1) / 2], [0, zoom, (canvas - 1) / 2], [0, 0, 1.0]])
+    matrix = (from_centre @ turn @ to_centre)[:2]
+    picture = grey.astype(np.float32)
+    if zoom < 0.8:
+        # What lies between the samples would alias; a blur of the size of the step stands in for averaging.
+        picture = cv2.GaussianBlur(picture, (0, 0), 0.35 / zoom)
+    size = (canvas, canvas)
+    drawn = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
+    outside = bits([BACKGROUND])
+    allowed = cv2.warpAffine(sample.allowed, matrix, size, flags=cv2.INTER_NEAREST, borderValue=outside)
+    return drawn.astype(np.float32), allowed.astype(np.uint8)
+
+
+def _random_window(rng: np.random.Generator, how: Preparation) -> tuple[float, float]:
+    """The model's own window now and then, else anything between a narrow lung and a wide all-purpose window."""
+    if rng.random() < 0.35:
+        return how.window
+    return float(rng.uniform(-1400, -950)), float(rng.choice([rng.uniform(-450, 300), rng.uniform(300, 1200)]))
+
+
+def _random_geometry(rng: np.random.Generator, side: int) -> npt.NDArray[np.float64]:
+    angle = rng.uniform(-180, 180) if rng.random() < 0.15 else rng.normal(0, 10)
+    stretch = np.exp(rng.normal(0, 0.06))
+    shear = rng.normal(0, 0.04)
+    mirror = np.diag([1.0 if rng.random() < 0.5 else -1.0, 1.0 if rng.random() < 0.7 else -1.0, 1.0])
+    shape = np.array([[stretch, shear, 0], [0, 1 / stretch, 0], [0, 0, 1]])
+    across, down = rng.normal(0, 0.06 * side, 2)
+    shift = np.array([[1, 0, across], [0, 1, down], [0, 0, 1]])
+    return _rotation(angle) @ mirror @ shape @ shift
+
+
+def _rotation(degrees: float) -> npt.NDArray[np.float64]:
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+
+
+def _gamma(grey: Grey, rng: np.random.Generator) -> Grey:
+    return 255 * (grey / 255) ** np.float32(np.exp(rng.normal(0, 0.3)))
+
+
+def _levels(grey: Grey, rng: np.random.Generator) -> Grey:
+    """Another black and another white point: what a window does to a slice that is grey already."""
+    black, white = rng.uniform(-30, 40), rng.uniform(170, 290)
+    return (grey - np.float32(black)) * np.float32(255 / (white - black))
+
+
+def _clahe(grey: Grey, rng: np.random.Generator) -> Grey:
+    tiles = int(rng.choice([4, 8, 8, 12]))
+    equaliser = cv2.createCLAHE(float(rng.uniform(1.5, 8)), (tiles, tiles))
+    return equaliser.apply(grey.astype(np.uint8)).astype(np.float32)
+
+
+def _blur(grey: Grey, rng: np.random.Generator) -> Grey:
+    return cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.4, 1.4)).astype(np.float32)
+
+
+def _sharpen(grey: Grey, rng: np.random.Generator) -> Grey:
+    """A hard reconstruction kernel."""
+    smooth = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.8, 1.5)).astype(np.float32)
+    return grey + np.float32(rng.uniform(0.3, 1.2)) * (grey - smooth)
+
+
+def _noise(grey: Grey, rng: np.random.Generator) -> Grey:
+    """White, or grained like a reconstruction's."""
+    noise = rng.standard_normal(grey.shape, np.float32)
+    if rng.random() < 0.5:
+        noise = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.5, 1.0)).astype(np.float32)
+        noise /= noise.std()
+    return grey + np.float32(rng.uniform(2, 16)) * noise
+
+
+def _coarsen(grey: Grey, rng: np.random.Generator) -> Grey:
+    """A slice that was stored smaller than it is shown."""
+    side = grey.shape[0]
+    small = cv2.resize(grey, (int(side * rng.uniform(0.4, 0.8)),) * 2, interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+
+
+def _jpeg(grey: Grey, rng: np.random.Generator) -> Grey:
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 90))]
+    _, encoded = cv2.imencode(".jpg", grey.astype(np.uint8), quality)
+    return cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE).astype(np.float32)
+
+
+_CHANGES: tuple[tuple[float, Callable[[Grey, np.random.Generator], Grey]], ...] = (
+    (0.2, _coarsen),
+    (0.2, _blur),
+    (0.2, _sharpen),
+    (0.3, _levels),
+    (0.4, _gamma),
+    (0.25, _clahe),
+    (0.3, _noise),
+    (0.15, _jpeg),
+)

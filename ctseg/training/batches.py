@@ -1,0 +1,88 @@
+"""Which slices make up each batch, and their drawing, ahead of the network, in threads."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ctseg.training.augment import QUADRUPLE, quadruple, randomise
+from ctseg.training.recipe import Recipe
+from ctseg.training.samples import Sample
+
+_AHEAD = 4
+_THREADS = 2
+
+
+class Draw(NamedTuple):
+    """A sample to draw: `variant` of the quadruple, and the `seed` of all that is random about it."""
+
+    sample: Sample
+    variant: int
+    seed: tuple[int, ...]
+
+
+def plan_epoch(datasets: Sequence[Sequence[Sample]], recipe: Recipe, epoch: int) -> list[list[Draw]]:
+    """The batches of an epoch, a function of the recipe's seed and the epoch alone."""
+    rng = np.random.default_rng([recipe.seed, epoch])
+    if recipe.sampling == "every":
+        order = _every(datasets, recipe, rng)
+    else:
+        order = _balanced(datasets, recipe.batch_size, rng)
+    draws = [Draw(sample, variant, (recipe.seed, epoch, n)) for n, (sample, variant) in enumerate(order)]
+    return [draws[start : start + recipe.batch_size] for start in range(0, len(draws), recipe.batch_size)]
+
+
+def load_epoch(plan: Sequence[Sequence[Draw]], recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
+    """Grey (N, 1, canvas, canvas) float32 and allowed classes (N, canvas, canvas) uint8, batch by batch."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        batches = iter(plan)
+        waiting: list[Future[tuple[Tensor, Tensor]]] = [
+            pool.submit(_draw_batch, batch, recipe) for batch in islice(batches, _AHEAD)
+        ]
+        while waiting:
+            yield waiting.pop(0).result()
+            waiting.extend(pool.submit(_draw_batch, batch, recipe) for batch in islice(batches, 1))
+
+
+def _every(
+    datasets: Sequence[Sequence[Sample]], recipe: Recipe, rng: np.random.Generator
+) -> list[tuple[Sample, int]]:
+    variants = QUADRUPLE if recipe.augmentation == "quadruple" else 1
+    pairs = [(sample, variant) for samples in datasets for sample in samples for variant in range(variants)]
+    return [pairs[place] for place in rng.permutation(len(pairs))]
+
+
+def _balanced(
+    datasets: Sequence[Sequence[Sample]], batch_size: int, rng: np.random.Generator
+) -> list[tuple[Sample, int]]:
+    """As many batches as all slices would fill, but in each an equal share of every data set, in its turn."""
+    steps = -(-sum(map(len, datasets)) // batch_size)
+    shares = [batch_size // len(datasets) + (n < batch_size % len(datasets)) for n in range(len(datasets))]
+    streams = [iter(_cycle(samples, steps * share, rng)) for samples, share in zip(datasets, shares, strict=True)]
+    return [
+        (next(stream), 0)
+        for _ in range(steps)
+        for stream, share in zip(streams, shares, strict=True)
+        for _ in range(share)
+    ]
+
+
+def _cycle(samples: Sequence[Sample], count: int, rng: np.random.Generator) -> list[Sample]:
+    rounds = -(-count // len(samples))
+    order = np.concatenate([rng.permutation(len(samples)) for _ in range(rounds)])[:count]
+    return [samples[place] for place in order]
+
+
+def _draw_batch(draws: Sequence[Draw], recipe: Recipe) -> tuple[Tensor, Tensor]:
+    if recipe.augmentation == "quadruple":
+        drawn = [quadruple(d.sample, d.variant, recipe.preparation, recipe.canvas) for d in draws]
+    else:
+        drawn = [
+            randomise(d.sample, np.random.default_rng(d.seed), recipe.preparation, recipe.canvas) for d in draws
+        ]
+    grey, allowed = zip(*drawn, strict=True)
+    return torch.from_numpy(np.stack(grey)[:, None]), torch.from_numpy(np.stack(allowed))

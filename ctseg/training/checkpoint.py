@@ -1,0 +1,79 @@
+"""The file between training and export: weights, and all that was done to get them. No code in it is run."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ctseg.classes import CLASSES
+from ctseg.errors import ModelError
+from ctseg.training.recipe import Recipe, as_stored, recipe_from
+from ctseg.training.unet import build
+
+FORMAT = "ctseg checkpoint"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network and its story.
+
+    `net` is in evaluation mode. `training`: data sets (name, slices, groups, licence, citation), epoch, seed.
+    `scores`: figures on the validation or test groups. `progress`: what a resumed run needs, empty otherwise.
+    """
+
+    net: nn.Module
+    recipe: Recipe
+    training: Mapping[str, Any]
+    scores: Mapping[str, Any]
+    progress: Mapping[str, Any]
+
+
+def save(checkpoint: Checkpoint, file: Path) -> None:
+    """Write beside the place and rename, so that a killed run leaves the former file whole."""
+    state = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "classes": [c.name for c in CLASSES],
+        "recipe": as_stored(checkpoint.recipe),
+        "training": dict(checkpoint.training),
+        "scores": dict(checkpoint.scores),
+        "weights": checkpoint.net.state_dict(),
+        "progress": dict(checkpoint.progress),
+    }
+    part = file.with_name(f".{file.name}.tmp")
+    torch.save(state, part)
+    part.replace(file)
+
+
+def load(file: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU; raises ModelError for a file that is not one of ours."""
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ModelError(
+            f"no checkpoint {file}: `ctseg train` writes best.pt and last.pt into its run folder"
+        ) from None
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        raise ModelError(f"{file} is no checkpoint that can be read safely: {_first_line(error)}") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise ModelError(f"{file} is not a ctseg checkpoint")
+    if state["format_version"] > FORMAT_VERSION:
+        raise ModelError(f"{file} was written by a newer ctseg (format {state['format_version']}): update ctseg")
+    try:
+        if state["classes"] != [c.name for c in CLASSES]:
+            raise ModelError(f"{file} tells apart {', '.join(state['classes'])}: other classes than this ctseg's")
+        recipe = recipe_from(state["recipe"])
+        net = build(recipe.architecture)
+        net.load_state_dict(state["weights"])
+        return Checkpoint(net.eval(), recipe, state["training"], state["scores"], state["progress"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{file} is a damaged checkpoint: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,168 @@
+"""`ctseg train`: from data sets to a run folder with checkpoints, curves, panels and figures."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ctseg.dataset import read_dataset
+from ctseg.errors import CallError, DatasetError, DeviceError, require
+from ctseg.training.recipe import PRESETS, Recipe
+from ctseg.training.samples import Samples, load_samples
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+METRICS, CURVES, PANELS = "metrics.json", "curves.png", "panels.png"
+
+
+@app.command()
+def train(
+    datasets: Annotated[
+        list[Path],
+        typer.Argument(help="Folders with a dataset.json, or with image/<patient>/ beside mask/<patient>/."),
+    ],
+    out: Annotated[Path, typer.Option(help="The run folder: checkpoints, curves, panels, metrics.json.")],
+    preset: Annotated[str, typer.Option(help=f"The recipe: {' or '.join(PRESETS)}.")] = "light",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs, instead of the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Slices a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=0, help="The highest learning rate.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="constant, cosine or one-cycle.")] = None,
+    canvas: Annotated[
+        int | None, typer.Option(min=32, help="Side of the training slices in pixels, a multiple of 32.")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=0, help="Stop after so many epochs without a better IoU; 0: never.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draws the weights, the batches and the splits.")] = 0,
+    validation_group: Annotated[
+        list[str] | None, typer.Option(help="A group (patient) that validates, whatever the index says.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the network on the CPU.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
+) -> None:
+    """Train a U-Net on slices with masks.
+
+    Several data sets may be given at once, also with different mask values. Splits are by group (patient),
+    never by slice. A run that was killed goes on with the same call and --resume, to the same result.
+
+    Example: ctseg train data/medseg data/covid_ct_seg --out runs/light
+    """
+    require("torch", "train")
+    require("matplotlib", "train")
+    changes: dict[str, Any] = {
+        "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "schedule": schedule,
+        "canvas": canvas, "patience": patience, "seed": seed,
+    }  # fmt: skip
+    recipe = choose_recipe(preset, changes)
+    console = Console(stderr=True)
+    _claim(out, recipe, resume)
+    loaded = [load_samples(read_dataset(folder), seed, validation_group or ()) for folder in datasets]
+    _check(loaded)
+    _run(recipe, loaded, out, device, threads, console)
+
+
+def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
+    """The preset with the changes that are not None; raises CallError for what can't be."""
+    if preset not in PRESETS:
+        raise CallError(f"no preset {preset!r}: there are {' and '.join(PRESETS)}")
+    if changes.get("schedule") not in (None, "constant", "cosine", "one-cycle"):
+        raise CallError(f"no schedule {changes['schedule']!r}: there are constant, cosine and one-cycle")
+    if (changes.get("canvas") or 32) % 32:
+        raise CallError(f"the canvas must be a multiple of 32, not {changes['canvas']}")
+    return replace(PRESETS[preset], **{key: value for key, value in changes.items() if value is not None})
+
+
+def _claim(out: Path, recipe: Recipe, resume: bool) -> None:
+    """Make the run folder and note the recipe in it; raises CallError where it holds another run."""
+    noted = out / "recipe.json"
+    wanted = json.dumps(asdict(recipe), indent=2, sort_keys=True)
+    if noted.is_file():
+        if not resume:
+            raise CallError(f"{out} holds a run already: go on with it by --resume, or name another folder")
+        if noted.read_text(encoding="utf-8") != wanted:
+            raise CallError(
+                f"{out} holds a run with another recipe ({noted}): repeat its options to go on with it"
+            )
+        return
+    if resume:
+        raise CallError(f"{out} holds no run to go on with: leave --resume out")
+    out.mkdir(parents=True, exist_ok=True)
+    noted.write_text(wanted, encoding="utf-8")
+
+
+def _check(loaded: list[Samples]) -> None:
+    for split in ("train", "val"):
+        if not any(data.splits[split] for data in loaded):  # type: ignore[index]
+            raise DatasetError(f"no slice is left for the split {split!r}: there are too few groups (patients)")
+
+
+def _run(
+    recipe: Recipe, loaded: list[Samples], out: Path, device: str, threads: int | None, console: Console
+) -> None:
+    import torch
+
+    from ctseg.training import checkpoint, report
+    from ctseg.training.fit import BEST, Fit, final_scores
+
+    if threads:
+        torch.set_num_threads(threads)
+    place = choose_device(device)
+    console.print(f"{_describe(loaded)}, on {_name(place)}; recipe [bold]{recipe.preset}[/]")
+    training = {"datasets": [_provenance(data) for data in loaded], "seed": recipe.seed}
+    with report.FitProgress(console, recipe.epochs) as progress:
+        fit = Fit(recipe, loaded, training, out, place, progress.watch, progress.tell)
+        if fit.history:
+            console.print(f"going on after epoch {len(fit.history)}")
+        history = fit.fit()
+    best = checkpoint.load(out / BEST)
+    results = final_scores(best.net, recipe, loaded, place)
+    checkpoint.save(replace(best, scores=results), out / BEST)
+    best_epoch = best.scores["validation"]["epoch"] if "validation" in best.scores else None
+    metrics = {"best_epoch": best_epoch, "results": results, "history": history}
+    (out / METRICS).write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+    report.draw_curves(history, out / CURVES)
+    report.draw_panels(best.net, recipe, loaded, place, out / PANELS)
+    report.show_results(results, console)
+    console.print(f"the best checkpoint is {out / BEST}; next: ctseg export {out / BEST} --out model.onnx")
+
+
+def choose_device(wanted: str) -> Any:
+    """A torch device; raises DeviceError where CUDA is asked for and there is none."""
+    import torch
+
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise CallError(f"no device {wanted!r}: there are auto, cpu and cuda")
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise DeviceError("--device cuda: torch finds no usable CUDA device; --device cpu trains without one")
+    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+
+
+def _describe(loaded: list[Samples]) -> str:
+    def count(split: str) -> int:
+        return sum(len(data.splits[split]) for data in loaded)  # type: ignore[index]
+
+    return f"{count('train')} slices to train on, {count('val')} to validate, {count('test')} to test"
+
+
+def _name(place: Any) -> str:
+    import torch
+
+    if place.type == "cuda":
+        return torch.cuda.get_device_name(place)
+    return f"the CPU ({torch.get_num_threads()} threads)"
+
+
+def _provenance(data: Samples) -> dict[str, Any]:
+    groups = {split: sorted({s.group for s in samples}) for split, samples in data.splits.items()}
+    return {
+        "name": data.dataset.name,
+        "slices": {split: len(samples) for split, samples in data.splits.items()},
+        "groups": groups,
+        "licence": data.dataset.licence,
+        "citation": data.dataset.citation,
+    }

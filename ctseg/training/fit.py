@@ -1,0 +1,221 @@
+"""The fit: epochs of steps, each epoch validated and written down, so that a killed run goes on where it was."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ctseg.metrics import scores
+from ctseg.training import checkpoint
+from ctseg.training.batches import load_epoch, plan_epoch
+from ctseg.training.checkpoint import Checkpoint
+from ctseg.training.loss import partial_label_loss
+from ctseg.training.recipe import Recipe, Schedule
+from ctseg.training.samples import Sample, Samples, Split
+from ctseg.training.score import as_plain, count_errors, told_iou
+from ctseg.training.unet import build
+
+LAST, BEST = "last.pt", "best.pt"
+
+# An epoch's validation looks at so many slices of each data set, evenly spread; the end looks at all.
+_GLANCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where the fit is, for whoever shows it. `epoch` counts from 1."""
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+
+
+@dataclass
+class Fit:
+    """One run: `fit()` goes on from wherever `last.pt` in the run folder is, or from the start.
+
+    `watch` is called after every step, `tell` after every epoch with its line of history.
+    """
+
+    recipe: Recipe
+    datasets: Sequence[Samples]
+    training: Mapping[str, Any]
+    folder: Path
+    device: torch.device
+    watch: Callable[[Progress], None]
+    tell: Callable[[Mapping[str, Any]], None]
+
+    def __post_init__(self) -> None:
+        """Make the network and its optimiser, or take them from `last.pt`."""
+        torch.manual_seed(self.recipe.seed)
+        self.net = build(self.recipe.architecture).to(self.device, memory_format=torch.channels_last)
+        self.average = _averaged(self.net, self.recipe.averaging)
+        kind = torch.optim.AdamW if self.recipe.weight_decay else torch.optim.Adam
+        self.optimiser = kind(
+            self.net.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
+        )
+        self.history: list[dict[str, Any]] = []
+        if (self.folder / LAST).is_file():
+            self._take_up(checkpoint.load(self.folder / LAST))
+
+    def fit(self) -> list[dict[str, Any]]:
+        """Run the epochs that are left and return the history of all, a dictionary an epoch."""
+        train = [data.splits["train"] for data in self.datasets if data.splits["train"]]
+        for epoch in range(len(self.history) + 1, self.recipe.epochs + 1):
+            if self._is_stuck():
+                break
+            start = monotonic()
+            loss = self._epoch(train, epoch)
+            told = self._validate()
+            self.history.append({"epoch": epoch, "train_loss": loss, **told, "seconds": monotonic() - start})
+            self._write_down(told["val_iou"])
+            self.tell(self.history[-1])
+        return self.history
+
+    def _epoch(self, train: Sequence[Sequence[Sample]], epoch: int) -> float:
+        plan = plan_epoch(train, self.recipe, epoch)
+        self.net.train()
+        total = 0.0
+        for step, (grey, allowed) in enumerate(load_epoch(plan, self.recipe)):
+            done = (epoch - 1 + step / len(plan)) / self.recipe.epochs
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.recipe.learning_rate * schedule_factor(self.recipe.schedule, done)
+            grey = grey.to(self.device, memory_format=torch.channels_last)
+            with mixed_precision(self.device):
+                logits = self.net(grey)
+            loss = partial_label_loss(logits, allowed.to(self.device), self.recipe.dice_weight)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimiser.step()
+            if self.average is not None:
+                self.average.update_parameters(self.net)
+            total += loss.item()
+            self.watch(Progress(epoch, step + 1, len(plan), total / (step + 1)))
+        return total / len(plan)
+
+    def _kept(self) -> nn.Module:
+        """The weights that count: the running mean where there is one."""
+        return self.net if self.average is None else self.average.module
+
+    def _validate(self) -> dict[str, Any]:
+        judge = Judge(self._kept(), self.device, self.recipe.dice_weight)
+        by_dataset = {}
+        for data in self.datasets:
+            samples = data.splits["val"]
+            glance = [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, _GLANCE, dtype=int))]
+            if samples:
+                counts = count_errors(judge, glance, data.meaning, self.recipe.preparation, self.recipe.cleanup)
+                by_dataset[data.dataset.name] = told_iou(counts)
+        mean = sum(by_dataset.values()) / len(by_dataset)
+        return {"val_loss": judge.mean_loss, "val_iou": mean, "val_iou_by_dataset": by_dataset}
+
+    def _is_stuck(self) -> bool:
+        ious = [line["val_iou"] for line in self.history]
+        patience = self.recipe.patience
+        return bool(patience and len(ious) > patience and max(ious[-patience:]) <= max(ious[:-patience]))
+
+    def _write_down(self, iou: float) -> None:
+        kept = Checkpoint(self._kept(), self.recipe, self.training, {"validation": self.history[-1]}, {})
+        if iou >= max(line["val_iou"] for line in self.history):
+            checkpoint.save(kept, self.folder / BEST)
+        progress = {
+            "history": self.history,
+            "weights": self.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "averaged_steps": 0 if self.average is None else int(self.average.n_averaged),
+        }
+        last = Checkpoint(kept.net, self.recipe, self.training, kept.scores, progress)
+        checkpoint.save(last, self.folder / LAST)
+
+    def _take_up(self, last: Checkpoint) -> None:
+        self.net.load_state_dict(last.progress["weights"])
+        self.optimiser.load_state_dict(last.progress["optimiser"])
+        self.history = list(last.progress["history"])
+        if self.average is not None:
+            self.average.module.load_state_dict(last.net.state_dict())
+            self.average.n_averaged.fill_(last.progress["averaged_steps"])
+
+
+class Judge:
+    """Labels by a network, with the loss of all that it was shown."""
+
+    def __init__(self, net: nn.Module, device: torch.device, dice_weight: float) -> None:
+        self.net, self.device, self.dice_weight = net.eval(), device, dice_weight
+        self._losses: list[float] = []
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean over the slices; not a number before the first."""
+        return sum(self._losses) / len(self._losses) if self._losses else math.nan
+
+    @torch.inference_mode()
+    def __call__(self, grey: npt.NDArray[np.float32], allowed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Labels (H, W) of the network's input (1, 1, H, W)."""
+        with mixed_precision(self.device):
+            logits: Tensor = self.net(torch.from_numpy(grey).to(self.device))
+        truth = torch.from_numpy(allowed)[None].to(self.device)
+        self._losses.append(float(partial_label_loss(logits, truth, self.dice_weight)))
+        return logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+def final_scores(
+    net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device
+) -> dict[str, Any]:
+    """Loss, IoU and Dice of each data set on all of its test slices; where it has none, its validation slices."""
+    net = deepcopy(net).to(device)
+    result = {}
+    for data in datasets:
+        split: Split = "test" if data.splits["test"] else "val"
+        if not data.splits[split]:
+            continue
+        judge = Judge(net, device, recipe.dice_weight)
+        counts = count_errors(judge, data.splits[split], data.meaning, recipe.preparation, recipe.cleanup)
+        result[data.dataset.name] = {
+            "split": split,
+            "groups": sorted({sample.group for sample in data.splits[split]}),
+            "slices": len(data.splits[split]),
+            "loss": judge.mean_loss,
+            **as_plain(scores(counts, data.meaning.names)),
+        }
+    return result
+
+
+def schedule_factor(schedule: Schedule, done: float) -> float:
+    """The learning rate as a share of its highest, `done` of the run (0..1) being over.
+
+    One-cycle (Smith & Topin 2018): up along a cosine for the first 15 %, then down to nothing.
+    """
+    if schedule == "constant":
+        return 1.0
+    rise = 0.15 if schedule == "one-cycle" else 0.0
+    if done < rise:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * done / rise)) / 2
+    return (1 + math.cos(math.pi * (done - rise) / (1 - rise))) / 2
+
+
+@contextmanager
+def mixed_precision(device: torch.device) -> Iterator[None]:
+    """bfloat16 where the device multiplies it natively, float32 elsewhere."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+    with torch.autocast(device.type, torch.bfloat16, enabled=native):
+        yield
+
+
+def _averaged(net: nn.Module, decay: float) -> AveragedModel | None:
+    if not decay:
+        return None
+    return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)

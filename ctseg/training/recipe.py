@@ -1,0 +1,122 @@
+"""How a network is trained: the two presets, and all that a run needs to be repeated."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from ctseg.cleanup import Cleanup
+from ctseg.prepare import Preparation
+
+Schedule = Literal["constant", "cosine", "one-cycle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """`widths`: channels of each level, top down; `blocks`: residual blocks of each (`light` only)."""
+
+    kind: Literal["classic", "light"]
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One way to train. `canvas`: side in pixels of the square that training slices are drawn on.
+
+    `augmentation`: `random` draws every slice anew; `quadruple` adds to each its two mirror images and a
+    rotation by 45 degrees, once and for all. `sampling`: `every` slice once an epoch, or `balanced`, as
+    many of each data set in every batch. `dice_weight`: of the Dice loss beside the cross-entropy.
+    `averaging`: decay a step of the running mean of the weights that is kept; 0 keeps the weights as they are.
+    `patience`: epochs without a better validation IoU after which the run ends; 0 for never.
+    """
+
+    preset: str
+    architecture: Architecture
+    preparation: Preparation
+    cleanup: Cleanup
+    canvas: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    schedule: Schedule
+    augmentation: Literal["quadruple", "random"]
+    sampling: Literal["every", "balanced"]
+    dice_weight: float
+    averaging: float
+    patience: int
+    seed: int = 0
+
+
+SEED = Recipe(
+    preset="seed",
+    architecture=Architecture("classic", (64, 128, 256, 512, 1024)),
+    preparation=Preparation(long_side=512, multiple=16),
+    cleanup=Cleanup(),
+    canvas=512,
+    epochs=35,
+    batch_size=5,
+    learning_rate=1e-3,
+    weight_decay=0.0,
+    schedule="constant",
+    augmentation="quadruple",
+    sampling="every",
+    dice_weight=0.0,
+    averaging=0.0,
+    patience=0,
+)
+"""The recipe that this project started from, to the letter."""
+
+LIGHT = Recipe(
+    preset="light",
+    architecture=Architecture("light", (16, 32, 48, 80, 128), (0, 1, 2, 2, 2)),
+    preparation=Preparation(long_side=384, multiple=32),
+    cleanup=Cleanup(slice_fraction=0.0005, volume_fraction=0.05),
+    canvas=320,
+    epochs=100,
+    batch_size=12,
+    learning_rate=3e-3,
+    weight_decay=0.02,
+    schedule="one-cycle",
+    augmentation="random",
+    sampling="balanced",
+    dice_weight=1.0,
+    averaging=0.998,
+    patience=0,
+)
+"""The default: small and fast on a CPU."""
+
+PRESETS: Mapping[str, Recipe] = {"light": LIGHT, "seed": SEED}
+
+
+def recipe_from(stored: Mapping[str, Any]) -> Recipe:
+    """A recipe from its `asdict` form, as a checkpoint holds it."""
+    fields = dict(stored)
+    architecture = fields.pop("architecture")
+    preparation = fields.pop("preparation")
+    return Recipe(
+        architecture=Architecture(
+            architecture["kind"], tuple(architecture["widths"]), tuple(architecture["blocks"])
+        ),
+        preparation=Preparation(tuple(preparation["window"]), preparation["long_side"], preparation["multiple"]),
+        cleanup=Cleanup(**fields.pop("cleanup")),
+        **fields,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a network was trained on: names, groups, licences and citations of the data sets."""
+
+    datasets: tuple[Mapping[str, Any], ...] = field(default_factory=tuple)
+
+    @property
+    def licence(self) -> str:
+        """The limits that the data put on the weights, in words."""
+        terms = dict.fromkeys(str(d["licence"]) for d in self.datasets if d.get("licence"))
+        return "; ".join(terms) or "as the training data"
+
+
+def as_stored(recipe: Recipe) -> dict[str, Any]:
+    """The recipe in plain types, for a checkpoint."""
+    return asdict(recipe)

@@ -1,0 +1,156 @@
+"""What a person sees of a run: the progress, the table of scores, curves and panels."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from torch import nn
+
+from ctseg.classes import CLASSES, bits
+from ctseg.prepare import to_grey
+from ctseg.training import fit
+from ctseg.training.recipe import Recipe
+from ctseg.training.samples import Sample, Samples
+from ctseg.training.score import label
+
+_PANELS_A_DATASET = 4
+_SCREEN = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
+
+
+class FitProgress:
+    """A bar over the epochs with the time that is left, and a line an epoch."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self._console, self._epochs = console, epochs
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None, epoch=1, epochs=epochs, loss=float("nan"))
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def watch(self, now: fit.Progress) -> None:
+        """After a step."""
+        self._bar.update(
+            self._task,
+            total=self._epochs * now.steps,
+            completed=(now.epoch - 1) * now.steps + now.step,
+            epoch=now.epoch,
+            loss=now.loss,
+        )
+
+    def tell(self, line: Mapping[str, Any]) -> None:
+        """After an epoch."""
+        each = ", ".join(f"{name} {iou:.3f}" for name, iou in line["val_iou_by_dataset"].items())
+        self._console.print(
+            f"epoch {line['epoch']}/{self._epochs}: loss {line['train_loss']:.3f}, validation loss "
+            f"{line['val_loss']:.3f}, IoU {line['val_iou']:.3f} ({each}), {line['seconds']:.0f} s",
+            highlight=False,
+        )
+
+
+def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:
+    """A table: IoU and Dice by class, a pair of rows a data set."""
+    for name, result in results.items():
+        table = Table(title=f"{name}: {result['slices']} slices ({result['split']})", title_justify="left")
+        table.add_column("")
+        for group in result["iou"]:
+            table.add_column(group.replace("_", " "), justify="right")
+        for measure in ("iou", "dice"):
+            cells = ["-" if value is None else f"{value:.3f}" for value in result[measure].values()]
+            table.add_row("IoU" if measure == "iou" else "Dice", *cells)
+        console.print(table)
+
+
+def draw_curves(history: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Loss and validation IoU over the epochs, as a PNG."""
+    epochs = [line["epoch"] for line in history]
+    with mpl.rc_context(_SCREEN):
+        figure = Figure(figsize=(10, 4), layout="constrained")
+        FigureCanvasAgg(figure)
+        losses, ious = figure.subplots(1, 2)
+        losses.plot(epochs, [line["train_loss"] for line in history], label="training")
+        losses.plot(epochs, [line["val_loss"] for line in history], label="validation")
+        losses.set(xlabel="epoch", title="Loss")
+        for name in history[0]["val_iou_by_dataset"]:
+            ious.plot(epochs, [line["val_iou_by_dataset"][name] for line in history], lw=1, alpha=0.7, label=name)
+        ious.plot(epochs, [line["val_iou"] for line in history], color="black", label="mean")
+        best = max(history, key=lambda line: line["val_iou"])
+        ious.axvline(best["epoch"], color="grey", lw=0.8, ls=":")
+        ious.annotate(f" best: {best['val_iou']:.3f}, epoch {best['epoch']}", (best["epoch"], 0.03))
+        ious.set(xlabel="epoch", title="Validation IoU, mean of classes", ylim=(0, 1))
+        for axes in (losses, ious):
+            axes.legend(frameon=False)
+        figure.savefig(file, dpi=150)
+
+
+def draw_panels(
+    net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device, file: Path
+) -> None:
+    """Input, truth and prediction of some test (else validation) slices side by side, as a PNG."""
+    judge = fit.Judge(net.to(device), device, recipe.dice_weight)
+    rows = [
+        (sample, label(judge, sample, recipe.preparation, recipe.cleanup))
+        for data in datasets
+        for sample in _spread(data.splits["test"] or data.splits["val"])
+    ]
+    figure = Figure(figsize=(9, 3.1 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(rows), 3, squeeze=False)
+    for row, (sample, predicted) in zip(axes, rows, strict=True):
+        grey = np.clip(to_grey(sample.image, recipe.preparation.window), 0, 255).astype(np.uint8)
+        pictures = (
+            np.stack([grey] * 3, axis=-1),
+            _tint(grey, _colours_of_sets()[sample.allowed]),
+            _tint(grey, np.array([c.colour for c in CLASSES], np.uint8)[predicted]),
+        )
+        for axis, picture in zip(row, pictures, strict=True):
+            axis.imshow(picture)
+            axis.set_axis_off()
+        row[0].set_title(f"{sample.dataset} {sample.group}/{sample.file.name}", fontsize=8, loc="left")
+        row[1].set_title("truth", fontsize=8)
+        row[2].set_title("prediction", fontsize=8)
+    figure.savefig(file, dpi=100)
+
+
+def _spread(samples: Sequence[Sample]) -> list[Sample]:
+    places = np.unique(np.linspace(0, max(len(samples) - 1, 0), _PANELS_A_DATASET, dtype=int))
+    return [samples[place] for place in places] if samples else []
+
+
+def _colours_of_sets() -> npt.NDArray[np.uint8]:
+    """A colour for each bit field of classes: the mean of theirs, where a label leaves it open."""
+    table = np.zeros((256, 3), np.uint8)
+    for field in range(1, 1 << len(CLASSES)):
+        table[field] = np.mean([c.colour for c in CLASSES if field & bits([c])], axis=0)
+    return table
+
+
+def _tint(grey: npt.NDArray[np.uint8], colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    mixed = 0.6 * grey[..., None] + 0.4 * colours
+    return np.where(colours.any(axis=-1, keepdims=True), mixed, grey[..., None]).astype(np.uint8)

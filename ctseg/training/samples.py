@@ -1,0 +1,124 @@
+"""Data sets in memory: slices with, for each pixel, the classes it may be; split by group, never by slice."""
+
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg import reading
+from ctseg.classes import BACKGROUND, LESION, NORMAL_LUNG, bits
+from ctseg.cleanup import Cleanup, clean_volume
+from ctseg.dataset import Dataset, MaskMeaning, SeriesDataset
+from ctseg.errors import DatasetError
+from ctseg.scan import Slice
+from ctseg.training.lung_field import lung_field
+
+Split = Literal["train", "val", "test"]
+
+_VALIDATION_SHARE = 0.15
+_TEST_SHARE = 0.15
+
+HEALTHY_MEANING = MaskMeaning({0: (BACKGROUND,), 1: (NORMAL_LUNG,)})
+"""What the masks derived for slices without disease tell apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A slice and its `allowed` classes, a bit field (H, W) of the same size, bit i for class i."""
+
+    image: Slice
+    allowed: npt.NDArray[np.uint8]
+    dataset: str
+    group: str
+    file: Path
+
+
+@dataclass(frozen=True)
+class Samples:
+    """All slices of one data set, by split."""
+
+    dataset: Dataset | SeriesDataset
+    meaning: MaskMeaning
+    splits: dict[Split, tuple[Sample, ...]]
+
+
+def load_samples(dataset: Dataset | SeriesDataset, seed: int, validation_groups: Collection[str] = ()) -> Samples:
+    """Read a data set into memory and split it.
+
+    The index's own `split` column holds; where there is none, 70 % of the groups train, 15 % validate and
+    15 % test, drawn by `seed`. `validation_groups` validate, whatever else is said. Raises DatasetError.
+    """
+    if isinstance(dataset, SeriesDataset):
+        found = [(sample, "") for sample in _series_samples(dataset)]
+        meaning = HEALTHY_MEANING
+    else:
+        with ThreadPoolExecutor() as pool:
+            samples = pool.map(lambda item: _masked_sample(dataset, *item), _paths(dataset))
+            found = list(zip(samples, (s.split for s in dataset.slices), strict=True))
+        meaning = dataset.meaning
+    drawn = split_groups({sample.group for sample, split in found if not split}, seed)
+    splits: dict[Split, list[Sample]] = {"train": [], "val": [], "test": []}
+    for sample, said in found:
+        split = said or drawn[sample.group]
+        if split not in splits:
+            raise DatasetError(f"{dataset.folder}: the split {split!r} is none of {', '.join(splits)}")
+        splits["val" if sample.group in validation_groups else split].append(sample)  # type: ignore[index]
+    _check_groups(splits, dataset.folder)
+    return Samples(dataset, meaning, {split: tuple(samples) for split, samples in splits.items()})
+
+
+def split_groups(groups: Iterable[str], seed: int) -> dict[str, Split]:
+    """Draw train, validation and test groups, 70 : 15 : 15; one group trains, two train and validate."""
+    # By hash, so that a patient more or less does not move the others across.
+    ordered = sorted(groups, key=lambda group: blake2b(f"{seed}/{group}".encode(), digest_size=8).digest())
+    validate = max(round(_VALIDATION_SHARE * len(ordered)), 1 if len(ordered) > 1 else 0)
+    test = max(round(_TEST_SHARE * len(ordered)), 1 if len(ordered) > 2 else 0)
+    return {
+        group: "val" if place < validate else "test" if place < validate + test else "train"
+        for place, group in enumerate(ordered)
+    }
+
+
+def _paths(dataset: Dataset) -> Sequence[tuple[Path, Path, str]]:
+    return [(s.image, s.mask, s.group) for s in dataset.slices]
+
+
+def _masked_sample(dataset: Dataset, image: Path, mask: Path, group: str) -> Sample:
+    picture = reading.open_images([image]).read(0)
+    allowed = dataset.meaning.allowed(reading.read_mask(mask), mask)
+    if allowed.shape != picture.pixels.shape:
+        raise DatasetError(f"{mask} is {allowed.shape}, its slice {picture.pixels.shape}: sizes must agree")
+    return Sample(picture, allowed, dataset.name, group, image)
+
+
+def _series_samples(dataset: SeriesDataset) -> Iterable[Sample]:
+    """The slices in which disease is ruled out; HU tell lung from background there."""
+    for name, labels in dataset.labels.items():
+        found = reading.open_series(sorted(f for f in (dataset.folder / name).iterdir() if f.is_file()))
+        if found.failed:
+            raise found.failed[0]
+        for series in found.series:
+            with ThreadPoolExecutor() as pool:
+                slices = list(pool.map(series.read, range(len(series))))
+                fields = list(pool.map(lambda s: lung_field(s.pixels.astype(np.int16)), slices))
+            # Bowel gas and pieces of the airways that pass for lung in one slice do not in the whole scan.
+            lungs = clean_volume(np.stack(fields).astype(np.uint8), Cleanup(volume_fraction=0.05))
+            for file, picture, lung in zip(series.files, slices, lungs, strict=True):
+                if file.name not in labels:
+                    raise DatasetError(f"{file} has no row in the table of slice labels of {dataset.name}")
+                if not labels[file.name] & bits(LESION):
+                    allowed = HEALTHY_MEANING.allowed(lung, file)
+                    yield Sample(picture, allowed, dataset.name, name, file)
+
+
+def _check_groups(splits: dict[Split, list[Sample]], folder: Path) -> None:
+    seen: dict[str, Split] = {}
+    for split, samples in splits.items():
+        for sample in samples:
+            if seen.setdefault(sample.group, split) != split:
+                raise DatasetError(f"{folder}: group {sample.group} is in both {seen[sample.group]} and {split}")

@@ -1,0 +1,58 @@
+"""Scores of a network or a model file on samples, through the same preparation and clean-up as in use."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.classes import CLASSES, bits
+from ctseg.cleanup import Cleanup, clean_slice
+from ctseg.dataset import MaskMeaning
+from ctseg.metrics import Confusion, Scores, confusion, scores
+from ctseg.prepare import Preparation, prepare, restore
+from ctseg.scan import Labels
+from ctseg.training.samples import Sample
+
+Predict = Callable[[npt.NDArray[np.float32], npt.NDArray[np.uint8]], Labels]
+"""From the network's input (1, 1, H, W), and the allowed classes (H, W) there, to labels (H, W)."""
+
+
+def count_errors(
+    predict: Predict, samples: Sequence[Sample], meaning: MaskMeaning, how: Preparation, rules: Cleanup
+) -> Confusion:
+    """The confusion table of all samples, pooled, over the groups of classes that the truth tells apart."""
+    groups = meaning.groups
+    truth_of = np.zeros(256, np.uint8)
+    for classes in meaning.values.values():
+        truth_of[bits(classes)] = next(n for n, group in enumerate(groups) if classes[0].index in group)
+    group_of = np.array([next(n for n, g in enumerate(groups) if c.index in g) for c in CLASSES], np.uint8)
+    total = np.zeros((len(groups), len(groups)), np.int64)
+    for sample in samples:
+        total += confusion(truth_of[sample.allowed], group_of[label(predict, sample, how, rules)], len(groups))
+    return total
+
+
+def label(predict: Predict, sample: Sample, how: Preparation, rules: Cleanup) -> Labels:
+    """The mask of one sample, (H, W), at its own size."""
+    grey, undo = prepare(sample.image, how)
+    allowed = np.ones(grey.shape[2:], np.uint8)
+    rows, columns = undo.resized
+    allowed[:rows, :columns] = cv2.resize(sample.allowed, (columns, rows), interpolation=cv2.INTER_NEAREST)
+    return clean_slice(restore(predict(grey, allowed), undo), rules)
+
+
+def told_iou(counts: Confusion) -> float:
+    """Mean IoU over the classes that the truth has; one it never has would count each false pixel as zero."""
+    present = counts.sum(axis=1) > 0
+    ious = scores(counts, [""] * len(counts)).iou
+    return float(np.mean([iou for iou, has in zip(ious, present, strict=True) if has and iou is not None]))
+
+
+def as_plain(result: Scores) -> dict[str, Any]:
+    """Scores as JSON has them: IoU and Dice by class, and their means."""
+    return {
+        "iou": {**dict(zip(result.names, result.iou, strict=True)), "mean": result.mean_iou},
+        "dice": {**dict(zip(result.names, result.dice, strict=True)), "mean": result.mean_dice},
+    }
