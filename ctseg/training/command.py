@@ -58,7 +58,7 @@ def train(
         "canvas": canvas, "patience": patience, "seed": seed,
     }  # fmt: skip
     recipe = choose_recipe(preset, changes)
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     _claim(out, recipe, resume)
     loaded = [load_samples(read_dataset(folder), seed, validation_group or ()) for folder in datasets]
     _check(loaded)
@@ -107,6 +107,7 @@ def _run(
 
     from ctseg.training import checkpoint, report
     from ctseg.training.fit import BEST, Fit, final_scores
+    from ctseg.training.results import show_results
 
     if threads:
         torch.set_num_threads(threads)
@@ -126,7 +127,7 @@ def _run(
     (out / METRICS).write_text(json.dumps(metrics, indent=2), encoding="utf-8")
     report.draw_curves(history, out / CURVES)
     report.draw_panels(best.net, recipe, loaded, place, out / PANELS)
-    report.show_results(results, console)
+    show_results(results, console)
     console.print(f"the best checkpoint is {out / BEST}; next: ctseg export {out / BEST} --out model.onnx")
 
 

@@ -1,4 +1,4 @@
-"""What a person sees of a run: the progress, the table of scores, curves and panels."""
+"""What a person sees of a run: the progress, curves and panels."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from torch import nn
 
 from ctseg.classes import CLASSES, bits
@@ -71,20 +70,8 @@ class FitProgress:
             f"epoch {line['epoch']}/{self._epochs}: loss {line['train_loss']:.3f}, validation loss "
             f"{line['val_loss']:.3f}, IoU {line['val_iou']:.3f} ({each}), {line['seconds']:.0f} s",
             highlight=False,
+            soft_wrap=True,
         )
-
-
-def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:
-    """A table: IoU and Dice by class, a pair of rows a data set."""
-    for name, result in results.items():
-        table = Table(title=f"{name}: {result['slices']} slices ({result['split']})", title_justify="left")
-        table.add_column("")
-        for group in result["iou"]:
-            table.add_column(group.replace("_", " "), justify="right")
-        for measure in ("iou", "dice"):
-            cells = ["-" if value is None else f"{value:.3f}" for value in result[measure].values()]
-            table.add_row("IoU" if measure == "iou" else "Dice", *cells)
-        console.print(table)
 
 
 def draw_curves(history: Sequence[Mapping[str, Any]], file: Path) -> None:

@@ -1,0 +1,128 @@
+"""`ctseg evaluate`: how well a checkpoint or a model file does on data sets with masks."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from rich.console import Console
+
+from ctseg.cleanup import Cleanup
+from ctseg.dataset import read_dataset
+from ctseg.errors import CallError, DatasetError, require
+from ctseg.metrics import scores
+from ctseg.model import find_model
+from ctseg.prepare import Preparation
+from ctseg.runtime import open_on_cpu
+from ctseg.scan import Labels
+from ctseg.training.samples import Sample, Samples, load_samples
+from ctseg.training.score import Predict, as_plain, count_errors
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+CHOICES = ("held-out", "train", "all")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is to be scored, whichever kind of file it comes from."""
+
+    predict: Predict
+    preparation: Preparation
+    cleanup: Cleanup
+    training: Mapping[str, Any]
+
+    def trained_on(self, dataset: str) -> frozenset[str]:
+        """The groups of a data set that the network learnt from."""
+        return frozenset(
+            group
+            for described in self.training.get("datasets", ())
+            if described["name"] == dataset
+            for group in described["groups"]["train"]
+        )
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(help="A checkpoint (.pt), a model file (.onnx), or a shipped model's name.")
+    ],
+    datasets: Annotated[list[Path], typer.Argument(help="Data sets, as for `ctseg train`.")],
+    slices: Annotated[
+        str,
+        typer.Option(
+            help="held-out: the groups (patients) that the model did not learn from; train: those it did; all."
+        ),
+    ] = "held-out",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON on standard output.")] = False,
+) -> None:
+    """Score a checkpoint or a model file on data sets: IoU and Dice of each class, pooled over the slices.
+
+    Example: ctseg evaluate light data/medseg data/covid_ct_seg
+    """
+    if slices not in CHOICES:
+        raise CallError(f"no choice {slices!r}: there are {', '.join(CHOICES)}")
+    candidate = open_candidate(model)
+    results = {}
+    for folder in datasets:
+        data = load_samples(read_dataset(folder), seed=0)
+        chosen = choose(data, candidate, slices)
+        counts = count_errors(candidate.predict, chosen, data.meaning, candidate.preparation, candidate.cleanup)
+        results[data.dataset.name] = {
+            "split": slices,
+            "groups": sorted({sample.group for sample in chosen}),
+            "slices": len(chosen),
+            **as_plain(scores(counts, data.meaning.names)),
+        }
+    if as_json:
+        sys.stdout.write(json.dumps(results, indent=2) + "\n")
+    else:
+        from ctseg.training.results import show_results
+
+        show_results(results, Console())
+
+
+def open_candidate(name_or_file: str) -> Candidate:
+    """A checkpoint by its ending .pt, else a model; raises ModelError."""
+    if name_or_file.endswith(".pt"):
+        require("torch", "train")
+        return _from_checkpoint(Path(name_or_file))
+    session, spec = open_on_cpu(find_model(name_or_file))
+
+    def predict(grey: npt.NDArray[np.float32], _allowed: npt.NDArray[np.uint8]) -> Labels:
+        labels: Labels = session.run(None, {session.get_inputs()[0].name: grey})[0]
+        return labels[0]
+
+    return Candidate(predict, spec.preparation, spec.cleanup, spec.training)
+
+
+def choose(data: Samples, candidate: Candidate, slices: str) -> list[Sample]:
+    """The samples that `slices` names; raises DatasetError where there are none."""
+    learnt = candidate.trained_on(data.dataset.name)
+    wanted = [
+        sample
+        for samples in data.splits.values()
+        for sample in samples
+        if slices == "all" or (sample.group in learnt) == (slices == "train")
+    ]
+    if not wanted:
+        raise DatasetError(
+            f"{data.dataset.folder}: no slices of it are {slices} for this model (try --slices all)"
+        )
+    return wanted
+
+
+def _from_checkpoint(file: Path) -> Candidate:
+    import torch
+
+    from ctseg.training import checkpoint
+    from ctseg.training.fit import Judge
+
+    found = checkpoint.load(file)
+    judge = Judge(found.net, torch.device("cpu"), found.recipe.dice_weight)
+    return Candidate(judge, found.recipe.preparation, found.recipe.cleanup, found.training)

@@ -1,0 +1,20 @@
+"""Scores as a table on the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:
+    """A table a data set: a row for IoU and one for Dice, a column a class and one for the mean."""
+    for name, result in results.items():
+        table = Table(title=f"{name}: {result['slices']} slices ({result['split']})", title_justify="left")
+        table.add_column("")
+        for group in result["iou"]:
+            table.add_column(group.replace("_", " "), justify="right")
+        for measure, title in (("iou", "IoU"), ("dice", "Dice")):
+            cells = ["-" if value is None else f"{value:.3f}" for value in result[measure].values()]
+            table.add_row(title, *cells)
+        console.print(table)
