@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from ctseg.cleanup import Cleanup, clean_slice, clean_volume
+
+
+def test_small_components_of_a_slice_go_and_others_stay_as_they_are():
+    labels = np.zeros((100, 100), np.uint8)
+    labels[10:50, 10:50] = 1
+    labels[20:22, 20:22] = 3  # a lesion inside the lung is part of it
+    labels[80:83, 80:83] = 2  # 9 pixels of 10,000
+    cleaned = clean_slice(labels, Cleanup(slice_fraction=0.001))
+    assert (cleaned[80:83, 80:83] == 0).all()
+    assert (cleaned[:60] == labels[:60]).all()
+    assert (clean_slice(labels, Cleanup(slice_fraction=0.0009)) == labels).all()
+
+
+def test_a_volume_keeps_both_lungs_and_loses_what_lies_apart():
+    labels = np.zeros((20, 64, 64), np.uint8)
+    labels[2:18, 10:50, 6:26] = 1
+    labels[4:16, 10:50, 38:58] = 2
+    labels[0:2, 58:62, 30:34] = 1
+    cleaned = clean_volume(labels.copy(), Cleanup(volume_fraction=0.05))
+    assert (cleaned[2:] == labels[2:]).all()
+    assert not cleaned[:2].any()
+
+
+def test_a_thin_slice_of_lung_that_hangs_on_above_stays():
+    labels = np.zeros((10, 64, 64), np.uint8)
+    labels[1:9, 8:40, 8:40] = 1
+    labels[0, 20, 20] = 1
+    assert clean_volume(labels.copy(), Cleanup(volume_fraction=0.05))[0, 20, 20] == 1
+
+
+def test_empty_masks_pass():
+    empty = np.zeros((3, 7, 9), np.uint8)
+    assert not clean_volume(empty, Cleanup(volume_fraction=0.05)).any()
+    assert not clean_slice(empty[0], Cleanup(slice_fraction=0.05)).any()
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])
+def test_fractions_that_are_none_are_refused(fraction):
+    with pytest.raises(ValueError, match="fraction"):
+        Cleanup(slice_fraction=fraction)

@@ -1,0 +1,63 @@
+import subprocess
+import sys
+
+import pytest
+
+from ctseg import __version__
+from ctseg.cli import COMMANDS, main
+from ctseg.errors import MissingExtraError, require
+
+
+def leave(arguments, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    return left.value.code or 0, capsys.readouterr()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], []])
+def test_the_front_page_names_every_command(arguments, capsys):
+    status, said = leave(arguments, capsys)
+    assert status == 0
+    assert all(name in said.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_of_its_own(name, capsys):
+    status, said = leave([name, "--help"], capsys)
+    assert status == 0
+    assert f"ctseg {name}" in said.out
+
+
+def test_the_version_is_told(capsys):
+    status, said = leave(["--version"], capsys)
+    assert (status, said.out.strip()) == (0, f"ctseg {__version__}")
+
+
+def test_a_command_that_there_is_not_is_a_wrong_call(capsys):
+    status, said = leave(["bach"], capsys)
+    assert status == 2
+    assert "batch" in said.err
+
+
+def test_our_errors_are_one_line_and_status_2(capsys):
+    status, said = leave(["evaluate", "nowhere.onnx", "nothing"], capsys)
+    assert status == 2
+    assert said.err.startswith("error: no model 'nowhere.onnx'")
+    assert said.err.count("\n") == 1
+
+
+def test_help_and_import_load_neither_torch_nor_a_runtime():
+    code = (
+        "import sys, ctseg, ctseg_batch\n"
+        "from ctseg.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'matplotlib', 'pydicom', 'nibabel', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_missing_extra_is_named():
+    with pytest.raises(MissingExtraError, match=r"pip install 'ctseg\[train\]'"):
+        require("surely_no_such_module", "train")

@@ -1,0 +1,104 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from ctseg.classes import BACKGROUND, CONSOLIDATION, GROUND_GLASS, NORMAL_LUNG
+from ctseg.dataset import Dataset, MaskMeaning, SeriesDataset, meaning_beside, read_dataset
+from ctseg.errors import DatasetError
+
+INFECTION = MaskMeaning({0: (BACKGROUND,), 7: (NORMAL_LUNG,), 9: (GROUND_GLASS, CONSOLIDATION)})
+
+
+def describe(folder, **changes):
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(folder / "images" / name), np.zeros((4, 4), np.uint8))
+        cv2.imwrite(str(folder / "masks" / name), np.zeros((4, 4), np.uint8))
+    (folder / "index.csv").write_text("file,patient,split\na.png,p1,train\nb.png,p2,val\n")
+    described = {
+        "name": "mine", "images": "images", "masks": "masks", "index": "index.csv", "group": "patient",
+        "mask_values": {"0": ["background"], "7": ["normal_lung"], "9": ["ground_glass", "consolidation"]},
+    }  # fmt: skip
+    (folder / "dataset.json").write_text(json.dumps({**described, **changes}))
+    return folder
+
+
+def test_classes_that_a_value_does_not_tell_apart_are_one_group(tmp_path):
+    assert INFECTION.groups == ((0,), (1,), (2, 3))
+    assert INFECTION.names == ("background", "normal_lung", "ground_glass+consolidation")
+    mask = np.array([[0, 7, 9]], np.uint8)
+    assert INFECTION.allowed(mask, tmp_path).tolist() == [[0b0001, 0b0010, 0b1100]]
+    assert INFECTION.grouped(mask, tmp_path).tolist() == [[0, 1, 2]]
+
+
+def test_a_value_without_a_meaning_is_named(tmp_path):
+    with pytest.raises(DatasetError, match=r"odd\.png.*\[5\]"):
+        INFECTION.grouped(np.array([[0, 5]], np.uint8), tmp_path / "odd.png")
+
+
+def test_a_described_folder_is_read_as_it_says(tmp_path):
+    found = read_dataset(describe(tmp_path / "d"))
+    assert isinstance(found, Dataset)
+    assert [(s.image.name, s.group, s.split) for s in found.slices] == [
+        ("a.png", "p1", "train"),
+        ("b.png", "p2", "val"),
+    ]
+    assert found.meaning == INFECTION
+
+
+def test_the_seed_layout_is_read_as_it_is(tmp_path):
+    for part, ending in (("image", ".jpg"), ("mask", ".png")):
+        for patient in ("7", "12"):
+            (tmp_path / part / patient).mkdir(parents=True)
+            cv2.imwrite(str(tmp_path / part / patient / f"3{ending}"), np.zeros((4, 4), np.uint8))
+    found = read_dataset(tmp_path)
+    assert isinstance(found, Dataset)
+    assert {(s.group, s.image.name, s.mask.name) for s in found.slices} == {
+        ("7", "3.jpg", "3.png"),
+        ("12", "3.jpg", "3.png"),
+    }
+    (tmp_path / "mask" / "7" / "3.png").unlink()
+    with pytest.raises(DatasetError, match=r"3\.jpg has no mask"):
+        read_dataset(tmp_path)
+
+
+def test_series_say_which_classes_a_slice_may_have(tmp_path):
+    (tmp_path / "s.csv").write_text("file,infected\nb.dcm,1\na.dcm,0\n")
+    described = {
+        "name": "ct", "series": {"s": "s.csv"},
+        "slice_labels": {"column": "infected", "0": ["background"], "1": ["normal_lung", "consolidation"]},
+    }  # fmt: skip
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    found = read_dataset(tmp_path)
+    assert isinstance(found, SeriesDataset)
+    assert found.labels == {"s": {"b.dcm": 0b1010, "a.dcm": 0b0001}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"mask_values": {"0": ["lung"]}}, "no class is called 'lung'"),
+        ({"mask_values": {"300": ["background"]}}, "300 is not a value"),
+        ({"mask_values": 3}, "not a data set's description|mask_values|attribute"),
+        ({"index": "none.csv"}, "none.csv can't be read"),
+        ({"group": "person"}, "person"),
+        ({"images": "pictures"}, "not there"),
+    ],
+)
+def test_descriptions_that_do_not_fit_are_refused(tmp_path, changes, reason):
+    with pytest.raises(DatasetError, match=reason):
+        read_dataset(describe(tmp_path / "d", **changes))
+
+
+def test_a_folder_that_is_no_data_set_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match="no data set"):
+        read_dataset(tmp_path)
+
+
+def test_masks_mean_what_the_description_beside_or_above_says(tmp_path):
+    assert meaning_beside(describe(tmp_path / "d") / "masks") == INFECTION
+    (tmp_path / "plain").mkdir()
+    assert meaning_beside(tmp_path / "plain").groups == ((0,), (1,), (2,), (3,))

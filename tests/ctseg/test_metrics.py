@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctseg.metrics import confusion, merge, scores
+
+TRUTH = np.array([[0, 0, 1, 1], [2, 2, 2, 1]], np.uint8)
+MASK = np.array([[0, 1, 1, 1], [2, 2, 1, 1]], np.uint8)
+
+
+def test_confusion_counts_pixels_by_true_and_predicted_class():
+    assert confusion(TRUTH, MASK, 4).tolist() == [[1, 1, 0, 0], [0, 3, 0, 0], [0, 1, 2, 0], [0, 0, 0, 0]]
+
+
+def test_iou_and_dice_of_a_case_worked_by_hand():
+    result = scores(confusion(TRUTH, MASK, 4), ["a", "b", "c", "d"])
+    assert result.iou == (1 / 2, 3 / 5, 2 / 3, None)
+    assert result.dice == (2 / 3, 6 / 8, 4 / 5, None)
+    assert result.mean_iou == pytest.approx((1 / 2 + 3 / 5 + 2 / 3) / 3)
+
+
+def test_a_class_only_predicted_scores_zero_not_none():
+    assert scores(confusion(np.zeros((2, 2), np.uint8), np.ones((2, 2), np.uint8), 2), "ab").iou == (0, 0)
+
+
+def test_merged_classes_are_scored_as_one():
+    counts = confusion(np.array([[2, 3, 1]], np.uint8), np.array([[3, 3, 2]], np.uint8), 4)
+    merged = merge(counts, [[0], [1], [2, 3]])
+    assert merged.tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 2]]
+
+
+def test_masks_of_different_shapes_are_refused():
+    with pytest.raises(ValueError, match="one shape"):
+        confusion(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), 4)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
+def test_counts_add_up_over_slices(pairs):
+    truth, mask = np.array(pairs, np.uint8).T
+    whole = confusion(truth, mask, 4)
+    half = len(pairs) // 2
+    assert (whole == confusion(truth[:half], mask[:half], 4) + confusion(truth[half:], mask[half:], 4)).all()
+    assert whole.sum() == len(pairs)
+    for iou, dice in zip(scores(whole, "abcd").iou, scores(whole, "abcd").dice, strict=True):
+        assert (iou is None) == (dice is None)
+        if iou is not None and dice is not None:
+            assert dice == pytest.approx(2 * iou / (1 + iou))

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctseg.prepare import Preparation
+from ctseg.scan import Slice
+from ctseg.training.augment import quadruple, randomise
+from ctseg.training.samples import Sample
+
+HOW = Preparation((-1000.0, 0.0), long_side=64, multiple=32)
+
+
+def sample(hu, allowed):
+    return Sample(Slice(np.array(hu, np.int16), "hu"), np.array(allowed, np.uint8), "d", "g", Path("f"))
+
+
+def corner():
+    """A slice that is white, and consolidation, in its upper left quarter only."""
+    hu, allowed = np.full((64, 64), -1000), np.full((64, 64), 0b0001)
+    hu[:32, :32], allowed[:32, :32] = 0, 0b1000
+    return sample(hu, allowed)
+
+
+@pytest.mark.parametrize(
+    ("variant", "rows", "columns"),
+    [(0, slice(32), slice(32)), (1, slice(32), slice(32, 64)), (2, slice(32, 64), slice(32))],
+)
+def test_the_quadruple_mirrors_slice_and_labels_together(variant, rows, columns):
+    grey, allowed = quadruple(corner(), variant, HOW, 64)
+    expected = np.zeros((64, 64), bool)
+    expected[rows, columns] = True
+    assert ((grey == 255) == expected).all()
+    assert ((allowed == 0b1000) == expected).all()
+
+
+def test_the_fourth_of_the_quadruple_is_turned_by_45_degrees():
+    hu = np.full((65, 65), -1000)
+    hu[32, 40:44] = 0  # to the right of the centre
+    grey, allowed = quadruple(sample(hu, np.full((65, 65), 1)), 3, HOW, 65)
+    y, x = np.unravel_index(grey.argmax(), grey.shape)
+    assert abs(y - 32) == abs(x - 32) == pytest.approx(9.5 / np.sqrt(2), abs=1)
+    assert (allowed == 1).all()
+
+
+def test_random_draws_repeat_with_their_seed_and_keep_to_their_range():
+    for seed in range(40):
+        grey, allowed = randomise(corner(), np.random.default_rng(seed), HOW, 48)
+        again, _ = randomise(corner(), np.random.default_rng(seed), HOW, 48)
+        assert (grey == again).all()
+        assert grey.dtype == np.float32
+        assert grey.shape == allowed.shape == (48, 48)
+        assert grey.min() >= 0
+        assert grey.max() <= 255
+        assert set(np.unique(allowed)) <= {0b0001, 0b1000}
+
+
+def test_random_draws_keep_labels_on_what_they_label():
+    agreement = []
+    for seed in range(40):
+        grey, allowed = randomise(corner(), np.random.default_rng(seed), HOW, 48)
+        if 50 < np.count_nonzero(allowed == 0b1000) < 2000:
+            agreement.append(grey[allowed == 0b1000].mean() - grey[allowed == 0b0001].mean())
+    assert len(agreement) > 20
+    assert min(agreement) > 0

@@ -1,0 +1,188 @@
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ctseg.cli import main
+from ctseg.dataset import read_dataset
+from ctseg.errors import ModelError
+from ctseg.prepare import Preparation
+from ctseg.training import checkpoint
+from ctseg.training.fit import BEST, LAST, Fit, schedule_factor
+from ctseg.training.recipe import LIGHT, SEED, Architecture
+from ctseg.training.samples import load_samples
+from ctseg.training.unet import build
+
+TINY = replace(
+    LIGHT,
+    architecture=Architecture("light", (8, 8, 8), (0, 1, 1)),
+    preparation=Preparation(long_side=32, multiple=32),
+    canvas=32,
+    batch_size=4,
+    epochs=4,
+    averaging=0.9,
+)
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory):
+    """A data set in the seed layout: each class a square of its own grey."""
+    folder = tmp_path_factory.mktemp("squares")
+    rng = np.random.default_rng(0)
+    for patient in range(6):
+        mask = np.zeros((40, 40), np.uint8)
+        for label in (1, 2, 3):
+            y, x = rng.integers(0, 24, 2)
+            mask[y : y + 16, x : x + 16] = label
+        grey = mask * 60 + rng.integers(0, 20, mask.shape, np.uint8)
+        for part, picture in (("image", grey), ("mask", mask)):
+            (folder / part / str(patient)).mkdir(parents=True)
+            cv2.imwrite(str(folder / part / str(patient) / "0.png"), picture)
+    return folder
+
+
+def make_fit(squares, folder, recipe, tell=lambda line: None):
+    folder.mkdir(exist_ok=True)
+    data = [load_samples(read_dataset(squares), seed=0)]
+    return Fit(recipe, data, {"seed": 0}, folder, torch.device("cpu"), lambda now: None, tell)
+
+
+def weights(file):
+    return checkpoint.load(file).net.state_dict()
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("recipe", [TINY, replace(TINY, averaging=0.0, sampling="every")])
+def test_a_killed_run_goes_on_to_the_same_result(squares, tmp_path, recipe):
+    whole = make_fit(squares, tmp_path / "whole", recipe).fit()
+
+    def die(line):
+        if line["epoch"] == 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        make_fit(squares, tmp_path / "killed", recipe, die).fit()
+    resumed = make_fit(squares, tmp_path / "killed", recipe).fit()
+    for one, other in zip(whole, resumed, strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+    for name in (LAST, BEST):
+        one, other = weights(tmp_path / "whole" / name), weights(tmp_path / "killed" / name)
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_it_learns(squares, tmp_path):
+    history = make_fit(squares, tmp_path / "run", replace(TINY, epochs=40, learning_rate=1e-2)).fit()
+    assert history[-1]["train_loss"] < 0.6 * history[0]["train_loss"]
+    assert max(line["val_iou"] for line in history) > 2 * history[0]["val_iou"]
+
+
+def test_it_stops_when_it_gets_no_better(squares, tmp_path):
+    still = replace(TINY, learning_rate=0.0, patience=2, epochs=50, averaging=0.0)
+    history = make_fit(squares, tmp_path / "run", still).fit()
+    ious = [line["val_iou"] for line in history]
+    assert len(ious) < 50
+    assert max(ious[-2:]) <= max(ious[:-2])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "done", "factor"),
+    [
+        ("constant", 0.7, 1.0),
+        ("cosine", 0.0, 1.0),
+        ("cosine", 0.5, 0.5),
+        ("one-cycle", 0.0, 0.04),
+        ("one-cycle", 0.15, 1.0),
+        ("one-cycle", 1.0, 0.0),
+    ],
+)
+def test_schedules(schedule, done, factor):
+    assert schedule_factor(schedule, done) == pytest.approx(factor, abs=1e-12)
+
+
+@pytest.mark.parametrize(("recipe", "side"), [(LIGHT, 96), (SEED, 32)])
+def test_networks_give_a_logit_a_class_and_pixel(recipe, side):
+    net = build(recipe.architecture).eval()
+    with torch.inference_mode():
+        assert net(torch.zeros(2, 1, side, 2 * side)).shape == (2, 4, side, 2 * side)
+
+
+def test_the_classic_net_has_the_published_size():
+    # Ronneberger et al. 2015 with one input channel, four classes and batch normalisation: 31 million.
+    assert sum(p.numel() for p in build(SEED.architecture).parameters()) / 1e6 == pytest.approx(31.04, abs=0.01)
+
+
+def test_the_seed_recipe_is_the_one_this_project_started_from():
+    assert (SEED.learning_rate, SEED.batch_size, SEED.epochs, SEED.canvas) == (1e-3, 5, 35, 512)
+    assert (SEED.weight_decay, SEED.dice_weight, SEED.schedule, SEED.augmentation) == (
+        0,
+        0,
+        "constant",
+        "quadruple",
+    )
+
+
+def test_the_command_makes_a_run_that_can_be_scored(squares, tmp_path, capsys):
+    out = tmp_path / "run"
+    call = ["train", str(squares), "--out", str(out), "--canvas", "64", "--epochs", "1", "--batch-size", "4"]
+    call += ["--device", "cpu", "--seed", "1"]
+    leave(call, 0)
+    metrics = json.loads((out / "metrics.json").read_text())
+    result = metrics["results"][squares.name]
+    assert result["split"] == "test"
+    assert result["loss"] > 0
+    assert set(result["iou"]) == {"background", "normal_lung", "ground_glass", "consolidation", "mean"}
+    for picture in ("curves.png", "panels.png"):
+        assert cv2.imread(str(out / picture)).std() > 1
+    capsys.readouterr()
+    leave(["evaluate", str(out / BEST), str(squares), "--json"], 0)
+    scored = json.loads(capsys.readouterr().out)[squares.name]
+    assert scored["slices"] == 2  # those validated and tested on, not those learnt from
+    assert scored["groups"] == sorted(metrics_groups(out, squares.name))
+    leave(call, 2)
+    assert "holds a run already" in capsys.readouterr().err
+    leave([*call, "--resume"], 0)
+    leave([*call, "--resume", "--learning-rate", "0.5"], 2)
+
+
+def metrics_groups(out, name):
+    (described,) = checkpoint.load(out / BEST).training["datasets"]
+    assert described["name"] == name
+    return described["groups"]["val"] + described["groups"]["test"]
+
+
+def leave(call, status):
+    with pytest.raises(SystemExit) as left:
+        main(call)
+    assert (left.value.code or 0) == status
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "boom"), "w"))
+
+    torch.save({"format": Bomb()}, tmp_path / "bomb.pt")
+    with pytest.raises(ModelError, match="safely"):
+        checkpoint.load(tmp_path / "bomb.pt")
+    assert not (tmp_path / "boom").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a zip", b"text"])
+def test_files_that_are_no_checkpoint_are_refused(tmp_path, content):
+    (tmp_path / "odd.pt").write_bytes(content)
+    with pytest.raises(ModelError, match=r"odd\.pt"):
+        checkpoint.load(tmp_path / "odd.pt")
+
+
+def test_another_programs_checkpoint_is_refused(tmp_path):
+    torch.save({"model": torch.zeros(3)}, tmp_path / "theirs.pt")
+    with pytest.raises(ModelError, match="not a ctseg checkpoint"):
+        checkpoint.load(tmp_path / "theirs.pt")
+    with pytest.raises(ModelError, match="no checkpoint"):
+        checkpoint.load(tmp_path / "none.pt")

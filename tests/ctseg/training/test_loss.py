@@ -1,0 +1,53 @@
+import math
+
+import torch
+from torch.nn import functional
+
+from ctseg.training.loss import marginal_cross_entropy, partial_dice, partial_label_loss
+
+SOFTMAX = torch.tensor([0.1, 0.2, 0.3, 0.4])
+
+
+def one_pixel(allowed):
+    return SOFTMAX.log().view(1, 4, 1, 1), torch.tensor([[[allowed]]], dtype=torch.uint8)
+
+
+def test_a_pixel_with_one_class_costs_its_cross_entropy():
+    assert math.isclose(marginal_cross_entropy(*one_pixel(0b0100)).item(), -math.log(0.3), rel_tol=1e-6)
+
+
+def test_a_pixel_with_two_classes_costs_minus_the_log_of_their_sum():
+    assert math.isclose(marginal_cross_entropy(*one_pixel(0b1100)).item(), -math.log(0.7), rel_tol=1e-6)
+
+
+def test_a_pixel_that_may_be_anything_costs_nothing():
+    assert abs(marginal_cross_entropy(*one_pixel(0b1111)).item()) < 1e-6
+
+
+def test_with_one_class_a_pixel_it_is_the_common_cross_entropy():
+    torch.manual_seed(0)
+    logits, truth = torch.randn(2, 4, 8, 8), torch.randint(0, 4, (2, 8, 8))
+    allowed = (1 << truth).to(torch.uint8)
+    assert torch.isclose(partial_label_loss(logits, allowed, 0.0), functional.cross_entropy(logits, truth))
+
+
+def test_dice_is_zero_for_a_perfect_and_large_for_a_wrong_answer():
+    truth = torch.arange(4).repeat_interleave(64 * 16).view(1, 64, 64)
+    allowed = (1 << truth).to(torch.uint8)
+    right = functional.one_hot(truth, 4).permute(0, 3, 1, 2).float()
+    assert partial_dice(right, allowed).item() < 1e-6
+    assert partial_dice(right.roll(1, dims=1), allowed).item() > 0.8
+
+
+def test_a_lesion_of_open_kind_trains_lesion_but_neither_of_its_classes():
+    allowed = torch.full((1, 64, 64), 0b1100, dtype=torch.uint8)
+    halves = torch.tensor([0.0, 0.0, 0.5, 0.5]).view(1, 4, 1, 1).expand(1, 4, 64, 64)
+    ground_glass = torch.tensor([0.0, 0.0, 1.0, 0.0]).view(1, 4, 1, 1).expand(1, 4, 64, 64)
+    assert partial_dice(halves, allowed).item() == partial_dice(ground_glass, allowed).item()
+
+
+def test_gradients_are_finite_where_the_network_is_sure_and_wrong():
+    logits = torch.tensor([80.0, -80.0, -80.0, -80.0]).view(1, 4, 1, 1).requires_grad_()
+    partial_label_loss(logits, torch.tensor([[[0b0010]]], dtype=torch.uint8), 1.0).backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()

@@ -1,0 +1,92 @@
+import csv
+import json
+from collections import Counter
+
+import cv2
+import numpy as np
+import pytest
+
+from ctseg.dataset import read_dataset
+from ctseg.errors import DatasetError
+from ctseg.training.batches import plan_epoch
+from ctseg.training.recipe import LIGHT, SEED
+from ctseg.training.samples import load_samples, split_groups
+
+
+def seed_layout(folder, patients, slices=2):
+    for patient in range(patients):
+        for part in ("image", "mask"):
+            (folder / part / str(patient)).mkdir(parents=True)
+        for number in range(slices):
+            cv2.imwrite(str(folder / "image" / str(patient) / f"{number}.png"), np.full((16, 16), 9, np.uint8))
+            cv2.imwrite(str(folder / "mask" / str(patient) / f"{number}.png"), np.full((16, 16), 3, np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"), [(20, (14, 3, 3)), (3, (1, 1, 1)), (2, (1, 1, 0)), (1, (1, 0, 0))]
+)
+def test_groups_are_split_70_15_15(groups, expected):
+    count = Counter(split_groups(map(str, range(groups)), seed=0).values())
+    assert tuple(count[split] for split in ("train", "val", "test")) == expected
+
+
+def test_the_split_repeats_with_its_seed_and_changes_with_another():
+    groups = [str(n) for n in range(20)]
+    assert split_groups(groups, 1) == split_groups(reversed(groups), 1)
+    assert split_groups(groups, 1) != split_groups(groups, 2)
+
+
+def test_no_patient_is_on_two_sides(tmp_path):
+    data = load_samples(read_dataset(seed_layout(tmp_path, 12)), seed=3)
+    sides = [{sample.group for sample in samples} for samples in data.splits.values()]
+    assert sum(map(len, sides)) == 12
+    assert len(set().union(*sides)) == 12
+    assert all(sample.allowed[0, 0] == 0b1000 for samples in data.splits.values() for sample in samples)
+
+
+def test_a_named_group_validates(tmp_path):
+    data = load_samples(read_dataset(seed_layout(tmp_path, 12)), seed=3, validation_groups=["7", "8"])
+    assert {"7", "8"} <= {sample.group for sample in data.splits["val"]}
+
+
+def test_an_index_that_puts_a_patient_on_two_sides_is_refused(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for name in ("a.png", "b.png"):
+            cv2.imwrite(str(tmp_path / folder / name), np.zeros((4, 4), np.uint8))
+    with (tmp_path / "index.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "p", "split"), ("a.png", "x", "train"), ("b.png", "x", "val")])
+    described = {
+        "name": "d", "images": "images", "masks": "masks", "index": "index.csv", "group": "p",
+        "mask_values": {"0": ["background"]},
+    }  # fmt: skip
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    with pytest.raises(DatasetError, match="group x is in both"):
+        load_samples(read_dataset(tmp_path), seed=0)
+
+
+def test_a_mask_of_another_size_is_refused(tmp_path):
+    folder = seed_layout(tmp_path, 3)
+    cv2.imwrite(str(folder / "mask" / "0" / "0.png"), np.zeros((8, 8), np.uint8))
+    with pytest.raises(DatasetError, match="sizes must agree"):
+        load_samples(read_dataset(folder), seed=0)
+
+
+def test_the_seed_recipe_shows_every_slice_four_times_an_epoch(tmp_path):
+    samples = load_samples(read_dataset(seed_layout(tmp_path, 4)), seed=0).splits["train"]
+    plan = plan_epoch([samples], SEED, epoch=1)
+    shown = Counter((draw.sample.file, draw.variant) for batch in plan for draw in batch)
+    assert set(shown.values()) == {1}
+    assert len(shown) == 4 * len(samples)
+    assert all(len(batch) <= 5 for batch in plan)
+
+
+def test_the_light_recipe_draws_alike_from_every_data_set(tmp_path):
+    few = load_samples(read_dataset(seed_layout(tmp_path / "few", 3, slices=1)), seed=0).splits["train"]
+    many = load_samples(read_dataset(seed_layout(tmp_path / "many", 12, slices=9)), seed=0).splits["train"]
+    plan = plan_epoch([few, many], LIGHT, epoch=1)
+    for batch in plan:
+        assert Counter(draw.sample.dataset for draw in batch) == {"few": 6, "many": 6}
+    assert plan != plan_epoch([few, many], LIGHT, epoch=2)
+    assert plan == plan_epoch([few, many], LIGHT, epoch=1)
