@@ -25,7 +25,8 @@ class ModelSpec:
     """All that a user of the file must know.
 
     `domains`: the values that are accepted, `hu`, `grey8` or both. `training`: data sets, preset, epochs,
-    seed. `scores`: figures on the groups held back, as they were when the file was made.
+    seed. `scores`: figures on the groups held back, as they were when the file was made. `export`: what the
+    export measured: parameters, cost, how far the file is from the network it was made of.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ModelSpec:
     cleanup: Cleanup = field(default_factory=Cleanup)
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
+    export: Mapping[str, Any] = field(default_factory=dict)
 
 
 def to_metadata(spec: ModelSpec) -> dict[str, str]:
@@ -82,6 +84,7 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
             cleanup=Cleanup(**{key: float(value) for key, value in read["cleanup"].items()}),
             training=dict(read["training"]),
             scores=dict(read["scores"]),
+            export=dict(read["export"]),
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         if isinstance(error, ModelError):

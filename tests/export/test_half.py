@@ -1,0 +1,48 @@
+import numpy as np
+import onnx.checker
+import torch
+from onnx import TensorProto
+
+from ctseg_export.graph import labels_graph
+from ctseg_export.half import in_half
+
+
+def test_the_labels_stay_nearly_the_same(example, open_session, noise):
+    batch = noise(2, 64, 96)
+    (labels,) = open_session(labels_graph(in_half(example.logits))).run(None, {"slice": batch})
+    with torch.inference_mode():
+        expected = example.net(torch.from_numpy(batch)).argmax(1).numpy()
+    assert 0 < (labels != expected).mean() < 0.005
+
+
+def test_the_weights_take_half_the_room(example):
+    single, half = labels_graph(example.logits), labels_graph(in_half(example.logits))
+
+    def weights(model):
+        return {t.data_type for t in model.graph.initializer if len(t.dims) == 4}
+
+    assert (weights(single), weights(half)) == ({TensorProto.FLOAT}, {TensorProto.FLOAT16})
+
+
+def test_input_and_output_stay_as_they_are(example, open_session):
+    session = open_session(labels_graph(in_half(example.logits)))
+    assert session.get_inputs()[0].type == "tensor(float)"
+    assert session.get_outputs()[0].type == "tensor(uint8)"
+
+
+def test_grey_values_are_not_rounded_before_they_are_normalised(light, open_session):
+    """Two greys that half precision can't tell apart are scaled first: what reaches the network differs."""
+    model = in_half(light.logits)
+    cast = next(node for node in model.graph.node if node.op_type == "Cast")
+    model.graph.output[0].CopyFrom(onnx.ValueInfoProto(name=cast.output[0]))
+    batch = np.full((1, 1, 8, 8), 130.0, np.float32)
+    session = open_session(model)
+    (first,), (second,) = (session.run(None, {"slice": batch + shift}) for shift in (0, 0.05))
+    assert np.float16(130.0) == np.float16(130.05)
+    assert (first != second).all()
+
+
+def test_the_graph_it_is_made_of_is_left_alone(light):
+    before = light.logits.SerializeToString(deterministic=True)
+    onnx.checker.check_model(in_half(light.logits), full_check=True)
+    assert light.logits.SerializeToString(deterministic=True) == before
