@@ -1,0 +1,124 @@
+"""From a checkpoint to a model file: the graph, its proof, what it says of itself."""
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx.helper
+import torch
+from onnx import ModelProto
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ctseg.errors import CallError
+from ctseg.model import ModelSpec, to_metadata
+from ctseg.prepare import Preparation
+from ctseg.scan import Slice
+from ctseg.training.checkpoint import Checkpoint, load
+from ctseg_export.graph import OPSET, labels_graph, logits_graph
+from ctseg_export.half import in_half
+from ctseg_export.proof import LIMITS, Difference, Floating, measure, proof_batches
+
+CONVERSIONS: Mapping[Floating, Callable[[ModelProto], ModelProto]] = {"fp32": lambda graph: graph, "fp16": in_half}
+
+NOT_FOR_DIAGNOSIS = "for research, not for diagnosis"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A model file that was written, and how far it is from its network."""
+
+    file: Path
+    spec: ModelSpec
+    difference: Difference
+
+
+def export_model(
+    checkpoint: Path,
+    out: Path,
+    *,
+    precision: Floating = "fp32",
+    name: str | None = None,
+    version: str = "1",
+    licence: str | None = None,
+    slices: Iterable[Slice] = (),
+) -> Exported:
+    """Write the checkpoint's network as a self-describing ONNX file; the same checkpoint gives the same bytes.
+
+    Before it is written the file is proved against the network on a phantom, on `slices` and on noise.
+    `name` is by default the preset's, `licence` what the training data demand. Raises ModelError for a file
+    that is no checkpoint and for a graph that fails the proof, CallError where `out` can't be written.
+    """
+    source = load(checkpoint)
+    how = source.recipe.preparation
+    model = labels_graph(CONVERSIONS[precision](logits_graph(source.net, how.multiple)))
+    difference = measure(model, source.net, proof_batches(how, slices))
+    difference.check(LIMITS[precision])
+    spec = ModelSpec(
+        name=name or source.recipe.preset,
+        version=version,
+        licence=licence or _licence(source.training),
+        precision=precision,
+        preparation=how,
+        cleanup=source.recipe.cleanup,
+        training=_training(source),
+        scores=source.scores,
+        export={**_cost(source.net, how), **_bounds(difference)},
+    )
+    onnx.helper.set_model_props(model, to_metadata(spec))
+    _write(model, out)
+    return Exported(out, spec, difference)
+
+
+def _licence(training: Mapping[str, Any]) -> str:
+    """What the data sets allow, in their own words, and what the weights are not for."""
+    terms = [f"{d['name']}: {d['licence']}" for d in training.get("datasets", ()) if d.get("licence")]
+    return "; ".join([*terms, NOT_FOR_DIAGNOSIS])
+
+
+def _training(source: Checkpoint) -> dict[str, Any]:
+    """The data sets and the recipe. Groups are counted, not named: files travel, and names may be patients'."""
+    datasets = [
+        {**d, "groups": {split: len(names) for split, names in d.get("groups", {}).items()}}
+        for d in source.training.get("datasets", ())
+    ]
+    recipe = {k: v for k, v in asdict(source.recipe).items() if k not in ("preparation", "cleanup")}
+    return {**source.training, "datasets": datasets, "recipe": recipe}
+
+
+def _cost(net: nn.Module, how: Preparation) -> dict[str, Any]:
+    """Weights, and multiplications with addition (10**9) a square slice at the working size."""
+    side = math.ceil(how.long_side / how.multiple) * how.multiple
+    with FlopCounterMode(display=False) as counter:
+        copy.deepcopy(net).to("meta")(torch.empty(1, 1, side, side, device="meta"))
+    return {
+        "opset": OPSET,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "gmac": round(counter.get_total_flops() / 2e9, 3),
+    }
+
+
+def _bounds(difference: Difference) -> dict[str, Any]:
+    """The differences, rounded up to a power of ten: their digits are the machine's, and would be in the file."""
+
+    def bound(value: float) -> float:
+        return float(f"1e{math.ceil(math.log10(max(value, 1e-6)))}")
+
+    return {
+        "slices_compared": difference.slices,
+        "logit_difference_at_most": bound(difference.logit),
+        "label_difference_at_most": bound(difference.label_share),
+    }
+
+
+def _write(model: ModelProto, out: Path) -> None:
+    part = out.with_name(f".{out.name}.tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(model.SerializeToString(deterministic=True))
+        part.replace(out)
+    except OSError as error:
+        raise CallError(f"{out} can't be written: {error}") from error

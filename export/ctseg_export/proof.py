@@ -1,0 +1,106 @@
+"""Whether a model file computes what the network that it was made of computes."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from onnx import ModelProto, ValueInfoProto
+from torch import nn
+
+from ctseg.errors import ModelError
+from ctseg.model import INPUT, OUTPUT
+from ctseg.phantom import Phantom
+from ctseg.prepare import Preparation, prepare
+from ctseg.scan import Slice
+from ctseg_export.graph import LOGITS
+
+Floating = Literal["fp32", "fp16"]
+"""The precisions that come of the weights alone, without slices to calibrate on."""
+
+Batch = npt.NDArray[np.float32]
+"""The network's input, (N, 1, H, W), grey 0..255."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest difference of a logit, and the largest share (0..1) of pixels whose label differs."""
+
+    logit: float
+    label_share: float
+
+
+LIMITS: Mapping[Floating, Limits] = {"fp32": Limits(1e-3, 1e-4), "fp16": Limits(1.0, 5e-3)}
+"""What a file of each precision may differ by: float32 by the order of its sums only, float16 by its rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far a model file is from its network, over `slices` slices.
+
+    `logit`: the largest absolute difference; `label_share`: the share (0..1) of pixels whose label differs.
+    """
+
+    slices: int
+    logit: float
+    label_share: float
+
+    def check(self, limits: Limits) -> None:
+        """Raise ModelError where a limit is passed, or a logit is not a number."""
+        if not (self.logit <= limits.logit and self.label_share <= limits.label_share):
+            raise ModelError(
+                f"the exported graph is not the network: a logit differs by {self.logit:.2g} (at most "
+                f"{limits.logit:g} is allowed), the label of {self.label_share:.2%} of the pixels (at most "
+                f"{limits.label_share:.2%}); nothing was written"
+            )
+
+
+def proof_batches(how: Preparation, given: Iterable[Slice]) -> Iterator[Batch]:
+    """A phantom's slices and those `given`, prepared as `how` says; then noise, black and white of other sizes."""
+    phantom = Phantom(seed=0, slices=5, size=256)
+    drawn = [Slice(phantom.slice(index)[0], "hu") for index in (1, 2, 3)]
+    yield np.concatenate([prepare(source, how)[0] for source in drawn])
+    for source in given:
+        yield prepare(source, how)[0]
+    random = np.random.default_rng(0)
+    for count, rows, columns in ((1, 1, 1), (2, 2, 5), (3, 4, 3)):
+        shape = (count, 1, rows * how.multiple, columns * how.multiple)
+        yield random.uniform(0, 255, shape).astype(np.float32)
+    black = np.zeros((1, 1, 2 * how.multiple, 2 * how.multiple), np.float32)
+    yield np.concatenate([black, black + 255])
+
+
+def measure(model: ModelProto, net: nn.Module, batches: Iterable[Batch]) -> Difference:
+    """Run the file in onnxruntime on the CPU and the network in torch on the same batches.
+
+    The labels are those of the file as it is; its logits are read from a copy that gives them out as well.
+    """
+    as_is, opened = _session(model), _session(_giving_logits(model))
+    logits, slices, pixels, wrong = [0.0], 0, 0, 0
+    for batch in batches:
+        with torch.inference_mode():
+            expected = net(torch.from_numpy(batch)).numpy()
+        (found,) = opened.run([LOGITS], {INPUT: batch})
+        (labels,) = as_is.run([OUTPUT], {INPUT: batch})
+        logits.append(float(np.abs(found.astype(np.float32) - expected).max()))
+        slices += len(batch)
+        pixels += labels.size
+        wrong += int(np.count_nonzero(labels != expected.argmax(axis=1)))
+    # NumPy's maximum, unlike Python's, is NaN where any is.
+    return Difference(slices, float(np.max(logits)), wrong / pixels)
+
+
+def _giving_logits(model: ModelProto) -> ModelProto:
+    opened = ModelProto()
+    opened.CopyFrom(model)
+    opened.graph.output.append(ValueInfoProto(name=LOGITS))
+    return opened
+
+
+def _session(model: ModelProto) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
