@@ -85,17 +85,22 @@ def restore(labels: Labels, undo: Restoration) -> Labels:
     labels = labels[:rows, :columns]
     if undo.resized == undo.original:
         return labels
-    height, width = undo.original
-    best = np.zeros((height, width), np.uint8)
-    restored = np.zeros((height, width), np.uint8)
     # Each class's own mask is resized smoothly and the strongest one wins: borders stay smooth where
     # nearest-neighbour labels would turn to stairs.
-    for index in range(int(labels.max()) + 1):
-        share = cv2.resize(np.where(labels == index, np.uint8(255), np.uint8(0)), (width, height))
-        stronger = share > best
-        restored[stronger] = index
-        np.maximum(best, share, out=best)
+    strongest = _share(labels, 0, undo.original)
+    restored = np.zeros(undo.original, np.uint8)
+    for index in range(1, int(labels.max()) + 1):
+        share = _share(labels, index, undo.original)
+        wins = cv2.compare(share, strongest, cv2.CMP_GT)
+        cv2.copyTo(np.full(undo.original, index, np.uint8), wins, restored)
+        cv2.max(share, strongest, strongest)
     return restored
+
+
+def _share(labels: Labels, index: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """How much of each pixel is the class `index`, 0..255, at `size` (rows, columns)."""
+    mask = (labels == index) * np.uint8(255)
+    return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
 
 def _round_up(length: int, multiple: int) -> int:
