@@ -20,7 +20,7 @@ from ctseg.scan import Slice
 from ctseg.training.checkpoint import Checkpoint, load
 from ctseg_export.graph import OPSET, labels_graph, logits_graph
 from ctseg_export.half import in_half
-from ctseg_export.proof import LIMITS, Difference, Floating, measure, proof_batches
+from ctseg_export.proof import LIMITS, Difference, Floating, Limits, measure, proof_batches
 
 CONVERSIONS: Mapping[Floating, Callable[[ModelProto], ModelProto]] = {"fp32": lambda graph: graph, "fp16": in_half}
 
@@ -29,11 +29,12 @@ NOT_FOR_DIAGNOSIS = "for research, not for diagnosis"
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A model file that was written, and how far it is from its network."""
+    """A model file that was written, how far it is from its network, and how far it might have been."""
 
     file: Path
     spec: ModelSpec
     difference: Difference
+    limits: Limits
 
 
 def export_model(
@@ -53,6 +54,7 @@ def export_model(
     that is no checkpoint and for a graph that fails the proof, CallError where `out` can't be written.
     """
     source = load(checkpoint)
+    _make_room(out)
     how = source.recipe.preparation
     model = labels_graph(CONVERSIONS[precision](logits_graph(source.net, how.multiple)))
     difference = measure(model, source.net, proof_batches(how, slices))
@@ -65,12 +67,12 @@ def export_model(
         preparation=how,
         cleanup=source.recipe.cleanup,
         training=_training(source),
-        scores=source.scores,
+        scores=_counting_groups(source.scores),
         export={**_cost(source.net, how), **_bounds(difference)},
     )
     onnx.helper.set_model_props(model, to_metadata(spec))
     _write(model, out)
-    return Exported(out, spec, difference)
+    return Exported(out, spec, difference, LIMITS[precision])
 
 
 def _licence(training: Mapping[str, Any]) -> str:
@@ -80,13 +82,22 @@ def _licence(training: Mapping[str, Any]) -> str:
 
 
 def _training(source: Checkpoint) -> dict[str, Any]:
-    """The data sets and the recipe. Groups are counted, not named: files travel, and names may be patients'."""
-    datasets = [
-        {**d, "groups": {split: len(names) for split, names in d.get("groups", {}).items()}}
-        for d in source.training.get("datasets", ())
-    ]
+    """The data sets and the recipe; what a user must do before the network stands in the file's own fields."""
     recipe = {k: v for k, v in asdict(source.recipe).items() if k not in ("preparation", "cleanup")}
-    return {**source.training, "datasets": datasets, "recipe": recipe}
+    return {**_counting_groups(source.training), "recipe": recipe}
+
+
+def _counting_groups(told: Any) -> Any:
+    """The same with groups counted, not named: a model file travels, and their names may be patients'."""
+    if isinstance(told, Mapping):
+        return {k: _count(v) if k == "groups" else _counting_groups(v) for k, v in told.items()}
+    if isinstance(told, list):
+        return [_counting_groups(part) for part in told]
+    return told
+
+
+def _count(groups: Any) -> Any:
+    return {k: len(v) for k, v in groups.items()} if isinstance(groups, Mapping) else len(groups)
 
 
 def _cost(net: nn.Module, how: Preparation) -> dict[str, Any]:
@@ -114,11 +125,18 @@ def _bounds(difference: Difference) -> dict[str, Any]:
     }
 
 
+def _make_room(out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CallError(f"{out} can't be written: {error}") from error
+
+
 def _write(model: ModelProto, out: Path) -> None:
     part = out.with_name(f".{out.name}.tmp")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(model.SerializeToString(deterministic=True))
         part.replace(out)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise CallError(f"{out} can't be written: {error}") from error

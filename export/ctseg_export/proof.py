@@ -60,7 +60,7 @@ class Difference:
 
 def proof_batches(how: Preparation, given: Iterable[Slice]) -> Iterator[Batch]:
     """A phantom's slices and those `given`, prepared as `how` says; then noise, black and white of other sizes."""
-    phantom = Phantom(seed=0, slices=5, size=256)
+    phantom = Phantom(seed=0, slices=5)
     drawn = [Slice(phantom.slice(index)[0], "hu") for index in (1, 2, 3)]
     yield np.concatenate([prepare(source, how)[0] for source in drawn])
     for source in given:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from ctseg_export.graph import labels_graph, logits_graph
+from ctseg_export.graph import labels_graph
 
 PASSED_THROUGH = """
 <ir_version: 10, opset_import: ["": 18]>
@@ -63,14 +63,3 @@ def test_the_file_tells_nothing_of_the_machine(example):
     written = labels_graph(example.logits).SerializeToString()
     assert b"site-packages" not in written
     assert b".py" not in written
-
-
-def test_exporting_again_gives_the_same_bytes(classic):
-    again = logits_graph(classic.net, classic.recipe.preparation.multiple)
-    assert again.SerializeToString(deterministic=True) == classic.logits.SerializeToString(deterministic=True)
-
-
-def test_exporting_is_silent(light, capfd, recwarn):
-    logits_graph(light.net, light.recipe.preparation.multiple)
-    assert capfd.readouterr() == ("", "")
-    assert not recwarn.list

@@ -1,0 +1,62 @@
+"""`ctseg export`: a checkpoint of `ctseg train` becomes a model file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ctseg.errors import CallError
+
+if TYPE_CHECKING:
+    from ctseg_export import Exported
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="The file that `ctseg train` wrote: RUN/best.pt.")],
+    out: Annotated[
+        Path, typer.Option(help="The file to write: MODEL.onnx, by custom MODEL.fp16.onnx for half precision.")
+    ],
+    precision: Annotated[
+        Literal["fp32", "fp16"], typer.Option(help="Of the weights and of what is computed with them.")
+    ] = "fp32",
+    name: Annotated[str | None, typer.Option(help="The model's name, instead of its recipe's.")] = None,
+    model_version: Annotated[str, typer.Option(help="Which version of that name it is.")] = "1",
+    licence: Annotated[
+        str | None, typer.Option(help="The weights' licence, instead of the training data's terms.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
+) -> None:
+    """Turn a checkpoint into a self-describing ONNX file.
+
+    The file is compared with the network that it is made of, on a phantom and on noise, and is written only if
+    the two agree.
+
+    Example: ctseg export runs/light/best.pt --out light.onnx
+    """
+    if out.exists() and not overwrite:
+        raise CallError(f"{out} is there already: name another file, or replace it by --overwrite")
+    from ctseg_export import export_model
+
+    exported = export_model(
+        checkpoint, out, precision=precision, name=name, version=model_version, licence=licence
+    )
+    console = Console(soft_wrap=True)
+    console.print(_table(exported))
+    console.print(f"[bold]{out}[/] is written; next: ctseg inspect {out}", highlight=False)
+
+
+def _table(exported: "Exported") -> Table:
+    """What was found, beside what is allowed."""
+    found, limits = exported.difference, exported.limits
+    table = Table(title=f"The file beside its network, on {found.slices} slices")
+    table.add_column("largest difference")
+    table.add_column("found", justify="right")
+    table.add_column("allowed", justify="right")
+    table.add_row("of a logit", f"{found.logit:.2g}", f"{limits.logit:g}")
+    table.add_row("pixels labelled otherwise", f"{found.label_share:.4%}", f"{limits.label_share:.4%}")
+    return table
