@@ -3,7 +3,10 @@
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import typer
 
 
 class Command(NamedTuple):
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
 
 
-def _front_page():  # type: ignore[no-untyped-def]
+def _front_page() -> "typer.Typer":
     """The list of commands, `--version`, and the word for a command that there is not."""
     import typer
 

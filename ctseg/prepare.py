@@ -4,6 +4,7 @@ Training, export's proof and batch all go through here, so a slice looks the sam
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,7 +67,7 @@ def working_size(shape: tuple[int, int], long_side: int) -> tuple[int, int]:
 
 def prepare(source: Slice, how: Preparation) -> tuple[npt.NDArray[np.float32], Restoration]:
     """The network's input, (1, 1, H, W) float32 grey 0..255, and what undoes it."""
-    grey = to_grey(source, how.window)
+    grey: npt.NDArray[Any] = to_grey(source, how.window)
     original = (grey.shape[0], grey.shape[1])
     rows, columns = working_size(original, how.long_side)
     if (rows, columns) != original:
@@ -100,7 +101,8 @@ def restore(labels: Labels, undo: Restoration) -> Labels:
 def _share(labels: Labels, index: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """How much of each pixel is the class `index`, 0..255, at `size` (rows, columns)."""
     mask = (labels == index) * np.uint8(255)
-    return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+    share: npt.NDArray[Any] = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return share
 
 
 def _round_up(length: int, multiple: int) -> int:

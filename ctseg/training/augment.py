@@ -54,7 +54,7 @@ def _draw(
     picture = grey.astype(np.float32)
     if zoom < 0.8:
         # What lies between the samples would alias; a blur of the size of the step stands in for averaging.
-        picture = cv2.GaussianBlur(picture, (0, 0), 0.35 / zoom)
+        picture = cv2.GaussianBlur(picture, (0, 0), 0.35 / zoom).astype(np.float32)
     size = (canvas, canvas)
     drawn = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
     outside = bits([BACKGROUND])
@@ -77,7 +77,8 @@ def _random_geometry(rng: np.random.Generator, side: int) -> npt.NDArray[np.floa
     shape = np.array([[stretch, shear, 0], [0, 1 / stretch, 0], [0, 0, 1]])
     across, down = rng.normal(0, 0.06 * side, 2)
     shift = np.array([[1, 0, across], [0, 1, down], [0, 0, 1]])
-    return _rotation(angle) @ mirror @ shape @ shift
+    matrix: npt.NDArray[np.float64] = _rotation(angle) @ mirror @ shape @ shift
+    return matrix
 
 
 def _rotation(degrees: float) -> npt.NDArray[np.float64]:
@@ -86,7 +87,7 @@ def _rotation(degrees: float) -> npt.NDArray[np.float64]:
 
 
 def _gamma(grey: Grey, rng: np.random.Generator) -> Grey:
-    return 255 * (grey / 255) ** np.float32(np.exp(rng.normal(0, 0.3)))
+    return np.float32(255) * np.power(grey / np.float32(255), np.float32(np.exp(rng.normal(0, 0.3))))
 
 
 def _levels(grey: Grey, rng: np.random.Generator) -> Grey:
@@ -130,7 +131,7 @@ def _coarsen(grey: Grey, rng: np.random.Generator) -> Grey:
 def _jpeg(grey: Grey, rng: np.random.Generator) -> Grey:
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 90))]
     _, encoded = cv2.imencode(".jpg", grey.astype(np.uint8), quality)
-    return cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE).astype(np.float32)
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), np.float32)
 
 
 _CHANGES: tuple[tuple[float, Callable[[Grey, np.random.Generator], Grey]], ...] = (

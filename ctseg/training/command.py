@@ -11,7 +11,7 @@ from rich.console import Console
 from ctseg.dataset import read_dataset
 from ctseg.errors import CallError, DatasetError, DeviceError, require
 from ctseg.training.recipe import PRESETS, Recipe
-from ctseg.training.samples import Samples, load_samples
+from ctseg.training.samples import Samples, Split, load_samples
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -95,8 +95,9 @@ def _claim(out: Path, recipe: Recipe, resume: bool) -> None:
 
 
 def _check(loaded: list[Samples]) -> None:
-    for split in ("train", "val"):
-        if not any(data.splits[split] for data in loaded):  # type: ignore[index]
+    needed: tuple[Split, ...] = ("train", "val")
+    for split in needed:
+        if not any(data.splits[split] for data in loaded):
             raise DatasetError(f"no slice is left for the split {split!r}: there are too few groups (patients)")
 
 
@@ -144,8 +145,8 @@ def choose_device(wanted: str) -> Any:
 
 
 def _describe(loaded: list[Samples]) -> str:
-    def count(split: str) -> int:
-        return sum(len(data.splits[split]) for data in loaded)  # type: ignore[index]
+    def count(split: Split) -> int:
+        return sum(len(data.splits[split]) for data in loaded)
 
     return f"{count('train')} slices to train on, {count('val')} to validate, {count('test')} to test"
 

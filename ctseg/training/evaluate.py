@@ -16,7 +16,7 @@ from ctseg.cleanup import Cleanup
 from ctseg.dataset import read_dataset
 from ctseg.errors import CallError, DatasetError, require
 from ctseg.metrics import scores
-from ctseg.model import find_model
+from ctseg.model import INPUT, OUTPUT, find_model
 from ctseg.prepare import Preparation
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import Labels
@@ -95,8 +95,8 @@ def open_candidate(name_or_file: str) -> Candidate:
     session, spec = open_on_cpu(find_model(name_or_file))
 
     def predict(grey: npt.NDArray[np.float32], _allowed: npt.NDArray[np.uint8]) -> Labels:
-        labels: Labels = session.run(None, {session.get_inputs()[0].name: grey})[0]
-        return labels[0]
+        labels: Labels = session.run([OUTPUT], {INPUT: grey})[0][0]
+        return labels
 
     return Candidate(predict, spec.preparation, spec.cleanup, spec.training)
 

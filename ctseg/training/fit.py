@@ -59,7 +59,9 @@ class Fit:
     def __post_init__(self) -> None:
         """Make the network and its optimiser, or take them from `last.pt`."""
         torch.manual_seed(self.recipe.seed)
-        self.net = build(self.recipe.architecture).to(self.device, memory_format=torch.channels_last)
+        self.net = build(self.recipe.architecture).to(self.device)
+        # Convolutions run faster with the channels last; a module's own method for it is missing from its types.
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = _averaged(self.net, self.recipe.averaging)
         kind = torch.optim.AdamW if self.recipe.weight_decay else torch.optim.Adam
         self.optimiser = kind(
@@ -218,4 +220,5 @@ def mixed_precision(device: torch.device) -> Iterator[None]:
 def _averaged(net: nn.Module, decay: float) -> AveragedModel | None:
     if not decay:
         return None
-    return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    running_mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(net, multi_avg_fn=running_mean, use_buffers=True)

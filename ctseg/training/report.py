@@ -23,7 +23,6 @@ from ctseg.training.samples import Sample, Samples
 from ctseg.training.score import label
 
 _PANELS_A_DATASET = 4
-_SCREEN = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
 
 
 class FitProgress:
@@ -77,7 +76,7 @@ class FitProgress:
 def draw_curves(history: Sequence[Mapping[str, Any]], file: Path) -> None:
     """Loss and validation IoU over the epochs, as a PNG."""
     epochs = [line["epoch"] for line in history]
-    with mpl.rc_context(_SCREEN):
+    with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}):
         figure = Figure(figsize=(10, 4), layout="constrained")
         FigureCanvasAgg(figure)
         losses, ious = figure.subplots(1, 2)
