@@ -87,7 +87,8 @@ def _rotation(degrees: float) -> npt.NDArray[np.float64]:
 
 
 def _gamma(grey: Grey, rng: np.random.Generator) -> Grey:
-    return np.float32(255) * np.power(grey / np.float32(255), np.float32(np.exp(rng.normal(0, 0.3))))
+    curved: Grey = np.float32(255) * (grey / np.float32(255)) ** np.float32(np.exp(rng.normal(0, 0.3)))
+    return curved
 
 
 def _levels(grey: Grey, rng: np.random.Generator) -> Grey:

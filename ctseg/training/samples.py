@@ -67,7 +67,7 @@ def load_samples(dataset: Dataset | SeriesDataset, seed: int, validation_groups:
         split = said or drawn[sample.group]
         if split not in splits:
             raise DatasetError(f"{dataset.folder}: the split {split!r} is none of {', '.join(splits)}")
-        splits["val" if sample.group in validation_groups else split].append(sample)  # type: ignore[index]
+        splits["val" if sample.group in validation_groups else split].append(sample)
     _check_groups(splits, dataset.folder)
     return Samples(dataset, meaning, {split: tuple(samples) for split, samples in splits.items()})
 
