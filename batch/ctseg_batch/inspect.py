@@ -1,0 +1,134 @@
+"""`ctseg inspect`: what a model file says of itself."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from ctseg.classes import CLASSES
+from ctseg.cleanup import Cleanup
+from ctseg.model import ModelSpec, find_model
+from ctseg.prepare import Preparation
+from ctseg.runtime import open_on_cpu
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+_DOMAINS = {"hu": "Hounsfield units", "grey8": "8-bit grey"}
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="A model file, or the name of a model that ctseg brings along.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Print what a model file says of itself.
+
+    Example: ctseg inspect light
+    """
+    file = find_model(model)
+    _, spec = open_on_cpu(file)
+    if as_json:
+        typer.echo(json.dumps(_described(file, spec), indent=2))
+    else:
+        Console().print(_table(file, spec))
+
+
+def _described(file: Path, spec: ModelSpec) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "bytes": file.stat().st_size,
+        "sha256": _sha256(file),
+        "classes": [asdict(tissue) for tissue in CLASSES],
+        **asdict(spec),
+    }
+
+
+def _table(file: Path, spec: ModelSpec) -> Table:
+    rows = {
+        "model": _plain(f"{spec.name}, version {spec.version}, {spec.precision}"),
+        "file": _plain(str(file), f"{decimal(file.stat().st_size)}, sha256 {_sha256(file)}"),
+        "licence": _plain(spec.licence),
+        "classes": Text("   ").join(_swatch(c.colour, f"{c.index} {c.title}") for c in CLASSES),
+        "accepts": _plain(" and ".join(_DOMAINS[domain] for domain in spec.domains)),
+        "preparation": _plain(*_preparation(spec.preparation)),
+        "clean-up": _plain(*_cleanup(spec.cleanup)),
+        "training": _plain(*told(spec.training)),
+        "scores": _plain(*told(spec.scores)),
+        "export": _plain(*told(spec.export)),
+    }
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for title, text in rows.items():
+        table.add_row(title, text or Text("-"))
+    return table
+
+
+def _preparation(how: Preparation) -> Iterator[str]:
+    low, high = how.window
+    yield f"HU from {low:g} to {high:g} become grey 0 to 255, grey stays as it is"
+    yield f"the longer side becomes {how.long_side} pixels, then black fills it up to multiples of {how.multiple}"
+
+
+def _cleanup(rules: Cleanup) -> Iterator[str]:
+    if rules.slice_fraction:
+        yield f"lung in pieces below {100 * rules.slice_fraction:g} % of a slice becomes background"
+    if rules.volume_fraction:
+        yield f"lung in pieces below {100 * rules.volume_fraction:g} % of a scan's largest becomes background"
+    if rules == Cleanup():
+        yield "none"
+
+
+def told(story: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """A nested mapping as lines: what has no depth on one line, what has below its title."""
+    for key, value in story.items():
+        title = f"{indent}{key}"
+        parts = _named(value)
+        if parts is None:
+            yield f"{title}: {_short(value)}"
+        elif any(_named(part) is not None for part in parts.values()):
+            yield title
+            yield from told(parts, indent + "  ")
+        elif parts:
+            yield f"{title}: " + ", ".join(f"{name} {_short(part)}" for name, part in parts.items())
+
+
+def _named(value: Any) -> Mapping[str, Any] | None:
+    """What has parts with names: a mapping, or a list of mappings that have a `name` each."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, Sequence) and value and all(isinstance(v, Mapping) and "name" in v for v in value):
+        return {v["name"]: {k: part for k, part in v.items() if k != "name"} for v in value}
+    return None
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return " ".join(_short(part) for part in value)
+    return "-" if value is None else str(value)
+
+
+def _plain(*lines: str) -> Text:
+    """Lines of a file's own words: whatever they hold, they colour nothing and move no cursor."""
+    shown = ("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines)
+    return Text("\n".join(shown))
+
+
+def _swatch(colour: tuple[int, int, int], title: str) -> Text:
+    return Text.assemble(("\N{FULL BLOCK}" * 2, Style(color="#{:02x}{:02x}{:02x}".format(*colour))), f" {title}")
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

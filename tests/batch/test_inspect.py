@@ -1,0 +1,145 @@
+import hashlib
+import json
+import subprocess
+import sys
+
+import onnx.helper
+import onnx.parser
+import pytest
+
+from ctseg.cleanup import Cleanup
+from ctseg.errors import ModelError
+from ctseg.model import FORMAT_VERSION, ModelSpec, to_metadata
+from ctseg.prepare import Preparation
+from ctseg_batch.inspect import app, told
+
+GRAPH = """
+<ir_version: 10, opset_import: ["": 18]>
+nothing (float[N, 1, H, W] slice) => (uint8[N, H, W] labels) <int64[1] axis = {1}>
+{
+    whole = Cast <to = 2> (slice)
+    labels = Squeeze (whole, axis)
+}
+"""
+SPEC = ModelSpec(
+    name="mine",
+    version="7",
+    licence="[red]not for sale[/]",
+    domains=("hu",),
+    preparation=Preparation((-1100.0, 100.0), 320, 16),
+    cleanup=Cleanup(slice_fraction=0.0005),
+    training={"datasets": [{"name": "set_a", "slices": {"train": 40, "val": 9}, "licence": "free"}], "seed": 3},
+    scores={"set_a": {"iou": {"background": 0.98, "consolidation": None, "mean": 0.6123}}},
+    export={"gmac": 1.207},
+)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A model file with the metadata given."""
+
+    def written(metadata):
+        model = onnx.parser.parse_model(GRAPH)
+        onnx.helper.set_model_props(model, metadata)
+        file = tmp_path / "mine.onnx"
+        file.write_bytes(model.SerializeToString())
+        return file
+
+    return written
+
+
+@pytest.fixture
+def shown(write, capsys, monkeypatch):
+    """What `ctseg inspect` prints of a file with SPEC, line ends and runs of blanks closed up."""
+    monkeypatch.setenv("COLUMNS", "200")
+    file = write(to_metadata(SPEC))
+    app([str(file)], standalone_mode=False)
+    return file, " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mine, version 7, fp32",
+        "licence [red]not for sale[/]",
+        "0 background ██ 1 normal lung ██ 2 ground glass ██ 3 consolidation",
+        "accepts Hounsfield units preparation",
+        "HU from -1100 to 100 become grey 0 to 255",
+        "the longer side becomes 320 pixels, then black fills it up to multiples of 16",
+        "clean-up lung in pieces below 0.05 % of a slice becomes background training",
+        "set_a licence: free slices: train 40, val 9",
+        "iou: background 0.98, consolidation -, mean 0.612",
+        "gmac: 1.21",
+    ],
+)
+def test_the_table_tells_what_the_file_says(shown, line):
+    assert line in shown[1]
+
+
+def test_the_table_names_the_very_file(shown):
+    file, text = shown
+    assert hashlib.sha256(file.read_bytes()).hexdigest() in text
+    assert str(file) in text
+
+
+def test_json_holds_every_field(write, capsys):
+    file = write(to_metadata(SPEC))
+    app([str(file), "--json"], standalone_mode=False)
+    said = json.loads(capsys.readouterr().out)
+    assert said["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert said["bytes"] == file.stat().st_size
+    assert [c["name"] for c in said["classes"]] == ["background", "normal_lung", "ground_glass", "consolidation"]
+    assert said["preparation"] == {"window": [-1100, 100], "long_side": 320, "multiple": 16}
+    assert said["licence"] == SPEC.licence
+    assert said["scores"] == SPEC.scores
+    assert said["training"]["datasets"][0]["slices"]["train"] == 40
+
+
+def test_a_file_cannot_write_on_the_terminal(write, capsys):
+    metadata = to_metadata(SPEC)
+    metadata["ctseg.licence"] = json.dumps("\x1b[2J\x07free")
+    app([str(write(metadata))], standalone_mode=False)
+    printed = capsys.readouterr().out
+    assert "free" in printed
+    assert "\x1b" not in printed
+    assert "\x07" not in printed
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({}, "does not say how it is to be used"),
+        ({**to_metadata(SPEC), "ctseg.format_version": str(FORMAT_VERSION + 1)}, "update ctseg"),
+        ({**to_metadata(SPEC), "ctseg.preparation": "{"}, "damaged"),
+    ],
+)
+def test_files_that_do_not_say_enough_are_refused(write, metadata, reason):
+    with pytest.raises(ModelError, match=rf"mine\.onnx.*{reason}"):
+        app([str(write(metadata))], standalone_mode=False)
+
+
+def test_a_damaged_file_is_an_error_in_one_line(tmp_path):
+    file = tmp_path / "half.onnx"
+    file.write_bytes(b"\x08\x0a not a model")
+    call = [sys.executable, "-c", "from ctseg.cli import main; main()", "inspect", str(file)]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {file}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_neither_torch_nor_onnx_is_needed(write):
+    code = (
+        "import sys; sys.modules.update(torch=None, onnx=None); "
+        "from ctseg_batch.inspect import app; app(standalone_mode=False)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(write(to_metadata(SPEC)))], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "mine" in done.stdout
+
+
+def test_nested_figures_become_indented_lines():
+    story = {"a": {"b": {"c": 1, "d": [2, 3]}, "e": None}, "f": "text"}
+    assert list(told(story)) == ["a", "  b: c 1, d 2 3", "  e: -", "f: text"]
