@@ -29,21 +29,32 @@ def export(
     licence: Annotated[
         str | None, typer.Option(help="The weights' licence, instead of the training data's terms.")
     ] = None,
+    slices: Annotated[
+        Path | None,
+        typer.Option(help="A folder of real CT to compare on as well.", exists=True, file_okay=False),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
 ) -> None:
     """Turn a checkpoint into a self-describing ONNX file.
 
-    The file is compared with the network that it is made of, on a phantom and on noise, and is written only if
-    the two agree.
+    The file is compared with the network that it is made of, on a phantom, on noise and on the real slices given,
+    and is written only if the two agree.
 
     Example: ctseg export runs/light/best.pt --out light.onnx
     """
     if out.exists() and not overwrite:
         raise CallError(f"{out} is there already: name another file, or replace it by --overwrite")
     from ctseg_export import export_model
+    from ctseg_export.real_slices import real_slices
 
     exported = export_model(
-        checkpoint, out, precision=precision, name=name, version=model_version, licence=licence
+        checkpoint,
+        out,
+        precision=precision,
+        name=name,
+        version=model_version,
+        licence=licence,
+        slices=real_slices(slices) if slices else (),
     )
     console = Console(soft_wrap=True)
     console.print(_table(exported))

@@ -1,0 +1,33 @@
+"""Slices of real scans to prove a file on."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ctseg.errors import CallError
+from ctseg.reading import Kind, kind_of, open_images, open_series, open_volume
+from ctseg.scan import Scan, Slice
+
+
+def real_slices(folder: Path, count: int = 12) -> list[Slice]:
+    """At most `count` slices, spread evenly over all the CT below `folder`.
+
+    Raises CallError where there is none, UnreadableFile for a slice that can't be read.
+    """
+    places = [(scan, index) for scan in _scans(folder) for index in range(len(scan))]
+    if not places:
+        raise CallError(f"{folder} holds no slices to compare on: no DICOM, NIfTI or image file")
+    chosen = np.unique(np.linspace(0, len(places) - 1, count, dtype=int))
+    return [scan.read(index) for scan, index in (places[place] for place in chosen)]
+
+
+def _scans(folder: Path) -> Iterator[Scan]:
+    files: dict[Kind | None, list[Path]] = defaultdict(list)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            files[kind_of(path)].append(path)
+    yield open_images(files["image"])
+    yield from map(open_volume, files["volume"])
+    yield from open_series(files["dicom"]).series
