@@ -1,0 +1,53 @@
+"""Reading what hospitals and data sets have: DICOM series, NIfTI volumes, folders of image slices, masks.
+
+The readers load when they are called: pydicom, nibabel and imagecodecs are no part of starting up.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ctseg.reading.kind import Kind, kind_of
+from ctseg.scan import Labels
+
+if TYPE_CHECKING:
+    from ctseg.reading.dicom_series import SeriesFound
+    from ctseg.reading.images import ImageFolder
+    from ctseg.reading.volume import Volume
+
+__all__ = ["Kind", "kind_of", "open_images", "open_series", "open_volume", "read_mask", "read_mask_volume"]
+
+
+def open_images(files: Sequence[Path]) -> "ImageFolder":
+    """Image slices as a scan, in the order given; nothing is opened before `read`."""
+    from ctseg.reading.images import ImageFolder
+
+    return ImageFolder(tuple(files))
+
+
+def open_volume(file: Path) -> "Volume":
+    """A NIfTI file as a scan; reads the header, the voxels come with the first `read`. Raises UnreadableFile."""
+    from ctseg.reading.volume import Volume
+
+    return Volume(file)
+
+
+def open_series(files: Sequence[Path]) -> "SeriesFound":
+    """The DICOM series among `files`, each a scan, what was skipped and why, and what could not be read."""
+    from ctseg.reading.dicom_series import find_series
+
+    return find_series(files)
+
+
+def read_mask(file: Path) -> Labels:
+    """A label image (H, W), read exactly; raises UnreadableFile."""
+    from ctseg.reading import masks
+
+    return masks.read_mask(file)
+
+
+def read_mask_volume(file: Path) -> Labels:
+    """A NIfTI file of labels, (slices, H, W), turned as `open_volume` turns a scan; raises UnreadableFile."""
+    from ctseg.reading import volume
+
+    return volume.read_mask_volume(file)

@@ -1,0 +1,74 @@
+"""A DICOM file opened, and numbers taken from it that may be missing or misspelt."""
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataset import FileDataset
+from pydicom.multival import MultiValue
+
+from ctseg.errors import UnreadableFile
+from ctseg.reading.files import ContentError, read_start
+from ctseg.reading.signatures import SNIFFED, is_dicom
+
+Numbers = tuple[float, ...]
+
+# Group 2 (file meta) or 8 (identification), little endian: how a file begins that left out the preamble.
+_FIRST_GROUPS = (b"\x02\0", b"\x08\0")
+
+
+@contextmanager
+def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[FileDataset]:
+    """The `tags` of a DICOM file, read up to its pixels unless `PixelData` is among them.
+
+    A file without the preamble is taken too. Raises UnreadableFile for one that is no DICOM, and turns into it
+    what pydicom raises on a damaged one, while it is read and while its elements are used.
+    """
+    start = read_start(file, SNIFFED)
+    if not is_dicom(start) and not start.startswith(_FIRST_GROUPS):
+        raise UnreadableFile(file, "is no DICOM file" if start else "is empty")
+    try:
+        with _without_warnings():
+            yield dcmread(file, stop_before_pixels="PixelData" not in tags, force=True, specific_tags=list(tags))
+    except UnreadableFile:
+        raise
+    except ContentError as error:
+        raise UnreadableFile(file, f"can't be used: {error}") from error
+    except Exception as error:  # pydicom and its codecs raise classes of their own without a common root
+        raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
+
+
+def numbers(dataset: FileDataset, tag: str, count: int) -> Numbers | None:
+    """The `count` finite numbers of a tag; None where they are not there or no numbers."""
+    try:
+        value = dataset.get(tag)
+        found = tuple(float(v) for v in (value if isinstance(value, MultiValue) else [value]))
+    except (TypeError, ValueError):
+        return None
+    return found if len(found) == count and all(map(math.isfinite, found)) else None
+
+
+def number(dataset: FileDataset, tag: str) -> float | None:
+    """The one finite number of a tag, or None."""
+    found = numbers(dataset, tag, 1)
+    return found[0] if found else None
+
+
+def whole(dataset: FileDataset, tag: str) -> int | None:
+    """The whole number of a tag, or None."""
+    found = number(dataset, tag)
+    return None if found is None else int(found)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Without pydicom's warnings of each irregularity that it gets over.
+
+    Filters are shared by all threads; what a race may leave behind is this one, for pydicom alone.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pydicom")
+        yield

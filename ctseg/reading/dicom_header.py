@@ -1,0 +1,123 @@
+"""What the header of one DICOM file says of its slice: which series, where it lies, whether it is one at all."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import FileDataset
+from pydicom.multival import MultiValue
+from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
+
+from ctseg.reading.dicom_file import Numbers, number, numbers, open_dicom, whole
+from ctseg.reading.files import ContentError
+
+_TAGS = [
+    "ImageType", "SOPClassUID", "SeriesDescription", "SliceThickness", "SeriesInstanceUID", "SeriesNumber",
+    "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation", "SamplesPerPixel",
+    "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "RescaleSlope", "RescaleIntercept",
+]  # fmt: skip
+
+_CT = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+_LOCALIZERS = frozenset({"LOCALIZER", "SCOUT"})
+# The plane that a slice lies in, by the axis its normal is closest to.
+_PLANES = ("sagittal", "coronal", "axial")
+
+_HEADWARD = 2
+_SPANS_A_PLANE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class SliceHeader:
+    """One slice of a CT series.
+
+    `position` and `orientation`: ImagePositionPatient and ImageOrientationPatient, mm in the patient's axes (left,
+    back, head). `pixel_spacing`: between rows, between columns, in mm. What a file does not say is None.
+    """
+
+    file: Path
+    series: str
+    series_number: int | None
+    description: str
+    size: tuple[int, int]
+    position: Numbers | None
+    orientation: Numbers | None
+    location: float | None
+    number: int | None
+    thickness: float | None
+    pixel_spacing: Numbers | None
+    is_rescaled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A readable DICOM file that is no slice of an axial CT series, and what it is instead."""
+
+    file: Path
+    reason: str
+
+
+def read_header(file: Path) -> SliceHeader | Skipped:
+    """Read the few tags that place a slice; raises UnreadableFile."""
+    with open_dicom(file, _TAGS) as dataset:
+        reason = _not_a_slice(dataset)
+        return Skipped(file, reason) if reason else _slice_header(dataset, file)
+
+
+def normal_of(orientation: Numbers) -> npt.NDArray[np.float64]:
+    """The unit vector across a slice, towards the head; PS3.3, C.7.6.2.1.1."""
+    normal = np.cross(orientation[:3], orientation[3:])
+    normal /= np.linalg.norm(normal)
+    return -normal if normal[_HEADWARD] < 0 else normal
+
+
+def _not_a_slice(dataset: FileDataset) -> str | None:
+    """What a readable file is instead of a slice of an axial CT series; raises ContentError for odd CT."""
+    sop_class = UID(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
+    if not sop_class:
+        raise ContentError("it does not say what it is, SOPClassUID is missing")
+    if sop_class not in _CT:
+        return f"not a CT image ({sop_class.name})"
+    if _LOCALIZERS.intersection(_texts(dataset.get("ImageType"))):
+        return "localizer"
+    frames = dataset.get("NumberOfFrames") or 1
+    if sop_class != CTImageStorage or frames > 1:
+        raise ContentError(f"{frames} frames in one file: convert it to a file a slice first")
+    if dataset.get("SamplesPerPixel", 1) != 1:
+        raise ContentError("it is a colour picture")
+    orientation = _orientation(dataset)
+    plane = _PLANES[int(np.abs(normal_of(orientation)).argmax())] if orientation else "axial"
+    return None if plane == "axial" else f"{plane} reformat"
+
+
+def _slice_header(dataset: FileDataset, file: Path) -> SliceHeader:
+    if "Rows" not in dataset or "Columns" not in dataset:
+        raise ContentError("it ends before the size of its picture")
+    return SliceHeader(
+        file=file,
+        series=str(dataset.get("SeriesInstanceUID", "")),
+        series_number=whole(dataset, "SeriesNumber"),
+        description=str(dataset.get("SeriesDescription") or ""),
+        size=(int(dataset.Rows), int(dataset.Columns)),
+        position=numbers(dataset, "ImagePositionPatient", 3),
+        orientation=_orientation(dataset),
+        location=number(dataset, "SliceLocation"),
+        number=whole(dataset, "InstanceNumber"),
+        thickness=number(dataset, "SliceThickness"),
+        pixel_spacing=numbers(dataset, "PixelSpacing", 2),
+        is_rescaled=None not in (number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")),
+    )
+
+
+def _orientation(dataset: FileDataset) -> Numbers | None:
+    """The directions of rows and of columns; None where they are not there, or span no plane."""
+    found = numbers(dataset, "ImageOrientationPatient", 6)
+    if found is None or np.linalg.norm(np.cross(found[:3], found[3:])) < _SPANS_A_PLANE:
+        return None
+    return found
+
+
+def _texts(value: Any) -> Iterable[str]:
+    return [str(v).upper() for v in (value if isinstance(value, MultiValue) else [value])]

@@ -1,0 +1,59 @@
+"""Files opened without surprises: regular ones only, and every failure says which file and why."""
+
+import os
+import stat
+from pathlib import Path
+
+from ctseg.errors import UnreadableFile
+
+_LARGEST = 2**30
+
+_NOT_A_FILE = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class ContentError(ValueError):
+    """What is wrong with a file's content, in words for people; the reader adds which file it is."""
+
+
+def check_regular(file: Path) -> int:
+    """The size of `file` in bytes; raises UnreadableFile for a lost one, or a pipe that would block."""
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise unopened(file, error) from error
+    if not stat.S_ISREG(found.st_mode):
+        what = _NOT_A_FILE.get(stat.S_IFMT(found.st_mode), "something else")
+        raise UnreadableFile(file, f"is {what}, not a file")
+    return found.st_size
+
+
+def read_start(file: Path, count: int) -> bytes:
+    """The first `count` bytes, or fewer where there are no more; raises UnreadableFile."""
+    check_regular(file)
+    try:
+        with file.open("rb", buffering=0) as stream:
+            return stream.read(count)
+    except OSError as error:
+        raise unopened(file, error) from error
+
+
+def read_bytes(file: Path) -> bytes:
+    """All of a file that holds one slice; raises UnreadableFile, also for one that is larger than any slice."""
+    size = check_regular(file)
+    if size > _LARGEST:
+        raise UnreadableFile(file, f"is too large for one slice ({size / _LARGEST:.1f} GiB)")
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise unopened(file, error) from error
+
+
+def unopened(file: Path, error: OSError) -> UnreadableFile:
+    """What the operating system said against opening `file`, as an UnreadableFile to raise."""
+    return UnreadableFile(file, f"can't be opened: {os.strerror(error.errno) if error.errno else error}")

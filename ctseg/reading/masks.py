@@ -1,0 +1,80 @@
+"""Label images: read exactly, each pixel the number that was saved."""
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.errors import UnreadableFile
+from ctseg.reading.files import ContentError
+from ctseg.reading.pictures import DECODERS, Pixels, decode_png, decode_with
+from ctseg.scan import Labels
+
+_GREY, _PALETTE = 0, 3
+_IHDR = struct.Struct(">II5B")
+
+
+def read_mask(file: Path) -> Labels:
+    """The labels (H, W) of a PNG, TIFF, BMP or NPY; of a palette PNG, its indices.
+
+    A colour picture is taken where its channels agree. Raises UnreadableFile for one where they do not, for values
+    outside 0..255, fractions, and JPEG, which keeps no exact values.
+    """
+    pixels = decode_with({**DECODERS, "PNG": _decode_png_samples, "JPEG": _refuse_jpeg}, file)
+    if pixels.ndim == 3:
+        pixels = _common_channel(pixels, file)
+    return as_labels(pixels, file)
+
+
+def as_labels(values: npt.NDArray[Any], file: Path) -> Labels:
+    """Whole numbers 0..255 as uint8; raises UnreadableFile for any other."""
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind not in "buif":
+        raise UnreadableFile(file, f"is no mask: its values are {values.dtype}")
+    lowest, highest = values.min(), values.max()
+    if not (lowest >= 0 and highest <= 255):
+        raise UnreadableFile(file, f"is no mask: its values run from {lowest} to {highest}, labels from 0 to 255")
+    labels = values.astype(np.uint8)
+    if values.dtype.kind == "f" and (labels != values).any():
+        raise UnreadableFile(file, "is no mask: some of its values are fractions")
+    return labels
+
+
+def _common_channel(pixels: Pixels, file: Path) -> Pixels:
+    if pixels.shape[2] >= 3 and (pixels[:, :, :1] != pixels[:, :, 1:3]).any():
+        raise UnreadableFile(file, "is a colour picture: a mask holds one number a pixel (save it as grey)")
+    return pixels[:, :, 0].copy()
+
+
+def _refuse_jpeg(_data: bytes) -> Pixels:
+    raise ContentError("JPEG keeps no exact values, so it can't hold a mask: save it as PNG")
+
+
+def _decode_png_samples(data: bytes) -> Pixels:
+    """The pixels of a PNG without the palette, and without the stretch of fewer than 8 bits to 0..255."""
+    _, _, depth, colour, *_ = _IHDR.unpack_from(data, 16)
+    if colour != _PALETTE and (colour != _GREY or depth >= 8):
+        return decode_png(data)
+    pixels = decode_png(_as_grey_png(data))
+    return pixels if depth == 8 else pixels // np.uint8(255 // (2**depth - 1))
+
+
+def _as_grey_png(data: bytes) -> bytes:
+    """The same PNG with its palette taken away and its indices declared to be grey values."""
+    kept = [data[:8]]
+    place = 8
+    while place + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, place)
+        body = data[place + 8 : place + 8 + length]
+        if name == b"IHDR":
+            columns, rows, depth, _, *rest = _IHDR.unpack(body)
+            header = name + _IHDR.pack(columns, rows, depth, _GREY, *rest)
+            kept.append(struct.pack(">I", length) + header + struct.pack(">I", zlib.crc32(header)))
+        elif name in (b"IDAT", b"IEND"):
+            kept.append(data[place : place + 12 + length])
+        place += 12 + length
+    return b"".join(kept)

@@ -1,0 +1,102 @@
+"""How large a picture says it is, before memory is taken for its pixels."""
+
+import struct
+from dataclasses import dataclass
+
+from ctseg.reading.files import ContentError
+
+LARGEST_PICTURE = 8192 * 8192
+"""Pixels; detectors for CT end at 4096 x 4096."""
+
+_START_OF_SCAN = 0xDA
+_END_OF_IMAGE = b"\xff\xd9"
+# ITU-T T.81, table B.1: C0 to CF but for the Huffman, arithmetic and reserved ones.
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+_TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC = 256, 257, 262
+_TIFF_VALUES = {3: "H", 4: "I", 16: "Q"}
+_BIG_TIFF = 43
+
+
+def check_size(rows: int, columns: int) -> None:
+    """Raise ContentError for a picture that is empty, or larger than a slice can be."""
+    if rows <= 0 or columns <= 0:
+        raise ContentError("it has no pixels")
+    if rows * columns > LARGEST_PICTURE:
+        raise ContentError(f"it claims to be {columns} x {rows} pixels: too large for a slice")
+
+
+def png_size(data: bytes) -> tuple[int, int]:
+    """The (rows, columns) of a PNG; raises struct.error where the header is cut off."""
+    columns, rows = struct.unpack_from(">II", data, 16)
+    return rows, columns
+
+
+def bmp_size(data: bytes) -> tuple[int, int]:
+    """The (rows, columns) of a BMP; raises struct.error where the header is cut off."""
+    (header_size,) = struct.unpack_from("<I", data, 14)
+    columns, rows = struct.unpack_from("<HH" if header_size == 12 else "<ii", data, 18)
+    return abs(rows), columns  # counted from the top, rows are negative
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """The size of a JPEG, and whether its data reach the end-of-image marker."""
+
+    rows: int
+    columns: int
+    is_complete: bool
+
+
+def read_jpeg_header(data: bytes) -> JpegHeader:
+    """Walk a JPEG's segments up to its first scan; raises ContentError where there is none.
+
+    libjpeg fills what is missing with grey and says nothing. Inside a scan every 0xFF byte is followed by 0 or a
+    restart marker (T.81, B.1.1.5), so an end-of-image marker behind its start is the picture's own and not
+    that of a thumbnail in the header; what may follow it (padding, a second picture) is no concern.
+    """
+    rows = columns = 0
+    place = 2
+    while place + 9 <= len(data):
+        if data[place] != 0xFF:
+            break
+        marker = data[place + 1]
+        if marker == 0xFF:  # a fill byte
+            place += 1
+            continue
+        if marker == _START_OF_SCAN:
+            return JpegHeader(rows, columns, data.rfind(_END_OF_IMAGE) > place)
+        (length,) = struct.unpack_from(">H", data, place + 2)
+        if marker in _FRAME_MARKERS:
+            rows, columns = struct.unpack_from(">HH", data, place + 5)
+        place += 2 + length
+    raise ContentError("it ends before its pixels, or its header is damaged")
+
+
+@dataclass(frozen=True, slots=True)
+class TiffHeader:
+    """The size of a TIFF's first page, whether 0 is white there, and whether more pages follow."""
+
+    rows: int
+    columns: int
+    is_zero_white: bool
+    has_more_pages: bool
+
+
+def read_tiff_header(data: bytes) -> TiffHeader:
+    """The first directory of a TIFF or BigTIFF (TIFF 6.0, section 2); raises struct.error, KeyError."""
+    order = "<" if data.startswith(b"II") else ">"
+    is_big = struct.unpack_from(order + "H", data, 2) == (_BIG_TIFF,)
+    word, count_format, entry_size = ("Q", "Q", 20) if is_big else ("I", "H", 12)
+    (place,) = struct.unpack_from(order + word, data, 8 if is_big else 4)
+    (count,) = struct.unpack_from(order + count_format, data, place)
+    place += struct.calcsize(order + count_format)
+    tags = {}
+    for _ in range(count):
+        tag, value_type = struct.unpack_from(order + "HH", data, place)
+        if tag in (_TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC):
+            value_at = place + entry_size - struct.calcsize(order + word)
+            (tags[tag],) = struct.unpack_from(order + _TIFF_VALUES[value_type], data, value_at)
+        place += entry_size
+    (next_page,) = struct.unpack_from(order + word, data, place)
+    return TiffHeader(tags[_TIFF_ROWS], tags[_TIFF_COLUMNS], tags.get(_TIFF_PHOTOMETRIC) == 0, next_page != 0)

@@ -1,0 +1,62 @@
+"""How the first bytes of a file tell what it is."""
+
+import zlib
+from typing import Literal
+
+PictureFormat = Literal["PNG", "JPEG", "TIFF", "BMP", "NPY"]
+
+SNIFFED = 512
+"""How many first bytes are enough."""
+
+_GZIP, _GZIP_WBITS = b"\x1f\x8b\x08", 31
+_NIFTI1_AT, _NIFTI1 = 344, b"n+1\0"
+_NIFTI2_AT, _NIFTI2 = 4, b"n+2\0\r\n\032\n"
+_DICOM_AT, _DICOM = 128, b"DICM"
+_PICTURES: tuple[tuple[bytes, PictureFormat], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"\x93NUMPY", "NPY"),
+)
+# "BM" alone begins many a text: the size of the header that follows has to be one of those there are.
+_BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
+
+
+def picture_format(start: bytes) -> PictureFormat | None:
+    """The format of the picture that begins with `start`, None for anything else."""
+    for signature, name in _PICTURES:
+        if start.startswith(signature):
+            return name
+    if start.startswith(b"BM") and int.from_bytes(start[14:18], "little") in _BMP_HEADER_SIZES:
+        return "BMP"
+    return None
+
+
+def is_dicom(start: bytes) -> bool:
+    """Whether the DICOM preamble is there (PS3.10, 7.1)."""
+    return start.startswith(_DICOM, _DICOM_AT)
+
+
+def is_gzip(start: bytes) -> bool:
+    """Whether the file is gzip-compressed."""
+    return start.startswith(_GZIP)
+
+
+def nifti_version(start: bytes) -> Literal[1, 2] | None:
+    """Which NIfTI begins so, as a single file; `start` is not compressed."""
+    if start.startswith(_NIFTI1, _NIFTI1_AT):
+        return 1
+    return 2 if start.startswith(_NIFTI2, _NIFTI2_AT) else None
+
+
+def is_nifti(start: bytes) -> bool:
+    """Whether a single-file NIfTI begins so, gzip-compressed or plain."""
+    if is_gzip(start):
+        try:
+            start = zlib.decompressobj(wbits=_GZIP_WBITS).decompress(start, SNIFFED)
+        except zlib.error:
+            return False
+    return nifti_version(start) is not None

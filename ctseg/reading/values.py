@@ -1,0 +1,82 @@
+"""From stored numbers to a slice: Hounsfield units or grey values, told apart by how low they go."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.scan import Slice
+
+AIR = -1024
+"""HU below this are padding (-2000, -3024, -4000 ...) outside the field of view, and taken for air."""
+
+_LOWEST_GREY = -200
+"""Values that go below this are HU: lungs and air do, no coding of grey values does."""
+
+# 16-bit numbers times less than this fit 32 bits with room for the intercept.
+_EXACT = 2**14
+
+Values = npt.NDArray[Any]
+"""Numbers of any type, as a file holds them."""
+
+
+def rescaled(stored: Values, slope: float, intercept: float) -> Values:
+    """`stored * slope + intercept`: integers where that is exact, float32 otherwise."""
+    if slope == 1 and intercept == 0:
+        return stored
+    whole = slope.is_integer() and intercept.is_integer() and max(abs(slope), abs(intercept)) < _EXACT
+    if whole and stored.dtype.kind in "iu":
+        values: Values = stored.astype(np.int32 if stored.dtype.itemsize <= 2 else np.int64)
+        slope, intercept = int(slope), int(intercept)
+    else:
+        values = stored.astype(np.float32)
+    # In place: fresh memory costs more than the arithmetic.
+    values *= slope
+    values += intercept
+    return values
+
+
+def hounsfield(values: Values) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:
+    """Values in HU as int16, or float32 where they are fractions; padding becomes air."""
+    if values.dtype.kind == "f":
+        return np.maximum(values, AIR, dtype=np.float32)
+    clipped = np.empty(values.shape, np.int16)
+    return np.clip(values, AIR, np.iinfo(np.int16).max, out=clipped, casting="unsafe")
+
+
+def is_hounsfield(lowest: float) -> bool:
+    """Whether values that go down to `lowest` are HU."""
+    return lowest < _LOWEST_GREY
+
+
+def stretched(values: Values, lowest: float, highest: float) -> npt.NDArray[np.uint8]:
+    """Grey values 0..255, linear between `lowest` and `highest`; all 0 where the two are the same."""
+    scale = 255 / (highest - lowest) if highest > lowest else 0.0
+    grey: Values = values.astype(np.float32)
+    grey -= lowest
+    grey *= scale
+    return np.rint(grey, out=grey).clip(0, 255).astype(np.uint8)
+
+
+def as_slice(values: Values) -> Slice:
+    """The slice that numbers (H, W) stand for where nothing else says what they mean.
+
+    uint8 is grey as it is; what goes below -200 is HU; anything else is grey, stretched from its own range to
+    0..255. Raises ValueError for values that are no numbers, or not finite.
+    """
+    if values.dtype.kind not in "buif":
+        raise ValueError(f"its values are {values.dtype}, not numbers")
+    if values.dtype == np.uint8:
+        return Slice(values, "grey8")
+    lowest, highest = finite_range(values)
+    if is_hounsfield(lowest):
+        return Slice(hounsfield(values), "hu")
+    return Slice(stretched(values, lowest, highest), "grey8")
+
+
+def finite_range(values: Values) -> tuple[float, float]:
+    """The lowest and highest value; raises ValueError where one is NaN, infinite, or too large for float32."""
+    lowest, highest = float(values.min()), float(values.max())
+    if not max(abs(lowest), abs(highest)) <= np.finfo(np.float32).max:
+        raise ValueError("it holds values that are not finite (NaN or infinity)")
+    return lowest, highest
