@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -62,9 +63,8 @@ class Difference:
 def proof_batches(how: Preparation, given: Iterable[Slice]) -> Iterator[Batch]:
     """A phantom's slices and those `given`, prepared as `how` says; then noise, black and white of other sizes."""
     phantom = Phantom(seed=0, slices=5)
-    drawn = [Slice(phantom.slice(index)[0], "hu") for index in (1, 2, 3)]
-    yield np.concatenate([prepare(source, how)[0] for source in drawn])
-    for source in given:
+    drawn = (Slice(phantom.slice(index)[0], "hu") for index in (1, 2, 3))
+    for source in chain(drawn, given):
         yield prepare(source, how)[0]
     random = np.random.default_rng(0)
     for count, rows, columns in ((1, 1, 1), (2, 2, 5), (3, 4, 3)):
