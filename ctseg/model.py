@@ -93,9 +93,9 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
 
 
 def shipped_models() -> dict[str, Path]:
-    """The models inside the package, by name."""
+    """The models inside the package, by name; `light.fp16.onnx` is `light` in another precision, no name of its own."""
     folder = Path(str(files("ctseg"))) / "models"
-    return {file.stem: file for file in sorted(folder.glob("*.onnx"))}
+    return {file.stem: file for file in sorted(folder.glob("*.onnx")) if "." not in file.stem}
 
 
 def find_model(name_or_file: str) -> Path:

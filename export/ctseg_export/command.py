@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="The file that `ctseg train` wrote: RUN/best.pt.")],
     out: Annotated[
-        Path, typer.Option(help="The file to write: MODEL.onnx, by custom MODEL.fp16.onnx for half precision.")
+        Path, typer.Option(help="The file to write: MODEL.onnx, by custom, MODEL.fp16.onnx for half precision.")
     ],
     precision: Annotated[
         Literal["fp32", "fp16"], typer.Option(help="Of the weights and of what is computed with them.")

@@ -52,7 +52,8 @@ def test_help_and_import_load_neither_torch_nor_a_runtime():
         "from ctseg.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'onnx', 'onnxruntime', 'matplotlib', 'pydicom', 'nibabel', 'scipy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'matplotlib', 'pydicom', 'nibabel', 'scipy'}\n"
+        "heavy &= set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
