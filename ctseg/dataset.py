@@ -48,9 +48,7 @@ class MaskMeaning:
         table = {value: group_of[classes[0].index] for value, classes in self.values.items()}
         return self._look_up(mask, table, source)
 
-    def _look_up(
-        self, mask: npt.NDArray[np.uint8], table: Mapping[int, int], source: Path
-    ) -> npt.NDArray[np.uint8]:
+    def _look_up(self, mask: npt.NDArray[np.uint8], table: Mapping[int, int], source: Path) -> npt.NDArray[np.uint8]:
         lookup = np.full(256, _UNKNOWN, np.uint8)
         for value, meaning in table.items():
             lookup[value] = meaning
@@ -155,9 +153,7 @@ def _series_dataset(folder: Path, described: Mapping[str, Any]) -> SeriesDataset
 
 def _patient_folders(folder: Path) -> Dataset:
     """`image/<patient>/<slice>.jpg` beside `mask/<patient>/<slice>.png`; the masks' values are class indices."""
-    masks = {
-        m.relative_to(folder / "mask").with_suffix(""): m for m in (folder / "mask").glob("*/*") if m.is_file()
-    }
+    masks = {m.relative_to(folder / "mask").with_suffix(""): m for m in (folder / "mask").glob("*/*") if m.is_file()}
     slices = []
     for image in sorted(i for i in (folder / "image").glob("*/*") if i.is_file()):
         mask = masks.get(image.relative_to(folder / "image").with_suffix(""))

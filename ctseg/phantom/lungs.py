@@ -99,9 +99,7 @@ def _lobes(random: np.random.Generator, survey: Survey, roots: Sequence[tuple[fl
     x, y, z = survey.sites.T
     upper = z - 0.6 * y > 15
     trees = []
-    for root, served in zip(
-        roots, (~upper & (x < 0), ~upper & (x > 0), upper & (x < 0), upper & (x > 0)), strict=True
-    ):
+    for root, served in zip(roots, (~upper & (x < 0), ~upper & (x > 0), upper & (x < 0), upper & (x > 0)), strict=True):
         sites = survey.sites[served]
         cloud = sites[random.choice(len(sites), _TWIGS, replace=False)]
         trees.append(grow(random, np.array(root), cloud + random.uniform(-2, 2, cloud.shape), _TWIG_RADIUS))

@@ -68,9 +68,7 @@ _NOTHING = Patch((slice(0, 0), slice(0, 0)), np.zeros((0, 0), np.float32))
 
 def polygon(plane: Plane, outline: Points) -> Patch:
     """What lies within a closed outline (n, 2) mm; an empty one covers nothing."""
-    return _drawn(
-        plane, outline, 0, lambda image, corners: cv2.fillPoly(image, [corners], 255, cv2.LINE_AA, SHIFT)
-    )
+    return _drawn(plane, outline, 0, lambda image, corners: cv2.fillPoly(image, [corners], 255, cv2.LINE_AA, SHIFT))
 
 
 def band(plane: Plane, line: Points, width: float) -> Patch:

@@ -57,9 +57,7 @@ class Spine:
             if pedicle:
                 parts.append(band(plane, np.array([(11.5, back - 4), (12, canal)]) * mirror, 6.0))
             if transverse:
-                parts.append(
-                    band(plane, np.array([(14, canal + 1), (21, canal + 7), (26, canal + 11)]) * mirror, 6.5)
-                )
+                parts.append(band(plane, np.array([(14, canal + 1), (21, canal + 7), (26, canal + 11)]) * mirror, 6.5))
         for part in parts:
             canvas.paint(part, BONE)
         canvas.paint(band(plane, spinous + np.array([(0, 1), (0, -3)]), 1.5), BONE - 300)

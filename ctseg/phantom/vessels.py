@@ -99,9 +99,7 @@ class _Section:
             cv2.fillConvexPoly(image, quads[piece], grey, cv2.LINE_AA, SHIFT)
             for tip in (0, 1):
                 if sizes[piece, tip] > 4:
-                    cv2.circle(
-                        image, caps[tip, piece].tolist(), int(sizes[piece, tip]), grey, -1, cv2.LINE_AA, SHIFT
-                    )
+                    cv2.circle(image, caps[tip, piece].tolist(), int(sizes[piece, tip]), grey, -1, cv2.LINE_AA, SHIFT)
 
     def _outlines(self, radii: Points) -> Points:
         """The four corners (n, 4, 2) of each tapering piece as seen from above."""

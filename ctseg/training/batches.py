@@ -28,10 +28,8 @@ class Draw(NamedTuple):
 def plan_epoch(datasets: Sequence[Sequence[Sample]], recipe: Recipe, epoch: int) -> list[list[Draw]]:
     """The batches of an epoch, a function of the recipe's seed and the epoch alone."""
     rng = np.random.default_rng([recipe.seed, epoch])
-    if recipe.sampling == "every":
-        order = _every(datasets, recipe, rng)
-    else:
-        order = _balanced(datasets, recipe.batch_size, rng)
+    is_every = recipe.sampling == "every"
+    order = _every(datasets, recipe, rng) if is_every else _balanced(datasets, recipe.batch_size, rng)
     draws = [Draw(sample, variant, (recipe.seed, epoch, n)) for n, (sample, variant) in enumerate(order)]
     return [draws[start : start + recipe.batch_size] for start in range(0, len(draws), recipe.batch_size)]
 
@@ -48,9 +46,7 @@ def load_epoch(plan: Sequence[Sequence[Draw]], recipe: Recipe) -> Iterator[tuple
             waiting.extend(pool.submit(_draw_batch, batch, recipe) for batch in islice(batches, 1))
 
 
-def _every(
-    datasets: Sequence[Sequence[Sample]], recipe: Recipe, rng: np.random.Generator
-) -> list[tuple[Sample, int]]:
+def _every(datasets: Sequence[Sequence[Sample]], recipe: Recipe, rng: np.random.Generator) -> list[tuple[Sample, int]]:
     variants = QUADRUPLE if recipe.augmentation == "quadruple" else 1
     pairs = [(sample, variant) for samples in datasets for sample in samples for variant in range(variants)]
     return [pairs[place] for place in rng.permutation(len(pairs))]
@@ -81,8 +77,6 @@ def _draw_batch(draws: Sequence[Draw], recipe: Recipe) -> tuple[Tensor, Tensor]:
     if recipe.augmentation == "quadruple":
         drawn = [quadruple(d.sample, d.variant, recipe.preparation, recipe.canvas) for d in draws]
     else:
-        drawn = [
-            randomise(d.sample, np.random.default_rng(d.seed), recipe.preparation, recipe.canvas) for d in draws
-        ]
+        drawn = [randomise(d.sample, np.random.default_rng(d.seed), recipe.preparation, recipe.canvas) for d in draws]
     grey, allowed = zip(*drawn, strict=True)
     return torch.from_numpy(np.stack(grey)[:, None]), torch.from_numpy(np.stack(allowed))

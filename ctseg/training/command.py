@@ -84,9 +84,7 @@ def _claim(out: Path, recipe: Recipe, resume: bool) -> None:
         if not resume:
             raise CallError(f"{out} holds a run already: go on with it by --resume, or name another folder")
         if noted.read_text(encoding="utf-8") != wanted:
-            raise CallError(
-                f"{out} holds a run with another recipe ({noted}): repeat its options to go on with it"
-            )
+            raise CallError(f"{out} holds a run with another recipe ({noted}): repeat its options to go on with it")
         return
     if resume:
         raise CallError(f"{out} holds no run to go on with: leave --resume out")
@@ -101,9 +99,7 @@ def _check(loaded: list[Samples]) -> None:
             raise DatasetError(f"no slice is left for the split {split!r}: there are too few groups (patients)")
 
 
-def _run(
-    recipe: Recipe, loaded: list[Samples], out: Path, device: str, threads: int | None, console: Console
-) -> None:
+def _run(recipe: Recipe, loaded: list[Samples], out: Path, device: str, threads: int | None, console: Console) -> None:
     import torch
 
     from ctseg.training import checkpoint, report

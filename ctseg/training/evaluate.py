@@ -49,9 +49,7 @@ class Candidate:
 
 @app.command()
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(help="A checkpoint (.pt), a model file (.onnx), or a shipped model's name.")
-    ],
+    model: Annotated[str, typer.Argument(help="A checkpoint (.pt), a model file (.onnx), or a shipped model's name.")],
     datasets: Annotated[list[Path], typer.Argument(help="Data sets, as for `ctseg train`.")],
     slices: Annotated[
         str,
@@ -111,9 +109,7 @@ def choose(data: Samples, candidate: Candidate, slices: str) -> list[Sample]:
         if slices == "all" or (sample.group in learnt) == (slices == "train")
     ]
     if not wanted:
-        raise DatasetError(
-            f"{data.dataset.folder}: no slices of it are {slices} for this model (try --slices all)"
-        )
+        raise DatasetError(f"{data.dataset.folder}: no slices of it are {slices} for this model (try --slices all)")
     return wanted
 
 

@@ -171,9 +171,7 @@ class Judge:
         return logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
 
 
-def final_scores(
-    net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device
-) -> dict[str, Any]:
+def final_scores(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device) -> dict[str, Any]:
     """Loss, IoU and Dice of each data set on all of its test slices; where it has none, its validation slices."""
     net = deepcopy(net).to(device)
     result = {}

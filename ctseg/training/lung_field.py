@@ -46,9 +46,7 @@ def _body(hu: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
     if count == 1:
         return np.zeros(hu.shape, bool)
     largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    contours, _ = cv2.findContours(
-        (components == largest).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
+    contours, _ = cv2.findContours((components == largest).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(np.zeros(hu.shape, np.uint8), contours, -1, 1, cv2.FILLED).astype(bool)
 
 

@@ -95,9 +95,7 @@ def recipe_from(stored: Mapping[str, Any]) -> Recipe:
     architecture = fields.pop("architecture")
     preparation = fields.pop("preparation")
     return Recipe(
-        architecture=Architecture(
-            architecture["kind"], tuple(architecture["widths"]), tuple(architecture["blocks"])
-        ),
+        architecture=Architecture(architecture["kind"], tuple(architecture["widths"]), tuple(architecture["blocks"])),
         preparation=Preparation(tuple(preparation["window"]), preparation["long_side"], preparation["multiple"]),
         cleanup=Cleanup(**fields.pop("cleanup")),
         **fields,

@@ -95,9 +95,7 @@ def draw_curves(history: Sequence[Mapping[str, Any]], file: Path) -> None:
         figure.savefig(file, dpi=150)
 
 
-def draw_panels(
-    net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device, file: Path
-) -> None:
+def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device, file: Path) -> None:
     """Input, truth and prediction of some test (else validation) slices side by side, as a PNG."""
     judge = fit.Judge(net.to(device), device, recipe.dice_weight)
     rows = [

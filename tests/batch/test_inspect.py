@@ -133,9 +133,7 @@ def test_neither_torch_nor_onnx_is_needed(write):
         "import sys; sys.modules.update(torch=None, onnx=None); "
         "from ctseg_batch.inspect import app; app(standalone_mode=False)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(write(to_metadata(SPEC)))], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(write(to_metadata(SPEC)))], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "mine" in done.stdout
 

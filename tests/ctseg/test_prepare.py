@@ -43,9 +43,7 @@ def test_halving_averages_areas():
 def test_a_large_disc_survives_the_way_there_and_back(height, width, long_side):
     y, x = np.mgrid[:height, :width]
     inside = (y - height / 2) ** 2 + (x - width / 2) ** 2 < (0.4 * min(height, width)) ** 2
-    grey, undo = prepare(
-        Slice((inside * 255).astype(np.uint8), "grey8"), Preparation(long_side=long_side, multiple=16)
-    )
+    grey, undo = prepare(Slice((inside * 255).astype(np.uint8), "grey8"), Preparation(long_side=long_side, multiple=16))
     mask = restore((grey[0, 0] > 127).astype(np.uint8) * 3, undo)
     assert mask.shape == (height, width)
     assert set(np.unique(mask)) <= {0, 3}

@@ -82,9 +82,7 @@ def graph_at_hand(light, monkeypatch):
 def test_what_the_caller_says_comes_first(checkpoint_file, graph_at_hand, tmp_path, open_session):
     file = tmp_path / "new" / "m.fp16.onnx"
     given = [Slice(np.zeros((64, 64), np.uint8), "grey8")]
-    made = export_model(
-        checkpoint_file, file, precision="fp16", name="mine", version="2", licence="mine", slices=given
-    )
+    made = export_model(checkpoint_file, file, precision="fp16", name="mine", version="2", licence="mine", slices=given)
     spec = from_metadata(open_session(file).get_modelmeta().custom_metadata_map, file)
     assert (spec.name, spec.version, spec.licence, spec.precision) == ("mine", "2", "mine", "fp16")
     assert made.spec.name == "mine"

@@ -23,9 +23,7 @@ def seed_layout(folder, patients, slices=2):
     return folder
 
 
-@pytest.mark.parametrize(
-    ("groups", "expected"), [(20, (14, 3, 3)), (3, (1, 1, 1)), (2, (1, 1, 0)), (1, (1, 0, 0))]
-)
+@pytest.mark.parametrize(("groups", "expected"), [(20, (14, 3, 3)), (3, (1, 1, 1)), (2, (1, 1, 0)), (1, (1, 0, 0))])
 def test_groups_are_split_70_15_15(groups, expected):
     count = Counter(split_groups(map(str, range(groups)), seed=0).values())
     assert tuple(count[split] for split in ("train", "val", "test")) == expected

@@ -1,0 +1,38 @@
+"""Files written whole or not at all: beside their place as `.<name>.tmp`, then renamed into it."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ctseg.errors import CallError
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file and the folders above it; raises OSError, and then leaves nothing half done."""
+    part = file.with_name(f".{file.name}.tmp")
+    try:
+        try:
+            part.write_bytes(content)
+        except FileNotFoundError:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(content)
+        part.replace(file)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def clear_leftovers(folders: Iterable[Path]) -> None:
+    """Remove what a killed run left unfinished below the folders."""
+    for top in folders:
+        for folder, _, names in os.walk(top):
+            for name in names:
+                if name.startswith(".") and name.endswith(".tmp"):
+                    Path(folder, name).unlink(missing_ok=True)
+
+
+def refused(file: Path, error: OSError) -> CallError:
+    """What to say when the output can't be written: the run can't go on."""
+    return CallError(
+        f"{file} can't be written: {error.strerror}; what was finished is kept, and the same call goes on from there"
+    )

@@ -1,0 +1,108 @@
+"""What is written for a slice, its mask and its overlay: each kind in a folder of its own below OUT."""
+
+import errno
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.errors import CallError, UnreadableFile
+from ctseg.prepare import LUNG_WINDOW, to_grey
+from ctseg.scan import Labels, Slice
+from ctseg_batch.files import refused, write_whole
+from ctseg_batch.overlay import Grey, overlay
+
+# Masks are long runs of few values: RLE and no filter. The filter has to be named, else OpenCV 5 is four times slower
+# as soon as a level is given.
+_PNG_OF_MASK = (
+    cv2.IMWRITE_PNG_COMPRESSION, 1,
+    cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
+    cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE,
+)  # fmt: skip
+_PNG_OF_PICTURE = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
+
+
+@dataclass(frozen=True, slots=True)
+class SliceWriter:
+    """A kind of output: the folder below OUT, and the bytes of a slice's file from what is seen and the labels."""
+
+    folder: str
+    encode: Callable[[Grey | None, Labels], bytes]
+    needs_grey: bool = False
+
+
+def _mask(_grey: Grey | None, labels: Labels) -> bytes:
+    return _png(labels, _PNG_OF_MASK)
+
+
+def _overlay(grey: Grey | None, labels: Labels) -> bytes:
+    assert grey is not None
+    return _png(overlay(grey, labels), _PNG_OF_PICTURE)
+
+
+WRITERS: Mapping[str, SliceWriter] = {
+    "mask": SliceWriter("masks", _mask),
+    "overlay": SliceWriter("overlays", _overlay, needs_grey=True),
+}
+
+
+def choose_writers(names: Iterable[str]) -> tuple[str, ...]:
+    """The kinds of output in their own order; raises CallError for one that there is not."""
+    wanted = set(names)
+    if not wanted or wanted - WRITERS.keys():
+        strange = ", ".join(sorted(wanted - WRITERS.keys())) or "nothing"
+        raise CallError(f"--write {strange}: there are {', '.join(WRITERS)}")
+    return tuple(name for name in WRITERS if name in wanted)
+
+
+class Outputs:
+    """The files of one run, below OUT."""
+
+    def __init__(self, out: Path, kinds: Sequence[str]) -> None:
+        self._out = out
+        self._writers = [WRITERS[kind] for kind in kinds]
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where files go."""
+        return tuple(self._out / writer.folder for writer in self._writers)
+
+    def look(self, source: Slice) -> Grey | None:
+        """The slice as a screen shows it, where some output needs it: HU in a lung window, grey values as they are."""
+        if not any(writer.needs_grey for writer in self._writers):
+            return None
+        return to_grey(source, LUNG_WINDOW).astype(np.uint8, copy=False)
+
+    def write(self, name: str, grey: Grey | None, labels: Labels) -> None:
+        """Write a slice's files, called `name` below each kind's folder.
+
+        Raises UnreadableFile where the name is too long for the file system; CallError where OUT can't be written
+        at all.
+        """
+        for writer in self._writers:
+            file = self._out / writer.folder / name
+            try:
+                write_whole(file, writer.encode(grey, labels))
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    raise UnreadableFile(file, "has too long a name for a mask to be named after it") from error
+                raise refused(file, error) from error
+
+    def remove(self, name: str) -> None:
+        """Take a slice's files away, if there are any from an earlier run."""
+        for folder in self.folders:
+            (folder / name).unlink(missing_ok=True)
+
+    def are_there(self, names: Iterable[str]) -> bool:
+        """Whether all files of these slices are in place."""
+        return all((folder / name).is_file() for name in names for folder in self.folders)
+
+
+def _png(picture: npt.NDArray[np.uint8], options: Sequence[int]) -> bytes:
+    done, encoded = cv2.imencode(".png", picture, options)
+    if not done:
+        raise MemoryError(f"OpenCV could not encode a picture of {picture.shape}")
+    return encoded.tobytes()

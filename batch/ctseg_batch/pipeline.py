@@ -1,0 +1,176 @@
+"""What happens to a part: its slices are read, labelled and written by whoever is free, and its figures noted."""
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from ctseg.cleanup import Cleanup, clean_volume
+from ctseg.errors import CtsegError, UnreadableFile
+from ctseg.scan import Labels, Spacing
+from ctseg_batch.engine import Engine
+from ctseg_batch.outputs import Outputs
+from ctseg_batch.overlay import Grey
+from ctseg_batch.plan import Todo
+from ctseg_batch.result import PartResult
+from ctseg_batch.tally import Tally
+from ctseg_batch.truth import Truth
+from ctseg_batch.workers import Workers
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the parts of a run share. `spacing` holds for scans whose files do not say theirs."""
+
+    workers: Workers
+    engine: Engine
+    outputs: Outputs
+    truth: Truth | None
+    spacing: Spacing | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A slice that was labelled, and how a screen shows it, where an output needs that."""
+
+    labels: Labels
+    grey: Grey | None
+
+
+class PartWork(ABC):
+    """One part on its way through the workers.
+
+    `advanced` is called after each slice, `ended` with the figures when the last file is in place.
+    """
+
+    def __init__(
+        self, todo: Todo, bench: Bench, advanced: Callable[[], None], ended: Callable[[PartResult], None]
+    ) -> None:
+        self._todo, self._bench, self._advanced, self._ended = todo, bench, advanced, ended
+        self._tally = Tally(todo, bench.truth)
+        self._count = len(todo.names)
+        self._left = _Countdown(self._count)
+        self._lost: str | None = None
+
+    def start(self) -> None:
+        """Hand the slices to the workers; returns when the last one waits there."""
+        for index in range(self._count):
+            self._bench.workers.add(partial(self._take, index))
+
+    @abstractmethod
+    def _take(self, index: int) -> None:
+        """Do a slice: a worker's task."""
+
+    def _label(self, index: int) -> Seen | None:
+        """Read and label a slice; None where that failed, and then nothing of an earlier run stays in its place."""
+        try:
+            if self._lost:
+                raise UnreadableFile(self._todo.slices.files[0], self._lost)
+            source = self._todo.slices.read(index)
+            return Seen(self._bench.engine.segment(source), self._bench.outputs.look(source))
+        except UnreadableFile as error:
+            self._fail(index, error.reason)
+            if len(self._todo.slices.files) < self._count:
+                self._lost = error.reason  # a file with all slices need not be tried again for each of them
+        except CtsegError as error:
+            self._fail(index, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever one slice does to a library, the others are done
+            self._fail(index, f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}")
+        return None
+
+    def _write(self, index: int, seen: Seen) -> None:
+        try:
+            self._bench.outputs.write(self._todo.names[index], seen.grey, seen.labels)
+        except UnreadableFile as error:
+            self._fail(index, error.reason)
+        else:
+            self._tally.add(index, seen.labels)
+
+    def _fail(self, index: int, reason: str) -> None:
+        self._bench.outputs.remove(self._todo.names[index])
+        self._tally.fail(index, reason)
+
+    def _end(self) -> None:
+        slices, bench = self._todo.slices, self._bench
+        spacing = slices.spacing_mm or bench.spacing
+        stack = slices.is_volume or spacing is not None
+        slices.close()
+        self._ended(self._tally.result(spacing, stack, bench.engine.device, bench.engine.spec.precision))
+
+
+class ImagesWork(PartWork):
+    """Image slices go all the way one by one: they need not be neighbours."""
+
+    def _take(self, index: int) -> None:
+        seen = self._label(index)
+        if seen is not None:
+            self._write(index, seen)
+        self._advanced()
+        if self._left.is_last():
+            self._end()
+
+
+class StackWork(PartWork):
+    """The slices of a stack are held until all are labelled, since a rule of anatomy looks at the whole of it."""
+
+    def __init__(
+        self, todo: Todo, bench: Bench, advanced: Callable[[], None], ended: Callable[[PartResult], None]
+    ) -> None:
+        super().__init__(todo, bench, advanced, ended)
+        self._held: dict[int, Seen] = {}
+
+    def _take(self, index: int) -> None:
+        seen = self._label(index)
+        if seen is not None:
+            self._held[index] = seen
+        self._advanced()
+        if self._left.is_last():
+            self._settle()
+
+    def _settle(self) -> None:
+        held, self._held = self._held, {}
+        masks = {index: held[index].labels for index in sorted(held)}
+        cleaned = clean_stack(masks, self._bench.engine.spec.cleanup)
+        self._left = _Countdown(len(held))
+        for index, labels in cleaned.items():
+            self._bench.workers.add_next(partial(self._put, index, Seen(labels, held[index].grey)))
+        if not held:
+            self._end()
+
+    def _put(self, index: int, seen: Seen) -> None:
+        self._write(index, seen)
+        if self._left.is_last():
+            self._end()
+
+
+def clean_stack(labels: Mapping[int, Labels], rules: Cleanup) -> Mapping[int, Labels]:
+    """The masks of a stack after the 3-D rule. Slices that failed are missing: their neighbours count as adjacent.
+
+    Masks of several sizes are left as they are: it is unknown how they lie on each other.
+    """
+    if not rules.volume_fraction or len({mask.shape for mask in labels.values()}) != 1:
+        return labels
+    return dict(zip(labels, clean_volume(np.stack(list(labels.values())), rules), strict=True))
+
+
+def begin(todo: Todo, bench: Bench, advanced: Callable[[], None], ended: Callable[[PartResult], None]) -> None:
+    """Hand a part to the workers; returns when the last of its slices waits there."""
+    work = StackWork if todo.slices.is_volume else ImagesWork
+    work(todo, bench, advanced, ended).start()
+
+
+class _Countdown:
+    """Tells the last of several threads that it is the last."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._lock = threading.Lock()
+
+    def is_last(self) -> bool:
+        """Whether all others have asked before."""
+        with self._lock:
+            self._left -= 1
+            return self._left == 0

@@ -1,0 +1,156 @@
+"""What was done before: a journal in OUT, so that the same call goes on where an earlier one was stopped.
+
+Each line is a JSON object. The first says which root and which settings the rest belong to. A part is noted when
+its last file is in place; a line that a killed run left torn counts as not written.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ctseg.errors import CallError
+from ctseg_batch.files import refused, write_whole
+from ctseg_batch.result import Failure, PartResult, Settings
+
+FOLDER = ".ctseg"
+_JOURNAL = "journal.jsonl"
+_FORMAT = 1
+
+_Noted = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which scans the DICOM files of a folder make up, each with the key of its files, and what was left out."""
+
+    scans: tuple[tuple[str, str], ...]
+    skipped: tuple[Failure, ...]
+
+
+@dataclass
+class Past:
+    """What earlier runs noted. `size` is the journal's length up to a torn line; 0: there is none to go on with."""
+
+    parts: dict[str, _Noted] = field(default_factory=dict)
+    folders: dict[str, _Noted] = field(default_factory=dict)
+    size: int = 0
+    closed: bool = False
+
+    def result(self, place: str, key: str) -> PartResult | None:
+        """What came of the part at `place`, if it was done from just these inputs."""
+        noted = self.parts.get(place)
+        return None if noted is None or noted["key"] != key else PartResult.from_json(noted["result"])
+
+    def listing(self, place: str, key: str) -> Listing | None:
+        """How the files of a folder were sorted into scans, if they are still the same."""
+        noted = self.folders.get(place)
+        if noted is None or noted["key"] != key:
+            return None
+        scans = tuple((scan, part) for scan, part in noted["scans"])
+        return Listing(scans, tuple(Failure(**one) for one in noted["skipped"]))
+
+
+def recall(out: Path, root: Path, settings: Settings) -> Past:
+    """Read the journal in OUT; what was done under other settings counts for nothing.
+
+    Raises CallError where OUT holds the results of another root.
+    """
+    journal = out / FOLDER / _JOURNAL
+    if not journal.is_file():
+        return Past()
+    lines = _whole_lines(journal)
+    start, head = next(lines, (0, {}))
+    if head.get("format") != _FORMAT:
+        raise CallError(f"{journal} is damaged or of another version of ctseg: delete {journal.parent} and begin anew")
+    if head["root"] != str(root):
+        raise CallError(f"{out} holds the results of {head['root']}, not of {root}: name another OUT")
+    if head["settings"] != _plain(settings):
+        return Past()
+    past = Past(size=start)
+    for size, noted in lines:
+        past.size, past.closed = size, "closed" in noted
+        if "part" in noted:
+            past.parts[noted["part"]] = noted
+        elif "folder" in noted:
+            past.folders[noted["folder"]] = noted
+    return past
+
+
+class Journal:
+    """Notes parts as they are finished; a context manager. May be used from several threads."""
+
+    def __init__(self, out: Path, root: Path, settings: Settings, past: Past) -> None:
+        self._past = past
+        self._idle = True
+        self._lock = threading.Lock()
+        file = out / FOLDER / _JOURNAL
+        try:
+            if not past.size:
+                head = {"format": _FORMAT, "root": str(root), "settings": _plain(settings)}
+                write_whole(file, _line(head))
+            self._lines = file.open("r+b")
+            self._lines.seek(past.size or 0, os.SEEK_SET if past.size else os.SEEK_END)
+            self._lines.truncate()
+        except OSError as error:
+            raise refused(file, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Note that the run ended by itself, so that the next one need not look for leftovers."""
+        with self._lines:
+            if kind is None and not (self._past.closed and self._idle):
+                self._append({"closed": True})
+
+    def begin(self, place: str) -> None:
+        """Take back what was noted of a part that is about to be done again."""
+        if place in self._past.parts:
+            self._append({"part": place, "key": None})
+
+    def note(self, place: str, key: str, result: PartResult) -> None:
+        """A part is finished and its last file in place."""
+        self._append({"part": place, "key": key, "result": asdict(result)})
+
+    def list_folder(self, place: str, key: str, listing: Listing) -> None:
+        """The DICOM files of a folder are sorted into scans."""
+        self._append({"folder": place, "key": key, **asdict(listing)})
+
+    def _append(self, noted: _Noted) -> None:
+        with self._lock:
+            self._idle = False
+            try:
+                self._lines.write(_line(noted))
+                self._lines.flush()
+                os.fsync(self._lines.fileno())
+            except OSError as error:
+                raise refused(Path(self._lines.name), error) from error
+
+
+def _line(noted: _Noted) -> bytes:
+    return json.dumps(noted, separators=(",", ":")).encode() + b"\n"
+
+
+def _plain(settings: Settings) -> Any:
+    return json.loads(json.dumps(asdict(settings)))
+
+
+def _whole_lines(journal: Path) -> Iterator[tuple[int, _Noted]]:
+    """Each line with where it ends; those that are no JSON object, as after a power failure, are left out."""
+    end = 0
+    with journal.open("rb") as lines:
+        for line in lines:
+            end += len(line)
+            try:
+                noted = json.loads(line)
+            except ValueError:
+                continue
+            if line.endswith(b"\n") and isinstance(noted, dict):
+                yield end, noted

@@ -1,0 +1,69 @@
+"""What came of a part of a scan: counts that add up, and what went wrong."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ctseg.classes import CLASSES
+from ctseg.scan import Spacing
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Failure:
+    """A file that came to nothing, by its path below the root, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What determines the labels besides the input, and what is written: a change of it does all again."""
+
+    version: str
+    model: str
+    precision: str
+    write: tuple[str, ...]
+    spacing: Spacing | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartResult:
+    """The figures of a series, a volume, or some slices of a folder of images.
+
+    `slices` are all, `failed_slices` among them; `failures` name their files, each once. `lung` is the lung's pixels in
+    the first slice, the slice with most, and the last. `stack`: the slices lie one on the other in space. `confusion`,
+    by (true, predicted) group of classes, is None without a truth; `unscored` counts the masks without a usable
+    one, and `bad_truth` names truths that can't be used.
+    """
+
+    scan: str
+    slices: int = 0
+    failed_slices: int = 0
+    failures: tuple[Failure, ...] = ()
+    spacing_mm: Spacing | None = None
+    stack: bool = False
+    pixels: tuple[int, ...] = (0,) * len(CLASSES)
+    lung: tuple[int, int, int] = (0, 0, 0)
+    flags: tuple[str, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] | None = None
+    unscored: int = 0
+    bad_truth: tuple[Failure, ...] = ()
+    device: str = ""
+    precision: str = ""
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> "PartResult":
+        """Back from what `dataclasses.asdict` and JSON made of it."""
+        spacing, table = read["spacing_mm"], read["confusion"]
+        plain = ("scan", "slices", "failed_slices", "stack", "unscored", "device", "precision")
+        return cls(
+            **{name: read[name] for name in plain},
+            failures=tuple(Failure(**one) for one in read["failures"]),
+            spacing_mm=None if spacing is None else (spacing[0], spacing[1], spacing[2]),
+            pixels=tuple(read["pixels"]),
+            lung=(read["lung"][0], read["lung"][1], read["lung"][2]),
+            flags=tuple(read["flags"]),
+            confusion=None if table is None else tuple(tuple(row) for row in table),
+            bad_truth=tuple(Failure(**one) for one in read["bad_truth"]),
+        )

@@ -1,0 +1,181 @@
+"""One run from the inputs to the summary: the parts of this package, put together."""
+
+import os
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+
+from ctseg import __version__
+from ctseg.errors import CallError
+from ctseg.model import DEFAULT_MODEL, find_model
+from ctseg.scan import Spacing
+from ctseg_batch.cpus import usable_cpus
+from ctseg_batch.discover import Found, discover
+from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine
+from ctseg_batch.files import clear_leftovers, refused, write_whole
+from ctseg_batch.outputs import Outputs, choose_writers
+from ctseg_batch.pipeline import Bench, begin
+from ctseg_batch.plan import Planner, Todo
+from ctseg_batch.record import FOLDER, Journal, Past, recall
+from ctseg_batch.result import Failure, PartResult, Settings
+from ctseg_batch.summary import Figures, Summary, summarise, to_csv, to_json
+from ctseg_batch.truth import Truth, open_truth
+from ctseg_batch.workers import Workers
+
+SUMMARY_JSON, SUMMARY_CSV = "summary.json", "summary.csv"
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is wanted. `out` belongs to the run; `spacing` (mm, z y x) holds for scans whose files do not say theirs.
+
+    `workers` None: one for each CPU that this process may use. `overwrite`: do again what was done before.
+    """
+
+    inputs: Sequence[Path]
+    out: Path
+    truth: Path | None = None
+    model: str = DEFAULT_MODEL
+    device: DeviceWish = "auto"
+    precision: PrecisionWish = "auto"
+    workers: int | None = None
+    spacing: Spacing | None = None
+    write: Sequence[str] = ("mask",)
+    overwrite: bool = False
+
+
+class Watcher(Protocol):
+    """Is told how the run goes on, from several threads."""
+
+    def remark(self, line: str) -> None:
+        """Something worth a line, before the slices."""
+        ...
+
+    def expect(self, slices: int) -> None:
+        """So many more slices, or fewer, will be done."""
+        ...
+
+    def advance(self) -> None:
+        """A slice is labelled, or has failed."""
+        ...
+
+
+def run(call: Call, watcher: Watcher) -> Summary:
+    """Do what is to be done, write summary.json and summary.csv, and return what the former holds.
+
+    Raises CtsegError for a call that can't be followed. A slice that fails is in the summary.
+    """
+    job = _prepare(call)
+    watcher.remark(job.engine.remark)
+    # Slices are the unit of work here: OpenCV's own threads would only compete with the workers for the same cores.
+    cv2.setNumThreads(1)
+    started = time.perf_counter()
+    if job.past.size and not job.past.closed:
+        clear_leftovers(job.outputs.folders)
+    with Journal(call.out, job.found.root, job.settings, job.past) as journal:
+        planner = Planner(job.past, job.outputs, job.truth, journal.list_folder)
+        results, slices = _work(job, planner, journal, watcher)
+    unopened = [Failure(os.path.relpath(error.file, job.found.root), error.reason) for error in job.found.failed]
+    figures = Figures(
+        results=results,
+        groups=job.truth.meaning.names if job.truth else None,
+        skipped=planner.skipped,
+        errors=sorted([*unopened, *planner.errors]),
+        ignored=job.found.ignored,
+        slices=slices,
+        wall_s=time.perf_counter() - started,
+    )
+    summary = summarise(figures, job.engine)
+    _write(call.out / SUMMARY_JSON, to_json(summary))
+    _write(call.out / SUMMARY_CSV, to_csv(summary))
+    return summary
+
+
+def plan(call: Call) -> Iterator[tuple[str, int, bool]]:
+    """What a run would do, part by part: the scan, how many slices, and whether they are to be done. Writes nothing."""
+    job = _prepare(call)
+    planner = Planner(job.past, job.outputs, job.truth, lambda *_: None)
+    for site in job.found.sites:
+        for step in planner.plan(site):
+            is_todo = isinstance(step, Todo)
+            yield step.scan, len(step.names) if isinstance(step, Todo) else step.slices, is_todo
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A call whose inputs were found and whose model is open."""
+
+    call: Call
+    found: Found
+    engine: Engine
+    outputs: Outputs
+    truth: Truth | None
+    settings: Settings
+    past: Past
+
+
+def _prepare(call: Call) -> _Job:
+    """Find and open all that a call names; raises CtsegError before anything is written."""
+    outputs = Outputs(call.out, choose_writers(call.write))
+    truth = open_truth(call.truth) if call.truth else None
+    _keep_apart(call.inputs, call.out, outputs.folders)
+    found = discover(call.inputs, [call.out, *([call.truth] if call.truth else [])])
+    if not found.sites and not found.failed:
+        raise CallError(
+            f"no CT in {', '.join(map(str, call.inputs))}: {found.ignored} files of other kinds were ignored"
+        )
+    engine = open_engine(find_model(call.model), call.device, call.precision)
+    settings = Settings(__version__, engine.sha256, engine.spec.precision, choose_writers(call.write), call.spacing)
+    past = recall(call.out, found.root, settings)
+    return _Job(call, found, engine, outputs, truth, settings, Past() if call.overwrite else past)
+
+
+def _work(job: _Job, planner: Planner, journal: Journal, watcher: Watcher) -> tuple[list[PartResult], int]:
+    """The results of all parts, in the order of the sites whoever ends first, and how many slices were done now."""
+    results: dict[int, PartResult] = {}
+    done_now = 0
+
+    def end(number: int, todo: Todo, result: PartResult) -> None:
+        journal.note(todo.place, todo.key, result)
+        results[number] = result
+
+    watcher.expect(sum(len(site.files) for site in job.found.sites))
+    with Workers(job.call.workers or usable_cpus()) as workers:
+        bench = Bench(workers, job.engine, job.outputs, job.truth, job.call.spacing)
+        number = 0
+        for site in job.found.sites:
+            expected = len(site.files)
+            for step in planner.plan(site):
+                number += 1
+                if isinstance(step, PartResult):
+                    results[number] = step
+                    continue
+                watcher.expect(len(step.names))
+                done_now += len(step.names)
+                journal.begin(step.place)
+                begin(step, bench, watcher.advance, partial(end, number, step))
+            watcher.expect(-expected)
+    return [results[number] for number in sorted(results)], done_now
+
+
+def _keep_apart(inputs: Collection[Path], out: Path, folders: Collection[Path]) -> None:
+    """Refuse an OUT whose files would lie among the inputs; within an input, OUT is left out of the search."""
+    home = Path(os.path.realpath(out))
+    owned = [Path(os.path.realpath(folder)) for folder in (*folders, out / FOLDER)]
+    for given in inputs:
+        real = Path(os.path.realpath(given))
+        if real == home or any(real.is_relative_to(folder) for folder in owned):
+            raise CallError(f"--out {out}: {given} is input, and would be written to; name another folder")
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        # Names that are no Unicode go out as the bytes that they came in as.
+        write_whole(file, text.encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise refused(file, error) from error

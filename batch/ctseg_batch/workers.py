@@ -1,0 +1,88 @@
+"""Threads that work off tasks, with only so many waiting that memory stays flat however long the run."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+Task = Callable[[], None]
+
+# Tasks that wait for each worker: enough to bridge the time in which the headers of the next series are read.
+_AHEAD = 32
+
+
+class Workers:
+    """So many threads; a context manager that waits for all tasks, or on an error only for those that are running.
+
+    Slices are read, labelled and written by whoever is free: decoding, the network and encoding all let go of the
+    interpreter's lock, so threads keep every core busy and share one model.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._room = count * _AHEAD
+        self._tasks: deque[Task] = deque()
+        self._unfinished = 0
+        self._stopped = False
+        self._error: BaseException | None = None
+        lock = threading.Lock()
+        self._added, self._ended = threading.Condition(lock), threading.Condition(lock)
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait, and raise what a task raised."""
+        try:
+            if kind is None:
+                self._wait_until(lambda: not self._unfinished)
+        finally:
+            with self._added:
+                self._stopped = True
+                self._added.notify_all()
+            for thread in self._threads:
+                thread.join()
+
+    def add(self, task: Task) -> None:
+        """Hand over a task once there is room; raises what an earlier task raised."""
+        self._wait_until(lambda: self._unfinished < self._room)
+        self._put(task, self._tasks.append)
+
+    def add_next(self, task: Task) -> None:
+        """From within a task: hand over another, to be done before those that wait."""
+        self._put(task, self._tasks.appendleft)
+
+    def _put(self, task: Task, put: Callable[[Task], None]) -> None:
+        with self._added:
+            self._unfinished += 1
+            put(task)
+            self._added.notify()
+
+    def _wait_until(self, ready: Callable[[], bool]) -> None:
+        with self._ended:
+            self._ended.wait_for(lambda: self._error or ready())
+            if self._error:
+                raise self._error
+
+    def _work(self) -> None:
+        while (task := self._take()) is not None:
+            error: BaseException | None = None
+            try:
+                task()
+            except BaseException as raised:  # noqa: BLE001 - raised again in the thread that hands over tasks
+                error = raised
+            with self._ended:
+                self._unfinished -= 1
+                self._error = self._error or error
+                self._stopped = self._stopped or error is not None
+                self._ended.notify()
+
+    def _take(self) -> Task | None:
+        with self._added:
+            self._added.wait_for(lambda: self._tasks or self._stopped)
+            return None if self._stopped else self._tasks.popleft()
