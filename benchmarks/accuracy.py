@@ -11,6 +11,7 @@ import csv
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -51,7 +52,8 @@ def main(
 
 def segment(source: Path, model: str, out: Path) -> Path:
     """Run the command over a folder and name that of its masks."""
-    call = ["ctseg", "batch", str(source), "--out", str(out), "--model", model, "--quiet"]
+    command = shutil.which("ctseg", path=str(Path(sys.executable).parent)) or "ctseg"
+    call = [command, "batch", str(source), "--out", str(out), "--model", model, "--quiet"]
     subprocess.run(call, check=True)
     return out / "masks"
 
