@@ -107,7 +107,7 @@ def _tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool)
     from ctseg_batch.summary import exit_status, to_json
     from ctseg_batch.table import failures, report
 
-    for shown in failures(summary) if quiet else report(summary):
+    for shown in failures(summary) if quiet else report(summary, console.width):
         console.print(shown, highlight=False)
     if as_json:
         sys.stdout.write(to_json(summary))

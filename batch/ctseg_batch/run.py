@@ -155,7 +155,8 @@ def _work(job: _Job, planner: Planner, journal: Journal, watcher: Watcher) -> tu
                 if isinstance(step, PartResult):
                     results[number] = step
                     continue
-                watcher.expect(len(step.names))
+                watcher.expect(len(step.names) - expected)
+                expected = 0
                 done_now += len(step.names)
                 journal.begin(step.place)
                 begin(step, bench, watcher.advance, partial(end, number, step))

@@ -1,8 +1,10 @@
 """The summary as people read it: a table with a row a scan, what is doubtful, what failed."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +16,15 @@ _MOST_LISTED = 20
 _WIDE = 160
 _STATUS_STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
 _UNKNOWN = "-"
+# Columns that volumes and scores need side by side.
+_ROOM_FOR_ALL = 110
+
+
+class _Column(NamedTuple):
+    """A heading, and what stands below it for a scan or for all."""
+
+    title: str
+    cell: Callable[[Mapping[str, Any]], str | Text]
 
 
 def people_console() -> Console:
@@ -22,9 +33,15 @@ def people_console() -> Console:
     return console if console.is_terminal else Console(stderr=True, width=_WIDE)
 
 
-def report(summary: Summary) -> Iterator[RenderableType]:
-    """All that a person is told at the end of a run."""
-    yield scan_table(summary)
+def report(summary: Summary, width: int) -> Iterator[RenderableType]:
+    """All that a person is told at the end of a run, on so many columns."""
+    groups = _groups(summary)
+    if groups and width < _ROOM_FOR_ALL:
+        yield _table(summary, [*_volume_columns(), _STATUS])
+        yield _table(summary, _score_columns(groups))
+    else:
+        yield _table(summary, [*_volume_columns(), *_score_columns(groups), _STATUS])
+    yield ""
     yield from _notes(summary)
     yield from failures(summary)
 
@@ -37,7 +54,7 @@ def failures(summary: Summary) -> Iterator[Text]:
 
 def plan_table(scans: Mapping[str, Mapping[str, int]]) -> Table:
     """A row a scan: its `slices`, and how many of them are `to_do`."""
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column("scan", overflow="fold")
     for title in ("slices", "to do"):
         table.add_column(title, justify="right")
@@ -49,45 +66,58 @@ def plan_table(scans: Mapping[str, Mapping[str, int]]) -> Table:
     return table
 
 
-def scan_table(summary: Summary) -> Table:
-    """A row a scan: slices, volumes in mL, involvement, IoU where there is a truth, status; then the totals."""
-    groups = _groups(summary)
-    table = Table(caption_justify="left")
-    table.add_column("scan", overflow="fold")
-    table.add_column("slices", justify="right")
-    for tissue in LUNG:
-        table.add_column(f"{tissue.title}\nmL", justify="right")
-    table.add_column("lung\nmL", justify="right")
-    table.add_column("involved\n%", justify="right")
-    for name in groups:
-        table.add_column(f"IoU\n{_short_title(name)}", justify="right")
-    table.add_column("status")
-    scans = summary["scans"]
-    for scan in scans:
-        status = Text(scan["status"], _STATUS_STYLES[scan["status"]])
-        table.add_row(printable(scan["scan"]), *_cells(scan, groups), status)
-    if len(scans) > 1:
-        table.add_section()
-        table.add_row(f"{len(scans)} scans", *_cells(summary["totals"], groups), "")
-    return table
-
-
 def printable(text: str) -> Text:
     """A name from outside without what a terminal would obey: control characters are spelt out."""
     return Text("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
-def _cells(figures: Mapping[str, Any], groups: Sequence[str]) -> list[str]:
-    failed = figures["failed_slices"]
-    done = figures["slices"] - failed
-    volumes = figures["volumes_ml"] or {}
+def _table(summary: Summary, columns: Sequence[_Column]) -> Table:
+    """A row a scan, then the totals."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("scan", overflow="fold", vertical="bottom")
+    for column in columns:
+        table.add_column(column.title, justify="right", vertical="bottom", no_wrap=True)
+    scans = summary["scans"]
+    for scan in scans:
+        table.add_row(printable(scan["scan"]), *(column.cell(scan) for column in columns))
+    if len(scans) > 1:
+        table.add_section()
+        table.add_row(f"{len(scans)} scans", *(column.cell(summary["totals"]) for column in columns))
+    return table
+
+
+def _volume_columns() -> list[_Column]:
     return [
-        f"{done} of {figures['slices']}" if failed else str(done),
-        *(_number(volumes.get(c.name), 1) for c in LUNG),
-        _number(figures["lung_ml"], 1),
-        _number(figures["involvement_percent"], 1),
-        *(_number((figures["iou"] or {}).get(name), 3) for name in groups),
+        _Column("slices", _slices),
+        *(_Column(_heading(tissue.name, "mL"), partial(_volume_of, name=tissue.name)) for tissue in LUNG),
+        _Column("lung\nmL", lambda of: _volume(of["lung_ml"])),
+        _Column("involved\n%", lambda of: _number(of["involvement_percent"], 1)),
     ]
+
+
+def _score_columns(groups: Iterable[str]) -> list[_Column]:
+    return [_Column(_heading(group, "IoU"), partial(_iou_of, group=group)) for group in groups]
+
+
+def _volume_of(of: Mapping[str, Any], name: str) -> str:
+    return _volume((of["volumes_ml"] or {}).get(name))
+
+
+def _iou_of(of: Mapping[str, Any], group: str) -> str:
+    return _number((of["iou"] or {}).get(group), 3)
+
+
+def _slices(of: Mapping[str, Any]) -> str:
+    failed, done = of["failed_slices"], of["slices"] - of["failed_slices"]
+    return f"{done} of {of['slices']}" if failed else str(done)
+
+
+def _status(of: Mapping[str, Any]) -> Text:
+    status = of.get("status", "")
+    return Text(status, _STATUS_STYLES.get(status, ""))
+
+
+_STATUS = _Column("status", _status)
 
 
 def _groups(summary: Summary) -> list[str]:
@@ -96,8 +126,14 @@ def _groups(summary: Summary) -> list[str]:
     return [] if scored is None else ["mean", *(name for name in scored if name != "mean")]
 
 
-def _short_title(name: str) -> str:
-    return "\n+ ".join(part.replace("_", " ") for part in name.split("+"))
+def _heading(name: str, unit: str) -> str:
+    """A class or a group of classes in short lines: columns are narrow."""
+    return "\n".join([*name.replace("consolidation", "consoli-_dation").replace("+", "_+_").split("_"), unit])
+
+
+def _volume(value: float | None) -> str:
+    """Millilitres; a tenth has a meaning only where there are few."""
+    return _number(value, 1 if value is not None and value < 100 else 0)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -1,0 +1,67 @@
+"""`ctseg demo`: the whole way on two synthetic scans whose truth is known."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ctseg.errors import CallError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+_SLICES = 40
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder for the scans and what comes of them.")] = Path("ctseg-demo"),
+) -> None:
+    """Segment two synthetic scans with the shipped model, to see what comes out.
+
+    Example: ctseg demo --out try
+    """
+    from rich.text import Text
+
+    from ctseg_batch.run import Call, run
+    from ctseg_batch.summary import exit_status
+    from ctseg_batch.table import legend, people_console, report
+    from ctseg_batch.watch import ConsoleWatcher
+
+    scans, truth, results = out / "scans", out / "truth", out / "results"
+    if out.exists() and not scans.is_dir():
+        raise CallError(f"{out} is there already and holds no demo: name another folder by --out")
+    console = people_console()
+    for name, write in _scans(scans, truth).items():
+        with console.status(f"drawing {name}"):
+            write()
+    with ConsoleWatcher(console) as watcher:
+        summary = run(Call([scans], results, truth, write=("mask", "overlay"), overwrite=True), watcher)
+    for shown in report(summary, console.width):
+        console.print(shown, highlight=False)
+    said = (
+        "",
+        "These scans are synthetic: the phantom drew them, and its truth. Real scans are harder.",
+        legend(),
+        f"scans     {scans}",
+        f"masks     {results / 'masks'}",
+        f"overlays  {results / 'overlays'}",
+        f"summary   {results / 'summary.csv'}, {results / 'summary.json'}",
+        "",
+        "Your own scans:  ctseg batch path/to/scans --out results --write mask,overlay",
+    )
+    for line in said:
+        console.print(line if isinstance(line, Text) else Text(line), soft_wrap=True)
+    raise typer.Exit(exit_status(summary))
+
+
+def _scans(scans: Path, truth: Path) -> dict[str, Callable[[], object]]:
+    """What draws each scan, by its name: a NIfTI volume and a DICOM series."""
+    from ctseg.phantom import Phantom, write_dicom, write_nifti
+
+    mild, severe = Phantom(seed=1, slices=_SLICES, disease=0.05), Phantom(seed=2, slices=_SLICES, disease=0.3)
+    return {
+        "mild.nii.gz": partial(write_nifti, mild, scans / "mild.nii.gz", truth=truth / "mild.nii.gz"),
+        "severe": partial(write_dicom, severe, scans / "severe", truth=truth / "severe"),
+    }
