@@ -59,13 +59,13 @@ class ConsoleWatcher:
         self._console.print(Text(line), soft_wrap=True)
 
     def expect(self, slices: int) -> None:
-        """So many more slices; the bar appears with the first."""
-        self._bar.start()
+        """So many more slices."""
         self._bar.start_task(self._task)
         self._bar.update(self._task, total=(self._bar.tasks[0].total or 0) + slices)
 
     def advance(self) -> None:
-        """One slice is done."""
+        """One slice is done; the bar appears with the first."""
+        self._bar.start()
         self._bar.advance(self._task)
 
 
