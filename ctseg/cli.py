@@ -51,6 +51,7 @@ def _front_page() -> "typer.Typer":
     app = typer.Typer(
         help="How much of each lung is normal, ground glass or consolidated? For research, not for diagnosis.",
         no_args_is_help=True,
+        rich_markup_mode=None,  # rich's help takes as long to load as all the rest
         add_completion=False,
     )
 
