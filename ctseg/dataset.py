@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,11 @@ class SeriesDataset:
     labels: Mapping[str, Mapping[str, int]]
     licence: str = ""
     citation: str = ""
+
+
+def group_digest(dataset: str, group: str) -> str:
+    """By what a model file knows a group again without telling its name: a file travels, a name may be a patient's."""
+    return blake2b(json.dumps([dataset, group]).encode(), digest_size=8).hexdigest()
 
 
 def read_dataset(folder: Path) -> Dataset | SeriesDataset:

@@ -22,6 +22,7 @@ from ctseg.runtime import open_on_cpu
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+_MOST_SHOWN = 8
 _DOMAINS = {"hu": "Hounsfield units", "grey8": "8-bit grey"}
 
 
@@ -115,6 +116,8 @@ def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) > _MOST_SHOWN:
+            return f"{len(value)} entries"
         return " ".join(_short(part) for part in value)
     return "-" if value is None else str(value)
 

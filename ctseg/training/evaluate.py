@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from ctseg.cleanup import Cleanup
-from ctseg.dataset import read_dataset
+from ctseg.dataset import group_digest, read_dataset
 from ctseg.errors import CallError, DatasetError, require
 from ctseg.metrics import scores
 from ctseg.model import INPUT, OUTPUT, find_model
@@ -37,13 +37,14 @@ class Candidate:
     cleanup: Cleanup
     training: Mapping[str, Any]
 
-    def trained_on(self, dataset: str) -> frozenset[str]:
-        """The groups of a data set that the network learnt from."""
-        return frozenset(
-            group
+    def trained_on(self, sample: Sample, dataset: str) -> bool:
+        """Whether the network learnt from a sample's group: a checkpoint names groups, a model file hides the names."""
+        return any(
+            sample.group in described["groups"]["train"]
+            if "learnt_from" not in described
+            else group_digest(dataset, sample.group) in described["learnt_from"]
             for described in self.training.get("datasets", ())
             if described["name"] == dataset
-            for group in described["groups"]["train"]
         )
 
 
@@ -101,12 +102,11 @@ def open_candidate(name_or_file: str) -> Candidate:
 
 def choose(data: Samples, candidate: Candidate, slices: str) -> list[Sample]:
     """The samples that `slices` names; raises DatasetError where there are none."""
-    learnt = candidate.trained_on(data.dataset.name)
     wanted = [
         sample
         for samples in data.splits.values()
         for sample in samples
-        if slices == "all" or (sample.group in learnt) == (slices == "train")
+        if slices == "all" or candidate.trained_on(sample, data.dataset.name) == (slices == "train")
     ]
     if not wanted:
         raise DatasetError(f"{data.dataset.folder}: no slices of it are {slices} for this model (try --slices all)")

@@ -13,6 +13,7 @@ from onnx import ModelProto
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ctseg.dataset import group_digest
 from ctseg.errors import CallError
 from ctseg.model import ModelSpec, to_metadata
 from ctseg.prepare import Preparation
@@ -67,7 +68,7 @@ def export_model(
         preparation=how,
         cleanup=source.recipe.cleanup,
         training=_training(source),
-        scores=_counting_groups(source.scores),
+        scores=_scores(source),
         export={**_cost(source.net, how), **_bounds(difference)},
     )
     onnx.helper.set_model_props(model, to_metadata(spec))
@@ -84,20 +85,19 @@ def _licence(training: Mapping[str, Any]) -> str:
 def _training(source: Checkpoint) -> dict[str, Any]:
     """The data sets and the recipe; what a user must do before the network stands in the file's own fields."""
     recipe = {k: v for k, v in asdict(source.recipe).items() if k not in ("preparation", "cleanup")}
-    return {**_counting_groups(source.training), "recipe": recipe}
+    datasets = [_anonymous(described) for described in source.training.get("datasets", ())]
+    return {**source.training, "datasets": datasets, "recipe": recipe}
 
 
-def _counting_groups(told: Any) -> Any:
-    """The same with groups counted, not named: a model file travels, and their names may be patients'."""
-    if isinstance(told, Mapping):
-        return {k: _count(v) if k == "groups" else _counting_groups(v) for k, v in told.items()}
-    if isinstance(told, list):
-        return [_counting_groups(part) for part in told]
-    return told
+def _anonymous(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with groups counted, and those that taught as digests: a file travels, a name may be a patient's."""
+    groups = dataset["groups"]
+    learnt = sorted(group_digest(dataset["name"], group) for group in groups["train"])
+    return {**dataset, "groups": {split: len(names) for split, names in groups.items()}, "learnt_from": learnt}
 
 
-def _count(groups: Any) -> Any:
-    return {k: len(v) for k, v in groups.items()} if isinstance(groups, Mapping) else len(groups)
+def _scores(source: Checkpoint) -> dict[str, Any]:
+    return {name: {k: len(v) if k == "groups" else v for k, v in told.items()} for name, told in source.scores.items()}
 
 
 def _cost(net: nn.Module, how: Preparation) -> dict[str, Any]:

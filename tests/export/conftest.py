@@ -92,7 +92,7 @@ def checkpoint_file(light: Example, tmp_path_factory: pytest.TempPathFactory) ->
         },
         {"name": "second", "slices": {"train": 3}, "groups": {"train": ["x"]}, "licence": "", "citation": ""},
     ]
-    scores = {"first": {"mean_iou": 0.5}}
+    scores = {"first": {"mean_iou": 0.5, "groups": ["patient-cora"]}}
     checkpoint.save(Checkpoint(light.net, light.recipe, {"datasets": datasets, "seed": 0}, scores, {}), file)
     return file
 

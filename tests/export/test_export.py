@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import ctseg_export
+from ctseg.dataset import group_digest
 from ctseg.errors import CallError, MissingExtraError, ModelError
 from ctseg.model import from_metadata
 from ctseg.scan import Slice
@@ -35,7 +36,7 @@ def test_the_file_says_how_it_is_used_and_where_it_comes_from(spec, light):
     assert (spec.name, spec.version, spec.precision) == ("light", "1", "fp32")
     assert spec.preparation == light.recipe.preparation
     assert spec.cleanup == light.recipe.cleanup
-    assert spec.scores == {"first": {"mean_iou": 0.5}}
+    assert spec.scores == {"first": {"mean_iou": 0.5, "groups": 1}}
     assert spec.training["recipe"]["architecture"]["widths"] == [8, 16, 16]
     assert [d["name"] for d in spec.training["datasets"]] == ["first", "second"]
 
@@ -47,6 +48,13 @@ def test_the_licence_is_what_the_data_demand(spec):
 def test_patients_are_counted_not_named(exported, spec):
     assert spec.training["datasets"][0]["groups"] == {"train": 2, "val": 1}
     assert b"patient-" not in exported.file.read_bytes()
+
+
+def test_those_learnt_from_can_be_known_again(spec):
+    learnt = spec.training["datasets"][0]["learnt_from"]
+    assert len(learnt) == 2
+    assert {group_digest("first", f"patient-{name}") for name in ("anna", "bert")} == set(learnt)
+    assert group_digest("second", "patient-anna") not in learnt
 
 
 def test_the_proof_is_written_down(exported, spec, light):

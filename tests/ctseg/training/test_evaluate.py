@@ -1,0 +1,45 @@
+import json
+
+import pytest
+
+from ctseg.cli import main
+from ctseg.phantom import Phantom, write_dataset
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A data set of six patients, a checkpoint that learnt from some of them, and the model file made of it."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    write_dataset([Phantom(seed=n, slices=2, size=64) for n in range(6)], folder / "data")
+    small = ["--epochs", "1", "--canvas", "64", "--batch-size", "4", "--threads", "1", "--device", "cpu"]
+    leave(["train", str(folder / "data"), "--out", str(folder / "run"), *small])
+    leave(["export", str(folder / "run" / "best.pt"), "--out", str(folder / "model.onnx")])
+    return folder
+
+
+def leave(arguments):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert not left.value.code
+
+
+def evaluate(folder, model, capsys, *options):
+    capsys.readouterr()
+    leave(["evaluate", str(folder / model), str(folder / "data"), "--json", *options])
+    return json.loads(capsys.readouterr().out)["data"]
+
+
+def test_a_model_file_knows_whom_it_learnt_from_and_is_scored_on_the_others(trained, capsys):
+    by_checkpoint = evaluate(trained, "run/best.pt", capsys)
+    by_file = evaluate(trained, "model.onnx", capsys)
+    assert by_file["groups"] == by_checkpoint["groups"]
+    learnt = evaluate(trained, "model.onnx", capsys, "--slices", "train")["groups"]
+    assert learnt
+    assert sorted([*learnt, *by_file["groups"]]) == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_a_model_file_scores_as_its_checkpoint_does(trained, capsys):
+    by_checkpoint = evaluate(trained, "run/best.pt", capsys, "--slices", "all")
+    by_file = evaluate(trained, "model.onnx", capsys, "--slices", "all")
+    assert by_file["slices"] == 12
+    assert by_file["iou"]["background"] == pytest.approx(by_checkpoint["iou"]["background"], abs=0.02)  # bfloat16 may compute the one
