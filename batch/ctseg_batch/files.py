@@ -1,5 +1,6 @@
 """Files written whole or not at all: beside their place as `.<name>.tmp`, then renamed into it."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +19,8 @@ def write_whole(file: Path, content: bytes) -> None:
             part.write_bytes(content)
         part.replace(file)
     except OSError:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # with a name that is too long, not even looking for it works
+            part.unlink()
         raise
 
 

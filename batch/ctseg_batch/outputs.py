@@ -1,6 +1,7 @@
 """What is written for a slice, its mask and its overlay: each kind in a folder of its own below OUT."""
 
 import errno
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,13 +93,19 @@ class Outputs:
                 raise refused(file, error) from error
 
     def remove(self, name: str) -> None:
-        """Take a slice's files away, if there are any from an earlier run."""
+        """Take a slice's files away, if there are any from an earlier run; raises CallError where that is forbidden."""
         for folder in self.folders:
-            (folder / name).unlink(missing_ok=True)
+            file = folder / name
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:  # no run can have left such a file
+                    raise refused(file, error) from error
 
     def are_there(self, names: Iterable[str]) -> bool:
         """Whether all files of these slices are in place."""
-        return all((folder / name).is_file() for name in names for folder in self.folders)
+        # Not Path.is_file, which raises for a name that is too long.
+        return all(os.path.isfile(folder / name) for name in names for folder in self.folders)  # noqa: PTH113
 
 
 def _png(picture: npt.NDArray[np.uint8], options: Sequence[int]) -> bytes:
