@@ -1,6 +1,7 @@
 """What a model file says of itself, in the ONNX metadata: written by export, read by everything that runs it."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
@@ -104,7 +105,7 @@ def find_model(name_or_file: str) -> Path:
     if name_or_file in shipped:
         return shipped[name_or_file]
     file = Path(name_or_file)
-    if file.is_file():
+    if os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises where a folder on the way may not be entered
         return file
     raise ModelError(f"no model {name_or_file!r}: it is neither a file nor a shipped model ({', '.join(shipped)})")
 

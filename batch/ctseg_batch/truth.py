@@ -1,5 +1,6 @@
 """The ground truth beside the input: where it lies, what its values mean, how well a mask agrees with it."""
 
+import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -141,8 +142,8 @@ class Truth:
 
 def open_truth(folder: Path) -> Truth:
     """The truth in a folder; raises CallError where there is none, DatasetError for a damaged description."""
-    if not folder.is_dir():
-        raise CallError(f"--truth {folder}: there is no such folder")
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where a folder on the way may not be entered
+        raise CallError(f"--truth {folder}: there is no such folder, or you may not read it")
     return Truth(folder, meaning_beside(folder))
 
 
