@@ -83,11 +83,11 @@ def to_json(summary: Summary) -> str:
 
 
 def to_csv(summary: Summary) -> str:
-    """A row a scan; lists are joined by semicolons, what is not known is empty."""
+    """A row a scan, as RFC 4180 has it; lists are joined by semicolons, what is not known is empty."""
     rows = [_row(scan) for scan in summary["scans"]]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, restval="")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
