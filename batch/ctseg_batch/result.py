@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ctseg.classes import CLASSES
+from ctseg.dataset import MaskMeaning
 from ctseg.scan import Spacing
 
 
@@ -18,13 +19,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What determines the labels besides the input, and what is written: a change of it does all again."""
+    """What determines the results besides the input and the truth's files: a change of it does all again.
+
+    `truth` is what the truth's values mean; None without one.
+    """
 
     version: str
     model: str
     precision: str
     write: tuple[str, ...]
     spacing: Spacing | None
+    truth: MaskMeaning | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,14 @@ def _prepare(call: Call) -> _Job:
             f"no CT in {', '.join(map(str, call.inputs))}: {found.ignored} files of other kinds were ignored"
         )
     engine = open_engine(find_model(call.model), call.device, call.precision)
-    settings = Settings(__version__, engine.sha256, engine.spec.precision, choose_writers(call.write), call.spacing)
+    settings = Settings(
+        version=__version__,
+        model=engine.sha256,
+        precision=engine.spec.precision,
+        write=choose_writers(call.write),
+        spacing=call.spacing,
+        truth=truth.meaning if truth else None,
+    )
     past = recall(call.out, found.root, settings)
     return _Job(call, found, engine, outputs, truth, settings, Past() if call.overwrite else past)
 
