@@ -128,9 +128,12 @@ class _Walk:
                     self._classify(folder / entry.name)
 
     def follow_links(self) -> None:
-        """Search the folders that were met as links."""
+        """Search the folders that were met as links, but for those that lead into what is never searched."""
         while self._links:
-            self.search(self._links.popleft())
+            link = self._links.popleft()
+            real = Path(os.path.realpath(link))
+            if not any(real.is_relative_to(folder) for folder in self.never):
+                self.search(link)
 
     def take(self, file: Path) -> None:
         """Take a file that was named itself, unless its folder was searched."""
