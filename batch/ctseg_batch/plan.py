@@ -82,19 +82,20 @@ class Planner:
 
     def _series(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
         key = _key(site.paths(site.files), site.mask_names(site.files), _masks(site, site.files, truth))
-        yield from self._remembered(site, key) or self._opened_series(site, key, truth)
+        done = self._remembered(site, key)
+        yield from self._opened_series(site, key, truth) if done is None else done
 
-    def _remembered(self, site: Site, key: str) -> list[PartResult]:
-        """The results of all series of a folder, if every one was done and no file has changed; else none."""
+    def _remembered(self, site: Site, key: str) -> list[PartResult] | None:
+        """The results of all series of a folder, if every one was done and no file has changed; else None."""
         listing = self._past.listing(site.name, key)
         if listing is None:
-            return []
+            return None
         results = [self._past.result(f"{scan}:0", part) for scan, part in listing.scans]
         done = [result for result in results if result is not None]
         skipped = {failure.file for failure in listing.skipped}
         slices = [file for file in site.files if site.within + file not in skipped]
         if len(done) < len(results) or not self._outputs.are_there(site.mask_names(slices)):
-            return []
+            return None
         self.skipped += listing.skipped
         return done
 
