@@ -141,12 +141,13 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _notes(summary: Summary) -> Iterator[Text]:
-    throughput, scans = summary["throughput"], summary["scans"]
+    throughput, totals, scans = summary["throughput"], summary["totals"], summary["scans"]
+    before = totals["slices"] - totals["failed_slices"]
     if throughput["slices"]:
         rate = throughput["slices_per_second"]
         yield Text(f"{throughput['slices']} slices in {throughput['wall_s']:.1f} s, {rate:.1f} a second")
-    else:
-        yield Text(f"nothing to do: all {summary['totals']['slices']} slices were done before")
+    elif before:
+        yield Text(f"nothing to do: {before} slices were done before")
     if summary["ignored"]:
         yield Text(f"{summary['ignored']} files of other kinds were ignored")
     yield from _listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
