@@ -1,7 +1,6 @@
 """The figures of a part, added up slice by slice from several threads."""
 
 import threading
-from pathlib import Path
 
 from ctseg.classes import CLASSES, LUNG
 from ctseg.errors import UnreadableFile
@@ -23,7 +22,7 @@ class Tally:
         self._failed: dict[int, Failure] = {}
         self._confusion: Confusion | None = None
         self._scored = 0
-        self._bad_truth: dict[Path, Failure] = {}
+        self._bad_truth: set[Failure] = set()
 
     def add(self, index: int, labels: Labels) -> None:
         """A slice is written: count it."""
@@ -32,7 +31,7 @@ class Tally:
         with self._lock:
             self._pixels[index] = pixels
             if isinstance(scored, UnreadableFile):
-                self._bad_truth[scored.file] = Failure(str(scored.file), scored.reason)
+                self._bad_truth.add(Failure(str(scored.file), scored.reason))
             elif scored is not None:
                 self._confusion = scored if self._confusion is None else self._confusion + scored
                 self._scored += 1
@@ -58,7 +57,7 @@ class Tally:
             flags=self._todo.slices.flags,
             confusion=None if self._confusion is None else tuple(map(tuple, self._confusion.tolist())),
             unscored=len(labelled) - self._scored if self._truth else 0,
-            bad_truth=tuple(sorted(self._bad_truth.values())),
+            bad_truth=tuple(sorted(self._bad_truth)),
             device=device,
             precision=precision,
         )
@@ -67,9 +66,9 @@ class Tally:
         """The counts against the slice's truth; None where it has none."""
         masks = self._todo.masks
         file = masks.find(index) if masks else None
-        if masks is None or file is None or self._truth is None or file in self._bad_truth:
+        if masks is None or file is None or self._truth is None:
             return None
         try:
-            return self._truth.compare(masks.read(index), file, labels)
+            return self._truth.compare(masks.read(index, len(self._todo.names)), file, labels)
         except UnreadableFile as error:
             return error

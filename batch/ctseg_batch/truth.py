@@ -32,8 +32,8 @@ class Masks(Protocol):
         """The file that holds the truth of a slice, if there is any."""
         ...
 
-    def read(self, index: int) -> Labels:
-        """Mask values (H, W) of a slice that has a truth; raises UnreadableFile."""
+    def read(self, index: int, slices: int, /) -> Labels:
+        """Mask values (H, W) of a slice that has a truth, of a scan of so many `slices`; raises UnreadableFile."""
         ...
 
 
@@ -52,7 +52,7 @@ class SliceMasks:
         """The slice's file."""
         return self.by_slice[index]
 
-    def read(self, index: int) -> Labels:
+    def read(self, index: int, _slices: int, /) -> Labels:
         """The slice's mask."""
         file = self.by_slice[index]
         assert file is not None
@@ -75,7 +75,7 @@ class FolderMasks:
         file = self.folder / volume_slice(index)
         return file if file.is_file() else None
 
-    def read(self, index: int) -> Labels:
+    def read(self, index: int, _slices: int, /) -> Labels:
         """The slice's mask."""
         return reading.read_mask(self.folder / volume_slice(index))
 
@@ -96,18 +96,24 @@ class VolumeMask:
         """The volume, of any slice."""
         return self.file
 
-    def read(self, index: int) -> Labels:
-        """The slice's mask; raises UnreadableFile where the volume has no such slice."""
+    def read(self, index: int, slices: int, /) -> Labels:
+        """The slice's mask; raises UnreadableFile where the volume has more or fewer slices than its scan."""
         with self._lock:
             volume = self._volume
-        if index >= len(volume):
-            raise UnreadableFile(self.file, f"has {len(volume)} slices, too few")
+        if isinstance(volume, UnreadableFile):
+            raise UnreadableFile(volume.file, volume.reason)
+        if len(volume) != slices:
+            raise UnreadableFile(self.file, f"has {len(volume)} slices, its scan {slices}: a mask must have its scan's")
         mask: Labels = volume[index]
         return mask
 
     @cached_property
-    def _volume(self) -> Labels:
-        return reading.read_mask_volume(self.file)
+    def _volume(self) -> Labels | UnreadableFile:
+        """The voxels, or why there are none: it is tried once, not for every slice."""
+        try:
+            return reading.read_mask_volume(self.file)
+        except UnreadableFile as error:
+            return error
 
 
 @dataclass(frozen=True)
