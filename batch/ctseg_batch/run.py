@@ -75,7 +75,7 @@ def run(call: Call, watcher: Watcher) -> Summary:
     # Slices are the unit of work here: OpenCV's own threads would only compete with the workers for the same cores.
     cv2.setNumThreads(1)
     started = time.perf_counter()
-    if job.past.size and not job.past.closed:
+    if not job.past.closed:
         clear_leftovers(job.outputs.folders)
     with Journal(call.out, job.found.root, job.settings, job.past) as journal:
         planner = Planner(job.past, job.outputs, job.truth, journal.list_folder)
