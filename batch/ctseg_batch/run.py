@@ -123,8 +123,9 @@ def _prepare(call: Call) -> _Job:
     """Find and open all that a call names; raises CtsegError before anything is written."""
     outputs = Outputs(call.out, choose_writers(call.write))
     truth = open_truth(call.truth) if call.truth else None
-    _keep_apart(call.inputs, call.out, outputs.folders)
-    found = discover(call.inputs, [call.out, *([call.truth] if call.truth else [])])
+    truths = [call.truth] if call.truth else []
+    _keep_apart([*call.inputs, *truths], call.out, outputs.folders)
+    found = discover(call.inputs, [call.out, *truths])
     if not found.sites and not found.failed:
         raise CallError(
             f"no CT in {', '.join(map(str, call.inputs))}: {found.ignored} files of other kinds were ignored"
@@ -171,14 +172,14 @@ def _work(job: _Job, planner: Planner, journal: Journal, watcher: Watcher) -> tu
     return [results[number] for number in sorted(results)], done_now
 
 
-def _keep_apart(inputs: Collection[Path], out: Path, folders: Collection[Path]) -> None:
-    """Refuse an OUT whose files would lie among the inputs; within an input, OUT is left out of the search."""
+def _keep_apart(read: Collection[Path], out: Path, folders: Collection[Path]) -> None:
+    """Refuse an OUT whose files would lie among what is read; within an input, OUT is left out of the search."""
     home = Path(os.path.realpath(out))
     owned = [Path(os.path.realpath(folder)) for folder in (*folders, out / FOLDER)]
-    for given in inputs:
+    for given in read:
         real = Path(os.path.realpath(given))
         if real == home or any(real.is_relative_to(folder) for folder in owned):
-            raise CallError(f"--out {out}: {given} is input, and would be written to; name another folder")
+            raise CallError(f"--out {out}: {given} is read, and would be written to; name another folder")
 
 
 def _write(file: Path, text: str) -> None:
