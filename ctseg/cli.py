@@ -76,6 +76,7 @@ def _front_page() -> "typer.Typer":
 
 
 def _plain(text: str) -> str:
+    """A message whose names from outside colour nothing and move no cursor: control characters are spelt out."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))

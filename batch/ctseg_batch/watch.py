@@ -15,6 +15,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ctseg_batch.table import printable
+
 
 class SilentWatcher:
     """Tells nobody."""
@@ -56,7 +58,7 @@ class ConsoleWatcher:
 
     def remark(self, line: str) -> None:
         """A line of its own."""
-        self._console.print(Text(line), soft_wrap=True)
+        self._console.print(printable(line), soft_wrap=True)
 
     def expect(self, slices: int) -> None:
         """So many more slices."""
