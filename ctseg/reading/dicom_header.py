@@ -78,6 +78,8 @@ def _not_a_slice(dataset: FileDataset) -> str | None:
     sop_class = UID(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
     if not sop_class:
         raise ContentError("it does not say what it is, SOPClassUID is missing")
+    if sop_class.name == sop_class and "SeriesInstanceUID" not in dataset:
+        raise ContentError("it ends within its header")  # what looks like an unknown class is half a UID
     if sop_class not in _CT:
         return f"not a CT image ({sop_class.name})"
     if _LOCALIZERS.intersection(_texts(dataset.get("ImageType"))):

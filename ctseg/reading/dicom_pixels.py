@@ -25,7 +25,6 @@ _TAGS = (
 )  # fmt: skip
 
 Pixels = npt.NDArray[Any]
-_END_OF_CODESTREAM = b"\xff\xd9"
 _DENSE_HU, _AIRY_HU = 500, -500
 
 
@@ -92,14 +91,6 @@ def _decode_jpeg(frame: bytes) -> Pixels:
     return pixels
 
 
-def _decode_htj2k(frame: bytes) -> Pixels:
-    """OpenJPH, too, fills up what is missing and keeps silent."""
-    if not frame.rstrip(b"\0").endswith(_END_OF_CODESTREAM):
-        raise ContentError("the end of its HTJ2K data is missing, the file was cut off")
-    pixels: Pixels = imagecodecs.htj2k_decode(frame)
-    return pixels
-
-
 _BYTE_ORDERS: Mapping[str, str] = {
     uid.ImplicitVRLittleEndian: "<",
     uid.ExplicitVRLittleEndian: "<",
@@ -118,9 +109,10 @@ _DECODERS: Mapping[str, Callable[[bytes], Pixels]] = {
     uid.JPEGLSNearLossless: imagecodecs.jpegls_decode,
     uid.JPEG2000Lossless: imagecodecs.jpeg2k_decode,
     uid.JPEG2000: imagecodecs.jpeg2k_decode,
-    uid.HTJ2KLossless: _decode_htj2k,
-    uid.HTJ2KLosslessRPCL: _decode_htj2k,
-    uid.HTJ2K: _decode_htj2k,
+    # By OpenJPEG as well: OpenJPH is twice as fast, but passes over damaged data in silence.
+    uid.HTJ2KLossless: imagecodecs.jpeg2k_decode,
+    uid.HTJ2KLosslessRPCL: imagecodecs.jpeg2k_decode,
+    uid.HTJ2K: imagecodecs.jpeg2k_decode,
 }
 
 

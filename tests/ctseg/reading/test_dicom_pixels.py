@@ -1,0 +1,186 @@
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom import dcmread, uid
+from pydicom.encaps import encapsulate
+
+from ctseg.errors import UnreadableFile
+from ctseg.reading import open_series
+
+ENCAPSULATED = (uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.HTJ2KLossless)
+SYNTAXES = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.RLELossless,
+    *ENCAPSULATED,
+)
+RAMP = (np.arange(40 * 32).reshape(40, 32) * 13 % 4096).astype(np.uint16)
+
+
+def read(file):
+    """The one slice of a file."""
+    found = open_series([file])
+    if found.failed:
+        raise found.failed[0]
+    return found.series[0].read(0)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("kind", ["unsigned", "signed"])
+def test_the_values_are_those_that_were_stored(write_dicom, tmp_path, syntax, kind):
+    stored = RAMP if kind == "unsigned" else RAMP.astype(np.int16) - 1000
+    intercept = -1000 if kind == "unsigned" else 0
+    seen = read(write_dicom(tmp_path / "a.dcm", stored, syntax, RescaleIntercept=intercept))
+    assert seen.domain == "hu"
+    assert seen.pixels.dtype == np.int16
+    np.testing.assert_array_equal(seen.pixels, RAMP.astype(int) - 1000)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
+def test_a_file_that_was_cut_off_anywhere_is_refused_and_never_half_a_slice(write_dicom, tmp_path, syntax):
+    noise = np.random.default_rng(0).integers(0, 4096, (16, 16)).astype(np.uint16)
+    file = write_dicom(tmp_path / "a.dcm", noise, syntax, RescaleIntercept=-1024)
+    whole = file.read_bytes()
+    for end in range(0, len(whole) - 24, 5):  # what follows the last pixel may be missing
+        file.write_bytes(whole[:end])
+        with pytest.raises(UnreadableFile, match=r"a\.dcm"):
+            read(file)
+
+
+def test_the_bits_above_those_stored_may_be_anything(write_dicom, tmp_path):
+    dirty = RAMP | np.uint16(0xA000)
+    seen = read(write_dicom(tmp_path / "a.dcm", dirty, BitsStored=12, HighBit=11, RescaleIntercept=-1000))
+    np.testing.assert_array_equal(seen.pixels, RAMP.astype(int) - 1000)
+
+
+def test_twelve_signed_bits_keep_their_sign(write_dicom, tmp_path):
+    twelve = np.array([[0x7FF, 0x800], [0xFFF, 0]], np.uint16)
+    seen = read(write_dicom(tmp_path / "a.dcm", twelve, BitsStored=12, HighBit=11, PixelRepresentation=1))
+    np.testing.assert_array_equal(seen.pixels, [[2047, -1024], [-1, 0]])  # -2048 is padding
+
+
+def test_a_fractional_slope_gives_fractions(write_dicom, tmp_path):
+    seen = read(write_dicom(tmp_path / "a.dcm", RAMP, RescaleSlope=0.5, RescaleIntercept=-100.25))
+    np.testing.assert_allclose(seen.pixels, RAMP * 0.5 - 100.25)
+
+
+@pytest.mark.parametrize("padding", [-2000, -3024, -4000])
+def test_padding_is_air(write_dicom, tmp_path, padding):
+    stored = np.array([[padding, -1000], [40, 3000]], np.int16)
+    seen = read(write_dicom(tmp_path / "a.dcm", stored))
+    np.testing.assert_array_equal(seen.pixels, [[-1024, -1000], [40, 3000]])
+
+
+def chest():
+    """More air than bone, as in any chest."""
+    hu = np.full((20, 20), -900, np.int16)
+    hu[:5] = 50
+    hu[0, 0] = 900
+    return hu
+
+
+def test_monochrome1_says_how_to_show_and_not_what_is_stored(write_dicom, tmp_path):
+    seen = read(write_dicom(tmp_path / "a.dcm", chest(), PhotometricInterpretation="MONOCHROME1"))
+    np.testing.assert_array_equal(seen.pixels, chest())
+
+
+def test_monochrome1_whose_numbers_were_turned_around_is_turned_back(write_dicom, tmp_path):
+    stored = (chest() + 1024).astype(np.uint16)
+    turned = np.uint16(4095) - stored
+    seen = read(
+        write_dicom(
+            tmp_path / "a.dcm", turned, BitsStored=12, HighBit=11,
+            RescaleIntercept=-1024, PhotometricInterpretation="MONOCHROME1",
+        )
+    )  # fmt: skip
+    np.testing.assert_array_equal(seen.pixels, chest())
+
+
+def test_without_a_rescale_low_values_still_mean_hounsfield(write_dicom, tmp_path):
+    seen = read(write_dicom(tmp_path / "a.dcm", chest(), RescaleSlope=None, RescaleIntercept=None))
+    assert seen.domain == "hu"
+    found = open_series([tmp_path / "a.dcm"]).series[0]
+    assert "not rescaled to HU" in found.flags
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "colour"),
+        ({"NumberOfFrames": 2}, "frames"),
+        ({"RescaleSlope": 0}, "RescaleSlope"),
+        ({"Rows": 80}, "cut off, or of another size"),
+        ({"Rows": 60000, "Columns": 60000}, "too large"),
+        ({"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}, "32"),
+        ({"SOPClassUID": uid.EnhancedCTImageStorage, "NumberOfFrames": 3}, "3 frames"),
+    ],
+)
+def test_what_is_no_plain_slice_is_refused_by_name(write_dicom, tmp_path, tags, said):
+    file = write_dicom(tmp_path / "a.dcm", RAMP, **tags)
+    with pytest.raises(UnreadableFile, match=said):
+        read(file)
+
+
+def test_pixels_that_are_missing_are_named(write_dicom, tmp_path):
+    file = write_dicom(tmp_path / "a.dcm", RAMP)
+    dataset = dcmread(file)
+    del dataset.PixelData
+    dataset.save_as(file)
+    with pytest.raises(UnreadableFile, match="pixels are missing"):
+        read(file)
+
+
+def test_a_transfer_syntax_for_films_is_refused_by_name(write_dicom, tmp_path):
+    file = write_dicom(tmp_path / "a.dcm", RAMP)
+    dataset = dcmread(file)
+    dataset.file_meta.TransferSyntaxUID = uid.MPEG2MPML
+    dataset.PixelData = encapsulate([b"a film"])
+    dataset.save_as(file)
+    with pytest.raises(UnreadableFile, match="MPEG2"):
+        read(file)
+
+
+@pytest.mark.parametrize("content", [b"", b"not DICOM at all" * 30, b"\0" * 128 + b"DICM"])
+def test_what_is_no_dicom_is_refused(tmp_path, content):
+    file = tmp_path / "a.dcm"
+    file.write_bytes(content)
+    with pytest.raises(UnreadableFile, match=r"a\.dcm"):
+        read(file)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.integers(-20, 20).filter(bool),
+    st.integers(-3000, 3000),
+    st.sampled_from(["i2", "u2"]),
+    st.integers(0, 2**32 - 1),
+)
+def test_whole_rescales_are_exact_down_to_air_and_up_to_what_16_bits_hold(
+    write_dicom, tmp_path, slope, intercept, dtype, seed
+):
+    limits = np.iinfo(dtype)
+    stored = np.random.default_rng(seed).integers(limits.min, limits.max + 1, (6, 5)).astype(dtype)
+    seen = read(write_dicom(tmp_path / "a.dcm", stored, RescaleSlope=slope, RescaleIntercept=intercept))
+    expected = np.clip(stored.astype(np.int64) * slope + intercept, -1024, 32767)
+    np.testing.assert_array_equal(seen.pixels, expected)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(ENCAPSULATED), st.integers(0, 2**32 - 1))
+def test_a_damaged_file_gives_a_slice_or_a_reason(write_dicom, tmp_path, syntax, seed):
+    rng = np.random.default_rng(seed)
+    file = write_dicom(tmp_path / "a.dcm", RAMP, syntax, RescaleIntercept=-1000)
+    content = bytearray(file.read_bytes())
+    for place in rng.integers(132, len(content), 3):
+        content[place] ^= int(rng.integers(1, 256))
+    file.write_bytes(content)
+    found = open_series([file])
+    assert len(found.series) + len(found.failed) + len(found.skipped) == 1
+    for series in found.series:
+        with contextlib.suppress(UnreadableFile):
+            assert series.read(0).pixels.ndim == 2
