@@ -1,0 +1,188 @@
+import math
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+from pydicom import dcmread, uid
+from pydicom.encaps import get_frame
+
+from ctseg.reading import open_series
+
+DATA = Path(__file__).parents[4] / "shared" / "data" / "series"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real series are not here")
+
+
+@pytest.fixture
+def write_stack(write_dicom, tmp_path):
+    """Write slices whose lowest value is -1000 + their number; `tags_of(n)` gives the tags of each."""
+
+    def write(count, tags_of, names=None):
+        for n in range(count):
+            hu = np.full((4, 5), -1000 + n, np.int16)
+            write_dicom(tmp_path / f"{names[n] if names else n}.dcm", hu, **tags_of(n))
+        return sorted(tmp_path.glob("*.dcm"))
+
+    return write
+
+
+def order(series):
+    """The numbers of the slices, in the order of the scan."""
+    return [int(series.read(index).pixels.min()) + 1000 for index in range(len(series))]
+
+
+def one(files):
+    found = open_series(files)
+    assert not found.failed
+    (series,) = found.series
+    return series
+
+
+def test_slices_lie_from_the_feet_up_whatever_the_files_are_called(write_stack):
+    names = ["q", "a", "z", "m", "b"]
+    series = one(write_stack(5, lambda n: {"ImagePositionPatient": [0, 0, -100 + 2.5 * n]}, names))
+    assert order(series) == [0, 1, 2, 3, 4]
+    assert [file.stem for file in series.files] == names
+    assert series.spacing_mm == (2.5, 0.7, 0.8)  # not the SliceThickness of 5
+    assert series.flags == ()
+    assert series.is_volume
+
+
+def test_a_stack_that_was_scanned_from_the_head_is_turned(write_stack):
+    assert order(one(write_stack(4, lambda n: {"ImagePositionPatient": [0, 0, -3 * n]}))) == [3, 2, 1, 0]
+
+
+def test_oblique_slices_are_sorted_along_their_normal(write_stack):
+    """Turned by 20 degrees about the left-right axis; z alone would give the same distance, but too small."""
+    sin, cos = math.sin(math.radians(20)), math.cos(math.radians(20))
+    normal = np.array([0, -sin, cos])
+    series = one(
+        write_stack(
+            4,
+            lambda n: {
+                "ImageOrientationPatient": [1, 0, 0, 0, cos, sin],
+                "ImagePositionPatient": [round(float(v), 6) for v in 3.0 * n * normal],
+            },
+        )
+    )
+    assert order(series) == [0, 1, 2, 3]
+    assert series.spacing_mm == pytest.approx((3.0, 0.7, 0.8))
+    assert series.flags == ()
+
+
+def test_without_positions_the_slice_location_tells(write_stack):
+    series = one(write_stack(4, lambda n: {"ImagePositionPatient": None, "SliceLocation": [30, 10, 40, 20][n]}))
+    assert order(series) == [1, 3, 0, 2]
+    assert series.spacing_mm == (10, 0.7, 0.8)
+    assert series.flags == ("order by SliceLocation",)
+
+
+def test_without_either_the_instance_number_tells_the_order_and_nothing_the_distance(write_stack):
+    series = one(write_stack(3, lambda n: {"ImagePositionPatient": None, "InstanceNumber": [10, 9, 2][n]}))
+    assert order(series) == [2, 1, 0]
+    assert series.spacing_mm is None
+    assert series.flags == ("order by InstanceNumber",)
+
+
+def test_a_single_slice_is_as_thick_as_it_says(write_stack):
+    assert one(write_stack(1, lambda n: {})).spacing_mm == (5, 0.7, 0.8)
+
+
+def test_a_spacing_that_is_no_number_is_unknown(write_stack):
+    assert one(write_stack(2, lambda n: {"PixelSpacing": None, "ImagePositionPatient": [0, 0, n]})).spacing_mm is None
+
+
+@pytest.mark.parametrize(
+    ("heights", "flag", "between"),
+    [([0, 2, 4, 8, 10], "gap", 2), ([0, 2, 2, 4, 6], "duplicate positions", 2)],
+)
+def test_what_is_doubtful_is_said(write_stack, heights, flag, between):
+    series = one(write_stack(5, lambda n: {"ImagePositionPatient": [0, 0, heights[n]]}))
+    assert series.flags == (flag,)
+    assert series.spacing_mm[0] == between
+
+
+def test_a_tilted_gantry_is_said(write_stack):
+    """The slices stand upright, but each lies a little further back than the one before."""
+    series = one(write_stack(3, lambda n: {"ImagePositionPatient": [0, n, 3 * n]}))
+    assert series.flags == ("gantry tilt",)
+    assert series.spacing_mm[0] == 3
+
+
+def test_mixed_sizes_and_spacings_are_said(write_dicom, tmp_path):
+    files = [
+        write_dicom(
+            tmp_path / f"{n}.dcm", np.zeros((4, 4 + n), np.int16),
+            ImagePositionPatient=[0, 0, n], PixelSpacing=[0.7, 0.7 + n / 10],
+        )
+        for n in range(2)
+    ]  # fmt: skip
+    assert one(files).flags == ("mixed sizes", "mixed pixel spacing")
+
+
+def test_two_series_in_a_folder_are_kept_apart(write_stack):
+    def tags_of(n):
+        return {
+            "SeriesInstanceUID": f"1.2.{n % 2}",
+            "SeriesNumber": 9 - n % 2,
+            "SeriesDescription": ["soft", "sharp"][n % 2],
+            "ImagePositionPatient": [0, 0, n],
+        }
+
+    found = open_series(write_stack(6, tags_of))
+    assert [(s.uid, s.number, s.description) for s in found.series] == [("1.2.1", 8, "sharp"), ("1.2.0", 9, "soft")]
+    assert [order(s) for s in found.series] == [[1, 3, 5], [0, 2, 4]]
+
+
+def test_what_is_no_axial_ct_is_skipped_by_name(write_dicom, tmp_path):
+    hu = np.zeros((4, 4), np.int16)
+    others = {
+        "scout": ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer"),
+        "mr": ({"SOPClassUID": uid.MRImageStorage, "Modality": "MR"}, "MR Image Storage"),
+        "capture": ({"SOPClassUID": uid.SecondaryCaptureImageStorage}, "Secondary Capture Image Storage"),
+        "sagittal": ({"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "sagittal reformat"),
+        "coronal": ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "coronal reformat"),
+    }
+    for name, (tags, _) in others.items():
+        write_dicom(tmp_path / f"{name}.dcm", hu, **tags)
+    kept = write_dicom(tmp_path / "axial.dcm", hu)
+    found = open_series(sorted(tmp_path.iterdir()))
+    assert [series.files for series in found.series] == [(kept,)]
+    skipped = {file.stem: reason for file, reason in found.skipped}
+    assert skipped.keys() == others.keys()
+    assert all(said in skipped[name] for name, (_, said) in others.items())
+
+
+def test_one_bad_file_fails_alone(write_stack):
+    files = write_stack(3, lambda n: {"ImagePositionPatient": [0, 0, n]})
+    files[1].write_bytes(b"")
+    found = open_series(files)
+    assert [error.file for error in found.failed] == [files[1]]
+    assert [len(series) for series in found.series] == [2]
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "count", "within"), [("covid_p001", 148, 0.748046875), ("normal_001", 154, 0.634765625)]
+)
+def test_a_real_series_is_whole_and_in_order(name, count, within):
+    files = sorted((DATA / name).iterdir())
+    series = one(files)
+    assert len(series) == count
+    assert series.spacing_mm == pytest.approx((2.0, within, within))
+    assert series.flags == ()
+    heights = {file: float(dcmread(file, stop_before_pixels=True).ImagePositionPatient[2]) for file in files}
+    assert list(series.files) == sorted(files, key=heights.__getitem__)
+
+
+@needs_data
+def test_real_pixels_are_those_that_another_codec_decodes():
+    """By liblj92, which shares nothing with libjpeg-turbo."""
+    series = one(sorted((DATA / "covid_p001").iterdir())[:9])
+    for index in (0, 4, 8):
+        dataset = dcmread(series.files[index])
+        stored = imagecodecs.ljpeg_decode(get_frame(dataset.PixelData, 0, number_of_frames=1)).astype(np.int32)
+        if dataset.PixelRepresentation:
+            stored = stored.astype(np.uint16).view(np.int16).astype(np.int32)
+        hu = stored * int(dataset.RescaleSlope) + int(dataset.RescaleIntercept)
+        np.testing.assert_array_equal(series.read(index).pixels, np.maximum(hu, -1024))

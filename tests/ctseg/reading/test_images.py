@@ -1,0 +1,193 @@
+import io
+import pickle
+import struct
+import tracemalloc
+import zlib
+
+import cv2
+import imagecodecs
+import numpy as np
+import pytest
+
+from ctseg.errors import UnreadableFile
+from ctseg.reading import open_images
+
+RAMP = (np.arange(24 * 20).reshape(24, 20) % 256).astype(np.uint8)
+CT = (np.arange(24 * 20).reshape(24, 20) * 5 - 1024).astype(np.int16)
+
+
+def read(file):
+    return open_images([file]).read(0)
+
+
+def png(rows, columns, depth, colour, lines, *chunks):
+    """A PNG made by hand (ISO 15948), with lines of raw samples."""
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    packed = zlib.compress(b"".join(b"\0" + line for line in lines))
+    header = struct.pack(">IIBBBBB", columns, rows, depth, colour, 0, 0, 0)
+    for name, data in ((b"IHDR", header), *chunks, (b"IDAT", packed), (b"IEND", b"")):
+        parts += [struct.pack(">I", len(data)), name, data, struct.pack(">I", zlib.crc32(name + data))]
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("ending", [".png", ".bmp", ".tif", ".npy"])
+def test_8_bit_grey_is_taken_as_it_is(tmp_path, ending):
+    file = tmp_path / f"a{ending}"
+    np.save(file, RAMP) if ending == ".npy" else cv2.imwrite(str(file), RAMP)
+    seen = read(file)
+    assert seen.domain == "grey8"
+    np.testing.assert_array_equal(seen.pixels, RAMP)
+
+
+def test_a_jpeg_is_close_to_what_was_stored(tmp_path):
+    smooth = cv2.resize(RAMP[:4, :4], (40, 40), interpolation=cv2.INTER_LINEAR)
+    cv2.imwrite(str(tmp_path / "a.jpg"), smooth, [cv2.IMWRITE_JPEG_QUALITY, 98])
+    np.testing.assert_allclose(read(tmp_path / "a.jpg").pixels.astype(int), smooth, atol=4)
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".npy"])
+def test_16_bits_without_low_values_are_stretched_to_grey(tmp_path, ending):
+    file, wide = tmp_path / f"a{ending}", (RAMP.astype(np.uint16) * 100 + 500)
+    np.save(file, wide) if ending == ".npy" else cv2.imwrite(str(file), wide)
+    seen = read(file)
+    assert seen.domain == "grey8"
+    np.testing.assert_array_equal(seen.pixels, RAMP)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32, np.float64])
+def test_numbers_that_go_low_are_hounsfield(tmp_path, dtype):
+    np.save(tmp_path / "a.npy", CT.astype(dtype))
+    seen = read(tmp_path / "a.npy")
+    assert seen.domain == "hu"
+    np.testing.assert_array_equal(seen.pixels, CT)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_a_tiff_may_hold_hounsfield(tmp_path, dtype):
+    (tmp_path / "a.tif").write_bytes(imagecodecs.tiff_encode(CT.astype(dtype)))
+    seen = read(tmp_path / "a.tif")
+    assert seen.domain == "hu"
+    np.testing.assert_array_equal(seen.pixels, CT)
+
+
+def test_a_tiff_whose_zero_is_white_is_turned(tmp_path):
+    strip = RAMP.tobytes()
+    tags = [
+        (256, 3, 20),
+        (257, 3, 24),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 0),
+        (273, 4, 200),
+        (278, 3, 24),
+        (279, 4, 480),
+    ]
+    directory = struct.pack("<H", len(tags)) + b"".join(
+        struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags
+    )
+    (tmp_path / "a.tif").write_bytes((b"II*\0" + struct.pack("<I", 8) + directory + bytes(4)).ljust(200, b"\0") + strip)
+    np.testing.assert_array_equal(read(tmp_path / "a.tif").pixels, 255 - RAMP)
+
+
+def test_colour_is_turned_grey_and_alpha_dropped(tmp_path):
+    colours = np.zeros((8, 8, 3), np.uint8)
+    colours[:4] = (255, 0, 0)  # blue, as OpenCV has it
+    colours[4:] = (0, 0, 255)
+    cv2.imwrite(str(tmp_path / "rgb.png"), colours)
+    expected = np.repeat([[29], [76]], 4, axis=0) * np.ones((1, 8), int)  # ITU-R BT.601
+    np.testing.assert_array_equal(read(tmp_path / "rgb.png").pixels, expected)
+    alpha = np.dstack([RAMP, RAMP, RAMP, np.zeros_like(RAMP)])
+    cv2.imwrite(str(tmp_path / "rgba.png"), alpha)
+    np.testing.assert_array_equal(read(tmp_path / "rgba.png").pixels, RAMP)
+
+
+def test_a_palette_is_looked_up(tmp_path):
+    palette = (b"PLTE", bytes([10, 10, 10, 200, 200, 200]))
+    (tmp_path / "a.png").write_bytes(png(1, 4, 8, 3, [bytes([0, 1, 1, 0])], palette))
+    np.testing.assert_array_equal(read(tmp_path / "a.png").pixels, [[10, 200, 200, 10]])
+
+
+def test_the_content_and_not_the_ending_says_what_a_file_is(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), RAMP)
+    (tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    np.testing.assert_array_equal(read(tmp_path / "a.jpg").pixels, RAMP)
+
+
+def encoded(ending, options=()):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
+    return cv2.imencode(ending, noise, options)[1].tobytes()
+
+
+WHOLE = {
+    "png": encoded(".png"),
+    "jpeg": encoded(".jpg"),
+    "progressive jpeg": encoded(".jpg", (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)),
+    "jpeg with restarts": encoded(".jpg", (cv2.IMWRITE_JPEG_RST_INTERVAL, 2)),
+    "tiff": encoded(".tif"),
+    "bmp": encoded(".bmp"),
+}
+
+
+@pytest.mark.parametrize("content", WHOLE.values(), ids=WHOLE)
+def test_a_picture_that_was_cut_off_anywhere_is_refused(tmp_path, content):
+    file = tmp_path / "a.png"
+    file.write_bytes(content)
+    assert read(file).pixels.shape == (64, 64)
+    for end in range(0, len(content) - 12, max(1, len(content) // 60)):
+        file.write_bytes(content[:end])
+        with pytest.raises(UnreadableFile, match=r"a\.png"):
+            read(file)
+
+
+def test_an_array_that_was_cut_off_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", CT)
+    whole = (tmp_path / "a.npy").read_bytes()
+    for end in (0, 5, 60, 128, 400, len(whole) - 1):
+        (tmp_path / "a.npy").write_bytes(whole[:end])
+        with pytest.raises(UnreadableFile):
+            read(tmp_path / "a.npy")
+
+
+def test_pickled_objects_are_refused_and_never_run(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "boom"), "w"))
+
+    np.save(tmp_path / "a.npy", np.array([[Bomb()]], object), allow_pickle=True)
+    (tmp_path / "b.npy").write_bytes(pickle.dumps(Bomb()))
+    for name in ("a.npy", "b.npy"):
+        with pytest.raises(UnreadableFile):
+            read(tmp_path / name)
+    assert not (tmp_path / "boom").exists()
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 4, 4), (0, 4)])
+def test_an_array_of_another_shape_is_refused(tmp_path, shape):
+    np.save(tmp_path / "a.npy", np.zeros(shape, np.int16))
+    with pytest.raises(UnreadableFile):
+        read(tmp_path / "a.npy")
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[np.nan, -1000.0]]))
+    with pytest.raises(UnreadableFile, match="not finite"):
+        read(tmp_path / "a.npy")
+
+
+def test_a_picture_that_claims_to_be_huge_takes_no_memory(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(50_000, 50_000, 8, 0, [bytes(50)]))
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<i2", "fortran_order": False, "shape": (50_000, 50_000)})
+    (tmp_path / "a.npy").write_bytes(header.getvalue() + bytes(100))
+    tracemalloc.start()
+    for name in ("a.png", "a.npy"):
+        with pytest.raises(UnreadableFile, match="50000"):
+            read(tmp_path / name)
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+def test_images_say_nothing_of_space(tmp_path):
+    np.save(tmp_path / "a.npy", CT)
+    scan = open_images([tmp_path / "a.npy"] * 3)
+    assert (len(scan), scan.spacing_mm, scan.is_volume, scan.flags) == (3, None, False, ())

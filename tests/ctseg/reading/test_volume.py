@@ -1,0 +1,178 @@
+import gzip
+import struct
+
+import nibabel
+import numpy as np
+import pytest
+from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
+
+from ctseg.errors import UnreadableFile
+from ctseg.reading import open_volume, read_mask_volume
+
+# Slices from the feet up, rows from the front, columns from the patient's right: what every file below must give.
+SHOWN = np.arange(3 * 4 * 5, dtype=np.int16).reshape(3, 4, 5) * 7 - 1000
+STEPS = (2.5, 0.7, 0.8)  # of slices, rows, columns
+
+
+def image(codes, voxels=None, form=nibabel.Nifti1Image):
+    """SHOWN as a NIfTI image whose axes run towards `codes`, `RAS` or any other."""
+    shown = SHOWN if voxels is None else voxels
+    lps = shown.transpose(2, 1, 0)  # columns run to the left, rows to the back, slices to the head
+    affine = np.diag([-STEPS[2], -STEPS[1], STEPS[0], 1.0])
+    turn = ornt_transform(axcodes2ornt("LPS"), axcodes2ornt(codes))
+    turned = nibabel.orientations.apply_orientation(lps, turn)
+    return form(np.ascontiguousarray(turned), affine @ inv_ornt_aff(turn, lps.shape))
+
+
+def slices(volume):
+    return np.stack([volume.read(index).pixels for index in range(len(volume))])
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "LAS", "RPI", "PIR", "ASL", "SRA", "IPL"])
+def test_any_orientation_is_shown_as_radiologists_see_it(tmp_path, codes):
+    file = tmp_path / "ct.nii"
+    written = image(codes)
+    assert "".join(nibabel.aff2axcodes(written.affine)) == codes
+    nibabel.save(written, file)
+    volume = open_volume(file)
+    np.testing.assert_array_equal(slices(volume), SHOWN)
+    assert volume.spacing_mm == pytest.approx(STEPS)
+    assert volume.flags == ()
+    assert volume.is_volume
+
+
+@pytest.mark.parametrize("codes", ["RAS", "PIR", "SRA"])
+def test_a_mask_goes_back_to_the_files_own_axes(tmp_path, codes):
+    file = tmp_path / "ct.nii.gz"
+    labels = (np.arange(SHOWN.size) % 4).astype(np.uint8).reshape(SHOWN.shape)
+    nibabel.save(image(codes), file)
+    expected = np.asanyarray(image(codes, labels).dataobj)
+    np.testing.assert_array_equal(open_volume(file).to_native(labels), expected)
+
+
+@pytest.mark.parametrize("form", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_both_versions_and_compression(tmp_path, form, ending):
+    file = tmp_path / f"ct{ending}"
+    nibabel.save(image("RAS", form=form), file)
+    volume = open_volume(file)
+    assert volume.read(0).domain == "hu"
+    np.testing.assert_array_equal(slices(volume), SHOWN)
+    volume.close()
+    np.testing.assert_array_equal(volume.read(2).pixels, SHOWN[2])
+
+
+def test_slope_and_intercept_hold(tmp_path):
+    file = tmp_path / "ct.nii"
+    written = image("RAS", ((SHOWN + 1000) // 2).astype(np.uint8))
+    written.header.set_slope_inter(2, -1000)
+    nibabel.save(written, file)
+    stored = nibabel.load(file)
+    assert stored.dataobj.slope == 2
+    np.testing.assert_array_equal(slices(open_volume(file)), stored.get_fdata()[::-1, ::-1].transpose(2, 1, 0))
+
+
+def test_fractions_are_kept_and_padding_is_air(tmp_path):
+    file = tmp_path / "ct.nii"
+    values = SHOWN.astype(np.float32) + 0.25
+    values[0, 0, 0] = -3000
+    nibabel.save(image("RAS", values), file)
+    expected = values.copy()
+    expected[0, 0, 0] = -1024
+    np.testing.assert_array_equal(slices(open_volume(file)), expected)
+
+
+def test_values_that_never_go_low_are_grey_in_the_volumes_own_range(tmp_path):
+    file = tmp_path / "ct.nii"
+    nibabel.save(image("RAS", (SHOWN - SHOWN.min()).astype(np.int16)), file)
+    volume = open_volume(file)
+    assert volume.read(0).domain == "grey8"
+    shown = slices(volume)
+    assert (shown.min(), shown.max()) == (0, 255)
+    np.testing.assert_allclose(shown, (SHOWN - SHOWN.min()) * (255 / (SHOWN.max() - SHOWN.min())), atol=0.5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(tmp_path, bad):
+    file = tmp_path / "ct.nii"
+    values = SHOWN.astype(np.float32)
+    values[1, 1, 1] = bad
+    nibabel.save(image("RAS", values), file)
+    with pytest.raises(UnreadableFile, match="not finite"):
+        open_volume(file).read(0)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_volume_that_was_cut_off_anywhere_is_refused(tmp_path, ending):
+    file = tmp_path / f"ct{ending}"
+    noise = np.random.default_rng(0).integers(-1000, 1000, (6, 9, 9)).astype(np.int16)
+    nibabel.save(image("RAS", noise), file)
+    whole = file.read_bytes()
+    for end in range(0, len(whole), 37):
+        file.write_bytes(whole[:end])
+        with pytest.raises(UnreadableFile, match="ct"):
+            open_volume(file).read(0)
+
+
+def test_a_damaged_gzip_is_refused_by_its_checksum(tmp_path):
+    file = tmp_path / "ct.nii.gz"
+    nibabel.save(image("RAS"), file)
+    content = bytearray(gzip.decompress(file.read_bytes()))
+    packed = bytearray(gzip.compress(content, compresslevel=0))
+    packed[-40] ^= 1
+    file.write_bytes(packed)
+    with pytest.raises(UnreadableFile, match="damaged"):
+        open_volume(file).read(0)
+
+
+def test_a_header_that_promises_more_than_there_is_takes_no_memory(tmp_path):
+    file = tmp_path / "ct.nii"
+    nibabel.save(image("RAS"), file)
+    content = bytearray(file.read_bytes())
+    struct.pack_into("<8h", content, 40, 3, 30000, 30000, 30000, 1, 1, 1, 1)
+    file.write_bytes(content)
+    with pytest.raises(UnreadableFile):
+        open_volume(file)
+
+
+def test_several_volumes_in_a_file_are_refused_and_one_in_four_dimensions_is_not(tmp_path):
+    file = tmp_path / "ct.nii"
+    flat = np.asanyarray(image("RAS").dataobj)
+    affine = image("RAS").affine
+    nibabel.save(nibabel.Nifti1Image(np.stack([flat, flat], axis=-1), affine), file)
+    with pytest.raises(UnreadableFile):
+        open_volume(file)
+    nibabel.save(nibabel.Nifti1Image(flat[..., None], affine), file)
+    np.testing.assert_array_equal(slices(open_volume(file)), SHOWN)
+
+
+def test_colours_are_refused(tmp_path):
+    file = tmp_path / "ct.nii"
+    colours = np.zeros((4, 4, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), file)
+    with pytest.raises(UnreadableFile):
+        open_volume(file)
+
+
+def test_an_oblique_volume_and_one_without_orientation_say_so(tmp_path):
+    file = tmp_path / "ct.nii"
+    written = image("RAS")
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [[np.cos(0.2), -np.sin(0.2)], [np.sin(0.2), np.cos(0.2)]]
+    nibabel.save(nibabel.Nifti1Image(np.asanyarray(written.dataobj), turn @ written.affine), file)
+    assert open_volume(file).flags == ("oblique",)
+    written.set_sform(None, code=0)
+    written.set_qform(None, code=0)
+    nibabel.save(written, file)
+    assert "orientation unknown" in open_volume(file).flags
+
+
+def test_the_labels_of_a_mask_volume_are_exact(tmp_path):
+    labels = (np.arange(SHOWN.size) % 5).astype(np.uint8).reshape(SHOWN.shape)
+    for codes, dtype in (("RAS", np.uint8), ("PIR", np.int32), ("LPS", np.float32)):
+        file = tmp_path / f"{codes}.nii.gz"
+        nibabel.save(image(codes, labels.astype(dtype)), file)
+        np.testing.assert_array_equal(read_mask_volume(file), labels)
+    nibabel.save(image("RAS", labels + np.float32(0.5)), tmp_path / "half.nii")
+    with pytest.raises(UnreadableFile, match="fractions"):
+        read_mask_volume(tmp_path / "half.nii")
