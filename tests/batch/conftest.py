@@ -1,0 +1,188 @@
+"""A model whose masks are known beforehand, slices made for it, and the command called in process."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import nibabel
+import numpy as np
+import onnx.helper
+import onnx.parser
+import pytest
+
+from ctseg.cli import main
+from ctseg.model import ModelSpec, to_metadata
+from ctseg.phantom import Phantom
+from ctseg.phantom.dicom import to_dicom
+from ctseg.prepare import Preparation
+from ctseg_batch.run import Call, run
+from ctseg_batch.summary import exit_status
+from ctseg_batch.watch import SilentWatcher
+
+SIDE = 64
+"""Slices of this long side go through the model without a resize, so their masks are known to the pixel."""
+
+_QUARTERS = """
+<ir_version: 10, opset_import: ["": 18]>
+quarters (float[N, 1, H, W] slice) => (uint8[N, H, W] labels) <int64[1] axis = {1}, float share = {0.015625}>
+{
+    scaled = Mul (slice, share)
+    floor = Floor (scaled)
+    whole = Cast <to = 2> (floor)
+    labels = Squeeze (whole, axis)
+}
+"""
+# Grey 0..63 is class 0, 64..127 class 1 ...: so are these HU, through a window from -1050 to 150.
+_WINDOW = (-1050.0, 150.0)
+_GREY = np.array([32, 96, 160, 224], np.uint8)
+_HU = np.array([-1000, -600, -200, 100], np.int16)
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., Path]:
+    """Write a model that tells the quarters of the grey scale apart; what its metadata say else may be given."""
+
+    def made(file: Path, **spec: Any) -> Path:
+        model = onnx.parser.parse_model(_QUARTERS)
+        described = {"name": "quarters", "version": "1", "licence": "free", **spec}
+        preparation = Preparation(_WINDOW, long_side=SIDE, multiple=16)
+        onnx.helper.set_model_props(model, to_metadata(ModelSpec(preparation=preparation, **described)))
+        file.write_bytes(model.SerializeToString())
+        return file
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def quarters(make_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model that tests run where they need none of their own."""
+    return make_model(tmp_path_factory.mktemp("model") / "quarters.onnx")
+
+
+@pytest.fixture(scope="session")
+def draw() -> Callable[..., np.ndarray]:
+    """Labels (rows, columns) in blocks of 8 x 8 pixels, which a JPEG keeps; every seed draws others."""
+
+    def drawn(seed: int = 0, rows: int = SIDE, columns: int = 48) -> np.ndarray:
+        blocks = np.random.default_rng(seed).integers(0, 4, (rows // 8, columns // 8), dtype=np.uint8)
+        return blocks.repeat(8, 0).repeat(8, 1)
+
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def save() -> Callable[[Path, np.ndarray], Path]:
+    """Save numbers (H, W) in the format of the file's ending; makes the folders."""
+
+    def saved(file: Path, pixels: np.ndarray) -> Path:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".npy":
+            np.save(file, pixels)
+        else:
+            file.write_bytes(cv2.imencode(file.suffix, pixels)[1].tobytes())
+        return file
+
+    return saved
+
+
+@pytest.fixture(scope="session")
+def save_slice(save: Callable[[Path, np.ndarray], Path]) -> Callable[[Path, np.ndarray], Path]:
+    """Save the 8-bit slice whose mask will be the labels given."""
+    return lambda file, labels: save(file, _GREY[labels])
+
+
+@pytest.fixture(scope="session")
+def save_volume() -> Callable[..., Path]:
+    """Save labels (slices, H, W) as NIfTI, as HU that the model gives these labels for, or as they are."""
+
+    def saved(file: Path, labels: np.ndarray, spacing: Sequence[float] = (1, 1, 1), *, truth: bool = False) -> Path:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        voxels = np.ascontiguousarray((labels if truth else _HU[labels])[:, ::-1, ::-1].transpose(2, 1, 0))
+        nibabel.save(nibabel.Nifti1Image(voxels, np.diag([*spacing[::-1], 1.0])), file)
+        return file
+
+    return saved
+
+
+@pytest.fixture(scope="session")
+def save_series() -> Callable[..., list[Path]]:
+    """Save labels (slices, 64, 64) as the DICOM series of a phantom, HU as the model wants them; feet first."""
+
+    def saved(folder: Path, labels: np.ndarray, stems: Sequence[str] = (), seed: int = 0, **tags: Any) -> list[Path]:
+        folder.mkdir(parents=True, exist_ok=True)
+        phantom = Phantom(seed=seed, slices=len(labels), size=labels.shape[1])
+        files = [folder / f"{stem}.dcm" for stem in stems or [f"{index:03d}" for index in range(len(labels))]]
+        for index, file in enumerate(files):
+            dataset = to_dicom(phantom, index, _HU[labels[index]])
+            for tag, value in tags.items():
+                setattr(dataset, tag, value)
+            dataset.save_as(file, enforce_file_format=True)
+        return files
+
+    return saved
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run leaves: its summary, and OUT."""
+
+    summary: Mapping[str, Any]
+    out: Path
+
+    @property
+    def status(self) -> int:
+        return exit_status(self.summary)
+
+    @property
+    def scans(self) -> dict[str, Mapping[str, Any]]:
+        return {scan["scan"]: scan for scan in self.summary["scans"]}
+
+    @property
+    def scan(self) -> Mapping[str, Any]:
+        (only,) = self.summary["scans"]
+        return only
+
+    @property
+    def masks(self) -> dict[str, np.ndarray]:
+        """Every file below masks/ by its name there."""
+        return {name: cv2.imread(str(self.out / "masks" / name), -1) for name in self.times}
+
+    @property
+    def times(self) -> dict[str, int]:
+        """When each file below masks/ was written."""
+        top = self.out / "masks"
+        return {f.relative_to(top).as_posix(): f.stat().st_mtime_ns for f in sorted(top.rglob("*")) if f.is_file()}
+
+
+@pytest.fixture
+def batch(quarters: Path, tmp_path: Path) -> Callable[..., Done]:
+    """Run in process, into `tmp_path/out` and on the CPU if nothing else is said."""
+
+    def called(*inputs: Path, **wanted: Any) -> Done:
+        call = {"out": tmp_path / "out", "model": str(quarters), "device": "cpu", "workers": 2, **wanted}
+        return Done(run(Call(inputs, **call), SilentWatcher()), call["out"])
+
+    return called
+
+
+class Left(NamedTuple):
+    """How the command left, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(quarters: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Left]:
+    """Call `ctseg batch` in process as the console script does."""
+
+    def called(*arguments: object) -> Left:
+        given = ["--model", quarters, "--device", "cpu", "--workers", 2, *arguments]
+        with pytest.raises(SystemExit) as left:
+            main(["batch", *map(str, given)])
+        return Left(left.value.code or 0, *capsys.readouterr())
+
+    return called

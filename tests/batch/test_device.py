@@ -1,0 +1,115 @@
+"""Which device is taken, what is said of it, and what a run on the CPU loads."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ctseg_batch.cpus import usable_cpus
+from ctseg_batch.cuda import find_trouble
+
+DATA = Path(__file__).parents[3] / "shared" / "data" / "series" / "covid_p001"
+
+without_gpu = pytest.mark.skipif(find_trouble() is None, reason="there is a GPU here")
+
+
+def call(*arguments):
+    code = "from ctseg.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "batch", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+@without_gpu
+def test_cuda_without_a_gpu_is_an_error_in_one_line_and_nothing_is_written(quarters, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in" / "a.png", draw())
+    done = call(tmp_path / "in", "--out", tmp_path / "out", "--model", quarters, "--device", "cuda")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "--device cuda" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@without_gpu
+def test_auto_takes_the_cpu_and_says_why_in_one_line(quarters, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in" / "a.png", draw())
+    done = call(tmp_path / "in", "--out", tmp_path / "out", "--model", quarters)
+    assert done.returncode == 0
+    first, *others = done.stderr.splitlines()
+    assert "on the CPU (CUDA: " in first
+    assert not any("onnxruntime" in line or "CUDA" in line or "\x1b" in line for line in others)
+
+
+def test_a_run_on_the_cpu_loads_neither_torch_nor_onnx(quarters, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in" / "a.png", draw())
+    code = (
+        "import sys\n"
+        "from ctseg.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as left: assert not left.code, left.code\n"
+        "heavy = {'torch', 'onnx', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    arguments = ["batch", tmp_path / "in", "--out", tmp_path / "out", "--model", quarters]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_another_precision_is_the_file_beside(command, batch, make_model, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in" / "a.png", draw())
+    model = make_model(tmp_path / "m.onnx")
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "--model", model, "--precision", "fp16")
+    assert left.status == 2
+    assert "m.fp16.onnx" in left.err
+    make_model(tmp_path / "m.fp16.onnx", precision="fp16")
+    assert batch(tmp_path / "in", model=str(model), precision="fp16").scan["precision"] == "fp16"
+
+
+def test_a_model_that_takes_other_values_fails_slice_by_slice(batch, make_model, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in" / "a.png", draw())
+    done = batch(tmp_path / "in", model=str(make_model(tmp_path / "m.onnx", domains=("hu",))))
+    assert done.status == 2
+    assert "takes hu, not grey8" in done.scan["errors"][0]["reason"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no model"])
+def test_what_is_no_model_is_refused(command, draw, save_slice, tmp_path, content):
+    save_slice(tmp_path / "in" / "a.png", draw())
+    (tmp_path / "m.onnx").write_bytes(content)
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "--model", tmp_path / "m.onnx")
+    assert (left.status, left.err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("files", "line", "limit"),
+    [
+        ({"a/cpu.max": "150000 100000", "a/b/cpu.max": "max 100000"}, "0::/a/b", 2),
+        ({"cpu.max": "50000 100000"}, "0::/somewhere/of/the/host", 1),
+        ({"cpu/x/cpu.cfs_quota_us": "100000", "cpu/x/cpu.cfs_period_us": "100000"}, "4:cpu,cpuacct:/x", 1),
+        ({"cpu/x/cpu.cfs_quota_us": "-1", "cpu/x/cpu.cfs_period_us": "100000"}, "4:cpu,cpuacct:/x", None),
+    ],
+)
+def test_the_quota_of_a_container_limits_the_workers(tmp_path, monkeypatch, files, line, limit):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(64)), raising=False)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    (tmp_path / "membership").write_text(line + "\n")
+    assert usable_cpus(tmp_path / "membership", tmp_path) == (limit or 64)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real series are not here")
+def test_the_shipped_model_finds_the_lungs_of_a_real_scan(batch, tmp_path):
+    (tmp_path / "in").mkdir()
+    for file in sorted(DATA.iterdir())[60:76:4]:
+        (tmp_path / "in" / file.name).symlink_to(file)
+    done = batch(tmp_path / "in", model="light")
+    assert done.scan["status"] == "ok"
+    assert len(done.masks) == 4
+    for mask in done.masks.values():
+        assert mask.shape == (512, 512)
+        assert 0.1 < (mask > 0).mean() < 0.5  # two lungs in the middle of a chest
+        assert (mask[:, :256] > 0).any()
+        assert (mask[:, 256:] > 0).any()

@@ -1,0 +1,225 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from ctseg.errors import CallError
+from ctseg_batch.discover import as_counted, discover
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Make files below `tmp_path`, with a content or with none; gives back the folder."""
+
+    def grown(*names, content=b""):
+        for name in names:
+            file = tmp_path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        return tmp_path
+
+    return grown
+
+
+def names(found):
+    """The scans with their files, as far as names tell."""
+    return {(site.name, site.kind): site.files for site in found.sites}
+
+
+def masks(found):
+    return [name for site in found.sites for name in site.mask_names(site.files)]
+
+
+def test_each_folder_of_images_or_dicom_is_a_site_and_each_volume(tree):
+    found = discover([tree("p/1.png", "p/2.jpg", "p/q/1.DCM", "p/q/2.ima", "v/ct.nii.gz", "v/MR.NII")])
+    assert names(found) == {
+        ("p", "image"): ("1.png", "2.jpg"),
+        ("p/q", "dicom"): ("1.DCM", "2.ima"),
+        ("v/ct.nii.gz", "volume"): ("ct.nii.gz",),
+        ("v/MR.NII", "volume"): ("MR.NII",),
+    }
+
+
+def test_slices_come_as_people_count(tree):
+    found = discover([tree("s/IM10.png", "s/im2.png", "s/IM1.png", "s/IM02.png", "s10/1.png", "s9/1.png")])
+    assert [site.name for site in found.sites] == ["s", "s9", "s10"]
+    assert found.sites[0].files == ("IM1.png", "IM02.png", "im2.png", "IM10.png")
+
+
+def test_any_two_names_can_be_ordered():
+    strange = ["1", "a", "", "1a", "a1", "²", "٣", "-1", "a-b", "A", "1.2.840", "\udcff"]
+    backwards = strange[::-1]
+    assert sorted(backwards, key=as_counted) == sorted(strange, key=as_counted)
+
+
+def test_files_of_other_kinds_are_counted(tree):
+    folder = tree("1.png", "DICOMDIR", "readme.txt", "index.csv", "._1.png", "notes", "scan.zip", "sub/dicomdir")
+    found = discover([folder])
+    assert found.ignored == 7
+    assert not found.failed
+
+
+def test_files_without_an_ending_are_sniffed(tree):
+    tree("picture", "1.2.840.7", content=PNG)
+    tree("IM0001", content=bytes(128) + b"DICM")
+    tree("volume", content=bytes(344) + b"n+1\0")
+    found = discover([tree("text", content=b"BM what a text")])
+    assert [(site.kind, site.files) for site in found.sites] == [
+        ("volume", ("volume",)),
+        ("dicom", ("IM0001",)),
+        ("image", ("1.2.840.7", "picture")),
+    ]
+    assert found.ignored == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["a.png"], ["a.png"]),
+        (["a.jpg"], ["a.jpg.png"]),
+        (["a.PNG"], ["a.PNG.png"]),
+        (["a.dcm"], ["a.dcm.png"]),
+        (["a.jpg", "a.png", "a.tif"], ["a.jpg.png", "a.png", "a.tif.png"]),
+        (["a.jpg", "a.jpg.png"], ["a.jpg.png.png", "a.jpg.png"]),
+        (["a.jpg", "a.jpg.png", "a.jpg.png.png"], ["a.jpg.png.png.png", "a.jpg.png", "a.jpg.png.png"]),
+        (["a.dcm", "a.dcm.png"], ["a.dcm.png.png", "a.dcm.png"]),
+    ],
+)
+def test_masks_are_named_after_their_slices_and_never_alike(tree, files, expected):
+    assert masks(discover([tree(*(f"s/{file}" for file in files))])) == [f"s/{name}" for name in expected]
+
+
+def test_slices_of_a_volume_go_into_a_folder_of_its_name(tree):
+    (site,) = discover([tree("x/ct.nii.gz")]).sites
+    assert site.volume_names(2) == ("x/ct.nii.gz/0000.png", "x/ct.nii.gz/0001.png")
+
+
+def test_the_root_of_one_folder_is_that_folder(tree):
+    found = discover([tree("a/1.png", "b/c/1.png")])
+    assert found.root == tree()
+    assert masks(found) == ["a/1.png", "b/c/1.png"]
+
+
+def test_the_root_of_a_file_is_its_folder(tree):
+    folder = tree("a/1.png", "a/2.png")
+    found = discover([folder / "a/2.png"])
+    assert (found.root, masks(found)) == (folder / "a", ["2.png"])
+
+
+def test_the_root_of_several_inputs_is_the_deepest_folder_that_holds_all(tree):
+    folder = tree("x/a/1.png", "x/b/c/1.png", "x/b/c/2.png", "x/d/1.png")
+    found = discover([folder / "x/a", folder / "x/b/c/2.png"])
+    assert found.root == folder / "x"
+    assert masks(found) == ["a/1.png", "b/c/2.png"]
+
+
+def test_a_root_that_is_a_scan_goes_by_its_own_name(tree):
+    folder = tree("p001/1.png")
+    (site,) = discover([folder / "p001"]).sites
+    assert (site.name, site.mask_names(site.files)) == ("p001", ("1.png",))
+
+
+def test_a_root_gives_its_name_up_to_what_lies_in_it(tree):
+    found = discover([tree("p001/1.png", "p001/p001/1.png") / "p001"])
+    assert [site.name for site in found.sites] == [".", "p001"]
+    assert masks(found) == ["1.png", "p001/1.png"]
+
+
+def test_a_relative_input_is_the_same_as_an_absolute_one(tree, monkeypatch):
+    folder = tree("a/1.png")
+    monkeypatch.chdir(folder)
+    assert discover([Path("a")]) == discover([Path("a/../a/")]) == discover([folder / "a"])
+
+
+def test_inputs_that_hold_each_other_are_searched_once(tree):
+    folder = tree("a/1.png", "a/b/2.png")
+    once = discover([folder / "a"])
+    for inputs in (["a/b", "a"], ["a", "a/b"], ["a", "a/1.png", "a/b/2.png"], ["a", "a"]):
+        assert discover([folder / name for name in inputs]) == once
+
+
+def test_links_to_folders_are_followed_and_no_folder_is_searched_twice(tree):
+    folder = tree("in/z/1.png", "elsewhere/2.png")
+    (folder / "in/a").symlink_to("z")
+    (folder / "in/out1").symlink_to(folder / "elsewhere")
+    (folder / "in/out2").symlink_to(folder / "elsewhere")
+    assert masks(discover([folder / "in"])) == ["out1/2.png", "z/1.png"]
+
+
+def test_link_loops_end(tree):
+    folder = tree("in/a/1.png")
+    (folder / "in/a/up").symlink_to(folder / "in")
+    (folder / "in/self").symlink_to(folder / "in/self")
+    found = discover([folder / "in"])
+    assert masks(found) == ["a/1.png"]
+    assert [error.file.name for error in found.failed] == ["self"]
+
+
+def test_links_to_files_go_by_their_own_names(tree):
+    folder = tree("store/8f3a.png", "in/1.png")
+    (folder / "in/2.png").symlink_to(folder / "store/8f3a.png")
+    assert masks(discover([folder / "in"])) == ["1.png", "2.png"]
+
+
+def test_an_input_that_is_a_link_goes_by_the_name_of_the_link(tree):
+    folder = tree("store/1.png")
+    (folder / "patient").symlink_to(folder / "store")
+    found = discover([folder / "patient"])
+    assert (found.root, found.sites[0].name) == (folder / "patient", "patient")
+
+
+def test_some_folders_are_never_searched_nor_links_into_them(tree):
+    folder = tree("in/1.png", "in/out/masks/1.png", "in/truth/1.png")
+    (folder / "in/latest").symlink_to("out/masks")
+    (folder / "in/alias").symlink_to("out")
+    found = discover([folder / "in"], never=[folder / "in/latest/..", folder / "in/truth"])
+    assert masks(found) == ["1.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in folders")
+def test_what_cannot_be_opened_is_named_and_does_not_block(tree):
+    folder = tree("1.png")
+    os.mkfifo(folder / "pipe.png")
+    os.mkfifo(folder / "pipe")
+    (folder / "broken.dcm").symlink_to("nowhere")
+    (folder / "broken.txt").symlink_to("nowhere")
+    found = discover([folder])
+    assert {error.file.name: error.reason for error in found.failed} == {
+        "pipe.png": "is a named pipe, not a file",
+        "pipe": "is a named pipe, not a file",
+        "broken.dcm": "can't be opened: No such file or directory",
+    }
+    assert masks(found) == ["1.png"]
+    assert found.ignored == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="everything may be read by this user")
+def test_what_may_not_be_read_is_named(tree):
+    folder = tree("a/1.png", "b/1.png", "b/2")
+    (folder / "a").chmod(0)
+    (folder / "b/2").chmod(0)
+    try:
+        found = discover([folder])
+    finally:
+        (folder / "a").chmod(0o700)
+    assert {error.file.name: error.reason for error in found.failed} == {
+        "a": "can't be listed: Permission denied",
+        "2": "can't be opened: Permission denied",
+    }
+
+
+def test_an_input_that_is_not_there_is_an_error(tree):
+    with pytest.raises(CallError, match="nowhere is not there"):
+        discover([tree("a/1.png"), tree() / "nowhere"])
+
+
+def test_images_beside_dicom_files_are_a_scan_of_their_own(tree):
+    found = discover([tree("s/1.dcm", "s/view.png", "t/1.png")])
+    assert [(site.name, site.kind, site.mixed) for site in found.sites] == [
+        ("s", "dicom", True),
+        ("s", "image", True),
+        ("t", "image", False),
+    ]

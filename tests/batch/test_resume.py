@@ -1,0 +1,159 @@
+"""The same call again does only what is missing or has changed; a run that was killed goes on to the same bytes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ctseg_batch.engine import Engine
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How many slices went through the network, since last asked."""
+    done = []
+    segment = Engine.segment
+    monkeypatch.setattr(Engine, "segment", lambda self, source: (done.append(1), segment(self, source))[1])
+
+    def since():
+        count = len(done)
+        done.clear()
+        return count
+
+    return since
+
+
+@pytest.fixture
+def mixed(draw, save_slice, save_series, save_volume, tmp_path):
+    """Images, a series, a volume: three slices each."""
+    labels = np.stack([draw(seed, 64, 64) for seed in range(3)])
+    for number, mask in enumerate(labels):
+        save_slice(tmp_path / "in" / "images" / f"{number}.png", mask)
+    save_series(tmp_path / "in" / "series", labels)
+    save_volume(tmp_path / "in" / "ct.nii.gz", labels)
+    return tmp_path / "in"
+
+
+def figures(summary):
+    return {key: value for key, value in summary.items() if key != "throughput"}
+
+
+def test_the_same_call_does_nothing_and_says_so(batch, command, mixed, counted):
+    first = batch(mixed)
+    assert counted() == 9
+    times = first.times
+    second = batch(mixed)
+    assert counted() == 0
+    assert second.times == times
+    assert figures(second.summary) == figures(first.summary)
+    assert "nothing to do: 9 slices were done before" in command(mixed, "--out", first.out).err
+
+
+@pytest.mark.parametrize(("name", "slices"), [("images/1.png", 3), ("series/001.dcm", 3), ("ct.nii.gz", 3)])
+def test_a_file_that_changed_has_its_scan_done_again(batch, mixed, counted, name, slices):
+    batch(mixed)
+    counted()
+    os.utime(mixed / name, ns=(1, 1))
+    batch(mixed)
+    assert counted() == slices
+
+
+@pytest.mark.parametrize("name", ["images/1.png", "series/001.dcm.png", "ct.nii.gz/0001.png"])
+def test_a_mask_that_is_gone_is_made_again(batch, mixed, counted, name):
+    first = batch(mixed)
+    counted()
+    (first.out / "masks" / name).unlink()
+    assert name in batch(mixed).masks
+    assert counted() == 3
+
+
+def test_new_slices_are_added(batch, mixed, counted, draw, save_slice):
+    batch(mixed)
+    counted()
+    save_slice(mixed / "more" / "a.png", draw(9))
+    done = batch(mixed)
+    assert counted() == 1
+    assert len(done.masks) == 10
+
+
+def test_other_options_do_all_again_and_so_does_overwrite(batch, mixed, counted, make_model, tmp_path):
+    batch(mixed)
+    counted()
+    for change in (
+        {"overwrite": True},
+        {"write": ("mask", "overlay")},
+        {"spacing": (1.0, 1.0, 1.0)},
+        {"model": str(make_model(tmp_path / "other.onnx", name="another"))},
+    ):
+        batch(mixed, **change)
+        assert counted() == 9
+
+
+def test_a_journal_with_a_torn_line_loses_that_line_alone(batch, mixed, counted):
+    first = batch(mixed, workers=1)
+    counted()
+    journal = first.out / ".ctseg" / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    parts = [n for n, line in enumerate(lines) if "result" in json.loads(line)]
+    journal.write_bytes(b"".join(lines[: parts[-1]]) + lines[parts[-1]][:25])
+    second = batch(mixed)
+    assert counted() == 3
+    assert figures(second.summary) == figures(first.summary)
+
+
+def test_what_a_killed_run_left_unfinished_is_cleared(batch, mixed):
+    first = batch(mixed)
+    journal = first.out / ".ctseg" / "journal.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
+    (first.out / "masks" / "images" / ".1.png.tmp").write_bytes(b"half")
+    batch(mixed)
+    assert not list(first.out.rglob("*.tmp"))
+
+
+def test_any_number_of_workers_gives_the_same_bytes(batch, mixed, tmp_path):
+    runs = [batch(mixed, workers=count, out=tmp_path / f"out{count}") for count in (1, 3)]
+    files = [{f.relative_to(run.out): f.read_bytes() for f in (run.out / "masks").rglob("*.png")} for run in runs]
+    assert files[0] == files[1]
+    assert figures(runs[0].summary) == figures(runs[1].summary)
+
+
+def start(*arguments):
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom ctseg.cli import main; main()"
+    call = [sys.executable, "-c", code, "batch", "--device", "cpu", "--workers", "1", *map(str, arguments)]
+    return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def when_some_are_there(out, process):
+    """Wait until a run has begun to write."""
+    while process.poll() is None and not list((out / "masks").rglob("*.png")):
+        time.sleep(0.005)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(batch, quarters, draw, save_slice, tmp_path, how):
+    for folder in range(4):
+        for number in range(60):
+            save_slice(tmp_path / "in" / str(folder) / f"{number}.png", draw(number))
+    undisturbed = batch(tmp_path / "in")
+    shutil.copytree(undisturbed.out, tmp_path / "kept")
+    shutil.rmtree(undisturbed.out)
+    process = start(tmp_path / "in", "--out", undisturbed.out, "--model", quarters)
+    when_some_are_there(undisturbed.out, process)
+    process.send_signal(how)
+    err = process.communicate()[1]
+    if how == signal.SIGINT and process.returncode:
+        assert process.returncode == 130
+        assert "goes on from there" in err
+        assert not list(undisturbed.out.rglob("*.tmp"))
+    resumed = batch(tmp_path / "in")
+    assert figures(resumed.summary) == figures(undisturbed.summary)
+    kept = {f.relative_to(tmp_path / "kept"): f.read_bytes() for f in (tmp_path / "kept" / "masks").rglob("*.png")}
+    assert kept == {f.relative_to(resumed.out): f.read_bytes() for f in (resumed.out / "masks").rglob("*.png")}
+    assert not list(resumed.out.rglob("*.tmp"))
