@@ -175,7 +175,7 @@ def test_some_folders_are_never_searched_nor_links_into_them(tree):
     folder = tree("in/1.png", "in/out/masks/1.png", "in/truth/1.png")
     (folder / "in/latest").symlink_to("out/masks")
     (folder / "in/alias").symlink_to("out")
-    found = discover([folder / "in"], never=[folder / "in/latest/..", folder / "in/truth"])
+    found = discover([folder / "in"], never=[folder / "in/out", folder / "in/truth"])
     assert masks(found) == ["1.png"]
 
 
