@@ -1,0 +1,35 @@
+import json
+
+import pytest
+
+from ctseg.cli import main
+from ctseg_batch import demo
+
+
+def leave(arguments, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["demo", *map(str, arguments)])
+    return left.value.code or 0, capsys.readouterr().err
+
+
+def test_the_demo_goes_all_the_way_and_says_that_it_is_synthetic(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo, "_SLICES", 3)
+    status, said = leave(["--out", tmp_path / "demo"], capsys)
+    assert status == 0
+    assert "synthetic" in said
+    assert "ctseg batch path/to/scans" in said
+    results = tmp_path / "demo" / "results"
+    for kind in ("masks", "overlays"):
+        assert f"{results / kind}" in said
+        assert len(list((results / kind).rglob("*.png"))) == 6
+    scans = {scan["scan"]: scan for scan in json.loads((results / "summary.json").read_text())["scans"]}
+    assert list(scans) == ["mild.nii.gz", "severe"]
+    assert all(scan["iou"]["normal_lung"] > 0.7 for scan in scans.values())
+    assert scans["severe"]["involvement_percent"] > scans["mild.nii.gz"]["involvement_percent"]
+
+
+def test_a_folder_that_is_no_demo_is_left_alone(tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("precious")
+    status, said = leave(["--out", tmp_path], capsys)
+    assert (status, said.count("\n")) == (2, 1)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
