@@ -157,3 +157,101 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(batch, quarters, draw,
     kept = {f.relative_to(tmp_path / "kept"): f.read_bytes() for f in (tmp_path / "kept" / "masks").rglob("*.png")}
     assert kept == {f.relative_to(resumed.out): f.read_bytes() for f in (resumed.out / "masks").rglob("*.png")}
     assert not list(resumed.out.rglob("*.tmp"))
+
+
+def test_of_many_images_only_those_around_the_changed_one_are_done_again(batch, save_slice, counted, draw, tmp_path):
+    for number in range(300):
+        save_slice(tmp_path / "in" / f"{number}.png", draw(number % 7, 16, 16))
+    first = batch(tmp_path / "in")
+    assert counted() == 300
+    save_slice(tmp_path / "in/299.png", draw(8, 24, 24))
+    second = batch(tmp_path / "in")
+    assert counted() <= 300 - 256
+    untouched = {name for name, time in first.times.items() if second.times[name] == time}
+    assert len(untouched) >= 256
+    assert second.masks["299.png"].shape == (24, 24)
+    assert second.scan["pixels"] == batch(tmp_path / "in", out=tmp_path / "anew").scan["pixels"]
+
+
+def test_dicom_headers_are_not_read_again(batch, mixed, monkeypatch):
+    first = batch(mixed)
+
+    def unwanted(*_):
+        raise AssertionError("opened again")
+
+    monkeypatch.setattr("ctseg.reading.open_series", unwanted)
+    monkeypatch.setattr("ctseg.reading.open_volume", unwanted)
+    assert figures(batch(mixed).summary) == figures(first.summary)
+
+
+def test_what_a_folder_without_slices_skips_is_told_once(batch, draw, save_series, save_slice, tmp_path):
+    save_slice(tmp_path / "in/images/a.png", draw())
+    save_series(tmp_path / "in/scouts", draw(1, 64, 64)[None], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    for _ in range(3):
+        assert batch(tmp_path / "in").summary["skipped"] == [{"file": "scouts/000.dcm", "reason": "localizer"}]
+
+
+def test_a_failed_slice_is_not_done_again_before_it_can_be_read(batch, mixed, counted):
+    """A file that could not be read for the moment has the same size and time of change once it can be."""
+    file = mixed / "images/1.png"
+    whole, found = file.read_bytes(), file.stat()
+
+    def put(content):
+        file.write_bytes(content)
+        os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+    put(bytes(len(whole)))
+    assert batch(mixed).status == 1
+    counted()
+    assert batch(mixed).status == 1
+    assert counted() == 0
+    put(whole)
+    assert batch(mixed).status == 0
+    assert counted() == 3
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_a_dead_run_left_is_cleared_also_when_all_is_done_again(batch, mixed, overwrite):
+    first = batch(mixed)
+    journal = first.out / ".ctseg/journal.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
+    (first.out / "masks/images/.gone.png.tmp").write_bytes(b"half")
+    batch(mixed, overwrite=overwrite)
+    assert not list(first.out.rglob("*.tmp"))
+
+
+def test_a_damaged_line_within_the_journal_is_passed_over(batch, mixed, counted):
+    first = batch(mixed, workers=1)
+    counted()
+    journal = first.out / ".ctseg/journal.jsonl"
+    head, *lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([head, b"\0\0\xff\n", b'["no object"]\n', *lines]))
+    assert figures(batch(mixed).summary) == figures(first.summary)
+    assert counted() == 0
+
+
+@pytest.mark.parametrize("head", [b"", b"{}\n", b'{"format":99}\n', b"no json\n"])
+def test_a_journal_that_says_nothing_is_refused(batch, command, mixed, head):
+    out = batch(mixed).out
+    (out / ".ctseg/journal.jsonl").write_bytes(head)
+    left = command(mixed, "--out", out)
+    assert left.status == 2
+    assert "begin anew" in left.err
+
+
+def test_a_part_whose_run_was_stopped_counts_as_not_done(batch, mixed, monkeypatch):
+    """It was done before, under the same inputs: but some of its masks may be half of the new run."""
+    first = batch(mixed, workers=1)
+    (first.out / "masks/images/0.png").unlink()
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "segment", stop)
+        with pytest.raises(KeyboardInterrupt):
+            batch(mixed, workers=1)
+    (first.out / "masks/images/0.png").write_bytes(b"not what belongs here")
+    again = batch(mixed)
+    np.testing.assert_array_equal(again.masks["images/0.png"], first.masks["images/1.png"].shape and again.masks["images/0.png"])
+    assert figures(again.summary) == figures(first.summary)

@@ -104,3 +104,105 @@ def test_a_truth_that_is_not_there_is_a_wrong_call(command, draw, save_slice, tm
     left = command(tmp_path / "in", "--out", tmp_path / "out", "--truth", tmp_path / "nowhere")
     assert left.status == 2
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("slice_name", "truth_name"),
+    [
+        ("7/3.jpg", "7/3.png"),
+        ("7/3.png", "7/3.png"),
+        ("7/3.jpg", "7/3.jpg.png"),
+        ("7/3.PNG", "7/3.tif"),
+        ("7/1.2.840.5.png", "7/1.2.840.5.bmp"),
+        ("3.tif", "3.npy"),
+    ],
+)
+def test_a_truth_has_its_slices_path_and_stem(batch, draw, save_slice, save, tmp_path, slice_name, truth_name):
+    drawn = save_slice((tmp_path / "image" / slice_name).with_suffix(".bmp"), draw(1))
+    drawn.rename(tmp_path / "image" / slice_name)  # what a picture is, its first bytes tell
+    save(tmp_path / "mask" / truth_name, draw(2))
+    found = batch(tmp_path / "image", truth=tmp_path / "mask").scan["iou"]
+    same = draw(1) == draw(2)
+    hits = [np.count_nonzero(same & (draw(1) == c)) for c in range(4)]
+    both = [np.count_nonzero((draw(1) == c) | (draw(2) == c)) for c in range(4)]
+    assert list(found.values())[:4] == pytest.approx([hit / union for hit, union in zip(hits, both, strict=True)])
+
+
+def test_a_png_is_the_truth_where_a_picture_of_the_slice_lies_beside_it(batch, draw, save_slice, save, tmp_path):
+    save_slice(tmp_path / "image/a.jpg", draw())
+    for name in ("a.jpg", "a.tif", "a.bmp"):
+        save_slice(tmp_path / "mask" / name, draw())
+    save(tmp_path / "mask/a.png", draw())
+    done = batch(tmp_path / "image", truth=tmp_path / "mask")
+    assert (done.status, done.scan["iou"]["mean"]) == (0, 1)
+
+
+def test_a_jpeg_is_no_truth(batch, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "image/a.jpg", draw())
+    save_slice(tmp_path / "mask/a.jpg", draw())
+    done = batch(tmp_path / "image", truth=tmp_path / "mask")
+    assert (done.status, done.scan["iou"], done.scan["slices"]) == (1, None, 1)
+    assert "JPEG keeps no exact values" in done.scan["errors"][0]["reason"]
+
+
+def test_slices_of_a_series_have_truths_by_their_files_names(batch, draw, save_series, save, tmp_path):
+    labels = np.stack([draw(seed, 64, 64) for seed in range(3)])
+    stems = ["c", "a", "b"]
+    save_series(tmp_path / "in", labels, stems=stems)
+    for stem, mask in zip(stems, labels, strict=True):
+        save(tmp_path / "truth" / f"{stem}.png", mask)
+    assert batch(tmp_path / "in", truth=tmp_path / "truth").scan["dice"]["mean"] == 1
+
+
+def test_scores_are_pooled_over_slices_and_over_scans(batch, save_slice, save, tmp_path):
+    """Three slices in two scans with 1, 2 and 4 wrong rows of 64: pooled, not averaged."""
+    lung, wrong = np.ones((64, 64), np.uint8), {"p/1": 1, "p/2": 2, "q/1": 4}
+    for name, rows in wrong.items():
+        save_slice(tmp_path / f"image/{name}.png", np.where(np.arange(64)[:, None] < rows, 0, lung))
+        save(tmp_path / f"mask/{name}.png", lung)
+    done = batch(tmp_path / "image", truth=tmp_path / "mask")
+    assert done.scans["p"]["iou"]["normal_lung"] == pytest.approx(125 / 128)
+    assert done.scans["q"]["dice"]["normal_lung"] == pytest.approx(120 / 124)
+    totals = done.summary["totals"]
+    assert totals["iou"]["normal_lung"] == pytest.approx(185 / 192)
+    assert totals["iou"]["background"] == 0
+    assert totals["iou"]["mean"] == pytest.approx(185 / 192 / 2)
+
+
+def test_a_changed_meaning_changes_the_scores(batch, hand_worked):
+    """Masks and slices are the same, `dataset.json` is another: what was noted of the first counts no more."""
+    description = hand_worked / "mask/dataset.json"
+    lesion = ["ground_glass", "consolidation"]
+    values = {"0": ["background"], "1": ["normal_lung"], "2": lesion, "3": lesion}
+    description.write_text(json.dumps({"mask_values": values}))
+    merged = batch(hand_worked / "image", truth=hand_worked / "mask").scan["iou"]
+    assert merged["ground_glass+consolidation"] == 1
+    description.unlink()
+    apart = batch(hand_worked / "image", truth=hand_worked / "mask").scan["iou"]
+    assert apart["ground_glass"] == pytest.approx(1 / 2)
+
+
+def test_a_truth_that_changed_is_compared_again(batch, hand_worked, save):
+    first = batch(hand_worked / "image", truth=hand_worked / "mask")
+    truth = hand_worked / "mask/7/3.png"
+    save(truth, first.masks["7/3.jpg.png"])
+    assert batch(hand_worked / "image", truth=hand_worked / "mask").scan["iou"]["mean"] == 1
+    truth.unlink()
+    assert batch(hand_worked / "image", truth=hand_worked / "mask").scan["iou"] is None
+    assert batch(hand_worked / "image").scan["flags"] == []
+
+
+def test_a_damaged_description_is_a_wrong_call(command, hand_worked):
+    (hand_worked / "mask/dataset.json").write_text("{")
+    left = command(hand_worked / "image", "--truth", hand_worked / "mask", "--out", hand_worked / "out")
+    assert left.status == 2
+    assert "dataset.json" in left.err
+
+
+@pytest.mark.parametrize("place", ["out", "out/masks"])
+def test_a_run_is_not_compared_with_itself(command, batch, draw, save_slice, tmp_path, place):
+    save_slice(tmp_path / "in/a.png", draw())
+    out = batch(tmp_path / "in").out
+    left = command(tmp_path / "in", "--out", out, "--truth", tmp_path / place)
+    assert left.status == 2
+    assert "is read, and would be written to" in left.err
