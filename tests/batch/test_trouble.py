@@ -1,0 +1,117 @@
+"""What can be wrong with a call, a name, a disk: one line each, and never a traceback."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+
+def test_a_name_too_long_for_a_mask_fails_alone(batch, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/short.jpg", draw())
+    longest = "x" * 251 + ".jpg"
+    save_slice(tmp_path / "in" / longest, draw())
+    for _ in range(2):
+        done = batch(tmp_path / "in")
+        assert done.status == 1
+        assert [error["file"] for error in done.scan["errors"]] == [longest]
+        assert list(done.masks) == ["short.jpg.png"]
+
+
+@pytest.mark.parametrize("option", ["--out", "--truth", "--model", "INPUT"])
+def test_a_path_that_no_system_takes_is_an_error_in_one_line(command, draw, save_slice, tmp_path, option):
+    save_slice(tmp_path / "in/a.png", draw())
+    too_long = tmp_path / ("x" * 300)
+    given = [too_long] if option == "INPUT" else [option, too_long]
+    left = command(tmp_path / "in", "--out", tmp_path / "out", *given)
+    assert (left.status, left.out) == (2, "")
+    assert left.err.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in left.err
+    assert not (tmp_path / "out/masks").exists()
+
+
+def test_an_out_that_is_a_file_is_an_error_in_one_line(command, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    (tmp_path / "out").write_text("mine")
+    left = command(tmp_path / "in", "--out", tmp_path / "out")
+    assert (left.status, left.err.splitlines()[-1][:6]) == (2, "error:")
+    assert "can't be written" in left.err
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_disk_that_takes_nothing_more_ends_the_run_in_one_line(command, draw, save_slice, tmp_path):
+    for number in range(9):
+        save_slice(tmp_path / f"in/{number}.png", draw(number))
+    (tmp_path / "out/masks/5.png").mkdir(parents=True)
+    left = command(tmp_path / "in", "--out", tmp_path / "out")
+    assert left.status == 2
+    assert "masks/5.png can't be written: Is a directory; what was finished is kept" in left.err
+
+
+def test_an_error_moves_no_cursor_whatever_it_names(command, tmp_path):
+    left = command(tmp_path / "a\x1b[2J\nb\udcff[red]", "--out", tmp_path / "out")
+    assert left.status == 2
+    assert left.err.endswith("a\\x1b[2J\\nb\\udcff[red] is not there, or you may not read it\n")
+    assert left.err.count("\n") == 1
+
+
+def test_a_carriage_return_in_a_name_stays_within_its_cell(batch, draw, save_slice, tmp_path):
+    for name in ("a\rb", "c"):
+        save_slice(tmp_path / "in" / name / "1.png", draw())
+    done = batch(tmp_path / "in")
+    with (done.out / "summary.csv").open(newline="") as rows:
+        assert [row["scan"] for row in csv.DictReader(rows)] == ["a\rb", "c"]
+
+
+def test_where_the_only_volume_is_damaged_nothing_is_said_to_be_done(command, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/ct.nii.gz").write_bytes(b"junk")
+    left = command(tmp_path / "in", "--out", tmp_path / "out")
+    assert left.status == 2
+    assert "failed: ct.nii.gz: is no NIfTI volume" in left.err
+    assert "nothing to do" not in left.err
+
+
+def test_quiet_tells_what_failed_and_nothing_else(command, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    (tmp_path / "in/b.png").write_bytes(b"")
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "--quiet")
+    assert (left.status, left.out, left.err) == (1, "", "failed: b.png: is empty\n")
+
+
+def test_a_reason_stands_in_every_summary(command, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    (tmp_path / "in/b.png").write_bytes(b"text")
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "--json")
+    (error,) = json.loads(left.out)["scans"][0]["errors"]
+    assert error == {"file": "b.png", "reason": "is no PNG, JPEG, TIFF, BMP or NPY picture"}
+    with (tmp_path / "out/summary.csv").open(newline="") as rows:
+        (row,) = csv.DictReader(rows)
+    assert row["errors"] == "b.png: is no PNG, JPEG, TIFF, BMP or NPY picture"
+    assert "failed: b.png: is no PNG" in left.err
+
+
+def test_what_cannot_be_told_belongs_to_no_scan(batch, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/s/a.png", draw())
+    (tmp_path / "in/s/lost.png").symlink_to("nowhere")
+    done = batch(tmp_path / "in")
+    assert done.status == 1
+    assert done.scan["status"] == "ok"
+    assert done.summary["errors"] == [
+        {"file": "s/lost.png", "reason": "can't be opened: No such file or directory"},
+    ]
+
+
+def test_totals_count_the_volumes_that_are_known(batch, draw, save_volume, save_slice, tmp_path):
+    labels = np.stack([draw(seed) for seed in range(4)])
+    save_volume(tmp_path / "in/a.nii", labels[:1], (1, 2, 3))
+    save_volume(tmp_path / "in/b.nii", labels[1:3], (4, 5, 6))
+    save_slice(tmp_path / "in/c/1.png", labels[3])
+    done = batch(tmp_path / "in")
+    totals = done.summary["totals"]
+    ml = [np.count_nonzero(labels[0] == c) * 6 / 1000 + np.count_nonzero(labels[1:3] == c) * 0.12 for c in (1, 2, 3)]
+    assert list(totals["volumes_ml"].values()) == pytest.approx(ml)
+    assert totals["lung_ml"] == pytest.approx(sum(ml))
+    assert totals["involvement_percent"] == pytest.approx(100 * sum(ml[1:]) / sum(ml))
+    assert list(totals["pixels"].values()) == np.bincount(labels.ravel(), minlength=4).tolist()
+    assert (totals["scans"], totals["slices"], totals["failed_slices"]) == (3, 4, 0)
