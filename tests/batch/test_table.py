@@ -1,0 +1,83 @@
+"""The summary on a terminal: what stands where, and how much of it."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from ctseg_batch.table import printable, report
+
+
+@pytest.fixture
+def told(batch):
+    """What a person is told of a run, on so many columns."""
+
+    def said(width, *inputs, **wanted):
+        console = Console(file=io.StringIO(), width=width)
+        for shown in report(batch(*inputs, **wanted).summary, width):
+            console.print(shown, highlight=False)
+        return console.file.getvalue()
+
+    return said
+
+
+def test_each_scan_has_a_row_and_all_have_a_sum(told, save_volume, tmp_path):
+    for number in range(2):
+        save_volume(tmp_path / f"in/{number}.nii", np.ones((1, 64, 48), np.uint8), (10, 10, 10 * number + 10))
+    rows = [line.split() for line in told(120, tmp_path / "in").splitlines()]
+    # 64 x 48 pixels of 1 and of 2 mL, all of them normal lung
+    assert ["0.nii", "1", "3,072", "0.0", "0.0", "3,072", "0.0", "ok"] in rows
+    assert ["1.nii", "1", "6,144", "0.0", "0.0", "6,144", "0.0", "ok"] in rows
+    assert ["2", "scans", "2", "9,216", "0.0", "0.0", "9,216", "0.0"] in rows
+
+
+@pytest.mark.parametrize("width", [72, 80, 100, 160])
+def test_scores_stand_beside_the_volumes_or_below_them(told, draw, save_slice, save, tmp_path, width):
+    save_slice(tmp_path / "in/p01/a.png", draw())
+    save(tmp_path / "truth/p01/a.png", draw())
+    text = told(width, tmp_path / "in", truth=tmp_path / "truth", spacing=(1.0, 1.0, 1.0))
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("1.000") == 5
+    assert sum(line.startswith("p01 ") for line in text.splitlines()) == (1 if width >= 110 else 2)
+
+
+def test_much_that_failed_is_not_listed_endlessly(told, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    for number in range(30):
+        (tmp_path / f"in/bad{number}.png").write_bytes(b"text")
+    lines = told(120, tmp_path / "in").splitlines()
+    assert sum(line.startswith("failed: bad") for line in lines) == 20
+    assert "failed: 10 more, all in summary.json" in lines
+
+
+def test_images_without_a_spacing_lead_to_the_option(told, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    assert "--spacing Z,Y,X in mm" in told(120, tmp_path / "in")
+    assert "--spacing" not in told(120, tmp_path / "in", spacing=(1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("plain ü [b]", "plain ü [b]"),
+        ("a\x1b[1mb", "a\\x1b[1mb"),
+        ("a\nb\udcff", "a\\nb\\udcff"),
+        ("\u202ex", "\\u202ex"),
+    ],
+)
+def test_control_characters_are_spelt_out(name, shown):
+    assert printable(name).plain == shown
+
+
+def test_a_dry_run_shows_what_is_done_and_what_is_to_do(command, batch, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a/1.png", draw())
+    out = batch(tmp_path / "in").out
+    times = {file: file.stat().st_mtime_ns for file in out.rglob("*")}
+    for number in range(3):
+        save_slice(tmp_path / f"in/b/{number}.png", draw())
+    rows = [line.split() for line in command(tmp_path / "in", "--out", out, "--dry-run").err.splitlines()]
+    assert ["a", "1", "0"] in rows
+    assert ["b", "3", "3"] in rows
+    assert ["2", "scans", "4", "3"] in rows
+    assert {file: file.stat().st_mtime_ns for file in out.rglob("*")} == times
