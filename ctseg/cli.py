@@ -39,8 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _front_page()(args=given or ["--help"], prog_name="ctseg")
     except CtsegError as error:
         from rich.console import Console
+        from rich.text import Text
 
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {_plain(str(error))}", highlight=False)
+        from ctseg.printable import printable
+
+        said = Text.assemble(("error:", "bold red"), f" {printable(str(error))}")
+        Console(stderr=True, soft_wrap=True).print(said)
         sys.exit(2)
 
 
@@ -73,10 +77,3 @@ def _front_page() -> "typer.Typer":
     for name, command in COMMANDS.items():
         app.command(name, help=command.help)(lambda: None)
     return app
-
-
-def _plain(text: str) -> str:
-    """A message whose names from outside colour nothing and move no cursor: control characters are spelt out."""
-    from rich.markup import escape
-
-    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))

@@ -9,9 +9,13 @@ from pathlib import Path
 
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading import Kind, kind_of
+from ctseg_batch.outputs import WRITERS
+from ctseg_batch.record import FOLDER as RECORD
 
 # What macOS leaves beside each file on a foreign share: the file's name and ending, but no image.
 _APPLE_DOUBLE = "._"
+RESULTS = frozenset(writer.folder for writer in WRITERS.values())
+"""What a run calls the folders that it writes slices to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ class _Walk:
             if real in self.never or real in self._searched:
                 continue
             self._searched.add(real)
-            for entry in self._list(folder):
+            for entry in self._but_results(self._list(folder)):
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append((folder / entry.name, os.path.join(real, entry.name)))  # noqa: PTH118
                 elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112
@@ -139,6 +143,12 @@ class _Walk:
         """Take a file that was named itself, unless its folder was searched."""
         if os.path.realpath(file.parent) not in self._searched:
             self._classify(file)
+
+    def _but_results(self, entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+        """A folder's entries; where another run wrote its results there, not their folders: masks are no CT."""
+        if all(entry.name != RECORD for entry in entries):
+            return entries
+        return [entry for entry in entries if entry.name not in RESULTS]
 
     def _list(self, folder: Path) -> list[os.DirEntry[str]]:
         try:

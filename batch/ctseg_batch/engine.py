@@ -78,7 +78,8 @@ def choose_file(file: Path, own: Precision, wish: PrecisionWish, best: Precision
     wanted = best if wish == "auto" else wish
     if wanted == own:
         return file
-    beside = file.with_name(f"{file.stem}.{wanted}.onnx")
+    stem = file.stem.removesuffix(f".{own}")
+    beside = file.with_name(f"{stem}.onnx" if wanted == "fp32" else f"{stem}.{wanted}.onnx")
     if beside.is_file():
         return beside
     if wish == "auto":

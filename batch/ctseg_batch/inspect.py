@@ -18,6 +18,7 @@ from ctseg.classes import CLASSES
 from ctseg.cleanup import Cleanup
 from ctseg.model import ModelSpec, find_model
 from ctseg.prepare import Preparation
+from ctseg.printable import printable
 from ctseg.runtime import open_on_cpu
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -124,8 +125,7 @@ def _short(value: Any) -> str:
 
 def _plain(*lines: str) -> Text:
     """Lines of a file's own words: whatever they hold, they colour nothing and move no cursor."""
-    shown = ("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines)
-    return Text("\n".join(shown))
+    return Text("\n".join(map(printable, lines)))
 
 
 def _swatch(colour: tuple[int, int, int], title: str) -> Text:

@@ -92,10 +92,9 @@ class Outputs:
                     raise UnreadableFile(file, "has too long a name for a mask to be named after it") from error
                 raise refused(file, error) from error
 
-    def remove(self, name: str) -> None:
-        """Take a slice's files away, if there are any from an earlier run; raises CallError where that is forbidden."""
-        for folder in self.folders:
-            file = folder / name
+    def remove(self, names: Iterable[str]) -> None:
+        """Take slices' files away, if there are any from an earlier run; raises CallError where that is forbidden."""
+        for file in (folder / name for name in names for folder in self.folders):
             try:
                 file.unlink(missing_ok=True)
             except OSError as error:

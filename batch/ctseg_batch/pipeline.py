@@ -90,7 +90,7 @@ class PartWork(ABC):
             self._tally.add(index, seen.labels)
 
     def _fail(self, index: int, reason: str) -> None:
-        self._bench.outputs.remove(self._todo.names[index])
+        self._bench.outputs.remove([self._todo.names[index]])
         self._tally.fail(index, reason)
 
     def _end(self) -> None:

@@ -43,15 +43,22 @@ class Planner:
     """Looks at each site: what of it was done before, and what there is to do.
 
     `skipped` and `errors` fill as sites are planned: readable files that are no slices, and failures of no scan.
-    `listed` is told how a folder's DICOM files were sorted, so that the next run need not open them.
+    `listed` is told how a folder's DICOM files were sorted, so that the next run need not open them; `lost` which
+    slices' files of an earlier run stand for nothing any more.
     """
 
     def __init__(
-        self, past: Past, outputs: Outputs, truth: Truth | None, listed: Callable[[str, str, Listing], None]
+        self,
+        past: Past,
+        outputs: Outputs,
+        truth: Truth | None,
+        listed: Callable[[str, str, Listing], None],
+        lost: Callable[[Iterable[str]], None],
     ) -> None:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
+        self._lost = lost
 
     def plan(self, site: Site) -> Iterator[Step]:
         """What there is to do at a site, and the results of what was done before or can't be opened."""
@@ -75,6 +82,7 @@ class Planner:
         try:
             volume = reading.open_volume(site.folder / file)
         except UnreadableFile as error:
+            self._lost(site.volume_names(self._past.slices(place)))
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
         names, sources = site.volume_names(len(volume)), site.below([file]) * len(volume)
@@ -104,6 +112,7 @@ class Planner:
         skipped = tuple(_failure(site, file, reason) for file, reason in found.skipped)
         failed = tuple(_failure(site, error.file, error.reason) for error in found.failed)
         self.skipped += skipped
+        self._lost(site.mask_names([error.file.name for error in found.failed]))
         todos = [
             _slices(
                 site.name if len(found.series) == 1 else f"{site.name}#{_short(series.uid)}",

@@ -46,6 +46,11 @@ class Past:
         noted = self.parts.get(place)
         return None if noted is None or noted["key"] != key else PartResult.from_json(noted["result"])
 
+    def slices(self, place: str) -> int:
+        """How many slices the part at `place` had, whatever its inputs were then."""
+        noted = self.parts.get(place)
+        return int(noted["result"]["slices"]) if noted and noted["key"] else 0
+
     def listing(self, place: str, key: str) -> Listing | None:
         """How the files of a folder were sorted into scans, if they are still the same."""
         noted = self.folders.get(place)

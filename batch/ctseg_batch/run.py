@@ -78,7 +78,7 @@ def run(call: Call, watcher: Watcher) -> Summary:
     if not job.past.closed:
         clear_leftovers(job.outputs.folders)
     with Journal(call.out, job.found.root, job.settings, job.past) as journal:
-        planner = Planner(job.past, job.outputs, job.truth, journal.list_folder)
+        planner = Planner(job.past, job.outputs, job.truth, journal.list_folder, job.outputs.remove)
         results, slices = _work(job, planner, journal, watcher)
     unopened = [Failure(os.path.relpath(error.file, job.found.root), error.reason) for error in job.found.failed]
     figures = Figures(
@@ -99,7 +99,7 @@ def run(call: Call, watcher: Watcher) -> Summary:
 def plan(call: Call) -> Iterator[tuple[str, int, bool]]:
     """What a run would do, part by part: the scan, how many slices, and whether they are to be done. Writes nothing."""
     job = _prepare(call)
-    planner = Planner(job.past, job.outputs, job.truth, lambda *_: None)
+    planner = Planner(job.past, job.outputs, job.truth, listed=lambda *_: None, lost=lambda _: None)
     for site in job.found.sites:
         for step in planner.plan(site):
             is_todo = isinstance(step, Todo)

@@ -18,6 +18,8 @@ from ctseg_batch.result import Failure, PartResult
 
 SCHEMA = 1
 
+_FIRST_COLUMNS = ("scan", "status", "slices", "failed_slices")
+
 Summary = dict[str, Any]
 """What summary.json holds."""
 
@@ -85,7 +87,7 @@ def to_json(summary: Summary) -> str:
 def to_csv(summary: Summary) -> str:
     """A row a scan, as RFC 4180 has it; lists are joined by semicolons, what is not known is empty."""
     rows = [_row(scan) for scan in summary["scans"]]
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    columns = list(dict.fromkeys([*_FIRST_COLUMNS, *(column for row in rows for column in row)]))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="")
     writer.writeheader()
@@ -167,7 +169,7 @@ def _flags(done: Sequence[PartResult], measures: Measures, *, is_scored: bool) -
         flags += doubts(measures, (done[0].lung[0], largest, done[-1].lung[2]))
     unscored = sum(part.unscored for part in done)
     if is_scored and unscored:
-        flags.append(f"no truth for {unscored} slices")
+        flags.append(f"no truth for {unscored} slice{'s' * (unscored > 1)}")
     return list(dict.fromkeys(flags))
 
 
@@ -175,7 +177,7 @@ def _row(scan: Mapping[str, Any]) -> dict[str, Any]:
     """The scan's figures by column: `ground_glass_ml`, `iou_mean` ..."""
     spacing, volumes = scan["spacing_mm"] or (None,) * 3, scan["volumes_ml"] or {}
     return {
-        **{key: scan[key] for key in ("scan", "status", "slices", "failed_slices")},
+        **{key: scan[key] for key in _FIRST_COLUMNS},
         **{f"spacing_{axis}_mm": step for axis, step in zip("zyx", spacing, strict=True)},
         **{f"{c.name}_pixels": scan["pixels"][c.name] for c in CLASSES},
         **{f"{c.name}_ml": _short(volumes.get(c.name)) for c in LUNG},

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ctseg.classes import CLASSES, LUNG
+from ctseg.printable import printable
 from ctseg_batch.summary import Summary
 
 _MOST_LISTED = 20
@@ -59,16 +60,11 @@ def plan_table(scans: Mapping[str, Mapping[str, int]]) -> Table:
     for title in ("slices", "to do"):
         table.add_column(title, justify="right")
     for name, counts in scans.items():
-        table.add_row(printable(name), str(counts["slices"]), str(counts["to_do"]))
+        table.add_row(Text(printable(name)), str(counts["slices"]), str(counts["to_do"]))
     table.add_section()
     slices, to_do = (sum(counts[key] for counts in scans.values()) for key in ("slices", "to_do"))
     table.add_row(f"{len(scans)} scans", str(slices), str(to_do))
     return table
-
-
-def printable(text: str) -> Text:
-    """A name from outside without what a terminal would obey: control characters are spelt out."""
-    return Text("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
 def _table(summary: Summary, columns: Sequence[_Column]) -> Table:
@@ -79,7 +75,7 @@ def _table(summary: Summary, columns: Sequence[_Column]) -> Table:
         table.add_column(column.title, justify="right", vertical="bottom", no_wrap=True)
     scans = summary["scans"]
     for scan in scans:
-        table.add_row(printable(scan["scan"]), *(column.cell(scan) for column in columns))
+        table.add_row(Text(printable(scan["scan"])), *(column.cell(scan) for column in columns))
     if len(scans) > 1:
         table.add_section()
         table.add_row(f"{len(scans)} scans", *(column.cell(summary["totals"]) for column in columns))

@@ -15,7 +15,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ctseg_batch.table import printable
+from ctseg.printable import printable
 
 
 class SilentWatcher:
@@ -58,7 +58,7 @@ class ConsoleWatcher:
 
     def remark(self, line: str) -> None:
         """A line of its own."""
-        self._console.print(printable(line), soft_wrap=True)
+        self._console.print(Text(printable(line)), soft_wrap=True)
 
     def expect(self, slices: int) -> None:
         """So many more slices."""

@@ -65,6 +65,8 @@ def test_another_precision_is_the_file_beside(command, batch, make_model, draw, 
     assert "m.fp16.onnx" in left.err
     make_model(tmp_path / "m.fp16.onnx", precision="fp16")
     assert batch(tmp_path / "in", model=str(model), precision="fp16").scan["precision"] == "fp16"
+    beside = batch(tmp_path / "in", model=str(tmp_path / "m.fp16.onnx"), precision="fp32", out=tmp_path / "other")
+    assert beside.scan["precision"] == "fp32"
 
 
 def test_a_model_that_takes_other_values_fails_slice_by_slice(batch, make_model, draw, save_slice, tmp_path):

@@ -255,3 +255,20 @@ def test_a_part_that_was_begun_again_counts_as_not_done(batch, mixed, monkeypatc
     mask.write_bytes(b"not what belongs here")
     assert figures(batch(mixed).summary) == figures(first.summary)
     assert mask.read_bytes() == content
+
+
+def test_what_no_longer_opens_leaves_no_masks_of_an_earlier_run(batch, mixed):
+    batch(mixed)
+    (mixed / "series" / "001.dcm").write_bytes(b"")
+    (mixed / "ct.nii.gz").write_bytes(b"")
+    done = batch(mixed)
+    assert [name for name in done.masks if "images" not in name] == ["series/000.dcm.png", "series/002.dcm.png"]
+    assert done.status == 1
+
+
+def test_the_results_of_another_run_within_the_input_are_no_ct(batch, mixed):
+    first = batch(mixed, out=mixed / "results", write=("mask", "overlay"))
+    assert batch(mixed).scans.keys() == first.scans.keys()
+    (mixed / "masks").mkdir()  # a name that only results make special
+    (mixed / "images" / "0.png").rename(mixed / "masks" / "0.png")
+    assert "masks" in batch(mixed).scans

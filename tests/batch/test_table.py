@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ctseg_batch.table import printable, report
+from ctseg_batch.table import report
 
 
 @pytest.fixture
@@ -55,19 +55,6 @@ def test_images_without_a_spacing_lead_to_the_option(told, draw, save_slice, tmp
     save_slice(tmp_path / "in/a.png", draw())
     assert "--spacing Z,Y,X in mm" in told(120, tmp_path / "in")
     assert "--spacing" not in told(120, tmp_path / "in", spacing=(1.0, 1.0, 1.0))
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("plain ü [b]", "plain ü [b]"),
-        ("a\x1b[1mb", "a\\x1b[1mb"),
-        ("a\nb\udcff", "a\\nb\\udcff"),
-        ("\u202ex", "\\u202ex"),
-    ],
-)
-def test_control_characters_are_spelt_out(name, shown):
-    assert printable(name).plain == shown
 
 
 def test_a_dry_run_shows_what_is_done_and_what_is_to_do(command, batch, draw, save_slice, tmp_path):

@@ -51,7 +51,7 @@ def test_a_missing_truth_is_a_warning(batch, hand_worked, save_slice, draw):
     save_slice(hand_worked / "image" / "7" / "4.jpg", draw())
     done = batch(hand_worked / "image", truth=hand_worked / "mask")
     assert done.status == 0
-    assert done.scan["flags"] == ["no truth for 1 slices"]
+    assert done.scan["flags"] == ["no truth for 1 slice"]
     assert done.scan["iou"]["consolidation"] == pytest.approx(2 / 3)
 
 
