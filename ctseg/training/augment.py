@@ -1,19 +1,29 @@
 """One slice drawn in many ways: geometry, windows, and what scanners and exports do to its grey values."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import BACKGROUND, bits
+from ctseg.classes import BACKGROUND, CLASSES, bits
 from ctseg.prepare import Preparation, to_grey
 from ctseg.training.samples import Sample
 
 Grey = npt.NDArray[np.float32]
 """Grey values 0..255, (H, W) float32."""
-Drawn = tuple[Grey, npt.NDArray[np.uint8]]
-"""Grey values and allowed classes, both (canvas, canvas)."""
+
+
+class Drawn(NamedTuple):
+    """Grey values and allowed classes, both (canvas, canvas); a teacher's opinion, (canvas, canvas, classes)."""
+
+    grey: Grey
+    allowed: npt.NDArray[np.uint8]
+    opinion: npt.NDArray[np.uint8] | None
+
+
+_SURE_OF_BACKGROUND = tuple(255 * (c == BACKGROUND) for c in CLASSES)
 
 QUADRUPLE = 4
 """How many slices `quadruple` makes of one."""
@@ -34,11 +44,11 @@ def randomise(sample: Sample, rng: np.random.Generator, how: Preparation, canvas
     """The slice in a random window, place, size and orientation, with random damage to its grey values."""
     grey = to_grey(sample.image, _random_window(rng, how))
     scale = how.long_side / canvas * float(np.exp(rng.uniform(np.log(0.65), np.log(1.35))))
-    grey, allowed = _draw(sample, grey, _random_geometry(rng, max(grey.shape)), scale, canvas)
+    grey, allowed, opinion = _draw(sample, grey, _random_geometry(rng), scale, canvas)
     for chance, change in _CHANGES:
         if rng.random() < chance:
             grey = np.clip(change(grey, rng), 0, 255).astype(np.float32)
-    return grey, allowed
+    return Drawn(grey, allowed, opinion)
 
 
 def _draw(
@@ -46,11 +56,8 @@ def _draw(
     scale: float, canvas: int,
 ) -> Drawn:  # fmt: skip
     """Put the frame's centre on the canvas's, its longer side at `scale` x canvas, changed by `turn`."""
-    height, width = grey.shape
-    zoom = scale * canvas / max(height, width)
-    to_centre = np.array([[1, 0, -(width - 1) / 2], [0, 1, -(height - 1) / 2], [0, 0, 1.0]])
-    from_centre = np.array([[zoom, 0, (canvas - 1) / 2], [0, zoom, (canvas - 1) / 2], [0, 0, 1.0]])
-    matrix = (from_centre @ turn @ to_centre)[:2]
+    matrix = _placed(grey.shape, turn, scale, canvas)
+    zoom = scale * canvas / max(grey.shape)
     picture = grey.astype(np.float32)
     if zoom < 0.8:
         # What lies between the samples would alias; a blur of the size of the step stands in for averaging.
@@ -59,7 +66,29 @@ def _draw(
     drawn = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
     outside = bits([BACKGROUND])
     allowed = cv2.warpAffine(sample.allowed, matrix, size, flags=cv2.INTER_NEAREST, borderValue=outside)
-    return drawn.astype(np.float32), allowed.astype(np.uint8)
+    return Drawn(drawn.astype(np.float32), allowed.astype(np.uint8), _draw_opinion(sample, turn, scale, canvas))
+
+
+def _draw_opinion(
+    sample: Sample, turn: npt.NDArray[np.float64], scale: float, canvas: int
+) -> npt.NDArray[np.uint8] | None:
+    if sample.opinion is None:
+        return None
+    matrix, size = _placed(sample.opinion.shape[:2], turn, scale, canvas), (canvas, canvas)
+    drawn = cv2.warpAffine(sample.opinion, matrix, size, flags=cv2.INTER_LINEAR, borderValue=_SURE_OF_BACKGROUND)
+    return drawn.astype(np.uint8)
+
+
+def _placed(
+    shape: tuple[int, ...], turn: npt.NDArray[np.float64], scale: float, canvas: int
+) -> npt.NDArray[np.float64]:
+    """The affine map (2, 3) from a frame of `shape` to the canvas; `turn` counts in the frame's longer side."""
+    height, width = shape
+    side = max(shape)
+    to_centre = np.array([[1, 0, -(width - 1) / 2], [0, 1, -(height - 1) / 2], [0, 0, side]]) / side
+    from_centre = np.array([[scale * canvas, 0, (canvas - 1) / 2], [0, scale * canvas, (canvas - 1) / 2], [0, 0, 1.0]])
+    matrix: npt.NDArray[np.float64] = (from_centre @ turn @ to_centre)[:2]
+    return matrix
 
 
 def _random_window(rng: np.random.Generator, how: Preparation) -> tuple[float, float]:
@@ -69,13 +98,13 @@ def _random_window(rng: np.random.Generator, how: Preparation) -> tuple[float, f
     return float(rng.uniform(-1400, -950)), float(rng.choice([rng.uniform(-450, 300), rng.uniform(300, 1200)]))
 
 
-def _random_geometry(rng: np.random.Generator, side: int) -> npt.NDArray[np.float64]:
-    angle = rng.uniform(-180, 180) if rng.random() < 0.15 else rng.normal(0, 10)
+def _random_geometry(rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    angle = rng.uniform(-180, 180) if rng.random() < 0.25 else rng.normal(0, 10)
     stretch = np.exp(rng.normal(0, 0.06))
     shear = rng.normal(0, 0.04)
     mirror = np.diag([1.0 if rng.random() < 0.5 else -1.0, 1.0 if rng.random() < 0.7 else -1.0, 1.0])
     shape = np.array([[stretch, shear, 0], [0, 1 / stretch, 0], [0, 0, 1]])
-    across, down = rng.normal(0, 0.06 * side, 2)
+    across, down = rng.normal(0, 0.06, 2)
     shift = np.array([[1, 0, across], [0, 1, down], [0, 0, 1]])
     matrix: npt.NDArray[np.float64] = _rotation(angle) @ mirror @ shape @ shift
     return matrix
@@ -93,7 +122,7 @@ def _gamma(grey: Grey, rng: np.random.Generator) -> Grey:
 
 def _levels(grey: Grey, rng: np.random.Generator) -> Grey:
     """Another black and another white point: what a window does to a slice that is grey already."""
-    black, white = rng.uniform(-30, 40), rng.uniform(170, 290)
+    black, white = rng.uniform(-30, 50), rng.choice([rng.uniform(120, 180), rng.uniform(180, 400)])
     return (grey - np.float32(black)) * np.float32(255 / (white - black))
 
 

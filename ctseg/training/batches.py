@@ -34,13 +34,23 @@ def plan_epoch(datasets: Sequence[Sequence[Sample]], recipe: Recipe, epoch: int)
     return [draws[start : start + recipe.batch_size] for start in range(0, len(draws), recipe.batch_size)]
 
 
-def load_epoch(plan: Sequence[Sequence[Draw]], recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
-    """Grey (N, 1, canvas, canvas) float32 and allowed classes (N, canvas, canvas) uint8, batch by batch."""
+class Batch(NamedTuple):
+    """What a step learns from.
+
+    `grey`: (N, 1, canvas, canvas) float32, 0..255. `allowed`: (N, canvas, canvas) uint8. `opinion`: the teacher's
+    probabilities in 1/255, (N, classes, canvas, canvas) uint8, where all the samples have one.
+    """
+
+    grey: Tensor
+    allowed: Tensor
+    opinion: Tensor | None
+
+
+def load_epoch(plan: Sequence[Sequence[Draw]], recipe: Recipe) -> Iterator[Batch]:
+    """The batches of an epoch, drawn."""
     with ThreadPoolExecutor(_THREADS) as pool:
         batches = iter(plan)
-        waiting: list[Future[tuple[Tensor, Tensor]]] = [
-            pool.submit(_draw_batch, batch, recipe) for batch in islice(batches, _AHEAD)
-        ]
+        waiting: list[Future[Batch]] = [pool.submit(_draw_batch, batch, recipe) for batch in islice(batches, _AHEAD)]
         while waiting:
             yield waiting.pop(0).result()
             waiting.extend(pool.submit(_draw_batch, batch, recipe) for batch in islice(batches, 1))
@@ -73,10 +83,12 @@ def _cycle(samples: Sequence[Sample], count: int, rng: np.random.Generator) -> l
     return [samples[place] for place in order]
 
 
-def _draw_batch(draws: Sequence[Draw], recipe: Recipe) -> tuple[Tensor, Tensor]:
+def _draw_batch(draws: Sequence[Draw], recipe: Recipe) -> Batch:
     if recipe.augmentation == "quadruple":
         drawn = [quadruple(d.sample, d.variant, recipe.preparation, recipe.canvas) for d in draws]
     else:
         drawn = [randomise(d.sample, np.random.default_rng(d.seed), recipe.preparation, recipe.canvas) for d in draws]
-    grey, allowed = zip(*drawn, strict=True)
-    return torch.from_numpy(np.stack(grey)[:, None]), torch.from_numpy(np.stack(allowed))
+    grey, allowed, opinions = zip(*drawn, strict=True)
+    told = [opinion for opinion in opinions if opinion is not None]
+    opinion = torch.from_numpy(np.stack(told)).permute(0, 3, 1, 2) if len(told) == len(draws) else None
+    return Batch(torch.from_numpy(np.stack(grey)[:, None]), torch.from_numpy(np.stack(allowed)), opinion)

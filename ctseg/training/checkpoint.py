@@ -10,8 +10,8 @@ from torch import nn
 
 from ctseg.classes import CLASSES
 from ctseg.errors import ModelError
+from ctseg.training.networks import build
 from ctseg.training.recipe import Recipe, as_stored, recipe_from
-from ctseg.training.unet import build
 
 FORMAT = "ctseg checkpoint"
 FORMAT_VERSION = 1

@@ -20,10 +20,10 @@ from ctseg.training import checkpoint
 from ctseg.training.batches import load_epoch, plan_epoch
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.loss import partial_label_loss
+from ctseg.training.networks import untrained
 from ctseg.training.recipe import Recipe, Schedule
 from ctseg.training.samples import Sample, Samples, Split
 from ctseg.training.score import as_plain, count_errors, told_iou
-from ctseg.training.unet import build
 
 LAST, BEST = "last.pt", "best.pt"
 
@@ -59,7 +59,7 @@ class Fit:
     def __post_init__(self) -> None:
         """Make the network and its optimiser, or take them from `last.pt`."""
         torch.manual_seed(self.recipe.seed)
-        self.net = build(self.recipe.architecture).to(self.device)
+        self.net = untrained(self.recipe.architecture).to(self.device)
         # Convolutions run faster with the channels last; a module's own method for it is missing from its types.
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = _averaged(self.net, self.recipe.averaging)
@@ -89,14 +89,15 @@ class Fit:
         plan = plan_epoch(train, self.recipe, epoch)
         self.net.train()
         total = 0.0
-        for step, (grey, allowed) in enumerate(load_epoch(plan, self.recipe)):
+        for step, batch in enumerate(load_epoch(plan, self.recipe)):
             done = (epoch - 1 + step / len(plan)) / self.recipe.epochs
             for group in self.optimiser.param_groups:
                 group["lr"] = self.recipe.learning_rate * schedule_factor(self.recipe.schedule, done)
-            grey = grey.to(self.device, memory_format=torch.channels_last)
+            grey = batch.grey.to(self.device, memory_format=torch.channels_last)
+            opinion = None if batch.opinion is None else batch.opinion.to(self.device)
             with mixed_precision(self.device):
                 logits = self.net(grey)
-            loss = partial_label_loss(logits, allowed.to(self.device), self.recipe.dice_weight)
+            loss = partial_label_loss(logits, batch.allowed.to(self.device), self.recipe.dice_weight, opinion)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()

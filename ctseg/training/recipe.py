@@ -1,7 +1,7 @@
 """How a network is trained: the two presets, and all that a run needs to be repeated."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from ctseg.cleanup import Cleanup
@@ -12,9 +12,9 @@ Schedule = Literal["constant", "cosine", "one-cycle"]
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """`widths`: channels of each level, top down; `blocks`: residual blocks of each (`light` only)."""
+    """`widths`: channels of each level (`efficient`: of its decoder), top down; `blocks`: residual ones (`light`)."""
 
-    kind: Literal["classic", "light"]
+    kind: Literal["classic", "light", "efficient"]
     widths: tuple[int, ...]
     blocks: tuple[int, ...] = ()
 
@@ -86,7 +86,16 @@ LIGHT = Recipe(
 )
 """The default: small and fast on a CPU."""
 
-PRESETS: Mapping[str, Recipe] = {"light": LIGHT, "seed": SEED}
+TEACHER = replace(
+    LIGHT,
+    preset="teacher",
+    architecture=Architecture("efficient", (24, 32, 64, 96, 160)),
+    epochs=30,
+    learning_rate=1e-3,
+)
+"""Larger and slower, for its opinion on the slices that `light` learns from."""
+
+PRESETS: Mapping[str, Recipe] = {"light": LIGHT, "teacher": TEACHER, "seed": SEED}
 
 
 def recipe_from(stored: Mapping[str, Any]) -> Recipe:

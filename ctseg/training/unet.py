@@ -11,14 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ctseg.classes import CLASSES
-from ctseg.training.recipe import Architecture
-
-
-def build(architecture: Architecture) -> nn.Module:
-    """The network that an architecture describes, with fresh weights."""
-    if architecture.kind == "classic":
-        return ClassicUNet(architecture.widths)
-    return LightUNet(architecture.widths, architecture.blocks)
 
 
 class Standardise(nn.Module):
@@ -72,7 +64,7 @@ class LightUNet(nn.Module):
         self.laterals = nn.ModuleList(nn.Conv2d(deep, shallow, 1) for shallow, deep in pairwise(widths))
         self.decoder = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
         self.head = nn.Conv2d(widths[0], len(CLASSES), 1)
-        _initialise(self)
+        initialise(self)
 
     def forward(self, grey: Tensor) -> Tensor:
         """Grey (N, 1, H, W) to logits (N, classes, H, W)."""
@@ -104,7 +96,7 @@ class ClassicUNet(nn.Module):
         self.enlarge = nn.ModuleList(nn.ConvTranspose2d(deep, shallow, 2, 2) for shallow, deep in pairs)
         self.decoder = nn.ModuleList(_double(2 * shallow, shallow) for shallow, _ in pairs)
         self.head = nn.Conv2d(widths[0], len(CLASSES), 1)
-        _initialise(self)
+        initialise(self)
 
     def forward(self, grey: Tensor) -> Tensor:
         """Grey (N, 1, H, W) to logits (N, classes, H, W)."""
@@ -124,7 +116,7 @@ def _double(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(ConvNormReLU(inputs, outputs), ConvNormReLU(outputs, outputs))
 
 
-def _initialise(net: nn.Module) -> None:
+def initialise(net: nn.Module) -> None:
     """He et al. 2015 for what a ReLU follows."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):

@@ -27,7 +27,7 @@ def corner():
     [(0, slice(32), slice(32)), (1, slice(32), slice(32, 64)), (2, slice(32, 64), slice(32))],
 )
 def test_the_quadruple_mirrors_slice_and_labels_together(variant, rows, columns):
-    grey, allowed = quadruple(corner(), variant, HOW, 64)
+    grey, allowed, _ = quadruple(corner(), variant, HOW, 64)
     expected = np.zeros((64, 64), bool)
     expected[rows, columns] = True
     assert ((grey == 255) == expected).all()
@@ -37,7 +37,7 @@ def test_the_quadruple_mirrors_slice_and_labels_together(variant, rows, columns)
 def test_the_fourth_of_the_quadruple_is_turned_by_45_degrees():
     hu = np.full((65, 65), -1000)
     hu[32, 40:44] = 0  # to the right of the centre
-    grey, allowed = quadruple(sample(hu, np.full((65, 65), 1)), 3, HOW, 65)
+    grey, allowed, _ = quadruple(sample(hu, np.full((65, 65), 1)), 3, HOW, 65)
     y, x = np.unravel_index(grey.argmax(), grey.shape)
     assert abs(y - 32) == abs(x - 32) == pytest.approx(9.5 / np.sqrt(2), abs=1)
     assert (allowed == 1).all()
@@ -45,8 +45,8 @@ def test_the_fourth_of_the_quadruple_is_turned_by_45_degrees():
 
 def test_random_draws_repeat_with_their_seed_and_keep_to_their_range():
     for seed in range(40):
-        grey, allowed = randomise(corner(), np.random.default_rng(seed), HOW, 48)
-        again, _ = randomise(corner(), np.random.default_rng(seed), HOW, 48)
+        grey, allowed, _ = randomise(corner(), np.random.default_rng(seed), HOW, 48)
+        again, _, _ = randomise(corner(), np.random.default_rng(seed), HOW, 48)
         assert (grey == again).all()
         assert grey.dtype == np.float32
         assert grey.shape == allowed.shape == (48, 48)
@@ -58,7 +58,7 @@ def test_random_draws_repeat_with_their_seed_and_keep_to_their_range():
 def test_random_draws_keep_labels_on_what_they_label():
     agreement = []
     for seed in range(40):
-        grey, allowed = randomise(corner(), np.random.default_rng(seed), HOW, 48)
+        grey, allowed, _ = randomise(corner(), np.random.default_rng(seed), HOW, 48)
         if 50 < np.count_nonzero(allowed == 0b1000) < 2000:
             agreement.append(grey[allowed == 0b1000].mean() - grey[allowed == 0b0001].mean())
     assert len(agreement) > 20

@@ -12,9 +12,9 @@ from ctseg.errors import ModelError
 from ctseg.prepare import Preparation
 from ctseg.training import checkpoint
 from ctseg.training.fit import BEST, LAST, Fit, schedule_factor
+from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, SEED, Architecture
 from ctseg.training.samples import load_samples
-from ctseg.training.unet import build
 
 TINY = replace(
     LIGHT,
@@ -148,6 +148,24 @@ def test_the_command_makes_a_run_that_can_be_scored(squares, tmp_path, capsys):
     assert "holds a run already" in capsys.readouterr().err
     leave([*call, "--resume"], 0)
     leave([*call, "--resume", "--learning-rate", "0.5"], 2)
+
+
+def test_a_student_learns_from_a_teacher(squares, tmp_path):
+    common = [str(squares), "--canvas", "32", "--epochs", "1", "--batch-size", "4", "--device", "cpu"]
+    teacher = tmp_path / "teacher" / BEST
+    leave(["train", *common, "--out", str(tmp_path / "teacher")], 0)
+    leave(["train", *common, "--out", str(tmp_path / "student"), "--teacher", str(teacher)], 0)
+    (noted,) = checkpoint.load(tmp_path / "student" / BEST).training["teachers"]
+    assert noted["preset"] == "light"
+    one, other = weights(teacher), weights(tmp_path / "student" / BEST)
+    assert not all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_named_validation_groups_leave_all_others_to_train(squares):
+    splits = load_samples(read_dataset(squares), 0, ["2", "4"]).splits
+    assert {s.group for s in splits["val"]} == {"2", "4"}
+    assert {s.group for s in splits["train"]} == {"0", "1", "3", "5"}
+    assert not splits["test"]
 
 
 def metrics_groups(out, name):

@@ -1,0 +1,101 @@
+"""What a larger network thinks of every slice, for a smaller one to learn from beside the masks.
+
+The opinion says what a mask leaves out: how sure one can be of a border, and which of two classes a pixel is where
+the mask does not tell them apart.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from ctseg.errors import DatasetError, ModelError
+from ctseg.prepare import Preparation, prepare
+from ctseg.training import checkpoint
+from ctseg.training.fit import mixed_precision
+from ctseg.training.samples import Sample, Samples
+
+# A slice is shown to the teacher as it is and mirrored each way: the mean opinion is better than any.
+_MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """One or more networks that were trained before, on the `learnt` groups by data set; their opinions are averaged.
+
+    `provenance`: what a checkpoint notes of them.
+    """
+
+    nets: tuple[nn.Module, ...]
+    preparation: Preparation
+    learnt: frozenset[tuple[str, str]]
+    provenance: tuple[Mapping[str, Any], ...]
+    device: torch.device
+
+    def opinion(self, sample: Sample) -> npt.NDArray[np.uint8]:
+        """The probability of each class in 1/255, (rows, columns, classes), at the teacher's working size."""
+        grey, undo = prepare(sample.image, self.preparation)
+        views = torch.cat([torch.from_numpy(grey).flip(mirror) for mirror in _MIRRORS]).to(self.device)
+        views = views.contiguous(memory_format=torch.channels_last)
+        opinions = []
+        for net in self.nets:
+            with torch.inference_mode(), mixed_precision(self.device):
+                probabilities = net(views).float().softmax(dim=1)
+            opinions += [
+                seen.flip([d - 1 for d in mirror]) for seen, mirror in zip(probabilities, _MIRRORS, strict=True)
+            ]
+        rows, columns = undo.resized
+        mean = torch.stack(opinions).mean(dim=0)[:, :rows, :columns]
+        return np.ascontiguousarray((255 * mean).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy())
+
+
+def open_teacher(files: Sequence[Path], device: torch.device) -> Teacher:
+    """The networks of some checkpoints; raises ModelError for a file that is none."""
+    found = [checkpoint.load(file) for file in files]
+    how = found[0].recipe.preparation
+    for file, one in zip(files, found, strict=True):
+        if one.recipe.preparation != how:
+            raise ModelError(
+                f"{file} looks at slices in another size or window than {files[0]}: they can't teach together"
+            )
+    return Teacher(
+        nets=tuple(one.net.to(device) for one in found),
+        preparation=how,
+        learnt=frozenset(
+            (d["name"], g) for one in found for d in one.training["datasets"] for g in d["groups"]["train"]
+        ),
+        provenance=tuple(
+            {"preset": one.recipe.preset, "seed": one.recipe.seed, "sha256": sha256(file.read_bytes()).hexdigest()}
+            for file, one in zip(files, found, strict=True)
+        ),
+        device=device,
+    )
+
+
+def taught(loaded: Sequence[Samples], teacher: Teacher) -> list[Samples]:
+    """The data sets, each training slice with the teacher's opinion of it.
+
+    Raises DatasetError where the teacher learnt from a group that does not train here: through its opinions the
+    smaller network would know that group, and figures on it would be too good.
+    """
+    training = {(data.dataset.name, sample.group) for data in loaded for sample in data.splits["train"]}
+    if strange := sorted(teacher.learnt - training):
+        dataset, group = strange[0]
+        raise DatasetError(
+            f"the teacher learnt from {group} of {dataset}, which does not train here ({len(strange)} such groups): "
+            "give both runs the same data sets, --seed and --validation-group"
+        )
+    return [
+        replace(data, splits={**data.splits, "train": tuple(_with_opinions(data.splits["train"], teacher))})
+        for data in loaded
+    ]
+
+
+def _with_opinions(samples: Iterable[Sample], teacher: Teacher) -> Iterable[Sample]:
+    return (replace(sample, opinion=teacher.opinion(sample)) for sample in samples)
