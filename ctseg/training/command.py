@@ -38,7 +38,11 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Draws the weights, the batches and the splits.")] = 0,
     validation_group: Annotated[
-        list[str] | None, typer.Option(help="A group (patient) that validates, whatever the index says.")
+        list[str] | None,
+        typer.Option(help="A group (patient) that validates, whatever the index says; may be repeated."),
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint whose opinion is learnt beside the masks; may be repeated.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the network on the CPU.")] = None,
@@ -62,7 +66,7 @@ def train(
     _claim(out, recipe, resume)
     loaded = [load_samples(read_dataset(folder), seed, validation_group or ()) for folder in datasets]
     _check(loaded)
-    _run(recipe, loaded, out, device, threads, console)
+    _run(recipe, loaded, out, teacher or [], choose_device(device), threads, console)
 
 
 def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
@@ -73,7 +77,11 @@ def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
         raise CallError(f"no schedule {changes['schedule']!r}: there are constant, cosine and one-cycle")
     if (changes.get("canvas") or 32) % 32:
         raise CallError(f"the canvas must be a multiple of 32, not {changes['canvas']}")
-    return replace(PRESETS[preset], **{key: value for key, value in changes.items() if value is not None})
+    recipe = replace(PRESETS[preset], **{key: value for key, value in changes.items() if value is not None})
+    if recipe.augmentation == "quadruple":
+        # It draws whole frames as they are, so slices must be as large in use as they were in training.
+        recipe = replace(recipe, preparation=replace(recipe.preparation, long_side=recipe.canvas))
+    return recipe
 
 
 def _claim(out: Path, recipe: Recipe, resume: bool) -> None:
@@ -99,18 +107,25 @@ def _check(loaded: list[Samples]) -> None:
             raise DatasetError(f"no slice is left for the split {split!r}: there are too few groups (patients)")
 
 
-def _run(recipe: Recipe, loaded: list[Samples], out: Path, device: str, threads: int | None, console: Console) -> None:
+def _run(
+    recipe: Recipe, loaded: list[Samples], out: Path, teachers: list[Path], place: Any, threads: int | None,
+    console: Console,
+) -> None:  # fmt: skip
     import torch
 
     from ctseg.training import checkpoint, report
     from ctseg.training.fit import BEST, Fit, final_scores
     from ctseg.training.results import show_results
+    from ctseg.training.teach import open_teacher, taught
 
     if threads:
         torch.set_num_threads(threads)
-    place = choose_device(device)
     console.print(f"{_describe(loaded)}, on {_name(place)}; recipe [bold]{recipe.preset}[/]")
     training = {"datasets": [_provenance(data) for data in loaded], "seed": recipe.seed}
+    if teachers:
+        teacher = open_teacher(teachers, place)
+        loaded = taught(loaded, teacher)
+        training["teachers"] = list(teacher.provenance)
     with report.FitProgress(console, recipe.epochs) as progress:
         fit = Fit(recipe, loaded, training, out, place, progress.watch, progress.tell)
         if fit.history:

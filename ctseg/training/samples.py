@@ -29,13 +29,18 @@ HEALTHY_MEANING = MaskMeaning({0: (BACKGROUND,), 1: (NORMAL_LUNG,)})
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A slice and its `allowed` classes, a bit field (H, W) of the same size, bit i for class i."""
+    """A slice and its `allowed` classes, a bit field (H, W) of the same size, bit i for class i.
+
+    `opinion`: what a teacher thinks of it, the probability of each class in 1/255, (rows, columns, classes) uint8 at
+    the teacher's working size; None where there is no teacher.
+    """
 
     image: Slice
     allowed: npt.NDArray[np.uint8]
     dataset: str
     group: str
     file: Path
+    opinion: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,9 @@ class Samples:
 def load_samples(dataset: Dataset | SeriesDataset, seed: int, validation_groups: Collection[str] = ()) -> Samples:
     """Read a data set into memory and split it.
 
-    The index's own `split` column holds; where there is none, 70 % of the groups train, 15 % validate and
-    15 % test, drawn by `seed`. `validation_groups` validate, whatever else is said. Raises DatasetError.
+    `validation_groups` validate, whatever else is said. Else the index's own `split` column holds; where there is
+    none, all other groups train, or, if no group of the set is named, 70 % train, 15 % validate and 15 % test, drawn
+    by `seed`. Raises DatasetError.
     """
     if isinstance(dataset, SeriesDataset):
         found = [(sample, "") for sample in _series_samples(dataset)]
@@ -61,7 +67,9 @@ def load_samples(dataset: Dataset | SeriesDataset, seed: int, validation_groups:
             samples = pool.map(lambda item: _masked_sample(dataset, *item), _paths(dataset))
             found = list(zip(samples, (s.split for s in dataset.slices), strict=True))
         meaning = dataset.meaning
-    drawn = split_groups({sample.group for sample, split in found if not split}, seed)
+    undecided = {sample.group for sample, split in found if not split}
+    named = undecided.intersection(validation_groups)
+    drawn = dict.fromkeys(undecided, "train") if named else split_groups(undecided, seed)
     splits: dict[Split, list[Sample]] = {"train": [], "val": [], "test": []}
     for sample, said in found:
         split = said or drawn[sample.group]
