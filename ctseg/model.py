@@ -14,7 +14,7 @@ from ctseg.errors import ModelError
 from ctseg.prepare import Preparation
 
 FORMAT_VERSION = 1
-INPUT, OUTPUT = "slice", "labels"
+INPUT, OUTPUT, LOGITS = "slice", "labels", "logits"
 DEFAULT_MODEL = "light"
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -27,7 +27,8 @@ class ModelSpec:
 
     `domains`: the values that are accepted, `hu`, `grey8` or both. `training`: data sets, preset, epochs,
     seed. `scores`: figures on the groups held back, as they were when the file was made. `export`: what the
-    export measured: parameters, cost, how far the file is from the network it was made of.
+    export measured: parameters, cost, how far the file is from the network it was made of. `temperature`: what
+    the logits, its second output, are divided by to give calibrated probabilities; None where it gives none.
     """
 
     name: str
@@ -40,6 +41,12 @@ class ModelSpec:
     training: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
     export: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a temperature that is none: it may come from a model file."""
+        if self.temperature is not None and not 0 < self.temperature < 100:
+            raise ValueError(f"the temperature is {self.temperature}")
 
 
 def to_metadata(spec: ModelSpec) -> dict[str, str]:
@@ -49,6 +56,7 @@ def to_metadata(spec: ModelSpec) -> dict[str, str]:
         "classes": [{"index": c.index, "name": c.name, "colour": c.colour} for c in CLASSES],
         "input": {"name": INPUT, "dtype": "float32", "shape": ["N", 1, "H", "W"], "range": [0, 255]},
         "output": {"name": OUTPUT, "dtype": "uint8", "shape": ["N", "H", "W"]},
+        "logits": {"name": LOGITS, "shape": ["N", len(CLASSES), "H", "W"]},
         **asdict(spec),
     }
     return {_PREFIX + key: json.dumps(value, sort_keys=True) for key, value in fields.items()}
@@ -86,6 +94,7 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
             training=dict(read["training"]),
             scores=dict(read["scores"]),
             export=dict(read["export"]),
+            temperature=None if read.get("temperature") is None else float(read["temperature"]),
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         if isinstance(error, ModelError):

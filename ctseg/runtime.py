@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ctseg.errors import ModelError
-from ctseg.model import INPUT, OUTPUT, ModelSpec, from_metadata
+from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, from_metadata
 
 
 def session_options(threads: int = 1) -> Any:
@@ -43,6 +43,7 @@ def open_session(file: Path, options: Any, providers: list[Any]) -> tuple[Any, M
         raise ModelError(f"{file} is no model that onnxruntime can run: {reason}") from error
     spec = from_metadata(session.get_modelmeta().custom_metadata_map, file)
     names = [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
-    if names != ([INPUT], [OUTPUT]):
-        raise ModelError(f"{file} takes {names[0]} and gives {names[1]}, not {INPUT!r} and {OUTPUT!r}")
+    given = [OUTPUT] if spec.temperature is None else [OUTPUT, LOGITS]
+    if names != ([INPUT], given):
+        raise ModelError(f"{file} takes {names[0]} and gives {names[1]}, not {[INPUT]} and {given}")
     return session, spec

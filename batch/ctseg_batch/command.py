@@ -47,7 +47,9 @@ def batch(
         str | None,
         typer.Option(help="Distance of slices, rows and columns in mm, where the files don't say.", metavar="Z,Y,X"),
     ] = None,
-    write: Annotated[str, typer.Option(help="What to write: mask, overlay, or both.", metavar="KIND,...")] = "mask",
+    write: Annotated[
+        str, typer.Option(help="What to write, several at once: mask, overlay, confidence.", metavar="KIND,...")
+    ] = "mask",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do again what was done before.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json on standard output.")] = False,

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.cleanup import clean_slice
+from ctseg.confidence import Confidence, restore_confidence, winning_probability
 from ctseg.errors import DeviceError, ModelError
-from ctseg.model import INPUT, OUTPUT, ModelSpec, Precision
-from ctseg.prepare import prepare, restore
+from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, Precision
+from ctseg.prepare import Restoration, prepare, restore
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import Labels, Slice
 from ctseg_batch import cuda
@@ -36,10 +37,21 @@ class Engine:
 
     def segment(self, source: Slice) -> Labels:
         """The mask (H, W) of a slice, at its own size; raises ModelError for values that the model does not take."""
+        grey, undo = self._prepare(source)
+        return clean_slice(restore(self.infer(grey)[0], undo), self.spec.cleanup)
+
+    def segment_with_confidence(self, source: Slice) -> tuple[Labels, Confidence]:
+        """The mask of a slice, and how sure the network was of each pixel before any rule changed it."""
+        assert self.spec.temperature is not None
+        grey, undo = self._prepare(source)
+        labels, logits = self.session.run([OUTPUT, LOGITS], {INPUT: grey})
+        confidence = restore_confidence(winning_probability(logits[0], self.spec.temperature), undo)
+        return clean_slice(restore(labels[0], undo), self.spec.cleanup), confidence
+
+    def _prepare(self, source: Slice) -> tuple[npt.NDArray[np.float32], Restoration]:
         if source.domain not in self.spec.domains:
             raise ModelError(f"the model {self.spec.name} takes {' or '.join(self.spec.domains)}, not {source.domain}")
-        grey, undo = prepare(source, self.spec.preparation)
-        return clean_slice(restore(self.infer(grey)[0], undo), self.spec.cleanup)
+        return prepare(source, self.spec.preparation)
 
     def infer(self, grey: npt.NDArray[np.float32]) -> Labels:
         """Labels (N, H, W) from the network's input (N, 1, H, W)."""

@@ -1,18 +1,19 @@
-"""What is written for a slice, its mask and its overlay: each kind in a folder of its own below OUT."""
+"""What is written for a slice, its mask, its overlay, its confidence: each kind in a folder of its own below OUT."""
 
 import errno
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ctseg.confidence import Confidence
 from ctseg.errors import CallError, UnreadableFile
-from ctseg.prepare import LUNG_WINDOW, to_grey
-from ctseg.scan import Labels, Slice
+from ctseg.scan import Labels
 from ctseg_batch.files import refused, write_whole
 from ctseg_batch.overlay import Grey, overlay
 
@@ -27,26 +28,41 @@ _PNG_OF_PICTURE = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.I
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A slice that was labelled; and, where an output needs them, how a screen shows it and how sure the labels are."""
+
+    labels: Labels
+    grey: Grey | None = None
+    confidence: Confidence | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SliceWriter:
-    """A kind of output: the folder below OUT, and the bytes of a slice's file from what is seen and the labels."""
+    """A kind of output: the folder below OUT, the bytes of a slice's file, and what they are made of but the labels."""
 
     folder: str
-    encode: Callable[[Grey | None, Labels], bytes]
-    needs_grey: bool = False
+    encode: Callable[[Seen], bytes]
+    needs: Literal["grey", "confidence"] | None = None
 
 
-def _mask(_grey: Grey | None, labels: Labels) -> bytes:
-    return _png(labels, _PNG_OF_MASK)
+def _mask(seen: Seen) -> bytes:
+    return _png(seen.labels, _PNG_OF_MASK)
 
 
-def _overlay(grey: Grey | None, labels: Labels) -> bytes:
-    assert grey is not None
-    return _png(overlay(grey, labels), _PNG_OF_PICTURE)
+def _overlay(seen: Seen) -> bytes:
+    assert seen.grey is not None
+    return _png(overlay(seen.grey, seen.labels), _PNG_OF_PICTURE)
+
+
+def _confidence(seen: Seen) -> bytes:
+    assert seen.confidence is not None
+    return _png(seen.confidence, _PNG_OF_PICTURE)
 
 
 WRITERS: Mapping[str, SliceWriter] = {
     "mask": SliceWriter("masks", _mask),
-    "overlay": SliceWriter("overlays", _overlay, needs_grey=True),
+    "overlay": SliceWriter("overlays", _overlay, needs="grey"),
+    "confidence": SliceWriter("confidence", _confidence, needs="confidence"),
 }
 
 
@@ -71,13 +87,11 @@ class Outputs:
         """Where files go."""
         return tuple(self._out / writer.folder for writer in self._writers)
 
-    def look(self, source: Slice) -> Grey | None:
-        """The slice as a screen shows it, where some output needs it: HU in a lung window, grey values as they are."""
-        if not any(writer.needs_grey for writer in self._writers):
-            return None
-        return to_grey(source, LUNG_WINDOW).astype(np.uint8, copy=False)
+    def need(self, what: Literal["grey", "confidence"]) -> bool:
+        """Whether some output is made of it."""
+        return any(writer.needs == what for writer in self._writers)
 
-    def write(self, name: str, grey: Grey | None, labels: Labels) -> None:
+    def write(self, name: str, seen: Seen) -> None:
         """Write a slice's files, called `name` below each kind's folder.
 
         Raises UnreadableFile where the name is too long for the file system; CallError where OUT can't be written
@@ -86,7 +100,7 @@ class Outputs:
         for writer in self._writers:
             file = self._out / writer.folder / name
             try:
-                write_whole(file, writer.encode(grey, labels))
+                write_whole(file, writer.encode(seen))
             except OSError as error:
                 if error.errno == errno.ENAMETOOLONG:
                     raise UnreadableFile(file, "has too long a name for a mask to be named after it") from error

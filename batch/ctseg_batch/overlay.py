@@ -5,7 +5,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.classes import CLASSES, LUNG
-from ctseg.scan import Labels
+from ctseg.prepare import LUNG_WINDOW, to_grey
+from ctseg.scan import Labels, Slice
 
 Grey = npt.NDArray[np.uint8]
 """A slice as a screen shows it, (H, W)."""
@@ -16,6 +17,11 @@ Picture = npt.NDArray[np.uint8]
 _OPACITY = 0.35
 _FONT, _SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
 _STRIP = 24  # rows of the legend
+
+
+def as_shown(source: Slice) -> Grey:
+    """A slice as a screen shows it: HU in a lung window, grey values as they are."""
+    return to_grey(source, LUNG_WINDOW).astype(np.uint8, copy=False)
 
 
 def overlay(grey: Grey, labels: Labels) -> Picture:

@@ -3,17 +3,17 @@
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from ctseg.cleanup import Cleanup, clean_volume
 from ctseg.errors import CtsegError, UnreadableFile
-from ctseg.scan import Labels, Spacing
+from ctseg.scan import Labels, Slice, Spacing
 from ctseg_batch.engine import Engine
-from ctseg_batch.outputs import Outputs
-from ctseg_batch.overlay import Grey
+from ctseg_batch.outputs import Outputs, Seen
+from ctseg_batch.overlay import as_shown
 from ctseg_batch.plan import Todo
 from ctseg_batch.result import PartResult
 from ctseg_batch.tally import Tally
@@ -31,13 +31,13 @@ class Bench:
     truth: Truth | None
     spacing: Spacing | None
 
-
-@dataclass(frozen=True)
-class Seen:
-    """A slice that was labelled, and how a screen shows it, where an output needs that."""
-
-    labels: Labels
-    grey: Grey | None
+    def see(self, source: Slice) -> Seen:
+        """Label a slice, with all that the outputs are made of."""
+        grey = as_shown(source) if self.outputs.need("grey") else None
+        if self.outputs.need("confidence"):
+            labels, confidence = self.engine.segment_with_confidence(source)
+            return Seen(labels, grey, confidence)
+        return Seen(self.engine.segment(source), grey)
 
 
 class PartWork(ABC):
@@ -69,8 +69,7 @@ class PartWork(ABC):
         try:
             if self._lost:
                 raise UnreadableFile(self._todo.slices.files[0], self._lost)
-            source = self._todo.slices.read(index)
-            return Seen(self._bench.engine.segment(source), self._bench.outputs.look(source))
+            return self._bench.see(self._todo.slices.read(index))
         except UnreadableFile as error:
             self._fail(index, error.reason)
             if len(self._todo.slices.files) < self._count:
@@ -83,7 +82,7 @@ class PartWork(ABC):
 
     def _write(self, index: int, seen: Seen) -> None:
         try:
-            self._bench.outputs.write(self._todo.names[index], seen.grey, seen.labels)
+            self._bench.outputs.write(self._todo.names[index], seen)
         except UnreadableFile as error:
             self._fail(index, error.reason)
         else:
@@ -136,7 +135,7 @@ class StackWork(PartWork):
         cleaned = clean_stack(masks, self._bench.engine.spec.cleanup)
         self._left = _Countdown(len(held))
         for index, labels in cleaned.items():
-            self._bench.workers.add_next(partial(self._put, index, Seen(labels, held[index].grey)))
+            self._bench.workers.add_next(partial(self._put, index, replace(held[index], labels=labels)))
         if not held:
             self._end()
 

@@ -131,6 +131,8 @@ def _prepare(call: Call) -> _Job:
             f"no CT in {', '.join(map(str, call.inputs))}: {found.ignored} files of other kinds were ignored"
         )
     engine = open_engine(find_model(call.model), call.device, call.precision)
+    if outputs.need("confidence") and engine.spec.temperature is None:
+        raise CallError(f"--write confidence: the model {engine.spec.name} gives no probabilities: export it again")
     settings = Settings(
         version=__version__,
         model=engine.sha256,

@@ -114,6 +114,7 @@ def _run(
     import torch
 
     from ctseg.training import checkpoint, report
+    from ctseg.training.calibrate import calibration_error, fit_temperature, look
     from ctseg.training.fit import BEST, Fit, final_scores
     from ctseg.training.results import show_results
     from ctseg.training.teach import open_teacher, taught
@@ -133,9 +134,18 @@ def _run(
         history = fit.fit()
     best = checkpoint.load(out / BEST)
     results = final_scores(best.net, recipe, loaded, place)
-    checkpoint.save(replace(best, scores=results), out / BEST)
+    judged = look(best.net.to(place), recipe.preparation, loaded, place)
+    temperature = fit_temperature(judged)
+    calibration = {one.name: calibration_error(one, temperature) for one in judged}
+    checkpoint.save(replace(best, scores=results, temperature=temperature), out / BEST)
     best_epoch = best.scores["validation"]["epoch"] if "validation" in best.scores else None
-    metrics = {"best_epoch": best_epoch, "results": results, "history": history}
+    metrics = {
+        "best_epoch": best_epoch,
+        "results": results,
+        "temperature": temperature,
+        "expected_calibration_error": calibration,
+        "history": history,
+    }
     (out / METRICS).write_text(json.dumps(metrics, indent=2), encoding="utf-8")
     report.draw_curves(history, out / CURVES)
     report.draw_panels(best.net, recipe, loaded, place, out / PANELS)

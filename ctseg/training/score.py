@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import CLASSES, bits
+from ctseg.classes import BACKGROUND, CLASSES, bits
 from ctseg.cleanup import Cleanup, clean_slice
 from ctseg.dataset import MaskMeaning
 from ctseg.metrics import Confusion, Scores, confusion, scores
-from ctseg.prepare import Preparation, prepare, restore
+from ctseg.prepare import Preparation, Restoration, prepare, restore
 from ctseg.scan import Labels
 from ctseg.training.samples import Sample
 
@@ -36,11 +36,19 @@ def count_errors(
 
 def label(predict: Predict, sample: Sample, how: Preparation, rules: Cleanup) -> Labels:
     """The mask of one sample, (H, W), at its own size."""
+    grey, allowed, undo = at_working_size(sample, how)
+    return clean_slice(restore(predict(grey, allowed), undo), rules)
+
+
+def at_working_size(
+    sample: Sample, how: Preparation
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], Restoration]:
+    """The network's input (1, 1, H, W), the allowed classes (H, W) there, and what undoes it; padding is background."""
     grey, undo = prepare(sample.image, how)
-    allowed = np.ones(grey.shape[2:], np.uint8)
+    allowed = np.full(grey.shape[2:], bits([BACKGROUND]), np.uint8)
     rows, columns = undo.resized
     allowed[:rows, :columns] = cv2.resize(sample.allowed, (columns, rows), interpolation=cv2.INTER_NEAREST)
-    return clean_slice(restore(predict(grey, allowed), undo), rules)
+    return grey, allowed, undo
 
 
 def told_iou(counts: Confusion) -> float:

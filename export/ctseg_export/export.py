@@ -70,6 +70,7 @@ def export_model(
         training=_training(source),
         scores=_scores(source),
         export={**_cost(source.net, how), **_bounds(difference)},
+        temperature=source.temperature,
     )
     onnx.helper.set_model_props(model, to_metadata(spec))
     _write(model, out)

@@ -15,13 +15,10 @@ from torch.export import Dim
 from torch.onnx import ONNXProgram
 
 from ctseg import __version__
-from ctseg.model import INPUT
+from ctseg.model import INPUT, LOGITS
 
 OPSET = 18
 """The operators that torch's exporter is written in; every later set only adds what the graph has no use for."""
-
-LOGITS = "logits"
-"""The value inside the graph that the labels are decided from."""
 
 # A tree of comparisons runs on whole vectors, where ArgMax goes pixel by pixel and counts in 64 bits.
 # A higher class must be strictly greater, so ties go to the lower one, as in torch.argmax.
@@ -67,17 +64,18 @@ def logits_graph(net: nn.Module, multiple: int) -> ModelProto:
 
 
 def labels_graph(logits: ModelProto) -> ModelProto:
-    """The graph of a model file: `slice` (N, 1, H, W) float32 to `labels` (N, H, W) uint8; checked.
+    """The graph of a model file: `slice` (N, 1, H, W) float32 to `labels` (N, H, W) uint8 and `logits`; checked.
 
-    `logits` gives float32 or float16 logits of the four classes and is left as it is.
+    `logits` gives float32 or float16 logits of the four classes, (N, 4, H, W), and is left as it is. As they are worked
+    out anyway, giving them out as well costs a run that asks for labels alone nothing.
     """
     decision = onnx.parser.parse_graph(_DECISION)
     model = ModelProto()
     model.CopyFrom(logits)
     model.graph.node.extend(decision.node)
     model.graph.initializer.extend(decision.initializer)
-    del model.graph.output[:]
     model.graph.output.extend(decision.output)
+    model.graph.output.reverse()
     onnx.checker.check_model(model, full_check=True)
     return model
 

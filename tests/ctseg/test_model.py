@@ -19,6 +19,7 @@ SPEC = ModelSpec(
     cleanup=Cleanup(0.001, 0.05),
     training={"datasets": ["a"]},
     scores={"a": 0.5},
+    temperature=1.25,
 )
 FILE = Path("mine.onnx")
 
@@ -57,6 +58,9 @@ def test_other_classes_are_refused():
         ("format_version", "{"),
         ("classes", "[" * 100_000),
         ("name", "null, 3"),
+        ("temperature", "0"),
+        ("temperature", '"hot"'),
+        ("temperature", "NaN"),
     ],
 )
 def test_damaged_metadata_is_refused_not_believed(key, value):
@@ -67,7 +71,7 @@ def test_damaged_metadata_is_refused_not_believed(key, value):
 def test_missing_keys_are_refused():
     for key in to_metadata(SPEC):
         metadata = to_metadata(SPEC)
-        if key in ("ctseg.input", "ctseg.output"):
+        if key in ("ctseg.input", "ctseg.output", "ctseg.logits", "ctseg.temperature"):
             continue
         del metadata[key]
         with pytest.raises(ModelError, match="damaged"):

@@ -14,8 +14,8 @@ from ctseg.cleanup import Cleanup
 from ctseg.prepare import Preparation
 from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
+from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, SEED, Architecture, Recipe
-from ctseg.training.unet import build
 from ctseg_export.graph import logits_graph
 
 RECIPES = {

@@ -1,0 +1,34 @@
+"""How sure the network is of each pixel, as a probability that means what it says."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.prepare import Restoration
+
+Confidence = npt.NDArray[np.uint8]
+"""(H, W): the probability of the class that wins, in 1/255."""
+
+
+def winning_probability(
+    logits: npt.NDArray[np.float32] | npt.NDArray[np.float16], temperature: float
+) -> npt.NDArray[np.float32]:
+    """The softmax probability of the winning class, (H, W) in 0..1, from logits (classes, H, W).
+
+    `temperature` divides the logits first: fitted on slices held back, it makes of 90 % sure 90 % right (Guo et al.
+    2017, "On calibration of modern neural networks").
+    """
+    wide = logits.astype(np.float32)
+    behind = (wide - wide.max(axis=0)) / np.float32(temperature)
+    probability: npt.NDArray[np.float32] = 1 / np.exp(behind).sum(axis=0)
+    return probability
+
+
+def restore_confidence(probability: npt.NDArray[np.float32], undo: Restoration) -> Confidence:
+    """The map at the slice's own size from the probabilities (H, W) at the network's working size."""
+    rows, columns = undo.resized
+    within = np.ascontiguousarray(probability[:rows, :columns]) * np.float32(255)
+    if undo.resized != undo.original:
+        within = np.asarray(cv2.resize(within, undo.original[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    confidence: Confidence = np.rint(within).astype(np.uint8)
+    return confidence

@@ -1,0 +1,91 @@
+"""Whether a network is as sure as it is right, and the temperature that makes it so.
+
+Guo et al. 2017, "On calibration of modern neural networks": one number divides all logits. It changes no label.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
+
+from ctseg.classes import BACKGROUND, bits
+from ctseg.prepare import Preparation
+from ctseg.training.fit import mixed_precision
+from ctseg.training.loss import marginal_cross_entropy
+from ctseg.training.samples import Sample, Samples
+from ctseg.training.score import at_working_size
+
+_BINS = 15
+_PIXELS_A_SLICE = 4096
+_COOLEST, _HOTTEST = 0.25, 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Pixels of one data set: `logits` (P, classes), `allowed` (P,) bit fields, `groups` told apart by its truth."""
+
+    name: str
+    logits: Tensor
+    allowed: npt.NDArray[np.uint8]
+    groups: tuple[tuple[int, ...], ...]
+
+
+def look(net: nn.Module, how: Preparation, loaded: Sequence[Samples], device: torch.device) -> list[Judged]:
+    """The validation slices of each data set as the network sees them, a few thousand pixels of each.
+
+    Pixels that are background by truth and by network are left out: there are many, they are easy, and nobody asks.
+    """
+    return [
+        Judged(data.dataset.name, torch.cat(logits), np.concatenate(allowed), data.meaning.groups)
+        for data in loaded
+        if data.splits["val"]
+        for logits, allowed in [zip(*_pixels(net, how, data.splits["val"], device), strict=True)]
+    ]
+
+
+def fit_temperature(judged: Sequence[Judged]) -> float:
+    """The temperature that makes the truth likeliest, each data set counting alike."""
+
+    def surprise(logarithm: float) -> float:
+        return float(np.mean([_surprise(one, float(np.exp(logarithm))) for one in judged]))
+
+    bounds = (float(np.log(_COOLEST)), float(np.log(_HOTTEST)))
+    return round(float(np.exp(minimize_scalar(surprise, bounds=bounds, method="bounded").x)), 3)
+
+
+def calibration_error(judged: Judged, temperature: float) -> float:
+    """The expected calibration error: how far sureness is from the share that is right, in 15 bins of sureness.
+
+    Classes that the truth does not tell apart count as one.
+    """
+    probability = (judged.logits / temperature).softmax(dim=1)
+    grouped = torch.stack([probability[:, list(group)].sum(dim=1) for group in judged.groups], dim=1)
+    sure, winner = (values.numpy() for values in grouped.max(dim=1))
+    fields = np.array([sum(1 << index for index in group) for group in judged.groups], np.uint8)
+    right = (judged.allowed & ~fields[winner] & 0xFF) == 0
+    bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
+    gaps = np.bincount(bins, weights=sure - right, minlength=_BINS)
+    return float(np.abs(gaps).sum() / len(sure))
+
+
+def _surprise(judged: Judged, temperature: float) -> float:
+    scaled = (judged.logits / temperature).log_softmax(dim=1)
+    return float(marginal_cross_entropy(scaled[:, :, None, None], torch.from_numpy(judged.allowed)[:, None, None]))
+
+
+def _pixels(
+    net: nn.Module, how: Preparation, samples: Sequence[Sample], device: torch.device
+) -> Iterator[tuple[Tensor, npt.NDArray[np.uint8]]]:
+    rng = np.random.default_rng(0)
+    for sample in samples:
+        grey, allowed, _ = at_working_size(sample, how)
+        with torch.inference_mode(), mixed_precision(device):
+            logits = net(torch.from_numpy(grey).to(device)).float()[0].flatten(1).T.cpu()
+        asked = (allowed.ravel() != bits([BACKGROUND])) | (logits.argmax(dim=1).numpy() != BACKGROUND.index)
+        places = np.flatnonzero(asked)
+        chosen = rng.permutation(places)[:_PIXELS_A_SLICE]
+        yield logits[torch.from_numpy(chosen)], allowed.ravel()[chosen]
