@@ -53,6 +53,18 @@ def curved(gamma: float) -> Callable[[np.ndarray, np.ndarray], Pair]:
     return lambda grey, truth: (np.rint(255 * (grey / 255.0) ** gamma).astype(np.uint8), truth)
 
 
+def narrow_and_turned(grey: np.ndarray, truth: np.ndarray) -> Pair:
+    """As the data are that this project began with: -1100 to -400 HU alone (of a lung window), turned by 45 degrees."""
+    high, low = (255 * (hu + 1350) / 1500 for hu in (-400, -1100))
+    narrow = np.rint(np.clip((grey - low) * (255 / (high - low)), 0, 255)).astype(np.uint8)
+    side = grey.shape[0]
+    turn = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), 45, 1.0)
+    return (
+        cv2.warpAffine(narrow, turn, (side, side), flags=cv2.INTER_LINEAR),
+        cv2.warpAffine(truth, turn, (side, side), flags=cv2.INTER_NEAREST),
+    )
+
+
 def noisy(grey: np.ndarray, truth: np.ndarray) -> Pair:
     """Gaussian noise of 5 % of the range."""
     noise = np.random.default_rng(0).normal(0, 0.05 * 255, grey.shape)
@@ -71,6 +83,7 @@ CHANGES: dict[str, Callable[[np.ndarray, np.ndarray], Pair]] = {
     "half the size": resized(0.5),
     "twice the size": resized(2.0),
     "JPEG of quality 60": lambda grey, truth: (grey, truth),
+    "narrow window, turned by 45 degrees": narrow_and_turned,
 }
 
 
