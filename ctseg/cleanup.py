@@ -1,9 +1,11 @@
 """Rules that correct the network's labels by what is known of anatomy; named in the model file."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from ctseg.classes import BACKGROUND
@@ -34,15 +36,29 @@ _COARSE = 4
 
 
 def clean_slice(labels: Labels, rules: Cleanup) -> Labels:
-    """The mask (H, W) without the lung components that `slice_fraction` calls too small."""
+    """The mask (H, W) without the lung components that `slice_fraction` calls too small, their holes counted."""
     if not rules.slice_fraction:
         return labels
-    count, components, stats, _ = cv2.connectedComponentsWithStats((labels > 0).astype(np.uint8), connectivity=8)
-    small = stats[:, cv2.CC_STAT_AREA] < rules.slice_fraction * labels.size
-    small[0] = False
-    if count == 1 or not small.any():
+    # Outlines are found many times faster than components are labelled, and there are few.
+    lung = (labels > 0).view(np.uint8)
+    outlines, nesting = cv2.findContours(lung, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if not outlines:
         return labels
-    return np.where(small[components], np.uint8(BACKGROUND.index), labels)
+    smallest = rules.slice_fraction * labels.size
+    small = [
+        outline
+        for outline, (_, _, _, parent) in zip(outlines, nesting[0], strict=True)
+        if parent < 0 and _pixels_within(outline) < smallest
+    ]
+    if not small:
+        return labels
+    return np.asarray(cv2.drawContours(labels.copy(), small, -1, BACKGROUND.index, cv2.FILLED), np.uint8)
+
+
+def _pixels_within(outline: npt.NDArray[Any]) -> float:
+    """How many pixels an outline (points, 1, 2) encloses, itself included: Pick's theorem."""
+    steps = len(outline) if len(outline) > 1 else 0
+    return cv2.contourArea(outline) + steps / 2 + 1
 
 
 def clean_volume(labels: Labels, rules: Cleanup) -> Labels:

@@ -26,7 +26,8 @@ class Measures:
 
 def count_pixels(labels: Labels) -> tuple[int, ...]:
     """Pixels of each class, in the order of the classes."""
-    return tuple(int(n) for n in np.bincount(labels.ravel(), minlength=len(CLASSES)))
+    lung = [int(np.count_nonzero(labels == c.index)) for c in LUNG]
+    return labels.size - sum(lung), *lung
 
 
 def measure(pixels: Sequence[int], spacing: Spacing | None) -> Measures:

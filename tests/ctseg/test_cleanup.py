@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from ctseg.cleanup import Cleanup, clean_slice, clean_volume
 
@@ -13,6 +14,21 @@ def test_small_components_of_a_slice_go_and_others_stay_as_they_are():
     assert (cleaned[80:83, 80:83] == 0).all()
     assert (cleaned[:60] == labels[:60]).all()
     assert (clean_slice(labels, Cleanup(slice_fraction=0.0009)) == labels).all()
+
+
+def test_pieces_go_by_the_pixels_that_scipy_counts():
+    rng = np.random.default_rng(0)
+    for blur in (0.5, 1, 2, 3):
+        smooth = ndimage.gaussian_filter(rng.random((64, 80)), blur)
+        labels = np.where(smooth > np.quantile(smooth, 0.6), rng.integers(1, 4, smooth.shape), 0).astype(np.uint8)
+        pieces, count = ndimage.label(labels, np.ones((3, 3)))
+        filled = [ndimage.binary_fill_holes(pieces == piece) for piece in range(1, count + 1)]
+        smallest = sorted(shape.sum() for shape in filled)[count // 2]
+        expected = labels.copy()
+        for shape in filled:
+            if shape.sum() < smallest:
+                expected[shape] = 0
+        np.testing.assert_array_equal(clean_slice(labels, Cleanup(slice_fraction=smallest / labels.size)), expected)
 
 
 def test_a_volume_keeps_both_lungs_and_loses_what_lies_apart():
