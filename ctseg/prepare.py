@@ -15,6 +15,8 @@ from ctseg.scan import Labels, Slice
 Window = tuple[float, float]
 """The HU shown as black and as white; what lies outside is clipped."""
 
+_SHRUNK_MUCH = 0.7
+
 LUNG_WINDOW: Window = (-1350.0, 150.0)
 """Centre -600, width 1500: the usual lung window."""
 
@@ -71,9 +73,9 @@ def prepare(source: Slice, how: Preparation) -> tuple[npt.NDArray[np.float32], R
     original = (grey.shape[0], grey.shape[1])
     rows, columns = working_size(original, how.long_side)
     if (rows, columns) != original:
-        # Area averaging keeps noise and thin vessels from aliasing; it is not defined for enlarging.
-        shrink = rows < original[0] or columns < original[1]
-        method = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+        # Area averaging keeps noise and thin vessels from aliasing where a slice shrinks much; it takes longer.
+        shrinks_much = max(rows, columns) < _SHRUNK_MUCH * max(original)
+        method = cv2.INTER_AREA if shrinks_much else cv2.INTER_LINEAR
         grey = cv2.resize(grey, (columns, rows), interpolation=method)
     padded = np.zeros((1, 1, _round_up(rows, how.multiple), _round_up(columns, how.multiple)), np.float32)
     padded[0, 0, :rows, :columns] = grey
@@ -87,11 +89,13 @@ def restore(labels: Labels, undo: Restoration) -> Labels:
     if undo.resized == undo.original:
         return labels
     # Each class's own mask is resized smoothly and the strongest one wins: borders stay smooth where
-    # nearest-neighbour labels would turn to stairs.
-    strongest = _share(labels, 0, undo.original)
+    # nearest-neighbour labels would turn to stairs. What the others leave is the background's.
+    shares = {index: _share(labels, index, undo.original) for index in range(1, int(labels.max()) + 1)}
+    strongest = np.full(undo.original, 255, np.uint8)
+    for share in shares.values():
+        cv2.subtract(strongest, share, strongest)
     restored = np.zeros(undo.original, np.uint8)
-    for index in range(1, int(labels.max()) + 1):
-        share = _share(labels, index, undo.original)
+    for index, share in shares.items():
         wins = cv2.compare(share, strongest, cv2.CMP_GT)
         cv2.copyTo(np.full(undo.original, index, np.uint8), wins, restored)
         cv2.max(share, strongest, strongest)
