@@ -96,9 +96,9 @@ def choose_file(file: Path, own: Precision, wish: PrecisionWish, best: Precision
         return beside
     if wish == "auto":
         return file
-    # int8 needs slices to calibrate on, so no one call makes it.
-    advice = "" if wanted == "int8" else f": `ctseg export CHECKPOINT --precision {wanted} --out {beside}` makes one"
-    raise DeviceError(f"{file} computes in {own}, and there is no {beside.name} beside it{advice}")
+    slices = " --slices SCANS" if wanted == "int8" else ""
+    advice = f"`ctseg export CHECKPOINT --precision {wanted}{slices} --out {beside}` makes one"
+    raise DeviceError(f"{file} computes in {own}, and there is no {beside.name} beside it: {advice}")
 
 
 def _engine(file: Path, session: Any, spec: ModelSpec, device: Device, where: str) -> Engine:

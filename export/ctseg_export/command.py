@@ -1,5 +1,6 @@
 """`ctseg export`: a checkpoint of `ctseg train` becomes a model file."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +13,9 @@ from ctseg.errors import CallError
 if TYPE_CHECKING:
     from ctseg_export import Exported
 
+SLICES = {"fp32": 12, "fp16": 12, "int8": 96}
+"""How many slices of the folder are taken."""
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -22,7 +26,8 @@ def export(
         Path, typer.Option(help="The file to write: MODEL.onnx, by custom, MODEL.fp16.onnx for half precision.")
     ],
     precision: Annotated[
-        Literal["fp32", "fp16"], typer.Option(help="Of the weights and of what is computed with them.")
+        Literal["fp32", "fp16", "int8"],
+        typer.Option(help="Of the weights and of what is computed with them. int8 needs --slices."),
     ] = "fp32",
     name: Annotated[str | None, typer.Option(help="The model's name, instead of its recipe's.")] = None,
     model_version: Annotated[str, typer.Option(help="Which version of that name it is.")] = "1",
@@ -31,7 +36,11 @@ def export(
     ] = None,
     slices: Annotated[
         Path | None,
-        typer.Option(help="A folder of real CT to compare on as well.", exists=True, file_okay=False),
+        typer.Option(
+            help="A folder of real CT to compare on as well, and for int8 to take the range of its values from.",
+            exists=True,
+            file_okay=False,
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
 ) -> None:
@@ -54,7 +63,7 @@ def export(
         name=name,
         version=model_version,
         licence=licence,
-        slices=real_slices(slices) if slices else (),
+        slices=real_slices(slices, SLICES[precision]) if slices else (),
     )
     console = Console(soft_wrap=True)
     console.print(_table(exported))
@@ -68,6 +77,6 @@ def _table(exported: "Exported") -> Table:
     table.add_column("largest difference")
     table.add_column("found", justify="right")
     table.add_column("allowed", justify="right")
-    table.add_row("of a logit", f"{found.logit:.2g}", f"{limits.logit:g}")
+    table.add_row("of a logit", f"{found.logit:.2g}", f"{limits.logit:g}" if math.isfinite(limits.logit) else "any")
     table.add_row("pixels labelled otherwise", f"{found.label_share:.4%}", f"{limits.label_share:.4%}")
     return table

@@ -2,8 +2,9 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ctseg.dataset import group_digest
 from ctseg.errors import CallError
-from ctseg.model import ModelSpec, to_metadata
+from ctseg.model import ModelSpec, Precision, to_metadata
 from ctseg.prepare import Preparation
 from ctseg.scan import Slice
 from ctseg.training.checkpoint import Checkpoint, load
+from ctseg_export.eight_bits import in_eight_bits
 from ctseg_export.graph import OPSET, labels_graph, logits_graph
 from ctseg_export.half import in_half
-from ctseg_export.proof import LIMITS, Difference, Floating, Limits, measure, proof_batches
+from ctseg_export.proof import LIMITS, Batch, Difference, Limits, measure, odd_batches, slice_batches
 
-CONVERSIONS: Mapping[Floating, Callable[[ModelProto], ModelProto]] = {"fp32": lambda graph: graph, "fp16": in_half}
+FEWEST_SLICES = 16
+"""Of real CT, to quantise by: half of them for the ranges, half for the proof."""
 
 NOT_FOR_DIAGNOSIS = "for research, not for diagnosis"
 
@@ -42,23 +45,37 @@ def export_model(
     checkpoint: Path,
     out: Path,
     *,
-    precision: Floating = "fp32",
+    precision: Precision = "fp32",
     name: str | None = None,
     version: str = "1",
     licence: str | None = None,
-    slices: Iterable[Slice] = (),
+    slices: Sequence[Slice] = (),
 ) -> Exported:
     """Write the checkpoint's network as a self-describing ONNX file; the same checkpoint gives the same bytes.
 
-    Before it is written the file is proved against the network on a phantom, on `slices` and on noise.
-    `name` is by default the preset's, `licence` what the training data demand. Raises ModelError for a file
-    that is no checkpoint and for a graph that fails the proof, CallError where `out` can't be written.
+    Before it is written the file is proved against the network on a phantom and on `slices`, and, but for int8, which
+    knows only the values that slices have, on noise. int8 takes the range of its values from every other one of the
+    `slices` and is proved on the rest. `name` is by default the preset's, `licence` what the training data demand.
+
+    Raises ModelError for a file that is no checkpoint and for a graph that fails the proof, CallError where `out`
+    can't be written, or where there are too few slices for int8.
     """
     source = load(checkpoint)
     _make_room(out)
     how = source.recipe.preparation
-    model = labels_graph(CONVERSIONS[precision](logits_graph(source.net, how.multiple)))
-    difference = measure(model, source.net, proof_batches(how, slices))
+    graph = logits_graph(source.net, how.multiple)
+    proof: Iterable[Batch] = chain(slice_batches(how, slices), odd_batches(how))
+    if precision == "fp16":
+        graph = in_half(graph)
+    elif precision == "int8":
+        if len(slices) < FEWEST_SLICES:
+            raise CallError(
+                f"int8 needs at least {FEWEST_SLICES} real slices to take its ranges from: name some by --slices"
+            )
+        graph = in_eight_bits(graph, slice_batches(how, slices[::2]))
+        proof = slice_batches(how, slices[1::2])
+    model = labels_graph(graph)
+    difference = measure(model, source.net, proof)
     difference.check(LIMITS[precision])
     spec = ModelSpec(
         name=name or source.recipe.preset,

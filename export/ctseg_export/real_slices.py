@@ -11,7 +11,7 @@ from ctseg.reading import Kind, kind_of, open_images, open_series, open_volume
 from ctseg.scan import Scan, Slice
 
 
-def real_slices(folder: Path, count: int = 12) -> list[Slice]:
+def real_slices(folder: Path, count: int) -> list[Slice]:
     """At most `count` slices, spread evenly over all the CT below `folder`.
 
     Raises CallError where there is none, UnreadableFile for a slice that can't be read.

@@ -28,10 +28,10 @@ def test_fewer_slices_than_asked_for_are_all_taken_once(tmp_path):
 def test_a_folder_without_slices_is_the_callers_error(tmp_path):
     (tmp_path / "notes.txt").write_text("not a slice")
     with pytest.raises(CallError, match="no DICOM, NIfTI or image file"):
-        real_slices(tmp_path)
+        real_slices(tmp_path, 12)
 
 
 def test_a_slice_that_is_cut_off_is_named(tmp_path):
     (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(UnreadableFile, match=r"broken\.npy"):
-        real_slices(tmp_path)
+        real_slices(tmp_path, 12)

@@ -1,0 +1,68 @@
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from ctseg.errors import CallError, ModelError
+from ctseg.phantom import Phantom
+from ctseg.scan import Slice
+from ctseg_export import export_model
+from ctseg_export.eight_bits import in_eight_bits
+from ctseg_export.export import FEWEST_SLICES
+from ctseg_export.graph import labels_graph
+from ctseg_export.proof import slice_batches
+
+
+@pytest.fixture(scope="module")
+def slices():
+    phantom = Phantom(seed=2, slices=FEWEST_SLICES, size=96)
+    return [Slice(phantom.slice(index)[0], "hu") for index in range(FEWEST_SLICES)]
+
+
+@pytest.fixture(scope="module")
+def quantised(light, slices):
+    return in_eight_bits(light.logits, slice_batches(light.recipe.preparation, slices[::2]))
+
+
+def test_the_labels_stay_nearly_the_same_on_slices_it_was_not_made_by(light, quantised, slices, open_session):
+    session = open_session(labels_graph(quantised))
+    for batch in slice_batches(light.recipe.preparation, slices[1::2]):
+        labels, _ = session.run(None, {"slice": batch})
+        with torch.inference_mode():
+            expected = light.net(torch.from_numpy(batch)).argmax(1).numpy()
+        assert np.mean(labels != expected) < 0.05
+
+
+def test_all_but_the_first_and_the_last_convolution_have_weights_of_eight_bits(light, quantised):
+    stored = [t for t in quantised.graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4]
+    convolutions = sum(isinstance(m, torch.nn.Conv2d) for m in light.net.modules())
+    assert len(stored) == convolutions - 2
+    # Seven bits of the eight: the processors that add pairs in 16 bits would overflow.
+    assert all(np.abs(onnx.numpy_helper.to_array(t).astype(int)).max() <= 64 for t in stored)
+
+
+def test_the_graph_it_is_made_of_is_left_alone(light, slices):
+    before = light.logits.SerializeToString(deterministic=True)
+    in_eight_bits(light.logits, slice_batches(light.recipe.preparation, slices[:4]))
+    assert light.logits.SerializeToString(deterministic=True) == before
+
+
+def test_without_enough_slices_the_error_says_what_to_give(checkpoint_file, slices, tmp_path):
+    with pytest.raises(CallError, match="--slices"):
+        export_model(checkpoint_file, tmp_path / "m.onnx", precision="int8", slices=slices[:-1])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_labels_too_much_otherwise_is_not_written(checkpoint_file, slices, tmp_path, monkeypatch):
+    monkeypatch.setattr("ctseg_export.export.in_eight_bits", lambda graph, batches: _with_other_weights(graph))
+    with pytest.raises(ModelError, match="nothing was written"):
+        export_model(checkpoint_file, tmp_path / "m.onnx", precision="int8", slices=slices)
+    assert not list(tmp_path.iterdir())
+
+
+def _with_other_weights(graph):
+    wrong = onnx.ModelProto()
+    wrong.CopyFrom(graph)
+    head = next(t for t in wrong.graph.initializer if t.name == "head.weight")
+    head.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(head), head.name))
+    return wrong
