@@ -43,6 +43,9 @@ def batch(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads; by default one for each CPU that may be used.")
     ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Slices that go through the network at once: 1 is best on a CPU.")
+    ] = 1,
     spacing: Annotated[
         str | None,
         typer.Option(help="Distance of slices, rows and columns in mm, where the files don't say.", metavar="Z,Y,X"),
@@ -65,9 +68,18 @@ def batch(
     from ctseg_batch.run import Call
 
     call = Call(
-        inputs=inputs, out=out, truth=truth, model=model, device=device, precision=precision, workers=workers,
-        spacing=parse_spacing(spacing), write=[kind.strip() for kind in write.split(",")], overwrite=overwrite,
-    )  # fmt: skip
+        inputs=inputs,
+        out=out,
+        truth=truth,
+        model=model,
+        device=device,
+        precision=precision,
+        workers=workers,
+        batch_size=batch_size,
+        spacing=parse_spacing(spacing),
+        write=[kind.strip() for kind in write.split(",")],
+        overwrite=overwrite,
+    )
     if dry_run:
         _tell_plan(call, as_json=as_json)
         return

@@ -1,12 +1,12 @@
-"""The network on a device: from a slice to its labels."""
+"""The network on a device: from slices to their labels."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from ctseg.cleanup import clean_slice
 from ctseg.confidence import Confidence, restore_confidence, winning_probability
@@ -15,6 +15,7 @@ from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, Precision
 from ctseg.prepare import Restoration, prepare, restore
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import Labels, Slice
+from ctseg.stages import stage
 from ctseg_batch import cuda
 
 Device = Literal["cpu", "cuda"]
@@ -35,28 +36,43 @@ class Engine:
     device: Device
     remark: str
 
-    def segment(self, source: Slice) -> Labels:
-        """The mask (H, W) of a slice, at its own size; raises ModelError for values that the model does not take."""
-        grey, undo = self._prepare(source)
-        return clean_slice(restore(self.infer(grey)[0], undo), self.spec.cleanup)
+    def segment(self, sources: Sequence[Slice]) -> list[Labels]:
+        """The masks (H, W) of some slices, each at its own size; raises ModelError for values that it does not take."""
+        return [self._mask(labels, undo) for undo, (labels,) in self._run(sources, [OUTPUT])]
 
-    def segment_with_confidence(self, source: Slice) -> tuple[Labels, Confidence]:
-        """The mask of a slice, and how sure the network was of each pixel before any rule changed it."""
-        assert self.spec.temperature is not None
-        grey, undo = self._prepare(source)
-        labels, logits = self.session.run([OUTPUT, LOGITS], {INPUT: grey})
-        confidence = restore_confidence(winning_probability(logits[0], self.spec.temperature), undo)
-        return clean_slice(restore(labels[0], undo), self.spec.cleanup), confidence
+    def segment_with_confidence(self, sources: Sequence[Slice]) -> list[tuple[Labels, Confidence]]:
+        """The masks, and how sure the network was of each pixel before any rule changed it."""
+        temperature = self.spec.temperature
+        assert temperature is not None
+        return [
+            (self._mask(labels, undo), restore_confidence(winning_probability(logits, temperature), undo))
+            for undo, (labels, logits) in self._run(sources, [OUTPUT, LOGITS])
+        ]
 
-    def _prepare(self, source: Slice) -> tuple[npt.NDArray[np.float32], Restoration]:
-        if source.domain not in self.spec.domains:
-            raise ModelError(f"the model {self.spec.name} takes {' or '.join(self.spec.domains)}, not {source.domain}")
-        return prepare(source, self.spec.preparation)
+    def _run(self, sources: Sequence[Slice], outputs: Sequence[str]) -> list[tuple[Restoration, list[Any]]]:
+        """What undoes each slice's preparation, and its part of each output; slices of one shape run at once."""
+        for source in sources:
+            if source.domain not in self.spec.domains:
+                raise ModelError(
+                    f"the model {self.spec.name} takes {' or '.join(self.spec.domains)}, not {source.domain}"
+                )
+        with stage("prepare"):
+            prepared = [prepare(source, self.spec.preparation) for source in sources]
+        found: dict[int, list[Any]] = {}
+        for shape in dict.fromkeys(grey.shape for grey, _ in prepared):
+            members = [number for number, (grey, _) in enumerate(prepared) if grey.shape == shape]
+            stacked = [prepared[number][0] for number in members]
+            with stage("infer"):
+                batch = stacked[0] if len(stacked) == 1 else np.concatenate(stacked)
+                given = self.session.run(outputs, {INPUT: batch})
+            found |= {number: [output[place] for output in given] for place, number in enumerate(members)}
+        return [(undo, found[number]) for number, (_, undo) in enumerate(prepared)]
 
-    def infer(self, grey: npt.NDArray[np.float32]) -> Labels:
-        """Labels (N, H, W) from the network's input (N, 1, H, W)."""
-        labels: Labels = self.session.run([OUTPUT], {INPUT: grey})[0]
-        return labels
+    def _mask(self, labels: Labels, undo: Restoration) -> Labels:
+        with stage("restore"):
+            restored = restore(labels, undo)
+        with stage("clean"):
+            return clean_slice(restored, self.spec.cleanup)
 
 
 def open_engine(file: Path, device: DeviceWish, precision: PrecisionWish) -> Engine:

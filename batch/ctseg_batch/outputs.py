@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ctseg.confidence import Confidence
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.scan import Labels
+from ctseg.stages import stage
 from ctseg_batch.files import refused, write_whole
 from ctseg_batch.overlay import Grey, overlay
 
@@ -99,8 +100,11 @@ class Outputs:
         """
         for writer in self._writers:
             file = self._out / writer.folder / name
+            with stage("encode"):
+                encoded = writer.encode(seen)
             try:
-                write_whole(file, writer.encode(seen))
+                with stage("write"):
+                    write_whole(file, encoded)
             except OSError as error:
                 if error.errno == errno.ENAMETOOLONG:
                     raise UnreadableFile(file, "has too long a name for a mask to be named after it") from error

@@ -2,7 +2,8 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,6 +12,7 @@ import numpy as np
 from ctseg.cleanup import Cleanup, clean_volume
 from ctseg.errors import CtsegError, UnreadableFile
 from ctseg.scan import Labels, Slice, Spacing
+from ctseg.stages import stage
 from ctseg_batch.engine import Engine
 from ctseg_batch.outputs import Outputs, Seen
 from ctseg_batch.overlay import as_shown
@@ -23,21 +25,25 @@ from ctseg_batch.workers import Workers
 
 @dataclass(frozen=True)
 class Bench:
-    """What the parts of a run share. `spacing` holds for scans whose files do not say theirs."""
+    """What the parts of a run share.
+
+    `spacing` holds for scans whose files do not say theirs. `batch_size` slices go through the network at once.
+    """
 
     workers: Workers
     engine: Engine
     outputs: Outputs
     truth: Truth | None
     spacing: Spacing | None
+    batch_size: int = 1
 
-    def see(self, source: Slice) -> Seen:
-        """Label a slice, with all that the outputs are made of."""
-        grey = as_shown(source) if self.outputs.need("grey") else None
+    def see(self, sources: Sequence[Slice]) -> list[Seen]:
+        """Label some slices, with all that the outputs are made of."""
+        greys = [as_shown(source) if self.outputs.need("grey") else None for source in sources]
         if self.outputs.need("confidence"):
-            labels, confidence = self.engine.segment_with_confidence(source)
-            return Seen(labels, grey, confidence)
-        return Seen(self.engine.segment(source), grey)
+            sure = self.engine.segment_with_confidence(sources)
+            return [Seen(labels, grey, confidence) for (labels, confidence), grey in zip(sure, greys, strict=True)]
+        return [Seen(labels, grey) for labels, grey in zip(self.engine.segment(sources), greys, strict=True)]
 
 
 class PartWork(ABC):
@@ -57,28 +63,63 @@ class PartWork(ABC):
 
     def start(self) -> None:
         """Hand the slices to the workers; returns when the last one waits there."""
-        for index in range(self._count):
-            self._bench.workers.add(partial(self._take, index))
+        step = self._bench.batch_size
+        for first in range(0, self._count, step):
+            self._bench.workers.add(partial(self._take, range(first, min(first + step, self._count))))
+
+    def _take(self, indices: Sequence[int]) -> None:
+        """Do some slices: a worker's task."""
+        for index, seen in self._label(indices).items():
+            self._keep(index, seen)
+        for _ in indices:
+            self._advanced()
+        if self._left.is_last(len(indices)):
+            self._settle()
 
     @abstractmethod
-    def _take(self, index: int) -> None:
-        """Do a slice: a worker's task."""
+    def _keep(self, index: int, seen: Seen) -> None:
+        """What becomes of a slice once it is labelled."""
 
-    def _label(self, index: int) -> Seen | None:
-        """Read and label a slice; None where that failed, and then nothing of an earlier run stays in its place."""
+    @abstractmethod
+    def _settle(self) -> None:
+        """What is left to do once all are."""
+
+    def _label(self, indices: Sequence[int]) -> dict[int, Seen]:
+        """Read and label slices. What fails is missing, and then nothing of an earlier run stays in its place."""
+        sources = {}
+        for index in indices:
+            with self._failing(index):
+                sources[index] = self._read(index)
         try:
-            if self._lost:
-                raise UnreadableFile(self._todo.slices.files[0], self._lost)
-            return self._bench.see(self._todo.slices.read(index))
+            return dict(zip(sources, self._bench.see(list(sources.values())), strict=True))
+        except Exception:  # noqa: BLE001 - one by one, each has a reason of its own, or none
+            seen = {}
+            for index, source in sources.items():
+                with self._failing(index):
+                    (seen[index],) = self._bench.see([source])
+            return seen
+
+    def _read(self, index: int) -> Slice:
+        if self._lost:
+            raise UnreadableFile(self._todo.slices.files[0], self._lost)
+        try:
+            return self._todo.slices.read(index)
         except UnreadableFile as error:
-            self._fail(index, error.reason)
             if len(self._todo.slices.files) < self._count:
                 self._lost = error.reason  # a file with all slices need not be tried again for each of them
+            raise
+
+    @contextmanager
+    def _failing(self, index: int) -> Iterator[None]:
+        """Turn whatever is raised into the slice's failure."""
+        try:
+            yield
+        except UnreadableFile as error:
+            self._fail(index, error.reason)
         except CtsegError as error:
             self._fail(index, str(error))
         except Exception as error:  # noqa: BLE001 - whatever one slice does to a library, the others are done
             self._fail(index, f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}")
-        return None
 
     def _write(self, index: int, seen: Seen) -> None:
         try:
@@ -103,13 +144,11 @@ class PartWork(ABC):
 class ImagesWork(PartWork):
     """Image slices go all the way one by one: they need not be neighbours."""
 
-    def _take(self, index: int) -> None:
-        seen = self._label(index)
-        if seen is not None:
-            self._write(index, seen)
-        self._advanced()
-        if self._left.is_last():
-            self._end()
+    def _keep(self, index: int, seen: Seen) -> None:
+        self._write(index, seen)
+
+    def _settle(self) -> None:
+        self._end()
 
 
 class StackWork(PartWork):
@@ -121,18 +160,14 @@ class StackWork(PartWork):
         super().__init__(todo, bench, advanced, ended)
         self._held: dict[int, Seen] = {}
 
-    def _take(self, index: int) -> None:
-        seen = self._label(index)
-        if seen is not None:
-            self._held[index] = seen
-        self._advanced()
-        if self._left.is_last():
-            self._settle()
+    def _keep(self, index: int, seen: Seen) -> None:
+        self._held[index] = seen
 
     def _settle(self) -> None:
         held, self._held = self._held, {}
         masks = {index: held[index].labels for index in sorted(held)}
-        cleaned = clean_stack(masks, self._bench.engine.spec.cleanup)
+        with stage("clean"):
+            cleaned = clean_stack(masks, self._bench.engine.spec.cleanup)
         self._left = _Countdown(len(held))
         for index, labels in cleaned.items():
             self._bench.workers.add_next(partial(self._put, index, replace(held[index], labels=labels)))
@@ -168,8 +203,8 @@ class _Countdown:
         self._left = count
         self._lock = threading.Lock()
 
-    def is_last(self) -> bool:
-        """Whether all others have asked before."""
+    def is_last(self, done: int = 1) -> bool:
+        """Whether, with the `done` ones of who asks, all have been asked for."""
         with self._lock:
-            self._left -= 1
+            self._left -= done
             return self._left == 0

@@ -14,13 +14,14 @@ from ctseg import __version__
 from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL, find_model
 from ctseg.scan import Spacing
+from ctseg.stages import stage
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.discover import Found, discover
 from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine
 from ctseg_batch.files import clear_leftovers, refused, write_whole
 from ctseg_batch.outputs import Outputs, choose_writers
 from ctseg_batch.pipeline import Bench, begin
-from ctseg_batch.plan import Planner, Todo
+from ctseg_batch.plan import Planner, Step, Todo
 from ctseg_batch.record import FOLDER, Journal, Past, recall
 from ctseg_batch.result import Failure, PartResult, Settings
 from ctseg_batch.summary import Figures, Summary, summarise, to_csv, to_json
@@ -34,7 +35,8 @@ SUMMARY_JSON, SUMMARY_CSV = "summary.json", "summary.csv"
 class Call:
     """What is wanted. `out` belongs to the run; `spacing` (mm, z y x) holds for scans whose files do not say theirs.
 
-    `workers` None: one for each CPU that this process may use. `overwrite`: do again what was done before.
+    `workers` None: one for each CPU that this process may use. `batch_size`: slices that go through the network at
+    once. `overwrite`: do again what was done before.
     """
 
     inputs: Sequence[Path]
@@ -44,6 +46,7 @@ class Call:
     device: DeviceWish = "auto"
     precision: PrecisionWish = "auto"
     workers: int | None = None
+    batch_size: int = 1
     spacing: Spacing | None = None
     write: Sequence[str] = ("mask",)
     overwrite: bool = False
@@ -125,7 +128,8 @@ def _prepare(call: Call) -> _Job:
     truth = open_truth(call.truth) if call.truth else None
     truths = [call.truth] if call.truth else []
     _keep_apart([*call.inputs, *truths], call.out, outputs.folders)
-    found = discover(call.inputs, [call.out, *truths])
+    with stage("discover"):
+        found = discover(call.inputs, [call.out, *truths])
     if not found.sites and not found.failed:
         raise CallError(
             f"no CT in {', '.join(map(str, call.inputs))}: {found.ignored} files of other kinds were ignored"
@@ -156,11 +160,11 @@ def _work(job: _Job, planner: Planner, journal: Journal, watcher: Watcher) -> tu
 
     watcher.expect(sum(len(site.files) for site in job.found.sites))
     with Workers(job.call.workers or usable_cpus()) as workers:
-        bench = Bench(workers, job.engine, job.outputs, job.truth, job.call.spacing)
+        bench = Bench(workers, job.engine, job.outputs, job.truth, job.call.spacing, job.call.batch_size)
         number = 0
         for site in job.found.sites:
             expected = len(site.files)
-            for step in planner.plan(site):
+            for step in _timed(planner.plan(site)):
                 number += 1
                 if isinstance(step, PartResult):
                     results[number] = step
@@ -172,6 +176,16 @@ def _work(job: _Job, planner: Planner, journal: Journal, watcher: Watcher) -> tu
                 begin(step, bench, watcher.advance, partial(end, number, step))
             watcher.expect(-expected)
     return [results[number] for number in sorted(results)], done_now
+
+
+def _timed(steps: Iterator[Step]) -> Iterator[Step]:
+    """The same steps: to look for the next one is part of the discovery."""
+    while True:
+        with stage("discover"):
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
 
 
 def _keep_apart(read: Collection[Path], out: Path, folders: Collection[Path]) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
@@ -27,7 +28,10 @@ class Workers:
         self._error: BaseException | None = None
         lock = threading.Lock()
         self._added, self._ended = threading.Condition(lock), threading.Condition(lock)
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+        # In a copy of the caller's context each: who listens to the caller's stages listens to theirs.
+        self._threads = [
+            threading.Thread(target=copy_context().run, args=(self._work,), daemon=True) for _ in range(count)
+        ]
 
     def __enter__(self) -> Self:
         for thread in self._threads:

@@ -1,6 +1,7 @@
 """The pixels of one DICOM slice, from any of the transfer syntaxes hospitals use, in Hounsfield units."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ctseg.reading.files import ContentError
 from ctseg.reading.picture_header import check_size, read_jpeg_header
 from ctseg.reading.values import as_slice, hounsfield, rescaled
 from ctseg.scan import Slice
+from ctseg.stages import stage
 
 _NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelData")
 _TAGS = (
@@ -34,9 +36,12 @@ def read_slice(file: Path) -> Slice:
     HU are RescaleSlope * stored + RescaleIntercept (PS3.3, C.11.1.1.2); what is lower than -1024 is padding and
     becomes air. A file that has neither tag is taken as `as_slice` takes numbers.
     """
-    with open_dicom(file, _TAGS) as dataset:
-        _check(dataset)
-        return _in_hounsfield(dataset, _pixels(dataset))
+    with ExitStack() as held:
+        with stage("read"):
+            dataset = held.enter_context(open_dicom(file, _TAGS))
+        with stage("decode"):
+            _check(dataset)
+            return _in_hounsfield(dataset, _pixels(dataset))
 
 
 def _check(dataset: FileDataset) -> None:

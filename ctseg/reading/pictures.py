@@ -16,6 +16,7 @@ from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError, read_bytes
 from ctseg.reading.picture_header import bmp_size, check_size, png_size, read_jpeg_header, read_tiff_header
 from ctseg.reading.signatures import SNIFFED, PictureFormat, picture_format
+from ctseg.stages import stage
 
 Pixels = npt.NDArray[Any]
 Decoder = Callable[[bytes], Pixels]
@@ -33,12 +34,14 @@ def read_picture(file: Path) -> Pixels:
 
 def decode_with(decoders: Mapping[PictureFormat, Decoder], file: Path) -> Pixels:
     """Decode `file` by that of the `decoders` which its first bytes call for; raises UnreadableFile."""
-    data = read_bytes(file)
+    with stage("read"):
+        data = read_bytes(file)
     found = picture_format(data[:SNIFFED])
     if found is None:
         raise UnreadableFile(file, "is no PNG, JPEG, TIFF, BMP or NPY picture" if data else "is empty")
     try:
-        return decoders[found](data)
+        with stage("decode"):
+            return decoders[found](data)
     except ContentError as error:
         raise UnreadableFile(file, f"can't be read as {found}: {error}") from error
     except Exception as error:  # imagecodecs' decoders raise classes of their own without a common root

@@ -16,6 +16,7 @@ from ctseg.reading.signatures import is_gzip
 from ctseg.reading.values import finite_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_header import VolumeHeader, read_volume_header
 from ctseg.scan import Domain, Labels, Slice, Spacing
+from ctseg.stages import stage
 
 Voxels = npt.NDArray[Any]
 
@@ -83,7 +84,13 @@ def read_mask_volume(file: Path) -> Labels:
 
 def _load(file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
     """The voxels (slices, H, W), converted slice by slice: a scan of floats is large."""
-    stored = header.to_slices(_stored(file, header))
+    with stage("read"):
+        stored = header.to_slices(_stored(file, header))
+    with stage("decode"):
+        return _converted(stored, file, header)
+
+
+def _converted(stored: Voxels, file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
     try:
         ends = finite_range(stored)
     except ValueError as error:
