@@ -27,11 +27,13 @@ PrecisionWish = Literal["auto", "fp32", "fp16", "int8"]
 class Engine:
     """A model opened on a device. May be used from several threads at once.
 
-    `sha256` is the model file's. `remark` says in one line what was taken, and why not the other.
+    `file` is the model file of the precision that was taken, `sha256` its digest. `remark` says in one line what was
+    taken, and why not the other.
     """
 
     session: Any
     spec: ModelSpec
+    file: Path
     sha256: str
     device: Device
     remark: str
@@ -119,4 +121,4 @@ def choose_file(file: Path, own: Precision, wish: PrecisionWish, best: Precision
 
 def _engine(file: Path, session: Any, spec: ModelSpec, device: Device, where: str) -> Engine:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Engine(session, spec, digest, device, f"model {spec.name} {spec.version} in {spec.precision} {where}")
+    return Engine(session, spec, file, digest, device, f"model {spec.name} {spec.version} in {spec.precision} {where}")

@@ -73,7 +73,12 @@ def run(call: Call, watcher: Watcher) -> Summary:
 
     Raises CtsegError for a call that can't be followed. A slice that fails is in the summary.
     """
-    job = _prepare(call)
+    return run_job(open_job(call), watcher)
+
+
+def run_job(job: "Job", watcher: Watcher) -> Summary:
+    """The same for a call that is open already."""
+    call = job.call
     watcher.remark(job.engine.remark)
     # Slices are the unit of work here: OpenCV's own threads would only compete with the workers for the same cores.
     cv2.setNumThreads(1)
@@ -101,7 +106,7 @@ def run(call: Call, watcher: Watcher) -> Summary:
 
 def plan(call: Call) -> Iterator[tuple[str, int, bool]]:
     """What a run would do, part by part: the scan, how many slices, and whether they are to be done. Writes nothing."""
-    job = _prepare(call)
+    job = open_job(call)
     planner = Planner(job.past, job.outputs, job.truth, listed=lambda *_: None, lost=lambda _: None)
     for site in job.found.sites:
         for step in planner.plan(site):
@@ -110,7 +115,7 @@ def plan(call: Call) -> Iterator[tuple[str, int, bool]]:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """A call whose inputs were found and whose model is open."""
 
     call: Call
@@ -122,7 +127,7 @@ class _Job:
     past: Past
 
 
-def _prepare(call: Call) -> _Job:
+def open_job(call: Call) -> Job:
     """Find and open all that a call names; raises CtsegError before anything is written."""
     outputs = Outputs(call.out, choose_writers(call.write))
     truth = open_truth(call.truth) if call.truth else None
@@ -146,10 +151,10 @@ def _prepare(call: Call) -> _Job:
         truth=truth.meaning if truth else None,
     )
     past = recall(call.out, found.root, settings)
-    return _Job(call, found, engine, outputs, truth, settings, Past() if call.overwrite else past)
+    return Job(call, found, engine, outputs, truth, settings, Past() if call.overwrite else past)
 
 
-def _work(job: _Job, planner: Planner, journal: Journal, watcher: Watcher) -> tuple[list[PartResult], int]:
+def _work(job: Job, planner: Planner, journal: Journal, watcher: Watcher) -> tuple[list[PartResult], int]:
     """The results of all parts, in the order of the sites whoever ends first, and how many slices were done now."""
     results: dict[int, PartResult] = {}
     done_now = 0

@@ -11,7 +11,7 @@ from pydicom.dataset import FileDataset
 from pydicom.multival import MultiValue
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import ContentError, read_start
+from ctseg.reading.files import ContentError, check_regular, unopened
 from ctseg.reading.signatures import SNIFFED, is_dicom
 
 Numbers = tuple[float, ...]
@@ -21,20 +21,26 @@ _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
 
 
 @contextmanager
-def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[FileDataset]:
-    """The `tags` of a DICOM file, read up to its pixels unless `PixelData` is among them.
+def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, int]]:
+    """The `tags` of a DICOM file, read up to its pixels unless `PixelData` is among them, and where that was.
 
     A file without the preamble is taken too. Raises UnreadableFile for one that is no DICOM, and turns into it
     what pydicom raises on a damaged one, while it is read and while its elements are used.
     """
-    start = read_start(file, SNIFFED)
-    if not is_dicom(start) and not start.startswith(_FIRST_GROUPS):
-        raise UnreadableFile(file, "is no DICOM file" if start else "is empty")
+    check_regular(file)
     try:
-        with _without_warnings():
-            yield dcmread(file, stop_before_pixels="PixelData" not in tags, force=True, specific_tags=list(tags))
+        with _without_warnings(), file.open("rb") as stream:
+            start = stream.read(SNIFFED)
+            if not is_dicom(start) and not start.startswith(_FIRST_GROUPS):
+                raise UnreadableFile(file, "is no DICOM file" if start else "is empty")
+            stream.seek(0)
+            stops = "PixelData" not in tags
+            dataset = dcmread(stream, stop_before_pixels=stops, force=True, specific_tags=list(tags))
+            yield dataset, stream.tell()
     except UnreadableFile:
         raise
+    except OSError as error:
+        raise unopened(file, error) from error
     except ContentError as error:
         raise UnreadableFile(file, f"can't be used: {error}") from error
     except Exception as error:  # pydicom and its codecs raise classes of their own without a common root

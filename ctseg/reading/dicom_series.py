@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctseg.errors import UnreadableFile
+from ctseg.reading.dicom_frame import PixelHeader
 from ctseg.reading.dicom_geometry import stack
 from ctseg.reading.dicom_header import Skipped, SliceHeader, read_header
 from ctseg.reading.dicom_pixels import read_slice
@@ -21,6 +22,7 @@ class DicomSeries:
     files: tuple[Path, ...]
     spacing_mm: Spacing | None
     flags: tuple[str, ...]
+    pixels: tuple[PixelHeader, ...]
 
     @property
     def is_volume(self) -> bool:
@@ -32,7 +34,7 @@ class DicomSeries:
 
     def read(self, index: int) -> Slice:
         """The slice at `index` in HU, padding turned to air; raises UnreadableFile."""
-        return read_slice(self.files[index])
+        return read_slice(self.files[index], self.pixels[index])
 
     def close(self) -> None:
         """Nothing is held."""
@@ -76,4 +78,5 @@ def _series(slices: Sequence[SliceHeader]) -> DicomSeries:
         files=tuple(s.file for s in found.slices),
         spacing_mm=found.spacing_mm,
         flags=found.flags,
+        pixels=tuple(s.pixels for s in found.slices),
     )

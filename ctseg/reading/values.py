@@ -24,6 +24,8 @@ def rescaled(stored: Values, slope: float, intercept: float) -> Values:
     """`stored * slope + intercept`: integers where that is exact, float32 otherwise."""
     if slope == 1 and intercept == 0:
         return stored
+    if slope == 1 and stored.dtype.itemsize <= 2 and _fits_16_bits(stored, intercept):
+        return np.add(stored, np.int16(intercept), dtype=np.int16, casting="unsafe")
     whole = slope.is_integer() and intercept.is_integer() and max(abs(slope), abs(intercept)) < _EXACT
     if whole and stored.dtype.kind in "iu":
         values: Values = stored.astype(np.int32 if stored.dtype.itemsize <= 2 else np.int64)
@@ -36,10 +38,21 @@ def rescaled(stored: Values, slope: float, intercept: float) -> Values:
     return values
 
 
+def _fits_16_bits(stored: Values, intercept: float) -> bool:
+    """Whether the sums of 16-bit numbers and a whole intercept are 16-bit numbers themselves."""
+    if stored.dtype.kind not in "iu" or not intercept.is_integer() or abs(intercept) >= _EXACT or not stored.size:
+        return False
+    limits = np.iinfo(np.int16)
+    lowest, highest = int(stored.min()), int(stored.max())
+    return limits.min <= min(lowest, lowest + intercept) and max(highest, highest + intercept) <= limits.max
+
+
 def hounsfield(values: Values) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:
     """Values in HU as int16, or float32 where they are fractions; padding becomes air."""
     if values.dtype.kind == "f":
         return np.maximum(values, AIR, dtype=np.float32)
+    if values.dtype == np.int16:
+        return np.maximum(values, np.int16(AIR))
     clipped = np.empty(values.shape, np.int16)
     return np.clip(values, AIR, np.iinfo(np.int16).max, out=clipped, casting="unsafe")
 

@@ -177,12 +177,12 @@ class Left(NamedTuple):
 
 @pytest.fixture
 def command(quarters: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Left]:
-    """Call `ctseg batch` in process as the console script does."""
+    """Call `ctseg batch`, or another command, in process as the console script does."""
 
-    def called(*arguments: object) -> Left:
+    def called(*arguments: object, name: str = "batch") -> Left:
         given = ["--model", quarters, "--device", "cpu", "--workers", 2, *arguments]
         with pytest.raises(SystemExit) as left:
-            main(["batch", *map(str, given)])
+            main([name, *map(str, given)])
         return Left(left.value.code or 0, *capsys.readouterr())
 
     return called

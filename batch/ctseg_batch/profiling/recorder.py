@@ -1,0 +1,147 @@
+"""What each stage of each slice took, noted while a real run goes on."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import psutil
+
+from ctseg.stages import Stage
+
+_WORTH_IT = 4  # A warm-up is left out where there are so many times as many slices.
+
+
+class Event(NamedTuple):
+    """One stage of one task; times are `perf_counter_ns`, `thread` the worker's number in order of appearance."""
+
+    stage: Stage
+    start: int
+    end: int
+    thread: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """One stage over the run: how often, its share of all stages' time, and percentiles of one go in ms."""
+
+    count: int
+    share: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+class Recorder:
+    """A listener to stages and a watcher of a run at once.
+
+    The first `warm_up` slices are left out of all figures, unless there are hardly more.
+    """
+
+    def __init__(self, warm_up: int) -> None:
+        self._warm_up = warm_up
+        self._lock = threading.Lock()
+        self._threads: dict[int, int] = {}
+        self._done = 0
+        self.events: list[Event] = []
+        self.remarks: list[str] = []
+        self.started = self.warm = self.ended = time.perf_counter_ns()
+        self._cores = _core_times()
+        self._busy = [0.0] * len(self._cores)
+
+    def note(self, name: Stage, start: int, end: int) -> None:
+        """A stage ended, in the thread that calls."""
+        thread = threading.get_ident()
+        with self._lock:
+            number = self._threads.setdefault(thread, len(self._threads))
+            self.events.append(Event(name, start, end, number))
+
+    def remark(self, line: str) -> None:
+        """What the run says of itself."""
+        self.remarks.append(line)
+
+    def expect(self, slices: int) -> None:
+        """How many slices there are is counted when they are done."""
+
+    def advance(self) -> None:
+        """A slice is labelled, or has failed."""
+        with self._lock:
+            self._done += 1
+            if self._done == self._warm_up:
+                self.warm = time.perf_counter_ns()
+                self._cores = _core_times()
+
+    def finish(self) -> None:
+        """The run is over: its last file is in place."""
+        self.ended = time.perf_counter_ns()
+        self._busy = [_share(before, after) for before, after in zip(self._cores, _core_times(), strict=True)]
+        if self._done < _WORTH_IT * self._warm_up:
+            self._warm_up, self.warm = 0, self.started
+
+    @property
+    def slices(self) -> int:
+        """Those that count: all but the warm-up."""
+        return self._done - self._warm_up
+
+    @property
+    def slices_per_second(self) -> float:
+        """From the end of the warm-up to the last file."""
+        return self.slices / max(1e-9, (self.ended - self.warm) / 1e9)
+
+    def stages(self) -> dict[Stage, StageTimes]:
+        """Each stage that occurred, in the order of a slice's way."""
+        lengths: dict[Stage, list[int]] = defaultdict(list)
+        for event in self.events:
+            # Looking for the files is done before the warm-up, and is the run's all the same.
+            if event.start >= self.warm or event.stage == "discover":
+                lengths[event.stage].append(event.end - event.start)
+        total = sum(map(sum, lengths.values())) or 1
+        return {
+            stage: StageTimes(
+                len(took), sum(took) / total, *(float(p) / 1e6 for p in np.percentile(took, [50, 95, 99]))
+            )
+            for stage, took in sorted(lengths.items(), key=lambda item: _ORDER.index(item[0]))
+        }
+
+    def busy_cores(self) -> list[float]:
+        """The share of the time, 0..1, that each CPU this process may use was busy, with whatever process."""
+        return self._busy
+
+
+def _share(before: tuple[float, float], after: tuple[float, float]) -> float:
+    """Busy seconds over all seconds between two looks at a CPU."""
+    total = after[1] - before[1]
+    return (after[0] - before[0]) / total if total > 0 else 0.0
+
+
+_ORDER: tuple[Stage, ...] = ("discover", "read", "decode", "prepare", "infer", "restore", "clean", "encode", "write")
+
+
+def chrome_trace(events: Iterable[Event], began: int) -> Mapping[str, Any]:
+    """The stages as a trace that Perfetto and chrome://tracing open: a row a worker, times in microseconds."""
+    return {
+        "displayTimeUnit": "ms",
+        "traceEvents": [
+            {
+                "name": event.stage,
+                "cat": "stage",
+                "ph": "X",
+                "pid": 1,
+                "tid": event.thread,
+                "ts": (event.start - began) / 1000,
+                "dur": (event.end - event.start) / 1000,
+            }
+            for event in events
+        ],
+    }
+
+
+def _core_times() -> list[tuple[float, float]]:
+    """Busy and all seconds so far of each CPU that this process may use."""
+    times = psutil.cpu_times(percpu=True)
+    process = psutil.Process()
+    usable = process.cpu_affinity() if hasattr(process, "cpu_affinity") else range(len(times))
+    return [(sum(t) - t.idle - getattr(t, "iowait", 0.0), sum(t)) for t in (times[i] for i in usable)]

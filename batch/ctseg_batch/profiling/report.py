@@ -1,0 +1,72 @@
+"""A profile as people read it."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from ctseg_batch.profiling.network import Operator
+from ctseg_batch.profiling.sweep import Try
+
+
+def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """The tables of a run: how fast, where the time goes, how far from the roof."""
+    roof, run = figures["roof"], figures["run"]
+    table = Table(title="the run", title_justify="left", show_header=False)
+    table.add_row("slices/s", f"[bold]{run['slices_per_second']:.1f}[/] over {run['slices']} slices after the warm-up")
+    table.add_row("workers", f"{figures['workers']}, {figures['batch_size']} slices at once")
+    table.add_row("network", f"{roof['gmac']:.3f} GMAC a slice of {' x '.join(map(str, roof['shape']))} as it is fed")
+    table.add_row("reached", f"{roof['gflops']:.0f} GFLOP/s by the run, {roof['gflops_infer']:.0f} while it infers")
+    table.add_row("matrix rate", f"{roof['matrix_gflops']:.0f} GFLOP/s: what NumPy's float32 product reaches here")
+    table.add_row("of the roof", f"{roof['share']:.0%} by the run, {roof['share_infer']:.0%} while it infers")
+    table.add_row("cores busy", "  ".join(f"{share:.0%}" for share in run["busy_cores"]))
+    yield table
+    yield _stages(run["stages"])
+
+
+def _stages(stages: Mapping[str, Mapping[str, float]]) -> Table:
+    table = Table(title="where the time goes", title_justify="left")
+    table.add_column("stage")
+    for column in ("share", "p50 ms", "p95 ms", "p99 ms", "times"):
+        table.add_column(column, justify="right")
+    for name, times in stages.items():
+        percentiles = (f"{times[f'p{p}_ms']:.2f}" for p in (50, 95, 99))
+        table.add_row(name, f"{times['share']:.1%}", *percentiles, str(times["count"]))
+    return table
+
+
+def operators_table(operators: Sequence[Operator]) -> Table:
+    """The costliest nodes."""
+    table = Table(title="the costliest nodes of the network", title_justify="left")
+    for column in ("node", "kind", "gives"):
+        table.add_column(column)
+    for column in ("ms", "share"):
+        table.add_column(column, justify="right")
+    for node in operators:
+        table.add_row(node.name, node.kind, " x ".join(map(str, node.shape)), f"{node.ms:.3f}", f"{node.share:.1%}")
+    return table
+
+
+def sweep_table(tries: Sequence[Try], inputs: Sequence[str]) -> Iterator[RenderableType]:
+    """All tries, and the call that the best one means."""
+    table = Table(title="tried in turn, medians of three", title_justify="left")
+    table.add_column("precision")
+    for column in ("workers", "batch size", "slices/s", "of the best"):
+        table.add_column(column, justify="right")
+    for one in tries:
+        share = one.slices_per_second / tries[0].slices_per_second
+        cells = (str(one.workers), str(one.batch_size), f"{one.slices_per_second:.1f}", f"{share:.0%}")
+        table.add_row(one.precision, *cells)
+    yield table
+    yield f"the fastest here: {best_call(tries[0], inputs)}"
+    if tries[0].precision == "int8":
+        exact = next(one for one in tries if one.precision != "int8")
+        yield f"int8 labels a few pixels otherwise; the fastest that does not: {best_call(exact, inputs)}"
+
+
+def best_call(one: Try, inputs: Sequence[str]) -> str:
+    """What to type."""
+    chosen = ["--workers", str(one.workers), "--batch-size", str(one.batch_size), "--precision", one.precision]
+    return shlex.join(["ctseg", "batch", *inputs, "--out", "OUT", *chosen])
