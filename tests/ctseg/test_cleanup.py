@@ -58,3 +58,16 @@ def test_empty_masks_pass():
 def test_fractions_that_are_none_are_refused(fraction):
     with pytest.raises(ValueError, match="fraction"):
         Cleanup(slice_fraction=fraction)
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 52), (2, 33, 46), (1, 5, 3)])
+def test_a_speck_anywhere_in_a_scan_of_any_size_is_found(shape):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        labels = np.zeros((4, *shape[1:]), np.uint8)
+        labels[0] = 1
+        place = (3, int(rng.integers(shape[1])), int(rng.integers(shape[2])))
+        labels[place] = 3
+        cleaned = clean_volume(labels.copy(), Cleanup(volume_fraction=0.6))
+        assert cleaned[place] == 0
+        assert (cleaned[0] == 1).all()
