@@ -1,6 +1,6 @@
 """How accurate `ctseg batch` is on patients that the model did not learn from, worked out from its masks.
 
-    python benchmarks/accuracy.py DATA [--model light] [--json FILE]
+    python benchmarks/accuracy.py DATA [--model fast] [--json FILE]
 
 DATA holds `medseg`, `covid_ct_seg` and `series` as docs/model-card.md describes them. Slices marked `val` are
 copied out as plain images, so that nothing tells the command where they come from, segmented with its default
@@ -30,7 +30,7 @@ LUNG, GROUND_GLASS, CONSOLIDATION, EFFUSION = 1, 2, 3, 4
 
 def main(
     data: Annotated[Path, typer.Argument(help="The folder of the data sets.")],
-    model: Annotated[str, typer.Option(help="A shipped model's name or a file.")] = "light",
+    model: Annotated[str, typer.Option(help="A shipped model's name or a file.")] = "fast",
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures here, too.")] = None,
     series: Annotated[list[str] | None, typer.Option(help="Series to score.")] = None,
 ) -> None:

@@ -1,6 +1,6 @@
 """How much the masks of `ctseg batch` suffer when slices come cropped, turned, noisy, resized or in other windows.
 
-    python benchmarks/robustness.py DATA [--model light] [--series covid_p001] [--json FILE]
+    python benchmarks/robustness.py DATA [--model fast] [--series covid_p001] [--json FILE]
 
 DATA holds `medseg` and `series` as docs/model-card.md describes them. The slices of `medseg` that are marked `val` are
 changed in each way and scored against their masks, changed alike; a series given as 8-bit images in several windows is
@@ -89,7 +89,7 @@ CHANGES: dict[str, Callable[[np.ndarray, np.ndarray], Pair]] = {
 
 def main(
     data: Annotated[Path, typer.Argument(help="The folder of the data sets.")],
-    model: Annotated[str, typer.Option(help="A shipped model's name or a file.")] = "light",
+    model: Annotated[str, typer.Option(help="A shipped model's name or a file.")] = "fast",
     series: Annotated[str, typer.Option(help="The series to show in other windows.")] = "covid_p001",
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures here, too.")] = None,
 ) -> None:

@@ -15,7 +15,7 @@ from ctseg.prepare import Preparation
 
 FORMAT_VERSION = 1
 INPUT, OUTPUT, LOGITS = "slice", "labels", "logits"
-DEFAULT_MODEL = "light"
+DEFAULT_MODEL = "fast"
 
 Precision = Literal["fp32", "fp16", "int8"]
 _PREFIX = "ctseg."
@@ -103,7 +103,7 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
 
 
 def shipped_models() -> dict[str, Path]:
-    """The models inside the package, by name; `light.fp16.onnx` is `light` in another precision, no name of its own."""
+    """The models inside the package, by name; `fast.fp16.onnx` is `fast` in another precision, no name of its own."""
     folder = Path(str(files("ctseg"))) / "models"
     return {file.stem: file for file in sorted(folder.glob("*.onnx")) if "." not in file.stem}
 

@@ -80,7 +80,7 @@ class Engine:
 def open_engine(file: Path, device: DeviceWish, precision: PrecisionWish) -> Engine:
     """Open a model on the device that is asked for; `auto` takes CUDA where it works.
 
-    A precision other than the file's own is looked for beside it, `light.fp16.onnx` beside `light.onnx`. Raises
+    A precision other than the file's own is looked for beside it, `fast.fp16.onnx` beside `fast.onnx`. Raises
     DeviceError where the device or the precision is not to be had, ModelError for a file that is no model.
     """
     cuda.load_onnxruntime()

@@ -34,7 +34,7 @@ def inspect(
 ) -> None:
     """Print what a model file says of itself.
 
-    Example: ctseg inspect light
+    Example: ctseg inspect fast
     """
     file = find_model(model)
     _, spec = open_on_cpu(file)

@@ -107,7 +107,7 @@ def test_the_shipped_model_finds_the_lungs_of_a_real_scan(batch, tmp_path):
     (tmp_path / "in").mkdir()
     for file in sorted(DATA.iterdir())[60:76:4]:
         (tmp_path / "in" / file.name).symlink_to(file)
-    done = batch(tmp_path / "in", model="light")
+    done = batch(tmp_path / "in", model="fast")
     assert done.scan["status"] == "ok"
     assert len(done.masks) == 4
     for mask in done.masks.values():

@@ -104,7 +104,7 @@ def test_grey_slices_are_not_copied_on_their_way_to_the_network():
 
 
 def test_the_runtime_fuses_what_it_can_of_the_shipped_network():
-    file = find_model("light")
+    file = find_model("fast")
     batch = prepare(Slice(np.zeros((512, 512), np.uint8), "grey8"), Preparation())[0]
     kinds = Counter(node.kind for node in costliest(file, batch, ["CPUExecutionProvider"], 1000))
     assert kinds["Conv"] == 32
