@@ -52,7 +52,10 @@ def clean_slice(labels: Labels, rules: Cleanup) -> Labels:
     ]
     if not small:
         return labels
-    return np.asarray(cv2.drawContours(labels.copy(), small, -1, BACKGROUND.index, cv2.FILLED), np.uint8)
+    cleaned = labels.copy()
+    for outline in small:  # one by one: drawn at once, one within the other would stay
+        cv2.drawContours(cleaned, [outline], -1, BACKGROUND.index, cv2.FILLED)
+    return cleaned
 
 
 def _pixels_within(outline: npt.NDArray[Any]) -> float:

@@ -13,7 +13,7 @@ from ctseg.cleanup import Cleanup
 from ctseg.errors import ModelError
 from ctseg.prepare import Preparation
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 INPUT, OUTPUT, LOGITS = "slice", "labels", "logits"
 DEFAULT_MODEL = "fast"
 
@@ -56,9 +56,13 @@ def to_metadata(spec: ModelSpec) -> dict[str, str]:
         "classes": [{"index": c.index, "name": c.name, "colour": c.colour} for c in CLASSES],
         "input": {"name": INPUT, "dtype": "float32", "shape": ["N", 1, "H", "W"], "range": [0, 255]},
         "output": {"name": OUTPUT, "dtype": "uint8", "shape": ["N", "H", "W"]},
-        "logits": {"name": LOGITS, "shape": ["N", len(CLASSES), "H", "W"]},
         **asdict(spec),
     }
+    if spec.temperature is None:
+        del fields["temperature"]
+    else:
+        logits = "float16" if spec.precision == "fp16" else "float32"
+        fields["logits"] = {"name": LOGITS, "dtype": logits, "shape": ["N", len(CLASSES), "H", "W"]}
     return {_PREFIX + key: json.dumps(value, sort_keys=True) for key, value in fields.items()}
 
 

@@ -16,6 +16,8 @@ Window = tuple[float, float]
 """The HU shown as black and as white; what lies outside is clipped."""
 
 _SHRUNK_MUCH = 0.7
+# All of a pixel, in steps that have a half: at a tie the lower class wins.
+_WHOLE = 254
 
 LUNG_WINDOW: Window = (-1350.0, 150.0)
 """Centre -600, width 1500: the usual lung window."""
@@ -91,7 +93,7 @@ def restore(labels: Labels, undo: Restoration) -> Labels:
     # Each class's own mask is resized smoothly and the strongest one wins: borders stay smooth where
     # nearest-neighbour labels would turn to stairs. What the others leave is the background's.
     shares = {index: _share(labels, index, undo.original) for index in range(1, int(labels.max()) + 1)}
-    strongest = np.full(undo.original, 255, np.uint8)
+    strongest = np.full(undo.original, _WHOLE, np.uint8)
     for share in shares.values():
         cv2.subtract(strongest, share, strongest)
     restored = np.zeros(undo.original, np.uint8)
@@ -103,8 +105,8 @@ def restore(labels: Labels, undo: Restoration) -> Labels:
 
 
 def _share(labels: Labels, index: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """How much of each pixel is the class `index`, 0..255, at `size` (rows, columns)."""
-    mask = (labels == index) * np.uint8(255)
+    """How much of each pixel is the class `index`, 0..254, at `size` (rows, columns)."""
+    mask = (labels == index) * np.uint8(_WHOLE)
     share: npt.NDArray[Any] = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_LINEAR)
     return share
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -34,6 +34,10 @@ class Todo:
     names: tuple[str, ...]
     sources: tuple[str, ...]
     masks: Masks | None
+
+    def first(self, count: int) -> "Todo":
+        """The same with its first `count` slices alone."""
+        return replace(self, names=self.names[:count], sources=self.sources[:count])
 
 
 Step = Todo | PartResult

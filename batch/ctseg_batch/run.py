@@ -116,7 +116,7 @@ def plan(call: Call) -> Iterator[tuple[str, int, bool]]:
 
 @dataclass(frozen=True)
 class Job:
-    """A call whose inputs were found and whose model is open."""
+    """A call whose inputs were found and whose model is open. `most`: after so many slices it ends; None for all."""
 
     call: Call
     found: Found
@@ -125,6 +125,7 @@ class Job:
     truth: Truth | None
     settings: Settings
     past: Past
+    most: int | None = None
 
 
 def open_job(call: Call) -> Job:
@@ -133,8 +134,7 @@ def open_job(call: Call) -> Job:
     truth = open_truth(call.truth) if call.truth else None
     truths = [call.truth] if call.truth else []
     _keep_apart([*call.inputs, *truths], call.out, outputs.folders)
-    with stage("discover"):
-        found = discover(call.inputs, [call.out, *truths])
+    found = discover(call.inputs, [call.out, *truths])
     if not found.sites and not found.failed:
         raise CallError(
             f"no CT in {', '.join(map(str, call.inputs))}: {found.ignored} files of other kinds were ignored"
@@ -166,21 +166,34 @@ def _work(job: Job, planner: Planner, journal: Journal, watcher: Watcher) -> tup
     watcher.expect(sum(len(site.files) for site in job.found.sites))
     with Workers(job.call.workers or usable_cpus()) as workers:
         bench = Bench(workers, job.engine, job.outputs, job.truth, job.call.spacing, job.call.batch_size)
-        number = 0
-        for site in job.found.sites:
-            expected = len(site.files)
-            for step in _timed(planner.plan(site)):
-                number += 1
-                if isinstance(step, PartResult):
-                    results[number] = step
-                    continue
-                watcher.expect(len(step.names) - expected)
-                expected = 0
-                done_now += len(step.names)
-                journal.begin(step.place)
-                begin(step, bench, watcher.advance, partial(end, number, step))
-            watcher.expect(-expected)
+        for number, step in enumerate(_steps(job, planner, watcher)):
+            if isinstance(step, PartResult):
+                results[number] = step
+                continue
+            done_now += len(step.names)
+            journal.begin(step.place)
+            begin(step, bench, watcher.advance, partial(end, number, step))
     return [results[number] for number in sorted(results)], done_now
+
+
+def _steps(job: Job, planner: Planner, watcher: Watcher) -> Iterator[Step]:
+    """What there is to do and what was done before, site by site, up to as many slices as the job may do."""
+    left = job.most
+    for site in job.found.sites:
+        expected = len(site.files)
+        for step in _timed(planner.plan(site)):
+            if isinstance(step, PartResult):
+                yield step
+                continue
+            todo = step if left is None else step.first(left)
+            watcher.expect(len(todo.names) - expected)
+            expected = 0
+            yield todo
+            if left is not None:
+                left -= len(todo.names)
+                if not left:
+                    return
+        watcher.expect(-expected)
 
 
 def _timed(steps: Iterator[Step]) -> Iterator[Step]:

@@ -13,10 +13,11 @@ from ctseg.reading.picture_header import check_size
 
 PIXEL_TAGS = (
     "Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation",
-    "SamplesPerPixel", "NumberOfFrames", "RescaleSlope", "RescaleIntercept",
+    "RescaleSlope", "RescaleIntercept",
 )  # fmt: skip
 
 _PIXEL_DATA = (0x7FE0, 0x0010)
+_VRS = (b"OW", b"OB", b"UN")
 _UNDEFINED = 0xFFFFFFFF
 
 
@@ -30,7 +31,6 @@ class PixelHeader:
 
     offset: int | None
     syntax: uid.UID
-    is_implicit: bool
     is_little: bool
     rows: int
     columns: int
@@ -38,8 +38,6 @@ class PixelHeader:
     bits_stored: int
     is_signed: bool
     photometric: str
-    samples: int
-    frames: int
     slope: float | None
     intercept: float | None
 
@@ -55,10 +53,8 @@ class PixelHeader:
         if missing:
             raise ContentError(f"its header lacks {', '.join(missing)}")
         check_size(*self.shape)
-        if self.photometric not in ("MONOCHROME1", "MONOCHROME2") or self.samples != 1:
+        if self.photometric not in ("MONOCHROME1", "MONOCHROME2"):
             raise ContentError(f"it is a colour picture ({self.photometric})")
-        if self.frames > 1:
-            raise ContentError(f"{self.frames} frames in one file: convert it to a file a slice first")
         if self.bits_allocated not in (8, 16) or self.bits_stored > self.bits_allocated:
             raise ContentError(f"its pixels have {self.bits_stored} of {self.bits_allocated} bits")
 
@@ -66,11 +62,10 @@ class PixelHeader:
 def pixel_header(dataset: FileDataset, offset: int) -> PixelHeader:
     """From the `PIXEL_TAGS` of a file that was read up to `offset`, where its PixelData begin."""
     syntax = uid.UID(dataset.file_meta.get("TransferSyntaxUID", uid.ImplicitVRLittleEndian))
-    is_implicit, is_little = dataset.original_encoding
+    _, is_little = dataset.original_encoding
     return PixelHeader(
         offset=None if syntax == uid.DeflatedExplicitVRLittleEndian else offset,
         syntax=syntax,
-        is_implicit=bool(is_implicit),
         is_little=is_little is not False,
         rows=whole(dataset, "Rows") or 0,
         columns=whole(dataset, "Columns") or 0,
@@ -78,8 +73,6 @@ def pixel_header(dataset: FileDataset, offset: int) -> PixelHeader:
         bits_stored=whole(dataset, "BitsStored") or 0,
         is_signed=whole(dataset, "PixelRepresentation") == 1,
         photometric=str(dataset.get("PhotometricInterpretation") or "MONOCHROME2"),
-        samples=whole(dataset, "SamplesPerPixel") or 1,
-        frames=whole(dataset, "NumberOfFrames") or 1,
         slope=number(dataset, "RescaleSlope"),
         intercept=number(dataset, "RescaleIntercept"),
     )
@@ -106,7 +99,8 @@ def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
 def _value(element: bytes, header: PixelHeader) -> bytes:
     """What follows tag, VR and length (PS3.5, 7.1); all that is left where the length is undefined."""
     order = "<" if header.is_little else ">"
-    form, at = (f"{order}HHI", 8) if header.is_implicit else (f"{order}HH4xI", 12)
+    # Some files are not encoded as their transfer syntax says. Letters here are a VR; as a length they would be odd.
+    form, at = (f"{order}HH4xI", 12) if element[4:6] in _VRS else (f"{order}HHI", 8)
     if len(element) <= at:
         raise ContentError("its pixels are missing, the file may be cut off")
     *tag, length = struct.unpack_from(form, element)

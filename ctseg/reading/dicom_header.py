@@ -19,7 +19,7 @@ from ctseg.reading.files import ContentError
 _TAGS = [
     "ImageType", "SOPClassUID", "SeriesDescription", "SliceThickness", "SeriesInstanceUID", "SeriesNumber",
     "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation",
-    "PixelSpacing", *PIXEL_TAGS,
+    "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", *PIXEL_TAGS,
 ]  # fmt: skip
 
 _CT = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)

@@ -37,18 +37,21 @@ class Judged:
 def look(net: nn.Module, how: Preparation, loaded: Sequence[Samples], device: torch.device) -> list[Judged]:
     """The validation slices of each data set as the network sees them, a few thousand pixels of each.
 
-    Pixels that are background by truth and by network are left out: there are many, they are easy, and nobody asks.
+    Pixels that are background by truth and by network are left out: there are many, they are easy, and nobody asks. A
+    data set that has no others is left out.
     """
-    return [
-        Judged(data.dataset.name, torch.cat(logits), np.concatenate(allowed), data.meaning.groups)
-        for data in loaded
-        if data.splits["val"]
-        for logits, allowed in [zip(*_pixels(net, how, data.splits["val"], device), strict=True)]
-    ]
+    found = []
+    for data in (data for data in loaded if data.splits["val"]):
+        logits, allowed = zip(*_pixels(net, how, data.splits["val"], device), strict=True)
+        judged = Judged(data.dataset.name, torch.cat(logits), np.concatenate(allowed), data.meaning.groups)
+        found += [judged] if len(judged.allowed) else []
+    return found
 
 
-def fit_temperature(judged: Sequence[Judged]) -> float:
-    """The temperature that makes the truth likeliest, each data set counting alike."""
+def fit_temperature(judged: Sequence[Judged]) -> float | None:
+    """The temperature that makes the truth likeliest, each data set counting alike; None without any pixel."""
+    if not judged:
+        return None
 
     def surprise(logarithm: float) -> float:
         return float(np.mean([_surprise(one, float(np.exp(logarithm))) for one in judged]))

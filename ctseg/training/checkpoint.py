@@ -23,7 +23,7 @@ class Checkpoint:
 
     `net` is in evaluation mode. `training`: data sets (name, slices, groups, licence, citation), epoch, seed.
     `scores`: figures on the validation or test groups. `progress`: what a resumed run needs, empty otherwise.
-    `temperature`: what the logits are divided by to give calibrated probabilities; 1 until it is fitted.
+    `temperature`: what the logits are divided by to give calibrated probabilities; None until it is fitted.
     """
 
     net: nn.Module
@@ -31,7 +31,7 @@ class Checkpoint:
     training: Mapping[str, Any]
     scores: Mapping[str, Any]
     progress: Mapping[str, Any]
-    temperature: float = 1.0
+    temperature: float | None = None
 
 
 def save(checkpoint: Checkpoint, file: Path) -> None:
@@ -72,8 +72,8 @@ def load(file: Path) -> Checkpoint:
         recipe = recipe_from(state["recipe"])
         net = build(recipe.architecture)
         net.load_state_dict(state["weights"])
-        temperature = float(state.get("temperature", 1.0))
-        return Checkpoint(net.eval(), recipe, state["training"], state["scores"], state["progress"], temperature)
+        told = (state["training"], state["scores"], state["progress"], state.get("temperature"))
+        return Checkpoint(net.eval(), recipe, *told)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{file} is a damaged checkpoint: {_first_line(error)}") from error
 

@@ -1,6 +1,7 @@
 """`ctseg train`: from data sets to a run folder with checkpoints, curves, panels and figures."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,10 +64,20 @@ def train(
     }  # fmt: skip
     recipe = choose_recipe(preset, changes)
     console = Console(stderr=True, soft_wrap=True)
-    _claim(out, recipe, resume)
+    place, teachers = choose_device(device), teacher or []
     loaded = [load_samples(read_dataset(folder), seed, validation_group or ()) for folder in datasets]
     _check(loaded)
-    _run(recipe, loaded, out, teacher or [], choose_device(device), threads, console)
+    training: dict[str, Any] = {"datasets": [_provenance(data) for data in loaded], "seed": recipe.seed}
+    if teachers:
+        from ctseg.training.teach import check_teacher, open_teacher, taught
+
+        teaching = open_teacher(teachers, place)
+        check_teacher(teaching, loaded)
+        training["teachers"] = list(teaching.provenance)
+    _claim(out, {**asdict(recipe), "teachers": training.get("teachers", [])}, resume)
+    if teachers:
+        loaded = taught(loaded, teaching)
+    _run(recipe, loaded, training, out, place, threads, console)
 
 
 def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
@@ -84,10 +95,10 @@ def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
     return recipe
 
 
-def _claim(out: Path, recipe: Recipe, resume: bool) -> None:
+def _claim(out: Path, made_by: Mapping[str, Any], resume: bool) -> None:
     """Make the run folder and note the recipe in it; raises CallError where it holds another run."""
     noted = out / "recipe.json"
-    wanted = json.dumps(asdict(recipe), indent=2, sort_keys=True)
+    wanted = json.dumps(made_by, indent=2, sort_keys=True)
     if noted.is_file():
         if not resume:
             raise CallError(f"{out} holds a run already: go on with it by --resume, or name another folder")
@@ -108,7 +119,7 @@ def _check(loaded: list[Samples]) -> None:
 
 
 def _run(
-    recipe: Recipe, loaded: list[Samples], out: Path, teachers: list[Path], place: Any, threads: int | None,
+    recipe: Recipe, loaded: list[Samples], training: Mapping[str, Any], out: Path, place: Any, threads: int | None,
     console: Console,
 ) -> None:  # fmt: skip
     import torch
@@ -117,16 +128,10 @@ def _run(
     from ctseg.training.calibrate import calibration_error, fit_temperature, look
     from ctseg.training.fit import BEST, Fit, final_scores
     from ctseg.training.results import show_results
-    from ctseg.training.teach import open_teacher, taught
 
     if threads:
         torch.set_num_threads(threads)
     console.print(f"{_describe(loaded)}, on {_name(place)}; recipe [bold]{recipe.preset}[/]")
-    training = {"datasets": [_provenance(data) for data in loaded], "seed": recipe.seed}
-    if teachers:
-        teacher = open_teacher(teachers, place)
-        loaded = taught(loaded, teacher)
-        training["teachers"] = list(teacher.provenance)
     with report.FitProgress(console, recipe.epochs) as progress:
         fit = Fit(recipe, loaded, training, out, place, progress.watch, progress.tell)
         if fit.history:
@@ -136,7 +141,7 @@ def _run(
     results = final_scores(best.net, recipe, loaded, place)
     judged = look(best.net.to(place), recipe.preparation, loaded, place)
     temperature = fit_temperature(judged)
-    calibration = {one.name: calibration_error(one, temperature) for one in judged}
+    calibration = {one.name: calibration_error(one, temperature) for one in judged} if temperature else {}
     checkpoint.save(replace(best, scores=results, temperature=temperature), out / BEST)
     best_epoch = best.scores["validation"]["epoch"] if "validation" in best.scores else None
     metrics = {

@@ -20,7 +20,7 @@ from ctseg.training import checkpoint
 from ctseg.training.batches import load_epoch, plan_epoch
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.loss import partial_label_loss
-from ctseg.training.networks import untrained
+from ctseg.training.networks import build, untrained
 from ctseg.training.recipe import Recipe, Schedule
 from ctseg.training.samples import Sample, Samples, Split
 from ctseg.training.score import as_plain, count_errors, told_iou
@@ -59,7 +59,8 @@ class Fit:
     def __post_init__(self) -> None:
         """Make the network and its optimiser, or take them from `last.pt`."""
         torch.manual_seed(self.recipe.seed)
-        self.net = untrained(self.recipe.architecture).to(self.device)
+        begun = (self.folder / LAST).is_file()
+        self.net = (build if begun else untrained)(self.recipe.architecture).to(self.device)
         # Convolutions run faster with the channels last; a module's own method for it is missing from its types.
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = _averaged(self.net, self.recipe.averaging)
@@ -68,7 +69,7 @@ class Fit:
             self.net.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
         )
         self.history: list[dict[str, Any]] = []
-        if (self.folder / LAST).is_file():
+        if begun:
             self._take_up(checkpoint.load(self.folder / LAST))
 
     def fit(self) -> list[dict[str, Any]]:

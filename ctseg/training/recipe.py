@@ -1,4 +1,4 @@
-"""How a network is trained: the two presets, and all that a run needs to be repeated."""
+"""How a network is trained: the presets, and all that a run needs to be repeated."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace

@@ -78,11 +78,10 @@ def open_teacher(files: Sequence[Path], device: torch.device) -> Teacher:
     )
 
 
-def taught(loaded: Sequence[Samples], teacher: Teacher) -> list[Samples]:
-    """The data sets, each training slice with the teacher's opinion of it.
+def check_teacher(teacher: Teacher, loaded: Sequence[Samples]) -> None:
+    """Raise DatasetError where the teacher learnt from a group that does not train here.
 
-    Raises DatasetError where the teacher learnt from a group that does not train here: through its opinions the
-    smaller network would know that group, and figures on it would be too good.
+    Through its opinions the smaller network would know that group, and figures on it would be too good.
     """
     training = {(data.dataset.name, sample.group) for data in loaded for sample in data.splits["train"]}
     if strange := sorted(teacher.learnt - training):
@@ -91,6 +90,10 @@ def taught(loaded: Sequence[Samples], teacher: Teacher) -> list[Samples]:
             f"the teacher learnt from {group} of {dataset}, which does not train here ({len(strange)} such groups): "
             "give both runs the same data sets, --seed and --validation-group"
         )
+
+
+def taught(loaded: Sequence[Samples], teacher: Teacher) -> list[Samples]:
+    """The data sets, each training slice with the teacher's opinion of it."""
     return [
         replace(data, splits={**data.splits, "train": tuple(_with_opinions(data.splits["train"], teacher))})
         for data in loaded

@@ -33,7 +33,7 @@ def in_eight_bits(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]])
     """The graph with int8 weights, a scale a channel, and uint8 values in between; `model` is left as it is.
 
     The range of every value is taken from `batches`, network inputs (N, 1, H, W) as they will come. The first and the
-    last convolution stay float32, and so do the logits: they are where an eighth of a bit shows.
+    last convolution stay float32, and so do the logits: what is rounded there is lost for good.
     """
     convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
     enlarging = [node.name for node in model.graph.node if node.op_type == "Resize"]
@@ -52,7 +52,7 @@ def in_eight_bits(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]])
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[convolutions[0], convolutions[-1], enlarging[-1]],
+            nodes_to_exclude=[convolutions[0], convolutions[-1], *enlarging[-1:]],
         )
         quantised = onnx.load(out)
     quantised.producer_name, quantised.producer_version = model.producer_name, model.producer_version

@@ -23,7 +23,7 @@ from ctseg.training.checkpoint import Checkpoint, load
 from ctseg_export.eight_bits import in_eight_bits
 from ctseg_export.graph import OPSET, labels_graph, logits_graph
 from ctseg_export.half import in_half
-from ctseg_export.proof import LIMITS, Batch, Difference, Limits, measure, odd_batches, slice_batches
+from ctseg_export.proof import LIMITS, Batch, Difference, Limits, made_up_batches, measure, slice_batches
 
 FEWEST_SLICES = 16
 """Of real CT, to quantise by: half of them for the ranges, half for the proof."""
@@ -64,7 +64,7 @@ def export_model(
     _make_room(out)
     how = source.recipe.preparation
     graph = logits_graph(source.net, how.multiple)
-    proof: Iterable[Batch] = chain(slice_batches(how, slices), odd_batches(how))
+    proof: Iterable[Batch] = chain(made_up_batches(how), slice_batches(how, slices))
     if precision == "fp16":
         graph = in_half(graph)
     elif precision == "int8":
@@ -87,8 +87,11 @@ def export_model(
         training=_training(source),
         scores=_scores(source),
         export={**_cost(source.net, how), **_bounds(difference)},
-        temperature=source.temperature,
+        # int8 rounds the logits: what calibrates the network's own need not calibrate these.
+        temperature=None if precision == "int8" else source.temperature,
     )
+    if spec.temperature is None:
+        del model.graph.output[1:]  # logits that can't be turned into probabilities are no use to anyone
     onnx.helper.set_model_props(model, to_metadata(spec))
     _write(model, out)
     return Exported(out, spec, difference, LIMITS[precision])

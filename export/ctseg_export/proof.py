@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -65,15 +64,15 @@ class Difference:
 
 
 def slice_batches(how: Preparation, given: Iterable[Slice]) -> Iterator[Batch]:
-    """A phantom's slices and those `given`, prepared as `how` says."""
-    phantom = Phantom(seed=0, slices=5)
-    drawn = (Slice(phantom.slice(index)[0], "hu") for index in (1, 2, 3))
-    for source in chain(drawn, given):
+    """Slices, prepared as `how` says."""
+    for source in given:
         yield prepare(source, how)[0]
 
 
-def odd_batches(how: Preparation) -> Iterator[Batch]:
-    """Several slices at once and other sizes, of noise, black and white."""
+def made_up_batches(how: Preparation) -> Iterator[Batch]:
+    """A phantom's slices; then several at once and other sizes, of noise, black and white."""
+    phantom = Phantom(seed=0, slices=5)
+    yield from slice_batches(how, (Slice(phantom.slice(index)[0], "hu") for index in (1, 2, 3)))
     random = np.random.default_rng(0)
     for count, rows, columns in ((1, 1, 1), (2, 2, 5), (3, 4, 3)):
         shape = (count, 1, rows * how.multiple, columns * how.multiple)

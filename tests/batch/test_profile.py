@@ -1,4 +1,6 @@
 import json
+import shlex
+import tempfile
 
 import numpy as np
 import onnx.parser
@@ -6,6 +8,7 @@ import pytest
 
 from ctseg.model import find_model
 from ctseg_batch.profiling.network import costliest, count_gmac
+from ctseg_batch.profiling.recorder import Recorder
 
 CONVOLUTIONS = """
 <ir_version: 10, opset_import: ["": 18]>
@@ -30,8 +33,9 @@ def test_the_figures_are_those_of_a_run(command, slices, tmp_path):
     assert left.status == 0
     figures = json.loads(left.out)
     run = figures["run"]
-    assert run["slices"] + 4 * figures["workers"] == 24 or run["slices"] == 24
+    assert run["slices"] == 24 - 24 // 4  # a quarter warms up, as there are so few
     assert run["slices_per_second"] > 0
+    assert run["failed_slices"] == 0
     assert sum(times["share"] for times in run["stages"].values()) == pytest.approx(1)
     for times in run["stages"].values():
         assert 0 <= times["p50_ms"] <= times["p95_ms"] <= times["p99_ms"]
@@ -43,19 +47,56 @@ def test_the_figures_are_those_of_a_run(command, slices, tmp_path):
     assert all(event["ph"] == "X" and event["dur"] >= 0 and event["ts"] >= 0 for event in events)
 
 
-def test_nothing_is_left_behind(command, slices, tmp_path):
+def test_a_recorder_leaves_out_the_warm_up(monkeypatch):
+    now = iter(range(0, 10**12, 10**9))  # a second passes between one look at the clock and the next
+    monkeypatch.setattr("ctseg_batch.profiling.recorder.time.perf_counter_ns", lambda: next(now))
+    cores = iter([[(0.0, 0.0)], [(5.0, 10.0)], [(8.0, 14.0)]])
+    monkeypatch.setattr("ctseg_batch.profiling.recorder._core_times", lambda: next(cores))
+    recorder = Recorder(warm_up=2)
+    recorder.note("infer", 0, 10**6)
+    recorder.advance()
+    recorder.advance()  # warm from here on: second 1
+    for ms in (1, 2, 3, 4):
+        recorder.note("infer", 10**9 + 1, 10**9 + 1 + ms * 10**6)
+        recorder.advance()
+    recorder.note("encode", 2 * 10**9, 2 * 10**9 + 10**7)
+    recorder.finish()  # second 2
+    assert (recorder.slices, recorder.slices_per_second) == (4, 4.0)
+    stages = recorder.stages()
+    assert list(stages) == ["infer", "encode"]
+    assert (stages["infer"].count, stages["infer"].p50_ms, stages["infer"].share) == (4, 2.5, 0.5)
+    assert recorder.busy_cores() == [0.75]
+
+
+def test_nothing_is_left_behind(command, slices, tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     before = sorted(tmp_path.rglob("*"))
-    assert command(slices, "--slices", "4", name="profile").status == 0
+    assert command(slices, "--slices", "4", "--operators", name="profile").status == 0
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_sweep_names_a_call_that_can_be_made(command, slices, monkeypatch):
+def test_no_more_slices_are_done_than_asked_for_also_of_a_volume(command, draw, save_volume, tmp_path):
+    save_volume(tmp_path / "in" / "ct.nii", np.stack([draw(n) for n in range(20)]))
+    figures = json.loads(command(tmp_path / "in", "--slices", "7", "--json", name="profile").out)
+    assert figures["run"]["stages"]["infer"]["count"] == figures["run"]["slices"] == 7
+
+
+@pytest.mark.parametrize("precisions", [("fp32",), ("fp32", "int8"), ("int8",), ("fp16",)])
+def test_a_sweep_names_a_call_that_can_be_made(command, slices, make_model, monkeypatch, tmp_path, precisions):
     monkeypatch.setattr("ctseg_batch.profiling.sweep._ROUNDS", 1)
-    left = command(slices, "--sweep", "--operators", name="profile")
+    for precision in precisions:
+        name = "m.onnx" if precision == precisions[0] else f"m.{precision}.onnx"
+        make_model(tmp_path / name, precision=precision)
+    left = command(slices, "--model", tmp_path / "m.onnx", "--slices", 24, "--sweep", name="profile")
     assert left.status == 0
-    assert f"ctseg batch {slices} --out OUT --workers" in left.err
-    assert "--precision fp32" in left.err
-    assert "costliest nodes" in left.err
+    named = [line.split(": ", 1)[1] for line in left.err.splitlines() if ": ctseg batch " in line]
+    assert len(named) >= 1
+    for call in named:
+        words = shlex.split(call)
+        assert words[words.index("--precision") + 1] in precisions
+        arguments = [str(tmp_path / "out") if word == "OUT" else word for word in words[2:]]
+        assert command(*arguments, "--overwrite").status == 0
 
 
 def test_what_can_not_be_read_can_not_be_measured(command, tmp_path):
@@ -64,6 +105,20 @@ def test_what_can_not_be_read_can_not_be_measured(command, tmp_path):
     left = command(tmp_path / "in", name="profile")
     assert left.status == 2
     assert "nothing to measure" in left.err
+
+
+def test_what_the_model_does_not_take_can_not_be_measured(command, slices, make_model, tmp_path):
+    model = make_model(tmp_path / "hu.onnx", domains=("hu",))
+    left = command(slices, "--model", model, name="profile")
+    assert (left.status, left.err.count("\n")) == (2, 1)
+    assert "takes hu, not grey8" in left.err
+
+
+def test_slices_that_failed_are_told(command, slices):
+    (slices / "03.png").write_bytes(b"no picture")
+    figures = json.loads(command(slices, "--json", name="profile").out)
+    assert figures["run"]["failed_slices"] == 1
+    assert "failed" in command(slices, name="profile").err
 
 
 def test_multiplications_are_counted_from_the_graph(tmp_path):

@@ -16,6 +16,14 @@ def test_small_components_of_a_slice_go_and_others_stay_as_they_are():
     assert (clean_slice(labels, Cleanup(slice_fraction=0.0009)) == labels).all()
 
 
+def test_a_small_piece_within_a_small_piece_goes_with_it():
+    labels = np.zeros((200, 200), np.uint8)
+    labels[50:70, 50:70] = 1
+    labels[52:68, 52:68] = 0
+    labels[56:64, 56:64] = 2
+    assert not clean_slice(labels, Cleanup(slice_fraction=0.02)).any()
+
+
 def test_pieces_go_by_the_pixels_that_scipy_counts():
     rng = np.random.default_rng(0)
     for blur in (0.5, 1, 2, 3):

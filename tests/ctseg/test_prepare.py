@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctseg.prepare import Preparation, prepare, restore
+from ctseg.prepare import Preparation, Restoration, prepare, restore
 from ctseg.scan import Slice
 
 
@@ -58,6 +58,14 @@ def test_restore_gives_the_slice_its_own_size_and_keeps_every_label():
     mask = restore(labels, undo)
     assert mask.shape == (512, 512)
     assert np.bincount(mask.ravel()).tolist() == [512 * 128] * 4
+
+
+def test_restoring_at_half_the_size_favours_no_class():
+    labels = np.zeros((64, 64), np.uint8)
+    labels[:, 31:] = 1  # the border falls in the middle of a pixel of the slice
+    mask = restore(labels, Restoration((32, 32), (64, 64)))
+    assert (mask[:, 15] == 0).all()
+    assert (mask[:, 16:] == 1).all()
 
 
 @pytest.mark.parametrize(("window", "side", "multiple"), [((0, 0), 64, 32), ((5, -5), 64, 32), ((0, 1), 16, 32)])

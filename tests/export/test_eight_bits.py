@@ -33,6 +33,13 @@ def test_the_labels_stay_nearly_the_same_on_slices_it_was_not_made_by(light, qua
         assert np.mean(labels != expected) < 0.05
 
 
+def test_the_classic_network_can_be_quantised_too(classic, slices, open_session):
+    model = labels_graph(in_eight_bits(classic.logits, slice_batches(classic.recipe.preparation, slices[:4])))
+    batch = next(slice_batches(classic.recipe.preparation, slices[5:6]))
+    labels, _ = open_session(model).run(None, {"slice": batch})
+    assert labels.shape == (1, *batch.shape[2:])
+
+
 def test_all_but_the_first_and_the_last_convolution_have_weights_of_eight_bits(light, quantised):
     stored = [t for t in quantised.graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4]
     convolutions = sum(isinstance(m, torch.nn.Conv2d) for m in light.net.modules())

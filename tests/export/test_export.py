@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import ctseg_export
 from ctseg.dataset import group_digest
 from ctseg.errors import CallError, MissingExtraError, ModelError
 from ctseg.model import from_metadata
+from ctseg.runtime import open_on_cpu
 from ctseg.scan import Slice
+from ctseg.training import checkpoint
 from ctseg_export import export_model
 from ctseg_export.command import app
 
@@ -147,3 +150,11 @@ def test_without_the_extra_it_is_named(monkeypatch, absent):
     monkeypatch.setitem(sys.modules, absent, None)
     with pytest.raises(MissingExtraError, match=rf"{absent}.*pip install 'ctseg\[export\]'"):
         _ = ctseg_export.export_model
+
+
+@pytest.mark.parametrize(("temperature", "outputs"), [(1.25, ["labels", "logits"]), (None, ["labels"])])
+def test_logits_are_given_out_where_they_are_calibrated(checkpoint_file, tmp_path, open_session, temperature, outputs):
+    checkpoint.save(replace(checkpoint.load(checkpoint_file), temperature=temperature), tmp_path / "c.pt")
+    file = export_model(tmp_path / "c.pt", tmp_path / "m.onnx").file
+    assert [output.name for output in open_session(file).get_outputs()] == outputs
+    assert open_on_cpu(file)[1].temperature == temperature

@@ -1,9 +1,12 @@
 """`ctseg profile`: how fast a run on one's own files is, and where its time goes."""
 
 import json
+import os
 import sys
+import tempfile
+import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ctseg_batch.profiling.measure import Measured
+    from ctseg_batch.run import Job
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -34,9 +38,7 @@ def profile(
         int | None, typer.Option(min=1, help="Threads; by default one for each CPU that may be used.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices that go through the network at once.")] = 1,
-    slices: Annotated[
-        int | None, typer.Option(min=1, help="So many of the files at most; by default all of them.")
-    ] = None,
+    slices: Annotated[int | None, typer.Option(min=1, help="So many slices at most; by default all of them.")] = None,
     trace: Annotated[
         Path | None, typer.Option(help="Write what each worker did when, for Perfetto or chrome://tracing.")
     ] = None,
@@ -53,49 +55,58 @@ def profile(
     Example: ctseg profile scans --slices 500 --sweep
     """
     from ctseg_batch.cpus import usable_cpus
-    from ctseg_batch.profiling.measure import first_batch, measure
+    from ctseg_batch.profiling.measure import first_batch, measure, warm_up_of
     from ctseg_batch.profiling.network import costliest
     from ctseg_batch.profiling.recorder import chrome_trace
     from ctseg_batch.profiling.report import operators_table, report, sweep_table
     from ctseg_batch.profiling.sweep import sweep as tried
-    from ctseg_batch.run import Call
+    from ctseg_batch.run import Call, open_job
     from ctseg_batch.table import people_console
 
-    call = Call(inputs, Path(), model=model, device=device, precision=precision, batch_size=batch_size)
     count, console = workers or usable_cpus(), people_console()
+    nowhere = Path(tempfile.gettempdir(), f"ctseg-profile-{os.getpid()}")  # each run is given a folder of its own
+    call = Call(inputs, nowhere, model=model, device=device, precision=precision, workers=count, batch_size=batch_size)
+    began = time.perf_counter()
+    job = replace(open_job(call), most=slices)
+    start_up = time.perf_counter() - began
     with console.status("measuring"):
-        measured = measure(call, count, slices)
-        engine, batch = measured.job.engine, first_batch(measured.job, batch_size)
-        figures = _figures(measured, batch, count)
-        nodes = costliest(engine.file, batch, engine.session.get_providers(), _OPERATORS) if operators else []
-        tries = tried(call, measured.job, usable_cpus()) if sweep else []
-    if trace:
-        _write(trace, chrome_trace(measured.recorder.events, measured.recorder.started))
-    figures |= {"operators": [asdict(n) for n in nodes]} if operators else {}
-    figures |= {"sweep": [asdict(t) for t in tries]} if sweep else {}
+        batch = first_batch(job, batch_size)
+        measured = measure(job, warm_up_of(job, count, batch_size))
+        figures = {"start_up_s": start_up, **_figures(measured, job, batch, count)}
+        providers = job.engine.session.get_providers()
+        nodes = costliest(job.engine.file, batch, providers, _OPERATORS) if operators else []
+        tries = tried(job, usable_cpus()) if sweep else []
+    figures |= {"operators": [asdict(node) for node in nodes]} if operators else {}
+    figures |= {"sweep": [asdict(one) for one in tries]} if sweep else {}
     if as_json:
         sys.stdout.write(json.dumps(figures, indent=2) + "\n")
-        return
-    console.print(engine.remark, highlight=False)
-    for shown in report(figures):
-        console.print(shown)
-    if operators:
-        console.print(operators_table(nodes))
-    for shown in sweep_table(tries, [str(i) for i in inputs]) if sweep else ():
-        console.print(shown, highlight=False, soft_wrap=True)
+    else:
+        console.print(job.engine.remark, highlight=False)
+        for shown in report(figures):
+            console.print(shown)
+        if operators:
+            console.print(operators_table(nodes))
+        for shown in sweep_table(tries, call) if sweep else ():
+            console.print(shown, highlight=False, soft_wrap=True)
+    if trace:
+        _write(trace, chrome_trace(measured.recorder.events, measured.recorder.started))
 
 
-def _figures(measured: "Measured", batch: "npt.NDArray[np.float32]", workers: int) -> dict[str, Any]:
-    """All figures of a run in plain types; rates of arithmetic count a multiplication with addition as two."""
+def _figures(measured: "Measured", job: "Job", batch: "npt.NDArray[np.float32]", workers: int) -> dict[str, Any]:
+    """All figures of a run in plain types; rates of arithmetic count a multiplication with addition as two.
+
+    The roof is a CPU's in float32: of another device or precision, no share of it is told.
+    """
     from ctseg_batch.profiling.machine import matrix_rate
     from ctseg_batch.profiling.network import count_gmac
 
-    recorder, engine = measured.recorder, measured.job.engine
+    recorder, engine = measured.recorder, job.engine
     stages = recorder.stages()
     gmac = count_gmac(engine.file, batch) / len(batch)
     by_run = 2 * gmac * recorder.slices_per_second
     by_network = 2 * gmac * len(batch) * workers / (stages["infer"].p50_ms / 1000)
     matrix = matrix_rate(workers)
+    comparable = (engine.device, engine.spec.precision) == ("cpu", "fp32")
     return {
         "device": engine.device,
         "precision": engine.spec.precision,
@@ -105,7 +116,7 @@ def _figures(measured: "Measured", batch: "npt.NDArray[np.float32]", workers: in
         "run": {
             "slices": recorder.slices,
             "slices_per_second": recorder.slices_per_second,
-            "failed_slices": measured.summary["totals"]["failed_slices"],
+            "failed_slices": measured.failed,
             "stages": {name: asdict(times) for name, times in stages.items()},
             "busy_cores": recorder.busy_cores(),
         },
@@ -115,8 +126,8 @@ def _figures(measured: "Measured", batch: "npt.NDArray[np.float32]", workers: in
             "gflops": by_run,
             "gflops_infer": by_network,
             "matrix_gflops": matrix,
-            "share": by_run / matrix,
-            "share_infer": by_network / matrix,
+            "share": by_run / matrix if comparable else None,
+            "share_infer": by_network / matrix if comparable else None,
         },
     }
 

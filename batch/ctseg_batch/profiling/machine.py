@@ -26,7 +26,7 @@ _SLOWED_BY = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 def matrix_rate(threads: int) -> float:
     """GFLOP/s of NumPy's product of large float32 matrices on so many threads, the best of seven.
 
-    In a process of its own, so that its threads are gone when the run begins. Raises DeviceError where it fails.
+    In a process of its own: how many threads NumPy takes is settled when it is loaded. Raises DeviceError if it fails.
     """
     environment = {name: value for name, value in os.environ.items() if name not in _SLOWED_BY}
     environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))

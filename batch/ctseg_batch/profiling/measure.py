@@ -11,10 +11,11 @@ import numpy.typing as npt
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.prepare import prepare
 from ctseg.stages import listening
-from ctseg_batch.discover import Site
+from ctseg_batch.outputs import Outputs
 from ctseg_batch.plan import Planner, Todo
 from ctseg_batch.profiling.recorder import Recorder
-from ctseg_batch.run import Call, Job, open_job, run_job
+from ctseg_batch.record import Past
+from ctseg_batch.run import Job, run_job
 from ctseg_batch.summary import Summary
 
 _WARM_UP_A_WORKER = 4
@@ -22,22 +23,40 @@ _WARM_UP_A_WORKER = 4
 
 @dataclass(frozen=True)
 class Measured:
-    """A run that is over: what was done, how, and what was heard of it meanwhile."""
+    """A run that is over: what was done, and what was heard of it meanwhile."""
 
-    job: Job
     summary: Summary
     recorder: Recorder
 
+    @property
+    def failed(self) -> int:
+        """Slices that came to nothing; they make a run look faster than it is."""
+        return int(self.summary["totals"]["failed_slices"])
 
-def measure(call: Call, workers: int, most_slices: int | None) -> Measured:
-    """Run `call` on at most so many of its files, in a temporary OUT; the first few slices a worker do not count."""
-    recorder = Recorder(warm_up=_WARM_UP_A_WORKER * workers * call.batch_size)
-    with tempfile.TemporaryDirectory(prefix="ctseg-profile-") as out:
+
+def measure(job: Job, warm_up: int) -> Measured:
+    """Run an open job into a temporary OUT; the first `warm_up` slices do not count.
+
+    Raises CallError where no slice is left, or all failed.
+    """
+    recorder = Recorder(warm_up)
+    with tempfile.TemporaryDirectory(prefix="ctseg-profile-") as folder:
+        out = Path(folder)
+        here = replace(job, call=replace(job.call, out=out), outputs=Outputs(out, job.call.write), past=Past())
         with listening(recorder):
-            job = _limited(open_job(replace(call, out=Path(out), workers=workers)), most_slices)
-            summary = run_job(job, recorder)
-        recorder.finish()
-    return Measured(job, summary, recorder)
+            summary = run_job(here, recorder)
+    recorder.finish()
+    measured = Measured(summary, recorder)
+    if recorder.slices <= 0 or measured.failed == summary["totals"]["slices"]:
+        reasons = [error["reason"] for scan in summary["scans"] for error in scan["errors"]]
+        raise CallError(f"there is nothing to measure: {reasons[0] if reasons else 'too few slices'}")
+    return measured
+
+
+def warm_up_of(job: Job, workers: int, batch_size: int) -> int:
+    """How many slices a run of so many workers needs until all is loaded; fewer where there are few."""
+    files = sum(len(site.files) for site in job.found.sites)
+    return min(_WARM_UP_A_WORKER * workers * batch_size, min(files, job.most or files) // 4)
 
 
 def first_batch(job: Job, batch_size: int) -> npt.NDArray[np.float32]:
@@ -52,22 +71,7 @@ def first_batch(job: Job, batch_size: int) -> npt.NDArray[np.float32]:
     raise CallError("no slice of the inputs can be read, so there is nothing to measure")
 
 
-def _limited(job: Job, most: int | None) -> Job:
-    """The same job on its first `most` files; a volume counts as one and is taken whole."""
-    if most is None:
-        return job
-    return replace(job, found=replace(job.found, sites=tuple(_first(job.found.sites, most))))
-
-
 def _todos(job: Job) -> Iterator[Todo]:
-    planner = Planner(job.past, job.outputs, job.truth, listed=lambda *_: None, lost=lambda _: None)
+    planner = Planner(Past(), job.outputs, job.truth, listed=lambda *_: None, lost=lambda _: None)
     for site in job.found.sites:
         yield from (step for step in planner.plan(site) if isinstance(step, Todo))
-
-
-def _first(sites: tuple[Site, ...], most: int) -> Iterator[Site]:
-    for site in sites:
-        if most <= 0:
-            return
-        yield replace(site, files=site.files[:most])
-        most -= len(site.files)

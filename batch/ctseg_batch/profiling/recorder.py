@@ -12,8 +12,6 @@ import psutil
 
 from ctseg.stages import Stage
 
-_WORTH_IT = 4  # A warm-up is left out where there are so many times as many slices.
-
 
 class Event(NamedTuple):
     """One stage of one task; times are `perf_counter_ns`, `thread` the worker's number in order of appearance."""
@@ -36,10 +34,7 @@ class StageTimes:
 
 
 class Recorder:
-    """A listener to stages and a watcher of a run at once.
-
-    The first `warm_up` slices are left out of all figures, unless there are hardly more.
-    """
+    """A listener to stages and a watcher of a run at once. The first `warm_up` slices are left out of all figures."""
 
     def __init__(self, warm_up: int) -> None:
         self._warm_up = warm_up
@@ -47,7 +42,6 @@ class Recorder:
         self._threads: dict[int, int] = {}
         self._done = 0
         self.events: list[Event] = []
-        self.remarks: list[str] = []
         self.started = self.warm = self.ended = time.perf_counter_ns()
         self._cores = _core_times()
         self._busy = [0.0] * len(self._cores)
@@ -60,8 +54,7 @@ class Recorder:
             self.events.append(Event(name, start, end, number))
 
     def remark(self, line: str) -> None:
-        """What the run says of itself."""
-        self.remarks.append(line)
+        """What the run says of itself is no figure."""
 
     def expect(self, slices: int) -> None:
         """How many slices there are is counted when they are done."""
@@ -78,13 +71,11 @@ class Recorder:
         """The run is over: its last file is in place."""
         self.ended = time.perf_counter_ns()
         self._busy = [_share(before, after) for before, after in zip(self._cores, _core_times(), strict=True)]
-        if self._done < _WORTH_IT * self._warm_up:
-            self._warm_up, self.warm = 0, self.started
 
     @property
     def slices(self) -> int:
         """Those that count: all but the warm-up."""
-        return self._done - self._warm_up
+        return max(0, self._done - self._warm_up)
 
     @property
     def slices_per_second(self) -> float:
@@ -95,7 +86,7 @@ class Recorder:
         """Each stage that occurred, in the order of a slice's way."""
         lengths: dict[Stage, list[int]] = defaultdict(list)
         for event in self.events:
-            # Looking for the files is done before the warm-up, and is the run's all the same.
+            # Headers are read ahead of the slices, within the warm-up: they are the run's all the same.
             if event.start >= self.warm or event.stage == "discover":
                 lengths[event.stage].append(event.end - event.start)
         total = sum(map(sum, lengths.values())) or 1
@@ -143,5 +134,7 @@ def _core_times() -> list[tuple[float, float]]:
     """Busy and all seconds so far of each CPU that this process may use."""
     times = psutil.cpu_times(percpu=True)
     process = psutil.Process()
-    usable = process.cpu_affinity() if hasattr(process, "cpu_affinity") else range(len(times))
-    return [(sum(t) - t.idle - getattr(t, "iowait", 0.0), sum(t)) for t in (times[i] for i in usable)]
+    usable = set(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else set(range(len(times)))
+    # In a container the system may count its CPUs otherwise than the process does: then all that it tells of are shown.
+    seen = [t for number, t in enumerate(times) if number in usable] if max(usable) < len(times) else times
+    return [(sum(t) - t.idle - getattr(t, "iowait", 0.0), sum(t)) for t in seen]

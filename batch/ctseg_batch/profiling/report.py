@@ -7,8 +7,10 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
+from ctseg.model import DEFAULT_MODEL
 from ctseg_batch.profiling.network import Operator
 from ctseg_batch.profiling.sweep import Try
+from ctseg_batch.run import Call
 
 
 def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -16,11 +18,15 @@ def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
     roof, run = figures["roof"], figures["run"]
     table = Table(title="the run", title_justify="left", show_header=False)
     table.add_row("slices/s", f"[bold]{run['slices_per_second']:.1f}[/] over {run['slices']} slices after the warm-up")
+    if run["failed_slices"]:
+        table.add_row("failed", f"[red]{run['failed_slices']} slices[/], which take less time than others")
+    table.add_row("start-up", f"{figures['start_up_s']:.2f} s to find the files and open the model")
     table.add_row("workers", f"{figures['workers']}, {figures['batch_size']} slices at once")
     table.add_row("network", f"{roof['gmac']:.3f} GMAC a slice of {' x '.join(map(str, roof['shape']))} as it is fed")
     table.add_row("reached", f"{roof['gflops']:.0f} GFLOP/s by the run, {roof['gflops_infer']:.0f} while it infers")
     table.add_row("matrix rate", f"{roof['matrix_gflops']:.0f} GFLOP/s: what NumPy's float32 product reaches here")
-    table.add_row("of the roof", f"{roof['share']:.0%} by the run, {roof['share_infer']:.0%} while it infers")
+    if roof["share"] is not None:
+        table.add_row("of the roof", f"{roof['share']:.0%} by the run, {roof['share_infer']:.0%} while it infers")
     table.add_row("cores busy", "  ".join(f"{share:.0%}" for share in run["busy_cores"]))
     yield table
     yield _stages(run["stages"])
@@ -49,7 +55,7 @@ def operators_table(operators: Sequence[Operator]) -> Table:
     return table
 
 
-def sweep_table(tries: Sequence[Try], inputs: Sequence[str]) -> Iterator[RenderableType]:
+def sweep_table(tries: Sequence[Try], call: Call) -> Iterator[RenderableType]:
     """All tries, and the call that the best one means."""
     table = Table(title="tried in turn, medians of three", title_justify="left")
     table.add_column("precision")
@@ -60,13 +66,15 @@ def sweep_table(tries: Sequence[Try], inputs: Sequence[str]) -> Iterator[Rendera
         cells = (str(one.workers), str(one.batch_size), f"{one.slices_per_second:.1f}", f"{share:.0%}")
         table.add_row(one.precision, *cells)
     yield table
-    yield f"the fastest here: {best_call(tries[0], inputs)}"
-    if tries[0].precision == "int8":
-        exact = next(one for one in tries if one.precision != "int8")
-        yield f"int8 labels a few pixels otherwise; the fastest that does not: {best_call(exact, inputs)}"
+    yield f"the fastest here: {best_call(tries[0], call)}"
+    exact = next((one for one in tries if one.precision != "int8"), None)
+    if tries[0].precision == "int8" and exact:
+        yield f"int8 labels a few pixels otherwise; the fastest that does not: {best_call(exact, call)}"
 
 
-def best_call(one: Try, inputs: Sequence[str]) -> str:
+def best_call(one: Try, call: Call) -> str:
     """What to type."""
     chosen = ["--workers", str(one.workers), "--batch-size", str(one.batch_size), "--precision", one.precision]
-    return shlex.join(["ctseg", "batch", *inputs, "--out", "OUT", *chosen])
+    chosen += ["--model", call.model] if call.model != DEFAULT_MODEL else []
+    chosen += ["--device", call.device] if call.device != "auto" else []
+    return shlex.join(["ctseg", "batch", *map(str, call.inputs), "--out", "OUT", *chosen])

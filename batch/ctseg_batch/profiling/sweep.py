@@ -7,15 +7,15 @@ import numpy as np
 
 from ctseg.errors import DeviceError
 from ctseg.model import Precision
-from ctseg_batch.engine import choose_file
-from ctseg_batch.profiling.measure import measure
-from ctseg_batch.run import Call, Job
+from ctseg_batch.engine import Engine, open_engine
+from ctseg_batch.profiling.measure import measure, warm_up_of
+from ctseg_batch.run import Job
 
-SLICES = 96
-"""So many slices a try: enough for a second or two, few enough for a dozen tries."""
+_SLICES_A_TRY = 24
+"""So many slices a worker and slice of a batch: enough for a second or two, few enough for a dozen tries."""
 
 _ROUNDS = 3
-_BATCH_SIZES = {"cpu": (1, 2, 4), "cuda": (1, 4, 8, 16)}
+_BATCH_SIZES = {"cpu": (2, 4), "cuda": (4, 8, 16)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,34 +28,41 @@ class Try:
     slices_per_second: float
 
 
-def sweep(call: Call, job: Job, cpus: int) -> list[Try]:
-    """All tries, the fastest first. They take turns, so that a busy moment of the machine hits them all alike."""
-    ways = list(_ways(job, cpus))
+def sweep(job: Job, cpus: int) -> list[Try]:
+    """All tries, the fastest first. They take turns, so that a busy moment of the machine hits them all alike.
+
+    Each does the same slices after the same warm-up; at most as many as the job may do.
+    """
+    engines = {engine.spec.precision: engine for engine in _offered(job)}
+    ways = [(workers, size, precision) for precision in engines for workers, size in _ways(job, cpus)]
+    largest = max(workers * size for workers, size, _ in ways)
+    slices = min(_SLICES_A_TRY * largest, job.most or _SLICES_A_TRY * largest)
+    warm_up = warm_up_of(replace(job, most=slices), 1, largest)
     reached: list[list[float]] = [[] for _ in ways]
     for _ in range(_ROUNDS):
-        for (workers, batch_size, precision), rates in zip(ways, reached, strict=True):
-            made = replace(call, batch_size=batch_size, precision=precision)
-            rates.append(measure(made, workers, SLICES).recorder.slices_per_second)
+        for (workers, size, precision), rates in zip(ways, reached, strict=True):
+            call = replace(job.call, workers=workers, batch_size=size)
+            made = replace(job, call=call, engine=engines[precision], most=slices)
+            rates.append(measure(made, warm_up).recorder.slices_per_second)
     tries = [Try(*way, float(np.median(rates))) for way, rates in zip(ways, reached, strict=True)]
     return sorted(tries, key=lambda one: -one.slices_per_second)
 
 
-def _ways(job: Job, cpus: int) -> Iterator[tuple[int, int, Precision]]:
-    for precision in _offered(job):
-        for workers in sorted({1, max(1, cpus // 2), cpus}):
-            yield workers, 1, precision
-        for batch_size in _BATCH_SIZES[job.engine.device][1:]:
-            yield cpus, batch_size, precision
+def _ways(job: Job, cpus: int) -> Iterator[tuple[int, int]]:
+    """Workers and batch sizes that may be worth it on the device."""
+    for workers in sorted({1, max(1, cpus // 2), cpus}):
+        yield workers, 1
+    for size in _BATCH_SIZES[job.engine.device]:
+        yield cpus, size
 
 
-def _offered(job: Job) -> Sequence[Precision]:
-    """The precisions that a file is there for, and that the device gains from: no CPU is faster in fp16."""
-    wanted: tuple[Precision, ...] = ("fp32", "int8") if job.engine.device == "cpu" else ("fp32", "fp16")
-    found: list[Precision] = []
-    for precision in wanted:
-        try:
-            choose_file(job.engine.file, job.engine.spec.precision, precision, precision)
-        except DeviceError:
-            continue
-        found.append(precision)
-    return found
+def _offered(job: Job) -> Iterator[Engine]:
+    """The job's engine, and those of the precisions that a file is there for and that the device may gain from."""
+    yield job.engine
+    others: Sequence[Precision] = ("fp32", "int8") if job.engine.device == "cpu" else ("fp32", "fp16")
+    for precision in others:
+        if precision != job.engine.spec.precision:
+            try:
+                yield open_engine(job.engine.file, job.engine.device, precision)
+            except DeviceError:
+                continue  # there is no such file

@@ -6,6 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread, uid
 from pydicom.encaps import encapsulate
+from pydicom.filebase import DicomIO
+from pydicom.filewriter import write_dataset, write_file_meta_info
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading import open_series
@@ -50,6 +52,24 @@ def test_a_file_that_was_cut_off_anywhere_is_refused_and_never_half_a_slice(writ
         file.write_bytes(whole[:end])
         with pytest.raises(UnreadableFile, match=r"a\.dcm"):
             read(file)
+
+
+@pytest.mark.parametrize("is_implicit", [True, False])
+@pytest.mark.parametrize("size", [16, 300])
+def test_a_file_that_is_not_encoded_as_it_says_is_read_all_the_same(write_dicom, tmp_path, is_implicit, size):
+    stored = (np.arange(size * size).reshape(size, size) % 4096).astype(np.uint16)
+    file = write_dicom(tmp_path / "a.dcm", stored, RescaleIntercept=-1024)
+    dataset = dcmread(file)
+    said = uid.ExplicitVRLittleEndian if is_implicit else uid.ImplicitVRLittleEndian
+    dataset.file_meta.TransferSyntaxUID = said
+    with file.open("wb") as out:
+        out.write(bytes(128) + b"DICM")
+        write_file_meta_info(out, dataset.file_meta)
+        stream = DicomIO(out)
+        stream.is_little_endian, stream.is_implicit_VR = True, is_implicit
+        del dataset.file_meta
+        write_dataset(stream, dataset)
+    np.testing.assert_array_equal(read(file).pixels, stored.astype(int) - 1024)
 
 
 def test_the_bits_above_those_stored_may_be_anything(write_dicom, tmp_path):

@@ -41,3 +41,7 @@ def test_classes_that_the_truth_does_not_tell_apart_count_as_one():
 
     assert calibration_error(judged(1.0, ((0,), (1,), (2, 3)), merged), 1.0) < 0.01
     assert fit_temperature([judged(2.0, ((0,), (1,), (2, 3)), merged)]) == pytest.approx(2.0, rel=0.04)
+
+
+def test_without_a_pixel_to_judge_by_there_is_no_temperature():
+    assert fit_temperature([]) is None

@@ -155,6 +155,9 @@ def test_a_student_learns_from_a_teacher(squares, tmp_path):
     teacher = tmp_path / "teacher" / BEST
     leave(["train", *common, "--out", str(tmp_path / "teacher")], 0)
     leave(["train", *common, "--out", str(tmp_path / "student"), "--teacher", str(teacher)], 0)
+    again = ["train", *common, "--out", str(tmp_path / "student"), "--resume"]
+    leave(again, 2)  # without its teacher, it would be another run
+    leave([*again, "--teacher", str(teacher)], 0)
     (noted,) = checkpoint.load(tmp_path / "student" / BEST).training["teachers"]
     assert noted["preset"] == "light"
     one, other = weights(teacher), weights(tmp_path / "student" / BEST)

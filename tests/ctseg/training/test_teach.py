@@ -17,7 +17,7 @@ from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, Architecture
 from ctseg.training.samples import Sample, Samples
-from ctseg.training.teach import Teacher, open_teacher, taught
+from ctseg.training.teach import Teacher, check_teacher, open_teacher, taught
 
 HOW = Preparation(long_side=32, multiple=32)
 CPU = torch.device("cpu")
@@ -63,7 +63,8 @@ def test_each_training_slice_gets_one_and_no_other():
 @pytest.mark.parametrize("learnt", ["c", "z"])
 def test_a_teacher_that_knows_more_than_the_training_groups_is_refused(learnt):
     with pytest.raises(DatasetError, match=f"learnt from {learnt} of d"):
-        taught([samples(["a"], ["c"])], teacher("a", learnt))
+        check_teacher(teacher("a", learnt), [samples(["a"], ["c"])])
+    check_teacher(teacher("a"), [samples(["a"], ["c"])])
 
 
 def test_a_drawn_opinion_stays_on_what_it_is_of():
