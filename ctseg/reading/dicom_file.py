@@ -2,11 +2,13 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.multival import MultiValue
 
@@ -49,12 +51,29 @@ def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, i
 
 def numbers(dataset: FileDataset, tag: str, count: int) -> Numbers | None:
     """The `count` finite numbers of a tag; None where they are not there or no numbers."""
-    try:
-        value = dataset.get(tag)
-        found = tuple(float(v) for v in (value if isinstance(value, MultiValue) else [value]))
-    except (TypeError, ValueError):
-        return None
+    found = _plainly_written(dataset, tag)
+    if found is None:
+        try:
+            value = dataset.get(tag)
+            found = tuple(float(v) for v in (value if isinstance(value, MultiValue) else [value]))
+        except (TypeError, ValueError):
+            return None
     return found if len(found) == count and all(map(math.isfinite, found)) else None
+
+
+def _plainly_written(dataset: FileDataset, tag: str) -> Numbers | None:
+    """The numbers of an element that was not decoded yet and has nothing odd about it; pydicom takes ten times as long."""
+    raw: Any = dataset.get_item(tag)
+    if not isinstance(raw, RawDataElement) or not raw.value:
+        return None
+    read = _READ_AS.get(raw.VR or "")
+    try:
+        return tuple(read(part) for part in raw.value.split(b"\\")) if read else None
+    except ValueError:
+        return None
+
+
+_READ_AS: Mapping[str, Callable[[bytes], float]] = {"DS": float, "IS": int}
 
 
 def number(dataset: FileDataset, tag: str) -> float | None:
