@@ -3,6 +3,7 @@
 Training, export's proof and batch all go through here, so a slice looks the same to the network everywhere.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ Window = tuple[float, float]
 
 _SHRUNK_MUCH = 0.7
 # All of a pixel, in steps that have a half: at a tie the lower class wins.
-_WHOLE = 254
+_WHOLE = np.uint8(254)
 
 LUNG_WINDOW: Window = (-1350.0, 150.0)
 """Centre -600, width 1500: the usual lung window."""
@@ -92,23 +93,42 @@ def restore(labels: Labels, undo: Restoration) -> Labels:
         return labels
     # Each class's own mask is resized smoothly and the strongest one wins: borders stay smooth where
     # nearest-neighbour labels would turn to stairs. What the others leave is the background's.
-    shares = {index: _share(labels, index, undo.original) for index in range(1, int(labels.max()) + 1)}
     strongest = np.full(undo.original, _WHOLE, np.uint8)
-    for share in shares.values():
-        cv2.subtract(strongest, share, strongest)
+    shares: list[tuple[int, _Box, npt.NDArray[np.uint8]]] = []
+    for index in range(1, int(labels.max()) + 1):
+        mask = (labels == index).view(np.uint8)
+        inner, outer = _around(mask, undo)
+        size = (outer[1].stop - outer[1].start, outer[0].stop - outer[0].start)
+        if not all(size):
+            continue
+        share = np.asarray(cv2.resize(mask[inner] * _WHOLE, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        cv2.subtract(strongest[outer], share, strongest[outer])
+        shares.append((index, outer, share))
     restored = np.zeros(undo.original, np.uint8)
-    for index, share in shares.items():
-        wins = cv2.compare(share, strongest, cv2.CMP_GT)
-        cv2.copyTo(np.full(undo.original, index, np.uint8), wins, restored)
-        cv2.max(share, strongest, strongest)
+    for index, outer, share in shares:
+        wins = cv2.compare(share, strongest[outer], cv2.CMP_GT)
+        cv2.copyTo(np.full(share.shape, index, np.uint8), wins, restored[outer])
+        cv2.max(share, strongest[outer], strongest[outer])
     return restored
 
 
-def _share(labels: Labels, index: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """How much of each pixel is the class `index`, 0..254, at `size` (rows, columns)."""
-    mask = (labels == index) * np.uint8(_WHOLE)
-    share: npt.NDArray[Any] = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_LINEAR)
-    return share
+_Box = tuple[slice, slice]
+
+
+def _around(mask: npt.NDArray[np.uint8], undo: Restoration) -> tuple[_Box, _Box]:
+    """A box around a mask with a margin, at the working size and at the slice's own; empty around nothing.
+
+    Its edges fall between pixels at both sizes, so that it can be resized alone.
+    """
+    left, top, width, height = cv2.boundingRect(mask)
+    inner, outer = [], []
+    for first, length, resized, original in zip((top, left), (height, width), undo.resized, undo.original, strict=True):
+        step = resized // math.gcd(resized, original)
+        start = max(0, (first - 1) // step * step)
+        stop = min(resized, -(-(first + length + 1) // step) * step) if length else start
+        inner.append(slice(start, stop))
+        outer.append(slice(start * original // resized, stop * original // resized))
+    return (inner[0], inner[1]), (outer[0], outer[1])
 
 
 def _round_up(length: int, multiple: int) -> int:

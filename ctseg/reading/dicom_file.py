@@ -62,7 +62,7 @@ def numbers(dataset: FileDataset, tag: str, count: int) -> Numbers | None:
 
 
 def _plainly_written(dataset: FileDataset, tag: str) -> Numbers | None:
-    """The numbers of an element that was not decoded yet and has nothing odd about it; pydicom takes ten times as long."""
+    """The numbers of an element that was not decoded yet and has nothing odd about it."""
     raw: Any = dataset.get_item(tag)
     if not isinstance(raw, RawDataElement) or not raw.value:
         return None
