@@ -43,7 +43,7 @@ def main(
             tables = by_patient(validation_masks(data / name, model, work / to))
             figures |= of(tables)
             intervals |= bootstrap(of, tables)
-        figures |= calibration_figures(data / "medseg", work / "a" / "out")
+        figures |= calibration_figures(data / "medseg", model, work / "a")
         for name in series or ["covid_p001"]:
             figures |= series_figures(data / "series", name, model, work / name)
     table = Table(title=f"{model}: patients held back")
@@ -58,12 +58,16 @@ def main(
         out.write_text(json.dumps(figures, indent=2))
 
 
-def segment(source: Path, model: str, out: Path) -> Path:
+def segment(source: Path, model: str, out: Path, write: str = "mask") -> Path:
     """Run the command over a folder and name that of its masks."""
-    command = shutil.which("ctseg", path=str(Path(sys.executable).parent)) or "ctseg"
-    call = [command, "batch", str(source), "--out", str(out), "--model", model, "--write", "mask,confidence", "--quiet"]
+    call = [ctseg(), "batch", str(source), "--out", str(out), "--model", model, "--write", write, "--quiet"]
     subprocess.run(call, check=True)
     return out / "masks"
+
+
+def ctseg() -> str:
+    """The command beside this interpreter."""
+    return shutil.which("ctseg", path=str(Path(sys.executable).parent)) or "ctseg"
 
 
 def validation_masks(dataset: Path, model: str, work: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -132,8 +136,12 @@ def bootstrap(
     return {name: (float(low), float(high)) for name, (low, high) in spread.items()}
 
 
-def calibration_figures(dataset: Path, out: Path) -> dict[str, float]:
-    """The expected calibration error in 15 bins of sureness, where slice or mask show lung."""
+def calibration_figures(dataset: Path, model: str, work: Path) -> dict[str, float]:
+    """The expected calibration error in 15 bins of sureness, where slice or mask show lung; none without logits."""
+    told = subprocess.run([ctseg(), "inspect", model, "--json"], check=True, capture_output=True, text=True).stdout
+    if json.loads(told)["temperature"] is None:
+        return {}
+    out = segment(work / "images", model, work / "sure", "mask,confidence").parent
     gaps, count = np.zeros(15), 0
     for file in sorted((out / "masks").glob("*.png")):
         truth, mask, sure = (

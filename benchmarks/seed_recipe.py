@@ -11,14 +11,13 @@ stopped goes on with the same call.
 import csv
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import cv2
 import numpy as np
 import typer
-from accuracy import EFFUSION, by_patient, medseg_figures, validation_masks
+from accuracy import EFFUSION, by_patient, ctseg, medseg_figures, validation_masks
 from rich.console import Console
 from rich.table import Table
 
@@ -33,9 +32,9 @@ def main(
     held_back = lay_out(data / "medseg", out / "data")
     call = ["train", out / "data", "--out", out / "run", "--preset", "seed", "--canvas", canvas, "--epochs", epochs]
     call += [part for patient in held_back for part in ("--validation-group", patient)]
-    ctseg(*call, *(["--resume"] if (out / "run" / "recipe.json").exists() else []))
+    run(*call, *(["--resume"] if (out / "run" / "recipe.json").exists() else []))
     model = out / "seed.onnx"
-    ctseg("export", out / "run" / "best.pt", "--out", model, "--slices", data / "medseg" / "images", "--overwrite")
+    run("export", out / "run" / "best.pt", "--out", model, "--slices", data / "medseg" / "images", "--overwrite")
     shutil.rmtree(out / "scored", ignore_errors=True)
     table = Table("figure", "value", title=f"the recipe `seed` at {canvas} x {canvas}: patients held back")
     for name, value in medseg_figures(
@@ -63,10 +62,9 @@ def lay_out(medseg: Path, out: Path) -> list[str]:
     return sorted(held_back)
 
 
-def ctseg(*arguments: object) -> None:
+def run(*arguments: object) -> None:
     """Run the command as a user does."""
-    command = shutil.which("ctseg", path=str(Path(sys.executable).parent)) or "ctseg"
-    subprocess.run([command, *map(str, arguments)], check=True)
+    subprocess.run([ctseg(), *map(str, arguments)], check=True)
 
 
 if __name__ == "__main__":

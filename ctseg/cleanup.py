@@ -1,5 +1,6 @@
 """Rules that correct the network's labels by what is known of anatomy; named in the model file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,35 +65,37 @@ def _pixels_within(outline: npt.NDArray[Any]) -> float:
     return cv2.contourArea(outline) + steps / 2 + 1
 
 
-def clean_volume(labels: Labels, rules: Cleanup) -> Labels:
-    """The masks of a scan (slices, H, W) without the lung components that `volume_fraction` calls too small.
+def clean_volume(masks: Sequence[Labels], rules: Cleanup) -> Sequence[Labels]:
+    """The masks (H, W) of a scan without the lung components that `volume_fraction` calls too small.
 
-    Works in place and returns `labels`.
+    They must be of one size and lie one on the other. Works in place and returns `masks`.
     """
-    if not rules.volume_fraction or not labels.any():
-        return labels
-    coarse = _any_of_blocks(labels)
+    if not rules.volume_fraction or not len(masks):
+        return masks
+    coarse = np.stack([_any_of_blocks(mask) for mask in masks])
     components, count = ndimage.label(coarse, structure=np.ones((3, 3, 3), bool))
     sizes = np.bincount(components.ravel(), minlength=count + 1)
     sizes[0] = 0
     small = sizes < rules.volume_fraction * sizes.max()
     small[0] = False
-    for plane, drop in zip(labels, small[components], strict=True):
+    if not small.any():
+        return masks
+    for mask, drop in zip(masks, small[components], strict=True):
         if drop.any():
-            fine = drop.repeat(_COARSE, 0).repeat(_COARSE, 1)[: plane.shape[0], : plane.shape[1]]
-            plane[fine] = BACKGROUND.index
-    return labels
+            fine = drop.repeat(_COARSE, 0).repeat(_COARSE, 1)[: mask.shape[0], : mask.shape[1]]
+            mask[fine] = BACKGROUND.index
+    return masks
 
 
-def _any_of_blocks(labels: Labels) -> np.ndarray[tuple[int, int, int], np.dtype[np.bool_]]:
-    """Whether any voxel of each in-plane block is lung: (slices, ceil(H / 4), ceil(W / 4))."""
-    _, height, width = labels.shape
+def _any_of_blocks(labels: Labels) -> npt.NDArray[np.bool_]:
+    """Whether any pixel of each block of a mask (H, W) is lung: (ceil(H / 4), ceil(W / 4))."""
+    height, width = labels.shape
     if height % _COARSE or width % _COARSE:
-        labels = np.pad(labels, ((0, 0), (0, -height % _COARSE), (0, -width % _COARSE)))
+        labels = np.pad(labels, ((0, -height % _COARSE), (0, -width % _COARSE)))
     # Four labels of a row side by side are one number, which is 0 where they all are.
     fours = np.ascontiguousarray(labels).view(np.uint32)
-    rows = fours[:, 0::4] | fours[:, 1::4]
-    rows |= fours[:, 2::4]
-    rows |= fours[:, 3::4]
-    coarse: np.ndarray[tuple[int, int, int], np.dtype[np.bool_]] = rows != 0
+    rows = fours[0::4] | fours[1::4]
+    rows |= fours[2::4]
+    rows |= fours[3::4]
+    coarse: npt.NDArray[np.bool_] = rows != 0
     return coarse

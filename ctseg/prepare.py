@@ -58,8 +58,7 @@ def to_grey(source: Slice, window: Window) -> npt.NDArray[np.float32] | npt.NDAr
     if source.domain == "grey8":
         return source.pixels.astype(np.uint8, copy=False)
     low, high = window
-    grey = source.pixels.astype(np.float32)  # a copy, so what follows works in place
-    grey -= np.float32(low)
+    grey = np.subtract(source.pixels, np.float32(low), dtype=np.float32)
     grey *= np.float32(255 / (high - low))
     return np.clip(grey, 0, 255, out=grey)
 

@@ -103,10 +103,11 @@ def open_engine(file: Path, device: DeviceWish, precision: PrecisionWish) -> Eng
 def choose_file(file: Path, own: Precision, wish: PrecisionWish, best: Precision) -> Path:
     """The model file of the precision that is asked for; `auto` wants the `best` of the device, but takes any.
 
-    Raises DeviceError, with what to do, where there is none.
+    int8 is only taken on request, and to name an int8 file is one. Raises DeviceError, with what to do, where there is
+    none.
     """
     wanted = best if wish == "auto" else wish
-    if wanted == own:
+    if wanted == own or (wish == "auto" and own == "int8"):
         return file
     stem = file.stem.removesuffix(f".{own}")
     beside = file.with_name(f"{stem}.onnx" if wanted == "fp32" else f"{stem}.{wanted}.onnx")

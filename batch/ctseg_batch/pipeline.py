@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-
 from ctseg.cleanup import Cleanup, clean_volume
 from ctseg.errors import CtsegError, UnreadableFile
 from ctseg.scan import Labels, Slice, Spacing
@@ -187,7 +185,7 @@ def clean_stack(labels: Mapping[int, Labels], rules: Cleanup) -> Mapping[int, La
     """
     if not rules.volume_fraction or len({mask.shape for mask in labels.values()}) != 1:
         return labels
-    return dict(zip(labels, clean_volume(np.stack(list(labels.values())), rules), strict=True))
+    return dict(zip(labels, clean_volume(list(labels.values()), rules), strict=True))
 
 
 def begin(todo: Todo, bench: Bench, advanced: Callable[[], None], ended: Callable[[PartResult], None]) -> None:

@@ -115,7 +115,7 @@ def _series_samples(dataset: SeriesDataset) -> Iterable[Sample]:
                 slices = list(pool.map(series.read, range(len(series))))
                 fields = list(pool.map(lambda s: lung_field(s.pixels.astype(np.int16)), slices))
             # Bowel gas and pieces of the airways that pass for lung in one slice do not in the whole scan.
-            lungs = clean_volume(np.stack(fields).astype(np.uint8), Cleanup(volume_fraction=0.05))
+            lungs = clean_volume([field.astype(np.uint8) for field in fields], Cleanup(volume_fraction=0.05))
             for file, picture, lung in zip(series.files, slices, lungs, strict=True):
                 if file.name not in labels:
                     raise DatasetError(f"{file} has no row in the table of slice labels of {dataset.name}")
