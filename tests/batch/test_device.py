@@ -115,3 +115,11 @@ def test_the_shipped_model_finds_the_lungs_of_a_real_scan(batch, tmp_path):
         assert 0.1 < (mask > 0).mean() < 0.5  # two lungs in the middle of a chest
         assert (mask[:, :256] > 0).any()
         assert (mask[:, 256:] > 0).any()
+
+
+def test_an_int8_file_that_is_named_is_taken_and_never_one_that_is_not(batch, make_model, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in" / "a.png", draw())
+    exact, small = make_model(tmp_path / "m.onnx"), make_model(tmp_path / "m.int8.onnx", precision="int8")
+    for model, precision in ((exact, "fp32"), (small, "int8")):
+        done = batch(tmp_path / "in", model=str(model), out=tmp_path / precision)
+        assert done.scan["precision"] == precision
