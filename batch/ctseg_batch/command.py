@@ -15,7 +15,8 @@ from ctseg.scan import Spacing
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ctseg_batch.run import Call, Watcher
+    from ctseg_batch.job import Call
+    from ctseg_batch.run import Watcher
     from ctseg_batch.summary import Summary
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -65,7 +66,7 @@ def batch(
 
     Example: ctseg batch scans --out results --write mask,overlay
     """
-    from ctseg_batch.run import Call
+    from ctseg_batch.job import Call
 
     call = Call(
         inputs=inputs,

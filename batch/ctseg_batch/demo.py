@@ -24,7 +24,8 @@ def demo(
     """
     from rich.text import Text
 
-    from ctseg_batch.run import Call, run
+    from ctseg_batch.job import Call
+    from ctseg_batch.run import run
     from ctseg_batch.summary import exit_status
     from ctseg_batch.table import legend, people_console, report
     from ctseg_batch.watch import ConsoleWatcher

@@ -2,54 +2,25 @@
 
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 
-from ctseg import __version__
-from ctseg.errors import CallError
-from ctseg.model import DEFAULT_MODEL, find_model
-from ctseg.scan import Spacing
 from ctseg.stages import stage
 from ctseg_batch.cpus import usable_cpus
-from ctseg_batch.discover import Found, discover
-from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine
 from ctseg_batch.files import clear_leftovers, refused, write_whole
-from ctseg_batch.outputs import Outputs, choose_writers
+from ctseg_batch.job import Call, Job, open_job
 from ctseg_batch.pipeline import Bench, begin
 from ctseg_batch.plan import Planner, Step, Todo
-from ctseg_batch.record import FOLDER, Journal, Past, recall
-from ctseg_batch.result import Failure, PartResult, Settings
+from ctseg_batch.record import Journal
+from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.summary import Figures, Summary, summarise, to_csv, to_json
-from ctseg_batch.truth import Truth, open_truth
 from ctseg_batch.workers import Workers
 
 SUMMARY_JSON, SUMMARY_CSV = "summary.json", "summary.csv"
-
-
-@dataclass(frozen=True)
-class Call:
-    """What is wanted. `out` belongs to the run; `spacing` (mm, z y x) holds for scans whose files do not say theirs.
-
-    `workers` None: one for each CPU that this process may use. `batch_size`: slices that go through the network at
-    once. `overwrite`: do again what was done before.
-    """
-
-    inputs: Sequence[Path]
-    out: Path
-    truth: Path | None = None
-    model: str = DEFAULT_MODEL
-    device: DeviceWish = "auto"
-    precision: PrecisionWish = "auto"
-    workers: int | None = None
-    batch_size: int = 1
-    spacing: Spacing | None = None
-    write: Sequence[str] = ("mask",)
-    overwrite: bool = False
 
 
 class Watcher(Protocol):
@@ -76,7 +47,7 @@ def run(call: Call, watcher: Watcher) -> Summary:
     return run_job(open_job(call), watcher)
 
 
-def run_job(job: "Job", watcher: Watcher) -> Summary:
+def run_job(job: Job, watcher: Watcher) -> Summary:
     """The same for a call that is open already."""
     call = job.call
     watcher.remark(job.engine.remark)
@@ -112,46 +83,6 @@ def plan(call: Call) -> Iterator[tuple[str, int, bool]]:
         for step in planner.plan(site):
             is_todo = isinstance(step, Todo)
             yield step.scan, len(step.names) if isinstance(step, Todo) else step.slices, is_todo
-
-
-@dataclass(frozen=True)
-class Job:
-    """A call whose inputs were found and whose model is open. `most`: after so many slices it ends; None for all."""
-
-    call: Call
-    found: Found
-    engine: Engine
-    outputs: Outputs
-    truth: Truth | None
-    settings: Settings
-    past: Past
-    most: int | None = None
-
-
-def open_job(call: Call) -> Job:
-    """Find and open all that a call names; raises CtsegError before anything is written."""
-    outputs = Outputs(call.out, choose_writers(call.write))
-    truth = open_truth(call.truth) if call.truth else None
-    truths = [call.truth] if call.truth else []
-    _keep_apart([*call.inputs, *truths], call.out, outputs.folders)
-    found = discover(call.inputs, [call.out, *truths])
-    if not found.sites and not found.failed:
-        raise CallError(
-            f"no CT in {', '.join(map(str, call.inputs))}: {found.ignored} files of other kinds were ignored"
-        )
-    engine = open_engine(find_model(call.model), call.device, call.precision)
-    if outputs.need("confidence") and engine.spec.temperature is None:
-        raise CallError(f"--write confidence: the model {engine.spec.name} gives no probabilities: export it again")
-    settings = Settings(
-        version=__version__,
-        model=engine.sha256,
-        precision=engine.spec.precision,
-        write=choose_writers(call.write),
-        spacing=call.spacing,
-        truth=truth.meaning if truth else None,
-    )
-    past = recall(call.out, found.root, settings)
-    return Job(call, found, engine, outputs, truth, settings, Past() if call.overwrite else past)
 
 
 def _work(job: Job, planner: Planner, journal: Journal, watcher: Watcher) -> tuple[list[PartResult], int]:
@@ -204,16 +135,6 @@ def _timed(steps: Iterator[Step]) -> Iterator[Step]:
         if step is None:
             return
         yield step
-
-
-def _keep_apart(read: Collection[Path], out: Path, folders: Collection[Path]) -> None:
-    """Refuse an OUT whose files would lie among what is read; within an input, OUT is left out of the search."""
-    home = Path(os.path.realpath(out))
-    owned = [Path(os.path.realpath(folder)) for folder in (*folders, out / FOLDER)]
-    for given in read:
-        real = Path(os.path.realpath(given))
-        if real == home or any(real.is_relative_to(folder) for folder in owned):
-            raise CallError(f"--out {out}: {given} is read, and would be written to; name another folder")
 
 
 def _write(file: Path, text: str) -> None:

@@ -17,7 +17,8 @@ from ctseg.model import ModelSpec, to_metadata
 from ctseg.phantom import Phantom
 from ctseg.phantom.dicom import to_dicom
 from ctseg.prepare import Preparation
-from ctseg_batch.run import Call, run
+from ctseg_batch.job import Call
+from ctseg_batch.run import run
 from ctseg_batch.summary import exit_status
 from ctseg_batch.watch import SilentWatcher
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from ctseg_batch.job import Job
     from ctseg_batch.profiling.measure import Measured
-    from ctseg_batch.run import Job
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -55,12 +55,12 @@ def profile(
     Example: ctseg profile scans --slices 500 --sweep
     """
     from ctseg_batch.cpus import usable_cpus
+    from ctseg_batch.job import Call, open_job
     from ctseg_batch.profiling.measure import first_batch, measure, warm_up_of
     from ctseg_batch.profiling.network import costliest
     from ctseg_batch.profiling.recorder import chrome_trace
     from ctseg_batch.profiling.report import operators_table, report, sweep_table
     from ctseg_batch.profiling.sweep import sweep as tried
-    from ctseg_batch.run import Call, open_job
     from ctseg_batch.table import people_console
 
     count, console = workers or usable_cpus(), people_console()

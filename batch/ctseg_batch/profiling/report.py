@@ -8,9 +8,9 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from ctseg.model import DEFAULT_MODEL
+from ctseg_batch.job import Call
 from ctseg_batch.profiling.network import Operator
 from ctseg_batch.profiling.sweep import Try
-from ctseg_batch.run import Call
 
 
 def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:

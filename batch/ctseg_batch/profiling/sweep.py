@@ -8,8 +8,8 @@ import numpy as np
 from ctseg.errors import DeviceError
 from ctseg.model import Precision
 from ctseg_batch.engine import Engine, open_engine
+from ctseg_batch.job import Job
 from ctseg_batch.profiling.measure import measure, warm_up_of
-from ctseg_batch.run import Job
 
 _SLICES_A_TRY = 24
 """So many slices a worker and slice of a batch: enough for a second or two, few enough for a dozen tries."""
