@@ -63,6 +63,7 @@ def _table(file: Path, spec: ModelSpec) -> Table:
         "accepts": _plain(" and ".join(_DOMAINS[domain] for domain in spec.domains)),
         "preparation": _plain(*_preparation(spec.preparation)),
         "clean-up": _plain(*_cleanup(spec.cleanup)),
+        "sureness": _plain(_sureness(spec.temperature)),
         "training": _plain(*told(spec.training)),
         "scores": _plain(*told(spec.scores)),
         "export": _plain(*told(spec.export)),
@@ -79,6 +80,12 @@ def _preparation(how: Preparation) -> Iterator[str]:
     low, high = how.window
     yield f"HU from {low:g} to {high:g} become grey 0 to 255, grey stays as it is"
     yield f"the longer side becomes {how.long_side} pixels, then black fills it up to multiples of {how.multiple}"
+
+
+def _sureness(temperature: float | None) -> str:
+    if temperature is None:
+        return "it gives no probabilities"
+    return f"its logits over a temperature of {temperature:g} give calibrated probabilities"
 
 
 def _cleanup(rules: Cleanup) -> Iterator[str]:
@@ -105,11 +112,13 @@ def told(story: Mapping[str, Any], indent: str = "") -> Iterator[str]:
 
 
 def _named(value: Any) -> Mapping[str, Any] | None:
-    """What has parts with names: a mapping, or a list of mappings that have a `name` each."""
+    """What has parts with names: a mapping, or a list of mappings, by their `name` or counted."""
     if isinstance(value, Mapping):
         return value
-    if isinstance(value, Sequence) and value and all(isinstance(v, Mapping) and "name" in v for v in value):
-        return {v["name"]: {k: part for k, part in v.items() if k != "name"} for v in value}
+    if isinstance(value, Sequence) and value and all(isinstance(v, Mapping) for v in value):
+        names = [str(v.get("name", number)) for number, v in enumerate(value, start=1)]
+        parts = [{k: part for k, part in v.items() if k != "name"} for v in value]
+        return dict(zip(names, parts, strict=True))
     return None
 
 

@@ -66,7 +66,7 @@ def shown(write, capsys, monkeypatch):
         "accepts Hounsfield units preparation",
         "HU from -1100 to 100 become grey 0 to 255",
         "the longer side becomes 320 pixels, then black fills it up to multiples of 16",
-        "clean-up lung in pieces below 0.05 % of a slice becomes background training",
+        "clean-up lung in pieces below 0.05 % of a slice becomes background sureness it gives no probabilities training",
         "set_a licence: free slices: train 40, val 9",
         "iou: background 0.98, consolidation -, mean 0.612",
         "gmac: 1.21",
