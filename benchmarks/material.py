@@ -18,7 +18,7 @@ from ctseg.model import INPUT, OUTPUT, find_model
 from ctseg.phantom import Phantom, write_images
 from ctseg.phantom.dicom import to_dicom
 from ctseg.prepare import prepare
-from ctseg.reading import open_images
+from ctseg.reading import open_images, open_series
 from ctseg.runtime import open_on_cpu
 from ctseg_batch.outputs import WRITERS, Seen
 
@@ -55,13 +55,11 @@ class Parts:
     def __init__(self, files: Sequence[Path], model: str, workers: int) -> None:
         self._workers = workers
         self._files = files
-        self._is_dicom = files[0].suffix == ".dcm"
+        # The JPEGs inside DICOM files are found beforehand: to find them is no part of the bare decode.
+        self._frames = [bytes(get_frame(dcmread(f).PixelData, 0, number_of_frames=1)) for f in files if is_dicom(f)]
         self._session, spec = open_on_cpu(find_model(model))
-        pictures = [self._decoded(file) for file in files[:32]]
-        sources = open_images(files[:32]) if not self._is_dicom else None
-        self._inputs = [
-            prepare(sources.read(i) if sources else _as_hu(p), spec.preparation)[0] for i, p in enumerate(pictures)
-        ]
+        scan = open_series(files).series[0] if self._frames else open_images(files)
+        self._inputs = [prepare(scan.read(index), spec.preparation)[0] for index in range(SLICES_A_SERIES)]
         self._masks = [
             cv2.resize(self._session.run([OUTPUT], {INPUT: x})[0][0], (512, 512), interpolation=cv2.INTER_NEAREST)
             for x in self._inputs
@@ -69,21 +67,23 @@ class Parts:
 
     def rates(self) -> dict[str, float]:
         """Slices/s of each part alone."""
-        count = len(self._files)
-        return {
-            "network": self._rate(lambda i: self._session.run([OUTPUT], {INPUT: self._inputs[i % 32]}), count),
-            "decode": self._rate(lambda i: self._decoded(self._files[i]), count),
-            "encode": self._rate(lambda i: WRITERS["mask"].encode(Seen(self._masks[i % 32])), count),
+        ways: dict[str, Callable[[int], Any]] = {
+            "network": lambda i: self._session.run([OUTPUT], {INPUT: self._inputs[i % SLICES_A_SERIES]}),
+            "decode": self._decode,
+            "encode": lambda i: WRITERS["mask"].encode(Seen(self._masks[i % SLICES_A_SERIES])),
         }
+        return {name: rate(do, len(self._files), self._workers) for name, do in ways.items()}
 
-    def _rate(self, do: Callable[[int], Any], count: int) -> float:
-        return rate(do, count, self._workers)
-
-    def _decoded(self, file: Path) -> Any:
+    def _decode(self, index: int) -> Any:
         """The bare decode: OpenCV's for PNG, libjpeg-turbo's for JPEG Lossless."""
-        if not self._is_dicom:
-            return cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-        return imagecodecs.jpeg8_decode(_frame(file))
+        if self._frames:
+            return imagecodecs.jpeg8_decode(self._frames[index])
+        return cv2.imdecode(np.frombuffer(self._files[index].read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def is_dicom(file: Path) -> bool:
+    """By its ending, which it was given here."""
+    return file.suffix == ".dcm"
 
 
 def rate(do: Callable[[int], Any], count: int, threads: int) -> float:
@@ -101,19 +101,3 @@ def rate(do: Callable[[int], Any], count: int, threads: int) -> float:
     for thread in pool:
         thread.join()
     return count / (time.perf_counter() - began)
-
-
-_frames: dict[Path, bytes] = {}
-
-
-def _frame(file: Path) -> bytes:
-    """The JPEG inside a DICOM file, found once: to find it is no part of the bare decode."""
-    if file not in _frames:
-        _frames[file] = bytes(get_frame(dcmread(file).PixelData, 0, number_of_frames=1))
-    return _frames[file]
-
-
-def _as_hu(stored: np.ndarray) -> Any:
-    from ctseg.scan import Slice
-
-    return Slice((stored.astype(np.int32) - 1024).astype(np.int16), "hu")

@@ -1,4 +1,4 @@
-"""How accurate the recipe is that this project started from, on the slices that docs/model-card.md scores `light` on.
+"""How accurate the recipe is that this project started from, on the slices that docs/model-card.md scores `fast` on.
 
     python benchmarks/seed_recipe.py DATA --out RUN [--canvas 256]
 

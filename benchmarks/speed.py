@@ -106,7 +106,8 @@ def precisions(found: Findings, model: str, workers: int) -> None:
 
     file = find_model(model)
     small = file.with_name(f"{file.stem}.int8.onnx")
-    shape = (384, 384)
+    side = open_on_cpu(file)[1].preparation.long_side
+    shape = (side, side)
     slices = np.random.default_rng(0).uniform(0, 255, (1, 1, *shape)).astype(np.float32)
     ways: dict[str, Callable[[], float]] = {}
     for name, path in (("fp32", file), ("int8", small)):

@@ -28,6 +28,10 @@ _PNG_OF_MASK = (
 _PNG_OF_PICTURE = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
 
 
+Need = Literal["grey", "confidence"]
+"""What a file may be made of besides the labels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A slice that was labelled; and, where an output needs them, how a screen shows it and how sure the labels are."""
@@ -43,7 +47,7 @@ class SliceWriter:
 
     folder: str
     encode: Callable[[Seen], bytes]
-    needs: Literal["grey", "confidence"] | None = None
+    needs: Need | None = None
 
 
 def _mask(seen: Seen) -> bytes:
@@ -88,7 +92,7 @@ class Outputs:
         """Where files go."""
         return tuple(self._out / writer.folder for writer in self._writers)
 
-    def need(self, what: Literal["grey", "confidence"]) -> bool:
+    def need(self, what: Need) -> bool:
         """Whether some output is made of it."""
         return any(writer.needs == what for writer in self._writers)
 

@@ -77,12 +77,16 @@ def run_job(job: Job, watcher: Watcher) -> Summary:
 
 def plan(call: Call) -> Iterator[tuple[str, int, bool]]:
     """What a run would do, part by part: the scan, how many slices, and whether they are to be done. Writes nothing."""
-    job = open_job(call)
+    for step in foresee(open_job(call)):
+        is_todo = isinstance(step, Todo)
+        yield step.scan, len(step.names) if isinstance(step, Todo) else step.slices, is_todo
+
+
+def foresee(job: Job) -> Iterator[Step]:
+    """What a run of an open job would come to, part by part. Writes nothing."""
     planner = Planner(job.past, job.outputs, job.truth, listed=lambda *_: None, lost=lambda _: None)
     for site in job.found.sites:
-        for step in planner.plan(site):
-            is_todo = isinstance(step, Todo)
-            yield step.scan, len(step.names) if isinstance(step, Todo) else step.slices, is_todo
+        yield from planner.plan(site)
 
 
 def _work(job: Job, planner: Planner, journal: Journal, watcher: Watcher) -> tuple[list[PartResult], int]:

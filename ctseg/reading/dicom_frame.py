@@ -46,6 +46,11 @@ class PixelHeader:
         """Rows and columns."""
         return self.rows, self.columns
 
+    @property
+    def is_rescaled(self) -> bool:
+        """Whether the file says how its numbers become HU."""
+        return None not in (self.slope, self.intercept)
+
     def check(self) -> None:
         """Raise ContentError for what is no plain grey slice."""
         needed = {"Rows": self.rows, "Columns": self.columns, "BitsAllocated": self.bits_allocated}

@@ -108,9 +108,9 @@ def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
 
 
 def _doubts_of_mixture(slices: Sequence[SliceHeader]) -> Iterable[str]:
-    if len({s.size for s in slices}) > 1:
+    if len({s.pixels.shape for s in slices}) > 1:
         yield "mixed sizes"
     if len({s.pixel_spacing for s in slices}) > 1:
         yield "mixed pixel spacing"
-    if not all(s.is_rescaled for s in slices):
+    if not all(s.pixels.is_rescaled for s in slices):
         yield "not rescaled to HU"

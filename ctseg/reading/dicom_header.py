@@ -43,14 +43,12 @@ class SliceHeader:
     series: str
     series_number: int | None
     description: str
-    size: tuple[int, int]
     position: Numbers | None
     orientation: Numbers | None
     location: float | None
     number: int | None
     thickness: float | None
     pixel_spacing: Numbers | None
-    is_rescaled: bool
     pixels: PixelHeader
 
 
@@ -107,14 +105,12 @@ def _slice_header(file: Path, dataset: FileDataset, orientation: Numbers | None,
         series=str(dataset.get("SeriesInstanceUID", "")),
         series_number=whole(dataset, "SeriesNumber"),
         description=str(dataset.get("SeriesDescription") or ""),
-        size=pixels.shape,
         position=numbers(dataset, "ImagePositionPatient", 3),
         orientation=orientation,
         location=number(dataset, "SliceLocation"),
         number=whole(dataset, "InstanceNumber"),
         thickness=number(dataset, "SliceThickness"),
         pixel_spacing=numbers(dataset, "PixelSpacing", 2),
-        is_rescaled=None not in (pixels.slope, pixels.intercept),
         pixels=pixels,
     )
 

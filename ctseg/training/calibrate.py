@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
-from ctseg.classes import BACKGROUND, bits
+from ctseg.classes import BACKGROUND, CLASSES, bits
 from ctseg.prepare import Preparation
 from ctseg.training.fit import mixed_precision
 from ctseg.training.loss import marginal_cross_entropy
@@ -68,7 +68,7 @@ def calibration_error(judged: Judged, temperature: float) -> float:
     probability = (judged.logits / temperature).softmax(dim=1)
     grouped = torch.stack([probability[:, list(group)].sum(dim=1) for group in judged.groups], dim=1)
     sure, winner = (values.numpy() for values in grouped.max(dim=1))
-    fields = np.array([sum(1 << index for index in group) for group in judged.groups], np.uint8)
+    fields = np.array([bits([CLASSES[index] for index in group]) for group in judged.groups], np.uint8)
     right = (judged.allowed & ~fields[winner] & 0xFF) == 0
     bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
     gaps = np.bincount(bins, weights=sure - right, minlength=_BINS)

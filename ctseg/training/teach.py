@@ -4,7 +4,7 @@ The opinion says what a mask leaves out: how sure one can be of a border, and wh
 the mask does not tell them apart.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -94,11 +94,8 @@ def check_teacher(teacher: Teacher, loaded: Sequence[Samples]) -> None:
 
 def taught(loaded: Sequence[Samples], teacher: Teacher) -> list[Samples]:
     """The data sets, each training slice with the teacher's opinion of it."""
-    return [
-        replace(data, splits={**data.splits, "train": tuple(_with_opinions(data.splits["train"], teacher))})
-        for data in loaded
-    ]
-
-
-def _with_opinions(samples: Iterable[Sample], teacher: Teacher) -> Iterable[Sample]:
-    return (replace(sample, opinion=teacher.opinion(sample)) for sample in samples)
+    result = []
+    for data in loaded:
+        train = tuple(replace(sample, opinion=teacher.opinion(sample)) for sample in data.splits["train"])
+        result.append(replace(data, splits={**data.splits, "train": train}))
+    return result

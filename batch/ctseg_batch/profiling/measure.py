@@ -1,7 +1,6 @@
 """One measured run of the real pipeline on the user's own files, written to a folder that is thrown away."""
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from ctseg.prepare import prepare
 from ctseg.stages import listening
 from ctseg_batch.job import Job
 from ctseg_batch.outputs import Outputs
-from ctseg_batch.plan import Planner, Todo
+from ctseg_batch.plan import Todo
 from ctseg_batch.profiling.recorder import Recorder
 from ctseg_batch.record import Past
-from ctseg_batch.run import run_job
+from ctseg_batch.run import foresee, run_job
 from ctseg_batch.summary import Summary
 
 _WARM_UP_A_WORKER = 4
@@ -62,7 +61,7 @@ def warm_up_of(job: Job, workers: int, batch_size: int) -> int:
 
 def first_batch(job: Job, batch_size: int) -> npt.NDArray[np.float32]:
     """What the network is fed for the first slice that can be read, `batch_size` times; raises CallError."""
-    for todo in _todos(job):
+    for todo in (step for step in foresee(job) if isinstance(step, Todo)):
         for index in range(len(todo.names)):
             try:
                 grey = prepare(todo.slices.read(index), job.engine.spec.preparation)[0]
@@ -70,9 +69,3 @@ def first_batch(job: Job, batch_size: int) -> npt.NDArray[np.float32]:
                 continue
             return np.repeat(grey, batch_size, axis=0)
     raise CallError("no slice of the inputs can be read, so there is nothing to measure")
-
-
-def _todos(job: Job) -> Iterator[Todo]:
-    planner = Planner(Past(), job.outputs, job.truth, listed=lambda *_: None, lost=lambda _: None)
-    for site in job.found.sites:
-        yield from (step for step in planner.plan(site) if isinstance(step, Todo))
