@@ -3,7 +3,7 @@
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     import typer
@@ -39,14 +39,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             _front_page()(args=given or ["--help"], prog_name="ctseg")
     except CtsegError as error:
-        from rich.console import Console
-        from rich.text import Text
+        _leave(str(error))
+    except OSError as error:
+        _leave(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:  # before the command was there to deal with it
+        sys.exit(130)
 
-        from ctseg.printable import printable
 
-        said = Text.assemble(("error:", "bold red"), f" {printable(str(error))}")
-        Console(stderr=True, soft_wrap=True).print(said)
-        sys.exit(2)
+def _leave(reason: str) -> NoReturn:
+    """With the reason in one line."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from ctseg.printable import printable
+
+    said = Text.assemble(("error:", "bold red"), f" {printable(reason)}")
+    Console(stderr=True, soft_wrap=True).print(said)
+    sys.exit(2)
 
 
 def _front_page() -> "typer.Typer":

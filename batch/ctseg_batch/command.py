@@ -84,14 +84,16 @@ def batch(
     if dry_run:
         _tell_plan(call, as_json=as_json)
         return
+    from ctseg_batch.signals import Terminated, raised
     from ctseg_batch.table import people_console
 
     console = people_console()
     try:
-        summary = _run(call, console, quiet=quiet)
-    except KeyboardInterrupt:
+        with raised():
+            summary = _run(call, console, quiet=quiet)
+    except KeyboardInterrupt as stopped:
         console.print("interrupted: what was finished is kept, and the same call goes on from there")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(stopped.status if isinstance(stopped, Terminated) else INTERRUPTED) from None
     _tell(summary, console, as_json=as_json, quiet=quiet)
 
 

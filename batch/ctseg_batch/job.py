@@ -48,8 +48,12 @@ class Job:
     outputs: Outputs
     truth: Truth | None
     settings: Settings
-    past: Past
     most: int | None = None
+
+    def recall(self) -> Past:
+        """What earlier runs into OUT have done of it; raises CallError where that was another root."""
+        past = recall(self.call.out, self.found.root, self.settings)
+        return Past() if self.call.overwrite else past
 
 
 def open_job(call: Call) -> Job:
@@ -74,8 +78,7 @@ def open_job(call: Call) -> Job:
         spacing=call.spacing,
         truth=truth.meaning if truth else None,
     )
-    past = recall(call.out, found.root, settings)
-    return Job(call, found, engine, outputs, truth, settings, Past() if call.overwrite else past)
+    return Job(call, found, engine, outputs, truth, settings)
 
 
 def _keep_apart(read: Collection[Path], out: Path, folders: Collection[Path]) -> None:

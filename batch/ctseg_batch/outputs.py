@@ -15,7 +15,7 @@ from ctseg.confidence import Confidence
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.scan import Labels
 from ctseg.stages import stage
-from ctseg_batch.files import refused, write_whole
+from ctseg_batch.files import keep, refused, write_whole
 from ctseg_batch.overlay import Grey, overlay
 
 # Masks are long runs of few values: RLE and no filter. The filter has to be named, else OpenCV 5 is four times slower
@@ -113,6 +113,15 @@ class Outputs:
                 if error.errno == errno.ENAMETOOLONG:
                     raise UnreadableFile(file, "has too long a name for a mask to be named after it") from error
                 raise refused(file, error) from error
+
+    def keep(self, names: Sequence[str]) -> None:
+        """See to it that slices' files outlast a power failure, those that are there; raises CallError."""
+        for folder in self.folders:
+            try:
+                with stage("keep"):
+                    keep(folder / name for name in names)
+            except OSError as error:
+                raise refused(folder, error) from error
 
     def remove(self, names: Iterable[str]) -> None:
         """Take slices' files away, if there are any from an earlier run; raises CallError where that is forbidden."""

@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from ctseg.errors import CallError
-from ctseg_batch.files import refused, write_whole
+from ctseg_batch.files import refused, removed, write_whole
 from ctseg_batch.result import Failure, PartResult, Settings
 
 FOLDER = ".ctseg"
+LOCK = f"{FOLDER}/lock"
 _JOURNAL = "journal.jsonl"
 _FORMAT = 1
 
@@ -98,7 +99,7 @@ class Journal:
             if not past.size:
                 head = {"format": _FORMAT, "root": str(root), "settings": _plain(settings)}
                 write_whole(file, _line(head))
-            self._lines = file.open("r+b")
+            self._lines = file.open("r+b", buffering=0)
             self._lines.seek(past.size or 0, os.SEEK_SET if past.size else os.SEEK_END)
             self._lines.truncate()
         except OSError as error:
@@ -132,11 +133,15 @@ class Journal:
         with self._lock:
             self._idle = False
             try:
-                self._lines.write(_line(noted))
-                self._lines.flush()
+                left = memoryview(_line(noted))
+                while left:
+                    left = left[self._lines.write(left) :]
                 os.fsync(self._lines.fileno())
+                is_there = os.fstat(self._lines.fileno()).st_nlink
             except OSError as error:
                 raise refused(Path(self._lines.name), error) from error
+            if not is_there:
+                raise removed(Path(self._lines.name))
 
 
 def _line(noted: _Noted) -> bytes:

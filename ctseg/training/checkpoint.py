@@ -1,5 +1,6 @@
 """The file between training and export: weights, and all that was done to get them. No code in it is run."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from ctseg.classes import CLASSES
-from ctseg.errors import ModelError
+from ctseg.errors import CallError, ModelError
 from ctseg.training.networks import build
 from ctseg.training.recipe import Recipe, as_stored, recipe_from
 
@@ -35,7 +36,7 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, file: Path) -> None:
-    """Write beside the place and rename, so that a killed run leaves the former file whole."""
+    """Write beside the place and rename, so that a killed run leaves the former file whole; raises CallError."""
     state = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -48,8 +49,15 @@ def save(checkpoint: Checkpoint, file: Path) -> None:
         "temperature": checkpoint.temperature,
     }
     part = file.with_name(f".{file.name}.tmp")
-    torch.save(state, part)
-    part.replace(file)
+    try:
+        with part.open("wb") as stream:
+            torch.save(state, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(file)
+    except (OSError, RuntimeError) as error:  # torch has a full disk as the latter
+        part.unlink(missing_ok=True)
+        raise CallError(f"{file} can't be written: {_first_line(error)}; --resume goes on once it can") from error
 
 
 def load(file: Path) -> Checkpoint:
