@@ -7,7 +7,6 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from ctseg.classes import BACKGROUND
 from ctseg.scan import Labels
@@ -72,6 +71,8 @@ def clean_volume(masks: Sequence[Labels], rules: Cleanup) -> Sequence[Labels]:
     """
     if not rules.volume_fraction or not len(masks):
         return masks
+    from scipy import ndimage  # takes longer to load than all else that a command's help needs
+
     coarse = np.stack([_any_of_blocks(mask) for mask in masks])
     components, count = ndimage.label(coarse, structure=np.ones((3, 3, 3), bool))
     sizes = np.bincount(components.ravel(), minlength=count + 1)

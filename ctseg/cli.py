@@ -3,7 +3,7 @@
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     import typer
@@ -34,16 +34,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         if given and given[0] in COMMANDS:
-            app = importlib.import_module(COMMANDS[given[0]].module).app
-            app(args=given[1:], prog_name=f"ctseg {given[0]}")
+            load(given[0])(args=given[1:], prog_name=f"ctseg {given[0]}")
         else:
-            _front_page()(args=given or ["--help"], prog_name="ctseg")
+            front_page()(args=given or ["--help"], prog_name="ctseg")
     except CtsegError as error:
         _leave(str(error))
     except OSError as error:
         _leave(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:  # before the command was there to deal with it
         sys.exit(130)
+
+
+def load(name: str) -> Any:
+    """A command of the table as Typer has made it, with its settings from elsewhere."""
+    import typer.main
+
+    from ctseg.settings import open_to_settings
+
+    command = typer.main.get_command(importlib.import_module(COMMANDS[name].module).app)
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in (command.help or "").split("\n\n"))
+    return open_to_settings(command, name, COMMANDS)
 
 
 def _leave(reason: str) -> NoReturn:
@@ -58,15 +68,24 @@ def _leave(reason: str) -> NoReturn:
     sys.exit(2)
 
 
-def _front_page() -> "typer.Typer":
-    """The list of commands, `--version`, and the word for a command that there is not."""
+def front_page() -> "typer.Typer":
+    """The list of commands, `--version`, completion, and the word for a command that there is not."""
     import typer
+    from typer.core import TyperGroup
+
+    class Table(TyperGroup):
+        """Loads a command only to complete its options: its line of help is in the table."""
+
+        def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+            if args[0] in COMMANDS:
+                return args[0], load(args[0]), args[1:]
+            return super().resolve_command(ctx, args)
 
     app = typer.Typer(
+        cls=Table,
         help="How much of each lung is normal, ground glass or consolidated? For research, not for diagnosis.",
         no_args_is_help=True,
         rich_markup_mode=None,  # rich's help takes as long to load as all the rest
-        add_completion=False,
     )
 
     def show_version(wanted: bool) -> None:

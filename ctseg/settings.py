@@ -1,0 +1,150 @@
+"""What options are where the command line does not say: first the environment, then a file `ctseg.toml`."""
+
+import os
+import tomllib
+import typing
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from inspect import unwrap
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ctseg.errors import CallError
+
+FILE = "ctseg.toml"
+VARIABLE = "CTSEG_CONFIG"
+_SEPARATOR = ";"
+_ORIGINS = "ctseg.settings.origins"
+
+
+def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
+    """Let `command` (Typer's) take its options from CTSEG_NAME_OPTION and a file's [name], and give it `--config`.
+
+    `commands` are all there are: a file may have a table for each.
+    """
+    options = {_key(param): param for param in command.params if param.param_type_name == "option"}
+    variables = {key: variable(name, key) for key in options}
+    for key, param in options.items():
+        if param.multiple:  # which Typer splits at spaces
+            param.help = f"{param.help} In {variables[key]}, {_SEPARATOR} stands between several."
+        else:
+            param.envvar, param.show_envvar = variables[key], True
+    hints = typing.get_type_hints(unwrap(command.callback))
+
+    def settle(context: typer.Context, config: Path | None) -> None:
+        if context.resilient_parsing:
+            return
+        file = config or (Path(FILE) if os.path.isfile(FILE) else None)  # noqa: PTH113
+        table = read_table(file, name, commands) if file else {}
+        found: dict[str, Any] = {}
+        for key, value in table.items():
+            place = f"{file}: [{name}] {key}"
+            param = options[_known(key.replace("_", "-"), options, place)]
+            found[param.name] = _checked(value, hints[param.name], param, context, place)
+        origins = dict.fromkeys(found, str(file))
+        for key, param in options.items():
+            if written := os.environ.get(variables[key]):
+                origins[param.name] = variables[key]
+                if param.multiple:
+                    found[param.name] = [part.strip() for part in written.split(_SEPARATOR) if part.strip()]
+        context.default_map = found
+        context.meta[_ORIGINS] = origins
+
+    command.params.append(_config_option(settle))
+    return command
+
+
+def variable(command: str, option: str) -> str:
+    """The environment variable of an option: CTSEG_BATCH_SERIES_FILTER of `series-filter`."""
+    return f"CTSEG_{command}_{option}".replace("-", "_").upper()
+
+
+def origins(context: typer.Context) -> dict[str, str]:
+    """Where the parameters come from that the environment or a file has set: the variable's name, or the file."""
+    noted: Mapping[str, str] = context.meta.get(_ORIGINS, {})
+    typed = {name for name in noted if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+    return {name: origin for name, origin in noted.items() if name not in typed}
+
+
+def read_table(file: Path, name: str, commands: Collection[str]) -> Mapping[str, Any]:
+    """The table of the command `name`; raises CallError for a file that is none, or has what belongs to no command."""
+    try:
+        read = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CallError(f"--config {file} can't be read: {error.strerror}") from error
+    except ValueError as error:  # also of what is no UTF-8
+        raise CallError(f"{file} is no TOML file: {error}") from error
+    for key, value in read.items():
+        if not isinstance(value, dict):
+            raise CallError(f"{file}: {key} stands in no table: write it below the name of its command, like [batch]")
+        _known(key, commands, f"{file}: [{key}]")
+    return typing.cast("Mapping[str, Any]", read.get(name, {}))
+
+
+def _known(key: str, known: Collection[str], place: str) -> str:
+    """The key, if it is known; else the error names the nearest that is."""
+    if key in known:
+        return key
+    near = get_close_matches(key, known, 1)
+    raise CallError(
+        f"{place} is not known: " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+    )
+
+
+def _key(param: Any) -> str:
+    """What an option is called in a file: as on the command line, without the dashes."""
+    return str(max(param.opts, key=len)).lstrip("-")
+
+
+def _checked(value: Any, hint: Any, param: Any, context: typer.Context, place: str) -> Any:
+    """A value of a file as Typer takes it; raises CallError for one of another type, or out of range."""
+    kinds = {hint, *typing.get_args(hint)}
+    is_joined = "," in (param.metavar or "")  # as in --write mask,overlay
+    if bool in kinds:
+        fits, wanted = isinstance(value, bool), "true or false"
+    elif int in kinds:
+        fits, wanted = type(value) is int, "a whole number"
+    elif float in kinds:
+        fits, wanted = type(value) in (int, float), "a number"
+    elif param.multiple:
+        fits, wanted = isinstance(value, list) and all(isinstance(v, str) for v in value), "a list of texts"
+    elif is_joined and isinstance(value, list):
+        fits, wanted = all(type(v) in (str, int, float) for v in value), "a list of texts or numbers"
+        value = ",".join(map(str, value))
+    else:
+        fits, wanted = isinstance(value, str), 'a text, in "quotation marks"'
+    if not fits:
+        raise CallError(f"{place} = {value!r}: give {wanted}")
+    try:
+        param.process_value(context, value)
+    except typer.BadParameter as error:
+        raise CallError(f"{place} = {value!r}: {error.message.removeprefix('Value error, ')}") from error
+    return value
+
+
+def _config_option(settle: Any) -> Any:
+    """The option `--config`, dealt with before all others."""
+    app = typer.Typer(add_completion=False)
+
+    @app.command()
+    def holder(
+        config: Annotated[
+            Path | None,
+            typer.Option(
+                "--config",
+                help=f"A file with settings; by default {FILE} in the current folder, if there is one.",
+                metavar="FILE",
+                envvar=VARIABLE,
+                show_envvar=True,
+                is_eager=True,
+                expose_value=False,
+                callback=settle,
+            ),
+        ] = None,
+    ) -> None:
+        """Only its option is taken."""
+
+    (option,) = (param for param in typer.main.get_command(app).params if param.name == "config")
+    return option
