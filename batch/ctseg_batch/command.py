@@ -2,7 +2,9 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +13,8 @@ import typer
 from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
 from ctseg.scan import Spacing
+from ctseg.settings import origins
+from ctseg_batch.path_list import read_paths
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,11 +30,12 @@ INTERRUPTED = 130
 
 @app.command()
 def batch(
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(help="Files or folders of CT; folders are searched recursively.", metavar="INPUT"),
-    ],
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="The folder for masks/, summary.json and summary.csv.")],
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files or folders of CT; folders are searched recursively.", metavar="INPUT"),
+    ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="A folder of masks that mirrors the input, for IoU and Dice.")
     ] = None,
@@ -57,7 +62,31 @@ def batch(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do again what was done before.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json on standard output.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but what failed.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what failed.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Tell of each scan as it ends, what was chosen, where the time went."),
+    ] = False,
+    listed: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="A file that lists further INPUTs, a line each, or parted by NUL bytes; - is standard input.",
+            metavar="FILE",
+        ),
+    ] = None,
+    series_filter: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only the DICOM series for which it holds, like 'thickness<=2', 'description~lung|thorax', "
+            "'kernel=B70f', 'slices>=40'; may be repeated, and then all must hold.",
+            metavar="CONDITION",
+        ),
+    ] = None,
+    best_series: Annotated[
+        bool,
+        typer.Option("--best-series", help="One DICOM series a study: of those that cover the chest, the finest."),
+    ] = False,
 ) -> None:
     """Segment folders of CT: a mask for every slice, volumes and involvement for every scan.
 
@@ -68,8 +97,12 @@ def batch(
     """
     from ctseg_batch.job import Call
 
+    if not inputs and listed is None:
+        raise CallError("name an INPUT, or a file that lists them by --from")
+    if quiet and verbose:
+        raise CallError("--quiet and --verbose contradict each other: leave one out")
     call = Call(
-        inputs=inputs,
+        inputs=inputs or [],
         out=out,
         truth=truth,
         model=model,
@@ -80,17 +113,24 @@ def batch(
         spacing=parse_spacing(spacing),
         write=[kind.strip() for kind in write.split(",")],
         overwrite=overwrite,
+        listed=[] if listed is None else read_paths(listed),
+        series_filter=series_filter or [],
+        best_series=best_series,
     )
     if dry_run:
         _tell_plan(call, as_json=as_json)
         return
     from ctseg_batch.signals import Terminated, raised
     from ctseg_batch.table import people_console
+    from ctseg_batch.watch import ConsoleWatcher, SilentWatcher
 
     console = people_console()
     try:
         with raised():
-            summary = _run(call, console, quiet=quiet)
+            if verbose:
+                summary = _run_telling(call, console, origins(context))
+            else:
+                summary = _run(call, nullcontext(SilentWatcher()) if quiet else ConsoleWatcher(console))
     except KeyboardInterrupt as stopped:
         console.print("interrupted: what was finished is kept, and the same call goes on from there")
         raise typer.Exit(stopped.status if isinstance(stopped, Terminated) else INTERRUPTED) from None
@@ -110,38 +150,57 @@ def parse_spacing(text: str | None) -> Spacing | None:
     return z, y, x
 
 
-def _run(call: "Call", console: "Console", *, quiet: bool) -> "Summary":
+def _run(call: "Call", watching: "AbstractContextManager[Watcher]") -> "Summary":
     from ctseg_batch.run import run
-    from ctseg_batch.watch import ConsoleWatcher, SilentWatcher
 
-    shown: AbstractContextManager[Watcher] = nullcontext(SilentWatcher()) if quiet else ConsoleWatcher(console)
-    with shown as watcher:
+    with watching as watcher:
         return run(call, watcher)
+
+
+def _run_telling(call: "Call", console: "Console", set_by: Mapping[str, str]) -> "Summary":
+    """The same for a person who wants to know all about it; `set_by`, where settings come from."""
+    from ctseg.stages import listening
+    from ctseg_batch.job import open_job
+    from ctseg_batch.run import run_job
+    from ctseg_batch.verbose import StageTotals, VerboseWatcher, choices
+
+    with VerboseWatcher(console) as watcher, listening(totals := StageTotals()):
+        job = open_job(call)
+        for line in choices(job, set_by):
+            watcher.remark(line)
+        summary = run_job(job, watcher)
+        watcher.remark(totals.told())
+    return summary
 
 
 def _tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) -> None:
     """The summary on the terminal, or what failed alone; and the exit status."""
+    from rich.text import Text
+
     from ctseg_batch.summary import exit_status, to_json
     from ctseg_batch.table import failures, report
 
     for shown in failures(summary) if quiet else report(summary, console.width):
-        console.print(shown, highlight=False)
+        console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))  # a line stays one, for grep
     if as_json:
         sys.stdout.write(to_json(summary))
     raise typer.Exit(exit_status(summary))
 
 
 def _tell_plan(call: "Call", *, as_json: bool) -> None:
-    """A line a scan: how many slices are to be done, how many were done before."""
-    from ctseg_batch.run import plan
-    from ctseg_batch.table import people_console, plan_table
+    """A line a scan: how many slices are to be done, how many were done before; and what is left out."""
+    from rich.text import Text
 
-    scans: dict[str, dict[str, int]] = {}
-    for name, slices, is_todo in plan(call):
-        counts = scans.setdefault(name, {"slices": 0, "to_do": 0})
-        counts["slices"] += slices
-        counts["to_do"] += slices * is_todo
+    from ctseg_batch.foresee import plan
+    from ctseg_batch.table import people_console, plan_report
+
+    found = plan(call)
     if as_json:
-        sys.stdout.write(json.dumps({"scans": [{"scan": name, **n} for name, n in scans.items()]}, indent=2) + "\n")
+        scans = [{"scan": name, "slices": n, "to_do": found.to_do[name]} for name, n in found.slices.items()]
+        others = {"skipped": found.skipped, "errors": found.errors}
+        listed = {key: [asdict(one) for one in failures] for key, failures in others.items() if failures}
+        sys.stdout.write(json.dumps({"scans": scans, **listed}, indent=2) + "\n")
     else:
-        people_console().print(plan_table(scans))
+        console = people_console()
+        for shown in plan_report(found):
+            console.print(shown, soft_wrap=isinstance(shown, Text))

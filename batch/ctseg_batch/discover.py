@@ -11,6 +11,7 @@ from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading import Kind, kind_of
 from ctseg_batch.outputs import WRITERS
 from ctseg_batch.record import FOLDER as RECORD
+from ctseg_batch.result import Failure
 
 # What macOS leaves beside each file on a foreign share: the file's name and ending, but no image.
 _APPLE_DOUBLE = "._"
@@ -69,27 +70,31 @@ class Found:
     ignored: int
     failed: tuple[UnreadableFile, ...]
 
+    @property
+    def failures(self) -> Iterator[Failure]:
+        """What could not be told, by its path below the root."""
+        return (Failure(os.path.relpath(error.file, self.root), error.reason) for error in self.failed)
 
-def discover(inputs: Sequence[Path], never: Collection[Path] = ()) -> Found:
+
+def discover(inputs: Sequence[Path], never: Collection[Path] = (), listed: Sequence[Path] = ()) -> Found:
     """Search files and folders, recursively and through links, but no real folder twice and none of `never`.
 
-    Reads names, and of files without an ending the first bytes. Raises CallError for an input that is not there.
+    Reads names, and of files without an ending the first bytes. Raises CallError for an input that is not there; of
+    those that are `listed`, one that is not there has failed.
     """
-    # Not Path.resolve, which would name scans after where a link points.
-    given = [Path(os.path.abspath(path)) for path in inputs]  # noqa: PTH100
-    for path in given:
-        # Not Path.exists, which raises where a folder on the way may not be entered.
-        if not os.path.exists(path):  # noqa: PTH110
-            raise CallError(f"{path} is not there, or you may not read it")
+    for path in inputs:
+        if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a folder on the way may not be entered
+            raise CallError(f"{_absolute(path)} is not there, or you may not read it")
+    given = list(dict.fromkeys(map(_absolute, [*inputs, *listed])))
+    folders = [path for path in given if os.path.isdir(path)]  # noqa: PTH112
+    files = [path for path in given if not os.path.isdir(path)]  # noqa: PTH112
     walk = _Walk(frozenset(os.path.realpath(path) for path in never))
-    for path in given:
-        if path.is_dir():
-            walk.search(path)
+    for folder in folders:
+        walk.search(folder)
     walk.follow_links()
-    for path in given:
-        if not path.is_dir():
-            walk.take(path)
-    root = _deepest(path if path.is_dir() else path.parent for path in given)
+    for file in files:
+        walk.take(file)
+    root = _deepest([*folders, *(file.parent for file in files)])
     return Found(root, tuple(_sites(root, walk.kinds)), walk.ignored, tuple(walk.failed))
 
 
@@ -141,7 +146,9 @@ class _Walk:
 
     def take(self, file: Path) -> None:
         """Take a file that was named itself, unless its folder was searched."""
-        if os.path.realpath(file.parent) not in self._searched:
+        if not os.path.exists(file):  # noqa: PTH110
+            self.failed.append(UnreadableFile(file, "is not there, or you may not read it"))
+        elif os.path.realpath(file.parent) not in self._searched:
             self._classify(file)
 
     def _but_results(self, entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
@@ -168,6 +175,11 @@ class _Walk:
             self.ignored += 1
         else:
             self.kinds[file.parent][file.name] = kind
+
+
+def _absolute(path: Path) -> Path:
+    """The path from the root of the file system: not Path.resolve, which would name scans after where a link points."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def _deepest(folders: Iterable[Path]) -> Path:

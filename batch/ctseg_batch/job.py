@@ -14,6 +14,7 @@ from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine
 from ctseg_batch.outputs import Outputs, choose_writers
 from ctseg_batch.record import FOLDER, Past, recall
 from ctseg_batch.result import Settings
+from ctseg_batch.selection import Selection, parse_condition
 from ctseg_batch.truth import Truth, open_truth
 
 
@@ -22,7 +23,8 @@ class Call:
     """What is wanted. `out` belongs to the run; `spacing` (mm, z y x) holds for scans whose files do not say theirs.
 
     `workers` None: one for each CPU that this process may use. `batch_size`: slices that go through the network at
-    once. `overwrite`: do again what was done before.
+    once. `overwrite`: do again what was done before. `listed`: inputs of which one may be missing, and has failed then.
+    `series_filter`, `best_series`: which DICOM series are wanted, as `ctseg_batch.selection` has it.
     """
 
     inputs: Sequence[Path]
@@ -36,6 +38,9 @@ class Call:
     spacing: Spacing | None = None
     write: Sequence[str] = ("mask",)
     overwrite: bool = False
+    listed: Sequence[Path] = ()
+    series_filter: Sequence[str] = ()
+    best_series: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Job:
     outputs: Outputs
     truth: Truth | None
     settings: Settings
+    selection: Selection
     most: int | None = None
 
     def recall(self) -> Past:
@@ -60,13 +66,13 @@ def open_job(call: Call) -> Job:
     """Find and open all that a call names; raises CtsegError before anything is written."""
     outputs = Outputs(call.out, choose_writers(call.write))
     truth = open_truth(call.truth) if call.truth else None
+    selection = Selection(tuple(map(parse_condition, call.series_filter)), call.best_series)
     truths = [call.truth] if call.truth else []
-    _keep_apart([*call.inputs, *truths], call.out, outputs.folders)
-    found = discover(call.inputs, [call.out, *truths])
+    _keep_apart([*call.inputs, *call.listed, *truths], call.out, outputs.folders)
+    found = discover(call.inputs, [call.out, *truths], call.listed)
     if not found.sites and not found.failed:
-        raise CallError(
-            f"no CT in {', '.join(map(str, call.inputs))}: {found.ignored} files of other kinds were ignored"
-        )
+        given = ", ".join(map(str, call.inputs)) or "what is listed"
+        raise CallError(f"no CT in {given}: {found.ignored} files of other kinds were ignored")
     engine = open_engine(find_model(call.model), call.device, call.precision)
     if outputs.need("confidence") and engine.spec.temperature is None:
         raise CallError(f"--write confidence: the model {engine.spec.name} gives no probabilities: export it again")
@@ -78,7 +84,7 @@ def open_job(call: Call) -> Job:
         spacing=call.spacing,
         truth=truth.meaning if truth else None,
     )
-    return Job(call, found, engine, outputs, truth, settings)
+    return Job(call, found, engine, outputs, truth, settings, selection)
 
 
 def _keep_apart(read: Collection[Path], out: Path, folders: Collection[Path]) -> None:

@@ -1,7 +1,7 @@
 """From what was found to what has to be done: files become scans, scans parts, and parts that were done stay done."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -10,9 +10,11 @@ from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
 from ctseg_batch.discover import Site
+from ctseg_batch.listing import ListedSeries, Listing, facts_of, runs_of
 from ctseg_batch.outputs import Outputs
-from ctseg_batch.record import Listing, Past
+from ctseg_batch.record import Past
 from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.selection import Selection
 from ctseg_batch.truth import Masks, SliceMasks, Truth, TruthFolder
 
 # Image slices that are recorded together: a killed run loses no more. No rule needs to see them all at once.
@@ -46,9 +48,9 @@ Step = Todo | PartResult
 class Planner:
     """Looks at each site: what of it was done before, and what there is to do.
 
-    `skipped` and `errors` fill as sites are planned: readable files that are no slices, and failures of no scan.
-    `listed` is told how a folder's DICOM files were sorted, so that the next run need not open them; `lost` which
-    slices' files of an earlier run stand for nothing any more.
+    `skipped` and `errors` fill as sites are planned: readable files that are no slices, series that are not wanted, and
+    failures of no scan. `listed` is told how a folder's DICOM files were sorted, so that the next run need not open
+    them; `lost` which slices' files of an earlier run stand for nothing any more.
     """
 
     def __init__(
@@ -58,16 +60,24 @@ class Planner:
         truth: Truth | None,
         listed: Callable[[str, str, Listing], None],
         lost: Callable[[Iterable[str]], None],
+        selection: Selection,
     ) -> None:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
-        self._lost = lost
+        self._lost, self._selection = lost, selection
+        self._outdone: Mapping[str, str] = {}
+
+    def survey(self, sites: Iterable[Site]) -> None:
+        """Where one series a study is wanted, look at all of them before any is planned: a study may fill folders."""
+        if self._selection.one_a_study:
+            series = [one for site in sites if site.kind == "dicom" for one in self._list(site)]
+            self._outdone = self._selection.outdone(series)
 
     def plan(self, site: Site) -> Iterator[Step]:
         """What there is to do at a site, and the results of what was done before or can't be opened."""
         planners = {"dicom": self._series, "volume": self._volume, "image": self._images}
-        return planners[site.kind](site, self._truth.beside(site.within) if self._truth else None)
+        return planners[site.kind](site, self._truth_beside(site))
 
     def _images(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
         scan = f"{site.name}#images" if site.mixed else site.name
@@ -93,48 +103,64 @@ class Planner:
         yield Todo(place, key, site.name, volume, names, sources, masks)
 
     def _series(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
-        key = _key(site.paths(site.files), site.mask_names(site.files), _masks(site, site.files, truth))
-        done = self._remembered(site, key)
-        yield from self._opened_series(site, key, truth) if done is None else done
+        listing = self._past.listing(site.name, _folder_key(site, truth))
+        done = None if listing is None else self._remembered(site, listing)
+        yield from self._opened_series(site, truth) if done is None else done
 
-    def _remembered(self, site: Site, key: str) -> list[PartResult] | None:
-        """The results of all series of a folder, if every one was done and no file has changed; else None."""
-        listing = self._past.listing(site.name, key)
-        if listing is None:
-            return None
-        results = [self._past.result(f"{scan}:0", part) for scan, part in listing.scans]
+    def _remembered(self, site: Site, listing: Listing) -> list[PartResult] | None:
+        """The results of the series that are wanted of a folder, if every one was done; else None."""
+        unwanted = self._unwanted(listing.series)
+        wanted = [one for one in listing.series if one.scan not in unwanted]
+        results = [self._past.result(f"{one.scan}:0", one.key) for one in wanted]
         done = [result for result in results if result is not None]
-        skipped = {failure.file for failure in listing.skipped}
-        slices = [file for file in site.files if site.within + file not in skipped]
+        slices = [file for one in wanted for file in one.files(site.files)]
         if len(done) < len(results) or not self._outputs.are_there(site.mask_names(slices)):
             return None
-        self.skipped += listing.skipped
+        self.skipped += [*listing.skipped, *unwanted.values()]
         return done
 
-    def _opened_series(self, site: Site, key: str, truth: TruthFolder | None) -> Iterator[Step]:
-        found = reading.open_series(site.paths(site.files))
-        skipped = tuple(_failure(site, file, reason) for file, reason in found.skipped)
-        failed = tuple(_failure(site, error.file, error.reason) for error in found.failed)
-        self.skipped += skipped
-        self._lost(site.mask_names([error.file.name for error in found.failed]))
-        todos = [
-            _slices(
-                site.name if len(found.series) == 1 else f"{site.name}#{_short(series.uid)}",
-                0,
-                series,
-                site,
-                truth,
-            )
-            for series in found.series
-        ]
-        if not failed:
-            self._listed(site.name, key, Listing(tuple((todo.scan, todo.key) for todo in todos), skipped))
-        elif len(todos) > 1:
+    def _opened_series(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
+        opened = self._open(site, truth)
+        unwanted = self._unwanted(opened.listing.series)
+        self.skipped += [*opened.listing.skipped, *unwanted.values()]
+        self._lost(site.mask_names([error.file.name for error in opened.failed]))
+        failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
+        if len(opened.todos) > 1 or unwanted:
             self.errors += failed  # which of the series they belong to can't be told
-        else:
+        elif failed:
             yield PartResult(site.name, slices=len(failed), failed_slices=len(failed), failures=failed)
-        for todo in todos:
-            yield self._unless_done(todo)
+        for todo in opened.todos:
+            if todo.scan not in unwanted:
+                yield self._unless_done(todo)
+
+    def _open(self, site: Site, truth: TruthFolder | None) -> "_Opened":
+        """Read the headers of a folder's DICOM files, and have noted what they make up if all can be read."""
+        found = reading.open_series(site.paths(site.files))
+        todos, listed = [], []
+        for series in found.series:
+            scan = site.name if len(found.series) == 1 else f"{site.name}#{_short(series.uid)}"
+            todo = _slices(scan, 0, series, site, truth)
+            todos.append(todo)
+            runs = runs_of([file.name for file in series.files], site.files)
+            listed.append(ListedSeries(scan, todo.key, facts_of(series), runs))
+        listing = Listing(tuple(listed), tuple(_failure(site, file, reason) for file, reason in found.skipped))
+        if not found.failed:
+            self._listed(site.name, _folder_key(site, truth), listing)
+        return _Opened(listing, todos, found.failed)
+
+    def _list(self, site: Site) -> Sequence[ListedSeries]:
+        """The series of a folder, as they were noted or else by opening it."""
+        truth = self._truth_beside(site)
+        listing = self._past.listing(site.name, _folder_key(site, truth)) or self._open(site, truth).listing
+        return listing.series
+
+    def _unwanted(self, series: Iterable[ListedSeries]) -> Mapping[str, Failure]:
+        """The scans that are left out, and why."""
+        reasons = {one.scan: self._selection.refusal(one.facts) or self._outdone.get(one.scan) for one in series}
+        return {scan: Failure(scan, reason) for scan, reason in reasons.items() if reason}
+
+    def _truth_beside(self, site: Site) -> TruthFolder | None:
+        return self._truth.beside(site.within) if self._truth else None
 
     def _unless_done(self, todo: Todo) -> Step:
         """What came of a part before, or the part: also where a slice that could not be read then can be now."""
@@ -149,11 +175,24 @@ class Planner:
         return done
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A folder's DICOM files with their headers read: its series, each as a part to be done, and what failed."""
+
+    listing: Listing
+    todos: Sequence[Todo]
+    failed: Sequence[UnreadableFile]
+
+
 def _slices(scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder | None) -> Todo:
     """A part whose slices are files of one folder."""
     files = [file.name for file in slices.files]
     names, masks = site.mask_names(files), _masks(site, files, truth)
     return Todo(f"{scan}:{number}", _key(slices.files, names, masks), scan, slices, names, site.below(files), masks)
+
+
+def _folder_key(site: Site, truth: TruthFolder | None) -> str:
+    return _key(site.paths(site.files), site.mask_names(site.files), _masks(site, site.files, truth))
 
 
 def _can_be_read(slices: Scan, index: int) -> bool:

@@ -15,7 +15,8 @@ from typing import Any, Self
 
 from ctseg.errors import CallError
 from ctseg_batch.files import refused, removed, write_whole
-from ctseg_batch.result import Failure, PartResult, Settings
+from ctseg_batch.listing import Listing
+from ctseg_batch.result import PartResult, Settings
 
 FOLDER = ".ctseg"
 LOCK = f"{FOLDER}/lock"
@@ -23,14 +24,6 @@ _JOURNAL = "journal.jsonl"
 _FORMAT = 1
 
 _Noted = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """Which scans the DICOM files of a folder make up, each with the key of its files, and what was left out."""
-
-    scans: tuple[tuple[str, str], ...]
-    skipped: tuple[Failure, ...]
 
 
 @dataclass
@@ -55,10 +48,9 @@ class Past:
     def listing(self, place: str, key: str) -> Listing | None:
         """How the files of a folder were sorted into scans, if they are still the same."""
         noted = self.folders.get(place)
-        if noted is None or noted["key"] != key:
+        if noted is None or noted["key"] != key or "series" not in noted:
             return None
-        scans = tuple((scan, part) for scan, part in noted["scans"])
-        return Listing(scans, tuple(Failure(**one) for one in noted["skipped"]))
+        return Listing.from_json(noted)
 
 
 def recall(out: Path, root: Path, settings: Settings) -> Past:

@@ -1,6 +1,5 @@
 """One run from the inputs to the summary: the parts of this package, put together."""
 
-import os
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -19,7 +18,7 @@ from ctseg_batch.job import Call, Job, open_job
 from ctseg_batch.pipeline import Bench, begin
 from ctseg_batch.plan import Planner, Step, Todo
 from ctseg_batch.record import LOCK, Journal
-from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.result import PartResult
 from ctseg_batch.steady import SteadyEngine
 from ctseg_batch.summary import Figures, Summary, summarise, to_csv, to_json
 from ctseg_batch.workers import Workers
@@ -40,6 +39,10 @@ class Watcher(Protocol):
 
     def advance(self) -> None:
         """A slice is labelled, or has failed."""
+        ...
+
+    def tell(self, result: PartResult) -> None:
+        """The last file of a part is in place: of a series, a volume, or some images of a folder."""
         ...
 
 
@@ -73,14 +76,13 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     if not past.closed:
         clear_leftovers(job.outputs.folders)
     with Journal(call.out, job.found.root, job.settings, past) as journal:
-        planner = Planner(past, job.outputs, job.truth, journal.list_folder, job.outputs.remove)
+        planner = Planner(past, job.outputs, job.truth, journal.list_folder, job.outputs.remove, job.selection)
         results, slices = _work(job, engine, planner, journal, watcher)
-    unopened = [Failure(os.path.relpath(error.file, job.found.root), error.reason) for error in job.found.failed]
     figures = Figures(
         results=results,
         groups=job.truth.meaning.names if job.truth else None,
         skipped=planner.skipped,
-        errors=sorted([*unopened, *planner.errors]),
+        errors=sorted([*job.found.failures, *planner.errors]),
         notes=notes,
         ignored=job.found.ignored,
         slices=slices,
@@ -90,20 +92,6 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     _write(call.out / SUMMARY_JSON, to_json(summary))
     _write(call.out / SUMMARY_CSV, to_csv(summary))
     return summary
-
-
-def plan(call: Call) -> Iterator[tuple[str, int, bool]]:
-    """What a run would do, part by part: the scan, how many slices, and whether they are to be done. Writes nothing."""
-    for step in foresee(open_job(call)):
-        is_todo = isinstance(step, Todo)
-        yield step.scan, len(step.names) if isinstance(step, Todo) else step.slices, is_todo
-
-
-def foresee(job: Job) -> Iterator[Step]:
-    """What a run of an open job would come to, part by part. Writes nothing."""
-    planner = Planner(job.recall(), job.outputs, job.truth, listed=lambda *_: None, lost=lambda _: None)
-    for site in job.found.sites:
-        yield from planner.plan(site)
 
 
 def _work(
@@ -116,6 +104,7 @@ def _work(
     def end(number: int, todo: Todo, result: PartResult) -> None:
         journal.note(todo.place, todo.key, result)
         results[number] = result
+        watcher.tell(result)
 
     watcher.expect(sum(len(site.files) for site in job.found.sites))
     with Workers(job.call.workers or usable_cpus()) as workers:
@@ -133,6 +122,8 @@ def _work(
 def _steps(job: Job, planner: Planner, watcher: Watcher) -> Iterator[Step]:
     """What there is to do and what was done before, site by site, up to as many slices as the job may do."""
     left = job.most
+    with stage("discover"):
+        planner.survey(job.found.sites)
     for site in job.found.sites:
         expected = len(site.files)
         for step in _timed(planner.plan(site)):

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ctseg.classes import CLASSES, LUNG
 from ctseg.printable import printable
+from ctseg_batch.foresee import Plan
 from ctseg_batch.summary import Summary
 
 _MOST_LISTED = 20
@@ -31,7 +32,7 @@ class _Column(NamedTuple):
 def people_console() -> Console:
     """Standard error; wide enough for the table where no terminal says how wide it is."""
     console = Console(stderr=True)
-    return console if console.is_terminal else Console(stderr=True, width=_WIDE)
+    return console if console.file.isatty() else Console(stderr=True, width=_WIDE)
 
 
 def report(summary: Summary, width: int) -> Iterator[RenderableType]:
@@ -53,18 +54,19 @@ def failures(summary: Summary) -> Iterator[Text]:
     yield from _listed("failed", ((error["file"], error["reason"]) for error in errors), "red")
 
 
-def plan_table(scans: Mapping[str, Mapping[str, int]]) -> Table:
-    """A row a scan: its `slices`, and how many of them are `to_do`."""
+def plan_report(plan: Plan) -> Iterator[RenderableType]:
+    """A row a scan, how many slices it has and how many of them are to be done; then what is skipped, what failed."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column("scan", overflow="fold")
     for title in ("slices", "to do"):
         table.add_column(title, justify="right")
-    for name, counts in scans.items():
-        table.add_row(Text(printable(name)), str(counts["slices"]), str(counts["to_do"]))
+    for name, slices in plan.slices.items():
+        table.add_row(Text(printable(name)), str(slices), str(plan.to_do[name]))
     table.add_section()
-    slices, to_do = (sum(counts[key] for counts in scans.values()) for key in ("slices", "to_do"))
-    table.add_row(f"{len(scans)} scans", str(slices), str(to_do))
-    return table
+    table.add_row(f"{len(plan.slices)} scans", str(sum(plan.slices.values())), str(sum(plan.to_do.values())))
+    yield table
+    yield from _listed("skipped", ((one.file, one.reason) for one in plan.skipped), "dim")
+    yield from _listed("failed", ((one.file, one.reason) for one in plan.errors), "red")
 
 
 def _table(summary: Summary, columns: Sequence[_Column]) -> Table:

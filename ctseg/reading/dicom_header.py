@@ -19,7 +19,7 @@ from ctseg.reading.files import ContentError
 _TAGS = [
     "ImageType", "SOPClassUID", "SeriesDescription", "SliceThickness", "SeriesInstanceUID", "SeriesNumber",
     "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation",
-    "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", *PIXEL_TAGS,
+    "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", "StudyInstanceUID", "ConvolutionKernel", *PIXEL_TAGS,
 ]  # fmt: skip
 
 _CT = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -36,13 +36,16 @@ class SliceHeader:
     """One slice of a CT series.
 
     `position` and `orientation`: ImagePositionPatient and ImageOrientationPatient, mm in the patient's axes (left,
-    back, head). `pixel_spacing`: between rows, between columns, in mm. What a file does not say is None.
+    back, head). `pixel_spacing`: between rows, between columns, in mm. `kernel`: ConvolutionKernel, its values joined
+    by backslashes. What a file does not say is None, a text empty.
     """
 
     file: Path
     series: str
     series_number: int | None
     description: str
+    study: str
+    kernel: str
     position: Numbers | None
     orientation: Numbers | None
     location: float | None
@@ -105,6 +108,8 @@ def _slice_header(file: Path, dataset: FileDataset, orientation: Numbers | None,
         series=str(dataset.get("SeriesInstanceUID", "")),
         series_number=whole(dataset, "SeriesNumber"),
         description=str(dataset.get("SeriesDescription") or ""),
+        study=str(dataset.get("StudyInstanceUID") or ""),
+        kernel="\\".join(map(str, _values(dataset.get("ConvolutionKernel")))),
         position=numbers(dataset, "ImagePositionPatient", 3),
         orientation=orientation,
         location=number(dataset, "SliceLocation"),
@@ -128,4 +133,9 @@ def _cross(orientation: Numbers) -> Numbers:
 
 
 def _texts(value: Any) -> Iterable[str]:
-    return [str(v).upper() for v in (value if isinstance(value, MultiValue) else [value])]
+    return [str(v).upper() for v in _values(value)]
+
+
+def _values(value: Any) -> Iterable[Any]:
+    """The values of an element that may have one, several or none."""
+    return value if isinstance(value, MultiValue) else [] if value is None else [value]

@@ -14,11 +14,18 @@ from ctseg.scan import Slice, Spacing
 
 @dataclass(frozen=True, slots=True)
 class DicomSeries:
-    """The slices of one SeriesInstanceUID from the feet up; `number` and `description` name it for people."""
+    """The slices of one SeriesInstanceUID from the feet up; `number` and `description` name it for people.
+
+    `study` is its StudyInstanceUID, `kernel` its ConvolutionKernel, `thickness_mm` its SliceThickness, as SliceHeader
+    has them.
+    """
 
     uid: str
     number: int | None
     description: str
+    study: str
+    kernel: str
+    thickness_mm: float | None
     files: tuple[Path, ...]
     spacing_mm: Spacing | None
     flags: tuple[str, ...]
@@ -75,6 +82,9 @@ def _series(slices: Sequence[SliceHeader]) -> DicomSeries:
         uid=first.series,
         number=first.series_number,
         description=first.description,
+        study=first.study,
+        kernel=first.kernel,
+        thickness_mm=first.thickness,
         files=tuple(s.file for s in found.slices),
         spacing_mm=found.spacing_mm,
         flags=found.flags,

@@ -10,11 +10,12 @@ import numpy.typing as npt
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.prepare import prepare
 from ctseg.stages import listening
+from ctseg_batch.foresee import foresee
 from ctseg_batch.job import Job
 from ctseg_batch.outputs import Outputs
 from ctseg_batch.plan import Todo
 from ctseg_batch.profiling.recorder import Recorder
-from ctseg_batch.run import foresee, run_job
+from ctseg_batch.run import run_job
 from ctseg_batch.summary import Summary
 
 _WARM_UP_A_WORKER = 4

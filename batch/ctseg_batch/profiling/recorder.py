@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 
 from ctseg.stages import Stage
+from ctseg_batch.result import PartResult
 
 
 class Event(NamedTuple):
@@ -66,6 +67,9 @@ class Recorder:
             if self._done == self._warm_up:
                 self.warm = time.perf_counter_ns()
                 self._cores = _core_times()
+
+    def tell(self, result: PartResult) -> None:
+        """A part is a matter of figures, not of time."""
 
     def finish(self) -> None:
         """The run is over: its last file is in place."""

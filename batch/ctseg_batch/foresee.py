@@ -1,0 +1,48 @@
+"""What a run would come to, without a run: for `--dry-run`, and for whoever measures."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ctseg_batch.job import Call, Job, open_job
+from ctseg_batch.plan import Planner, Step, Todo
+from ctseg_batch.result import Failure
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Slices by scan, how many of them are to be done, what is skipped and what has failed already."""
+
+    slices: Mapping[str, int]
+    to_do: Mapping[str, int]
+    skipped: Sequence[Failure]
+    errors: Sequence[Failure]
+
+
+def plan(call: Call) -> Plan:
+    """What a run would do. Raises CtsegError for a call that can't be followed; writes nothing."""
+    job = open_job(call)
+    planner = _planner(job)
+    slices: Counter[str] = Counter()
+    to_do: Counter[str] = Counter()
+    for step in _steps(job, planner):
+        count = len(step.names) if isinstance(step, Todo) else step.slices
+        slices[step.scan] += count
+        to_do[step.scan] += count * isinstance(step, Todo)
+    return Plan(slices, to_do, planner.skipped, sorted([*job.found.failures, *planner.errors]))
+
+
+def foresee(job: Job) -> Iterator[Step]:
+    """What a run of an open job would come to, part by part. Writes nothing."""
+    return _steps(job, _planner(job))
+
+
+def _planner(job: Job) -> Planner:
+    past = job.recall()
+    return Planner(past, job.outputs, job.truth, listed=lambda *_: None, lost=lambda _: None, selection=job.selection)
+
+
+def _steps(job: Job, planner: Planner) -> Iterator[Step]:
+    planner.survey(job.found.sites)
+    for site in job.found.sites:
+        yield from planner.plan(site)

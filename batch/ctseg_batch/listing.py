@@ -1,0 +1,95 @@
+"""Which series the DICOM files of a folder make up: noted, so that the next run need not open them to choose."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ctseg_batch.result import Failure
+
+if TYPE_CHECKING:
+    from ctseg.reading.dicom_series import DicomSeries
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFacts:
+    """What a series is chosen by. A text that its files do not hold is empty, a number None.
+
+    `spacing` is the distance of its slices and `thickness` their SliceThickness, both in mm.
+    """
+
+    uid: str
+    study: str
+    number: int | None
+    description: str
+    kernel: str
+    thickness: float | None
+    spacing: float | None
+    slices: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSeries:
+    """A series as a scan: its name, the key of its inputs, and where its files stand among those of the folder.
+
+    `runs` are the first place and the one past the last of each stretch of files.
+    """
+
+    scan: str
+    key: str
+    facts: SeriesFacts
+    runs: tuple[tuple[int, int], ...]
+
+    def files(self, folder: Sequence[str]) -> Iterator[str]:
+        """Its files out of all files of the folder."""
+        for first, end in self.runs:
+            yield from folder[first:end]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The series of a folder, chosen or not, and the files that are no slices."""
+
+    series: tuple[ListedSeries, ...]
+    skipped: tuple[Failure, ...]
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> "Listing":
+        """Back from what `dataclasses.asdict` and JSON made of it."""
+        series = tuple(
+            ListedSeries(
+                one["scan"],
+                one["key"],
+                SeriesFacts(**one["facts"]),
+                tuple((first, end) for first, end in one["runs"]),
+            )
+            for one in read["series"]
+        )
+        return cls(series, tuple(Failure(**one) for one in read["skipped"]))
+
+
+def facts_of(series: "DicomSeries") -> SeriesFacts:
+    """What a series is chosen by."""
+    return SeriesFacts(
+        uid=series.uid,
+        study=series.study,
+        number=series.number,
+        description=series.description,
+        kernel=series.kernel,
+        thickness=series.thickness_mm,
+        spacing=series.spacing_mm[0] if series.spacing_mm else None,
+        slices=len(series),
+    )
+
+
+def runs_of(files: Iterable[str], folder: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Where files stand among those of their folder, as `ListedSeries` has it."""
+    wanted = set(files)
+    runs: list[tuple[int, int]] = []
+    for place, file in enumerate(folder):
+        if file not in wanted:
+            continue
+        if runs and runs[-1][1] == place:
+            runs[-1] = (runs[-1][0], place + 1)
+        else:
+            runs.append((place, place + 1))
+    return tuple(runs)
