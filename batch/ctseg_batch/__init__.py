@@ -1,5 +1,48 @@
-"""The command line over folders of CT.
+"""Segmentation of chest CT: in a program with `Segmenter`, over folders with `ctseg batch`.
 
-The data go `discover` -> `plan` -> `pipeline` (read, label, write; `engine`, `outputs`, `truth`) -> `tally` ->
-`record` -> `summary` -> `table`; `run` holds it together and `command` is its face.
+    import ctseg_batch
+
+    segment = ctseg_batch.Segmenter()
+    result = segment("ct.nii.gz")
+    print(result.volumes_ml, result.involvement_percent)
+
+The data of a run go `discover` -> `plan` -> `pipeline` (read, label, write; `engine`, `outputs`, `truth`) -> `tally` ->
+`record` -> `summary` -> `table`; `run` holds it together, `command` is its face in a shell and `segmenter` in Python.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ctseg.errors import CallError, CtsegError, DeviceError, ModelError, UnreadableFile
+    from ctseg_batch.scans import NamedScan
+    from ctseg_batch.segmentation import Segmentation
+    from ctseg_batch.segmenter import Segmenter
+
+__all__ = [
+    "CallError",
+    "CtsegError",
+    "DeviceError",
+    "ModelError",
+    "NamedScan",
+    "Segmentation",
+    "Segmenter",
+    "UnreadableFile",
+]
+
+_MODULES = {
+    "NamedScan": "ctseg_batch.scans",
+    "Segmentation": "ctseg_batch.segmentation",
+    "Segmenter": "ctseg_batch.segmenter",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for: nobody waits for a network to be told of the command's options."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES.get(name, "ctseg.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -14,7 +14,7 @@ from ctseg.errors import DeviceError, ModelError
 from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, Precision
 from ctseg.prepare import Restoration, prepare, restore
 from ctseg.runtime import open_on_cpu
-from ctseg.scan import Labels, Slice
+from ctseg.scan import Domain, Labels, Slice
 from ctseg.stages import stage
 from ctseg_batch import cuda
 
@@ -51,13 +51,15 @@ class Engine:
             for undo, (labels, logits) in self._run(sources, [OUTPUT, LOGITS])
         ]
 
+    def check(self, domain: Domain) -> None:
+        """Raise ModelError for values that the model does not take."""
+        if domain not in self.spec.domains:
+            raise ModelError(f"the model {self.spec.name} takes {' or '.join(self.spec.domains)}, not {domain}")
+
     def _run(self, sources: Sequence[Slice], outputs: Sequence[str]) -> list[tuple[Restoration, list[Any]]]:
         """What undoes each slice's preparation, and its part of each output; slices of one shape run at once."""
         for source in sources:
-            if source.domain not in self.spec.domains:
-                raise ModelError(
-                    f"the model {self.spec.name} takes {' or '.join(self.spec.domains)}, not {source.domain}"
-                )
+            self.check(source.domain)
         with stage("prepare"):
             prepared = [prepare(source, self.spec.preparation) for source in sources]
         found: dict[int, list[Any]] = {}

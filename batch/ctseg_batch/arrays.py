@@ -1,0 +1,75 @@
+"""A NumPy array as a scan: one slice, or slices that lie one on the other."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.errors import CallError
+from ctseg.reading.values import finite_range, hounsfield, is_hounsfield, stretched
+from ctseg.scan import Domain, Slice, Spacing
+
+_COLOURS = (3, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayScan:
+    """An array (slices, H, W); `is_volume`, whether its slices lie one on the other.
+
+    `domain`: uint8 is grey as it is, what goes below -200 is HU, anything else is grey, stretched from the `ends` of
+    its own range: the rule for files.
+    """
+
+    values: npt.NDArray[Any]
+    is_volume: bool
+    domain: Domain
+    ends: tuple[float, float]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """An array comes from none."""
+        return ()
+
+    @property
+    def spacing_mm(self) -> Spacing | None:
+        """An array does not say."""
+        return None
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Without geometry, nothing of it can be doubtful."""
+        return ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def read(self, index: int) -> Slice:
+        """The slice at `index`."""
+        plane = self.values[index]
+        if self.domain == "hu":
+            return Slice(hounsfield(plane), "hu")
+        return Slice(plane if plane.dtype == np.uint8 else stretched(plane, *self.ends), "grey8")
+
+    def close(self) -> None:
+        """Nothing is held but what the caller holds."""
+
+
+def scan_of(array: npt.ArrayLike) -> ArrayScan:
+    """An array (H, W) or (slices, H, W) as a scan; raises CallError for what is none."""
+    values = np.asarray(array)
+    if values.dtype.kind not in "buif":
+        raise CallError(f"an array of {values.dtype} holds no pixels: give numbers, Hounsfield units or grey values")
+    if values.ndim not in (2, 3):
+        raise CallError(f"an array of shape {values.shape} is neither one slice (H, W) nor a stack (slices, H, W)")
+    if not values.size:
+        raise CallError(f"an array of shape {values.shape} is empty")
+    if values.ndim == 3 and values.shape[2] in _COLOURS:
+        raise CallError(f"an array of shape {values.shape} looks like a picture in colour: turn it to grey first")
+    try:
+        ends = finite_range(values)
+    except ValueError as error:
+        raise CallError(f"the array can't be used: {error}") from error
+    domain: Domain = "hu" if values.dtype != np.uint8 and is_hounsfield(ends[0]) else "grey8"
+    return ArrayScan(values if values.ndim == 3 else values[np.newaxis], values.ndim == 3, domain, ends)

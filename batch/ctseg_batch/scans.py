@@ -1,0 +1,60 @@
+"""The scans below a path, by name, each opened and none read: what `ctseg batch` would do one after the other."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctseg import reading
+from ctseg.errors import UnreadableFile
+from ctseg.scan import Scan
+from ctseg_batch.discover import discover
+from ctseg_batch.outputs import Outputs
+from ctseg_batch.plan import Planner, Todo
+from ctseg_batch.record import Past
+from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class NamedScan:
+    """A scan as `ctseg batch` calls it; `slices` is None where it can't be opened, and `failed` says why.
+
+    Where headers of a folder can't be read, `failed` names these files with each of its series: of which one they are
+    can't be told.
+    """
+
+    name: str
+    slices: Scan | None
+    failed: tuple[UnreadableFile, ...] = ()
+
+
+def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
+    """The scans at or below `path`, in the order of a run; raises CallError where there is no such path."""
+    found = discover([path])
+    for error in found.failed:
+        yield NamedScan(os.path.relpath(error.file, found.root), None, (error,))
+    nothing = Outputs(Path(os.devnull), ())
+    planner = Planner(Past(), nothing, None, listed=lambda *_: None, lost=lambda _: None, selection=selection)
+    planner.survey(found.sites)
+    for site in found.sites:
+        planner.errors.clear()
+        parts: dict[str, list[Todo]] = {}
+        failures: list[Failure] = []
+        for step in planner.plan(site):
+            if isinstance(step, PartResult):
+                failures += step.failures
+            else:
+                parts.setdefault(step.scan, []).append(step)
+        failed = tuple(UnreadableFile(found.root / one.file, one.reason) for one in (*failures, *planner.errors))
+        for name, todos in parts.items():
+            yield NamedScan(name, _joined(todos), failed)
+        if failed and not parts:
+            yield NamedScan(site.name, None, failed)
+
+
+def _joined(todos: Sequence[Todo]) -> Scan:
+    """The images of a folder, which a run does in parts, are one scan."""
+    if len(todos) == 1:
+        return todos[0].slices
+    return reading.open_images([file for todo in todos for file in todo.slices.files])

@@ -1,0 +1,96 @@
+"""What a Segmenter finds in a scan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.classes import LESION, LUNG
+from ctseg.confidence import Confidence
+from ctseg.errors import CallError
+from ctseg.scan import Labels, Scan, Spacing
+from ctseg_batch.overlay import as_shown, overlay
+
+Picture = npt.NDArray[np.uint8]
+"""(H, W, 3), channels red, green, blue, as matplotlib and Pillow have them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmentation:
+    """The labels of a scan, and what they amount to.
+
+    `labels` are (slices, H, W) from the feet up, or (H, W) of a single slice: 0 background, 1 normal lung, 2 ground
+    glass, 3 consolidation. `measures` is the scan's entry in summary.json, described in docs/summary.md. `confidence`,
+    where it was asked for, is as large as `labels`: how probable the winning class is, in 1/255. `device` and
+    `precision` say what computed it.
+    """
+
+    name: str
+    labels: Labels
+    measures: Mapping[str, Any]
+    device: str
+    precision: str
+    confidence: Confidence | None = None
+    _scan: Scan | None = field(default=None, repr=False)
+
+    @property
+    def spacing_mm(self) -> Spacing | None:
+        """From slice to slice, row to row, column to column; None where nothing says."""
+        known = self.measures["spacing_mm"]
+        return None if known is None else (known[0], known[1], known[2])
+
+    @property
+    def volumes_ml(self) -> Mapping[str, float] | None:
+        """Of `normal_lung`, `ground_glass`, `consolidation`; None without a spacing."""
+        volumes: Mapping[str, float] | None = self.measures["volumes_ml"]
+        return volumes
+
+    @property
+    def lung_ml(self) -> float | None:
+        """The three together."""
+        lung: float | None = self.measures["lung_ml"]
+        return lung
+
+    @property
+    def involvement_percent(self) -> float | None:
+        """Ground glass and consolidation as a share of the lung; None without any lung."""
+        share: float | None = self.measures["involvement_percent"]
+        return share
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What makes a number doubtful, in words."""
+        return tuple(self.measures["flags"])
+
+    @property
+    def native_labels(self) -> Labels:
+        """The labels in a volume file's own order of axes, as nibabel has its voxels; `labels` of anything else."""
+        turn = getattr(self._scan, "to_native", None)
+        return self.labels if turn is None else np.asarray(turn(self.labels), np.uint8)
+
+    def overlay(self, index: int | None = None) -> Picture:
+        """A slice with its classes in colour and a legend below, (H + 24, W, 3) in RGB.
+
+        Without an `index`, the slice with most disease, or else with most lung. Reads the slice again: raises
+        UnreadableFile where that is not possible any more, and IndexError where there is no such slice.
+        """
+        stack = self.labels if self.labels.ndim == 3 else self.labels[np.newaxis]
+        if self._scan is None:
+            raise CallError(f"{self.name} was made without its slices: there is nothing to lay the labels over")
+        place = _most_telling(stack) if index is None else range(len(stack))[index]
+        drawn = overlay(as_shown(self._scan.read(place)), stack[place])
+        return np.ascontiguousarray(drawn[:, :, ::-1])
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.labels.shape))
+        lung = "" if self.lung_ml is None else f", lung {self.lung_ml:.0f} mL"
+        share = "" if self.involvement_percent is None else f", {self.involvement_percent:.1f} % of it involved"
+        return f"<Segmentation of {self.name}: {size}{lung}{share}>"
+
+
+def _most_telling(stack: Labels) -> int:
+    """The slice with most disease, then with most lung."""
+    lesion, lung = (np.isin(stack, [c.index for c in classes]).sum(axis=(1, 2)) for classes in (LESION, LUNG))
+    return int(np.lexsort((lung, lesion))[-1])

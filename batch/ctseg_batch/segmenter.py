@@ -1,0 +1,188 @@
+"""The pipeline of `ctseg batch` for other programs: one scan in, its labels and figures out, nothing written."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.confidence import Confidence
+from ctseg.errors import CallError, ModelError, UnreadableFile
+from ctseg.model import DEFAULT_MODEL, ModelSpec, find_model
+from ctseg.scan import Labels, Scan, Spacing
+from ctseg_batch.arrays import scan_of
+from ctseg_batch.cpus import usable_cpus
+from ctseg_batch.engine import DeviceWish, PrecisionWish, open_engine
+from ctseg_batch.outputs import Need, Outputs, Seen
+from ctseg_batch.pipeline import Bench, begin
+from ctseg_batch.plan import Todo
+from ctseg_batch.result import PartResult
+from ctseg_batch.scans import NamedScan, find_scans
+from ctseg_batch.segmentation import Segmentation
+from ctseg_batch.selection import Selection, parse_condition
+from ctseg_batch.steady import SteadyEngine
+from ctseg_batch.summary import Figures, summarise
+from ctseg_batch.workers import Workers
+
+Source = npt.ArrayLike | str | os.PathLike[str] | NamedScan
+"""What can be segmented: an array (H, W) or (slices, H, W), a path, or what `Segmenter.scans` found."""
+
+
+class Segmenter:
+    """A model that is opened once, and segments scan after scan.
+
+        segment = Segmenter()
+        result = segment("ct.nii.gz")
+        print(result.volumes_ml, result.involvement_percent, result.flags)
+
+    The labels are those of `ctseg batch` for the same input. May be used from several threads at once.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        device: DeviceWish = "auto",
+        precision: PrecisionWish = "auto",
+        workers: int | None = None,
+    ) -> None:
+        """Open a shipped model by its name, or a model file.
+
+        `device` auto takes CUDA where it works, `precision` auto is fp32 on the CPU and fp16 on CUDA. `workers` threads
+        share a scan, by default one for each CPU that this process may use. Raises ModelError or DeviceError where
+        that is not to be had.
+        """
+        for what, wish, wishes in (("device", device, DeviceWish), ("precision", precision, PrecisionWish)):
+            if wish not in get_args(wishes):
+                raise CallError(f"no {what} {wish!r}: there are {', '.join(get_args(wishes))}")
+        if workers is not None and workers < 1:
+            raise CallError(f"{workers} workers do nothing: give 1 or more, or None for one a CPU")
+        file = find_model(str(model))
+        opened = open_engine(file, device, precision)
+        warn = logging.getLogger("ctseg_batch").warning
+        self._engine = SteadyEngine(opened, partial(open_engine, file, "cpu", precision), partial(warn, "%s"))
+        self._workers = workers or usable_cpus()
+
+    @property
+    def model(self) -> ModelSpec:
+        """What the model file says of itself."""
+        return self._engine.current.spec
+
+    def __call__(self, source: Source, spacing: Spacing | None = None) -> Segmentation:
+        """Segment an array, a file, a folder with one scan, or what `scans` gives.
+
+        An array (H, W) is one slice, (slices, H, W) a stack from the feet up: uint8 is grey as it is, what goes below
+        -200 is HU, anything else is stretched from its own range. `spacing` (slices, rows, columns, in mm) gives
+        volumes where the source does not say. Raises CallError for what is no scan, or several; UnreadableFile where
+        any of it can't be read; ModelError for values that the model does not take.
+        """
+        return self._segment(source, spacing, _Kept())
+
+    def with_confidence(self, source: Source, spacing: Spacing | None = None) -> Segmentation:
+        """The same, and how sure the model is of each pixel; raises ModelError where the model does not tell."""
+        if self.model.temperature is None:
+            raise ModelError(f"the model {self.model.name} gives no probabilities: export it again")
+        return self._segment(source, spacing, _Kept("confidence"))
+
+    def scans(
+        self, path: str | os.PathLike[str], series_filter: Sequence[str] = (), best_series: bool = False
+    ) -> Iterator[NamedScan]:
+        """The scans at or below a path, to be segmented one by one.
+
+        `series_filter` and `best_series` are those of `ctseg batch`. A scan that can't be opened is among them, and
+        raises UnreadableFile when it is segmented.
+        """
+        selection = Selection(tuple(map(parse_condition, series_filter)), best_series)
+        return find_scans(Path(path), selection)
+
+    def _segment(self, source: Source, spacing: Spacing | None, kept: "_Kept") -> Segmentation:
+        _check(spacing)
+        scan, is_single = self._open(source)
+        if scan.failed or scan.slices is None:
+            raise scan.failed[0]
+        result = self._work(_todo(scan.name, scan.slices), spacing, kept)
+        _raise_failures(result)
+        figures = Figures([result], None, skipped=(), errors=(), notes=(), ignored=0, slices=0, wall_s=0.0)
+        (measures,) = summarise(figures, self._engine.current)["scans"]
+        labels, confidence = kept.stacked()
+        if is_single:
+            labels, confidence = labels[0], None if confidence is None else confidence[0]
+        return Segmentation(scan.name, labels, measures, result.device, result.precision, confidence, scan.slices)
+
+    def _open(self, source: Source) -> tuple[NamedScan, bool]:
+        """The scan, and whether it is a single slice."""
+        if isinstance(source, NamedScan):
+            return source, False
+        if isinstance(source, str | os.PathLike):
+            scan = self._only(Path(source))
+            return scan, Path(source).is_file() and scan.slices is not None and not scan.slices.is_volume
+        array = scan_of(source)
+        self._engine.current.check(array.domain)
+        return NamedScan("array", array), not array.is_volume
+
+    def _only(self, path: Path) -> NamedScan:
+        """The one scan that a path holds; raises CallError for none, or several."""
+        found = list(self.scans(path))
+        if not found:
+            raise CallError(f"no CT in {path}")
+        if len(found) > 1:
+            names = ", ".join(scan.name for scan in found)
+            raise CallError(f"{path} holds {len(found)} scans ({names}): segment one at a time, as scans() gives them")
+        return found[0]
+
+    def _work(self, todo: Todo, spacing: Spacing | None, kept: "_Kept") -> PartResult:
+        """Put a scan through the pipeline of a run."""
+        results: list[PartResult] = []
+        with Workers(min(self._workers, len(todo.names))) as workers:
+            begin(todo, Bench(workers, self._engine, kept, None, spacing), lambda: None, results.append)
+        return results[0]
+
+
+class _Kept(Outputs):
+    """Keeps in memory what a run would write: the labels, and what else is `wanted`."""
+
+    def __init__(self, *wanted: Need) -> None:
+        super().__init__(Path(os.devnull), ())
+        self._wanted = wanted
+        self._seen: dict[str, Seen] = {}
+
+    def need(self, what: Need) -> bool:
+        """Whether it is wanted."""
+        return what in self._wanted
+
+    def write(self, name: str, seen: Seen) -> None:
+        """Keep a slice."""
+        self._seen[name] = seen
+
+    def stacked(self) -> tuple[Labels, Confidence | None]:
+        """What was kept, (slices, H, W) each; raises CallError where the slices are of several sizes."""
+        seen = [self._seen[name] for name in sorted(self._seen)]
+        sizes = dict.fromkeys(" x ".join(map(str, one.labels.shape)) for one in seen)
+        if len(sizes) > 1:
+            raise CallError(f"the slices are of several sizes ({', '.join(sizes)}): segment them one at a time")
+        sure = [one.confidence for one in seen if one.confidence is not None]
+        return np.stack([one.labels for one in seen]), np.stack(sure) if sure else None
+
+
+def _todo(name: str, scan: Scan) -> Todo:
+    """A whole scan as a part of a run."""
+    names = tuple(f"{index:06d}" for index in range(len(scan)))
+    files = tuple(map(str, scan.files))
+    sources = files if len(files) == len(scan) else files * len(scan) or tuple(map("slice {}".format, range(len(scan))))
+    return Todo(place="", key="", scan=name, slices=scan, names=names, sources=sources, masks=None)
+
+
+def _raise_failures(result: PartResult) -> None:
+    """A scan of which some failed is none: what is missing would be missing in every figure."""
+    if result.failures:
+        first, *others = result.failures
+        also = f"; {len(others)} more failed" if others else ""
+        raise UnreadableFile(Path(first.file), f"{first.reason}{also}")
+
+
+def _check(spacing: Spacing | None) -> None:
+    if spacing is not None and not (len(spacing) == 3 and all(0 < step < 1000 for step in spacing)):
+        raise CallError(f"spacing {spacing}: give three lengths in mm, slices, rows, columns, like (2, 0.7, 0.7)")

@@ -1,0 +1,338 @@
+"""The Python API: the same labels and figures as the command's, and errors that say what was wrong."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import nibabel
+import numpy as np
+import pytest
+
+import ctseg_batch
+from ctseg.classes import CLASSES
+from ctseg.cleanup import Cleanup
+from ctseg_batch import engine
+
+ROOT = Path(__file__).parents[2]
+HU = np.array([-1000, -600, -200, 100], np.int16)
+
+
+@pytest.fixture
+def strict(make_model, tmp_path):
+    """A model with both rules: what is smaller than a tenth of the largest piece goes, and specks in a slice."""
+    return str(make_model(tmp_path / "strict.onnx", cleanup=Cleanup(slice_fraction=0.001, volume_fraction=0.1)))
+
+
+@pytest.fixture
+def segment(strict):
+    return ctseg_batch.Segmenter(strict, device="cpu", workers=2)
+
+
+@pytest.fixture
+def speck():
+    """Two lungs of four slices, (4, 64, 64), with a speck apart from them in the third slice."""
+    labels = np.zeros((4, 64, 64), np.uint8)
+    labels[:, 8:56, 8:28] = 1
+    labels[:, 8:56, 36:56] = 2
+    labels[2, 60:64, 60:64] = 3
+    return labels
+
+
+def figures(scan, of=("spacing_mm", "pixels", "volumes_ml", "lung_ml", "involvement_percent", "flags", "slices")):
+    return json.loads(json.dumps({key: scan[key] for key in of}))
+
+
+@pytest.mark.parametrize("kind", ["png", "npy", "nii.gz", "series", "images"])
+def test_a_path_gives_what_the_command_gives(
+    batch, segment, strict, speck, save, save_volume, save_series, tmp_path, kind
+):
+    source = tmp_path / "in" / "ct"
+    if kind == "series":
+        save_series(source, speck, ["b", "a", "d", "c"])
+    elif kind == "images":
+        for number, labels in enumerate(speck):
+            save(source / f"{number}.png", labels * 64 + 32)
+    elif kind == "nii.gz":
+        source = save_volume(tmp_path / "in/ct.nii.gz", speck, (5, 2, 2))
+    else:
+        pixels = speck[2] * 64 + 32 if kind == "png" else HU[speck[2]]
+        source = save(tmp_path / f"in/ct.{kind}", pixels)
+    result = segment(source)
+    done = batch(source, model=strict)
+    stems = {"series": ["b", "a", "d", "c"]}.get(kind)
+    masks = [done.masks[f"{stem}.dcm.png"] for stem in stems] if stems else list(done.masks.values())
+    expected = masks[0] if kind in ("png", "npy") else np.stack(masks)
+    np.testing.assert_array_equal(result.labels, expected)
+    assert result.labels.dtype == np.uint8
+    assert figures(result.measures) == figures(done.scan)
+    assert (result.device, result.precision) == ("cpu", "fp32")
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        lambda labels: HU[labels],
+        lambda labels: HU[labels].astype(np.float64),
+        lambda labels: HU[labels].astype(">i2"),
+        lambda labels: np.asfortranarray(HU[labels]),
+        lambda labels: HU[labels[::-1, ::-1]][::-1, ::-1],
+        lambda labels: labels * 64 + 32,
+        lambda labels: labels.astype(np.uint16) * 1000 + 700,
+        lambda labels: (labels / 3).tolist(),
+    ],
+    ids=["HU", "floats", "big-endian", "columns first", "reversed", "grey", "16 bits", "lists"],
+)
+def test_a_stack_of_any_kind_of_numbers_has_the_rules_of_a_volume(segment, speck, stored):
+    result = segment(stored(speck), spacing=(5, 2, 2))
+    np.testing.assert_array_equal(result.labels, np.where(speck == 3, 0, speck))
+    lung = np.count_nonzero(speck % 3)
+    assert result.lung_ml == pytest.approx(lung * 20 / 1000)
+    assert result.volumes_ml == pytest.approx(
+        {"normal_lung": lung / 2 * 0.02, "ground_glass": lung / 2 * 0.02, "consolidation": 0}
+    )
+    assert result.involvement_percent == pytest.approx(50)
+    assert result.spacing_mm == (5, 2, 2)
+    assert "lungs cut off at the first slice" in result.flags
+
+
+def test_an_array_gives_what_a_volume_file_of_it_gives(batch, segment, strict, speck, save_volume, tmp_path):
+    save_volume(tmp_path / "in/ct.nii", speck, (5, 2, 2))
+    done = batch(tmp_path / "in", model=strict)
+    result = segment(HU[speck], (5, 2, 2))
+    np.testing.assert_array_equal(result.labels, np.stack(list(done.masks.values())))
+    assert figures(result.measures) == figures(done.scan)
+
+
+def test_a_slice_is_flat_and_has_no_rule_of_volumes(segment, speck):
+    result = segment(HU[speck[2]])
+    np.testing.assert_array_equal(result.labels, speck[2])
+    assert (result.volumes_ml, result.lung_ml, result.spacing_mm) == (None, None, None)
+    assert result.confidence is None
+
+
+def test_the_callers_array_stays_as_it_is(segment, speck):
+    for stored in (HU[speck], speck * 64 + 32):
+        before = stored.copy()
+        labels = segment(stored).labels
+        labels[...] = 9
+        np.testing.assert_array_equal(stored, before)
+
+
+def test_any_number_of_workers_gives_the_same(strict, draw):
+    stack = HU[np.stack([draw(seed, 64, 64) for seed in range(9)])]
+    one, many = (ctseg_batch.Segmenter(strict, "cpu", workers=n)(stack, (1, 1, 1)) for n in (1, 4))
+    np.testing.assert_array_equal(one.labels, many.labels)
+    assert one.measures == many.measures
+
+
+def test_confidence_is_that_of_the_command(command, draw, save_slice, tmp_path):
+    file = save_slice(tmp_path / "in/a.png", draw(3, 64, 64))
+    command(file, "--out", tmp_path / "out", "--model", "fast", "--write", "mask,confidence")
+    result = ctseg_batch.Segmenter(device="cpu").with_confidence(file)
+    for kind, found in (("masks", result.labels), ("confidence", result.confidence)):
+        np.testing.assert_array_equal(found, cv2.imread(str(tmp_path / f"out/{kind}/a.png"), -1))
+    stack = ctseg_batch.Segmenter(device="cpu").with_confidence(np.stack([cv2.imread(str(file), -1)] * 2))
+    np.testing.assert_array_equal(stack.confidence, np.stack([result.confidence] * 2))
+
+
+def test_native_labels_lie_as_the_voxels_of_the_file(segment, speck, save_volume, tmp_path):
+    file = save_volume(tmp_path / "ct.nii.gz", speck[:3], (5, 2, 2))
+    result = segment(file)
+    voxels = nibabel.load(file).get_fdata()
+    assert result.native_labels.shape == voxels.shape
+    expected = np.searchsorted(HU, voxels.astype(np.int16))
+    np.testing.assert_array_equal(result.native_labels, np.where(expected == 3, 0, expected))
+    array = segment(HU[speck])
+    assert array.native_labels is array.labels
+
+
+def test_an_overlay_is_in_rgb_and_shows_the_slice_with_most_disease(segment, speck, save_series, tmp_path):
+    speck[0, 20:30, 8:28] = 2
+    save_series(tmp_path / "ct", speck)
+    result = segment(tmp_path / "ct")
+    np.testing.assert_array_equal(result.overlay(), result.overlay(0))
+    picture = result.overlay(1)
+    assert picture.shape == (64 + 24, 64, 3)
+    assert tuple(picture[8, 36]) == CLASSES[2].colour  # the outline of the lesion
+    assert tuple(picture[8, 8]) == CLASSES[1].colour
+    np.testing.assert_array_equal(result.overlay(-3), picture)
+    with pytest.raises(IndexError):
+        result.overlay(4)
+    assert segment(HU[speck[1]]).overlay().shape == (64 + 24, 64, 3)
+
+
+def test_a_folder_with_several_scans_is_an_error_that_names_them_and_scans_goes_through_them(
+    batch, segment, strict, speck, save, save_volume, save_series, tmp_path
+):
+    top = tmp_path / "in"
+    save_volume(top / "ct.nii", speck, (5, 2, 2))
+    save_series(top / "series", speck, SeriesInstanceUID="1.2.3")
+    for number in range(300):
+        save(top / "images" / f"{number}.png", speck[number % 4] * 64 + 32)
+    with pytest.raises(ctseg_batch.CallError, match=r"holds 3 scans \(ct.nii, images, series\): segment one at a time"):
+        segment(top)
+    done = batch(top, model=strict)
+    found = {scan.name: segment(scan) for scan in segment.scans(top)}
+    assert list(found) == list(done.scans)
+    for name, result in found.items():
+        assert result.name == name
+        assert figures(result.measures) == figures(done.scans[name])
+    assert found["images"].labels.shape == (300, 64, 64)
+
+
+def test_scans_takes_the_filters_of_the_command(segment, speck, save_series, tmp_path):
+    for number in (1, 2):
+        uids = {"SeriesInstanceUID": f"1.2.{number}", "StudyInstanceUID": "1.3"}
+        save_series(tmp_path / "in", speck[:number], [f"{number}-{n}" for n in range(number)], **uids)
+    assert [len(scan.slices) for scan in segment.scans(tmp_path / "in", series_filter=["slices<2"])] == [1]
+    assert len(list(segment.scans(tmp_path / "in", best_series=True))) == 1
+    with pytest.raises(ctseg_batch.CallError, match="like thickness<=2"):
+        list(segment.scans(tmp_path / "in", series_filter=["thin"]))
+
+
+def test_what_cannot_be_read_is_an_error_with_the_files_name(segment, speck, save_series, save_volume, save, tmp_path):
+    files = save_series(tmp_path / "in/ct", speck)
+    files[1].write_bytes(files[1].read_bytes()[:-100])
+    with pytest.raises(ctseg_batch.UnreadableFile, match=f"{files[1]}: can't be used: it holds 8092 bytes"):
+        segment(tmp_path / "in/ct")
+    files[1].write_bytes(files[1].read_bytes()[:60])
+    with pytest.raises(ctseg_batch.UnreadableFile, match=f"{files[1]}: "):
+        segment(tmp_path / "in/ct")
+    volume = save_volume(tmp_path / "in/v/a.nii", speck)
+    volume.write_bytes(volume.read_bytes()[:-100])
+    with pytest.raises(ctseg_batch.UnreadableFile, match=r"a\.nii: is cut off"):
+        segment(volume)
+    volume.write_bytes(b"none")
+    save(tmp_path / "in/p/a.png", speck[0] * 64)
+    names = {}
+    for scan in segment.scans(tmp_path / "in"):
+        try:
+            names[scan.name] = segment(scan).labels.shape
+        except ctseg_batch.UnreadableFile as error:
+            names[scan.name] = error.file.name
+    assert names == {"ct": "001.dcm", "p": (1, 64, 64), "v/a.nii": "a.nii"}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (np.zeros((2, 3, 4, 5)), "neither one slice"),
+        (np.zeros(7), "neither one slice"),
+        (np.zeros((0, 4)), "is empty"),
+        (np.zeros((64, 64, 3)), "looks like a picture in colour"),
+        (np.array([["a", "b"]]), "holds no pixels"),
+        (np.full((4, 4), np.nan), "not finite"),
+        (np.zeros((4, 4), complex), "holds no pixels"),
+        ("nowhere/at/all.nii", "is not there"),
+    ],
+)
+def test_what_is_no_scan_is_a_wrong_call(segment, source, said):
+    with pytest.raises(ctseg_batch.CallError, match=said):
+        segment(source)
+
+
+def test_a_folder_without_ct_and_slices_of_several_sizes_are_wrong_calls(segment, save, tmp_path):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ctseg_batch.CallError, match="no CT in"):
+        segment(tmp_path / "in")
+    save(tmp_path / "in/a.png", np.zeros((8, 8), np.uint8))
+    save(tmp_path / "in/b.png", np.zeros((9, 8), np.uint8))
+    with pytest.raises(ctseg_batch.CallError, match=r"several sizes \(8 x 8, 9 x 8\)"):
+        segment(tmp_path / "in")
+
+
+@pytest.mark.parametrize("spacing", [(1, 2), (1, 2, 0), (1, 2, float("nan")), (1, 2, 3, 4)])
+def test_a_spacing_that_is_none_is_a_wrong_call(segment, speck, spacing):
+    with pytest.raises(ctseg_batch.CallError, match="three lengths in mm"):
+        segment(HU[speck], spacing)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"device": "gpu"}, "no device 'gpu': there are auto, cpu, cuda"),
+        ({"precision": "half"}, "no precision 'half': there are auto, fp32, fp16, int8"),
+        ({"workers": 0}, "0 workers"),
+    ],
+)
+def test_a_wish_that_there_is_not_is_a_wrong_call(strict, wanted, said):
+    with pytest.raises(ctseg_batch.CallError, match=said):
+        ctseg_batch.Segmenter(strict, **wanted)
+
+
+def test_a_model_that_takes_no_such_values_or_gives_no_confidence_says_so(make_model, speck, tmp_path):
+    segment = ctseg_batch.Segmenter(str(make_model(tmp_path / "hu.onnx", domains=("hu",))), "cpu")
+    with pytest.raises(ctseg_batch.ModelError, match="takes hu, not grey8"):
+        segment(speck[0])
+    with pytest.raises(ctseg_batch.ModelError, match="gives no probabilities"):
+        segment.with_confidence(HU[speck])
+    with pytest.raises(ctseg_batch.ModelError, match="no model 'slow'"):
+        ctseg_batch.Segmenter("slow")
+
+
+def test_a_device_that_fails_is_told_by_the_log_and_the_labels_come_all_the_same(
+    segment, speck, monkeypatch, caplog, strict
+):
+    class Broken:
+        def run(self, *_):
+            raise RuntimeError("CUDA failure 2: out of memory")
+
+    real = engine.open_engine
+
+    def opened(file, device, precision):
+        found = real(file, "cpu", precision)
+        return (
+            found
+            if device == "cpu"
+            else engine.Engine(Broken(), found.spec, found.file, found.sha256, "cuda", "on CUDA")
+        )
+
+    monkeypatch.setattr("ctseg_batch.segmenter.open_engine", opened)
+    on_device = ctseg_batch.Segmenter(strict, workers=1)
+    result = on_device(HU[speck])
+    np.testing.assert_array_equal(result.labels, segment(HU[speck]).labels)
+    assert result.device == "cpu"
+    assert "the CPU does the rest" in caplog.text
+
+
+def test_a_result_says_what_it_is_and_stays_as_it_is(segment, speck):
+    result = segment(HU[speck], (5, 2, 2))
+    assert repr(result) == "<Segmentation of array: 4 x 64 x 64, lung 154 mL, 50.0 % of it involved>"
+    with pytest.raises(AttributeError):
+        result.labels = None
+
+
+def test_importing_is_light_and_a_segmenter_needs_no_torch(strict):
+    code = (
+        "import sys, ctseg_batch\n"
+        "heavy = {'cv2', 'numpy', 'onnxruntime', 'pydicom', 'nibabel', 'scipy', 'typer', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "assert 'Segmenter' in dir(ctseg_batch)\n"
+        "import numpy\n"
+        "ctseg_batch.Segmenter(sys.argv[1], 'cpu')(numpy.full((64, 64), -600))\n"
+        "assert 'torch' not in sys.modules and 'typer' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code, strict], check=True, capture_output=True)
+
+
+def test_a_name_that_there_is_not_is_an_error():
+    with pytest.raises(AttributeError, match="no attribute 'Segmentor'"):
+        _ = ctseg_batch.Segmentor
+
+
+def test_the_page_on_python_runs(speck, save_volume, save_series, tmp_path, monkeypatch):
+    """Its code blocks, one after the other, in a folder with the files that they name."""
+    page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in page.split("```python\n")[1:]]
+    assert len(blocks) >= 4
+    save_volume(tmp_path / "ct.nii.gz", speck, (5, 2, 2))
+    save_series(tmp_path / "study/one", speck)
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        ast.parse(block)
+    program = "\n".join(blocks)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
