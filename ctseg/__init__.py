@@ -4,4 +4,9 @@ The ground floor: what a scan, a class, a volume, a score and a model file are. 
 but the `training` wing.
 """
 
+import os
+
 __version__ = "0.1.0"
+
+# From 1.31 on, onnxruntime reports to its maker how it is used, unless this is set before it is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
