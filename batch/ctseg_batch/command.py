@@ -75,6 +75,10 @@ def batch(
             metavar="FILE",
         ),
     ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="The folder that scans are named from; by default the deepest that holds all INPUTs."),
+    ] = None,
     series_filter: Annotated[
         list[str] | None,
         typer.Option(
@@ -114,6 +118,7 @@ def batch(
         write=[kind.strip() for kind in write.split(",")],
         overwrite=overwrite,
         listed=[] if listed is None else read_paths(listed),
+        root=root,
         series_filter=series_filter or [],
         best_series=best_series,
     )

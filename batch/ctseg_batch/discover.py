@@ -76,11 +76,14 @@ class Found:
         return (Failure(os.path.relpath(error.file, self.root), error.reason) for error in self.failed)
 
 
-def discover(inputs: Sequence[Path], never: Collection[Path] = (), listed: Sequence[Path] = ()) -> Found:
+def discover(
+    inputs: Sequence[Path], never: Collection[Path] = (), listed: Sequence[Path] = (), root: Path | None = None
+) -> Found:
     """Search files and folders, recursively and through links, but no real folder twice and none of `never`.
 
     Reads names, and of files without an ending the first bytes. Raises CallError for an input that is not there; of
-    those that are `listed`, one that is not there has failed.
+    those that are `listed`, one that is not there has failed. Without a `root`, the deepest folder that holds all
+    inputs is it; raises CallError for an input that is not below the one given.
     """
     for path in inputs:
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a folder on the way may not be entered
@@ -94,8 +97,8 @@ def discover(inputs: Sequence[Path], never: Collection[Path] = (), listed: Seque
     walk.follow_links()
     for file in files:
         walk.take(file)
-    root = _deepest([*folders, *(file.parent for file in files)])
-    return Found(root, tuple(_sites(root, walk.kinds)), walk.ignored, tuple(walk.failed))
+    top = _holding([*folders, *(file.parent for file in files)], root)
+    return Found(top, tuple(_sites(top, walk.kinds)), walk.ignored, tuple(walk.failed))
 
 
 def volume_slice(index: int) -> str:
@@ -182,9 +185,16 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-def _deepest(folders: Iterable[Path]) -> Path:
+def _holding(folders: Collection[Path], root: Path | None) -> Path:
+    """The root, or the deepest folder that holds all."""
+    if root is not None:
+        top = _absolute(root)
+        for folder in folders:
+            if not folder.is_relative_to(top):
+                raise CallError(f"--root {root}: {folder} is not below it")
+        return top
     try:
-        return Path(os.path.commonpath(list(folders)))
+        return Path(os.path.commonpath(folders))
     except ValueError as error:
         raise CallError("the inputs lie on different drives: call once for each") from error
 

@@ -24,7 +24,8 @@ class Call:
 
     `workers` None: one for each CPU that this process may use. `batch_size`: slices that go through the network at
     once. `overwrite`: do again what was done before. `listed`: inputs of which one may be missing, and has failed then.
-    `series_filter`, `best_series`: which DICOM series are wanted, as `ctseg_batch.selection` has it.
+    `root`: the folder that scans are named from; None for the deepest that holds all. `series_filter`, `best_series`:
+    which DICOM series are wanted, as `ctseg_batch.selection` has it.
     """
 
     inputs: Sequence[Path]
@@ -39,6 +40,7 @@ class Call:
     write: Sequence[str] = ("mask",)
     overwrite: bool = False
     listed: Sequence[Path] = ()
+    root: Path | None = None
     series_filter: Sequence[str] = ()
     best_series: bool = False
 
@@ -69,7 +71,7 @@ def open_job(call: Call) -> Job:
     selection = Selection(tuple(map(parse_condition, call.series_filter)), call.best_series)
     truths = [call.truth] if call.truth else []
     _keep_apart([*call.inputs, *call.listed, *truths], call.out, outputs.folders)
-    found = discover(call.inputs, [call.out, *truths], call.listed)
+    found = discover(call.inputs, [call.out, *truths], call.listed, call.root)
     if not found.sites and not found.failed:
         given = ", ".join(map(str, call.inputs)) or "what is listed"
         raise CallError(f"no CT in {given}: {found.ignored} files of other kinds were ignored")

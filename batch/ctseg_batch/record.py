@@ -66,7 +66,8 @@ def recall(out: Path, root: Path, settings: Settings) -> Past:
     if head.get("format") != _FORMAT:
         raise CallError(f"{journal} is damaged or of another version of ctseg: delete {journal.parent} and begin anew")
     if head["root"] != str(root):
-        raise CallError(f"{out} holds the results of {head['root']}, not of {root}: name another OUT")
+        former = head["root"]
+        raise CallError(f"{out} holds the results of {former}, not of {root}: name another OUT, or --root {former}")
     if head["settings"] != _plain(settings):
         return Past()
     past = Past(size=start)

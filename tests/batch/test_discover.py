@@ -116,6 +116,17 @@ def test_the_root_of_several_inputs_is_the_deepest_folder_that_holds_all(tree):
     assert masks(found) == ["a/1.png", "b/c/2.png"]
 
 
+def test_the_root_may_be_named(tree, monkeypatch):
+    folder = tree("x/a/1.png", "x/b/1.png")
+    monkeypatch.chdir(folder)
+    for root in (folder, Path()):
+        found = discover([folder / "x/a"], root=root)
+        assert (found.root, masks(found)) == (folder, ["x/a/1.png"])
+        assert found.sites[0].name == "x/a"
+    with pytest.raises(CallError, match=r"--root x/a: .*/x/b is not below it"):
+        discover([folder / "x/a", folder / "x/b"], root=Path("x/a"))
+
+
 def test_a_root_that_is_a_scan_goes_by_its_own_name(tree):
     folder = tree("p001/1.png")
     (site,) = discover([folder / "p001"]).sites

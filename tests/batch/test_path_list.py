@@ -89,6 +89,17 @@ def test_a_path_that_is_missing_for_a_while_moves_no_name(lists, scans):
     assert summary["throughput"]["slices"] == 1
 
 
+def test_with_a_root_of_their_own_lists_share_an_out(lists, scans):
+    lists(lines(scans / "p1"), "--root", scans)
+    left, summary = lists(lines(scans / "p2/a.png"), "--root", scans)
+    assert left.status == 0
+    assert names(summary) == {"p2": 1}
+    left, _ = lists(lines(scans / "p2/a.png"))
+    assert left.status == 2
+    assert f"holds the results of {scans}" in left.err
+    assert f"or --root {scans}" in left.err
+
+
 def test_where_nothing_that_is_listed_is_there_the_status_is_2(lists, scans):
     assert lists(lines(scans / "nowhere"))[0].status == 2
 
