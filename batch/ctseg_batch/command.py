@@ -82,8 +82,8 @@ def batch(
     series_filter: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only the DICOM series for which it holds, like 'thickness<=2', 'description~lung|thorax', "
-            "'kernel=B70f', 'slices>=40'; may be repeated, and then all must hold.",
+            help="Only the DICOM series for which it holds, like 'thickness<=2', 'description~lung', "
+            "'kernel=B70f|B60f', 'slices>=40'; may be repeated, and then all must hold.",
             metavar="CONDITION",
         ),
     ] = None,

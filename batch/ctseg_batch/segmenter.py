@@ -124,14 +124,18 @@ class Segmenter:
         return NamedScan("array", array), not array.is_volume
 
     def _only(self, path: Path) -> NamedScan:
-        """The one scan that a path holds; raises CallError for none, or several."""
+        """The one scan that a path holds; raises CallError for none or several, UnreadableFile."""
         found = list(self.scans(path))
-        if not found:
+        opened = [scan for scan in found if scan.slices is not None]
+        if len(opened) > 1:
+            names = ", ".join(scan.name for scan in opened)
+            raise CallError(f"{path} holds {len(opened)} scans ({names}): segment one at a time, as scans() gives them")
+        for scan in found:
+            if scan.failed:
+                raise scan.failed[0]
+        if not opened:
             raise CallError(f"no CT in {path}")
-        if len(found) > 1:
-            names = ", ".join(scan.name for scan in found)
-            raise CallError(f"{path} holds {len(found)} scans ({names}): segment one at a time, as scans() gives them")
-        return found[0]
+        return opened[0]
 
     def _work(self, todo: Todo, spacing: Spacing | None, kept: "_Kept") -> PartResult:
         """Put a scan through the pipeline of a run."""

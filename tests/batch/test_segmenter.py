@@ -201,6 +201,10 @@ def test_what_cannot_be_read_is_an_error_with_the_files_name(segment, speck, sav
     files[1].write_bytes(files[1].read_bytes()[:60])
     with pytest.raises(ctseg_batch.UnreadableFile, match=f"{files[1]}: "):
         segment(tmp_path / "in/ct")
+    save(tmp_path / "odd/a.png", speck[0] * 64)
+    (tmp_path / "odd/b.png").symlink_to("nowhere")
+    with pytest.raises(ctseg_batch.UnreadableFile, match=r"b\.png: can't be opened"):
+        segment(tmp_path / "odd")
     volume = save_volume(tmp_path / "in/v/a.nii", speck)
     volume.write_bytes(volume.read_bytes()[:-100])
     with pytest.raises(ctseg_batch.UnreadableFile, match=r"a\.nii: is cut off"):
