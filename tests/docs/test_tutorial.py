@@ -1,0 +1,42 @@
+"""The tutorial's commands, as they stand there but for its sizes, in one shell."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
+SIZES = "PATIENTS=8 SLICES=24 SIZE=192 EPOCHS=25"
+SMALL = "PATIENTS=4 SLICES=3 SIZE=64 EPOCHS=1"
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+def test_its_commands_run_and_leave_what_it_says(tmp_path):
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks[0].startswith("pip install '.[train,export]'\n")  # which the tests have done
+    assert blocks[1].strip() == SIZES
+    script = "\n".join(["set -eux", blocks[0].partition("\n")[2], SMALL, *blocks[2:]])
+    here = Path(sys.executable).parent
+    path = f"{here}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "CTSEG_TRAIN_CANVAS": "64", "CTSEG_TRAIN_THREADS": "1"}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    top = tmp_path / "ctseg-tutorial"
+    for made in ("best.pt", "curves.png", "panels.png", "metrics.json"):
+        assert (top / "runs/first" / made).is_file()
+    with (top / "results/summary.csv").open(newline="") as rows:
+        scans = {row["scan"]: row for row in csv.DictReader(rows)}
+    assert set(scans) == {"another", "mild.nii.gz", "severe"}
+    assert scans["another"]["iou_mean"] == scans["severe"]["iou_mean"] != ""
+    assert (top / "results/overlays/mild.nii.gz/0000.png").is_file()
+    assert cv2.imread(str(top / "mild.png")).shape == (64 + 24, 64, 3)
+    assert "nothing to do: 9 slices were done before" in done.stderr
+    assert "write is set by ctseg.toml" not in done.stderr
