@@ -136,10 +136,10 @@ def batch(
                 summary = _run_telling(call, console, origins(context))
             else:
                 summary = _run(call, nullcontext(SilentWatcher()) if quiet else ConsoleWatcher(console))
+            _tell(summary, console, as_json=as_json, quiet=quiet)
     except KeyboardInterrupt as stopped:
         console.print("interrupted: what was finished is kept, and the same call goes on from there")
         raise typer.Exit(stopped.status if isinstance(stopped, Terminated) else INTERRUPTED) from None
-    _tell(summary, console, as_json=as_json, quiet=quiet)
 
 
 def parse_spacing(text: str | None) -> Spacing | None:
