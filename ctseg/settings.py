@@ -43,14 +43,14 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
             place = f"{file}: [{name}] {key}"
             param = options[_known(key.replace("_", "-"), options, place)]
             found[param.name] = _checked(value, hints[param.name], param, context, place)
-        origins = dict.fromkeys(found, str(file))
+        set_by = dict.fromkeys(found, str(file))
         for key, param in options.items():
             if written := os.environ.get(variables[key]):
-                origins[param.name] = variables[key]
+                set_by[param.name] = variables[key]
                 if param.multiple:
                     found[param.name] = [part.strip() for part in written.split(_SEPARATOR) if part.strip()]
         context.default_map = found
-        context.meta[_ORIGINS] = origins
+        context.meta[_ORIGINS] = set_by
 
     command.params.append(_config_option(settle))
     return command

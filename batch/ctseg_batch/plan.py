@@ -103,9 +103,10 @@ class Planner:
         yield Todo(place, key, site.name, volume, names, sources, masks)
 
     def _series(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
-        listing = self._past.listing(site.name, _folder_key(site, truth))
+        key = _folder_key(site, truth)
+        listing = self._past.listing(site.name, key)
         done = None if listing is None else self._remembered(site, listing)
-        yield from self._opened_series(site, truth) if done is None else done
+        yield from self._opened_series(site, truth, key) if done is None else done
 
     def _remembered(self, site: Site, listing: Listing) -> list[PartResult] | None:
         """The results of the series that are wanted of a folder, if every one was done; else None."""
@@ -119,8 +120,8 @@ class Planner:
         self.skipped += [*listing.skipped, *unwanted.values()]
         return done
 
-    def _opened_series(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
-        opened = self._open(site, truth)
+    def _opened_series(self, site: Site, truth: TruthFolder | None, key: str) -> Iterator[Step]:
+        opened = self._open(site, truth, key)
         unwanted = self._unwanted(opened.listing.series)
         self.skipped += [*opened.listing.skipped, *unwanted.values()]
         self._lost(site.mask_names([error.file.name for error in opened.failed]))
@@ -133,7 +134,7 @@ class Planner:
             if todo.scan not in unwanted:
                 yield self._unless_done(todo)
 
-    def _open(self, site: Site, truth: TruthFolder | None) -> "_Opened":
+    def _open(self, site: Site, truth: TruthFolder | None, key: str) -> "_Opened":
         """Read the headers of a folder's DICOM files, and have noted what they make up if all can be read."""
         found = reading.open_series(site.paths(site.files))
         todos, listed = [], []
@@ -145,14 +146,14 @@ class Planner:
             listed.append(ListedSeries(scan, todo.key, facts_of(series), runs))
         listing = Listing(tuple(listed), tuple(_failure(site, file, reason) for file, reason in found.skipped))
         if not found.failed:
-            self._listed(site.name, _folder_key(site, truth), listing)
+            self._listed(site.name, key, listing)
         return _Opened(listing, todos, found.failed)
 
     def _list(self, site: Site) -> Sequence[ListedSeries]:
         """The series of a folder, as they were noted or else by opening it."""
         truth = self._truth_beside(site)
-        listing = self._past.listing(site.name, _folder_key(site, truth)) or self._open(site, truth).listing
-        return listing.series
+        key = _folder_key(site, truth)
+        return (self._past.listing(site.name, key) or self._open(site, truth, key).listing).series
 
     def _unwanted(self, series: Iterable[ListedSeries]) -> Mapping[str, Failure]:
         """The scans that are left out, and why."""
