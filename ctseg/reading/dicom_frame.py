@@ -61,7 +61,7 @@ class PixelHeader:
         if self.photometric not in ("MONOCHROME1", "MONOCHROME2"):
             raise ContentError(f"it is a colour picture ({self.photometric})")
         if self.bits_allocated not in (8, 16) or self.bits_stored > self.bits_allocated:
-            raise ContentError(f"its pixels have {self.bits_stored} of {self.bits_allocated} bits")
+            raise ContentError(f"its pixels have {self.bits_stored} of {self.bits_allocated} bits, not 8 or 16")
 
 
 def pixel_header(dataset: FileDataset, offset: int) -> PixelHeader:

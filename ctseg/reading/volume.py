@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import read_start, unopened
+from ctseg.reading.files import ContentError, read_start, unopened
 from ctseg.reading.masks import as_labels
 from ctseg.reading.signatures import is_gzip
 from ctseg.reading.values import finite_range, hounsfield, is_hounsfield, rescaled, stretched
@@ -93,7 +93,7 @@ def _load(file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
 def _converted(stored: Voxels, file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
     try:
         ends = finite_range(stored)
-    except ValueError as error:
+    except ContentError as error:
         raise UnreadableFile(file, f"can't be used: {error}") from error
     lowest, highest = sorted(end * header.slope + header.intercept for end in ends)
     domain: Domain = "hu" if is_hounsfield(lowest) else "grey8"
@@ -117,7 +117,7 @@ def _stored(file: Path, header: VolumeHeader) -> Voxels:
             data = stream.read(header.size)
             stream.read(1)  # at the end of a gzip file this compares its checksum
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
+        raise UnreadableFile(file, "is cut off or damaged: it can't be unpacked") from error
     except OSError as error:
         raise unopened(file, error) from error
     if len(data) < header.size:
