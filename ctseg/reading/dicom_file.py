@@ -45,8 +45,8 @@ def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, i
         raise unopened(file, error) from error
     except ContentError as error:
         raise UnreadableFile(file, f"can't be used: {error}") from error
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise UnreadableFile(file, "needs more memory than there is") from error
     except Exception as error:  # pydicom raises classes of its own without a common root
         raise UnreadableFile(file, "is cut off or damaged") from error
 
