@@ -47,8 +47,8 @@ def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, i
         raise UnreadableFile(file, f"can't be used: {error}") from error
     except MemoryError as error:
         raise UnreadableFile(file, "needs more memory than there is") from error
-    except Exception as error:  # pydicom raises classes of its own without a common root
-        raise UnreadableFile(file, "is cut off or damaged") from error
+    except Exception as error:  # pydicom raises classes of its own without a common root, and quotes values: a name?
+        raise UnreadableFile(file, "is cut off or damaged: its header can't be read") from error
 
 
 def numbers(dataset: FileDataset, tag: str, count: int) -> Numbers | None:

@@ -18,8 +18,9 @@ from ctseg.reading.files import ContentError
 
 _TAGS = [
     "ImageType", "SOPClassUID", "SeriesDescription", "SliceThickness", "SeriesInstanceUID", "SeriesNumber",
+    "ModalityLUTSequence",
     "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation",
-    "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", "ModalityLUTSequence", *PIXEL_TAGS,
+    "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", *PIXEL_TAGS,
 ]  # fmt: skip
 
 _CT = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -88,7 +89,7 @@ def _not_a_slice(dataset: FileDataset, orientation: Numbers | None) -> str | Non
         return f"not a CT image ({sop_class.name})"
     if _LOCALIZERS.intersection(_texts(dataset.get("ImageType"))):
         return "localizer"
-    frames = whole(dataset, "NumberOfFrames") or 1
+    frames = dataset.get("NumberOfFrames") or 1
     if sop_class != CTImageStorage or frames > 1:
         raise ContentError(f"{frames} frames in one file: convert it to a file a slice first")
     if dataset.get("SamplesPerPixel", 1) != 1:

@@ -12,7 +12,7 @@ from ctseg.reading.pictures import Pixels, read_picture
 from ctseg.reading.values import as_slice
 from ctseg.scan import Slice
 
-_COLOURS = (np.uint8, np.uint16, np.float32)  # what OpenCV turns to grey
+_COLOURS = (np.uint8, np.uint16, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,6 @@ def _as_grey(pixels: Pixels) -> Pixels:
     if pixels.shape[2] < 3:  # grey and alpha
         return pixels[:, :, 0].copy()
     if pixels.dtype not in _COLOURS:
-        raise ContentError(f"its colours are {pixels.dtype} numbers: save it as grey")
+        raise ContentError(f"its colours are {pixels.dtype}: save it as grey")
     grey: Pixels = cv2.cvtColor(pixels[:, :, :3].copy(), cv2.COLOR_RGB2GRAY)
     return grey

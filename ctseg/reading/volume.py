@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import ContentError, read_start, unopened
+from ctseg.reading.files import read_start, unopened
 from ctseg.reading.masks import as_labels
 from ctseg.reading.signatures import is_gzip
 from ctseg.reading.values import finite_range, hounsfield, is_hounsfield, rescaled, stretched
@@ -93,7 +93,7 @@ def _load(file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
 def _converted(stored: Voxels, file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
     try:
         ends = finite_range(stored)
-    except ContentError as error:
+    except ValueError as error:
         raise UnreadableFile(file, f"can't be used: {error}") from error
     lowest, highest = sorted(end * header.slope + header.intercept for end in ends)
     domain: Domain = "hu" if is_hounsfield(lowest) else "grey8"
