@@ -89,6 +89,9 @@ class Planner:
             self._lost(site.volume_names(self._past.slices(place)))
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
+        if done and done.failed_slices == done.slices and not _can_be_read(volume, 0):
+            yield done
+            return
         names, sources = site.volume_names(len(volume)), site.below([file]) * len(volume)
         yield Todo(place, key, site.name, volume, names, sources, masks)
 
@@ -159,7 +162,7 @@ def _slices(scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder
 def _can_be_read(slices: Scan, index: int) -> bool:
     try:
         slices.read(index)
-    except UnreadableFile:
+    except (UnreadableFile, MemoryError):
         return False
     return True
 

@@ -34,7 +34,7 @@ def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, i
         with _without_warnings(), file.open("rb") as stream:
             start = stream.read(SNIFFED)
             if not is_dicom(start) and not start.startswith(_FIRST_GROUPS):
-                raise UnreadableFile(file, "is no DICOM file" if start else "is empty")
+                raise UnreadableFile(file, "does not begin like a DICOM file" if start else "is empty")
             stream.seek(0)
             stops = "PixelData" not in tags
             dataset = dcmread(stream, stop_before_pixels=stops, force=True, specific_tags=list(tags))
@@ -45,8 +45,10 @@ def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, i
         raise unopened(file, error) from error
     except ContentError as error:
         raise UnreadableFile(file, f"can't be used: {error}") from error
-    except Exception as error:  # pydicom and its codecs raise classes of their own without a common root
-        raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
+    except MemoryError as error:
+        raise UnreadableFile(file, "needs more memory than there is") from error
+    except Exception as error:  # pydicom raises classes of its own without a common root, and quotes values: a name?
+        raise UnreadableFile(file, "is cut off or damaged: its header can't be read") from error
 
 
 def numbers(dataset: FileDataset, tag: str, count: int) -> Numbers | None:

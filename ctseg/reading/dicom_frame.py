@@ -60,8 +60,10 @@ class PixelHeader:
         check_size(*self.shape)
         if self.photometric not in ("MONOCHROME1", "MONOCHROME2"):
             raise ContentError(f"it is a colour picture ({self.photometric})")
-        if self.bits_allocated not in (8, 16) or self.bits_stored > self.bits_allocated:
-            raise ContentError(f"its pixels have {self.bits_stored} of {self.bits_allocated} bits")
+        if self.bits_allocated not in (8, 16):
+            raise ContentError(f"its pixels have {self.bits_allocated} bits, not 8 or 16")
+        if self.bits_stored > self.bits_allocated:
+            raise ContentError(f"its pixels use {self.bits_stored} of {self.bits_allocated} bits")
 
 
 def pixel_header(dataset: FileDataset, offset: int) -> PixelHeader:

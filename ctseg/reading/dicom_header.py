@@ -18,6 +18,7 @@ from ctseg.reading.files import ContentError
 
 _TAGS = [
     "ImageType", "SOPClassUID", "SeriesDescription", "SliceThickness", "SeriesInstanceUID", "SeriesNumber",
+    "ModalityLUTSequence",
     "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation",
     "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", *PIXEL_TAGS,
 ]  # fmt: skip
@@ -93,13 +94,15 @@ def _not_a_slice(dataset: FileDataset, orientation: Numbers | None) -> str | Non
         raise ContentError(f"{frames} frames in one file: convert it to a file a slice first")
     if dataset.get("SamplesPerPixel", 1) != 1:
         raise ContentError("it is a colour picture")
+    if "ModalityLUTSequence" in dataset:
+        raise ContentError("its values are told by a table (Modality LUT), not by RescaleSlope: convert it first")
     plane = _PLANES[int(np.abs(normal_of(orientation)).argmax())] if orientation else "axial"
     return None if plane == "axial" else f"{plane} reformat"
 
 
 def _slice_header(file: Path, dataset: FileDataset, orientation: Numbers | None, pixels: PixelHeader) -> SliceHeader:
     if 0 in pixels.shape:
-        raise ContentError("it ends before the size of its picture")
+        raise ContentError("Rows and Columns are missing: it holds no picture, or is cut off")
     return SliceHeader(
         file=file,
         series=str(dataset.get("SeriesInstanceUID", "")),

@@ -35,12 +35,13 @@ def read_slice(file: Path, header: PixelHeader) -> Slice:
             data = read_pixel_data(file, header)
         with stage("decode"):
             return _in_hounsfield(header, _pixels(data, header))
-    except UnreadableFile:
+    except (UnreadableFile, MemoryError):
         raise
     except ContentError as error:
         raise UnreadableFile(file, f"can't be used: {error}") from error
     except Exception as error:  # the codecs raise classes of their own without a common root
-        raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
+        reason = f"is cut off or damaged: its pixels can't be decoded ({header.syntax.name})"
+        raise UnreadableFile(file, reason) from error
 
 
 def _pixels(data: bytes, header: PixelHeader) -> Pixels:

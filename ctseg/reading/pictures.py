@@ -44,8 +44,10 @@ def decode_with(decoders: Mapping[PictureFormat, Decoder], file: Path) -> Pixels
             return decoders[found](data)
     except ContentError as error:
         raise UnreadableFile(file, f"can't be read as {found}: {error}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # imagecodecs' decoders raise classes of their own without a common root
-        raise UnreadableFile(file, f"is a {found} that is cut off or damaged ({error})") from error
+        raise UnreadableFile(file, f"is a {found} that is cut off or damaged") from error
 
 
 def decode_png(data: bytes) -> Pixels:

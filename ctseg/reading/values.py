@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctseg.reading.files import ContentError
 from ctseg.scan import Slice
 
 AIR = -1024
@@ -75,10 +76,10 @@ def as_slice(values: Values) -> Slice:
     """The slice that numbers (H, W) stand for where nothing else says what they mean.
 
     uint8 is grey as it is; what goes below -200 is HU; anything else is grey, stretched from its own range to
-    0..255. Raises ValueError for values that are no numbers, or not finite.
+    0..255. Raises ContentError for values that are no numbers, or not finite.
     """
     if values.dtype.kind not in "buif":
-        raise ValueError(f"its values are {values.dtype}, not numbers")
+        raise ContentError(f"its values are {values.dtype}, not numbers")
     if values.dtype == np.uint8:
         return Slice(values, "grey8")
     lowest, highest = finite_range(values)
@@ -88,8 +89,8 @@ def as_slice(values: Values) -> Slice:
 
 
 def finite_range(values: Values) -> tuple[float, float]:
-    """The lowest and highest value; raises ValueError where one is NaN, infinite, or too large for float32."""
+    """The lowest and highest value; raises ContentError where one is NaN, infinite, or too large for float32."""
     lowest, highest = float(values.min()), float(values.max())
     if not max(abs(lowest), abs(highest)) <= np.finfo(np.float32).max:
-        raise ValueError("it holds values that are not finite (NaN or infinity)")
+        raise ContentError("it holds values that are not finite (NaN or infinity)")
     return lowest, highest

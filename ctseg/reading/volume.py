@@ -117,7 +117,7 @@ def _stored(file: Path, header: VolumeHeader) -> Voxels:
             data = stream.read(header.size)
             stream.read(1)  # at the end of a gzip file this compares its checksum
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
+        raise UnreadableFile(file, "is cut off or damaged: it can't be unpacked") from error
     except OSError as error:
         raise unopened(file, error) from error
     if len(data) < header.size:

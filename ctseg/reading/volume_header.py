@@ -7,6 +7,7 @@ import gzip
 import logging
 import math
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import read_start, unopened
+from ctseg.reading.files import ContentError, read_start, unopened
 from ctseg.reading.signatures import is_gzip, nifti_version
 from ctseg.scan import Labels, Spacing
 
@@ -83,8 +84,10 @@ def read_volume_header(file: Path) -> VolumeHeader:
         raise UnreadableFile(file, "is no NIfTI volume in a single file")
     try:
         header = _understood(_parsed(start))
+    except ContentError as error:
+        raise UnreadableFile(file, f"can't be used: {error}") from error
     except Exception as error:  # nibabel raises whatever its arithmetic meets
-        raise UnreadableFile(file, f"has a NIfTI header that can't be used: {error}") from error
+        raise UnreadableFile(file, "has a NIfTI header that is damaged") from error
     held = file.stat().st_size * (_GZIP_RATIO if is_compressed else 1)
     if header.offset + header.size > held:
         raise UnreadableFile(
@@ -102,7 +105,7 @@ def _header_bytes(file: Path) -> tuple[bool, bytes]:
         with gzip.open(file, "rb") as stream:
             return True, stream.read(_HEADER_BYTES)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
+        raise UnreadableFile(file, "is cut off or damaged: it can't be unpacked") from error
     except OSError as error:
         raise unopened(file, error) from error
 
@@ -126,7 +129,7 @@ def _understood(header: Any) -> VolumeHeader:
 
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
-        raise ValueError(f"its voxels are {header.get_value_label('datatype')}, not plain numbers")
+        raise ContentError(f"its voxels are {header.get_value_label('datatype')}, not plain numbers")
     slope, intercept = header.get_slope_inter()
     affine = header.get_best_affine()
     spacing = _spacing(affine, header)
@@ -153,10 +156,14 @@ def _shape(found: tuple[int, ...]) -> tuple[int, int, int]:
     if len(shape) == 2:
         shape = (*shape, 1)
     if len(shape) != 3:
-        raise ValueError(f"its shape is {shape}: one volume a file, please")
+        raise ContentError(f"it holds no single volume ({_times(shape)} values): save one volume a file")
     if min(shape) < 1 or math.prod(shape) > _MOST_VOXELS:
-        raise ValueError(f"its shape is {shape}")
+        raise ContentError(f"it claims to be {_times(shape)} voxels, which is no scan")
     return shape
+
+
+def _times(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _spacing(affine: npt.NDArray[np.float64], header: Any) -> tuple[float, ...]:
@@ -166,5 +173,5 @@ def _spacing(affine: npt.NDArray[np.float64], header: Any) -> tuple[float, ...]:
     unit = _SPATIAL_UNITS.get(int(header["xyzt_units"]) % 8, 1.0)
     spacing = voxel_sizes(affine) * unit
     if not (np.isfinite(affine).all() and (spacing > 0).all()):
-        raise ValueError(f"its voxels are {' x '.join(f'{s:g}' for s in spacing)} mm apart")
+        raise ContentError(f"its voxels are {' x '.join(f'{s:g}' for s in spacing)} mm apart")
     return tuple(round(float(s), 6) for s in spacing)

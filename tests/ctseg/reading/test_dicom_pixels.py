@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread, uid
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
@@ -137,6 +138,7 @@ def test_without_a_rescale_low_values_still_mean_hounsfield(write_dicom, tmp_pat
         ({"Rows": 80}, "cut off, or of another size"),
         ({"Rows": 60000, "Columns": 60000}, "too large"),
         ({"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}, "32"),
+        ({"ModalityLUTSequence": [Dataset()], "RescaleSlope": None, "RescaleIntercept": None}, "Modality LUT"),
         ({"SOPClassUID": uid.EnhancedCTImageStorage, "NumberOfFrames": 3}, "3 frames"),
     ],
 )

@@ -168,6 +168,12 @@ def test_an_array_of_another_shape_is_refused(tmp_path, shape):
         read(tmp_path / "a.npy")
 
 
+def test_colours_in_numbers_that_nobody_shows_are_refused_in_our_own_words(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.tif"), np.ones((4, 4, 3), np.float64))
+    with pytest.raises(UnreadableFile, match="its colours are float64: save it as grey"):
+        read(tmp_path / "a.tif")
+
+
 def test_values_that_are_not_finite_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.array([[np.nan, -1000.0]]))
     with pytest.raises(UnreadableFile, match="not finite"):
