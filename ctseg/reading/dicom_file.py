@@ -49,8 +49,8 @@ def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, i
         raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
 
 
-def numbers(dataset: FileDataset, tag: str, count: int) -> Numbers | None:
-    """The `count` finite numbers of a tag; None where they are not there or no numbers."""
+def numbers(dataset: FileDataset, tag: str, count: int, below: float = math.inf) -> Numbers | None:
+    """The `count` numbers of a tag, finite and `below` a size; None where they are not there or no such numbers."""
     found = _plainly_written(dataset, tag)
     if found is None:
         try:
@@ -58,7 +58,7 @@ def numbers(dataset: FileDataset, tag: str, count: int) -> Numbers | None:
             found = tuple(float(v) for v in (value if isinstance(value, MultiValue) else [value]))
         except (TypeError, ValueError):
             return None
-    return found if len(found) == count and all(map(math.isfinite, found)) else None
+    return found if len(found) == count and all(abs(v) < below for v in found) else None
 
 
 def _plainly_written(dataset: FileDataset, tag: str) -> Numbers | None:
@@ -76,9 +76,9 @@ def _plainly_written(dataset: FileDataset, tag: str) -> Numbers | None:
 _READ_AS: Mapping[str, Callable[[bytes], float]] = {"DS": float, "IS": int}
 
 
-def number(dataset: FileDataset, tag: str) -> float | None:
-    """The one finite number of a tag, or None."""
-    found = numbers(dataset, tag, 1)
+def number(dataset: FileDataset, tag: str, below: float = math.inf) -> float | None:
+    """The one number of a tag, finite and `below` a size, or None."""
+    found = numbers(dataset, tag, 1, below)
     return found[0] if found else None
 
 

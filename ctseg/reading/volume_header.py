@@ -27,6 +27,7 @@ _SPATIAL_UNITS = {1: 1000.0, 3: 0.001}
 # No deflate stream is smaller (RFC 1951: 258 bytes from two bits), so what promises more is a lie.
 _GZIP_RATIO = 1032
 _OBLIQUE = math.radians(1)
+_LARGEST_STEP_MM = 1000
 _HEADWARD = 2
 _HEADER_BYTES = 540  # of NIfTI-2, the longer one
 
@@ -164,7 +165,7 @@ def _spacing(affine: npt.NDArray[np.float64], header: Any) -> tuple[float, ...]:
     from nibabel.affines import voxel_sizes
 
     unit = _SPATIAL_UNITS.get(int(header["xyzt_units"]) % 8, 1.0)
-    spacing = voxel_sizes(affine) * unit
-    if not (np.isfinite(affine).all() and (spacing > 0).all()):
+    spacing = tuple(round(float(s), 6) for s in voxel_sizes(affine) * unit)
+    if not (np.isfinite(affine).all() and all(0 < s < _LARGEST_STEP_MM for s in spacing)):
         raise ValueError(f"its voxels are {' x '.join(f'{s:g}' for s in spacing)} mm apart")
-    return tuple(round(float(s), 6) for s in spacing)
+    return spacing
