@@ -1,6 +1,7 @@
 """A NIfTI volume as a scan, turned the way radiologists look at it."""
 
 import gzip
+import os
 import threading
 import zlib
 from pathlib import Path
@@ -14,11 +15,13 @@ from ctseg.reading.files import ContentError, read_start, unopened
 from ctseg.reading.masks import as_labels
 from ctseg.reading.signatures import is_gzip
 from ctseg.reading.values import finite_range, hounsfield, is_hounsfield, rescaled, stretched
-from ctseg.reading.volume_header import VolumeHeader, read_volume_header
+from ctseg.reading.volume_header import VolumeHeader, read_volume_header, stamp_of
 from ctseg.scan import Domain, Labels, Slice, Spacing
 from ctseg.stages import stage
 
 Voxels = npt.NDArray[Any]
+
+_PIECE = 2**24
 
 
 class Volume:
@@ -117,8 +120,10 @@ def _stored(file: Path, header: VolumeHeader) -> Voxels:
     """The numbers as stored, in the file's own order of axes; raises UnreadableFile where some are missing."""
     try:
         with _opened(file) as stream:
+            if stamp_of(os.fstat(stream.fileno())) != header.stamp:
+                raise UnreadableFile(file, "has changed since its header was read: call again")
             stream.seek(header.offset)
-            data = stream.read(header.size)
+            data = _up_to(header.size, stream)
             stream.read(1)  # at the end of a gzip file this compares its checksum
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
@@ -127,6 +132,14 @@ def _stored(file: Path, header: VolumeHeader) -> Voxels:
     if len(data) < header.size:
         raise UnreadableFile(file, f"is cut off: it holds {len(data)} of the {header.size} bytes of its voxels")
     return np.frombuffer(data, header.dtype).reshape(header.shape, order="F")
+
+
+def _up_to(size: int, stream: IO[bytes] | gzip.GzipFile) -> bytearray:
+    """The next `size` bytes, or those that there are: a header may promise anything, memory is taken for what comes."""
+    data = bytearray()
+    while len(data) < size and (piece := stream.read(min(_PIECE, size - len(data)))):
+        data += piece
+    return data
 
 
 def _opened(file: Path) -> IO[bytes] | gzip.GzipFile:

@@ -6,6 +6,7 @@
 import gzip
 import logging
 import math
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import read_start, unopened
+from ctseg.reading.files import read_start, stat_regular, unopened
 from ctseg.reading.signatures import is_gzip, nifti_version
 from ctseg.scan import Labels, Spacing
 
@@ -26,8 +27,8 @@ _MOST_VOXELS = 2**30
 _SPATIAL_UNITS = {1: 1000.0, 3: 0.001}
 # No deflate stream is smaller (RFC 1951: 258 bytes from two bits), so what promises more is a lie.
 _GZIP_RATIO = 1032
-_OBLIQUE = math.radians(1)
 _LARGEST_STEP_MM = 1000
+_OBLIQUE = math.radians(1)
 _HEADWARD = 2
 _HEADER_BYTES = 540  # of NIfTI-2, the longer one
 
@@ -38,7 +39,7 @@ class VolumeHeader:
 
     `shape`, `dtype`, `offset`: of the array in the file, first axis fastest. `slope`, `intercept`: from stored
     numbers to values. `orientation`: for each axis of the file the one of (left, back, head) that it is closest
-    to, and its direction, as nibabel.orientations has it.
+    to, and its direction, as nibabel.orientations has it. `stamp`: of the file that says all this.
     """
 
     shape: tuple[int, int, int]
@@ -49,6 +50,7 @@ class VolumeHeader:
     orientation: npt.NDArray[np.float64]
     spacing_mm: Spacing
     flags: tuple[str, ...]
+    stamp: tuple[int, int]
 
     @property
     def size(self) -> int:
@@ -79,14 +81,16 @@ class VolumeHeader:
 
 def read_volume_header(file: Path) -> VolumeHeader:
     """Read and check the header of a NIfTI-1 or NIfTI-2 file; raises UnreadableFile."""
+    found = stat_regular(file)
     is_compressed, start = _header_bytes(file)
     if nifti_version(start) is None:
-        raise UnreadableFile(file, "is no NIfTI volume in a single file")
+        raise UnreadableFile(file, "is no NIfTI volume in a single file" if found.st_size else "is empty")
     try:
-        header = _understood(_parsed(start))
+        with np.errstate(all="ignore"):  # what overflows is refused
+            header = _understood(_parsed(start), stamp_of(found))
     except Exception as error:  # nibabel raises whatever its arithmetic meets
         raise UnreadableFile(file, f"has a NIfTI header that can't be used: {error}") from error
-    held = file.stat().st_size * (_GZIP_RATIO if is_compressed else 1)
+    held = found.st_size * (_GZIP_RATIO if is_compressed else 1)
     if header.offset + header.size > held:
         raise UnreadableFile(
             file, f"is cut off: its header promises {header.size} bytes of voxels, the file is too short for them"
@@ -121,7 +125,12 @@ def _parsed(start: bytes) -> Any:
     return header
 
 
-def _understood(header: Any) -> VolumeHeader:
+def stamp_of(found: os.stat_result) -> tuple[int, int]:
+    """Tells one state of a file from another: its size and time of change."""
+    return found.st_size, found.st_mtime_ns
+
+
+def _understood(header: Any, stamp: tuple[int, int]) -> VolumeHeader:
     from nibabel.affines import obliquity
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
@@ -144,6 +153,7 @@ def _understood(header: Any) -> VolumeHeader:
         orientation=orientation,
         spacing_mm=(spacing[to_file[2]], spacing[to_file[1]], spacing[to_file[0]]),
         flags=tuple(flag for flag, holds in flags.items() if holds),
+        stamp=stamp,
     )
 
 
