@@ -31,7 +31,7 @@ class _Stream(BufferedReader):
     """A file that gives no more than it holds, and refuses what inflates without end: lengths in it may be lies."""
 
     def __init__(self, file: Path) -> None:
-        super().__init__(FileIO(file))
+        super().__init__(FileIO(os.fspath(file)))
         self._size = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
