@@ -1,6 +1,7 @@
 """The `ctseg` command: a table of commands, each loaded when it is called."""
 
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     from ctseg.errors import CtsegError
 
+    # What libraries log goes nowhere: what is wrong with a file is told in our words, once.
+    logging.basicConfig(handlers=[logging.NullHandler()])
     try:
         if given and given[0] in COMMANDS:
             app = importlib.import_module(COMMANDS[given[0]].module).app
