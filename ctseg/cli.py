@@ -1,7 +1,6 @@
 """The `ctseg` command: a table of commands, each loaded when it is called."""
 
 import importlib
-import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,10 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     from ctseg.errors import CtsegError
 
-    # What libraries log goes nowhere: what is wrong with a file is told in our words, once.
-    logging.basicConfig(handlers=[logging.NullHandler()])
     try:
         if given and given[0] in COMMANDS:
+            _silence_logs()
             app = importlib.import_module(COMMANDS[given[0]].module).app
             app(args=given[1:], prog_name=f"ctseg {given[0]}")
         else:
@@ -50,6 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         said = Text.assemble(("error:", "bold red"), f" {printable(str(error))}")
         Console(stderr=True, soft_wrap=True).print(said)
         sys.exit(2)
+
+
+def _silence_logs() -> None:
+    """What libraries log goes nowhere: what is wrong with a file is told in our words, once."""
+    import logging
+
+    logging.basicConfig(handlers=[logging.NullHandler()])
 
 
 def _front_page() -> "typer.Typer":

@@ -63,7 +63,7 @@ def test_what_libraries_log_is_not_printed():
     code = (
         "import logging\n"
         "from ctseg.cli import main\n"
-        "try: main(['--version'])\n"
+        "try: main(['inspect', '--help'])\n"
         "except SystemExit: pass\n"
         "logging.getLogger('codec').error('noise')\n"
     )
