@@ -33,20 +33,22 @@ def png_chunk(name, data):
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def zeros(count, wbits):
-    packer, piece = zlib.compressobj(1, wbits=wbits), bytes(2**24)
-    return b"".join([*(packer.compress(piece) for _ in range(count // 2**24)), packer.flush()])
+def zeros(count):
+    """So many of them as a deflate stream (RFC 1951): pieces that stand alone, and an empty last block."""
+    packer = zlib.compressobj(1, wbits=-15)
+    piece = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return piece * (count // 2**24) + b"\3\0"
 
 
 def png_bomb():
-    """Whole and honest: 60,000 x 60,000 black pixels in 4 MB."""
+    """60,000 x 60,000 black pixels, or the first of them."""
     header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)
-    data = zeros(2**30, 15)
+    data = b"\x78\1" + zeros(2**30)
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", data) + png_chunk(b"IEND", b"")
 
 
 def tiff_bomb():
-    strip = zeros(2**28, 15)
+    strip = b"\x78\1" + zeros(2**30)
     tags = [(256, SIDE), (257, SIDE), (258, 8), (259, 8), (262, 1), (273, 200), (278, SIDE), (279, len(strip))]
     directory = struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", t, 4, 1, v) for t, v in tags)
     return (b"II*\0" + directory).ljust(200, b"\0") + strip
@@ -80,7 +82,7 @@ def bombs(save_series, draw, tmp_path):
     meta = meta[:140] + struct.pack("<I", end - 144 + 2) + meta[144:]
     packed = zlib.compressobj(1, wbits=-15)
     body = packed.compress(whole[end:]) + packed.flush(zlib.Z_FULL_FLUSH)
-    (folder / "f.dcm").write_bytes(meta + body + zeros(2**30 + 2**24, -15))
+    (folder / "f.dcm").write_bytes(meta + body + zeros(2**30 + 2**24))
     return folder
 
 
