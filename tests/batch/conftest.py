@@ -128,6 +128,11 @@ def save_series() -> Callable[..., list[Path]]:
     return saved
 
 
+def _decoded(mask: Path) -> np.ndarray:
+    """OpenCV's own reading of files dies of names that are no Unicode."""
+    return cv2.imdecode(np.fromfile(mask, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
 @dataclass(frozen=True)
 class Done:
     """What a run leaves: its summary, and OUT."""
@@ -151,7 +156,7 @@ class Done:
     @property
     def masks(self) -> dict[str, np.ndarray]:
         """Every file below masks/ by its name there."""
-        return {name: cv2.imread(str(self.out / "masks" / name), -1) for name in self.times}
+        return {name: _decoded(self.out / "masks" / name) for name in self.times}
 
     @property
     def times(self) -> dict[str, int]:
@@ -244,7 +249,7 @@ class Beside:
         made = {f.relative_to(out / "masks").as_posix(): f for f in (out / "masks").rglob("*") if f.is_file()}
         assert made.keys() == expected.keys()
         for name, mask in expected.items():
-            np.testing.assert_array_equal(cv2.imread(str(made[name]), -1), mask)
+            np.testing.assert_array_equal(_decoded(made[name]), mask)
         return {error["file"]: error["reason"] for error in errors}
 
 
