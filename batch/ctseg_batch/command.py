@@ -121,11 +121,14 @@ def _run(call: "Call", console: "Console", *, quiet: bool) -> "Summary":
 
 def _tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) -> None:
     """The summary on the terminal, or what failed alone; and the exit status."""
+    from rich.text import Text
+
     from ctseg_batch.summary import exit_status, to_json
     from ctseg_batch.table import failures, report
 
     for shown in failures(summary) if quiet else report(summary, console.width):
-        console.print(shown, highlight=False)
+        # A line stays one, so that it can be searched for in a log; a table has to fit.
+        console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))
     if as_json:
         sys.stdout.write(to_json(summary))
     raise typer.Exit(exit_status(summary))

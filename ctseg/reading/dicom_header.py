@@ -30,6 +30,8 @@ _PLANES = ("sagittal", "coronal", "axial")
 
 _HEADWARD = 2
 _SPANS_A_PLANE = 0.9
+# A kilometre: what is farther is no position, and arithmetic with it would overflow.
+_FARTHEST_MM = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,9 @@ def _slice_header(file: Path, dataset: FileDataset, orientation: Numbers | None,
         series=str(dataset.get("SeriesInstanceUID", "")),
         series_number=whole(dataset, "SeriesNumber"),
         description=str(dataset.get("SeriesDescription") or ""),
-        position=numbers(dataset, "ImagePositionPatient", 3),
+        position=numbers(dataset, "ImagePositionPatient", 3, _FARTHEST_MM),
         orientation=orientation,
-        location=number(dataset, "SliceLocation"),
+        location=number(dataset, "SliceLocation", _FARTHEST_MM),
         number=whole(dataset, "InstanceNumber"),
         thickness=number(dataset, "SliceThickness"),
         pixel_spacing=numbers(dataset, "PixelSpacing", 2),
@@ -120,7 +122,7 @@ def _slice_header(file: Path, dataset: FileDataset, orientation: Numbers | None,
 
 def _orientation(dataset: FileDataset) -> Numbers | None:
     """The directions of rows and of columns; None where they are not there, or span no plane."""
-    found = numbers(dataset, "ImageOrientationPatient", 6)
+    found = numbers(dataset, "ImageOrientationPatient", 6, _FARTHEST_MM)
     return found if found and math.hypot(*_cross(found)) >= _SPANS_A_PLANE else None
 
 

@@ -6,6 +6,7 @@
 import gzip
 import logging
 import math
+import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import ContentError, read_start, unopened
+from ctseg.reading.files import ContentError, read_start, stat_regular, unopened
 from ctseg.reading.signatures import is_gzip, nifti_version
 from ctseg.scan import Labels, Spacing
 
@@ -27,6 +28,7 @@ _MOST_VOXELS = 2**30
 _SPATIAL_UNITS = {1: 1000.0, 3: 0.001}
 # No deflate stream is smaller (RFC 1951: 258 bytes from two bits), so what promises more is a lie.
 _GZIP_RATIO = 1032
+_LARGEST_STEP_MM = 1000
 _OBLIQUE = math.radians(1)
 _HEADWARD = 2
 _HEADER_BYTES = 540  # of NIfTI-2, the longer one
@@ -38,7 +40,7 @@ class VolumeHeader:
 
     `shape`, `dtype`, `offset`: of the array in the file, first axis fastest. `slope`, `intercept`: from stored
     numbers to values. `orientation`: for each axis of the file the one of (left, back, head) that it is closest
-    to, and its direction, as nibabel.orientations has it.
+    to, and its direction, as nibabel.orientations has it. `stamp`: of the file that says all this.
     """
 
     shape: tuple[int, int, int]
@@ -49,6 +51,7 @@ class VolumeHeader:
     orientation: npt.NDArray[np.float64]
     spacing_mm: Spacing
     flags: tuple[str, ...]
+    stamp: tuple[int, int]
 
     @property
     def size(self) -> int:
@@ -79,16 +82,18 @@ class VolumeHeader:
 
 def read_volume_header(file: Path) -> VolumeHeader:
     """Read and check the header of a NIfTI-1 or NIfTI-2 file; raises UnreadableFile."""
+    found = stat_regular(file)
     is_compressed, start = _header_bytes(file)
     if nifti_version(start) is None:
-        raise UnreadableFile(file, "is no NIfTI volume in a single file")
+        raise UnreadableFile(file, "is no NIfTI volume in a single file" if found.st_size else "is empty")
     try:
-        header = _understood(_parsed(start))
+        with np.errstate(all="ignore"):  # what overflows is refused
+            header = _understood(_parsed(start), stamp_of(found))
     except ContentError as error:
         raise UnreadableFile(file, f"can't be used: {error}") from error
     except Exception as error:  # nibabel raises whatever its arithmetic meets
         raise UnreadableFile(file, "has a NIfTI header that is damaged") from error
-    held = file.stat().st_size * (_GZIP_RATIO if is_compressed else 1)
+    held = found.st_size * (_GZIP_RATIO if is_compressed else 1)
     if header.offset + header.size > held:
         raise UnreadableFile(
             file, f"is cut off: its header promises {header.size} bytes of voxels, the file is too short for them"
@@ -123,7 +128,12 @@ def _parsed(start: bytes) -> Any:
     return header
 
 
-def _understood(header: Any) -> VolumeHeader:
+def stamp_of(found: os.stat_result) -> tuple[int, int]:
+    """Tells one state of a file from another: its size and time of change."""
+    return found.st_size, found.st_mtime_ns
+
+
+def _understood(header: Any, stamp: tuple[int, int]) -> VolumeHeader:
     from nibabel.affines import obliquity
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
@@ -146,6 +156,7 @@ def _understood(header: Any) -> VolumeHeader:
         orientation=orientation,
         spacing_mm=(spacing[to_file[2]], spacing[to_file[1]], spacing[to_file[0]]),
         flags=tuple(flag for flag, holds in flags.items() if holds),
+        stamp=stamp,
     )
 
 
@@ -171,7 +182,7 @@ def _spacing(affine: npt.NDArray[np.float64], header: Any) -> tuple[float, ...]:
     from nibabel.affines import voxel_sizes
 
     unit = _SPATIAL_UNITS.get(int(header["xyzt_units"]) % 8, 1.0)
-    spacing = voxel_sizes(affine) * unit
-    if not (np.isfinite(affine).all() and (spacing > 0).all()):
+    spacing = tuple(round(float(s), 6) for s in voxel_sizes(affine) * unit)
+    if not (np.isfinite(affine).all() and all(0 < s < _LARGEST_STEP_MM for s in spacing)):
         raise ContentError(f"its voxels are {' x '.join(f'{s:g}' for s in spacing)} mm apart")
-    return tuple(round(float(s), 6) for s in spacing)
+    return spacing
