@@ -454,8 +454,23 @@ def test_a_place_that_cant_be_written_to_is_named(report, volume):
     assert "/proc/nowhere/a.html" in left.err
 
 
-def test_without_its_extra_a_report_is_refused(report, tmp_path, monkeypatch):
+def test_batch_writes_a_report_at_the_end(command, save_volume, tmp_path, stack):
+    save_volume(tmp_path / "in" / "ct.nii.gz", stack)
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "--report")
+    assert left.status == 0
+    assert "report.html" in left.err
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert "ct.nii.gz" in html
+    assert "not at hand" not in html  # the run knows its model's file
+    assert not (tmp_path / "elsewhere" / "report.html").exists()
+
+
+def test_without_its_extra_a_report_is_refused_before_the_run(
+    command, report, save_volume, tmp_path, stack, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    left = report(tmp_path)
-    assert left.status == 2
-    assert "pip install 'ctseg[report]'" in left.err
+    save_volume(tmp_path / "in" / "ct.nii.gz", stack)
+    for left in (command(tmp_path / "in", "--out", tmp_path / "out", "--report"), report(tmp_path)):
+        assert left.status == 2
+        assert "pip install 'ctseg[report]'" in left.err
+    assert not (tmp_path / "out").exists()
