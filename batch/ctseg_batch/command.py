@@ -58,6 +58,9 @@ def batch(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but what failed.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write report.html at the end, for people to look at.")
+    ] = False,
 ) -> None:
     """Segment folders of CT: a mask for every slice, volumes and involvement for every scan.
 
@@ -80,6 +83,7 @@ def batch(
         spacing=parse_spacing(spacing),
         write=[kind.strip() for kind in write.split(",")],
         overwrite=overwrite,
+        report=report,
     )
     if dry_run:
         _tell_plan(call, as_json=as_json)
