@@ -78,7 +78,7 @@ def test_fifty_times_killed_it_comes_to_the_same_bytes(batch, quarters, night, t
             process.send_signal(number)
             time.sleep(draws.random() * 0.01)
         err = process.communicate(timeout=60)[1]
-        assert early or "Traceback" not in err
+        assert early or len(ways) > 1 or "Traceback" not in err  # the second may come while Python itself ends
         statuses.add(process.returncode)
         if process.returncode in (130, 143):
             assert early or len(ways) > 1 or "goes on from there" in err
