@@ -91,6 +91,9 @@ def batch(
         bool,
         typer.Option("--best-series", help="One DICOM series a study: of those that cover the chest, the finest."),
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write report.html at the end, for people to look at.")
+    ] = False,
 ) -> None:
     """Segment folders of CT: a mask for every slice, volumes and involvement for every scan.
 
@@ -121,6 +124,7 @@ def batch(
         root=root,
         series_filter=series_filter or [],
         best_series=best_series,
+        report=report,
     )
     if dry_run:
         _tell_plan(call, as_json=as_json)
@@ -186,7 +190,8 @@ def _tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool)
     from ctseg_batch.table import failures, report
 
     for shown in failures(summary) if quiet else report(summary, console.width):
-        console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))  # a line stays one, for grep
+        # A line stays one, so that it can be searched for in a log; a table has to fit.
+        console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))
     if as_json:
         sys.stdout.write(to_json(summary))
     raise typer.Exit(exit_status(summary))

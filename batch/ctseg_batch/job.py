@@ -13,6 +13,7 @@ from ctseg_batch.discover import Found, discover
 from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine
 from ctseg_batch.outputs import Outputs, choose_writers
 from ctseg_batch.record import FOLDER, Past, recall
+from ctseg_batch.reporting import require_report
 from ctseg_batch.result import Settings
 from ctseg_batch.selection import Selection, parse_condition
 from ctseg_batch.truth import Truth, open_truth
@@ -25,7 +26,7 @@ class Call:
     `workers` None: one for each CPU that this process may use. `batch_size`: slices that go through the network at
     once. `overwrite`: do again what was done before. `listed`: inputs of which one may be missing, and has failed then.
     `root`: the folder that scans are named from; None for the deepest that holds all. `series_filter`, `best_series`:
-    which DICOM series are wanted, as `ctseg_batch.selection` has it.
+    which DICOM series are wanted, as `ctseg_batch.selection` has it. `report`: write report.html at the end.
     """
 
     inputs: Sequence[Path]
@@ -43,6 +44,7 @@ class Call:
     root: Path | None = None
     series_filter: Sequence[str] = ()
     best_series: bool = False
+    report: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Job:
 def open_job(call: Call) -> Job:
     """Find and open all that a call names; raises CtsegError before anything is written."""
     outputs = Outputs(call.out, choose_writers(call.write))
+    if call.report:
+        require_report()
     truth = open_truth(call.truth) if call.truth else None
     selection = Selection(tuple(map(parse_condition, call.series_filter)), call.best_series)
     truths = [call.truth] if call.truth else []

@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
-from ctseg_batch.discover import Site
+from ctseg_batch.discover import Site, volume_slice
 from ctseg_batch.listing import ListedSeries, Listing, facts_of, runs_of
 from ctseg_batch.outputs import Outputs
 from ctseg_batch.record import Past
@@ -96,11 +97,24 @@ class Planner:
         try:
             volume = reading.open_volume(site.folder / file)
         except UnreadableFile as error:
-            self._lost(site.volume_names(self._past.slices(place)))
+            self._lost(self._left_over(site, place, 0))
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
+        if done and done.failed_slices == done.slices and not _can_be_read(volume, 0):
+            yield done
+            return
+        self._lost(self._left_over(site, place, len(volume)))
         names, sources = site.volume_names(len(volume)), site.below([file]) * len(volume)
         yield Todo(place, key, site.name, volume, names, sources, masks)
+
+    def _left_over(self, site: Site, place: str, slices: int) -> Iterator[str]:
+        """What earlier runs wrote for a volume beyond the slices that it has now, whether it was noted or not."""
+        noted = self._past.slices(place)
+        for number in count(slices):
+            name = f"{site.name}/{volume_slice(number)}"
+            if number >= noted and not self._outputs.is_any_there(name):
+                return
+            yield name
 
     def _series(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
         key = _folder_key(site, truth)
@@ -199,7 +213,7 @@ def _folder_key(site: Site, truth: TruthFolder | None) -> str:
 def _can_be_read(slices: Scan, index: int) -> bool:
     try:
         slices.read(index)
-    except UnreadableFile:
+    except (UnreadableFile, MemoryError):
         return False
     return True
 
