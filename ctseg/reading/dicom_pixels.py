@@ -14,13 +14,14 @@ from pydicom.encaps import get_frame
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_frame import PixelHeader, read_pixel_data
 from ctseg.reading.files import ContentError
-from ctseg.reading.picture_header import check_size, read_jpeg_header
+from ctseg.reading.picture_header import END_OF_IMAGE, check_size, read_jpeg_header
 from ctseg.reading.values import as_slice, hounsfield, rescaled
 from ctseg.scan import Slice
 from ctseg.stages import stage
 
 Pixels = npt.NDArray[Any]
 _DENSE_HU, _AIRY_HU = 500, -500
+_CUT_OFF = "the end of its JPEG data is missing, the file was cut off"
 
 
 def read_slice(file: Path, header: PixelHeader) -> Slice:
@@ -75,8 +76,16 @@ def _decode_jpeg(frame: bytes) -> Pixels:
     header = read_jpeg_header(frame)
     check_size(header.rows, header.columns)
     if not header.is_complete:
-        raise ContentError("the end of its JPEG data is missing, the file was cut off")
+        raise ContentError(_CUT_OFF)
     pixels: Pixels = imagecodecs.jpeg8_decode(frame)
+    return pixels
+
+
+def _decode_jpegls(frame: bytes) -> Pixels:
+    """CharLS tells a missing end, but may look for it for seconds."""
+    if END_OF_IMAGE not in frame:
+        raise ContentError(_CUT_OFF)
+    pixels: Pixels = imagecodecs.jpegls_decode(frame)
     return pixels
 
 
@@ -94,8 +103,8 @@ _DECODERS: Mapping[str, Callable[[bytes], Pixels]] = {
     uid.JPEGExtended12Bit: _decode_jpeg,
     uid.JPEGLossless: _decode_jpeg,
     uid.JPEGLosslessSV1: _decode_jpeg,
-    uid.JPEGLSLossless: imagecodecs.jpegls_decode,
-    uid.JPEGLSNearLossless: imagecodecs.jpegls_decode,
+    uid.JPEGLSLossless: _decode_jpegls,
+    uid.JPEGLSNearLossless: _decode_jpegls,
     uid.JPEG2000Lossless: imagecodecs.jpeg2k_decode,
     uid.JPEG2000: imagecodecs.jpeg2k_decode,
     # By OpenJPEG as well: OpenJPH is twice as fast, but passes over damaged data in silence.
