@@ -5,11 +5,11 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 
 from ctseg.errors import UnreadableFile
@@ -23,8 +23,8 @@ _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
 
 
 @contextmanager
-def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, int]]:
-    """The `tags` of a DICOM file, read up to its pixels unless `PixelData` is among them, and where that was.
+def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, BinaryIO]]:
+    """The `tags` of a DICOM file, and the file: at its pixels, unless `PixelData` is among them.
 
     A file without the preamble is taken too. Raises UnreadableFile for one that is no DICOM, and turns into it
     what pydicom raises on a damaged one, while it is read and while its elements are used.
@@ -38,7 +38,7 @@ def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, i
             stream.seek(0)
             stops = "PixelData" not in tags
             dataset = dcmread(stream, stop_before_pixels=stops, force=True, specific_tags=list(tags))
-            yield dataset, stream.tell()
+            yield dataset, stream
     except UnreadableFile:
         raise
     except OSError as error:
@@ -49,7 +49,7 @@ def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, i
         raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
 
 
-def numbers(dataset: FileDataset, tag: str, count: int) -> Numbers | None:
+def numbers(dataset: Dataset, tag: str, count: int) -> Numbers | None:
     """The `count` finite numbers of a tag; None where they are not there or no numbers."""
     found = _plainly_written(dataset, tag)
     if found is None:
@@ -61,7 +61,7 @@ def numbers(dataset: FileDataset, tag: str, count: int) -> Numbers | None:
     return found if len(found) == count and all(map(math.isfinite, found)) else None
 
 
-def _plainly_written(dataset: FileDataset, tag: str) -> Numbers | None:
+def _plainly_written(dataset: Dataset, tag: str) -> Numbers | None:
     """The numbers of an element that was not decoded yet and has nothing odd about it."""
     raw: Any = dataset.get_item(tag)
     if not isinstance(raw, RawDataElement) or not raw.value:
@@ -76,13 +76,13 @@ def _plainly_written(dataset: FileDataset, tag: str) -> Numbers | None:
 _READ_AS: Mapping[str, Callable[[bytes], float]] = {"DS": float, "IS": int}
 
 
-def number(dataset: FileDataset, tag: str) -> float | None:
+def number(dataset: Dataset, tag: str) -> float | None:
     """The one finite number of a tag, or None."""
     found = numbers(dataset, tag, 1)
     return found[0] if found else None
 
 
-def whole(dataset: FileDataset, tag: str) -> int | None:
+def whole(dataset: Dataset, tag: str) -> int | None:
     """The whole number of a tag, or None."""
     found = number(dataset, tag)
     return None if found is None else int(found)

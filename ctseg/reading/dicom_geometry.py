@@ -14,6 +14,8 @@ from ctseg.scan import Spacing
 # Gaps may differ by a tenth, or by what rounding positions to 0.1 mm does to them.
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11
 _SAME_PLACE_MM = 0.01
+# No two slices of a scan lie closer, but those of another time may not lie exactly where the first did.
+_APART_MM = 0.1
 # The cosine of one degree.
 _PARALLEL = 0.99985
 
@@ -45,6 +47,12 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
         ordered = tuple(found for _, found in by_offset)
         doubts += [*_doubts_of_gaps(np.sort(offsets)), *_doubts_of_direction(ordered)]
     return Stack(ordered, _spacing(ordered, offsets), (*doubts, *_doubts_of_mixture(ordered)))
+
+
+def most_at_one_place(slices: Sequence[SliceHeader]) -> int:
+    """How many slices lie at the place where most do."""
+    offsets, _ = _offsets(slices)
+    return 1 if offsets is None else max(Counter(np.round(offsets / _APART_MM).tolist()).values())
 
 
 def _tie_break(found: SliceHeader) -> tuple[bool, int, Path]:
@@ -112,5 +120,5 @@ def _doubts_of_mixture(slices: Sequence[SliceHeader]) -> Iterable[str]:
         yield "mixed sizes"
     if len({s.pixel_spacing for s in slices}) > 1:
         yield "mixed pixel spacing"
-    if not all(s.pixels.is_rescaled for s in slices):
+    if not all(s.pixels.rescale.leads_to_hu for s in slices):
         yield "not rescaled to HU"

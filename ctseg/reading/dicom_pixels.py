@@ -121,7 +121,7 @@ def _in_hounsfield(header: PixelHeader, pixels: Pixels) -> Slice:
     all the same. But some writers turned the numbers around with it. A chest holds more air than bone; where it
     does not, the complement is the CT.
     """
-    slope, intercept = header.slope, header.intercept
+    slope, intercept = header.rescale.slope, header.rescale.intercept
     if slope is None and intercept is None:
         return as_slice(_signed(pixels, header))
     if slope == 0:

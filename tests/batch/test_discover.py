@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ctseg.errors import CallError
-from ctseg_batch.discover import as_counted, discover
+from ctseg_batch.discover import as_counted, discover, volume_names
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -94,7 +94,7 @@ def test_masks_are_named_after_their_slices_and_never_alike(tree, files, expecte
 
 def test_slices_of_a_volume_go_into_a_folder_of_its_name(tree):
     (site,) = discover([tree("x/ct.nii.gz")]).sites
-    assert site.volume_names(2) == ("x/ct.nii.gz/0000.png", "x/ct.nii.gz/0001.png")
+    assert volume_names(site.name, 2) == ("x/ct.nii.gz/0000.png", "x/ct.nii.gz/0001.png")
 
 
 def test_the_root_of_one_folder_is_that_folder(tree):

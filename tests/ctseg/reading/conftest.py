@@ -17,6 +17,12 @@ ENCODERS = {
 
 
 @pytest.fixture
+def encoders():
+    """By transfer syntax, what encodes a picture of uint16."""
+    return ENCODERS
+
+
+@pytest.fixture
 def write_dicom():
     """Write a CT slice of `stored` numbers; tags given as None are left out."""
 
