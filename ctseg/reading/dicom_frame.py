@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import uid
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 
-from ctseg.reading.dicom_file import number, open_dicom, whole
+from ctseg.reading.dicom_file import Opened, open_dicom
+from ctseg.reading.dicom_values import number, text, whole
 from ctseg.reading.files import ContentError, check_regular, unopened
 from ctseg.reading.picture_header import check_size
 
@@ -119,29 +120,26 @@ class Inflated:
             self._value = None
 
 
-def pixel_header(dataset: FileDataset, offset: int) -> PixelHeader:
-    """From the `PIXEL_TAGS` of a file that was read up to `offset`, where its PixelData begin."""
-    syntax = uid.UID(dataset.file_meta.get("TransferSyntaxUID", uid.ImplicitVRLittleEndian))
-    _, is_little = dataset.original_encoding
+def pixel_header(opened: Opened) -> PixelHeader:
+    """From the `PIXEL_TAGS` of a file that was read up to its PixelData."""
+    dataset, syntax = opened.dataset, opened.syntax
     return PixelHeader(
-        offset=None if syntax == uid.DeflatedExplicitVRLittleEndian else offset,
+        offset=None if syntax == uid.DeflatedExplicitVRLittleEndian else opened.end,
         syntax=syntax,
-        is_little=is_little is not False,
+        is_little=opened.is_little,
         rows=whole(dataset, "Rows") or 0,
         columns=whole(dataset, "Columns") or 0,
         bits_allocated=whole(dataset, "BitsAllocated") or 0,
         bits_stored=whole(dataset, "BitsStored") or 0,
         is_signed=whole(dataset, "PixelRepresentation") == 1,
-        photometric=str(dataset.get("PhotometricInterpretation") or "MONOCHROME2"),
+        photometric=text(dataset, "PhotometricInterpretation") or "MONOCHROME2",
         rescale=rescale_of(dataset),
     )
 
 
 def rescale_of(dataset: Dataset) -> Rescale:
     """From the last three of `PIXEL_TAGS`."""
-    return Rescale(
-        number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept"), str(dataset.get("RescaleType") or "")
-    )
+    return Rescale(number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept"), text(dataset, "RescaleType"))
 
 
 def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
@@ -155,7 +153,7 @@ def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
         return value[span.start : span.start + span.size] if span else value
     check_regular(file)
     try:
-        with file.open("rb") as stream:
+        with file.open("rb", buffering=0) as stream:
             start, length = find_value(stream, header)
             stream.seek(start + span.start if span else start)
             data = stream.read(span.size if span else -1)
@@ -186,5 +184,5 @@ def find_value(stream: BinaryIO, header: PixelHeader) -> tuple[int, int]:
 
 
 def _inflate(file: Path) -> bytes:
-    with open_dicom(file, ["PixelData"]) as (dataset, _):
-        return bytes(dataset.get("PixelData") or b"")
+    with open_dicom(file, ["PixelData"]) as opened:
+        return bytes(opened.dataset.get("PixelData") or b"")

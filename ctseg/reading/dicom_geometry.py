@@ -74,7 +74,7 @@ def _offsets(slices: Sequence[SliceHeader]) -> tuple[Offsets | None, list[str]]:
 
 def _normal(slices: Sequence[SliceHeader]) -> Offsets:
     orientation = next((s.orientation for s in slices if s.orientation is not None), _AXIAL)
-    return normal_of(orientation)
+    return np.array(normal_of(orientation))
 
 
 def _spacing(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Spacing | None:

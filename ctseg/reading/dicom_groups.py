@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from ctseg.reading.dicom_file import whole
+from ctseg.reading.dicom_values import text, whole
 from ctseg.reading.files import ContentError
 
 GROUP_TAGS = (
@@ -42,10 +42,10 @@ class Frame:
 
 def has_frames(dataset: Dataset) -> bool:
     """Whether an enhanced object holds more than the one slice of a file."""
-    return (whole(dataset, "NumberOfFrames") or 1) > 1 or bool(dataset.get("ConcatenationUID"))
+    return (whole(dataset, "NumberOfFrames") or 1) > 1 or bool(text(dataset, "ConcatenationUID"))
 
 
-def frame_headers(dataset: FileDataset) -> Iterator[tuple[Dataset, Frame]]:
+def frame_headers(dataset: Dataset) -> Iterator[tuple[Dataset, Frame]]:
     """A header like that of a file with one slice for each frame, in the order of the file, and what it is part of.
 
     Raises ContentError where the file does not describe each of its frames.
@@ -58,8 +58,6 @@ def frame_headers(dataset: FileDataset) -> Iterator[tuple[Dataset, Frame]]:
     in_time = _dimensions_but_space(dataset)
     for groups in frames:
         header = Dataset(dict(dataset.items()) | shared | _elements([groups]))
-        is_implicit, is_little = dataset.original_encoding
-        header.set_original_encoding(is_implicit, is_little, dataset.original_character_set)
         yield header, _frame(header, in_time)
 
 
@@ -83,9 +81,9 @@ def _frame(header: Dataset, in_time: Sequence[int]) -> Frame:
     values = header.get("DimensionIndexValues")
     values = list(values) if isinstance(values, Sequence) else [values or 0]
     return Frame(
-        whole=str(header.get("ConcatenationUID") or ""),
+        whole=text(header, "ConcatenationUID"),
         part=whole(header, "InConcatenationNumber") or 1,
         parts=whole(header, "InConcatenationTotalNumber") or 1,
-        stack=str(header.get("StackID") or ""),
+        stack=text(header, "StackID"),
         phase=(whole(header, "TemporalPositionIndex") or 0, *(values[n] for n in in_time if n < len(values))),
     )

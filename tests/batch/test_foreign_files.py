@@ -60,6 +60,19 @@ def test_the_slices_are_those_that_pydicom_reads():
     assert compared >= 10
 
 
+def test_headers_say_what_pydicom_reads_in_them():
+    for series in open_series(sorted(f for f in DICOM.rglob("*") if f.is_file())).series:
+        for file, pixels in zip(series.files, series.pixels, strict=True):
+            dataset = pydicom.dcmread(file, force=True)
+            assert series.uid == str(dataset.get("SeriesInstanceUID", "")), file.name
+            assert series.number == dataset.get("SeriesNumber"), file.name
+            assert series.description == (dataset.get("SeriesDescription") or ""), file.name
+            assert pixels.shape == (dataset.Rows, dataset.Columns), file.name
+            assert pixels.bits_stored == dataset.BitsStored, file.name
+            assert pixels.is_signed == bool(dataset.PixelRepresentation), file.name
+            assert pixels.rescale.slope == dataset.get("RescaleSlope"), file.name
+
+
 @pytest.mark.parametrize("name", ["anatomical.nii", "standard.nii.gz", "reoriented_anat_moved.nii"])
 def test_the_volumes_are_those_that_nibabel_reads(name):
     volume = open_volume(NIFTI / name)
