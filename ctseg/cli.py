@@ -3,7 +3,7 @@
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     import typer
@@ -18,6 +18,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "batch": Command("ctseg_batch.command", "Segment folders of CT: masks, volumes and a summary table."),
+    "report": Command("ctseg_batch.reporting.command", "Write what a run found as one HTML file."),
     "profile": Command("ctseg_batch.profiling.command", "Say how fast a run on your files is, and what bounds it."),
     "demo": Command("ctseg_batch.demo", "Segment two synthetic scans, to see what comes out."),
     "inspect": Command("ctseg_batch.inspect", "Print what a model file says of itself."),
@@ -34,19 +35,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         if given and given[0] in COMMANDS:
+            _silence_logs()
             app = importlib.import_module(COMMANDS[given[0]].module).app
             app(args=given[1:], prog_name=f"ctseg {given[0]}")
         else:
             _front_page()(args=given or ["--help"], prog_name="ctseg")
     except CtsegError as error:
-        from rich.console import Console
-        from rich.text import Text
+        _leave(str(error))
+    except OSError as error:
+        _leave(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:  # before the command was there to deal with it
+        sys.exit(130)
 
-        from ctseg.printable import printable
 
-        said = Text.assemble(("error:", "bold red"), f" {printable(str(error))}")
-        Console(stderr=True, soft_wrap=True).print(said)
-        sys.exit(2)
+def _leave(reason: str) -> NoReturn:
+    """With the reason in one line."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from ctseg.printable import printable
+
+    said = Text.assemble(("error:", "bold red"), f" {printable(reason)}")
+    Console(stderr=True, soft_wrap=True).print(said)
+    sys.exit(2)
+
+
+def _silence_logs() -> None:
+    """What libraries log goes nowhere: what is wrong with a file is told in our words, once."""
+    import logging
+
+    logging.basicConfig(handlers=[logging.NullHandler()])
 
 
 def _front_page() -> "typer.Typer":

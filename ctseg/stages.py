@@ -10,7 +10,7 @@ from time import perf_counter_ns
 from types import TracebackType
 from typing import Literal, Protocol
 
-Stage = Literal["discover", "read", "decode", "prepare", "infer", "restore", "clean", "encode", "write"]
+Stage = Literal["discover", "read", "decode", "prepare", "infer", "restore", "clean", "encode", "write", "keep"]
 
 
 class Listener(Protocol):

@@ -23,7 +23,8 @@ class Site:
     """Files of one kind in one folder, in the order people count: `2` before `10`. A volume is a site of its own.
 
     `name` is the scan's, if it is one, and `within` the folder below the root, with a `/` at its end. `taken` are the
-    PNGs of the folder, where a file beside them would otherwise get a mask of the same name. `mixed`: the folder holds
+    PNGs of the folder (and folders in it that are called so), where a file beside them would otherwise get a mask of
+    the same name. `mixed`: the folder holds
     DICOM files as well as images.
     """
 
@@ -179,7 +180,7 @@ def _deepest(folders: Iterable[Path]) -> Path:
 
 
 def _sites(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> Iterator[Site]:
-    own = _own_name(root, kinds)
+    own, beneath = _own_name(root, kinds), _folders_beneath(root, kinds)
     for folder in sorted(kinds, key=lambda folder: [as_counted(part) for part in folder.parts]):
         name = own if folder == root else folder.relative_to(root).as_posix()
         within = "" if folder == root else f"{name}/"
@@ -188,7 +189,7 @@ def _sites(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> Iterator[Sit
             by_kind[kinds[folder][file]].append(file)
         for volume in by_kind.pop("volume", ()):
             yield Site(folder, within, within + volume, "volume", (volume,))
-        taken = _taken(kinds[folder])
+        taken = _taken({*kinds[folder], *beneath[folder]})
         for kind, files in sorted(by_kind.items()):
             yield Site(folder, within, name, kind, tuple(files), taken, mixed=len(by_kind) > 1)
 
@@ -199,7 +200,17 @@ def _own_name(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> str:
     return root.name if root.name and root.name not in beneath else "."
 
 
+def _folders_beneath(root: Path, folders: Iterable[Path]) -> Mapping[Path, set[str]]:
+    """Of each folder, the names of those in it that hold slices somewhere below: they will be folders of masks too."""
+    beneath: dict[Path, set[str]] = defaultdict(set)
+    for folder in folders:
+        while folder != root and folder.name not in beneath[folder.parent]:
+            beneath[folder.parent].add(folder.name)
+            folder = folder.parent
+    return beneath
+
+
 def _taken(names: Collection[str]) -> frozenset[str]:
-    """The PNGs of a folder, where some other file's mask would take the name of one; else none."""
+    """What is called like a PNG in a folder, where some other file's mask would take the name of one; else none."""
     clash = any(f"{name}.png" in names for name in names if not name.endswith(".png"))
     return frozenset(name for name in names if name.endswith(".png")) if clash else frozenset()

@@ -1,16 +1,20 @@
-"""Files written whole or not at all: beside their place as `.<name>.tmp`, then renamed into it."""
+"""Files written whole or not at all: beside their place as `.<name>.tmp`, then renamed into it; and kept for good."""
 
 import contextlib
 import os
 from collections.abc import Iterable
+from hashlib import blake2b
 from pathlib import Path
 
 from ctseg.errors import CallError
 
+# In bytes; of ext4, XFS, NTFS and APFS alike.
+_LONGEST_NAME = 255
+
 
 def write_whole(file: Path, content: bytes) -> None:
     """Write a file and the folders above it; raises OSError, and then leaves nothing half done."""
-    part = file.with_name(f".{file.name}.tmp")
+    part = _beside(file)
     try:
         try:
             part.write_bytes(content)
@@ -24,6 +28,37 @@ def write_whole(file: Path, content: bytes) -> None:
         raise
 
 
+def keep(files: Iterable[Path]) -> None:
+    """See to it that files outlast a power failure, those of them that are there; raises OSError.
+
+    All at once, after they were written: the first call takes most of the others' data to the disk along with its own.
+    """
+    folders = set()
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            _sync(file, os.O_RDWR)
+            folders.add(file.parent)
+    if os.name == "posix":  # elsewhere a folder can't be opened, nor need it be
+        for folder in folders:
+            _sync(folder, os.O_RDONLY)
+
+
+def _sync(path: Path, how: int) -> None:
+    opened = os.open(path, how)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _beside(file: Path) -> Path:
+    """Where a file is written to at first; by a digest of its name where that is too long to be made longer."""
+    part = f".{file.name}.tmp"
+    if len(os.fsencode(part)) > _LONGEST_NAME:
+        part = f".{blake2b(os.fsencode(file.name), digest_size=16).hexdigest()}.tmp"
+    return file.with_name(part)
+
+
 def clear_leftovers(folders: Iterable[Path]) -> None:
     """Remove what a killed run left unfinished below the folders."""
     for top in folders:
@@ -33,8 +68,15 @@ def clear_leftovers(folders: Iterable[Path]) -> None:
                     Path(folder, name).unlink(missing_ok=True)
 
 
+def removed(file: Path) -> CallError:
+    """What to say when the output vanished in mid-run."""
+    return CallError(f"{file} was removed while the run wrote to it: the same call does again what is gone")
+
+
 def refused(file: Path, error: OSError) -> CallError:
     """What to say when the output can't be written: the run can't go on."""
+    if isinstance(error, FileNotFoundError):
+        return removed(file)
     return CallError(
         f"{file} can't be written: {error.strerror}; what was finished is kept, and the same call goes on from there"
     )

@@ -13,6 +13,7 @@ from ctseg_batch.discover import Found, discover
 from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine
 from ctseg_batch.outputs import Outputs, choose_writers
 from ctseg_batch.record import FOLDER, Past, recall
+from ctseg_batch.reporting import require_report
 from ctseg_batch.result import Settings
 from ctseg_batch.truth import Truth, open_truth
 
@@ -22,7 +23,7 @@ class Call:
     """What is wanted. `out` belongs to the run; `spacing` (mm, z y x) holds for scans whose files do not say theirs.
 
     `workers` None: one for each CPU that this process may use. `batch_size`: slices that go through the network at
-    once. `overwrite`: do again what was done before.
+    once. `overwrite`: do again what was done before. `report`: write report.html at the end.
     """
 
     inputs: Sequence[Path]
@@ -36,6 +37,7 @@ class Call:
     spacing: Spacing | None = None
     write: Sequence[str] = ("mask",)
     overwrite: bool = False
+    report: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,19 @@ class Job:
     outputs: Outputs
     truth: Truth | None
     settings: Settings
-    past: Past
     most: int | None = None
+
+    def recall(self) -> Past:
+        """What earlier runs into OUT have done of it; raises CallError where that was another root."""
+        past = recall(self.call.out, self.found.root, self.settings)
+        return Past() if self.call.overwrite else past
 
 
 def open_job(call: Call) -> Job:
     """Find and open all that a call names; raises CtsegError before anything is written."""
     outputs = Outputs(call.out, choose_writers(call.write))
+    if call.report:
+        require_report()
     truth = open_truth(call.truth) if call.truth else None
     truths = [call.truth] if call.truth else []
     _keep_apart([*call.inputs, *truths], call.out, outputs.folders)
@@ -74,8 +82,7 @@ def open_job(call: Call) -> Job:
         spacing=call.spacing,
         truth=truth.meaning if truth else None,
     )
-    past = recall(call.out, found.root, settings)
-    return Job(call, found, engine, outputs, truth, settings, Past() if call.overwrite else past)
+    return Job(call, found, engine, outputs, truth, settings)
 
 
 def _keep_apart(read: Collection[Path], out: Path, folders: Collection[Path]) -> None:

@@ -15,7 +15,7 @@ from ctseg.confidence import Confidence
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.scan import Labels
 from ctseg.stages import stage
-from ctseg_batch.files import refused, write_whole
+from ctseg_batch.files import keep, refused, write_whole
 from ctseg_batch.overlay import Grey, overlay
 
 # Masks are long runs of few values: RLE and no filter. The filter has to be named, else OpenCV 5 is four times slower
@@ -114,6 +114,15 @@ class Outputs:
                     raise UnreadableFile(file, "has too long a name for a mask to be named after it") from error
                 raise refused(file, error) from error
 
+    def keep(self, names: Sequence[str]) -> None:
+        """See to it that slices' files outlast a power failure, those that are there; raises CallError."""
+        for folder in self.folders:
+            try:
+                with stage("keep"):
+                    keep(folder / name for name in names)
+            except OSError as error:
+                raise refused(folder, error) from error
+
     def remove(self, names: Iterable[str]) -> None:
         """Take slices' files away, if there are any from an earlier run; raises CallError where that is forbidden."""
         for file in (folder / name for name in names for folder in self.folders):
@@ -127,6 +136,10 @@ class Outputs:
         """Whether all files of these slices are in place."""
         # Not Path.is_file, which raises for a name that is too long.
         return all(os.path.isfile(folder / name) for name in names for folder in self.folders)  # noqa: PTH113
+
+    def is_any_there(self, name: str) -> bool:
+        """Whether any file of a slice is in place."""
+        return any(os.path.isfile(folder / name) for folder in self.folders)  # noqa: PTH113
 
 
 def _png(picture: npt.NDArray[np.uint8], options: Sequence[int]) -> bytes:

@@ -8,17 +8,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ctseg.cleanup import Cleanup, clean_volume
-from ctseg.errors import CtsegError, UnreadableFile
+from ctseg.errors import CallError, CtsegError, UnreadableFile
 from ctseg.scan import Labels, Slice, Spacing
 from ctseg.stages import stage
-from ctseg_batch.engine import Engine
 from ctseg_batch.outputs import Outputs, Seen
 from ctseg_batch.overlay import as_shown
 from ctseg_batch.plan import Todo
 from ctseg_batch.result import PartResult
+from ctseg_batch.steady import SteadyEngine
 from ctseg_batch.tally import Tally
 from ctseg_batch.truth import Truth
 from ctseg_batch.workers import Workers
+
+_NO_MEMORY = "there was not enough memory for it: fewer --workers need less"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Bench:
     """
 
     workers: Workers
-    engine: Engine
+    engine: SteadyEngine
     outputs: Outputs
     truth: Truth | None
     spacing: Spacing | None
@@ -102,29 +104,30 @@ class PartWork(ABC):
             raise UnreadableFile(self._todo.slices.files[0], self._lost)
         try:
             return self._todo.slices.read(index)
-        except UnreadableFile as error:
-            if len(self._todo.slices.files) < self._count:
-                self._lost = error.reason  # a file with all slices need not be tried again for each of them
+        except (UnreadableFile, MemoryError) as error:
+            if len(self._todo.slices.files) < self._count:  # a file with all slices need not be tried again for each
+                self._lost = error.reason if isinstance(error, UnreadableFile) else _NO_MEMORY
             raise
 
     @contextmanager
     def _failing(self, index: int) -> Iterator[None]:
-        """Turn whatever is raised into the slice's failure."""
+        """Turn whatever is raised into the slice's failure, but that OUT can't be written: it would fail for all."""
         try:
             yield
+        except CallError:
+            raise
         except UnreadableFile as error:
             self._fail(index, error.reason)
         except CtsegError as error:
             self._fail(index, str(error))
+        except MemoryError:
+            self._fail(index, _NO_MEMORY)
         except Exception as error:  # noqa: BLE001 - whatever one slice does to a library, the others are done
             self._fail(index, f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}")
 
     def _write(self, index: int, seen: Seen) -> None:
-        try:
+        with self._failing(index):
             self._bench.outputs.write(self._todo.names[index], seen)
-        except UnreadableFile as error:
-            self._fail(index, error.reason)
-        else:
             self._tally.add(index, seen.labels)
 
     def _fail(self, index: int, reason: str) -> None:
@@ -132,11 +135,12 @@ class PartWork(ABC):
         self._tally.fail(index, reason)
 
     def _end(self) -> None:
-        slices, bench = self._todo.slices, self._bench
+        slices, bench, engine = self._todo.slices, self._bench, self._bench.engine.current
         spacing = slices.spacing_mm or bench.spacing
         stack = slices.is_volume or spacing is not None
         slices.close()
-        self._ended(self._tally.result(spacing, stack, bench.engine.device, bench.engine.spec.precision))
+        bench.outputs.keep([self._todo.names[index] for index in self._tally.labelled])
+        self._ended(self._tally.result(spacing, stack, engine.device, engine.spec.precision))
 
 
 class ImagesWork(PartWork):
@@ -164,12 +168,18 @@ class StackWork(PartWork):
     def _settle(self) -> None:
         held, self._held = self._held, {}
         masks = {index: held[index].labels for index in sorted(held)}
-        with stage("clean"):
-            cleaned = clean_stack(masks, self._bench.engine.spec.cleanup)
-        self._left = _Countdown(len(held))
+        try:
+            with stage("clean"):
+                cleaned = clean_stack(masks, self._bench.engine.current.spec.cleanup)
+        except Exception as error:
+            cleaned = {}
+            for index in masks:
+                with self._failing(index):
+                    raise error
+        self._left = _Countdown(len(cleaned))
         for index, labels in cleaned.items():
             self._bench.workers.add_next(partial(self._put, index, replace(held[index], labels=labels)))
-        if not held:
+        if not cleaned:
             self._end()
 
     def _put(self, index: int, seen: Seen) -> None:

@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from itertools import count, takewhile
+from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
-from ctseg_batch.discover import Site, volume_names
+from ctseg_batch.discover import Site, volume_names, volume_slice
 from ctseg_batch.outputs import Outputs
 from ctseg_batch.record import Listing, Past
 from ctseg_batch.result import Failure, PartResult
@@ -94,8 +94,14 @@ class Planner:
             self._lose(site, {})
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
+        todo = _stack(site.name, volume, site.below(site.files) * len(volume), masks)
+        done = self._past.result(todo.place, todo.key)
+        # What keeps all slices of a volume from being read keeps the first too.
+        if done and done.failed_slices == done.slices and not _can_be_read(volume, 0):
+            yield done
+            return
         self._lose(site, {site.name: len(volume)})
-        yield _stack(site.name, volume, site.below(site.files) * len(volume), masks)
+        yield todo
 
     def _dicom(self, site: Site) -> Iterator[Step]:
         truth = self._truth_beside(site)
@@ -154,11 +160,23 @@ class Planner:
         return done if done and self._outputs.are_there(volume_names(scan, done.slices)) else None
 
     def _lose(self, site: Site, scans: Mapping[str, int]) -> None:
-        """Take away what an earlier run wrote for volumes, beyond the slices that there are now."""
+        """Take away what earlier runs wrote for volumes, beyond the slices that there are now."""
         for file in site.below(site.files):
-            numbered = takewhile(self._past.slices, (f"{file}/{number}" for number in count(1)))
-            for scan in (file, *numbered):
-                self._lost(volume_names(scan, self._past.slices(scan))[scans.get(scan, 0) :])
+            numbered = (f"{file}/{number}" for number in count(1))
+            for scan in chain([file], takewhile(lambda scan: scan in scans or self._is_known(scan), numbered)):
+                self._lost(self._left_over(scan, scans.get(scan, 0)))
+
+    def _is_known(self, scan: str) -> bool:
+        return self._past.slices(scan) > 0 or self._outputs.is_any_there(f"{scan}/{volume_slice(0)}")
+
+    def _left_over(self, scan: str, slices: int) -> Iterator[str]:
+        """What was written for a volume from this slice on, whether it was noted or not."""
+        noted = self._past.slices(scan)
+        for number in count(slices):
+            name = f"{scan}/{volume_slice(number)}"
+            if number >= noted and not self._outputs.is_any_there(name):
+                return
+            yield name
 
     def _truth_beside(self, site: Site) -> TruthFolder | None:
         return self._truth.beside(site.within) if self._truth else None
@@ -206,7 +224,7 @@ def _stack(scan: str, slices: Scan, sources: tuple[str, ...], masks: Masks | Non
 def _can_be_read(slices: Scan, index: int) -> bool:
     try:
         slices.read(index)
-    except UnreadableFile:
+    except (UnreadableFile, MemoryError):
         return False
     return True
 

@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from ctseg.errors import CallError
-from ctseg_batch.files import refused, write_whole
+from ctseg_batch.files import refused, removed, write_whole
 from ctseg_batch.result import Failure, PartResult, Settings
 
 FOLDER = ".ctseg"
+LOCK = f"{FOLDER}/lock"
 _JOURNAL = "journal.jsonl"
 _FORMAT = 1
 
@@ -93,6 +94,15 @@ def recall(out: Path, root: Path, settings: Settings) -> Past:
     return past
 
 
+def recorded_root(out: Path) -> Path | None:
+    """The folder whose results OUT holds; None where no journal says."""
+    try:
+        _, head = next(_whole_lines(out / FOLDER / _JOURNAL), (0, {}))
+    except OSError:
+        return None
+    return Path(head["root"]) if isinstance(head.get("root"), str) else None
+
+
 class Journal:
     """Notes parts as they are finished; a context manager. May be used from several threads."""
 
@@ -105,7 +115,7 @@ class Journal:
             if not past.size:
                 head = {"format": _FORMAT, "root": str(root), "settings": _plain(settings)}
                 write_whole(file, _line(head))
-            self._lines = file.open("r+b")
+            self._lines = file.open("r+b", buffering=0)
             self._lines.seek(past.size or 0, os.SEEK_SET if past.size else os.SEEK_END)
             self._lines.truncate()
         except OSError as error:
@@ -139,11 +149,15 @@ class Journal:
         with self._lock:
             self._idle = False
             try:
-                self._lines.write(_line(noted))
-                self._lines.flush()
+                left = memoryview(_line(noted))
+                while left:
+                    left = left[self._lines.write(left) :]
                 os.fsync(self._lines.fileno())
+                is_there = os.fstat(self._lines.fileno()).st_nlink
             except OSError as error:
                 raise refused(Path(self._lines.name), error) from error
+            if not is_there:
+                raise removed(Path(self._lines.name))
 
 
 def _line(noted: _Noted) -> bytes:

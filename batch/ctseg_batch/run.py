@@ -9,14 +9,18 @@ from typing import Protocol
 
 import cv2
 
+from ctseg.claim import claim
+from ctseg.model import find_model
 from ctseg.stages import stage
 from ctseg_batch.cpus import usable_cpus
+from ctseg_batch.engine import open_engine
 from ctseg_batch.files import clear_leftovers, refused, write_whole
 from ctseg_batch.job import Call, Job, open_job
 from ctseg_batch.pipeline import Bench, begin
 from ctseg_batch.plan import Planner, Step, Todo
-from ctseg_batch.record import Journal
+from ctseg_batch.record import LOCK, Journal
 from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.steady import SteadyEngine
 from ctseg_batch.summary import Figures, Summary, summarise, to_csv, to_json
 from ctseg_batch.workers import Workers
 
@@ -49,22 +53,35 @@ def run(call: Call, watcher: Watcher) -> Summary:
 
 def run_job(job: Job, watcher: Watcher) -> Summary:
     """The same for a call that is open already."""
-    call = job.call
+    with claim(job.call.out, LOCK):
+        return _run_alone(job, watcher)
+
+
+def _run_alone(job: Job, watcher: Watcher) -> Summary:
+    call, past = job.call, job.recall()
+    notes: list[str] = []
+
+    def note(line: str) -> None:
+        notes.append(line)
+        watcher.remark(line)
+
     watcher.remark(job.engine.remark)
+    engine = SteadyEngine(job.engine, partial(open_engine, find_model(call.model), "cpu", call.precision), note)
     # Slices are the unit of work here: OpenCV's own threads would only compete with the workers for the same cores.
     cv2.setNumThreads(1)
     started = time.perf_counter()
-    if not job.past.closed:
+    if not past.closed:
         clear_leftovers(job.outputs.folders)
-    with Journal(call.out, job.found.root, job.settings, job.past) as journal:
-        planner = Planner(job.past, job.outputs, job.truth, journal.list_folder, job.outputs.remove)
-        results, slices = _work(job, planner, journal, watcher)
+    with Journal(call.out, job.found.root, job.settings, past) as journal:
+        planner = Planner(past, job.outputs, job.truth, journal.list_folder, job.outputs.remove)
+        results, slices = _work(job, engine, planner, journal, watcher)
     unopened = [Failure(os.path.relpath(error.file, job.found.root), error.reason) for error in job.found.failed]
     figures = Figures(
         results=results,
         groups=job.truth.meaning.names if job.truth else None,
         skipped=planner.skipped,
         errors=sorted([*unopened, *planner.errors]),
+        notes=notes,
         ignored=job.found.ignored,
         slices=slices,
         wall_s=time.perf_counter() - started,
@@ -72,6 +89,12 @@ def run_job(job: Job, watcher: Watcher) -> Summary:
     summary = summarise(figures, job.engine)
     _write(call.out / SUMMARY_JSON, to_json(summary))
     _write(call.out / SUMMARY_CSV, to_csv(summary))
+    if call.report:
+        from ctseg_batch.reporting import DEFAULT_PICTURES
+        from ctseg_batch.reporting.build import write_report
+
+        watcher.remark("drawing the report")
+        watcher.remark(write_report(call.out, None, DEFAULT_PICTURES, job.engine.file).told())
     return summary
 
 
@@ -84,12 +107,14 @@ def plan(call: Call) -> Iterator[tuple[str, int, bool]]:
 
 def foresee(job: Job) -> Iterator[Step]:
     """What a run of an open job would come to, part by part. Writes nothing."""
-    planner = Planner(job.past, job.outputs, job.truth, listed=lambda *_: None, lost=lambda _: None)
+    planner = Planner(job.recall(), job.outputs, job.truth, listed=lambda *_: None, lost=lambda _: None)
     for site in job.found.sites:
         yield from planner.plan(site)
 
 
-def _work(job: Job, planner: Planner, journal: Journal, watcher: Watcher) -> tuple[list[PartResult], int]:
+def _work(
+    job: Job, engine: SteadyEngine, planner: Planner, journal: Journal, watcher: Watcher
+) -> tuple[list[PartResult], int]:
     """The results of all parts, in the order of the sites whoever ends first, and how many slices were done now."""
     results: dict[int, PartResult] = {}
     done_now = 0
@@ -100,7 +125,7 @@ def _work(job: Job, planner: Planner, journal: Journal, watcher: Watcher) -> tup
 
     watcher.expect(sum(len(site.files) for site in job.found.sites))
     with Workers(job.call.workers or usable_cpus()) as workers:
-        bench = Bench(workers, job.engine, job.outputs, job.truth, job.call.spacing, job.call.batch_size)
+        bench = Bench(workers, engine, job.outputs, job.truth, job.call.spacing, job.call.batch_size)
         for number, step in enumerate(_steps(job, planner, watcher)):
             if isinstance(step, PartResult):
                 results[number] = step

@@ -29,13 +29,15 @@ class Figures:
     """What a run found. `groups` are the names of what the truth tells apart; None without a truth.
 
     `skipped` are readable files that are no slices, `errors` the failures of no scan, `ignored` counts files of
-    other kinds. `slices` were done in this run, in `wall_s` seconds; the others before.
+    other kinds. `notes` are lines on the run as a whole. `slices` were done in this run, in `wall_s` seconds; the
+    others before.
     """
 
     results: Sequence[PartResult]
     groups: tuple[str, ...] | None
     skipped: Sequence[Failure]
     errors: Sequence[Failure]
+    notes: Sequence[str]
     ignored: int
     slices: int
     wall_s: float
@@ -63,6 +65,7 @@ def summarise(figures: Figures, engine: Engine) -> Summary:
         "ignored": figures.ignored,
         "skipped": [asdict(one) for one in figures.skipped],
         "errors": [asdict(one) for one in figures.errors],
+        "notes": list(figures.notes),
         "throughput": {
             "slices": figures.slices,
             "slices_per_second": figures.slices / figures.wall_s if figures.slices else None,

@@ -1,6 +1,7 @@
 """The figures of a part, added up slice by slice from several threads."""
 
 import threading
+from collections.abc import Sequence
 
 from ctseg.classes import CLASSES, LUNG
 from ctseg.errors import UnreadableFile
@@ -41,9 +42,14 @@ class Tally:
         with self._lock:
             self._failed[index] = Failure(self._todo.sources[index], reason)
 
+    @property
+    def labelled(self) -> Sequence[int]:
+        """The slices that came to something."""
+        return sorted(self._pixels)
+
     def result(self, spacing: Spacing | None, stack: bool, device: str, precision: str) -> PartResult:
         """The figures, once all slices are in; the same whatever their order was."""
-        labelled = [self._pixels[index] for index in sorted(self._pixels)]
+        labelled = [self._pixels[index] for index in self.labelled]
         lung = [sum(pixels[c.index] for c in LUNG) for pixels in labelled]
         return PartResult(
             scan=self._todo.scan,

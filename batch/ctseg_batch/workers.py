@@ -7,6 +7,8 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
+from ctseg.errors import CallError
+
 Task = Callable[[], None]
 
 # Tasks that wait for each worker: enough to bridge the time in which the headers of the next series are read. Who hands
@@ -15,10 +17,11 @@ _AHEAD, _LEFT = 32, 24
 
 
 class Workers:
-    """So many threads; a context manager that waits for all tasks, or on an error only for those that are running.
+    """So many threads, or fewer where the system gives no more; a context manager.
 
-    Slices are read, labelled and written by whoever is free: decoding, the network and encoding all let go of the
-    interpreter's lock, so threads keep every core busy and share one model.
+    It waits for all tasks, or on an error only for those that are running. Slices are read, labelled and written by
+    whoever is free: decoding, the network and encoding all let go of the interpreter's lock, so threads keep every core
+    busy and share one model.
     """
 
     def __init__(self, count: int) -> None:
@@ -36,8 +39,14 @@ class Workers:
         ]
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        for number, thread in enumerate(self._threads):
+            try:
+                thread.start()
+            except RuntimeError as error:
+                if number == 0:
+                    raise CallError("the system gives no more threads: see its limits (ulimit -u)") from error
+                del self._threads[number:]
+                break
         return self
 
     def __exit__(

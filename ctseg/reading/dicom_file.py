@@ -1,11 +1,13 @@
 """A DICOM file opened: its header, and the file at its pixels."""
 
+import os
 import re
 import warnings
+import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
+from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,8 +18,10 @@ from pydicom.tag import BaseTag
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_values import tag_of, text
-from ctseg.reading.files import ContentError, check_regular, unopened
+from ctseg.reading.files import LARGEST_FILE, ContentError, check_regular, unopened
 from ctseg.reading.signatures import is_dicom
+
+_PIECE = 2**20
 
 # Group 2 (file meta) or 8 (identification), little endian: how a file begins that left out the preamble.
 _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
@@ -51,6 +55,32 @@ class Opened:
         return uid.UID(text(self.meta, "TransferSyntaxUID") or uid.ImplicitVRLittleEndian)
 
 
+class _Stream(BufferedReader):
+    """A file that gives no more than it holds, and refuses what inflates without end: lengths in it may be lies."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(FileIO(os.fspath(file)))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As ever; pydicom asks for all that is left where the data set is deflated, and inflates it at once."""
+        if size is None or size < 0:
+            rest = super().read()
+            _check_inflated(rest)
+            return rest
+        return super().read(size if size < _PIECE else min(size, self._size))
+
+
+def _check_inflated(deflated: bytes) -> None:
+    """Raise ContentError for a data set (PS3.5, A.5) that inflates to more than any slice takes."""
+    inflater, inflated, left = zlib.decompressobj(-zlib.MAX_WBITS), 0, deflated
+    while left and not inflater.eof:
+        inflated += len(inflater.decompress(left, _PIECE))
+        left = inflater.unconsumed_tail
+        if inflated > LARGEST_FILE:
+            raise ContentError("it is deflated, and too large for one slice")
+
+
 @contextmanager
 def open_dicom(file: Path, tags: Collection[str]) -> Iterator[Opened]:
     """Read the `tags` of a DICOM file, up to its pixels unless `PixelData` is among them.
@@ -60,10 +90,10 @@ def open_dicom(file: Path, tags: Collection[str]) -> Iterator[Opened]:
     """
     check_regular(file)
     try:
-        with _without_warnings(), file.open("rb") as stream:
+        with _without_warnings(), _Stream(file) as stream:
             start = stream.read(_USUAL_HEADER)
             if not is_dicom(start) and not start.startswith(_FIRST_GROUPS):
-                raise UnreadableFile(file, "is no DICOM file" if start else "is empty")
+                raise UnreadableFile(file, "does not begin like a DICOM file" if start else "is empty")
             yield _read_plain(start, stream, tags) or _read(stream, tags)
     except UnreadableFile:
         raise
@@ -71,8 +101,10 @@ def open_dicom(file: Path, tags: Collection[str]) -> Iterator[Opened]:
         raise unopened(file, error) from error
     except ContentError as error:
         raise UnreadableFile(file, f"can't be used: {error}") from error
-    except Exception as error:  # pydicom and its codecs raise classes of their own without a common root
-        raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
+    except MemoryError as error:
+        raise UnreadableFile(file, "needs more memory than there is") from error
+    except Exception as error:  # pydicom raises classes of its own without a common root, and quotes values: a name?
+        raise UnreadableFile(file, "is cut off or damaged: its header can't be read") from error
 
 
 def _read(stream: BinaryIO, tags: Collection[str]) -> Opened:

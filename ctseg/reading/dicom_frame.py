@@ -9,9 +9,10 @@ from typing import BinaryIO
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_file import Opened, open_dicom
 from ctseg.reading.dicom_values import number, text, whole
-from ctseg.reading.files import ContentError, check_regular, unopened
+from ctseg.reading.files import LARGEST_FILE, ContentError, check_regular, unopened
 from ctseg.reading.picture_header import check_size
 
 PIXEL_TAGS = (
@@ -95,8 +96,10 @@ class PixelHeader:
         check_size(*self.shape)
         if self.photometric not in ("MONOCHROME1", "MONOCHROME2"):
             raise ContentError(f"it is a colour picture ({self.photometric})")
-        if self.bits_allocated not in (8, 16) or self.bits_stored > self.bits_allocated:
-            raise ContentError(f"its pixels have {self.bits_stored} of {self.bits_allocated} bits")
+        if self.bits_allocated not in (8, 16):
+            raise ContentError(f"its pixels have {self.bits_allocated} bits, not 8 or 16")
+        if self.bits_stored > self.bits_allocated:
+            raise ContentError(f"its pixels use {self.bits_stored} of {self.bits_allocated} bits")
 
 
 class Inflated:
@@ -151,7 +154,9 @@ def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
     if header.offset is None:
         value = header.inflated.value() if header.inflated else _inflate(file)
         return value[span.start : span.start + span.size] if span else value
-    check_regular(file)
+    left = check_regular(file) - header.offset
+    if (size := span.size if span else left) > LARGEST_FILE:
+        raise UnreadableFile(file, f"is too large for one slice ({size / LARGEST_FILE:.1f} GiB)")
     try:
         with file.open("rb", buffering=0) as stream:
             start, length = find_value(stream, header)

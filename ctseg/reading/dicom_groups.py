@@ -40,9 +40,17 @@ class Frame:
     phase: tuple[int, ...]
 
 
+def frame_count(dataset: Dataset) -> int:
+    """How many frames a file says that it has; raises ContentError where what it says is no number."""
+    count = whole(dataset, "NumberOfFrames")
+    if count is None and text(dataset, "NumberOfFrames"):
+        raise ContentError("its NumberOfFrames is no number")
+    return count or 1
+
+
 def has_frames(dataset: Dataset) -> bool:
     """Whether an enhanced object holds more than the one slice of a file."""
-    return (whole(dataset, "NumberOfFrames") or 1) > 1 or bool(text(dataset, "ConcatenationUID"))
+    return frame_count(dataset) > 1 or bool(text(dataset, "ConcatenationUID"))
 
 
 def frame_headers(dataset: Dataset) -> Iterator[tuple[Dataset, Frame]]:
@@ -50,7 +58,7 @@ def frame_headers(dataset: Dataset) -> Iterator[tuple[Dataset, Frame]]:
 
     Raises ContentError where the file does not describe each of its frames.
     """
-    count = whole(dataset, "NumberOfFrames") or 1
+    count = frame_count(dataset)
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or ()
     if len(frames) != count:
         raise ContentError(f"it says that it has {count} frames, and describes {len(frames)}")

@@ -10,13 +10,14 @@ from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConve
 
 from ctseg.reading.dicom_file import Opened, open_dicom
 from ctseg.reading.dicom_frame import PIXEL_TAGS, Inflated, PixelHeader, pixel_header, rescale_of
-from ctseg.reading.dicom_groups import GROUP_TAGS, Frame, frame_headers, has_frames
+from ctseg.reading.dicom_groups import GROUP_TAGS, Frame, frame_count, frame_headers, has_frames
 from ctseg.reading.dicom_spans import SPAN_TAGS, frame_spans
 from ctseg.reading.dicom_values import Numbers, number, numbers, text, texts, whole
 from ctseg.reading.files import ContentError
 
 _TAGS = [
     "ImageType", "SOPClassUID", "SeriesDescription", "SliceThickness", "SeriesInstanceUID", "SeriesNumber",
+    "ModalityLUTSequence",
     "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation",
     "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", *PIXEL_TAGS, *GROUP_TAGS, *SPAN_TAGS,
 ]  # fmt: skip
@@ -28,6 +29,8 @@ _LOCALIZERS = frozenset({"LOCALIZER", "SCOUT"})
 _PLANES = ("sagittal", "coronal", "axial")
 
 _SPANS_A_PLANE = 0.9
+# A kilometre: what is farther is no position, and arithmetic with it would overflow.
+_FARTHEST_MM = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def read_headers(file: Path) -> Sequence[SliceHeader | Skipped]:
         if sop_class in _ENHANCED:
             return _enhanced(file, opened)
         header = _header(file, opened.dataset, pixel_header(opened))
-        if isinstance(header, SliceHeader) and (frames := whole(opened.dataset, "NumberOfFrames") or 1) > 1:
+        if isinstance(header, SliceHeader) and (frames := frame_count(opened.dataset)) > 1:
             raise ContentError(
                 f"{frames} frames in one file that is no enhanced CT: convert it to a file a slice first"
             )
@@ -119,6 +122,8 @@ def _header(file: Path, dataset: Dataset, pixels: PixelHeader) -> SliceHeader | 
         return Skipped(file, "localizer")
     if (whole(dataset, "SamplesPerPixel") or 1) != 1:
         raise ContentError("it is a colour picture")
+    if "ModalityLUTSequence" in dataset:
+        raise ContentError("its values are told by a table (Modality LUT), not by RescaleSlope: convert it first")
     orientation = _orientation(dataset)
     plane = _PLANES[_longest(normal_of(orientation))] if orientation else "axial"
     if plane != "axial":
@@ -128,15 +133,15 @@ def _header(file: Path, dataset: Dataset, pixels: PixelHeader) -> SliceHeader | 
 
 def _slice_header(file: Path, dataset: Dataset, orientation: Numbers | None, pixels: PixelHeader) -> SliceHeader:
     if 0 in pixels.shape:
-        raise ContentError("it ends before the size of its picture")
+        raise ContentError("Rows and Columns are missing: it holds no picture, or is cut off")
     return SliceHeader(
         file=file,
         series=text(dataset, "SeriesInstanceUID"),
         series_number=whole(dataset, "SeriesNumber"),
         description=text(dataset, "SeriesDescription"),
-        position=numbers(dataset, "ImagePositionPatient", 3),
+        position=numbers(dataset, "ImagePositionPatient", 3, _FARTHEST_MM),
         orientation=orientation,
-        location=number(dataset, "SliceLocation"),
+        location=number(dataset, "SliceLocation", _FARTHEST_MM),
         number=whole(dataset, "InstanceNumber"),
         thickness=number(dataset, "SliceThickness"),
         pixel_spacing=numbers(dataset, "PixelSpacing", 2),
@@ -146,7 +151,7 @@ def _slice_header(file: Path, dataset: Dataset, orientation: Numbers | None, pix
 
 def _orientation(dataset: Dataset) -> Numbers | None:
     """The directions of rows and of columns; None where they are not there, or span no plane."""
-    found = numbers(dataset, "ImageOrientationPatient", 6)
+    found = numbers(dataset, "ImageOrientationPatient", 6, _FARTHEST_MM)
     return found if found and math.hypot(*_cross(found)) >= _SPANS_A_PLANE else None
 
 

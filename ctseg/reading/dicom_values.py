@@ -26,8 +26,8 @@ tag_of = cache(Tag)
 """The tag of a keyword; pydicom takes as long to look one up as to decode a value."""
 
 
-def numbers(dataset: Dataset, keyword: str, count: int) -> Numbers | None:
-    """The `count` finite numbers of an element; None where they are not there or no numbers."""
+def numbers(dataset: Dataset, keyword: str, count: int, below: float = math.inf) -> Numbers | None:
+    """The `count` numbers of an element, finite and `below` a size; None where there are no such numbers."""
     raw: Any = dataset.get_item(tag_of(keyword))
     if raw is None:
         return None
@@ -38,12 +38,12 @@ def numbers(dataset: Dataset, keyword: str, count: int) -> Numbers | None:
             found = tuple(float(v) for v in (value if isinstance(value, MultiValue) else [value]))
         except (TypeError, ValueError):
             return None
-    return found if len(found) == count and all(map(math.isfinite, found)) else None
+    return found if len(found) == count and all(abs(v) < below for v in found) else None
 
 
-def number(dataset: Dataset, keyword: str) -> float | None:
-    """The one finite number of an element, or None."""
-    found = numbers(dataset, keyword, 1)
+def number(dataset: Dataset, keyword: str, below: float = math.inf) -> float | None:
+    """The one number of an element, finite and `below` a size, or None."""
+    found = numbers(dataset, keyword, 1, below)
     return found[0] if found else None
 
 

@@ -1,6 +1,7 @@
 """A NIfTI volume as a scan, turned the way radiologists look at it."""
 
 import gzip
+import os
 import threading
 import zlib
 from pathlib import Path
@@ -10,15 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import read_start, unopened
+from ctseg.reading.files import ContentError, read_start, unopened
 from ctseg.reading.masks import as_labels
 from ctseg.reading.signatures import is_gzip
 from ctseg.reading.values import finite_range, hounsfield, is_hounsfield, rescaled, stretched
-from ctseg.reading.volume_header import VolumeHeader, read_volume_header
+from ctseg.reading.volume_header import VolumeHeader, read_volume_header, stamp_of
 from ctseg.scan import Domain, Labels, Slice, Spacing
 from ctseg.stages import stage
 
 Voxels = npt.NDArray[Any]
+
+_PIECE = 2**24
 
 
 class Volume:
@@ -78,7 +81,11 @@ class Volume:
 def read_mask_volume(file: Path) -> Labels:
     """The labels (slices, H, W) of a NIfTI file, turned as a Volume is; raises UnreadableFile."""
     header = read_volume_header(file)
-    values = rescaled(_stored(file, header), header.slope, header.intercept)
+    stored = _stored(file, header)
+    try:
+        values = rescaled(stored, header.slope, header.intercept)
+    except ContentError as error:
+        raise UnreadableFile(file, f"is no mask: {error}") from error
     return np.ascontiguousarray(header.to_slices(as_labels(values, file)))
 
 
@@ -87,14 +94,14 @@ def _load(file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
     with stage("read"):
         stored = header.to_slices(_stored(file, header))
     with stage("decode"):
-        return _converted(stored, file, header)
+        try:
+            return _converted(stored, header)
+        except ContentError as error:
+            raise UnreadableFile(file, f"can't be used: {error}") from error
 
 
-def _converted(stored: Voxels, file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
-    try:
-        ends = finite_range(stored)
-    except ValueError as error:
-        raise UnreadableFile(file, f"can't be used: {error}") from error
+def _converted(stored: Voxels, header: VolumeHeader) -> tuple[Voxels, Domain]:
+    ends = finite_range(stored)
     lowest, highest = sorted(end * header.slope + header.intercept for end in ends)
     domain: Domain = "hu" if is_hounsfield(lowest) else "grey8"
 
@@ -113,16 +120,26 @@ def _stored(file: Path, header: VolumeHeader) -> Voxels:
     """The numbers as stored, in the file's own order of axes; raises UnreadableFile where some are missing."""
     try:
         with _opened(file) as stream:
+            if stamp_of(os.fstat(stream.fileno())) != header.stamp:
+                raise UnreadableFile(file, "has changed since its header was read: call again")
             stream.seek(header.offset)
-            data = stream.read(header.size)
+            data = _up_to(header.size, stream)
             stream.read(1)  # at the end of a gzip file this compares its checksum
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
+        raise UnreadableFile(file, "is cut off or damaged: it can't be unpacked") from error
     except OSError as error:
         raise unopened(file, error) from error
     if len(data) < header.size:
         raise UnreadableFile(file, f"is cut off: it holds {len(data)} of the {header.size} bytes of its voxels")
     return np.frombuffer(data, header.dtype).reshape(header.shape, order="F")
+
+
+def _up_to(size: int, stream: IO[bytes] | gzip.GzipFile) -> bytearray:
+    """The next `size` bytes, or those that there are: a header may promise anything, memory is taken for what comes."""
+    data = bytearray()
+    while len(data) < size and (piece := stream.read(min(_PIECE, size - len(data)))):
+        data += piece
+    return data
 
 
 def _opened(file: Path) -> IO[bytes] | gzip.GzipFile:

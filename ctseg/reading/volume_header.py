@@ -6,7 +6,9 @@
 import gzip
 import logging
 import math
+import os
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import read_start, unopened
+from ctseg.reading.files import ContentError, read_start, stat_regular, unopened
 from ctseg.reading.signatures import is_gzip, nifti_version
 from ctseg.scan import Labels, Spacing
 
@@ -26,6 +28,7 @@ _MOST_VOXELS = 2**30
 _SPATIAL_UNITS = {1: 1000.0, 3: 0.001}
 # No deflate stream is smaller (RFC 1951: 258 bytes from two bits), so what promises more is a lie.
 _GZIP_RATIO = 1032
+_LARGEST_STEP_MM = 1000
 _OBLIQUE = math.radians(1)
 _HEADWARD = 2
 _HEADER_BYTES = 540  # of NIfTI-2, the longer one
@@ -37,7 +40,7 @@ class VolumeHeader:
 
     `shape`, `dtype`, `offset`: of the array in the file, first axis fastest. `slope`, `intercept`: from stored
     numbers to values. `orientation`: for each axis of the file the one of (left, back, head) that it is closest
-    to, and its direction, as nibabel.orientations has it.
+    to, and its direction, as nibabel.orientations has it. `stamp`: of the file that says all this.
     """
 
     shape: tuple[int, int, int]
@@ -48,6 +51,7 @@ class VolumeHeader:
     orientation: npt.NDArray[np.float64]
     spacing_mm: Spacing
     flags: tuple[str, ...]
+    stamp: tuple[int, int]
 
     @property
     def size(self) -> int:
@@ -78,14 +82,18 @@ class VolumeHeader:
 
 def read_volume_header(file: Path) -> VolumeHeader:
     """Read and check the header of a NIfTI-1 or NIfTI-2 file; raises UnreadableFile."""
+    found = stat_regular(file)
     is_compressed, start = _header_bytes(file)
     if nifti_version(start) is None:
-        raise UnreadableFile(file, "is no NIfTI volume in a single file")
+        raise UnreadableFile(file, "is no NIfTI volume in a single file" if found.st_size else "is empty")
     try:
-        header = _understood(_parsed(start))
+        with np.errstate(all="ignore"):  # what overflows is refused
+            header = _understood(_parsed(start), stamp_of(found))
+    except ContentError as error:
+        raise UnreadableFile(file, f"can't be used: {error}") from error
     except Exception as error:  # nibabel raises whatever its arithmetic meets
-        raise UnreadableFile(file, f"has a NIfTI header that can't be used: {error}") from error
-    held = file.stat().st_size * (_GZIP_RATIO if is_compressed else 1)
+        raise UnreadableFile(file, "has a NIfTI header that is damaged") from error
+    held = found.st_size * (_GZIP_RATIO if is_compressed else 1)
     if header.offset + header.size > held:
         raise UnreadableFile(
             file, f"is cut off: its header promises {header.size} bytes of voxels, the file is too short for them"
@@ -102,7 +110,7 @@ def _header_bytes(file: Path) -> tuple[bool, bytes]:
         with gzip.open(file, "rb") as stream:
             return True, stream.read(_HEADER_BYTES)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
+        raise UnreadableFile(file, "is cut off or damaged: it can't be unpacked") from error
     except OSError as error:
         raise unopened(file, error) from error
 
@@ -120,13 +128,18 @@ def _parsed(start: bytes) -> Any:
     return header
 
 
-def _understood(header: Any) -> VolumeHeader:
+def stamp_of(found: os.stat_result) -> tuple[int, int]:
+    """Tells one state of a file from another: its size and time of change."""
+    return found.st_size, found.st_mtime_ns
+
+
+def _understood(header: Any, stamp: tuple[int, int]) -> VolumeHeader:
     from nibabel.affines import obliquity
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
-        raise ValueError(f"its voxels are {header.get_value_label('datatype')}, not plain numbers")
+        raise ContentError(f"its voxels are {header.get_value_label('datatype')}, not plain numbers")
     slope, intercept = header.get_slope_inter()
     affine = header.get_best_affine()
     spacing = _spacing(affine, header)
@@ -143,6 +156,7 @@ def _understood(header: Any) -> VolumeHeader:
         orientation=orientation,
         spacing_mm=(spacing[to_file[2]], spacing[to_file[1]], spacing[to_file[0]]),
         flags=tuple(flag for flag, holds in flags.items() if holds),
+        stamp=stamp,
     )
 
 
@@ -153,10 +167,14 @@ def _shape(found: tuple[int, ...]) -> tuple[int, int, int]:
     if len(shape) == 2:
         shape = (*shape, 1)
     if len(shape) != 3:
-        raise ValueError(f"its shape is {shape}: one volume a file, please")
+        raise ContentError(f"it holds no single volume ({_times(shape)} values): save one volume a file")
     if min(shape) < 1 or math.prod(shape) > _MOST_VOXELS:
-        raise ValueError(f"its shape is {shape}")
+        raise ContentError(f"it claims to be {_times(shape)} voxels, which is no scan")
     return shape
+
+
+def _times(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _spacing(affine: npt.NDArray[np.float64], header: Any) -> tuple[float, ...]:
@@ -164,7 +182,7 @@ def _spacing(affine: npt.NDArray[np.float64], header: Any) -> tuple[float, ...]:
     from nibabel.affines import voxel_sizes
 
     unit = _SPATIAL_UNITS.get(int(header["xyzt_units"]) % 8, 1.0)
-    spacing = voxel_sizes(affine) * unit
-    if not (np.isfinite(affine).all() and (spacing > 0).all()):
-        raise ValueError(f"its voxels are {' x '.join(f'{s:g}' for s in spacing)} mm apart")
-    return tuple(round(float(s), 6) for s in spacing)
+    spacing = tuple(round(float(s), 6) for s in voxel_sizes(affine) * unit)
+    if not (np.isfinite(affine).all() and all(0 < s < _LARGEST_STEP_MM for s in spacing)):
+        raise ContentError(f"its voxels are {' x '.join(f'{s:g}' for s in spacing)} mm apart")
+    return spacing

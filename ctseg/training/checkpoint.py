@@ -1,5 +1,6 @@
 """The file between training and export: weights, and all that was done to get them. No code in it is run."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from ctseg.classes import CLASSES
-from ctseg.errors import ModelError
+from ctseg.errors import CallError, ModelError
 from ctseg.training.networks import build
 from ctseg.training.recipe import Recipe, as_stored, recipe_from
 
@@ -35,7 +36,7 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, file: Path) -> None:
-    """Write beside the place and rename, so that a killed run leaves the former file whole."""
+    """Write beside the place and rename, so that a killed run leaves the former file whole; raises CallError."""
     state = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -48,34 +49,45 @@ def save(checkpoint: Checkpoint, file: Path) -> None:
         "temperature": checkpoint.temperature,
     }
     part = file.with_name(f".{file.name}.tmp")
-    torch.save(state, part)
-    part.replace(file)
+    try:
+        with part.open("wb") as stream:
+            torch.save(state, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(file)
+    except (OSError, RuntimeError) as error:  # torch has a full disk as the latter
+        part.unlink(missing_ok=True)
+        raise CallError(f"{file} can't be written: {_first_line(error)}; --resume goes on once it can") from error
 
 
 def load(file: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU; raises ModelError for a file that is not one of ours."""
+    if not os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises where a folder on the way may not be entered
+        raise ModelError(f"no checkpoint {file}: `ctseg train` writes best.pt and last.pt into its run folder")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ModelError(
-            f"no checkpoint {file}: `ctseg train` writes best.pt and last.pt into its run folder"
-        ) from None
     except Exception as error:  # the unpickler lets whatever a damaged file provokes through
         raise ModelError(f"{file} is no checkpoint that can be read safely: {_first_line(error)}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ModelError(f"{file} is not a ctseg checkpoint")
-    if state["format_version"] > FORMAT_VERSION:
-        raise ModelError(f"{file} was written by a newer ctseg (format {state['format_version']}): update ctseg")
     try:
+        if state["format_version"] > FORMAT_VERSION:
+            raise ModelError(f"{file} was written by a newer ctseg (format {state['format_version']}): update ctseg")
         if state["classes"] != [c.name for c in CLASSES]:
             raise ModelError(f"{file} tells apart {', '.join(state['classes'])}: other classes than this ctseg's")
         recipe = recipe_from(state["recipe"])
         net = build(recipe.architecture)
         net.load_state_dict(state["weights"])
-        told = (state["training"], state["scores"], state["progress"], state.get("temperature"))
-        return Checkpoint(net.eval(), recipe, *told)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        training, scores, progress = (_mapping(state[part]) for part in ("training", "scores", "progress"))
+        return Checkpoint(net.eval(), recipe, training, scores, progress, state.get("temperature"))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise ModelError(f"{file} is a damaged checkpoint: {_first_line(error)}") from error
+
+
+def _mapping(part: Any) -> Mapping[str, Any]:
+    if not isinstance(part, dict):
+        raise TypeError("its story is not told by name")
+    return part
 
 
 def _first_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from ctseg.claim import claim
 from ctseg.dataset import read_dataset
 from ctseg.errors import CallError, DatasetError, DeviceError, require
 from ctseg.training.recipe import PRESETS, Recipe
@@ -16,7 +17,7 @@ from ctseg.training.samples import Samples, Split, load_samples
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-METRICS, CURVES, PANELS = "metrics.json", "curves.png", "panels.png"
+METRICS, CURVES, PANELS, LOCK = "metrics.json", "curves.png", "panels.png", ".lock"
 
 
 @app.command()
@@ -74,10 +75,11 @@ def train(
         teaching = open_teacher(teachers, place)
         check_teacher(teaching, loaded)
         training["teachers"] = list(teaching.provenance)
-    _claim(out, {**asdict(recipe), "teachers": training.get("teachers", [])}, resume)
-    if teachers:
-        loaded = taught(loaded, teaching)
-    _run(recipe, loaded, training, out, place, threads, console)
+    with claim(out, LOCK):
+        _begin(out, {**asdict(recipe), "teachers": training.get("teachers", [])}, resume)
+        if teachers:
+            loaded = taught(loaded, teaching)
+        _run(recipe, loaded, training, out, place, threads, console)
 
 
 def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
@@ -95,8 +97,8 @@ def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
     return recipe
 
 
-def _claim(out: Path, made_by: Mapping[str, Any], resume: bool) -> None:
-    """Make the run folder and note the recipe in it; raises CallError where it holds another run."""
+def _begin(out: Path, made_by: Mapping[str, Any], resume: bool) -> None:
+    """Note the recipe in the run folder; raises CallError where it holds another run."""
     noted = out / "recipe.json"
     wanted = json.dumps(made_by, indent=2, sort_keys=True)
     if noted.is_file():
@@ -107,7 +109,6 @@ def _claim(out: Path, made_by: Mapping[str, Any], resume: bool) -> None:
         return
     if resume:
         raise CallError(f"{out} holds no run to go on with: leave --resume out")
-    out.mkdir(parents=True, exist_ok=True)
     noted.write_text(wanted, encoding="utf-8")
 
 
@@ -136,7 +137,11 @@ def _run(
         fit = Fit(recipe, loaded, training, out, place, progress.watch, progress.tell)
         if fit.history:
             console.print(f"going on after epoch {len(fit.history)}")
-        history = fit.fit()
+        try:
+            history = fit.fit()
+        except KeyboardInterrupt:
+            console.print("interrupted: the same call with --resume goes on after the last whole epoch")
+            raise
     best = checkpoint.load(out / BEST)
     results = final_scores(best.net, recipe, loaded, place)
     judged = look(best.net.to(place), recipe.preparation, loaded, place)

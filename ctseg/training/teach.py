@@ -7,6 +7,7 @@ the mask does not tell them apart.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,18 @@ class Teacher:
             ]
         rows, columns = undo.resized
         mean = torch.stack(opinions).mean(dim=0)[:, :rows, :columns]
-        return np.ascontiguousarray((255 * mean).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy())
+        return _off_the_heap((255 * mean).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy())
+
+
+def _off_the_heap(opinion: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The same in memory of its own.
+
+    On the heap, what stays would lie between what the networks take and give back, and the heap would grow by several
+    megabytes a slice.
+    """
+    kept = np.frombuffer(mmap(-1, opinion.size), np.uint8).reshape(opinion.shape)
+    kept[...] = opinion
+    return kept
 
 
 def open_teacher(files: Sequence[Path], device: torch.device) -> Teacher:

@@ -112,7 +112,7 @@ def test_the_summary_has_the_form_that_is_documented(batch, draw, save_slice, sa
     (tmp_path / "in" / "notes.txt").write_text("nothing")
     summary = batch(tmp_path / "in").summary
     assert summary.keys() == {
-        "schema", "version", "model", "scans", "totals", "ignored", "skipped", "errors", "throughput",
+        "schema", "version", "model", "scans", "totals", "ignored", "skipped", "errors", "notes", "throughput",
     }  # fmt: skip
     assert (summary["schema"], summary["ignored"], summary["errors"]) == (1, 1, [])
     keys = {

@@ -168,6 +168,23 @@ def test_what_it_no_longer_holds_leaves_no_masks(batch, save_series, save_volume
     assert list(batch(tmp_path / "in").masks) == ["ct.nii/0000.png"]
 
 
+def test_masks_that_a_lost_journal_no_longer_tells_of_are_cleared_too(batch, save_series, convert, labels, tmp_path):
+    series = save_series(tmp_path / "series", labels)
+    file = convert(tmp_path / "in/ct.dcm", series)
+    dataset = pydicom.dcmread(file)
+    for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        frame.FrameContentSequence[0].StackID = "upper" if number < 2 else "lower"
+    dataset.save_as(file)
+    for after in (file, convert(tmp_path / "whole.dcm", series), convert(tmp_path / "less.dcm", series[:2])):
+        after.replace(file)
+        done = batch(tmp_path / "in")
+        journal = done.out / ".ctseg/journal.jsonl"
+        journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0])
+        masks = {scan: found["slices"] for scan, found in done.scans.items()}
+        assert list(done.masks) == [f"{scan}/{index:04d}.png" for scan in masks for index in range(masks[scan])]
+    assert masks == {"ct.dcm": 2}
+
+
 def test_frames_that_are_left_out_are_told_and_the_rest_is_done(batch, save_series, convert, labels, tmp_path):
     file = convert(tmp_path / "in/ct.dcm", save_series(tmp_path / "series", labels))
     dataset = pydicom.dcmread(file)

@@ -14,7 +14,6 @@ from ctseg_batch.job import Job
 from ctseg_batch.outputs import Outputs
 from ctseg_batch.plan import Todo
 from ctseg_batch.profiling.recorder import Recorder
-from ctseg_batch.record import Past
 from ctseg_batch.run import foresee, run_job
 from ctseg_batch.summary import Summary
 
@@ -42,7 +41,7 @@ def measure(job: Job, warm_up: int) -> Measured:
     recorder = Recorder(warm_up)
     with tempfile.TemporaryDirectory(prefix="ctseg-profile-") as folder:
         out = Path(folder)
-        here = replace(job, call=replace(job.call, out=out), outputs=Outputs(out, job.call.write), past=Past())
+        here = replace(job, call=replace(job.call, out=out), outputs=Outputs(out, job.call.write))
         with listening(recorder):
             summary = run_job(here, recorder)
     recorder.finish()

@@ -108,7 +108,18 @@ def _share(before: tuple[float, float], after: tuple[float, float]) -> float:
     return (after[0] - before[0]) / total if total > 0 else 0.0
 
 
-_ORDER: tuple[Stage, ...] = ("discover", "read", "decode", "prepare", "infer", "restore", "clean", "encode", "write")
+_ORDER: tuple[Stage, ...] = (
+    "discover",
+    "read",
+    "decode",
+    "prepare",
+    "infer",
+    "restore",
+    "clean",
+    "encode",
+    "write",
+    "keep",
+)
 
 
 def chrome_trace(events: Iterable[Event], began: int) -> Mapping[str, Any]:

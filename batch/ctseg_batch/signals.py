@@ -1,0 +1,39 @@
+"""Told to end by the system, a scheduler or a container: a run ends as on Ctrl-C, and what was finished is kept."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_NAMES = ("SIGTERM", "SIGHUP")
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal that asks the process to end; `status` is what a shell says of a process that died of it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.status = 128 + number
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """Raise Terminated where such a signal comes in. One that is ignored, as nohup has it, stays so."""
+    if threading.current_thread() is not threading.main_thread():  # no other may change what signals do
+        yield
+        return
+    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    former = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in former.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, _raise)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _raise(number: int, _frame: FrameType | None) -> None:
+    raise Terminated(number)

@@ -1,0 +1,5 @@
+"""`python -m ctseg` is the command as well."""
+
+from ctseg.cli import main
+
+main()

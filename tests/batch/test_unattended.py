@@ -1,0 +1,289 @@
+"""What a night meets: kills at any moment, a second run, full or vanished disks, too little memory, too few threads."""
+
+import errno
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctseg.errors import CallError
+from ctseg_batch import pipeline, record
+from ctseg_batch.engine import Engine
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits are another matter there")
+
+KILLS = 50
+ROOM = 3 * 2**30
+
+
+def start(*arguments, before=None):
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom ctseg.cli import main; main()"
+    call = [sys.executable, "-c", code, "batch", "--device", "cpu", "--workers", "2", *map(str, arguments)]
+    return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=before)
+
+
+@pytest.fixture(scope="module")
+def material(draw, save_slice, save_series, save_volume, tmp_path_factory):
+    """Images in three parts, one damaged; series; volumes."""
+    top = tmp_path_factory.mktemp("night")
+    labels = np.stack([draw(seed, 64, 64) for seed in range(8)])
+    for number in range(600):
+        save_slice(top / "images" / f"{number:03d}.png", draw(number % 9, 16, 16))
+    (top / "images/300.png").write_bytes(b"damaged")
+    for number in range(4):
+        save_series(top / f"series{number}", labels)
+        save_volume(top / f"{number}.nii.gz", labels)
+    return top
+
+
+@pytest.fixture
+def night(material, tmp_path):
+    return Path(shutil.copytree(material, tmp_path / "in", copy_function=os.link))
+
+
+def written(out):
+    return {file.relative_to(out): file.read_bytes() for file in (out / "masks").rglob("*") if file.is_file()}
+
+
+def figures(summary):
+    return {key: value for key, value in summary.items() if key != "throughput"}
+
+
+def test_fifty_times_killed_it_comes_to_the_same_bytes(batch, quarters, night, tmp_path):
+    """By kill -9, Ctrl-C once and twice, SIGTERM, at random moments, most of them while slices are written."""
+    draws = random.Random(0)
+    out = tmp_path / "killed"
+    statuses = set()
+    for _ in range(KILLS):
+        seen = (out / record.FOLDER / "journal.jsonl").stat().st_size if out.exists() else 0
+        process = start(night, "--out", out, "--model", quarters)
+        early = draws.random() < 0.1  # before anything is done, perhaps even while Python itself starts
+        while not early and process.poll() is None:
+            journal = out / record.FOLDER / "journal.jsonl"
+            if journal.exists() and journal.stat().st_size > seen:
+                break
+            time.sleep(0.002)
+        time.sleep(draws.random() * 0.02)
+        ways = draws.choice([(signal.SIGKILL,), (signal.SIGINT,), (signal.SIGINT,) * 2, (signal.SIGTERM,)])
+        for number in ways:
+            process.send_signal(number)
+            time.sleep(draws.random() * 0.01)
+        err = process.communicate(timeout=60)[1]
+        assert early or len(ways) > 1 or "Traceback" not in err  # the second may come while Python itself ends
+        statuses.add(process.returncode)
+        if process.returncode in (130, 143):
+            assert early or len(ways) > 1 or "goes on from there" in err
+        if draws.random() < 0.1:
+            shutil.rmtree(out / "masks", ignore_errors=True)  # begin anew now and then, or fifty would be too many
+    assert {-signal.SIGKILL, 130, 143} <= statuses
+    resumed, undisturbed = batch(night, out=out), batch(night)
+    assert figures(resumed.summary) == figures(undisturbed.summary)
+    assert written(out) == written(undisturbed.out)
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_sigterm_ends_a_run_in_order_and_says_so_by_its_status(quarters, night, tmp_path):
+    process = start(night, "--out", tmp_path / "out", "--model", quarters)
+    while not list((tmp_path / "out").rglob("*.png")):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (128 + signal.SIGTERM, "")
+    assert err.splitlines()[-1].startswith("interrupted: what was finished is kept")
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+
+
+def test_a_second_run_into_the_same_out_is_told_so_and_stops(batch, command, night, monkeypatch, tmp_path):
+    began, go_on = threading.Event(), threading.Event()
+    segment = Engine.segment
+
+    def slowly(self, sources):
+        began.set()
+        go_on.wait()
+        return segment(self, sources)
+
+    monkeypatch.setattr(Engine, "segment", slowly)
+    first = threading.Thread(target=batch, args=(night,))
+    first.start()
+    began.wait()
+    left = command(night, "--out", tmp_path / "out")
+    go_on.set()
+    first.join()
+    assert left.status == 2
+    assert f"error: another run writes to {tmp_path / 'out'}: wait" in left.err
+    assert batch(night).summary["throughput"]["slices"] == 0
+
+
+def test_what_a_dead_run_held_is_free_again(batch, quarters, night, tmp_path):
+    process = start(night, "--out", tmp_path / "out", "--model", quarters)
+    while not list((tmp_path / "out").rglob("*.png")):
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert batch(night).status == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize("after", [0, 5, 300, 900])
+def test_a_disk_that_fails_ends_the_run_and_leaves_no_half_file(batch, night, monkeypatch, number, after):
+    """Whatever file it is: a mask, the journal, the summary. With room again, the same call goes on."""
+    written_so_far = [0]
+
+    def fail(write):
+        def writing(self, content):
+            written_so_far[0] += 1
+            if written_so_far[0] > after:
+                write(self, content[: len(content) // 2])
+                raise OSError(number, os.strerror(number))
+            return write(self, content)
+
+        return writing
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", fail(Path.write_bytes))
+        if after == 900:
+            patched.undo()
+            patched.setattr(record, "_line", lambda _: (_ for _ in ()).throw(OSError(number, os.strerror(number))))
+        with pytest.raises(CallError, match=f"can't be written: {os.strerror(number)}"):
+            batch(night)
+    done = batch(night)
+    assert not list(done.out.rglob("*.tmp"))
+    assert written(done.out) == written(batch(night, out=done.out.with_name("undisturbed")).out)
+
+
+def test_a_disk_that_is_full_in_truth_is_an_error_in_one_line(quarters, night, tmp_path):
+    """The journal may not grow past a limit: the system itself refuses the write, in the midst of a line."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    process = start(night, "--out", tmp_path / "out", "--model", quarters, before=limit)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (2, "")
+    assert "journal.jsonl can't be written: File too large" in err
+    assert "Traceback" not in err
+
+
+def test_an_out_that_is_removed_in_mid_run_is_an_error_and_the_next_run_begins_anew(
+    batch, night, monkeypatch, tmp_path
+):
+    segment = Engine.segment
+    done = []
+
+    def removing(self, sources):
+        done.append(1)
+        if len(done) == 300:
+            shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        return segment(self, sources)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "segment", removing)
+        with pytest.raises(CallError, match="was removed while the run wrote to it"):
+            batch(night)
+    assert len(batch(night).masks) == 599 + 2 * 4 * 8
+
+
+def test_a_volume_for_which_there_is_no_memory_fails_alone(quarters, night, save_volume, draw, tmp_path):
+    huge = save_volume(tmp_path / "in/huge.nii", np.stack([draw(1, 64, 64)] * 2))
+    header = bytearray(huge.read_bytes()[:352])
+    header[40:48] = np.array([3, 512, 512, 2000], "<i2").tobytes()
+    header[70:74] = np.array([64, 64], "<i2").tobytes()  # float64
+    huge.write_bytes(header)
+    os.truncate(huge, 352 + 8 * 512 * 512 * 2000)  # four gigabytes, though the disk holds next to nothing of it
+    limit = (ROOM, ROOM)
+    arguments = (night, "--out", tmp_path / "out", "--model", quarters)
+    process = start(*arguments, before=lambda: resource.setrlimit(resource.RLIMIT_AS, limit))
+    err = process.communicate()[1]
+    assert process.returncode == 1, err
+    assert "failed: huge.nii: there was not enough memory for it" in err
+    assert "failed: images/300.png" in err
+    assert len(written(tmp_path / "out")) == 599 + 2 * 4 * 8
+
+
+def test_a_session_that_fails_once_is_asked_again_and_one_that_always_does_fails_the_slice(batch, night, monkeypatch):
+    segment = Engine.segment
+    failed = []
+
+    def failing(self, sources):
+        shape = sources[0].pixels.shape
+        if shape == (64, 64) or not failed:
+            failed.append(shape)
+            raise RuntimeError("no kernel for this shape")
+        return segment(self, sources)
+
+    monkeypatch.setattr(Engine, "segment", failing)
+    done = batch(night)
+    assert done.status == 1
+    assert done.scans["images"]["failed_slices"] == 1  # the damaged one alone
+    for name in ("series0", "0.nii.gz"):
+        assert done.scans[name]["status"] == "failed"
+        assert {error["reason"] for error in done.scans[name]["errors"]} == {"RuntimeError: no kernel for this shape"}
+
+
+def test_memory_that_runs_out_in_the_midst_of_a_scan_costs_that_scan_alone(batch, night, monkeypatch):
+    calls = []
+
+    def clean(labels, rules, real=pipeline.clean_stack):
+        calls.append(1)
+        if len(calls) == 1:
+            raise MemoryError
+        return real(labels, rules)
+
+    monkeypatch.setattr(pipeline, "clean_stack", clean)
+    done = batch(night, workers=1)
+    failed = [name for name, scan in done.scans.items() if scan["status"] == "failed"]
+    assert len(failed) == 1
+    assert "not enough memory" in done.scans[failed[0]]["errors"][0]["reason"]
+    assert not [name for name in done.masks if name.startswith(f"{failed[0]}/")]
+    assert len(done.masks) == 599 + 7 * 8
+
+
+def test_with_fewer_threads_than_asked_for_the_run_goes_on(batch, night, monkeypatch):
+    started = []
+    start_thread = threading.Thread.start
+
+    def at_most_two(self):
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(self)
+        start_thread(self)
+
+    monkeypatch.setattr(threading.Thread, "start", at_most_two)
+    assert len(batch(night, workers=8).masks) == 599 + 2 * 4 * 8
+
+
+def test_without_any_thread_the_call_ends_in_one_line(command, night, monkeypatch, tmp_path):
+    def none(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none)
+    left = command(night, "--out", tmp_path / "out")
+    assert left.status == 2
+    assert "error: the system gives no more threads" in left.err
+
+
+def test_files_are_on_the_disk_before_their_record_is(batch, draw, save_slice, monkeypatch, tmp_path):
+    """What a power failure would lose is what was not fsync'd: no record may come before its files."""
+    for number in range(3):
+        save_slice(tmp_path / f"in/{number}.png", draw(number))
+    order = []
+    fsync = os.fsync
+
+    def noted(opened):
+        order.append(Path(f"/proc/self/fd/{opened}").readlink().relative_to(tmp_path / "out").as_posix())
+        fsync(opened)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    batch(tmp_path / "in")
+    assert set(order[:3]) == {"masks/0.png", "masks/1.png", "masks/2.png"}
+    assert order[3:] == ["masks", ".ctseg/journal.jsonl", ".ctseg/journal.jsonl"]

@@ -1,0 +1,118 @@
+"""A training as a process that is killed at any moment, twice into one folder, on a full disk."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ctseg.training import checkpoint
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+
+EPOCHS = 14
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data set in the seed layout: a square a slice."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for patient in range(5):
+        mask = np.zeros((40, 40), np.uint8)
+        mask[8:24, 8:24] = 1 + patient % 3
+        grey = mask * 60 + rng.integers(0, 20, mask.shape, np.uint8)
+        for part, picture in (("image", grey), ("mask", mask)):
+            (folder / part / str(patient)).mkdir(parents=True)
+            cv2.imwrite(str(folder / part / str(patient) / "0.png"), picture)
+    return folder
+
+
+def train(data, out, *more):
+    call = [sys.executable, "-m", "ctseg", "train", data, "--out", out, "--canvas", 32, "--batch-size", 4, "--epochs"]
+    call += [EPOCHS, "--device", "cpu", "--threads", 1, *more]
+    return subprocess.Popen(list(map(str, call)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed")
+    process = train(data, out)
+    process.communicate()
+    assert process.returncode == 0
+    return out
+
+
+def weights(file):
+    return checkpoint.load(file).net.state_dict()
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_result(data, undisturbed, tmp_path):
+    draws = random.Random(0)
+    out = tmp_path / "killed"
+    for epoch in (1, 4, 7):
+        process = train(data, out, *(["--resume"] if (out / "recipe.json").exists() else []))
+        for line in process.stderr:
+            if line.startswith(f"epoch {epoch}/"):
+                break
+        time.sleep(draws.random() * 0.1)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    process = train(data, out, "--resume")
+    err = process.communicate()[1]
+    assert process.returncode == 0, err
+    assert "going on after epoch" in err
+    for name in ("best.pt", "last.pt"):
+        one, other = weights(undisturbed / name), weights(out / name)
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_interrupted_it_says_how_to_go_on(data, tmp_path):
+    process = train(data, tmp_path / "run")
+    for line in process.stderr:
+        if line.startswith("epoch 1/"):
+            break
+    process.send_signal(signal.SIGINT)
+    err = process.communicate()[1]
+    assert process.returncode == 130
+    assert "--resume goes on after the last whole epoch" in err
+    assert "Traceback" not in err
+
+
+def test_a_second_training_into_the_same_folder_is_told_so(data, tmp_path):
+    first = train(data, tmp_path / "run")
+    for line in first.stderr:
+        if line.startswith("epoch 1/"):
+            break
+    first.send_signal(signal.SIGSTOP)
+    second = train(data, tmp_path / "run", "--resume")
+    err = second.communicate()[1]
+    first.kill()
+    first.communicate()
+    assert second.returncode == 2
+    assert f"error: another run writes to {tmp_path / 'run'}" in err
+
+
+def test_a_disk_that_is_full_ends_it_in_one_line_and_keeps_the_checkpoints(data, undisturbed, tmp_path, monkeypatch):
+    out = shutil.copytree(undisturbed, tmp_path / "run")
+    whole = (out / "best.pt").read_bytes()
+    full = checkpoint.load(out / "best.pt")
+
+    def fails(*_):
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "save", fails)
+        with pytest.raises(checkpoint.CallError, match=r"best\.pt can't be written: .*--resume goes on once it can"):
+            checkpoint.save(full, out / "best.pt")
+    assert (out / "best.pt").read_bytes() == whole
+    assert not list(out.glob(".*.tmp"))
