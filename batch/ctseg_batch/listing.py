@@ -31,11 +31,12 @@ class SeriesFacts:
 class ListedSeries:
     """A series as a scan: its name, the key of its inputs, and where its files stand among those of the folder.
 
-    `runs` are the first place and the one past the last of each stretch of files.
+    `key` is None of a stack of frames: its truth lies elsewhere, and may change when nothing in the folder does. `runs`
+    are the first place and the one past the last of each stretch of files.
     """
 
     scan: str
-    key: str
+    key: str | None
     facts: SeriesFacts
     runs: tuple[tuple[int, int], ...]
 

@@ -40,9 +40,9 @@ class Past:
         noted = self.parts.get(place)
         return None if noted is None or noted["key"] != key else PartResult.from_json(noted["result"])
 
-    def slices(self, place: str) -> int:
-        """How many slices the part at `place` had, whatever its inputs were then."""
-        noted = self.parts.get(place)
+    def slices(self, scan: str) -> int:
+        """How many slices a scan of one part had, whatever its inputs were then."""
+        noted = self.parts.get(f"{scan}:0")
         return int(noted["result"]["slices"]) if noted and noted["key"] else 0
 
     def listing(self, place: str, key: str) -> Listing | None:

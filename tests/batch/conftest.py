@@ -128,6 +128,22 @@ def save_series() -> Callable[..., list[Path]]:
     return saved
 
 
+@pytest.fixture(scope="session")
+def convert() -> Callable[..., Path]:
+    """Make one enhanced object of the files of a series."""
+    from highdicom.legacy import LegacyConvertedEnhancedCTImage
+    from pydicom import dcmread
+    from pydicom.uid import generate_uid
+
+    def converted(file: Path, series: Sequence[Path], **more: Any) -> Path:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        given = {"series_instance_uid": generate_uid(), "series_number": 2, "sop_instance_uid": generate_uid(), **more}
+        LegacyConvertedEnhancedCTImage(list(map(dcmread, series)), instance_number=1, **given).save_as(file)
+        return file
+
+    return converted
+
+
 def _decoded(mask: Path) -> np.ndarray:
     """OpenCV's own reading of files dies of names that are no Unicode."""
     return cv2.imdecode(np.fromfile(mask, np.uint8), cv2.IMREAD_UNCHANGED)

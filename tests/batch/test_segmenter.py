@@ -45,13 +45,15 @@ def figures(scan, of=("spacing_mm", "pixels", "volumes_ml", "lung_ml", "involvem
     return json.loads(json.dumps({key: scan[key] for key in of}))
 
 
-@pytest.mark.parametrize("kind", ["png", "npy", "nii.gz", "series", "images"])
+@pytest.mark.parametrize("kind", ["png", "npy", "nii.gz", "series", "enhanced", "images"])
 def test_a_path_gives_what_the_command_gives(
-    batch, segment, strict, speck, save, save_volume, save_series, tmp_path, kind
+    batch, segment, strict, speck, save, save_volume, save_series, convert, tmp_path, kind
 ):
     source = tmp_path / "in" / "ct"
     if kind == "series":
         save_series(source, speck, ["b", "a", "d", "c"])
+    elif kind == "enhanced":
+        source = convert(tmp_path / "in/ct.dcm", save_series(tmp_path / "series", speck))
     elif kind == "images":
         for number, labels in enumerate(speck):
             save(source / f"{number}.png", labels * 64 + 32)

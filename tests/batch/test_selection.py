@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from ctseg.errors import CallError
@@ -129,6 +130,40 @@ def test_images_and_volumes_are_no_series_and_stay(batch, draw, save_slice, save
     save_volume(own_study / "ct.nii", draw()[None])
     done = batch(own_study, series_filter=["description=none of them"], best_series=True)
     assert set(done.scans) == {"images", "ct.nii"}
+
+
+def test_an_enhanced_object_is_chosen_by_what_is_said_of_its_frames(batch, own_study, convert):
+    """Series 1 is B70f and 1 mm, as files and as frames; the object has no kernel but that of its frames."""
+    convert(own_study / "p1/whole.dcm", sorted(own_study.glob("p1/thin*")), series_number=9)
+    named = ["kernel=B70f", "thickness=1", "description~lung", "slices=6"]
+    done = batch(own_study, series_filter=named)
+    assert "p1/whole.dcm" in done.scans
+    assert stems(done) == ["", "thin"]
+    assert list(batch(own_study, series_filter=[*named, "number=9"]).scans) == ["p1/whole.dcm"]
+    assert "p1/whole.dcm" not in batch(own_study, series_filter=["kernel!=B70f"]).scans
+
+
+def test_the_kernel_of_an_enhanced_object_is_where_the_standard_has_it(batch, own_study, convert):
+    file = convert(own_study / "p2/whole.dcm", sorted(own_study.glob("p1/bare*")))
+    dataset = pydicom.dcmread(file)
+    reconstruction = pydicom.Dataset()
+    reconstruction.ConvolutionKernel = "B60f"
+    dataset.SharedFunctionalGroupsSequence[0].CTReconstructionSequence = [reconstruction]
+    dataset.save_as(file)
+    assert list(batch(own_study, series_filter=["kernel=B60f"]).scans) == ["p2/whole.dcm"]
+
+
+def test_an_enhanced_object_is_a_series_of_its_study(batch, own_study, convert, counted):
+    convert(own_study / "p1/whole.dcm", sorted(own_study.glob("p1/thin*")), series_number=9)
+    first = batch(own_study, best_series=True)
+    assert stems(first) == ["thin"]  # the same slices, but the lower number
+    assert {one["file"] for one in first.summary["skipped"]} >= {"p1/whole.dcm"}
+    for thin in own_study.glob("p1/thin*"):
+        thin.unlink()
+    counted()
+    for slices in (6, 0):
+        assert list(batch(own_study, best_series=True).scans) == ["p1/whole.dcm"]
+        assert counted() == slices
 
 
 @pytest.fixture
