@@ -78,7 +78,7 @@ class Planner:
     def _volume(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
         file, place = site.files[0], f"{site.name}:0"
         masks = truth.of_volume(file) if truth else None
-        key = _key(site.paths([file]), [site.name], masks)
+        key = _key(reading.volume_files(site.folder / file), [site.name], masks)
         done = self._past.result(place, key)
         if done and self._outputs.are_there(site.volume_names(done.slices)):
             yield done

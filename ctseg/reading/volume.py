@@ -1,28 +1,23 @@
-"""A NIfTI volume as a scan, turned the way radiologists look at it."""
+"""A volume file as a scan, turned the way radiologists look at it."""
 
-import gzip
 import threading
-import zlib
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import read_start, unopened
+from ctseg.grid import Grid
 from ctseg.reading.masks import as_labels
-from ctseg.reading.signatures import is_gzip
+from ctseg.reading.stored import Voxels
 from ctseg.reading.values import finite_range, hounsfield, is_hounsfield, rescaled, stretched
-from ctseg.reading.volume_header import VolumeHeader, read_volume_header
+from ctseg.reading.volume_formats import read_volume_header
+from ctseg.reading.volume_header import VolumeHeader
 from ctseg.scan import Domain, Labels, Slice, Spacing
 from ctseg.stages import stage
 
-Voxels = npt.NDArray[Any]
-
 
 class Volume:
-    """A NIfTI file (.nii, .nii.gz) with its header read; the voxels are loaded by the first `read`.
+    """A NIfTI, MetaImage or NRRD volume with its header read; the voxels are loaded by the first `read`.
 
     Slices are counted from the feet up, rows from front to back, columns from the patient's right to left.
     """
@@ -52,7 +47,7 @@ class Volume:
         return self._header.flags
 
     def __len__(self) -> int:
-        return self._header.slices
+        return self._header.shown_shape[0]
 
     def read(self, index: int) -> Slice:
         """The slice at `index`: HU where the volume goes below -200, else grey by the volume's own range.
@@ -70,22 +65,22 @@ class Volume:
         with self._lock:
             self._loaded = None
 
-    def to_native(self, labels: Labels) -> Labels:
-        """A mask of this scan, (slices, H, W), in the file's own order of axes."""
-        return self._header.to_native(labels)
+    def grid(self) -> Grid:
+        """The file's own voxels."""
+        return self._header.grid()
 
 
 def read_mask_volume(file: Path) -> Labels:
-    """The labels (slices, H, W) of a NIfTI file, turned as a Volume is; raises UnreadableFile."""
+    """The labels (slices, H, W) of a volume file, turned as a Volume is; raises UnreadableFile."""
     header = read_volume_header(file)
-    values = rescaled(_stored(file, header), header.slope, header.intercept)
+    values = rescaled(header.stored.read(), header.slope, header.intercept)
     return np.ascontiguousarray(header.to_slices(as_labels(values, file)))
 
 
 def _load(file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
     """The voxels (slices, H, W), converted slice by slice: a scan of floats is large."""
     with stage("read"):
-        stored = header.to_slices(_stored(file, header))
+        stored = header.to_slices(header.stored.read())
     with stage("decode"):
         return _converted(stored, file, header)
 
@@ -107,25 +102,3 @@ def _converted(stored: Voxels, file: Path, header: VolumeHeader) -> tuple[Voxels
         place[...] = convert(plane)
     voxels.flags.writeable = False
     return voxels, domain
-
-
-def _stored(file: Path, header: VolumeHeader) -> Voxels:
-    """The numbers as stored, in the file's own order of axes; raises UnreadableFile where some are missing."""
-    try:
-        with _opened(file) as stream:
-            stream.seek(header.offset)
-            data = stream.read(header.size)
-            stream.read(1)  # at the end of a gzip file this compares its checksum
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
-    except OSError as error:
-        raise unopened(file, error) from error
-    if len(data) < header.size:
-        raise UnreadableFile(file, f"is cut off: it holds {len(data)} of the {header.size} bytes of its voxels")
-    return np.frombuffer(data, header.dtype).reshape(header.shape, order="F")
-
-
-def _opened(file: Path) -> IO[bytes] | gzip.GzipFile:
-    if is_gzip(read_start(file, 3)):
-        return gzip.open(file, "rb")
-    return file.open("rb")
