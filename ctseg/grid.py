@@ -32,6 +32,10 @@ class NoGrid(CtsegError):  # noqa: N818 - no fault, but what a scan is like
     """The slices of a scan are no block of voxels, for the reason that is said."""
 
 
+class NoPlaces(NoGrid):
+    """The files of a scan do not say where its slices lie: somebody else may."""
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """A block of voxels, and where the slices of a scan lie in it.

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading import Kind, kind_of
-from ctseg_batch.outputs import WRITERS
+from ctseg_batch import scan_names
+from ctseg_batch.outputs import FOLDERS
 from ctseg_batch.record import FOLDER as RECORD
 
 # What macOS leaves beside each file on a foreign share: the file's name and ending, but no image.
 _APPLE_DOUBLE = "._"
-RESULTS = frozenset(writer.folder for writer in WRITERS.values())
-"""What a run calls the folders that it writes slices to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +22,8 @@ class Site:
     """Files of one kind in one folder, in the order people count: `2` before `10`. A volume is a site of its own.
 
     `name` is the scan's, if it is one, and `within` the folder below the root, with a `/` at its end. `taken` are the
-    PNGs of the folder, where a file beside them would otherwise get a mask of the same name. `mixed`: the folder holds
-    DICOM files as well as images.
+    PNGs of the folder, where a file beside them would otherwise get a mask of the same name; `occupied` the names that
+    outputs of other scans get there, or folders of theirs. `mixed`: the folder holds DICOM files as well as images.
     """
 
     folder: Path
@@ -33,6 +32,7 @@ class Site:
     kind: Kind
     files: tuple[str, ...]
     taken: frozenset[str] = frozenset()
+    occupied: frozenset[str] = frozenset()
     mixed: bool = False
 
     def paths(self, files: Iterable[str]) -> tuple[Path, ...]:
@@ -50,6 +50,13 @@ class Site:
     def volume_names(self, slices: int) -> tuple[str, ...]:
         """The same for a volume: its slices lie in a folder of its name."""
         return tuple(f"{self.within}{self.files[0]}/{volume_slice(index)}" for index in range(slices))
+
+    def whole(self, scan: str) -> str:
+        """The path of what is written of a scan of this site as a whole, below its folder and without an ending."""
+        if self.kind == "volume":
+            return self.within + scan_names.of_volume(self.files[0], self.occupied)
+        last = (self.folder.name or "scan") + scan[len(self.name) :]
+        return self.within + scan_names.of_slices(last, self.occupied)
 
     def _mask_name(self, file: str) -> str:
         if file.endswith(".png"):
@@ -148,7 +155,7 @@ class _Walk:
         """A folder's entries; where another run wrote its results there, not their folders: masks are no CT."""
         if all(entry.name != RECORD for entry in entries):
             return entries
-        return [entry for entry in entries if entry.name not in RESULTS]
+        return [entry for entry in entries if entry.name not in FOLDERS]
 
     def _list(self, folder: Path) -> list[os.DirEntry[str]]:
         try:
@@ -178,18 +185,21 @@ def _deepest(folders: Iterable[Path]) -> Path:
 
 
 def _sites(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> Iterator[Site]:
-    own = _own_name(root, kinds)
+    own, folders = _own_name(root, kinds), scan_names.folders_below(kinds)
     for folder in sorted(kinds, key=lambda folder: [as_counted(part) for part in folder.parts]):
         name = own if folder == root else folder.relative_to(root).as_posix()
         within = "" if folder == root else f"{name}/"
         by_kind: dict[Kind, list[str]] = defaultdict(list)
         for file in sorted(kinds[folder], key=as_counted):
             by_kind[kinds[folder][file]].append(file)
-        for volume in by_kind.pop("volume", ()):
-            yield Site(folder, within, within + volume, "volume", (volume,))
+        volumes = by_kind.pop("volume", [])
+        kept = scan_names.kept_names(volumes, folders[folder])
+        for volume in volumes:
+            yield Site(folder, within, within + volume, "volume", (volume,), occupied=kept)
         taken = _taken(kinds[folder])
+        occupied = kept | scan_names.volume_names(volumes, kept)
         for kind, files in sorted(by_kind.items()):
-            yield Site(folder, within, name, kind, tuple(files), taken, mixed=len(by_kind) > 1)
+            yield Site(folder, within, name, kind, tuple(files), taken, occupied, mixed=len(by_kind) > 1)
 
 
 def _own_name(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> str:

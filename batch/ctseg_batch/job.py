@@ -58,7 +58,7 @@ class Job:
 
 def open_job(call: Call) -> Job:
     """Find and open all that a call names; raises CtsegError before anything is written."""
-    outputs = Outputs(call.out, choose_writers(call.write))
+    outputs = Outputs(call.out, choose_writers(call.write), call.spacing)
     truth = open_truth(call.truth) if call.truth else None
     truths = [call.truth] if call.truth else []
     _keep_apart([*call.inputs, *truths], call.out, outputs.folders)

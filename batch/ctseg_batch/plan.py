@@ -15,16 +15,19 @@ from ctseg_batch.record import Listing, Past
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.truth import Masks, SliceMasks, Truth, TruthFolder
 
-# Image slices that are recorded together: a killed run loses no more. No rule needs to see them all at once.
+# Image slices that are recorded together: a killed run loses no more. No rule needs to see them all at once ...
 _IMAGES_A_PART = 256
+# ... but where they are stacked: no CT has more.
+_MOST_IN_A_STACK = 4096
 
 
 @dataclass(frozen=True)
 class Todo:
     """A part to be done: a series, a volume, or some images of a folder.
 
-    `place` and `key` say where it is noted and from which inputs it is made. `names` are those of its slices' masks
-    and `sources` its slices' files, both below the root.
+    `place` and `key` say where it is noted and from which inputs it is made. `names` are those of its slices' masks and
+    `sources` its slices' files, both below the root; `whole` is that of what is written of the scan as a whole, without
+    an ending. `is_whole`: all slices of the scan are here, and may lie one on the other.
     """
 
     place: str
@@ -34,10 +37,12 @@ class Todo:
     names: tuple[str, ...]
     sources: tuple[str, ...]
     masks: Masks | None
+    whole: str
+    is_whole: bool
 
     def first(self, count: int) -> "Todo":
         """The same with its first `count` slices alone."""
-        return replace(self, names=self.names[:count], sources=self.sources[:count])
+        return replace(self, names=self.names[:count], sources=self.sources[:count], is_whole=False)
 
 
 Step = Todo | PartResult
@@ -48,7 +53,7 @@ class Planner:
 
     `skipped` and `errors` fill as sites are planned: readable files that are no slices, and failures of no scan.
     `listed` is told how a folder's DICOM files were sorted, so that the next run need not open them; `lost` which
-    slices' files of an earlier run stand for nothing any more.
+    files of an earlier run, of slices and of whole scans, stand for nothing any more.
     """
 
     def __init__(
@@ -57,7 +62,7 @@ class Planner:
         outputs: Outputs,
         truth: Truth | None,
         listed: Callable[[str, str, Listing], None],
-        lost: Callable[[Iterable[str]], None],
+        lost: Callable[[Iterable[str], Iterable[str]], None],
     ) -> None:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
@@ -71,26 +76,29 @@ class Planner:
 
     def _images(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
         scan = f"{site.name}#images" if site.mixed else site.name
-        for number, start in enumerate(range(0, len(site.files), _IMAGES_A_PART)):
-            images = reading.open_images(site.paths(site.files[start : start + _IMAGES_A_PART]))
-            yield self._unless_done(_slices(scan, number, images, site, truth))
+        is_stack = self._outputs.scans.stack_images and len(site.files) <= _MOST_IN_A_STACK
+        step = len(site.files) if is_stack else _IMAGES_A_PART
+        for number, start in enumerate(range(0, len(site.files), step)):
+            images = reading.open_images(site.paths(site.files[start : start + step]))
+            yield self._unless_done(_slices(scan, number, images, site, truth, is_whole=is_stack))
 
     def _volume(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
         file, place = site.files[0], f"{site.name}:0"
         masks = truth.of_volume(file) if truth else None
         key = _key(reading.volume_files(site.folder / file), [site.name], masks)
         done = self._past.result(place, key)
-        if done and self._outputs.are_there(site.volume_names(done.slices)):
+        whole = site.whole(site.name)
+        if done and self._is_in_place(site.volume_names(done.slices), whole, done):
             yield done
             return
         try:
             volume = reading.open_volume(site.folder / file)
         except UnreadableFile as error:
-            self._lost(site.volume_names(self._past.slices(place)))
+            self._lost(site.volume_names(self._past.slices(place)), [whole])
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
         names, sources = site.volume_names(len(volume)), site.below([file]) * len(volume)
-        yield Todo(place, key, site.name, volume, names, sources, masks)
+        yield Todo(place, key, site.name, volume, names, sources, masks, whole, is_whole=True)
 
     def _series(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
         key = _key(site.paths(site.files), site.mask_names(site.files), _masks(site, site.files, truth))
@@ -108,6 +116,8 @@ class Planner:
         slices = [file for file in site.files if site.within + file not in skipped]
         if len(done) < len(results) or not self._outputs.are_there(site.mask_names(slices)):
             return None
+        if not all(self._outputs.scans.are_there(site.whole(result.scan), result) for result in done):
+            return None
         self.skipped += listing.skipped
         return done
 
@@ -116,16 +126,14 @@ class Planner:
         skipped = tuple(_failure(site, file, reason) for file, reason in found.skipped)
         failed = tuple(_failure(site, error.file, error.reason) for error in found.failed)
         self.skipped += skipped
-        self._lost(site.mask_names([error.file.name for error in found.failed]))
+        scans = [
+            site.name if len(found.series) == 1 else f"{site.name}#{_short(series.uid)}" for series in found.series
+        ]
+        gone = self._past.scans(site.name) - set(scans)
+        self._lost(site.mask_names([error.file.name for error in found.failed]), map(site.whole, sorted(gone)))
         todos = [
-            _slices(
-                site.name if len(found.series) == 1 else f"{site.name}#{_short(series.uid)}",
-                0,
-                series,
-                site,
-                truth,
-            )
-            for series in found.series
+            _slices(scan, 0, series, site, truth, is_whole=True)
+            for scan, series in zip(scans, found.series, strict=True)
         ]
         if not failed:
             self._listed(site.name, key, Listing(tuple((todo.scan, todo.key) for todo in todos), skipped))
@@ -144,16 +152,20 @@ class Planner:
         failed = {failure.file for failure in done.failures}
         names = [name for name, source in zip(todo.names, todo.sources, strict=True) if source not in failed]
         again = [index for index, source in enumerate(todo.sources) if source in failed]
-        if not self._outputs.are_there(names) or any(_can_be_read(todo.slices, index) for index in again):
+        if not self._is_in_place(names, todo.whole, done):
             return todo
-        return done
+        return todo if any(_can_be_read(todo.slices, index) for index in again) else done
+
+    def _is_in_place(self, names: Iterable[str], whole: str, done: PartResult) -> bool:
+        return self._outputs.are_there(names) and self._outputs.scans.are_there(whole, done)
 
 
-def _slices(scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder | None) -> Todo:
+def _slices(scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder | None, *, is_whole: bool) -> Todo:
     """A part whose slices are files of one folder."""
     files = [file.name for file in slices.files]
     names, masks = site.mask_names(files), _masks(site, files, truth)
-    return Todo(f"{scan}:{number}", _key(slices.files, names, masks), scan, slices, names, site.below(files), masks)
+    place, key, sources = f"{scan}:{number}", _key(slices.files, names, masks), site.below(files)
+    return Todo(place, key, scan, slices, names, sources, masks, site.whole(scan), is_whole)
 
 
 def _can_be_read(slices: Scan, index: int) -> bool:

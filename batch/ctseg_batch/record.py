@@ -52,6 +52,10 @@ class Past:
         noted = self.parts.get(place)
         return int(noted["result"]["slices"]) if noted and noted["key"] else 0
 
+    def scans(self, place: str) -> set[str]:
+        """Which scans the files of a folder were sorted into, whatever its files were then."""
+        return {scan for scan, _ in self.folders[place]["scans"]} if place in self.folders else set()
+
     def listing(self, place: str, key: str) -> Listing | None:
         """How the files of a folder were sorted into scans, if they are still the same."""
         noted = self.folders.get(place)

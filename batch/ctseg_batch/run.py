@@ -20,6 +20,7 @@ from ctseg_batch.pipeline import Bench, begin
 from ctseg_batch.plan import Planner, Step, Todo
 from ctseg_batch.record import LOCK, Journal
 from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.scan_outputs import notes_of
 from ctseg_batch.steady import SteadyEngine
 from ctseg_batch.summary import Figures, Summary, summarise, to_csv, to_json
 from ctseg_batch.workers import Workers
@@ -72,6 +73,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     started = time.perf_counter()
     if not past.closed:
         clear_leftovers(job.outputs.folders)
+    job.outputs.scans.begin()
     with Journal(call.out, job.found.root, job.settings, past) as journal:
         planner = Planner(past, job.outputs, job.truth, journal.list_folder, job.outputs.remove)
         results, slices = _work(job, engine, planner, journal, watcher)
@@ -81,7 +83,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         groups=job.truth.meaning.names if job.truth else None,
         skipped=planner.skipped,
         errors=sorted([*unopened, *planner.errors]),
-        notes=notes,
+        notes=[*notes, *notes_of(results)],
         ignored=job.found.ignored,
         slices=slices,
         wall_s=time.perf_counter() - started,
@@ -101,7 +103,7 @@ def plan(call: Call) -> Iterator[tuple[str, int, bool]]:
 
 def foresee(job: Job) -> Iterator[Step]:
     """What a run of an open job would come to, part by part. Writes nothing."""
-    planner = Planner(job.recall(), job.outputs, job.truth, listed=lambda *_: None, lost=lambda _: None)
+    planner = Planner(job.recall(), job.outputs, job.truth, listed=lambda *_: None, lost=lambda *_: None)
     for site in job.found.sites:
         yield from planner.plan(site)
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.dicom_frame import PixelHeader
+from ctseg.grid import Grid
 from ctseg.reading.dicom_geometry import stack
+from ctseg.reading.dicom_grid import series_grid
 from ctseg.reading.dicom_header import Skipped, SliceHeader, read_header
 from ctseg.reading.dicom_pixels import read_slice
 from ctseg.scan import Slice, Spacing
@@ -22,7 +23,7 @@ class DicomSeries:
     files: tuple[Path, ...]
     spacing_mm: Spacing | None
     flags: tuple[str, ...]
-    pixels: tuple[PixelHeader, ...]
+    slices: tuple[SliceHeader, ...]
 
     @property
     def is_volume(self) -> bool:
@@ -34,7 +35,11 @@ class DicomSeries:
 
     def read(self, index: int) -> Slice:
         """The slice at `index` in HU, padding turned to air; raises UnreadableFile."""
-        return read_slice(self.files[index], self.pixels[index])
+        return read_slice(self.files[index], self.slices[index].pixels)
+
+    def grid(self) -> Grid:
+        """The slices as one block; raises NoGrid where they are none."""
+        return series_grid(self.slices, self.spacing_mm[0] if self.spacing_mm else None)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -78,5 +83,5 @@ def _series(slices: Sequence[SliceHeader]) -> DicomSeries:
         files=tuple(s.file for s in found.slices),
         spacing_mm=found.spacing_mm,
         flags=found.flags,
-        pixels=tuple(s.pixels for s in found.slices),
+        slices=found.slices,
     )
