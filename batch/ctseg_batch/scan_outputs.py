@@ -1,4 +1,4 @@
-"""What is written of a scan as a whole, once its last slice is labelled: a label map."""
+"""What is written of a scan as a whole, once its last slice is labelled: a label map, a DICOM Segmentation."""
 
 import errno
 import os
@@ -65,10 +65,18 @@ def _label_tables() -> Mapping[str, bytes]:
     return label_tables()
 
 
+def _dicom_seg(scan: Labelled) -> bytes:
+    from ctseg_batch.dicom_seg import segmentation
+
+    return segmentation(scan)
+
+
+DICOM_ALONE = "it is made of DICOM series alone"
 _STACKS_ALONE = "images are stacked where --spacing is given, and only as many as a CT has"
 
 SCAN_WRITERS: Mapping[str, ScanWriter] = {
     "nifti": ScanWriter("nifti", ".nii.gz", _nifti, _STACKS_ALONE, _label_tables),
+    "dicom-seg": ScanWriter("dicom-seg", ".dcm", _dicom_seg, DICOM_ALONE),
 }
 
 

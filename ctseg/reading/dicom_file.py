@@ -23,21 +23,22 @@ _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
 
 
 @contextmanager
-def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, int]]:
-    """The `tags` of a DICOM file, read up to its pixels unless `PixelData` is among them, and where that was.
+def open_dicom(file: Path, tags: Sequence[str] | None) -> Iterator[tuple[FileDataset, int]]:
+    """The `tags` of a DICOM file (None: all), read up to its pixels unless these are among them, and where that was.
 
     A file without the preamble is taken too. Raises UnreadableFile for one that is no DICOM, and turns into it
     what pydicom raises on a damaged one, while it is read and while its elements are used.
     """
     check_regular(file)
     try:
-        with _without_warnings(), file.open("rb") as stream:
+        with without_warnings(), file.open("rb") as stream:
             start = stream.read(SNIFFED)
             if not is_dicom(start) and not start.startswith(_FIRST_GROUPS):
                 raise UnreadableFile(file, "is no DICOM file" if start else "is empty")
             stream.seek(0)
-            stops = "PixelData" not in tags
-            dataset = dcmread(stream, stop_before_pixels=stops, force=True, specific_tags=list(tags))
+            stops = tags is None or "PixelData" not in tags
+            wanted = None if tags is None else list(tags)
+            dataset = dcmread(stream, stop_before_pixels=stops, force=True, specific_tags=wanted)
             yield dataset, stream.tell()
     except UnreadableFile:
         raise
@@ -89,11 +90,11 @@ def whole(dataset: FileDataset, tag: str) -> int | None:
 
 
 @contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Without pydicom's warnings of each irregularity that it gets over.
+def without_warnings() -> Iterator[None]:
+    """Without the warnings of pydicom and highdicom about each irregularity that they get over.
 
-    Filters are shared by all threads; what a race may leave behind is this one, for pydicom alone.
+    Filters are shared by all threads; what a race may leave behind is this one, for these two alone.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pydicom")
+        warnings.filterwarnings("ignore", module="pydicom|highdicom")
         yield
