@@ -42,7 +42,7 @@ def _grid(scan: Labelled) -> Grid:
         return scan.slices.grid()
     except NoPlaces as error:
         if scan.spacing is None:
-            raise OtherSource(f"{error}, and no --spacing does") from error
+            raise NotMade(f"{error}, and no --spacing does") from error
         if len(shapes) > 1:
             raise OtherSource("images of several sizes") from error
         (shape,) = shapes

@@ -74,6 +74,8 @@ class WholeScan:
             self._fail(kind, error.reason)
         except MemoryError:
             self._fail(kind, _NO_MEMORY)
+        except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are done
+            self._fail(kind, f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}")
         if kind not in self._made:
             self._outputs.remove(self._todo.whole, [kind])
         if left.is_last():

@@ -288,6 +288,22 @@ def test_images_are_stacked_where_somebody_says_how_far_apart_they_lie(batch, sa
     assert without.scan["flags"] == []
 
 
+def test_a_series_without_places_is_stacked_where_somebody_says_how_far_apart_its_slices_lie(
+    batch, save_series, square, tmp_path
+):
+    for file in save_series(tmp_path / "in/ct", square):
+        dataset = pydicom.dcmread(file)
+        del dataset.ImagePositionPatient, dataset.SliceLocation
+        dataset.InstanceNumber = int(file.stem) + 1
+        dataset.save_as(file)
+    done = batch(tmp_path / "in", write=NIFTI)
+    assert "no nifti: its slices do not say where they lie, and no --spacing does" in done.scan["flags"]
+    batch(tmp_path / "in", write=NIFTI, spacing=(2.5, 0.7, 0.8))
+    made = SimpleITK.ReadImage(str(tmp_path / "out/nifti/ct/ct.nii.gz"))
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(made), square)
+    assert made.GetSpacing() == pytest.approx((0.8, 0.7, 2.5))
+
+
 def test_images_of_several_sizes_are_no_stack(batch, save_slice, draw, tmp_path):
     save_slice(tmp_path / "in/a/1.png", draw(1, 64, 48))
     save_slice(tmp_path / "in/a/2.png", draw(1, 64, 40))

@@ -1,9 +1,11 @@
 """Outputs of whole scans: what they are called, when they are made again, and what they cost a run without them."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 import weakref
 from collections import Counter
 
@@ -194,6 +196,35 @@ def test_any_number_of_workers_gives_the_same_bytes(batch, mixed, tmp_path):
     assert figures(runs[0].summary) == figures(runs[1].summary)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_a_run_that_was_killed_while_it_wrote_them_goes_on_to_the_same_bytes(
+    batch, quarters, save_series, save_volume, labels, tmp_path
+):
+    for number in range(12):
+        save_series(tmp_path / f"in/{number}", labels, seed=number)
+        save_volume(tmp_path / f"in/{number}.nii", labels)
+    code = "import sys\nfrom ctseg.cli import main\nmain()"
+    call = [sys.executable, "-c", code, "batch", str(tmp_path / "in"), "--out", str(tmp_path / "killed")]
+    call += ["--model", str(quarters), "--device", "cpu", "--workers", "2", "--write", ",".join(BOTH)]
+    for wanted in (1, 14):
+        process = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(files(tmp_path / "killed")) < wanted:
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+    resumed, undisturbed = (
+        batch(tmp_path / "in", write=BOTH, out=tmp_path / "killed"),
+        batch(tmp_path / "in", write=BOTH),
+    )
+    assert figures(resumed.summary) == figures(undisturbed.summary)
+    names = files(undisturbed.out)
+    assert files(resumed.out) == names
+    assert len(names) == 36
+    assert [(resumed.out / name).read_bytes() for name in names] == [
+        (undisturbed.out / name).read_bytes() for name in names
+    ]
+
+
 def test_results_within_the_input_are_no_ct(batch, mixed):
     first = batch(mixed, out=mixed / "results", write=ALL)
     assert batch(mixed).scans.keys() == first.scans.keys()
@@ -204,9 +235,12 @@ def test_out_among_the_inputs_is_refused(command, mixed, tmp_path):
     assert command(tmp_path / "out/nifti", "--out", tmp_path / "out", "--write", "nifti").status == 2
 
 
-def test_an_output_that_there_is_no_memory_for_fails_its_scan_alone_and_is_tried_again(batch, mixed, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "said"), [(MemoryError(), "there was not enough memory"), (KeyError("odd\nthing"), "KeyError: 'odd")]
+)
+def test_an_output_that_fails_fails_its_scan_alone_and_is_tried_again(batch, mixed, monkeypatch, error, said):
     def full(_):
-        raise MemoryError
+        raise error
 
     writers = dict(scan_outputs.SCAN_WRITERS)
     with monkeypatch.context() as patched:
@@ -219,7 +253,7 @@ def test_an_output_that_there_is_no_memory_for_fails_its_scan_alone_and_is_tried
         "series": "partial",
         "images": "ok",
     }
-    assert "no nifti: there was not enough memory" in done.scans["ct.nii.gz"]["errors"][0]["reason"]
+    assert f"no nifti: {said}" in done.scans["ct.nii.gz"]["errors"][0]["reason"]
     assert len(done.masks) == 9
     assert files(done.out) == MIXED[:1]
     again = batch(mixed, write=ALL)
