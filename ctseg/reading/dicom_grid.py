@@ -25,14 +25,14 @@ def series_grid(slices: Sequence[SliceHeader], thickness: float | None) -> Grid:
     pixel is changed, and each lies within half a pixel of its place. Raises NoGrid for what an affine can't tell.
     """
     positions, across, down, (between_rows, between_columns) = common_plane(slices)
-    planes, step = _planes(positions @ normal_of((*across, *down)), thickness)
-    straight = positions[0] + np.outer(planes * step, normal_of((*across, *down)))
-    rows = np.rint((positions - straight) @ down / between_rows).astype(int)
-    columns = np.rint((positions - straight) @ across / between_columns).astype(int)
-    affine = np.eye(4)
-    affine[:3, :3] = np.column_stack(
-        [across * between_columns, down * between_rows, normal_of((*across, *down)) * step]
+    normal = normal_of((*across, *down))
+    planes, step = _planes(positions @ normal, thickness)
+    slid = positions - positions[0] - np.outer(planes * step, normal)
+    rows, columns = (
+        np.rint(slid @ way / between).astype(int) for way, between in ((down, between_rows), (across, between_columns))
     )
+    affine = np.eye(4)
+    affine[:3, :3] = np.column_stack([across * between_columns, down * between_rows, normal * step])
     affine[:3, 3] = positions[0] + affine[:3, :2] @ [columns.min(), rows.min()]
     height, width = slices[0].pixels.shape
     return grid_of(
