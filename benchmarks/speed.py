@@ -23,6 +23,7 @@ from typing import Annotated, Any
 
 import cv2
 import numpy as np
+import page
 import typer
 from accuracy import agreement, ctseg
 from material import Material, Parts, make_material, rate
@@ -267,13 +268,8 @@ def write_docs(found: Findings, docs: Path, workers: int) -> None:
     axes.set_xlabel(f"slices of 512 x 512 a second, {workers} cores")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(docs / "performance.png", dpi=110)
-    lines = [f"| {what} | {value} | {aim} |" for what, value, aim in found.rows]
-    text = (docs / "performance.md").read_text(encoding="utf-8")
-    head, tail = text.split("<!-- measured -->")[0], text.split("<!-- /measured -->")[1]
-    table = "\n".join([f"{workers} cores, {processor()}:", "", "| | found | aim |", "|---|---|---|", *lines])
-    (docs / "performance.md").write_text(
-        f"{head}<!-- measured -->\n{table}\n\n<!-- /measured -->{tail}", encoding="utf-8"
-    )
+    text = f"{workers} cores, {processor()}:\n\n{page.table(('', 'found', 'aim'), found.rows)}"
+    page.rewrite(docs / "performance.md", "measured", text)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "batch": Command("ctseg_batch.command", "Segment folders of CT: masks, volumes and a summary table."),
+    "report": Command("ctseg_batch.reporting.command", "Write what a run found as one HTML file."),
     "profile": Command("ctseg_batch.profiling.command", "Say how fast a run on your files is, and what bounds it."),
     "demo": Command("ctseg_batch.demo", "Segment two synthetic scans, to see what comes out."),
     "inspect": Command("ctseg_batch.inspect", "Print what a model file says of itself."),
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         if given and given[0] in COMMANDS:
+            _silence_logs()
             app = importlib.import_module(COMMANDS[given[0]].module).app
             app(args=given[1:], prog_name=f"ctseg {given[0]}")
         else:
@@ -56,6 +58,13 @@ def _leave(reason: str) -> NoReturn:
     said = Text.assemble(("error:", "bold red"), f" {printable(reason)}")
     Console(stderr=True, soft_wrap=True).print(said)
     sys.exit(2)
+
+
+def _silence_logs() -> None:
+    """What libraries log goes nowhere: what is wrong with a file is told in our words, once."""
+    import logging
+
+    logging.basicConfig(handlers=[logging.NullHandler()])
 
 
 def _front_page() -> "typer.Typer":

@@ -100,7 +100,7 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
             export=dict(read["export"]),
             temperature=None if read.get("temperature") is None else float(read["temperature"]),
         )
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"{source} has damaged ctseg metadata ({error!r}): export it again") from error

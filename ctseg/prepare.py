@@ -17,6 +17,7 @@ Window = tuple[float, float]
 """The HU shown as black and as white; what lies outside is clipped."""
 
 _SHRUNK_MUCH = 0.7
+_FARTHEST_HU = 1e6
 # All of a pixel, in steps that have a half: at a tie the lower class wins.
 _WHOLE = np.uint8(254)
 
@@ -39,8 +40,8 @@ class Preparation:
 
     def __post_init__(self) -> None:
         """Refuse what can't be carried out: the values may come from a model file."""
-        if not self.window[0] < self.window[1]:
-            raise ValueError(f"the window {self.window} is empty")
+        if not -_FARTHEST_HU < self.window[0] < self.window[1] < _FARTHEST_HU:
+            raise ValueError(f"the window {self.window} is empty or endless")
         if not (1 <= self.multiple <= 512 and self.multiple <= self.long_side <= 8192):
             raise ValueError(f"long side {self.long_side} and multiple {self.multiple} do not fit together")
 

@@ -1,10 +1,17 @@
 """A model file opened for the CPU: what every part that runs one without further wishes goes through."""
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
 from ctseg.errors import ModelError
 from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, from_metadata
+
+_CPU = ["CPUExecutionProvider"]
+# Protobuf, and so ONNX, ends there.
+_LARGEST = 2**31
+_PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
 def session_options(threads: int = 1) -> Any:
@@ -19,31 +26,59 @@ def session_options(threads: int = 1) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    # A model is one file or refused: what it points to is looked for in a folder that is none.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     return options
 
 
 def open_on_cpu(file: Path, threads: int = 1) -> tuple[Any, ModelSpec]:
     """An onnxruntime session and what the file says of itself; raises ModelError for a file that is no model."""
-    return open_session(file, session_options(threads), ["CPUExecutionProvider"])
+    return open_session(file, session_options(threads), _CPU)
 
 
 def open_session(file: Path, options: Any, providers: list[Any]) -> tuple[Any, ModelSpec]:
     """A session on the given execution providers, and the spec; raises ModelError."""
     import onnxruntime
 
-    # Given as bytes, external data next to the file can't be reached: a model is one file or refused.
+    content = _content(file)
     try:
-        content = file.read_bytes()
+        # From the CPU there is nothing to fall back to, and onnxruntime would tell so on standard output.
+        session = onnxruntime.InferenceSession(
+            content, options, providers=providers, enable_fallback=int(providers != _CPU)
+        )
+        metadata = session.get_modelmeta().custom_metadata_map
+        takes, gives = _described(session.get_inputs()), _described(session.get_outputs())
+    except Exception as error:  # onnxruntime raises classes of its own without a common root
+        raise ModelError(f"{file} {_refusal(error)}") from error
+    spec = from_metadata(metadata, file)
+    wanted = [f"{INPUT}: tensor(float) * x 1 x * x *"]
+    given = [f"{OUTPUT}: tensor(uint8) * x * x *"]
+    if spec.temperature is not None:
+        given.append(f"{LOGITS}: tensor({'float16' if spec.precision == 'fp16' else 'float'}) * x 4 x * x *")
+    if (takes, gives) != (wanted, given):
+        raise ModelError(f"{file} takes {takes} and gives {gives}, not {wanted} and {given}")
+    return session, spec
+
+
+def _content(file: Path) -> bytes:
+    try:
+        if file.stat().st_size > _LARGEST:
+            raise ModelError(f"{file} is no model: it is larger than any ({file.stat().st_size / 2**30:.1f} GiB)")
+        return file.read_bytes()
     except OSError as error:
         raise ModelError(f"{file} can't be read: {error.strerror}") from error
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=providers)
-    except Exception as error:  # onnxruntime raises classes of its own without a common root
-        reason = (str(error).splitlines() or [""])[0]
-        raise ModelError(f"{file} is no model that onnxruntime can run: {reason}") from error
-    spec = from_metadata(session.get_modelmeta().custom_metadata_map, file)
-    names = [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
-    given = [OUTPUT] if spec.temperature is None else [OUTPUT, LOGITS]
-    if names != ([INPUT], given):
-        raise ModelError(f"{file} takes {names[0]} and gives {names[1]}, not {[INPUT]} and {given}")
-    return session, spec
+
+
+def _described(nodes: list[Any]) -> list[str]:
+    """Inputs or outputs with their types and sizes, `*` for any: `labels: tensor(uint8) * x * x *`."""
+    return [
+        f"{node.name}: {node.type} " + " x ".join(str(n) if isinstance(n, int) else "*" for n in node.shape)
+        for node in nodes
+    ]
+
+
+def _refusal(error: Exception) -> str:
+    reason = _PREFIX.sub("", (str(error).splitlines() or [""])[0])
+    if "xternal data" in reason:
+        return "keeps weights in another file: a model is one file, export it again"
+    return f"is no model that onnxruntime can run: {reason}"

@@ -61,6 +61,9 @@ def batch(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but what failed.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write report.html at the end, for people to look at.")
+    ] = False,
 ) -> None:
     """Segment folders of CT: a mask for every slice, volumes and involvement for every scan.
 
@@ -83,6 +86,7 @@ def batch(
         spacing=parse_spacing(spacing),
         write=[kind.strip() for kind in write.split(",")],
         overwrite=overwrite,
+        report=report,
     )
     if dry_run:
         _tell_plan(call, as_json=as_json)
@@ -124,11 +128,14 @@ def _run(call: "Call", console: "Console", *, quiet: bool) -> "Summary":
 
 def _tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) -> None:
     """The summary on the terminal, or what failed alone; and the exit status."""
+    from rich.text import Text
+
     from ctseg_batch.summary import exit_status, to_json
     from ctseg_batch.table import failures, report
 
     for shown in failures(summary) if quiet else report(summary, console.width):
-        console.print(shown, highlight=False)
+        # A line stays one, so that it can be searched for in a log; a table has to fit.
+        console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))
     if as_json:
         sys.stdout.write(to_json(summary))
     raise typer.Exit(exit_status(summary))

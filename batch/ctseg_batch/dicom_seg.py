@@ -53,9 +53,10 @@ def segmentation(scan: Labelled) -> bytes:
         raise
     except NoGrid as error:
         raise NotMade(str(error)) from error
-    except Exception as error:  # highdicom and pydicom raise whatever they meet in the headers of others
-        reason = (str(error).splitlines() or ["no reason given"])[0]
-        raise NotMade(f"what its headers say can't be taken over ({reason})") from error
+    except (
+        Exception
+    ) as error:  # highdicom and pydicom raise whatever they meet in others' headers, and quote it: a name?
+        raise NotMade("what its headers say can't be taken over") from error
 
 
 def _numbered(masks: "list[Labels]", found: "list[Property]") -> Labels:

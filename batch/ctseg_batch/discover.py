@@ -22,8 +22,9 @@ class Site:
     """Files of one kind in one folder, in the order people count: `2` before `10`. A volume is a site of its own.
 
     `name` is the scan's, if it is one, and `within` the folder below the root, with a `/` at its end. `taken` are the
-    PNGs of the folder, where a file beside them would otherwise get a mask of the same name; `occupied` the names that
-    outputs of other scans get there, or folders of theirs. `mixed`: the folder holds DICOM files as well as images.
+    PNGs of the folder (and folders in it that are called so), where a file beside them would otherwise get a mask of
+    the same name; `occupied` the names that outputs of other scans get there, or folders of theirs. `mixed`: the folder
+    holds DICOM files as well as images.
     """
 
     folder: Path
@@ -196,7 +197,7 @@ def _sites(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> Iterator[Sit
         kept = scan_names.kept_names(volumes, folders[folder])
         for volume in volumes:
             yield Site(folder, within, within + volume, "volume", (volume,), occupied=kept)
-        taken = _taken(kinds[folder])
+        taken = _taken({*kinds[folder], *folders[folder]})
         occupied = kept | scan_names.volume_names(volumes, kept)
         for kind, files in sorted(by_kind.items()):
             yield Site(folder, within, name, kind, tuple(files), taken, occupied, mixed=len(by_kind) > 1)
@@ -209,6 +210,6 @@ def _own_name(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> str:
 
 
 def _taken(names: Collection[str]) -> frozenset[str]:
-    """The PNGs of a folder, where some other file's mask would take the name of one; else none."""
+    """What is called like a PNG in a folder, where some other file's mask would take the name of one; else none."""
     clash = any(f"{name}.png" in names for name in names if not name.endswith(".png"))
     return frozenset(name for name in names if name.endswith(".png")) if clash else frozenset()

@@ -3,14 +3,18 @@
 import contextlib
 import os
 from collections.abc import Iterable
+from hashlib import blake2b
 from pathlib import Path
 
 from ctseg.errors import CallError
 
+# In bytes; of ext4, XFS, NTFS and APFS alike.
+_LONGEST_NAME = 255
+
 
 def write_whole(file: Path, content: bytes) -> None:
     """Write a file and the folders above it; raises OSError, and then leaves nothing half done."""
-    part = file.with_name(f".{file.name}.tmp")
+    part = _beside(file)
     try:
         try:
             part.write_bytes(content)
@@ -45,6 +49,14 @@ def _sync(path: Path, how: int) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def _beside(file: Path) -> Path:
+    """Where a file is written to at first; by a digest of its name where that is too long to be made longer."""
+    part = f".{file.name}.tmp"
+    if len(os.fsencode(part)) > _LONGEST_NAME:
+        part = f".{blake2b(os.fsencode(file.name), digest_size=16).hexdigest()}.tmp"
+    return file.with_name(part)
 
 
 def clear_leftovers(folders: Iterable[Path]) -> None:

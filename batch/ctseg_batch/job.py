@@ -13,6 +13,7 @@ from ctseg_batch.discover import Found, discover
 from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine
 from ctseg_batch.outputs import Outputs, choose_writers
 from ctseg_batch.record import FOLDER, Past, recall
+from ctseg_batch.reporting import require_report
 from ctseg_batch.result import Settings
 from ctseg_batch.truth import Truth, open_truth
 
@@ -22,7 +23,7 @@ class Call:
     """What is wanted. `out` belongs to the run; `spacing` (mm, z y x) holds for scans whose files do not say theirs.
 
     `workers` None: one for each CPU that this process may use. `batch_size`: slices that go through the network at
-    once. `overwrite`: do again what was done before.
+    once. `overwrite`: do again what was done before. `report`: write report.html at the end.
     """
 
     inputs: Sequence[Path]
@@ -36,6 +37,7 @@ class Call:
     spacing: Spacing | None = None
     write: Sequence[str] = ("mask",)
     overwrite: bool = False
+    report: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Job:
 def open_job(call: Call) -> Job:
     """Find and open all that a call names; raises CtsegError before anything is written."""
     outputs = Outputs(call.out, choose_writers(call.write), call.spacing)
+    if call.report:
+        require_report()
     truth = open_truth(call.truth) if call.truth else None
     truths = [call.truth] if call.truth else []
     _keep_apart([*call.inputs, *truths], call.out, outputs.folders)

@@ -156,6 +156,10 @@ class Outputs:
         # Not Path.is_file, which raises for a name that is too long.
         return all(os.path.isfile(folder / name) for name in names for folder in self._slice_folders)  # noqa: PTH113
 
+    def is_any_there(self, name: str) -> bool:
+        """Whether any file of a slice is in place."""
+        return any(os.path.isfile(folder / name) for folder in self._slice_folders)  # noqa: PTH113
+
 
 def _png(picture: npt.NDArray[np.uint8], options: Sequence[int]) -> bytes:
     done, encoded = cv2.imencode(".png", picture, options)

@@ -106,9 +106,9 @@ class PartWork(ABC):
             raise UnreadableFile(self._todo.slices.files[0], self._lost)
         try:
             return self._todo.slices.read(index)
-        except UnreadableFile as error:
-            if len(self._todo.slices.files) < self._count:
-                self._lost = error.reason  # a file with all slices need not be tried again for each of them
+        except (UnreadableFile, MemoryError) as error:
+            if len(self._todo.slices.files) < self._count:  # a file with all slices need not be tried again for each
+                self._lost = error.reason if isinstance(error, UnreadableFile) else _NO_MEMORY
             raise
 
     @contextmanager

@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
-from ctseg_batch.discover import Site
+from ctseg_batch.discover import Site, volume_slice
 from ctseg_batch.outputs import Outputs
 from ctseg_batch.record import Listing, Past
 from ctseg_batch.result import Failure, PartResult
@@ -94,11 +95,24 @@ class Planner:
         try:
             volume = reading.open_volume(site.folder / file)
         except UnreadableFile as error:
-            self._lost(site.volume_names(self._past.slices(place)), [whole])
+            self._lost(self._left_over(site, place, 0), [whole])
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
+        if done and done.failed_slices == done.slices and not _can_be_read(volume, 0):
+            yield done
+            return
+        self._lost(self._left_over(site, place, len(volume)), [])
         names, sources = site.volume_names(len(volume)), site.below([file]) * len(volume)
         yield Todo(place, key, site.name, volume, names, sources, masks, whole, is_whole=True)
+
+    def _left_over(self, site: Site, place: str, slices: int) -> Iterator[str]:
+        """What earlier runs wrote for a volume beyond the slices that it has now, whether it was noted or not."""
+        noted = self._past.slices(place)
+        for number in count(slices):
+            name = f"{site.name}/{volume_slice(number)}"
+            if number >= noted and not self._outputs.is_any_there(name):
+                return
+            yield name
 
     def _series(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
         key = _key(site.paths(site.files), site.mask_names(site.files), _masks(site, site.files, truth))
@@ -171,7 +185,7 @@ def _slices(scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder
 def _can_be_read(slices: Scan, index: int) -> bool:
     try:
         slices.read(index)
-    except UnreadableFile:
+    except (UnreadableFile, MemoryError):
         return False
     return True
 

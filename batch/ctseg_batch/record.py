@@ -91,6 +91,15 @@ def recall(out: Path, root: Path, settings: Settings) -> Past:
     return past
 
 
+def recorded_root(out: Path) -> Path | None:
+    """The folder whose results OUT holds; None where no journal says."""
+    try:
+        _, head = next(_whole_lines(out / FOLDER / _JOURNAL), (0, {}))
+    except OSError:
+        return None
+    return Path(head["root"]) if isinstance(head.get("root"), str) else None
+
+
 class Journal:
     """Notes parts as they are finished; a context manager. May be used from several threads."""
 

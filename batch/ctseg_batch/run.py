@@ -91,6 +91,12 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     summary = summarise(figures, job.engine)
     _write(call.out / SUMMARY_JSON, to_json(summary))
     _write(call.out / SUMMARY_CSV, to_csv(summary))
+    if call.report:
+        from ctseg_batch.reporting import DEFAULT_PICTURES
+        from ctseg_batch.reporting.build import write_report
+
+        watcher.remark("drawing the report")
+        watcher.remark(write_report(call.out, None, DEFAULT_PICTURES, job.engine.file).told())
     return summary
 
 

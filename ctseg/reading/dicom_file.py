@@ -1,9 +1,12 @@
 """A DICOM file opened, and numbers taken from it that may be missing or misspelt."""
 
 import math
+import os
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,41 @@ from pydicom.dataset import FileDataset
 from pydicom.multival import MultiValue
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import ContentError, check_regular, unopened
+from ctseg.reading.files import LARGEST_FILE, ContentError, check_regular, unopened
 from ctseg.reading.signatures import SNIFFED, is_dicom
 
 Numbers = tuple[float, ...]
 
+_PIECE = 2**20
+
 # Group 2 (file meta) or 8 (identification), little endian: how a file begins that left out the preamble.
 _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
+
+
+class _Stream(BufferedReader):
+    """A file that gives no more than it holds, and refuses what inflates without end: lengths in it may be lies."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(FileIO(os.fspath(file)))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As ever; pydicom asks for all that is left where the data set is deflated, and inflates it at once."""
+        if size is None or size < 0:
+            rest = super().read()
+            _check_inflated(rest)
+            return rest
+        return super().read(size if size < _PIECE else min(size, self._size))
+
+
+def _check_inflated(deflated: bytes) -> None:
+    """Raise ContentError for a data set (PS3.5, A.5) that inflates to more than any slice takes."""
+    inflater, inflated, left = zlib.decompressobj(-zlib.MAX_WBITS), 0, deflated
+    while left and not inflater.eof:
+        inflated += len(inflater.decompress(left, _PIECE))
+        left = inflater.unconsumed_tail
+        if inflated > LARGEST_FILE:
+            raise ContentError("it is deflated, and too large for one slice")
 
 
 @contextmanager
@@ -31,10 +62,10 @@ def open_dicom(file: Path, tags: Sequence[str] | None) -> Iterator[tuple[FileDat
     """
     check_regular(file)
     try:
-        with without_warnings(), file.open("rb") as stream:
+        with without_warnings(), _Stream(file) as stream:
             start = stream.read(SNIFFED)
             if not is_dicom(start) and not start.startswith(_FIRST_GROUPS):
-                raise UnreadableFile(file, "is no DICOM file" if start else "is empty")
+                raise UnreadableFile(file, "does not begin like a DICOM file" if start else "is empty")
             stream.seek(0)
             stops = tags is None or "PixelData" not in tags
             wanted = None if tags is None else list(tags)
@@ -46,12 +77,14 @@ def open_dicom(file: Path, tags: Sequence[str] | None) -> Iterator[tuple[FileDat
         raise unopened(file, error) from error
     except ContentError as error:
         raise UnreadableFile(file, f"can't be used: {error}") from error
-    except Exception as error:  # pydicom and its codecs raise classes of their own without a common root
-        raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
+    except MemoryError as error:
+        raise UnreadableFile(file, "needs more memory than there is") from error
+    except Exception as error:  # pydicom raises classes of its own without a common root, and quotes values: a name?
+        raise UnreadableFile(file, "is cut off or damaged: its header can't be read") from error
 
 
-def numbers(dataset: FileDataset, tag: str, count: int) -> Numbers | None:
-    """The `count` finite numbers of a tag; None where they are not there or no numbers."""
+def numbers(dataset: FileDataset, tag: str, count: int, below: float = math.inf) -> Numbers | None:
+    """The `count` numbers of a tag, finite and `below` a size; None where they are not there or no such numbers."""
     found = _plainly_written(dataset, tag)
     if found is None:
         try:
@@ -59,7 +92,7 @@ def numbers(dataset: FileDataset, tag: str, count: int) -> Numbers | None:
             found = tuple(float(v) for v in (value if isinstance(value, MultiValue) else [value]))
         except (TypeError, ValueError):
             return None
-    return found if len(found) == count and all(map(math.isfinite, found)) else None
+    return found if len(found) == count and all(abs(v) < below for v in found) else None
 
 
 def _plainly_written(dataset: FileDataset, tag: str) -> Numbers | None:
@@ -77,9 +110,9 @@ def _plainly_written(dataset: FileDataset, tag: str) -> Numbers | None:
 _READ_AS: Mapping[str, Callable[[bytes], float]] = {"DS": float, "IS": int}
 
 
-def number(dataset: FileDataset, tag: str) -> float | None:
-    """The one finite number of a tag, or None."""
-    found = numbers(dataset, tag, 1)
+def number(dataset: FileDataset, tag: str, below: float = math.inf) -> float | None:
+    """The one number of a tag, finite and `below` a size, or None."""
+    found = numbers(dataset, tag, 1, below)
     return found[0] if found else None
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from pydicom import uid
 from pydicom.dataset import FileDataset
 
+from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_file import number, open_dicom, whole
-from ctseg.reading.files import ContentError, check_regular, unopened
+from ctseg.reading.files import LARGEST_FILE, ContentError, check_regular, unopened
 from ctseg.reading.picture_header import check_size
 
 PIXEL_TAGS = (
@@ -60,8 +61,10 @@ class PixelHeader:
         check_size(*self.shape)
         if self.photometric not in ("MONOCHROME1", "MONOCHROME2"):
             raise ContentError(f"it is a colour picture ({self.photometric})")
-        if self.bits_allocated not in (8, 16) or self.bits_stored > self.bits_allocated:
-            raise ContentError(f"its pixels have {self.bits_stored} of {self.bits_allocated} bits")
+        if self.bits_allocated not in (8, 16):
+            raise ContentError(f"its pixels have {self.bits_allocated} bits, not 8 or 16")
+        if self.bits_stored > self.bits_allocated:
+            raise ContentError(f"its pixels use {self.bits_stored} of {self.bits_allocated} bits")
 
 
 def pixel_header(dataset: FileDataset, offset: int) -> PixelHeader:
@@ -91,7 +94,8 @@ def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
     if header.offset is None:
         with open_dicom(file, ["PixelData"]) as (dataset, _):
             return bytes(dataset.get("PixelData") or b"")
-    check_regular(file)
+    if (size := check_regular(file) - header.offset) > LARGEST_FILE:
+        raise UnreadableFile(file, f"is too large for one slice ({size / LARGEST_FILE:.1f} GiB)")
     try:
         with file.open("rb", buffering=0) as stream:
             stream.seek(header.offset)

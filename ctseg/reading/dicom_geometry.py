@@ -14,6 +14,7 @@ from ctseg.scan import Spacing
 # Gaps may differ by a tenth, or by what rounding positions to 0.1 mm does to them.
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11
 _SAME_PLACE_MM = 0.01
+_LARGEST_STEP_MM = 1000
 # The cosine of one degree.
 _PARALLEL = 0.99985
 
@@ -76,7 +77,7 @@ def _spacing(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Spacing
     if len(ordered) == 1:
         between = ordered[0].thickness
     within = Counter(s.pixel_spacing for s in ordered).most_common(1)[0][0]
-    if between is None or within is None or min(between, *within) <= 0:
+    if between is None or within is None or not all(0 < step < _LARGEST_STEP_MM for step in (between, *within)):
         return None
     return between, within[0], within[1]
 

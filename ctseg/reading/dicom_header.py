@@ -18,6 +18,7 @@ from ctseg.reading.files import ContentError
 
 _TAGS = [
     "ImageType", "SOPClassUID", "SeriesDescription", "SliceThickness", "SeriesInstanceUID", "SeriesNumber",
+    "ModalityLUTSequence",
     "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation",
     "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", *PIXEL_TAGS,
 ]  # fmt: skip
@@ -29,6 +30,8 @@ _PLANES = ("sagittal", "coronal", "axial")
 
 _HEADWARD = 2
 _SPANS_A_PLANE = 0.9
+# A kilometre: what is farther is no position, and arithmetic with it would overflow.
+_FARTHEST_MM = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +96,23 @@ def _not_a_slice(dataset: FileDataset, orientation: Numbers | None) -> str | Non
         raise ContentError(f"{frames} frames in one file: convert it to a file a slice first")
     if dataset.get("SamplesPerPixel", 1) != 1:
         raise ContentError("it is a colour picture")
+    if "ModalityLUTSequence" in dataset:
+        raise ContentError("its values are told by a table (Modality LUT), not by RescaleSlope: convert it first")
     plane = _PLANES[int(np.abs(normal_of(orientation)).argmax())] if orientation else "axial"
     return None if plane == "axial" else f"{plane} reformat"
 
 
 def _slice_header(file: Path, dataset: FileDataset, orientation: Numbers | None, pixels: PixelHeader) -> SliceHeader:
     if 0 in pixels.shape:
-        raise ContentError("it ends before the size of its picture")
+        raise ContentError("Rows and Columns are missing: it holds no picture, or is cut off")
     return SliceHeader(
         file=file,
         series=str(dataset.get("SeriesInstanceUID", "")),
         series_number=whole(dataset, "SeriesNumber"),
         description=str(dataset.get("SeriesDescription") or ""),
-        position=numbers(dataset, "ImagePositionPatient", 3),
+        position=numbers(dataset, "ImagePositionPatient", 3, _FARTHEST_MM),
         orientation=orientation,
-        location=number(dataset, "SliceLocation"),
+        location=number(dataset, "SliceLocation", _FARTHEST_MM),
         number=whole(dataset, "InstanceNumber"),
         thickness=number(dataset, "SliceThickness"),
         pixel_spacing=numbers(dataset, "PixelSpacing", 2),
@@ -117,7 +122,7 @@ def _slice_header(file: Path, dataset: FileDataset, orientation: Numbers | None,
 
 def _orientation(dataset: FileDataset) -> Numbers | None:
     """The directions of rows and of columns; None where they are not there, or span no plane."""
-    found = numbers(dataset, "ImageOrientationPatient", 6)
+    found = numbers(dataset, "ImageOrientationPatient", 6, _FARTHEST_MM)
     return found if found and math.hypot(*_cross(found)) >= _SPANS_A_PLANE else None
 
 

@@ -14,12 +14,13 @@ from pydicom.encaps import get_frame
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_frame import PixelHeader, read_pixel_data
 from ctseg.reading.files import ContentError
-from ctseg.reading.picture_header import check_size, read_jpeg_header
+from ctseg.reading.picture_header import check_size, jpeg2000_codestream, jpeg2000_size, read_jpeg_header
 from ctseg.reading.values import as_slice, hounsfield, rescaled
 from ctseg.scan import Slice
 from ctseg.stages import stage
 
 Pixels = npt.NDArray[Any]
+_RLE_HEADER = 64
 _DENSE_HU, _AIRY_HU = 500, -500
 
 
@@ -35,12 +36,13 @@ def read_slice(file: Path, header: PixelHeader) -> Slice:
             data = read_pixel_data(file, header)
         with stage("decode"):
             return _in_hounsfield(header, _pixels(data, header))
-    except UnreadableFile:
+    except (UnreadableFile, MemoryError):
         raise
     except ContentError as error:
         raise UnreadableFile(file, f"can't be used: {error}") from error
     except Exception as error:  # the codecs raise classes of their own without a common root
-        raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
+        reason = f"is cut off or damaged: its pixels can't be decoded ({header.syntax.name})"
+        raise UnreadableFile(file, reason) from error
 
 
 def _pixels(data: bytes, header: PixelHeader) -> Pixels:
@@ -54,6 +56,8 @@ def _pixels(data: bytes, header: PixelHeader) -> Pixels:
         raise ContentError(f"its transfer syntax can't be decoded: {syntax.name}")
     frame = get_frame(data, 0, number_of_frames=1)
     if syntax == uid.RLELossless:
+        if len(frame) > 2 * header.rows * header.columns * header.bits_allocated // 8 + _RLE_HEADER:
+            raise ContentError("its data are many times those of its size")
         return _native(imagecodecs.dicomrle_decode(frame, f"<u{header.bits_allocated // 8}"), header, "<")
     pixels = _DECODERS[syntax](frame)
     if pixels.shape != header.shape:
@@ -72,11 +76,29 @@ def _native(data: bytes | bytearray, header: PixelHeader, byte_order: str) -> Pi
 
 def _decode_jpeg(frame: bytes) -> Pixels:
     """JPEG baseline, extended and lossless are all libjpeg-turbo's, which keeps silent at a missing end."""
+    _check_jpeg(frame)
+    pixels: Pixels = imagecodecs.jpeg8_decode(frame)
+    return pixels
+
+
+def _decode_jpeg_ls(frame: bytes) -> Pixels:
+    _check_jpeg(frame)
+    pixels: Pixels = imagecodecs.jpegls_decode(frame)
+    return pixels
+
+
+def _check_jpeg(frame: bytes) -> None:
     header = read_jpeg_header(frame)
     check_size(header.rows, header.columns)
     if not header.is_complete:
         raise ContentError("the end of its JPEG data is missing, the file was cut off")
-    pixels: Pixels = imagecodecs.jpeg8_decode(frame)
+
+
+def _decode_jpeg2000(frame: bytes) -> Pixels:
+    """High-throughput JPEG 2000 too: OpenJPH is twice as fast, but passes over damaged data in silence."""
+    codestream = jpeg2000_codestream(frame)
+    check_size(*jpeg2000_size(codestream))
+    pixels: Pixels = imagecodecs.jpeg2k_decode(codestream)
     return pixels
 
 
@@ -94,14 +116,13 @@ _DECODERS: Mapping[str, Callable[[bytes], Pixels]] = {
     uid.JPEGExtended12Bit: _decode_jpeg,
     uid.JPEGLossless: _decode_jpeg,
     uid.JPEGLosslessSV1: _decode_jpeg,
-    uid.JPEGLSLossless: imagecodecs.jpegls_decode,
-    uid.JPEGLSNearLossless: imagecodecs.jpegls_decode,
-    uid.JPEG2000Lossless: imagecodecs.jpeg2k_decode,
-    uid.JPEG2000: imagecodecs.jpeg2k_decode,
-    # By OpenJPEG as well: OpenJPH is twice as fast, but passes over damaged data in silence.
-    uid.HTJ2KLossless: imagecodecs.jpeg2k_decode,
-    uid.HTJ2KLosslessRPCL: imagecodecs.jpeg2k_decode,
-    uid.HTJ2K: imagecodecs.jpeg2k_decode,
+    uid.JPEGLSLossless: _decode_jpeg_ls,
+    uid.JPEGLSNearLossless: _decode_jpeg_ls,
+    uid.JPEG2000Lossless: _decode_jpeg2000,
+    uid.JPEG2000: _decode_jpeg2000,
+    uid.HTJ2KLossless: _decode_jpeg2000,
+    uid.HTJ2KLosslessRPCL: _decode_jpeg2000,
+    uid.HTJ2K: _decode_jpeg2000,
 }
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ctseg.errors import UnreadableFile
 
-_LARGEST = 2**30
+LARGEST_FILE = 2**30
+"""Bytes that the file of one slice may have."""
 
 _NOT_A_FILE = {
     stat.S_IFDIR: "a folder",
@@ -23,6 +24,11 @@ class ContentError(ValueError):
 
 def check_regular(file: Path) -> int:
     """The size of `file` in bytes; raises UnreadableFile for a lost one, or a pipe that would block."""
+    return stat_regular(file).st_size
+
+
+def stat_regular(file: Path) -> os.stat_result:
+    """What the system says of `file`; raises UnreadableFile as `check_regular` does."""
     try:
         found = file.stat()
     except OSError as error:
@@ -30,7 +36,7 @@ def check_regular(file: Path) -> int:
     if not stat.S_ISREG(found.st_mode):
         what = _NOT_A_FILE.get(stat.S_IFMT(found.st_mode), "something else")
         raise UnreadableFile(file, f"is {what}, not a file")
-    return found.st_size
+    return found
 
 
 def read_start(file: Path, count: int) -> bytes:
@@ -46,8 +52,8 @@ def read_start(file: Path, count: int) -> bytes:
 def read_bytes(file: Path) -> bytes:
     """All of a file that holds one slice; raises UnreadableFile, also for one that is larger than any slice."""
     size = check_regular(file)
-    if size > _LARGEST:
-        raise UnreadableFile(file, f"is too large for one slice ({size / _LARGEST:.1f} GiB)")
+    if size > LARGEST_FILE:
+        raise UnreadableFile(file, f"is too large for one slice ({size / LARGEST_FILE:.1f} GiB)")
     try:
         return file.read_bytes()
     except OSError as error:

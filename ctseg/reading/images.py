@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import NoReturn
 
 import cv2
+import numpy as np
 
 from ctseg.errors import UnreadableFile
 from ctseg.grid import NoPlaces
+from ctseg.reading.files import ContentError
 from ctseg.reading.pictures import Pixels, read_picture
 from ctseg.reading.values import as_slice
 from ctseg.scan import Slice
+
+_COLOURS = (np.uint8, np.uint16, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def read_image(file: Path) -> Slice:
     pixels = read_picture(file)
     try:
         return as_slice(_as_grey(pixels))
-    except (ValueError, cv2.error) as error:
+    except ContentError as error:
         raise UnreadableFile(file, f"can't be used as a slice: {error}") from error
 
 
@@ -66,5 +70,7 @@ def _as_grey(pixels: Pixels) -> Pixels:
         return pixels
     if pixels.shape[2] < 3:  # grey and alpha
         return pixels[:, :, 0].copy()
+    if pixels.dtype not in _COLOURS:
+        raise ContentError(f"its colours are {pixels.dtype}: save it as grey")
     grey: Pixels = cv2.cvtColor(pixels[:, :, :3].copy(), cv2.COLOR_RGB2GRAY)
     return grey

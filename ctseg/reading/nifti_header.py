@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import read_start, unopened
+from ctseg.reading.files import ContentError, read_start, unopened
 from ctseg.reading.signatures import is_gzip, nifti_version
 from ctseg.reading.stored import Stored
 from ctseg.reading.volume_header import VolumeHeader, described, volume_shape
@@ -26,14 +26,11 @@ _PLACEMENT = (
 
 
 def read_nifti_header(file: Path) -> VolumeHeader:
-    """Read and check the header of a NIfTI-1 or NIfTI-2 file; raises UnreadableFile."""
+    """Read and check the header of a NIfTI-1 or NIfTI-2 file; raises UnreadableFile, and whatever nibabel meets."""
     is_compressed, start = _header_bytes(file)
     if nifti_version(start) is None:
-        raise UnreadableFile(file, "is no NIfTI volume in a single file")
-    try:
-        return _understood(_parsed(start), file, is_compressed=is_compressed)
-    except Exception as error:  # nibabel raises whatever its arithmetic meets
-        raise UnreadableFile(file, f"has a NIfTI header that can't be used: {error}") from error
+        raise UnreadableFile(file, "is no NIfTI volume in a single file" if start else "is empty")
+    return _understood(_parsed(start), file, is_compressed=is_compressed)
 
 
 def _header_bytes(file: Path) -> tuple[bool, bytes]:
@@ -45,7 +42,7 @@ def _header_bytes(file: Path) -> tuple[bool, bytes]:
         with gzip.open(file, "rb") as stream:
             return True, stream.read(_HEADER_BYTES)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnreadableFile(file, f"is cut off or damaged ({error})") from error
+        raise UnreadableFile(file, "is cut off or damaged: it can't be unpacked") from error
     except OSError as error:
         raise unopened(file, error) from error
 
@@ -68,7 +65,7 @@ def _understood(header: Any, file: Path, *, is_compressed: bool) -> VolumeHeader
 
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
-        raise ValueError(f"its voxels are {header.get_value_label('datatype')}, not plain numbers")
+        raise ContentError(f"its voxels are {header.get_value_label('datatype')}, not plain numbers")
     slope, intercept = header.get_slope_inter()
     affine = header.get_best_affine()
     unit = _SPATIAL_UNITS.get(int(header["xyzt_units"]) % 8, 1.0)

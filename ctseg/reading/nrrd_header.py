@@ -42,12 +42,9 @@ _Fields = Mapping[str, Any]
 
 
 def read_nrrd_header(file: Path) -> VolumeHeader:
-    """Read and check the header of an NRRD file; raises UnreadableFile."""
+    """Read and check the header of an NRRD file; raises UnreadableFile, and ValueError for what it says."""
     fields, end = _fields(file)
-    try:
-        return _understood(file, fields, end)
-    except ValueError as error:
-        raise UnreadableFile(file, f"has an NRRD header that can't be used: {error}") from error
+    return _understood(file, fields, end)
 
 
 def nrrd_data_file(file: Path) -> Path | None:
@@ -65,9 +62,10 @@ def _fields(file: Path) -> tuple[_Fields, int]:
 
     start = io.BytesIO(read_start(file, _LONGEST_HEADER))
     try:
-        found = nrrd.read_header(start)
+        with np.errstate(all="ignore"):
+            found = nrrd.read_header(start)
     except Exception as error:  # pynrrd raises whatever its parsing meets
-        raise UnreadableFile(file, f"has an NRRD header that can't be used: {error or 'it is empty'}") from error
+        raise UnreadableFile(file, "has an NRRD header that is damaged") from error
     fields = {name.replace(" ", ""): value for name, value in found.items()}
     if "datafile" not in fields and not start.getvalue()[: start.tell()].endswith(_ENDS):
         raise UnreadableFile(file, "is cut off within its header")
@@ -79,7 +77,8 @@ def _understood(file: Path, fields: _Fields, end: int) -> VolumeHeader:
     if missing:
         raise ContentError(f"it lacks {', '.join(missing)}")
     if fields["dimension"] != 3 or len(fields["sizes"]) != 3:
-        raise ContentError(f"its shape is {' x '.join(map(str, fields['sizes']))}: one volume a file, please")
+        shape = " x ".join(map(str, fields["sizes"]))
+        raise ContentError(f"it holds no single volume ({shape} values): save one volume a file")
     space = str(fields.get("space", "")).lower()
     to_ras = _TO_RAS.get(space, LPS_TO_RAS)
     axes = _axes(fields)

@@ -9,13 +9,21 @@ LARGEST_PICTURE = 8192 * 8192
 """Pixels; detectors for CT end at 4096 x 4096."""
 
 _START_OF_SCAN = 0xDA
+# Markers without a length (T.81, table B.1: TEM, RST0 to RST7, SOI, EOI). None belongs in a header; what decoders
+# make of one there differs, so that a size could hide behind it.
+_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
 _END_OF_IMAGE = b"\xff\xd9"
-# ITU-T T.81, table B.1: C0 to CF but for the Huffman, arithmetic and reserved ones.
-_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# ITU-T T.81, table B.1: C0 to CF but for the Huffman, arithmetic and reserved ones; and JPEG-LS, T.87, table C.1.
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 
-_TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC = 256, 257, 262
+_TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_DEPTH = 256, 257, 262, 277, 32997
+_TIFF_TAGS = (_TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_DEPTH)
 _TIFF_VALUES = {3: "H", 4: "I", 16: "Q"}
 _BIG_TIFF = 43
+
+# ISO 15444-1, A.4.1 and A.5.1: a codestream begins with these two markers, and then says its size.
+_JPEG2000 = b"\xff\x4f\xff\x51"
+_JP2_CODESTREAM = b"jp2c"
 
 
 def check_size(rows: int, columns: int) -> None:
@@ -64,6 +72,8 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
         if marker == 0xFF:  # a fill byte
             place += 1
             continue
+        if marker in _BARE_MARKERS:
+            break
         if marker == _START_OF_SCAN:
             return JpegHeader(rows, columns, data.rfind(_END_OF_IMAGE) > place)
         (length,) = struct.unpack_from(">H", data, place + 2)
@@ -73,12 +83,30 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     raise ContentError("it ends before its pixels, or its header is damaged")
 
 
+def jpeg2000_codestream(data: bytes) -> bytes:
+    """The codestream, out of the boxes of a JP2 file (ISO 15444-1, I.4) where it lies in some; raises ContentError."""
+    place = 0
+    while not data.startswith(_JPEG2000, place):
+        length, kind = struct.unpack_from(">I4s", data, place) if place + 8 <= len(data) else (0, b"")
+        if kind != _JP2_CODESTREAM and length < 8:
+            raise ContentError("its JPEG 2000 data are damaged")
+        place += 8 if kind == _JP2_CODESTREAM else length
+    return data[place:]
+
+
+def jpeg2000_size(codestream: bytes) -> tuple[int, int]:
+    """The (rows, columns) of a JPEG 2000 codestream (A.5.1); raises struct.error where that is cut off."""
+    columns, rows, left, top = struct.unpack_from(">4I", codestream, 8)
+    return rows - top, columns - left
+
+
 @dataclass(frozen=True, slots=True)
 class TiffHeader:
-    """The size of a TIFF's first page, whether 0 is white there, and whether more pages follow."""
+    """The size of a TIFF's first page, numbers a pixel, whether 0 is white there, and whether more pages follow."""
 
     rows: int
     columns: int
+    samples: int
     is_zero_white: bool
     has_more_pages: bool
 
@@ -94,9 +122,15 @@ def read_tiff_header(data: bytes) -> TiffHeader:
     tags = {}
     for _ in range(count):
         tag, value_type = struct.unpack_from(order + "HH", data, place)
-        if tag in (_TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC):
+        if tag in _TIFF_TAGS and tag not in tags:  # of two, libtiff takes the first
             value_at = place + entry_size - struct.calcsize(order + word)
             (tags[tag],) = struct.unpack_from(order + _TIFF_VALUES[value_type], data, value_at)
         place += entry_size
     (next_page,) = struct.unpack_from(order + word, data, place)
-    return TiffHeader(tags[_TIFF_ROWS], tags[_TIFF_COLUMNS], tags.get(_TIFF_PHOTOMETRIC) == 0, next_page != 0)
+    return TiffHeader(
+        rows=tags[_TIFF_ROWS],
+        columns=tags[_TIFF_COLUMNS],
+        samples=tags.get(_TIFF_SAMPLES, 1) * tags.get(_TIFF_DEPTH, 1),
+        is_zero_white=tags.get(_TIFF_PHOTOMETRIC) == 0,
+        has_more_pages=next_page != 0,
+    )

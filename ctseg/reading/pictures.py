@@ -4,7 +4,8 @@ imagecodecs' decoders stop with an error at the end of a file that was cut off, 
 without a word; they are as quick, and let go of the GIL.
 """
 
-import io
+import re
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ Pixels = npt.NDArray[Any]
 Decoder = Callable[[bytes], Pixels]
 
 _PNG_END = b"IEND\xaeB`\x82"
+_MOST_CHANNELS = 4
+# The header of an NPY is a dictionary as Python writes it. It is not evaluated, not even as a literal.
+_NPY_ENTRY = re.compile(rb"'(descr|fortran_order|shape)': *('[^']*'|\[.*?\]|True|False|\([\dL, ]*\))")
+_NPY_NUMBERS = re.compile(r"[<>|=]?[buif]\d+")
 
 
 def read_picture(file: Path) -> Pixels:
@@ -44,8 +49,10 @@ def decode_with(decoders: Mapping[PictureFormat, Decoder], file: Path) -> Pixels
             return decoders[found](data)
     except ContentError as error:
         raise UnreadableFile(file, f"can't be read as {found}: {error}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # imagecodecs' decoders raise classes of their own without a common root
-        raise UnreadableFile(file, f"is a {found} that is cut off or damaged ({error})") from error
+        raise UnreadableFile(file, f"is a {found} that is cut off or damaged") from error
 
 
 def decode_png(data: bytes) -> Pixels:
@@ -78,6 +85,8 @@ def decode_tiff(data: bytes) -> Pixels:
 
     header = read_tiff_header(data)
     check_size(header.rows, header.columns)
+    if header.samples > _MOST_CHANNELS:
+        raise ContentError(f"it holds {header.samples} numbers a pixel: save it as grey")
     if header.has_more_pages:
         raise ContentError("it holds several pages: save each slice as a file of its own")
     pixels = imagecodecs.tiff_decode(data)
@@ -98,21 +107,31 @@ def decode_bmp(data: bytes) -> Pixels:
 
 def decode_npy(data: bytes) -> Pixels:
     """The array (H, W) of an NPY file; raises ContentError for pickled objects and other shapes."""
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = read_header(stream)
-    if dtype.kind not in "buif":
-        raise ContentError(f"its values are {dtype}, not numbers")
+    entries, start = _npy_header(data)
+    described = entries["descr"].strip("'")
+    if not _NPY_NUMBERS.fullmatch(described):
+        raise ContentError(f"its values are {described}, not numbers")
+    dtype = np.dtype(described)
+    shape = [int(length) for length in re.findall(r"\d+", entries["shape"])]
     if len(shape) != 2:
-        raise ContentError(f"its shape is {shape}, not (rows, columns)")
-    check_size(*shape)
-    count = shape[0] * shape[1]
-    if len(data) - stream.tell() < count * dtype.itemsize:
+        raise ContentError(f"its shape is {entries['shape']}, not (rows, columns)")
+    rows, columns = shape
+    check_size(rows, columns)
+    if len(data) - start < rows * columns * dtype.itemsize:
         raise ContentError("the file was cut off")
-    flat = np.frombuffer(data, dtype, count, stream.tell())
-    pixels = flat.reshape(shape, order="F" if is_fortran else "C")
+    flat = np.frombuffer(data, dtype, rows * columns, start)
+    pixels = flat.reshape(rows, columns, order="F" if entries["fortran_order"] == "True" else "C")
     return np.ascontiguousarray(pixels, dtype.newbyteorder("="))
+
+
+def _npy_header(data: bytes) -> tuple[Mapping[str, str], int]:
+    """The entries of an NPY's header as they are written, and where the numbers start (NumPy's NEP 1)."""
+    length, place = ("<H", 10) if data[6] == 1 else ("<I", 12)
+    start = place + struct.unpack_from(length, data, 8)[0]
+    entries = {name.decode(): value.decode("latin-1") for name, value in _NPY_ENTRY.findall(data, place, start)}
+    if len(entries) < 3:
+        raise ContentError("its header is damaged")
+    return entries, start
 
 
 DECODERS: Mapping[PictureFormat, Decoder] = {

@@ -13,7 +13,6 @@ _NIFTI1_AT, _NIFTI1 = 344, b"n+1\0"
 _NIFTI2_AT, _NIFTI2 = 4, b"n+2\0\r\n\032\n"
 _DICOM_AT, _DICOM = 128, b"DICM"
 _NRRD, _METAIMAGE = b"NRRD000", b"ObjectType"
-_NRRD, _METAIMAGE = b"NRRD000", b"ObjectType"
 _PICTURES: tuple[tuple[bytes, PictureFormat], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),

@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import os
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +12,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import check_regular, unopened
+from ctseg.reading.files import check_regular, stat_regular, unopened
 from ctseg.reading.signatures import is_gzip
 
 Voxels = npt.NDArray[Any]
 
+Stamp = tuple[int, int]
+"""Tells one state of a file from another: its size and time of change."""
+
 # No deflate stream is smaller (RFC 1951: 258 bytes from two bits), so what promises more is a lie.
 _DEFLATE_RATIO = 1032
-_CHUNK = 2**20
+_READ, _PIECE = 2**20, 2**24
+
+
+def stamp_of(file: Path) -> Stamp:
+    """Of a file as it is now; raises UnreadableFile for one that is no file."""
+    return _stamp(stat_regular(file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +35,7 @@ class Stored:
     """The voxels of `file`: `shape` (first axis fastest) numbers of `dtype`.
 
     What holds them begins at byte `start`. Where it `is_deflated` (gzip or zlib) it is inflated first, and the voxels
-    begin at byte `skip` of it.
+    begin at byte `skip` of it. `stamp`: of the file when its header was read.
     """
 
     file: Path
@@ -35,6 +44,7 @@ class Stored:
     start: int = 0
     skip: int = 0
     is_deflated: bool = False
+    stamp: Stamp | None = None
 
     @property
     def size(self) -> int:
@@ -56,10 +66,12 @@ class Stored:
         """The numbers as stored, in the file's own order of axes; raises UnreadableFile where some are missing."""
         try:
             with self.file.open("rb") as stream:
+                if self.stamp and _stamp(os.fstat(stream.fileno())) != self.stamp:
+                    raise UnreadableFile(self.file, "has changed since its header was read: call again")
                 stream.seek(self.start)
                 data = self._inflated(stream) if self.is_deflated else _taken(stream, self.skip, self.size)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UnreadableFile(self.file, f"is cut off or damaged ({error})") from error
+            raise UnreadableFile(self.file, "is cut off or damaged: it can't be unpacked") from error
         except OSError as error:
             raise unopened(self.file, error) from error
         if len(data) < self.size:
@@ -67,7 +79,7 @@ class Stored:
             raise UnreadableFile(self.file, reason)
         return np.frombuffer(data, self.dtype).reshape(self.shape, order="F")
 
-    def _inflated(self, stream: IO[bytes]) -> bytes | bytearray:
+    def _inflated(self, stream: IO[bytes]) -> bytearray:
         is_gzipped = is_gzip(stream.read(3))
         stream.seek(self.start)
         if not is_gzipped:
@@ -78,9 +90,17 @@ class Stored:
         return data
 
 
-def _taken(stream: IO[bytes] | gzip.GzipFile, skip: int, size: int) -> bytes:
-    stream.seek(skip, 1)
-    return stream.read(size)
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_size, found.st_mtime_ns
+
+
+def _taken(stream: IO[bytes] | gzip.GzipFile, skip: int, size: int) -> bytearray:
+    """The `size` bytes after `skip`, or those that there are: memory is taken for what comes."""
+    stream.seek(skip, os.SEEK_CUR)
+    data = bytearray()
+    while len(data) < size and (piece := stream.read(min(_PIECE, size - len(data)))):
+        data += piece
+    return data
 
 
 def _from_zlib(stream: IO[bytes], size: int) -> bytearray:
@@ -89,10 +109,10 @@ def _from_zlib(stream: IO[bytes], size: int) -> bytearray:
     Raises zlib.error, and EOFError for a stream without its end.
     """
     inflate, inflated = zlib.decompressobj(), bytearray()
-    data = stream.read(_CHUNK)
+    data = stream.read(_READ)
     while data and not inflate.eof and len(inflated) <= size:
-        inflated += inflate.decompress(data, size + 1 - len(inflated))
-        data = inflate.unconsumed_tail or stream.read(_CHUNK)
+        inflated += inflate.decompress(data, min(_PIECE, size + 1 - len(inflated)))
+        data = inflate.unconsumed_tail or stream.read(_READ)
     if not inflate.eof and len(inflated) <= size:
         raise EOFError("its end is missing")
     return inflated[:size]

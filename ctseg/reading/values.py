@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctseg.reading.files import ContentError
 from ctseg.scan import Slice
 
 AIR = -1024
@@ -13,28 +14,36 @@ AIR = -1024
 _LOWEST_GREY = -200
 """Values that go below this are HU: lungs and air do, no coding of grey values does."""
 
-# 16-bit numbers times less than this fit 32 bits with room for the intercept.
+# 16-bit numbers times less than this fit 32 bits with room for the intercept, 32-bit numbers 64.
 _EXACT = 2**14
+_LARGEST = float(np.finfo(np.float32).max)
 
 Values = npt.NDArray[Any]
 """Numbers of any type, as a file holds them."""
 
 
 def rescaled(stored: Values, slope: float, intercept: float) -> Values:
-    """`stored * slope + intercept`: integers where that is exact, float32 otherwise."""
+    """`stored * slope + intercept`: integers where that is exact, float32 otherwise.
+
+    Raises ContentError where that is too large for float32, or not finite.
+    """
     if slope == 1 and intercept == 0:
         return stored
     if slope == 1 and stored.dtype.itemsize <= 2 and _fits_16_bits(stored, intercept):
         return np.add(stored, np.int16(intercept), dtype=np.int16, casting="unsafe")
     whole = slope.is_integer() and intercept.is_integer() and max(abs(slope), abs(intercept)) < _EXACT
-    if whole and stored.dtype.kind in "iu":
-        values: Values = stored.astype(np.int32 if stored.dtype.itemsize <= 2 else np.int64)
-        slope, intercept = int(slope), int(intercept)
-    else:
-        values = stored.astype(np.float32)
     # In place: fresh memory costs more than the arithmetic.
-    values *= slope
-    values += intercept
+    if whole and stored.dtype.kind in "iu" and stored.dtype.itemsize <= 4:
+        values: Values = stored.astype(np.int32 if stored.dtype.itemsize <= 2 else np.int64)
+        values *= int(slope)
+        values += int(intercept)
+        return values
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = stored.astype(np.float32)
+        values *= slope
+        values += intercept
+    if values.size:
+        finite_range(values)
     return values
 
 
@@ -65,6 +74,8 @@ def is_hounsfield(lowest: float) -> bool:
 def stretched(values: Values, lowest: float, highest: float) -> npt.NDArray[np.uint8]:
     """Grey values 0..255, linear between `lowest` and `highest`; all 0 where the two are the same."""
     scale = 255 / (highest - lowest) if highest > lowest else 0.0
+    if scale > _LARGEST:  # the range is none
+        scale = 0.0
     grey: Values = values.astype(np.float32)
     grey -= lowest
     grey *= scale
@@ -75,10 +86,10 @@ def as_slice(values: Values) -> Slice:
     """The slice that numbers (H, W) stand for where nothing else says what they mean.
 
     uint8 is grey as it is; what goes below -200 is HU; anything else is grey, stretched from its own range to
-    0..255. Raises ValueError for values that are no numbers, or not finite.
+    0..255. Raises ContentError for values that are no numbers, or not finite.
     """
     if values.dtype.kind not in "buif":
-        raise ValueError(f"its values are {values.dtype}, not numbers")
+        raise ContentError(f"its values are {values.dtype}, not numbers")
     if values.dtype == np.uint8:
         return Slice(values, "grey8")
     lowest, highest = finite_range(values)
@@ -88,8 +99,8 @@ def as_slice(values: Values) -> Slice:
 
 
 def finite_range(values: Values) -> tuple[float, float]:
-    """The lowest and highest value; raises ValueError where one is NaN, infinite, or too large for float32."""
+    """The lowest and highest value; raises ContentError where one is NaN, infinite, or too large for float32."""
     lowest, highest = float(values.min()), float(values.max())
-    if not max(abs(lowest), abs(highest)) <= np.finfo(np.float32).max:
-        raise ValueError("it holds values that are not finite (NaN or infinity)")
+    if not max(abs(lowest), abs(highest)) <= _LARGEST:
+        raise ContentError("it holds values that are not finite (NaN or infinity)")
     return lowest, highest

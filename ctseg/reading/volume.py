@@ -7,6 +7,7 @@ import numpy as np
 
 from ctseg.errors import UnreadableFile
 from ctseg.grid import Grid
+from ctseg.reading.files import ContentError
 from ctseg.reading.masks import as_labels
 from ctseg.reading.stored import Voxels
 from ctseg.reading.values import finite_range, hounsfield, is_hounsfield, rescaled, stretched
@@ -73,7 +74,11 @@ class Volume:
 def read_mask_volume(file: Path) -> Labels:
     """The labels (slices, H, W) of a volume file, turned as a Volume is; raises UnreadableFile."""
     header = read_volume_header(file)
-    values = rescaled(header.stored.read(), header.slope, header.intercept)
+    stored = header.stored.read()
+    try:
+        values = rescaled(stored, header.slope, header.intercept)
+    except ContentError as error:
+        raise UnreadableFile(file, f"is no mask: {error}") from error
     return np.ascontiguousarray(header.to_slices(as_labels(values, file)))
 
 
@@ -82,14 +87,14 @@ def _load(file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
     with stage("read"):
         stored = header.to_slices(header.stored.read())
     with stage("decode"):
-        return _converted(stored, file, header)
+        try:
+            return _converted(stored, header)
+        except ContentError as error:
+            raise UnreadableFile(file, f"can't be used: {error}") from error
 
 
-def _converted(stored: Voxels, file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
-    try:
-        ends = finite_range(stored)
-    except ValueError as error:
-        raise UnreadableFile(file, f"can't be used: {error}") from error
+def _converted(stored: Voxels, header: VolumeHeader) -> tuple[Voxels, Domain]:
+    ends = finite_range(stored)
     lowest, highest = sorted(end * header.slope + header.intercept for end in ends)
     domain: Domain = "hu" if is_hounsfield(lowest) else "grey8"
 

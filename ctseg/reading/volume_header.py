@@ -4,7 +4,7 @@
 # mypy: disable-error-code="no-untyped-call"
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from ctseg.reading.files import ContentError
 from ctseg.reading.stored import Stored, Voxels
 from ctseg.scan import Labels, Spacing
 
+_LARGEST_STEP_MM = 1000
+_FARTHEST_MM = 1e5
 _OBLIQUE = math.radians(1)
 _HEADWARD = 2
 # The cosine of the angle between two axes, of which rounding leaves no more.
@@ -87,11 +89,10 @@ def described(
     from nibabel.affines import obliquity
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-    _check_steps(affine, spacing)
+    steps = _steps(affine, spacing)
     flags = {"orientation unknown": not is_placed, "oblique": obliquity(affine).max() > _OBLIQUE}
     orientation = ornt_transform(io_orientation(affine), axcodes2ornt("LPS"))
     to_file = np.argsort(orientation[:, 0])
-    steps = tuple(round(float(step), 6) for step in spacing)
     return VolumeHeader(
         stored=stored,
         slope=slope,
@@ -111,15 +112,20 @@ def described_by_axes(
     Raises ContentError for axes that are not at right angles: how far apart its slices lie would be another matter.
     """
     steps = np.linalg.norm(axes, axis=1)
-    _check_steps(affine, steps.tolist())
+    _steps(affine, steps.tolist())
+    if np.abs(affine[:3, 3]).max() > _FARTHEST_MM:
+        raise ContentError("it lies farther away than any scanner reaches")
     if np.abs((axes @ axes.T) / np.outer(steps, steps) - np.eye(3)).max() > _SQUARE:
         raise ContentError("its axes are not at right angles: resample it first")
     return described(stored, affine, steps.tolist(), placed_header(stored.shape, affine, SCANNER), is_placed=is_placed)
 
 
-def _check_steps(affine: Affine, spacing: Sequence[float]) -> None:
-    if not (np.isfinite(affine).all() and all(step > 0 and math.isfinite(step) for step in spacing)):
-        raise ContentError(f"its voxels are {' x '.join(f'{step:g}' for step in spacing)} mm apart")
+def _steps(affine: Affine, spacing: Iterable[float]) -> tuple[float, ...]:
+    """The distances between voxels, rounded; raises ContentError for those of no scanner."""
+    steps = tuple(round(float(step), 6) for step in spacing)
+    if not (np.isfinite(affine).all() and all(0 < step < _LARGEST_STEP_MM for step in steps)):
+        raise ContentError(f"its voxels are {' x '.join(f'{step:g}' for step in steps)} mm apart")
+    return steps
 
 
 def volume_shape(found: Sequence[int]) -> tuple[int, int, int]:
@@ -130,7 +136,11 @@ def volume_shape(found: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) == 2:
         shape = (*shape, 1)
     if len(shape) != 3:
-        raise ContentError(f"its shape is {shape}: one volume a file, please")
+        raise ContentError(f"it holds no single volume ({_times(shape)} values): save one volume a file")
     if min(shape) < 1 or math.prod(shape) > MOST_VOXELS:
-        raise ContentError(f"its shape is {shape}")
+        raise ContentError(f"it claims to be {_times(shape)} voxels, which is no scan")
     return shape
+
+
+def _times(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape))

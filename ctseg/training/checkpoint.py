@@ -62,28 +62,32 @@ def save(checkpoint: Checkpoint, file: Path) -> None:
 
 def load(file: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU; raises ModelError for a file that is not one of ours."""
+    if not os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises where a folder on the way may not be entered
+        raise ModelError(f"no checkpoint {file}: `ctseg train` writes best.pt and last.pt into its run folder")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ModelError(
-            f"no checkpoint {file}: `ctseg train` writes best.pt and last.pt into its run folder"
-        ) from None
     except Exception as error:  # the unpickler lets whatever a damaged file provokes through
         raise ModelError(f"{file} is no checkpoint that can be read safely: {_first_line(error)}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ModelError(f"{file} is not a ctseg checkpoint")
-    if state["format_version"] > FORMAT_VERSION:
-        raise ModelError(f"{file} was written by a newer ctseg (format {state['format_version']}): update ctseg")
     try:
+        if state["format_version"] > FORMAT_VERSION:
+            raise ModelError(f"{file} was written by a newer ctseg (format {state['format_version']}): update ctseg")
         if state["classes"] != [c.name for c in CLASSES]:
             raise ModelError(f"{file} tells apart {', '.join(state['classes'])}: other classes than this ctseg's")
         recipe = recipe_from(state["recipe"])
         net = build(recipe.architecture)
         net.load_state_dict(state["weights"])
-        told = (state["training"], state["scores"], state["progress"], state.get("temperature"))
-        return Checkpoint(net.eval(), recipe, *told)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        training, scores, progress = (_mapping(state[part]) for part in ("training", "scores", "progress"))
+        return Checkpoint(net.eval(), recipe, training, scores, progress, state.get("temperature"))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise ModelError(f"{file} is a damaged checkpoint: {_first_line(error)}") from error
+
+
+def _mapping(part: Any) -> Mapping[str, Any]:
+    if not isinstance(part, dict):
+        raise TypeError("its story is not told by name")
+    return part
 
 
 def _first_line(error: Exception) -> str:

@@ -1,5 +1,8 @@
 """A model whose masks are known beforehand, slices made for it, and the command called in process."""
 
+import json
+import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +128,11 @@ def save_series() -> Callable[..., list[Path]]:
     return saved
 
 
+def _decoded(mask: Path) -> np.ndarray:
+    """OpenCV's own reading of files dies of names that are no Unicode."""
+    return cv2.imdecode(np.fromfile(mask, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
 @dataclass(frozen=True)
 class Done:
     """What a run leaves: its summary, and OUT."""
@@ -148,7 +156,7 @@ class Done:
     @property
     def masks(self) -> dict[str, np.ndarray]:
         """Every file below masks/ by its name there."""
-        return {name: cv2.imread(str(self.out / "masks" / name), -1) for name in self.times}
+        return {name: _decoded(self.out / "masks" / name) for name in self.times}
 
     @property
     def times(self) -> dict[str, int]:
@@ -187,3 +195,66 @@ def command(quarters: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
         return Left(left.value.code or 0, *capsys.readouterr())
 
     return called
+
+
+@pytest.fixture(scope="session")
+def healthy(
+    draw: Callable[..., np.ndarray],
+    save_slice: Callable[[Path, np.ndarray], Path],
+    save_series: Callable[..., list[Path]],
+    save_volume: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, Mapping[str, np.ndarray]]:
+    """A folder with images, a volume and a series, and the labels of each slice by the name of its mask."""
+    folder = tmp_path_factory.mktemp("healthy")
+    labels = {f"images/{name}.png": draw(seed) for seed, name in enumerate("az")}
+    stack = np.stack([draw(seed, 64, 64) for seed in range(4)])
+    for name, mask in labels.items():
+        save_slice(folder / name, mask)
+    save_volume(folder / "volumes/a.nii.gz", stack)
+    save_series(folder / "series", stack, stems="abcd")
+    labels |= {f"volumes/a.nii.gz/{n:04d}.png": mask for n, mask in enumerate(stack)}
+    labels |= {f"series/{stem}.dcm.png": mask for stem, mask in zip("abcd", stack, strict=True)}
+    return folder, labels
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A healthy folder that something with a fault may be put into, to see what becomes of it and of the rest."""
+
+    folder: Path
+    command: Callable[..., Left]
+    labels: Mapping[str, np.ndarray]
+
+    def put(self, name: str, content: bytes) -> Path:
+        """Make a file in the folder."""
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        return file
+
+    def failures(self, unmade: str = "") -> dict[str, str]:
+        """Run it all: what failed, and why. All other masks are there, but the one that is `unmade`, and no more."""
+        out = self.folder.parent / "out"
+        left = self.command(self.folder, "--out", out, "--json")
+        summary = json.loads(left.out)
+        assert left.status == 1
+        assert "Traceback" not in left.err
+        assert summary == json.loads((out / "summary.json").read_text())
+        errors = [*summary["errors"], *(error for scan in summary["scans"] for error in scan["errors"])]
+        for error in errors:
+            assert f"failed: {error['file']}: {error['reason']}\n" in left.err
+            assert not re.search(r"(Error|Exception)\b", error["reason"])
+        expected = {name: mask for name, mask in self.labels.items() if name != unmade}
+        made = {f.relative_to(out / "masks").as_posix(): f for f in (out / "masks").rglob("*") if f.is_file()}
+        assert made.keys() == expected.keys()
+        for name, mask in expected.items():
+            np.testing.assert_array_equal(_decoded(made[name]), mask)
+        return {error["file"]: error["reason"] for error in errors}
+
+
+@pytest.fixture
+def beside(command: Callable[..., Left], healthy: tuple[Path, Mapping[str, np.ndarray]], tmp_path: Path) -> Beside:
+    """The healthy folder, to be spoilt."""
+    source, labels = healthy
+    return Beside(shutil.copytree(source, tmp_path / "in"), command, labels)

@@ -92,6 +92,13 @@ def test_masks_are_named_after_their_slices_and_never_alike(tree, files, expecte
     assert masks(discover([tree(*(f"s/{file}" for file in files))])) == [f"s/{name}" for name in expected]
 
 
+@pytest.mark.parametrize("below", ["1.jpg", "deep/er/1.jpg"])
+def test_a_mask_is_never_called_like_a_folder_of_masks(tree, below):
+    tree("s/a", content=PNG)
+    found = discover([tree("s/b.jpg", f"s/a.png/{below}", "s/b.jpg.png/1.jpg", "s/a.png.png/notes.txt")])
+    assert masks(found) == ["s/a.png.png", "s/b.jpg.png.png", f"s/a.png/{below}.png", "s/b.jpg.png/1.jpg.png"]
+
+
 def test_slices_of_a_volume_go_into_a_folder_of_its_name(tree):
     (site,) = discover([tree("x/ct.nii.gz")]).sites
     assert site.volume_names(2) == ("x/ct.nii.gz/0000.png", "x/ct.nii.gz/0001.png")

@@ -210,6 +210,24 @@ def test_a_failed_slice_is_not_done_again_before_it_can_be_read(batch, mixed, co
     assert counted() == 3
 
 
+def test_a_damaged_volume_is_nothing_to_do_before_it_can_be_read(batch, mixed):
+    file = mixed / "ct.nii.gz"
+    whole, found = file.read_bytes(), file.stat()
+
+    def put(content):
+        file.write_bytes(content)
+        os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+    put(whole[: len(whole) // 2].ljust(len(whole), b"\0"))
+    first = batch(mixed)
+    assert first.scans["ct.nii.gz"]["failed_slices"] == 3
+    second = batch(mixed)
+    assert second.summary["throughput"]["slices"] == 0
+    assert figures(second.summary) == figures(first.summary)
+    put(whole)
+    assert batch(mixed).scans["ct.nii.gz"]["status"] == "ok"
+
+
 def test_what_it_left_is_cleared_also_when_all_is_done_again(batch, mixed):
     first = batch(mixed)
     journal = first.out / ".ctseg/journal.jsonl"

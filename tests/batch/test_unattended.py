@@ -22,7 +22,7 @@ from ctseg_batch.engine import Engine
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits are another matter there")
 
 KILLS = 50
-ROOM = 3 * 2**29
+ROOM = 3 * 2**30
 
 
 def start(*arguments, before=None):
@@ -78,7 +78,7 @@ def test_fifty_times_killed_it_comes_to_the_same_bytes(batch, quarters, night, t
             process.send_signal(number)
             time.sleep(draws.random() * 0.01)
         err = process.communicate(timeout=60)[1]
-        assert early or "Traceback" not in err
+        assert early or len(ways) > 1 or "Traceback" not in err  # the second may come while Python itself ends
         statuses.add(process.returncode)
         if process.returncode in (130, 143):
             assert early or len(ways) > 1 or "goes on from there" in err
@@ -197,8 +197,9 @@ def test_a_volume_for_which_there_is_no_memory_fails_alone(quarters, night, save
     huge = save_volume(tmp_path / "in/huge.nii", np.stack([draw(1, 64, 64)] * 2))
     header = bytearray(huge.read_bytes()[:352])
     header[40:48] = np.array([3, 512, 512, 2000], "<i2").tobytes()
+    header[70:74] = np.array([64, 64], "<i2").tobytes()  # float64
     huge.write_bytes(header)
-    os.truncate(huge, 352 + 2 * 512 * 512 * 2000)  # a gigabyte, though the disk holds next to nothing of it
+    os.truncate(huge, 352 + 8 * 512 * 512 * 2000)  # four gigabytes, though the disk holds next to nothing of it
     limit = (ROOM, ROOM)
     arguments = (night, "--out", tmp_path / "out", "--model", quarters)
     process = start(*arguments, before=lambda: resource.setrlimit(resource.RLIMIT_AS, limit))

@@ -59,6 +59,18 @@ def test_help_and_import_load_neither_torch_nor_a_runtime():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+def test_what_libraries_log_is_not_printed():
+    code = (
+        "import logging\n"
+        "from ctseg.cli import main\n"
+        "try: main(['inspect', '--help'])\n"
+        "except SystemExit: pass\n"
+        "logging.getLogger('codec').error('noise')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+
+
 def test_a_missing_extra_is_named():
     with pytest.raises(MissingExtraError, match=r"pip install 'ctseg\[train\]'"):
         require("surely_no_such_module", "train")

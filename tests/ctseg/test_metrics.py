@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctseg.metrics import confusion, merge, scores
@@ -35,7 +35,31 @@ def test_masks_of_different_shapes_are_refused():
         confusion(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), 4)
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
+PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
+GROUPS = st.sampled_from(
+    [[[0], [1], [2], [3]], [[0], [1], [2, 3]], [[0, 1], [2, 3]], [[0], [1, 2, 3]], [[0, 3], [1], [2]]]
+)
+
+
+@settings(deadline=None, derandomize=True)
+@given(pairs=PAIRS, groups=GROUPS)
+def test_scores_are_those_of_sets_of_pixels(pairs, groups):
+    """Worked out from the definitions, class by class: no table, no NumPy."""
+    truth, mask = np.array(pairs, np.uint8).T
+    found = scores(merge(confusion(truth, mask, 4), groups), [str(group) for group in groups])
+    for group, iou, dice in zip(groups, found.iou, found.dice, strict=True):
+        true = {place for place, (t, _) in enumerate(pairs) if t in group}
+        predicted = {place for place, (_, p) in enumerate(pairs) if p in group}
+        if true | predicted:
+            assert iou == len(true & predicted) / len(true | predicted)
+            assert dice == 2 * len(true & predicted) / (len(true) + len(predicted))
+        else:
+            assert (iou, dice) == (None, None)
+    present = [iou for iou in found.iou if iou is not None]
+    assert found.mean_iou == pytest.approx(sum(present) / len(present))
+
+
+@given(PAIRS)
 def test_counts_add_up_over_slices(pairs):
     truth, mask = np.array(pairs, np.uint8).T
     whole = confusion(truth, mask, 4)

@@ -1,8 +1,11 @@
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ctseg.cleanup import Cleanup
 from ctseg.errors import ModelError
@@ -52,6 +55,10 @@ def test_other_classes_are_refused():
         ("preparation", '{"window": [0], "long_side": 384, "multiple": 32}'),
         ("preparation", '{"window": [100, -100], "long_side": 384, "multiple": 32}'),
         ("preparation", '{"window": [-1000, 0], "long_side": 1e9, "multiple": 32}'),
+        ("preparation", '{"window": [-1000, 0], "long_side": 1e999, "multiple": 32}'),
+        ("preparation", '{"window": [-1e999, 0], "long_side": 384, "multiple": 32}'),
+        ("format_version", "1e999"),
+        ("temperature", "1" + "0" * 400),
         ("cleanup", '{"slice_fraction": "much"}'),
         ("cleanup", '{"import os": 1}'),
         ("domains", '["mri"]'),
@@ -66,6 +73,44 @@ def test_other_classes_are_refused():
 def test_damaged_metadata_is_refused_not_believed(key, value):
     with pytest.raises(ModelError):
         from_metadata({**to_metadata(SPEC), f"ctseg.{key}": value}, FILE)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def inside(value, path=()):
+    """Where something else could stand within a JSON value, itself included."""
+    yield path
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from inside(part, (*path, key))
+
+
+def with_part(value, path, part):
+    if not path:
+        return part
+    changed = value.copy()
+    changed[path[0]] = with_part(value[path[0]], path[1:], part)
+    return changed
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_any_other_metadata_are_a_spec_or_refused(data):
+    metadata = to_metadata(SPEC)
+    key = data.draw(st.sampled_from(sorted(metadata)))
+    value = json.loads(metadata[key])
+    path = data.draw(st.sampled_from(list(inside(value))))
+    changed = json.dumps(with_part(value, path, data.draw(JSON)))
+    text = data.draw(st.just(changed) | st.text(max_size=20) | st.just(changed[: len(changed) // 2]))
+    with contextlib.suppress(ModelError):
+        spec = from_metadata({**metadata, key: text}, FILE)
+        assert isinstance(spec, ModelSpec)
+        to_metadata(spec)
 
 
 def test_missing_keys_are_refused():

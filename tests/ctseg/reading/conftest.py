@@ -1,5 +1,7 @@
 """DICOM files with known values, written by pydicom and the encoders of imagecodecs."""
 
+import tracemalloc
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -17,6 +19,14 @@ ENCODERS = {
 
 
 @pytest.fixture
+def peak_memory():
+    """The bytes that Python and NumPy held at most since the test began."""
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+@pytest.fixture
 def write_dicom():
     """Write a CT slice of `stored` numbers; tags given as None are left out."""
 
@@ -26,7 +36,7 @@ def write_dicom():
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = syntax
         dataset.file_meta.MediaStorageSOPClassUID = tags.get("SOPClassUID", uid.CTImageStorage)
-        dataset.file_meta.MediaStorageSOPInstanceUID = uid.generate_uid()
+        dataset.file_meta.MediaStorageSOPInstanceUID = uid.generate_uid(entropy_srcs=[file.name])
         described = {
             "SOPClassUID": uid.CTImageStorage,
             "SOPInstanceUID": dataset.file_meta.MediaStorageSOPInstanceUID,

@@ -1,10 +1,15 @@
 import contextlib
+import struct
+import sys
+import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread, uid
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
@@ -137,6 +142,7 @@ def test_without_a_rescale_low_values_still_mean_hounsfield(write_dicom, tmp_pat
         ({"Rows": 80}, "cut off, or of another size"),
         ({"Rows": 60000, "Columns": 60000}, "too large"),
         ({"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}, "32"),
+        ({"ModalityLUTSequence": [Dataset()], "RescaleSlope": None, "RescaleIntercept": None}, "Modality LUT"),
         ({"SOPClassUID": uid.EnhancedCTImageStorage, "NumberOfFrames": 3}, "3 frames"),
     ],
 )
@@ -144,6 +150,92 @@ def test_what_is_no_plain_slice_is_refused_by_name(write_dicom, tmp_path, tags, 
     file = write_dicom(tmp_path / "a.dcm", RAMP, **tags)
     with pytest.raises(UnreadableFile, match=said):
         read(file)
+
+
+@pytest.mark.parametrize("tags", [{"RescaleSlope": 1e38}, {"RescaleSlope": 0.5, "RescaleIntercept": -1e300}])
+def test_a_rescale_that_leads_nowhere_is_refused(write_dicom, tmp_path, tags):
+    with pytest.raises(UnreadableFile, match="not finite"):
+        read(write_dicom(tmp_path / "a.dcm", RAMP, **tags))
+
+
+@pytest.mark.parametrize(
+    ("syntax", "decoder", "marker", "numbers"),
+    [
+        (uid.JPEG2000Lossless, "jpeg2k_decode", b"\xff\x4f\xff\x51", struct.pack(">4xHHII", 47, 0, 60_000, 60_000)),
+        (uid.HTJ2KLossless, "jpeg2k_decode", b"\xff\x4f\xff\x51", struct.pack(">4xHHII", 47, 0, 60_000, 60_000)),
+        (uid.JPEGLSLossless, "jpegls_decode", b"\xff\xf7", struct.pack(">2xHBHH", 11, 16, 60_000, 60_000)),
+        (uid.JPEGLosslessSV1, "jpeg8_decode", b"\xff\xc3", struct.pack(">2xHBHH", 11, 16, 60_000, 60_000)),
+    ],
+)
+def test_pixels_that_are_larger_than_the_header_says_take_no_memory(
+    write_dicom, tmp_path, monkeypatch, syntax, decoder, marker, numbers
+):
+    monkeypatch.delattr(imagecodecs, decoder)
+    file = write_dicom(tmp_path / "a.dcm", RAMP, syntax)
+    content = bytearray(file.read_bytes())
+    place = content.index(marker) + len(marker)
+    content[place : place + len(numbers) - len(marker)] = numbers[len(marker) :]
+    file.write_bytes(content)
+    with pytest.raises(UnreadableFile, match="60000 x 60000 pixels: too large"):
+        read(file)
+
+
+def test_jpeg_2000_within_the_boxes_of_a_file_is_read(write_dicom, tmp_path):
+    file = write_dicom(tmp_path / "a.dcm", RAMP, uid.JPEG2000Lossless, RescaleIntercept=-1000)
+    dataset = dcmread(file)
+    boxed = imagecodecs.jpeg2k_encode(RAMP, level=0, codecformat="jp2", reversible=True)
+    dataset.PixelData = encapsulate([boxed])
+    dataset.save_as(file)
+    np.testing.assert_array_equal(read(file).pixels, RAMP.astype(int) - 1000)
+    dataset.PixelData = encapsulate([boxed.replace(b"jp2c", b"else")])
+    dataset.save_as(file)
+    with pytest.raises(UnreadableFile, match="damaged"):
+        read(file)
+
+
+def test_a_deflated_bomb_is_refused_before_it_is_inflated(write_dicom, tmp_path, peak_memory):
+    file = write_dicom(tmp_path / "a.dcm", RAMP, uid.DeflatedExplicitVRLittleEndian)
+    content = file.read_bytes()
+    end_of_meta = 144 + int.from_bytes(content[140:144], "little")
+    inflated = zlib.decompress(content[end_of_meta:], -15)
+    packer = zlib.compressobj(1, wbits=-15)
+    piece = bytes(2**24)
+    packed = [packer.compress(inflated), *(packer.compress(piece) for _ in range(65)), packer.flush()]
+    file.write_bytes(content[:end_of_meta] + b"".join(packed))
+    with pytest.raises(UnreadableFile, match="deflated, and too large"):
+        read(file)
+    assert peak_memory() < 100_000_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a hole in a file takes room there")
+def test_a_file_with_a_hole_of_gigabytes_takes_no_memory(write_dicom, tmp_path):
+    file = write_dicom(tmp_path / "a.dcm", RAMP)
+    with file.open("r+b") as stream:
+        stream.truncate(2**40)
+    with pytest.raises(UnreadableFile, match="too large for one slice"):
+        read(file)
+
+
+def test_a_length_that_is_a_lie_takes_no_memory(write_dicom, tmp_path, peak_memory):
+    file = write_dicom(tmp_path / "a.dcm", RAMP, uid.ImplicitVRLittleEndian)
+    content = bytearray(file.read_bytes())
+    length = content.index(b"\x08\0\x08\0") + 4  # of ImageType
+    content[length : length + 4] = struct.pack("<I", 2**31)
+    file.write_bytes(content)
+    with pytest.raises(UnreadableFile, match="Rows and Columns are missing"):
+        read(file)
+    assert peak_memory() < 50_000_000
+
+
+def test_what_is_wrong_with_a_header_is_told_without_quoting_it(write_dicom, tmp_path):
+    """Text in a field for numbers, as after a slip of a converter: it may be a name."""
+    file = write_dicom(tmp_path / "a.dcm", RAMP, NumberOfFrames=7777)
+    content = file.read_bytes()
+    assert b"7777" in content
+    file.write_bytes(content.replace(b"7777", b"DOE "))
+    with pytest.raises(UnreadableFile, match="header can't be read") as refused:
+        read(file)
+    assert "DOE" not in str(refused.value)
 
 
 def test_pixels_that_are_missing_are_named(write_dicom, tmp_path):

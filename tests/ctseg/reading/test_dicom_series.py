@@ -93,6 +93,22 @@ def test_a_spacing_that_is_no_number_is_unknown(write_stack):
 
 
 @pytest.mark.parametrize(
+    "tags",
+    [
+        {"ImagePositionPatient": [0, 0, 1e308]},
+        {"ImagePositionPatient": None, "SliceLocation": 1e308},
+        {"ImageOrientationPatient": [1e200, 0, 0, 0, 1e200, 0]},
+        {"PixelSpacing": [1e300, 1e300]},
+    ],
+)
+def test_numbers_that_are_no_place_overflow_nothing(write_stack, tags):
+    series = one(write_stack(3, lambda n: {"ImagePositionPatient": [0, 0, 2 * n]} | (tags if n == 1 else {})))
+    assert len(series) == 3
+    assert series.spacing_mm is None or np.isfinite(np.prod(series.spacing_mm))
+    assert series.flags or series.spacing_mm == (2, 0.7, 0.8)
+
+
+@pytest.mark.parametrize(
     ("heights", "flag", "between"),
     [([0, 2, 4, 8, 10], "gap", 2), ([0, 2, 2, 4, 6], "duplicate positions", 2)],
 )

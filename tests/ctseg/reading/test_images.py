@@ -1,7 +1,6 @@
 import io
 import pickle
 import struct
-import tracemalloc
 import zlib
 
 import cv2
@@ -70,23 +69,49 @@ def test_a_tiff_may_hold_hounsfield(tmp_path, dtype):
     np.testing.assert_array_equal(seen.pixels, CT)
 
 
-def test_a_tiff_whose_zero_is_white_is_turned(tmp_path):
-    strip = RAMP.tobytes()
-    tags = [
-        (256, 3, 20),
-        (257, 3, 24),
-        (258, 3, 8),
-        (259, 3, 1),
-        (262, 3, 0),
-        (273, 4, 200),
-        (278, 3, 24),
-        (279, 4, 480),
-    ]
-    directory = struct.pack("<H", len(tags)) + b"".join(
-        struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags
+def tiff(*extra, columns=20, rows=24, photometric=1):
+    """RAMP as a TIFF made by hand (TIFF 6.0), `extra` numbers (tag, value) put before its own."""
+    tags = [(256, columns), (257, rows), (258, 8), (259, 1), (262, photometric), (273, 300), (278, rows), (279, 480)]
+    entries = b"".join(
+        struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted([*extra, *tags], key=lambda t: t[0])
     )
-    (tmp_path / "a.tif").write_bytes((b"II*\0" + struct.pack("<I", 8) + directory + bytes(4)).ljust(200, b"\0") + strip)
+    directory = struct.pack("<IH", 8, len(tags) + len(extra)) + entries + bytes(4)
+    return (b"II*\0" + directory).ljust(300, b"\0") + RAMP.tobytes()
+
+
+def test_a_tiff_whose_zero_is_white_is_turned(tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(photometric=0))
     np.testing.assert_array_equal(read(tmp_path / "a.tif").pixels, 255 - RAMP)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (tiff(columns=50_000, rows=50_000), "too large"),
+        (tiff((256, 50_000), (257, 50_000)), "too large"),  # said twice: libtiff takes the first
+        (tiff((277, 60_000), columns=8000, rows=8000), "60000 numbers a pixel"),
+        (tiff((32997, 5000), columns=8000, rows=8000), "5000 numbers a pixel"),
+    ],
+)
+def test_a_tiff_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path, monkeypatch, content, said):
+    monkeypatch.delattr(imagecodecs, "tiff_decode")
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(UnreadableFile, match=said):
+        read(tmp_path / "a.tif")
+
+
+def test_a_jpeg_cannot_hide_its_size_from_the_check(tmp_path, monkeypatch):
+    """To libjpeg a marker D0 stands alone; who takes what follows for a length passes over the size of the picture."""
+    monkeypatch.delattr(imagecodecs, "jpeg8_decode")
+    whole = WHOLE["jpeg"]
+    frame, scan = whole.index(b"\xff\xc0"), whole.index(b"\xff\xda")
+    small = whole[frame:scan]
+    huge = small[:5] + struct.pack(">HH", 60_000, 60_000) + small[9:]
+    comment = b"\xff\xfe\xff\xfe"
+    passed_over = (huge + comment).ljust(0xFFC0, b"\0")  # FF C0, its first bytes, as a length
+    (tmp_path / "a.jpg").write_bytes(whole[:frame] + b"\xff\xd0" + passed_over + small + whole[scan:])
+    with pytest.raises(UnreadableFile, match="damaged"):
+        read(tmp_path / "a.jpg")
 
 
 def test_colour_is_turned_grey_and_alpha_dropped(tmp_path):
@@ -168,23 +193,71 @@ def test_an_array_of_another_shape_is_refused(tmp_path, shape):
         read(tmp_path / "a.npy")
 
 
-def test_values_that_are_not_finite_are_refused(tmp_path):
-    np.save(tmp_path / "a.npy", np.array([[np.nan, -1000.0]]))
+def test_colours_in_numbers_that_nobody_shows_are_refused_in_our_own_words(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.tif"), np.ones((4, 4, 3), np.float64))
+    with pytest.raises(UnreadableFile, match="its colours are float64: save it as grey"):
+        read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_values_that_are_not_finite_are_refused(tmp_path, bad):
+    np.save(tmp_path / "a.npy", np.array([[bad, -1000.0]]))
     with pytest.raises(UnreadableFile, match="not finite"):
         read(tmp_path / "a.npy")
 
 
-def test_a_picture_that_claims_to_be_huge_takes_no_memory(tmp_path):
+def test_values_that_hardly_differ_are_all_black(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[0.0, 1e-310]]))
+    np.testing.assert_array_equal(read(tmp_path / "a.npy").pixels, [[0, 0]])
+
+
+def test_colours_of_another_depth_are_refused_in_words(tmp_path):
+    (tmp_path / "a.tif").write_bytes(imagecodecs.tiff_encode(np.dstack([CT.astype(np.int32)] * 3), photometric="rgb"))
+    with pytest.raises(UnreadableFile, match="its colours are int32: save it as grey"):
+        read(tmp_path / "a.tif")
+
+
+def with_npy_header(header):
+    text = header.ljust(118).encode()
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + CT.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("{'descr': '<i2', 'fortran_order': False, 'shape': (24L, 20L), }", CT),  # as Python 2 wrote it
+        ("{'shape':(20,24),'fortran_order':True,'descr':'<i2'}", CT.T),
+    ],
+)
+def test_the_header_of_an_array_may_be_written_otherwise(tmp_path, header, expected):
+    (tmp_path / "a.npy").write_bytes(with_npy_header(header))
+    np.testing.assert_array_equal(read(tmp_path / "a.npy").pixels, expected)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("{'descr': '<i2', 'fortran_order': False, 'shape': (24, __import__('os').getpid()), }", "damaged"),
+        ("{'descr': '<i2', 'fortran_order': False}", "damaged"),
+        ("{'descr': [('a', '<i2')], 'fortran_order': False, 'shape': (24, 20), }", "not numbers"),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (24, 20), }", "not numbers"),
+    ],
+)
+def test_the_header_of_an_array_is_read_and_not_evaluated(tmp_path, header, said):
+    (tmp_path / "a.npy").write_bytes(with_npy_header(header))
+    with pytest.raises(UnreadableFile, match=said):
+        read(tmp_path / "a.npy")
+
+
+def test_a_picture_that_claims_to_be_huge_takes_no_memory(tmp_path, peak_memory):
     (tmp_path / "a.png").write_bytes(png(50_000, 50_000, 8, 0, [bytes(50)]))
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<i2", "fortran_order": False, "shape": (50_000, 50_000)})
     (tmp_path / "a.npy").write_bytes(header.getvalue() + bytes(100))
-    tracemalloc.start()
     for name in ("a.png", "a.npy"):
         with pytest.raises(UnreadableFile, match="50000"):
             read(tmp_path / name)
-    assert tracemalloc.get_traced_memory()[1] < 5_000_000
-    tracemalloc.stop()
+    assert peak_memory() < 5_000_000
 
 
 def test_images_say_nothing_of_space(tmp_path):

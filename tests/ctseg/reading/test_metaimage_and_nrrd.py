@@ -4,6 +4,7 @@ import gzip
 import itertools
 import random
 import struct
+import tracemalloc
 import zlib
 from contextlib import suppress
 
@@ -212,7 +213,7 @@ def test_a_file_that_does_not_say_how_it_lies_is_taken_as_it_is_and_flagged(tmp_
         (metaimage(TransformMatrix="0 0 0 0 1 0 0 0 1"), "mm apart"),
         (metaimage(HeaderSize="12"), "HeaderSize"),
         (metaimage(DimSize="five"), "header"),
-        (metaimage(DimSize="0 4 3"), "shape"),
+        (metaimage(DimSize="0 4 3"), "no scan"),
         (nrrd(dimension="4", sizes="2 5 4 3", space_directions="none (1,0,0) (0,1,0) (0,0,1)"), "one volume a file"),
         (nrrd(encoding="bzip2"), "bzip2"),
         (nrrd(encoding="ascii"), "ascii"),
@@ -313,7 +314,68 @@ def test_damage_within_a_compressed_volume_is_found_by_its_checksum(tmp_path, fo
 def test_a_header_that_promises_more_than_there_is_takes_no_memory(tmp_path, content):
     file = tmp_path / "ct.mha"
     file.write_bytes(content)
-    with pytest.raises(UnreadableFile, match=r"promises|shape"):
+    with pytest.raises(UnreadableFile, match=r"its header promises|no scan"):
+        open_volume(file)
+
+
+COMPRESSED = [
+    lambda size, packed: metaimage(DimSize=size, data=zlib.compress(packed), CompressedData="True"),
+    lambda size, packed: nrrd(sizes=size, data=gzip.compress(packed), encoding="gzip"),
+]
+
+
+@pytest.mark.parametrize("form", COMPRESSED)
+def test_memory_is_taken_for_what_there_is_and_not_for_what_a_compressed_header_promises(tmp_path, peak_memory, form):
+    file = tmp_path / "ct.mha"
+    file.write_bytes(form("1024 1024 1000", RAW) + bytes(3_000_000))  # as many bytes as could hold so much
+    with pytest.raises(UnreadableFile, match=r"cut off"):
+        open_volume(file).read(0)
+    assert peak_memory() < 50_000_000
+
+
+@pytest.mark.parametrize("form", COMPRESSED)
+def test_a_bomb_is_unpacked_as_far_as_its_header_goes(tmp_path, peak_memory, form):
+    file = tmp_path / "ct.mha"
+    file.write_bytes(form("5 4 3", RAW + bytes(2**28)))
+    tracemalloc.reset_peak()  # making it took more
+    np.testing.assert_array_equal(slices(open_volume(file)), VALUES)
+    assert peak_memory() < 50_000_000
+
+
+@pytest.mark.parametrize("form", [metaimage, nrrd])
+def test_a_volume_that_becomes_another_after_its_header_was_read_is_refused(tmp_path, form):
+    file = tmp_path / "ct.mha"
+    file.write_bytes(form())
+    volume = open_volume(file)
+    file.write_bytes(b"%PDF-1.7" + bytes(file.stat().st_size))
+    with pytest.raises(UnreadableFile, match="has changed"):
+        volume.read(0)
+
+
+@pytest.mark.parametrize("ending", [".mhd", ".nhdr"])
+def test_voxels_beside_a_header_that_become_others_are_refused(tmp_path, ending):
+    volume = open_volume(save(tmp_path / f"ct{ending}", image()))
+    (tmp_path / "ct.raw").write_bytes(RAW[::-1] + b"more")
+    with pytest.raises(UnreadableFile, match=r"ct\.raw.*has changed"):
+        volume.read(0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        metaimage(ElementSpacing="0.8 0.7 1e6"),
+        metaimage(ElementSpacing="0.8 1e-20 2.5"),
+        metaimage(ElementSpacing="1e300 0.7 2.5"),
+        metaimage(Offset="0 0 1e300"),
+        nrrd(space_directions="(1e-20,0,0) (0,0.7,0) (0,0,2.5)"),
+        nrrd(space_directions="(0.8,0,0) (0,0.7,0) (0,0,1e200)"),
+        nrrd(space_origin="(1e39,0,0)"),
+    ],
+)
+def test_places_that_no_scanner_has_are_refused(tmp_path, content):
+    file = tmp_path / "ct.mha"
+    file.write_bytes(content)
+    with pytest.raises(UnreadableFile, match="can't be used"):
         open_volume(file)
 
 

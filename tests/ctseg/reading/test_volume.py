@@ -135,6 +135,52 @@ def test_a_header_that_promises_more_than_there_is_takes_no_memory(tmp_path):
         open_volume(file)
 
 
+def test_memory_is_taken_for_what_there_is_and_not_for_what_a_compressed_header_promises(tmp_path, peak_memory):
+    file = tmp_path / "ct.nii.gz"
+    content = bytearray(image("RAS").to_bytes())
+    struct.pack_into("<8h", content, 40, 3, 1024, 1024, 1000, 1, 1, 1, 1)
+    file.write_bytes(gzip.compress(content) + bytes(3_000_000))  # as many bytes as could hold so much
+    with pytest.raises(UnreadableFile, match="cut off: it holds"):
+        open_volume(file).read(0)
+    assert peak_memory() < 50_000_000
+
+
+def test_a_bomb_is_unpacked_as_far_as_its_header_goes(tmp_path, peak_memory):
+    file = tmp_path / "ct.nii.gz"
+    file.write_bytes(gzip.compress(image("RAS").to_bytes()) + gzip.compress(bytes(2**24)) * 64)
+    np.testing.assert_array_equal(slices(open_volume(file)), SHOWN)
+    assert peak_memory() < 50_000_000
+
+
+@pytest.mark.parametrize("step", [0, 1e-20, 1e6, np.nan])
+def test_voxels_that_are_no_distance_apart_are_refused(tmp_path, step):
+    file = tmp_path / "ct.nii"
+    content = bytearray(image("RAS").to_bytes())
+    struct.pack_into("<4f", content, 280, step, 0, 0, 0)  # srow_x
+    file.write_bytes(content)
+    with pytest.raises(UnreadableFile, match="can't be used"):
+        open_volume(file)
+
+
+@pytest.mark.parametrize("read", [lambda file: open_volume(file).read(0), read_mask_volume])
+def test_a_slope_that_leads_nowhere_is_refused(tmp_path, read):
+    file = tmp_path / "ct.nii"
+    content = bytearray(image("RAS").to_bytes())
+    struct.pack_into("<2f", content, 112, 3e38, 1.0)
+    file.write_bytes(content)
+    with pytest.raises(UnreadableFile, match="not finite"):
+        read(file)
+
+
+def test_a_volume_that_becomes_another_after_its_header_was_read_is_refused(tmp_path):
+    file = tmp_path / "ct.nii"
+    nibabel.save(image("RAS"), file)
+    volume = open_volume(file)
+    file.write_bytes(b"%PDF-1.7" + bytes(file.stat().st_size))
+    with pytest.raises(UnreadableFile, match="has changed"):
+        volume.read(0)
+
+
 def test_several_volumes_in_a_file_are_refused_and_one_in_four_dimensions_is_not(tmp_path):
     file = tmp_path / "ct.nii"
     flat = np.asanyarray(image("RAS").dataobj)

@@ -1,0 +1,86 @@
+"""The whole way from an OUT to its report."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctseg_batch.cpus import usable_cpus
+from ctseg_batch.files import refused, write_whole
+from ctseg_batch.reporting import REPORT_HTML, overview
+from ctseg_batch.reporting.charts import charts
+from ctseg_batch.reporting.choose import choose_scans
+from ctseg_batch.reporting.facts import model_facts
+from ctseg_batch.reporting.page import Page, render
+from ctseg_batch.reporting.parts import Origin, ScanPart, scan_part
+from ctseg_batch.reporting.results import Results, read_results, read_slices
+from ctseg_batch.reporting.table import columns, table_data
+from ctseg_batch.reporting.words import count, size
+
+Watched = Callable[[Sequence[int]], Iterable[int]]
+"""Shows somebody how far a sequence is worked off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report that was written. `pictured` of its `scans` have pictures, which take `picture_bytes` of its `bytes`."""
+
+    file: Path
+    bytes: int
+    scans: int
+    pictured: int
+    picture_bytes: int
+
+    def told(self) -> str:
+        """Where it is, how large, and of which scans it has no pictures."""
+        line = f"report: {self.file}, {size(self.bytes)}, pictures of {self.pictured} of {count(self.scans, 'scan')}"
+        return f"{line} ({size(self.picture_bytes)})" if self.pictured else line
+
+
+def write_report(out: Path, file: Path | None, most: int, model: Path | None, watched: Watched = iter) -> Report:
+    """Write the report of a run's OUT, to `file` or OUT/report.html, with pictures of `most` scans.
+
+    `model`: the model file of the run, where it is none that ctseg brings along. Raises CallError for an OUT that can't
+    be understood or a place that can't be written to.
+    """
+    results = read_results(out)
+    facts = model_facts(results.summary["model"], model)
+    parts = _parts(results, most, watched)
+    pictured = [part for part in parts if part.pictures.tiles]
+    picture_bytes = sum(part.pictures.bytes for part in pictured)
+    shown = columns(results.summary)
+    page = Page(
+        name=out.resolve().name,
+        summary=results.summary,
+        written=results.written,
+        overview=overview.overview(results.summary),
+        charts=charts(results.summary),
+        columns=shown,
+        table=table_data(results.summary, shown, {part.place for part in parts}),
+        parts=parts,
+        model=facts,
+        pictured=len(pictured),
+        picture_bytes=picture_bytes,
+    )
+    content = render(page).encode()
+    place = out / REPORT_HTML if file is None else file
+    try:
+        write_whole(place, content)
+    except OSError as error:
+        raise refused(place, error) from error
+    return Report(place, len(content), len(results.summary["scans"]), len(pictured), picture_bytes)
+
+
+def _parts(results: Results, most: int, watched: Watched) -> tuple[ScanPart, ...]:
+    """The scans that are shown, drawn one by one, the slices of each by several threads."""
+    scans = results.summary["scans"]
+    chosen = choose_scans(scans, most)
+    rows = read_slices(results.out, {scans[place]["scan"] for place in chosen})
+
+    def draw(place: int, origin: Origin) -> ScanPart:
+        scan = scans[place]
+        return scan_part(place, chosen[place], scan, None if rows is None else rows.get(scan["scan"], ()), origin)
+
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        origin = Origin(results.out, results.root, pool)
+        return tuple(draw(place, origin) for place in watched(list(chosen)))

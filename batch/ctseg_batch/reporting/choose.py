@@ -1,0 +1,92 @@
+"""What is shown where not everything can be: the scans that matter, and of a scan the slices that do."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ctseg.classes import LESION, LUNG
+from ctseg_batch.reporting.results import SliceRow
+
+_TILES = 8
+_MOST_DISEASED = 3
+# Slices shown as the most diseased lie further apart than this share of the lung, or they would all look the same.
+_APART = 0.08
+
+Scan = Mapping[str, Any]
+
+
+def choose_scans(scans: Sequence[Scan], most: int) -> dict[int, str]:
+    """The scans to show, by their place in the summary, each with why it was chosen; all of them if they are few.
+
+    Scans that are doubtful for several reasons take turns: what failed in part, flags, the lowest Dice, the highest
+    involvement. Scans that came to nothing have nothing to show.
+    """
+    shown = [place for place, scan in enumerate(scans) if scan["status"] != "failed"]
+    if len(scans) <= most:
+        return dict.fromkeys(range(len(scans)), "")
+    queues = [_queue(scans, shown, why, rank) for why, rank in _RANKS.items()]
+    chosen: dict[int, str] = {}
+    for place, why in _in_turn(queues):
+        if len(chosen) == most:
+            break
+        chosen.setdefault(place, why)
+    return dict(sorted(chosen.items()))
+
+
+def choose_slices(rows: Sequence[SliceRow]) -> dict[int, str]:
+    """The slices to show, by their place in `rows`, each with why: the most diseased, and others along the lung."""
+    lung, lesion = ([_pixels(row, classes) for row in rows] for classes in (LUNG, LESION))
+    seen = [place for place, pixels in enumerate(lung) if pixels] or [p for p, row in enumerate(rows) if row.pixels]
+    if not seen:
+        return {}
+    apart = max(1, round(_APART * len(seen)))
+    chosen: dict[int, str] = {}
+    for place in sorted(seen, key=lambda place: (-lesion[place], place)):
+        if len(chosen) == _MOST_DISEASED or not lesion[place]:
+            break
+        if all(abs(place - other) >= apart for other in chosen):
+            chosen[place] = "much disease" if chosen else "most disease"
+    others = [place for place in seen if all(abs(place - other) >= apart for other in chosen)]
+    wanted = _TILES - len(chosen)
+    # In the middle of as many equal lengths of the lung: its ends show little of it.
+    at = (np.arange(wanted) + 0.5) * len(others) / wanted - 0.5 if len(others) > wanted else np.arange(len(others))
+    chosen |= {others[round(float(one))]: "" for one in at}
+    return dict(sorted(chosen.items()))
+
+
+def _pixels(row: SliceRow, classes: Iterable[Any]) -> int:
+    return 0 if row.pixels is None else sum(row.pixels[tissue.index] for tissue in classes)
+
+
+def _dice(scan: Scan) -> float | None:
+    mean = (scan["dice"] or {}).get("mean")
+    return None if mean is None else -float(mean)
+
+
+_RANKS: Mapping[str, Callable[[Scan], float | None]] = {
+    "failed in part": lambda scan: scan["failed_slices"] or (1 if scan["status"] == "partial" else None),
+    "flagged": lambda scan: len(scan["flags"]) or None,
+    "low Dice": _dice,
+    "high involvement": lambda scan: scan["involvement_percent"],
+}
+
+
+def _queue(
+    scans: Sequence[Scan], shown: Sequence[int], why: str, rank: Callable[[Scan], float | None]
+) -> list[tuple[int, str]]:
+    """The scans that a rank holds for, the highest first."""
+    ranked = [(value, place) for place in shown if (value := rank(scans[place])) is not None]
+    return [(place, why) for _, place in sorted(ranked, key=lambda one: (-one[0], one[1]))]
+
+
+def _in_turn(queues: Iterable[Sequence[tuple[int, str]]]) -> Iterator[tuple[int, str]]:
+    """One of each queue, then the next of each, until all are empty."""
+    waiting = [iter(queue) for queue in queues]
+    while waiting:
+        for queue in list(waiting):
+            first = next(queue, None)
+            if first is None:
+                waiting.remove(queue)
+            else:
+                yield first

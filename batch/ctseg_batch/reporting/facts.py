@@ -1,0 +1,118 @@
+"""What is known of the model of a run: by its own file if that is at hand, else by the summary."""
+
+import glob
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctseg.classes import CLASSES
+from ctseg.errors import CallError, ModelError
+from ctseg.model import ModelSpec, shipped_models
+from ctseg.runtime import open_on_cpu
+
+_DESCRIBED = ("name", "version", "precision", "licence", "sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class LearntFrom:
+    """A data set; `slices` and `groups` (patients) that the model learnt from."""
+
+    name: str
+    citation: str
+    licence: str
+    slices: int | None
+    groups: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """IoU and Dice by class on what was held back of a data set."""
+
+    dataset: str
+    slices: int | None
+    groups: int | None
+    iou: Mapping[str, float | None]
+    dice: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """`is_found`: the model's file was, so `data` and `scores` are what it says of itself."""
+
+    name: str
+    version: str
+    precision: str
+    licence: str
+    sha256: str
+    is_found: bool
+    data: tuple[LearntFrom, ...]
+    scores: tuple[Score, ...]
+
+
+def model_facts(described: Mapping[str, Any], file: Path | None) -> ModelFacts:
+    """What the summary's `model` is. `file` is its model file, in any precision; None: one that ctseg brings along.
+
+    Raises CallError where neither `file` nor one beside it is the one of the run.
+    """
+    name, version, precision, licence, sha256 = (str(described.get(key, "")) for key in _DESCRIBED)
+    spec = _spec_of(sha256, [file] if file else shipped_models().values())
+    if spec is None and file:
+        raise CallError(f"--model {file} is not the model of this run, which has the sha256 {sha256}")
+    data = [_learnt_from(one) for one in _mappings(spec.training.get("datasets"))] if spec else []
+    scores = [_score(one, of) for one, of in spec.scores.items() if isinstance(of, Mapping)] if spec else []
+    return ModelFacts(name, version, precision, licence, sha256, spec is not None, tuple(data), tuple(scores))
+
+
+def _spec_of(sha256: str, files: Iterable[Path]) -> ModelSpec | None:
+    """What the file with this digest says of itself: one of `files`, or of the same in other precisions beside them."""
+    for named in files:
+        stem = glob.escape(named.name.partition(".")[0])
+        for file in sorted({named, *named.parent.glob(f"{stem}.*onnx")}):
+            if file.is_file() and _digest(file) == sha256:
+                try:
+                    return open_on_cpu(file)[1]
+                except ModelError:
+                    return None
+    return None
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _learnt_from(of: Mapping[str, Any]) -> LearntFrom:
+    return LearntFrom(
+        name=str(of.get("name", "")),
+        citation=str(of.get("citation", "")),
+        licence=str(of.get("licence", "")),
+        slices=_trained(of.get("slices")),
+        groups=_trained(of.get("groups")),
+    )
+
+
+def _trained(of: Any) -> int | None:
+    found = of.get("train") if isinstance(of, Mapping) else None
+    return found if isinstance(found, int) else None
+
+
+def _score(dataset: str, of: Mapping[str, Any]) -> Score:
+    return Score(dataset, of.get("slices"), of.get("groups"), _figures(of.get("iou")), _figures(of.get("dice")))
+
+
+def _figures(of: Any) -> dict[str, float | None]:
+    found = sorted(of.items(), key=_in_order) if isinstance(of, Mapping) else ()
+    return {str(name): float(value) if isinstance(value, int | float) else None for name, value in found}
+
+
+def _in_order(figure: tuple[str, Any]) -> tuple[bool, int]:
+    """By class, a group of classes by its first, the mean last."""
+    names = [tissue.name for tissue in CLASSES]
+    first = figure[0].partition("+")[0]
+    return figure[0] == "mean", names.index(first) if first in names else len(names)
+
+
+def _mappings(of: Any) -> Sequence[Mapping[str, Any]]:
+    return [one for one in of if isinstance(one, Mapping)] if isinstance(of, list) else []

@@ -1,0 +1,153 @@
+"""The first screen: how many, how much, how well, and what deserves a second look."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from ctseg_batch.reporting.words import count, explain, number, without_number
+from ctseg_batch.summary import Summary
+
+_DEVICES = {"cpu": "the CPU", "cuda": "CUDA"}
+_MOST_GROUPS = 100
+_FILES_OPEN = 3
+_MOST_FILES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of the run, what it is, and a line below it."""
+
+    title: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A reason why files failed or were left out, and which: `files` at once, `more` on request, `left` not at all."""
+
+    reason: str
+    count: int
+    files: tuple[str, ...]
+    more: tuple[str, ...]
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The run in a sentence and in figures; flags with how many scans carry each; what failed and what was left out."""
+
+    lead: str
+    devices: str
+    figures: tuple[Figure, ...]
+    doubts: tuple[tuple[str, int, str], ...]
+    failures: tuple[Trouble, ...]
+    left_out: tuple[Trouble, ...]
+
+
+def overview(summary: Summary) -> Overview:
+    """All of it."""
+    errors = [*summary["errors"], *(error for scan in summary["scans"] for error in scan["errors"])]
+    return Overview(
+        _lead(summary),
+        _devices(summary),
+        _figures(summary),
+        _doubts(summary),
+        by_reason(errors),
+        by_reason(summary["skipped"]),
+    )
+
+
+def _figures(summary: Summary) -> tuple[Figure, ...]:
+    scans, totals, speed = summary["scans"], summary["totals"], summary["throughput"]
+    states = Counter(scan["status"] for scan in scans)
+    told = [f"{many:,} {status}" for status in ("ok", "partial", "failed") if (many := states[status])]
+    failed = totals["failed_slices"]
+    found = [
+        Figure("Scans", f"{len(scans):,}", ", ".join(told)),
+        Figure("Slices labelled", f"{totals['slices'] - failed:,}", f"{failed:,} failed" if failed else "none failed"),
+    ]
+    involved = _known(scan["involvement_percent"] for scan in scans)
+    if involved:
+        found.append(Figure("Involvement", f"{median(involved):.1f} %", _between(involved, 1, " %")))
+    lung = _known(scan["lung_ml"] for scan in scans)
+    if lung:
+        found.append(
+            Figure("Lung volume", f"{median(lung) / 1000:.2f} L", _between([ml / 1000 for ml in lung], 2, " L"))
+        )
+    if totals["dice"]:
+        note = f"mean IoU {number(totals['iou']['mean'], 3)}, pooled over all slices with a truth"
+        found.append(Figure("Mean Dice", number(totals["dice"]["mean"], 3), note))
+    if speed["slices"]:
+        note = f"{count(speed['slices'], 'slice')} in {duration(speed['wall_s'])}"
+        found.append(Figure("Slices a second", f"{speed['slices_per_second']:.1f}", note))
+    return tuple(found)
+
+
+def _lead(summary: Summary) -> str:
+    scans = summary["scans"]
+    bad = sum(scan["status"] == "failed" for scan in scans)
+    partly = sum(scan["status"] == "partial" for scan in scans)
+    flagged = sum(bool(scan["flags"]) for scan in scans)
+    done = "Every file could be read."
+    if bad or partly or summary["errors"]:
+        pieces = [
+            f"{count(bad, 'scan')} could not be read" if bad else "",
+            f"{count(partly, 'scan')} failed in part" if partly else "",
+        ]
+        pieces.append(f"{count(len(summary['errors']), 'file')} of no scan failed" if summary["errors"] else "")
+        done = f"{', '.join(filter(None, pieces))}."
+    doubtful = f"{flagged:,} of {count(len(scans), 'scan')} carry flags that make their figures doubtful."
+    return f"{done} {doubtful if flagged else 'No figure is flagged as doubtful.'}"
+
+
+def _devices(summary: Summary) -> str:
+    """`on the CPU`, `on CUDA and the CPU`; nothing where nothing ran."""
+    names = sorted({scan["device"] for scan in summary["scans"] if scan["device"]}, reverse=True)
+    return f" on {' and '.join(_DEVICES.get(name, name) for name in names)}" if names else ""
+
+
+def _doubts(summary: Summary) -> tuple[tuple[str, int, str], ...]:
+    many = Counter(without_number(flag) for scan in summary["scans"] for flag in scan["flags"])
+    return tuple(
+        (flag, times, explain(flag)) for flag, times in sorted(many.items(), key=lambda one: (-one[1], one[0]))
+    )
+
+
+def duration(seconds: float) -> str:
+    """`4.5 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def by_reason(failed: Sequence[Mapping[str, str]]) -> tuple[Trouble, ...]:
+    """The most frequent reason first; no more of them than can be read."""
+    files: dict[str, list[str]] = {}
+    for one in failed:
+        files.setdefault(one["reason"], []).append(one["file"])
+    ranked = sorted(files.items(), key=lambda one: (-len(one[1]), one[0]))
+    found = [
+        Trouble(
+            reason,
+            len(names),
+            tuple(names[:_FILES_OPEN]),
+            tuple(names[_FILES_OPEN:_MOST_FILES]),
+            max(0, len(names) - _MOST_FILES),
+        )
+        for reason, names in ranked[:_MOST_GROUPS]
+    ]
+    others = sum(len(names) for _, names in ranked[_MOST_GROUPS:])
+    return (*found, Trouble("other reasons, all in summary.json", others, (), (), others)) if others else tuple(found)
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _between(values: Sequence[float], digits: int, unit: str) -> str:
+    if len(values) == 1:
+        return "of the one scan"
+    return f"median of {len(values):,}, from {number(min(values), digits)} to {number(max(values), digits)}{unit}"

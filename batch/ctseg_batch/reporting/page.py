@@ -1,0 +1,89 @@
+"""The page: templates filled, style and scripts put into it, and nothing else let in."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ctseg.classes import LUNG
+from ctseg.printable import printable
+from ctseg_batch.reporting.charts import Chart
+from ctseg_batch.reporting.facts import ModelFacts
+from ctseg_batch.reporting.overview import Overview
+from ctseg_batch.reporting.parts import ScanPart
+from ctseg_batch.reporting.table import Column
+from ctseg_batch.reporting.words import count, group_title, number, size
+from ctseg_batch.summary import Summary
+
+# Rows that stand in the page itself, for readers without scripts; the script adds the others as they are scrolled to.
+_ROWS_AT_ONCE = 200
+_SCRIPTS = ("theme.js", "table.js", "detail.js", "flags.js", "charts.js", "profile.js")
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the templates are given. `written`: when the summary was; `pictured` scans have pictures."""
+
+    name: str
+    summary: Summary
+    written: datetime
+    overview: Overview
+    charts: tuple[Chart, ...]
+    columns: tuple[Column, ...]
+    table: Mapping[str, Any]
+    parts: tuple[ScanPart, ...]
+    model: ModelFacts
+    pictured: int
+    picture_bytes: int
+
+
+def render(page: Page) -> str:
+    """The whole page. Names and reasons come from outside: they are escaped, and what can't be printed is spelt out."""
+    environment = Environment(
+        loader=PackageLoader("ctseg_batch.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_spelt_out,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    environment.filters |= {"number": number, "count": count, "size": size, "title": group_title}
+    style, script = _style(), "\n".join(_static(name) for name in _SCRIPTS)
+    return environment.get_template("report.html").render(
+        page=page,
+        classes=LUNG,
+        rows_at_once=_ROWS_AT_ONCE,
+        profiles={part.place: part.profile.data for part in page.parts if part.profile},
+        style=Markup(style),  # noqa: S704 - ours
+        script=Markup(script),  # noqa: S704 - ours
+        policy=_policy(style, script),
+    )
+
+
+def _style() -> str:
+    """The style sheet, with the classes' colours as they are everywhere else."""
+    colours = "".join("--{}:#{:02x}{:02x}{:02x};".format(tissue.name, *tissue.colour) for tissue in LUNG)
+    return f":root{{{colours}}}\n{_static('report.css')}"
+
+
+def _policy(style: str, script: str) -> str:
+    """What a browser may do with the page: show it, run its own script, and fetch nothing."""
+    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
+    return "default-src 'none'; img-src data:; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'".format(
+        *hashes
+    )
+
+
+def _static(name: str) -> str:
+    return files("ctseg_batch.reporting").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def _spelt_out(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,0 +1,92 @@
+"""The pictures of a scan: the slices that matter, and the patient from the front."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ctseg.scan import Spacing
+from ctseg_batch.reporting.choose import choose_slices
+from ctseg_batch.reporting.frontal import Survey, from_the_front, survey
+from ctseg_batch.reporting.images import Picture, Size, coloured, fit, picture
+from ctseg_batch.reporting.results import SliceRow
+from ctseg_batch.reporting.sources import ScanFiles
+from ctseg_batch.reporting.words import involvement, tile_alt
+
+_TILE: Size = (200, 220)
+_SHARPNESS = 1.5
+_FEWEST_FOR_A_PLANE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A slice of the montage: its place in the scan, its number, `why` it was chosen if for more than its place."""
+
+    place: int
+    index: int
+    why: str
+    involvement: float | None
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPictures:
+    """What is seen of a scan, from the head to the feet. `notes` say what is missing, and why."""
+
+    tiles: tuple[Tile, ...] = ()
+    plane: Picture | None = None
+    depth: Picture | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """What they add to the page."""
+        shown = [*(tile.picture for tile in self.tiles), *filter(None, (self.plane, self.depth))]
+        return sum(one.bytes for one in shown)
+
+
+def draw(
+    out: Path, root: Path | None, rows: Sequence[SliceRow], spacing: Spacing | None, pool: Executor
+) -> ScanPictures:
+    """The pictures of a scan with these slices; `spacing` is None where it is not known."""
+    files = ScanFiles(out, root, rows)
+    found = survey(files, spacing, pool)
+    chosen = choose_slices(rows)
+    drawn = pool.map(partial(_tile, files, found, spacing), chosen)
+    tiles = [
+        Tile(place, rows[place].index, why, involvement(rows[place].pixels), shown)
+        for (place, why), shown in zip(chosen.items(), drawn, strict=True)
+        if shown
+    ]
+    plane = depth = None
+    if found and spacing and len(rows) >= _FEWEST_FOR_A_PLANE:
+        plane, depth = from_the_front(files, found, spacing, pool)
+    return ScanPictures(tuple(reversed(tiles)), plane, depth, _notes(files, found, spacing, has_tiles=bool(tiles)))
+
+
+def _notes(files: ScanFiles, found: Survey | None, spacing: Spacing | None, *, has_tiles: bool) -> tuple[str, ...]:
+    if not has_tiles:
+        return ("Nothing can be shown: neither masks nor overlays are in place.",)
+    notes = []
+    if not files.has_ct:
+        notes.append("The scan is no longer where the run read it, so its masks are shown alone.")
+    if spacing is None:
+        notes.append("How far its slices lie apart is not known, so it is not shown from the front.")
+    elif found is None:
+        notes.append("It is not shown from the front: that needs masks of one size.")
+    return tuple(notes)
+
+
+def _tile(files: ScanFiles, found: Survey | None, spacing: Spacing | None, place: int) -> Picture | None:
+    alt = tile_alt(files.rows[place], len(files.rows))
+    labels = files.labels(place)
+    if labels is None:
+        shown = files.overlay(place)
+        return None if shown is None else coloured(shown, fit(shown.shape[:2], _TILE), _SHARPNESS, alt)
+    grey = files.ct(place, labels.shape)
+    if found:
+        labels, grey = labels[found.box], None if grey is None else grey[found.box]
+    _, down, across = spacing or (1.0, 1.0, 1.0)
+    size = fit((labels.shape[0] * down, labels.shape[1] * across), _TILE)
+    return picture(grey, labels, size, _SHARPNESS, alt)

@@ -1,0 +1,84 @@
+"""The disease along the body axis: the area of each class, slice by slice, beside the patient seen from the front."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from ctseg.classes import CLASSES, LESION, LUNG
+from ctseg.scan import Spacing
+from ctseg_batch.reporting.charts import drawing, new_axes
+from ctseg_batch.reporting.results import SliceRow
+from ctseg_batch.reporting.svg import EDGES, FILLS, LINE, MUTED, to_svg
+from ctseg_batch.reporting.words import involvement
+
+_FEWEST = 3
+_WIDTH = 300
+_LEFT, _RIGHT, _BELOW = 46, 12, 40
+_USUAL_HEIGHT = 260
+_LOWEST = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The chart; its plot begins at the top and is `height` pixels high, one slice as high as any other.
+
+    `data` is what the script needs to read values off.
+    """
+
+    svg: str
+    height: int
+    data: dict[str, Any]
+
+
+def draw_profile(rows: Sequence[SliceRow], spacing: Spacing | None, height: int | None, name: str) -> Profile | None:
+    """The areas of the classes from the feet (below) to the head; None for too few slices to make a line.
+
+    `spacing` tells cm2 from pixels. `height`: of the picture from the front that it stands beside, if there is one.
+    """
+    if len(rows) < _FEWEST:
+        return None
+    area = spacing[1] * spacing[2] / 100 if spacing else 1.0
+    areas = area * np.array([row.pixels or (np.nan,) * len(CLASSES) for row in rows], float)
+    high = max(_LOWEST, height or _USUAL_HEIGHT)
+    with drawing():
+        figure, axes = new_axes(_WIDTH, high + _BELOW, (_LEFT, _BELOW, _WIDTH - _LEFT - _RIGHT, high))
+        at = np.arange(len(rows))
+        start = np.zeros(len(rows))
+        for tissue in reversed(LUNG):
+            end = start + areas[:, tissue.index]
+            axes.fill_betweenx(at, start, end, facecolor=FILLS[tissue], edgecolor=EDGES[tissue], linewidth=0.6)
+            start = end
+        axes.set_ylim(-0.5, len(rows) - 0.5)
+        axes.set_xlim(0, max(1e-6, 1.04 * float(np.nanmax(start, initial=0))))
+        axes.set_xlabel("area of lung, cm²" if spacing else "area of lung, pixels")
+        axes.set_ylabel("slice")
+        axes.grid(axis="x", color=LINE)
+        axes.tick_params(length=0, labelcolor=MUTED)
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))
+        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True, steps=(1, 2, 5, 10)))
+        svg = to_svg(figure, name, _label(rows), {})
+    data = {
+        "slices": [row.index for row in rows],
+        "unit": "cm²" if spacing else "pixels",
+        "areas": [None if row.pixels is None else _rounded(area, row) for row in rows],
+    }
+    return Profile(svg, high, data)
+
+
+def _rounded(area: float, row: SliceRow) -> list[float]:
+    return [round(area * (row.pixels or ())[tissue.index], 1) for tissue in LUNG]
+
+
+def _label(rows: Sequence[SliceRow]) -> str:
+    """What is seen, in words."""
+    diseased = [row for row in rows if row.pixels and any(row.pixels[tissue.index] for tissue in LESION)]
+    if not diseased:
+        return f"Area of the classes in each of {len(rows)} slices: no disease in any of them"
+    worst = max(diseased, key=lambda row: sum((row.pixels or ())[tissue.index] for tissue in LESION))
+    return (
+        f"Area of the classes in each of {len(rows)} slices from the feet to the head: disease in {len(diseased)} of "
+        f"them, most in slice {worst.index}, where {involvement(worst.pixels) or 0:.0f} % of the lung is diseased"
+    )

@@ -1,0 +1,83 @@
+"""The table of scans: its columns, and what the page's script is given to fill, sort and search it."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ctseg.classes import LESION, LUNG
+from ctseg.printable import printable
+from ctseg_batch.reporting.words import explain
+from ctseg_batch.summary import Summary
+
+Scan = Mapping[str, Any]
+
+_MOST_ERRORS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of numbers: what it is called in the data, on the page, and how it is shown."""
+
+    key: str
+    title: str
+    unit: str
+    digits: int
+    value: Callable[[Scan], float | None]
+
+
+def columns(summary: Summary) -> tuple[Column, ...]:
+    """The columns that say something of these scans: millilitres, or shares where no volume is known; scores if any."""
+    scans = summary["scans"]
+    chosen = [Column("slices", "Slices", "", 0, lambda scan: scan["slices"])]
+    if any(scan["volumes_ml"] for scan in scans) or not scans:
+        chosen.append(Column("lung_ml", "Lung", "mL", 0, lambda scan: scan["lung_ml"]))
+        chosen += [Column(f"{c.name}_ml", c.title.capitalize(), "mL", 1, partial(_volume, c.name)) for c in LESION]
+    else:
+        chosen += [Column(f"{c.name}_percent", c.title.capitalize(), "%", 1, partial(share, c.name)) for c in LESION]
+    chosen.append(Column("involvement_percent", "Involvement", "%", 1, lambda scan: scan["involvement_percent"]))
+    if any(scan["iou"] for scan in scans):
+        chosen.append(Column("iou_mean", "Mean IoU", "", 3, partial(_mean, "iou")))
+        chosen.append(Column("dice_mean", "Mean Dice", "", 3, partial(_mean, "dice")))
+    return tuple(chosen)
+
+
+def table_data(summary: Summary, shown: Sequence[Column], parts: Collection[int]) -> dict[str, Any]:
+    """What the script is given. A row: name, status, values, flags by number, errors, and whether it has a `part`."""
+    flags = list(dict.fromkeys(flag for scan in summary["scans"] for flag in scan["flags"]))
+    numbers = {flag: number for number, flag in enumerate(flags)}
+    return {
+        "columns": [{"key": c.key, "title": c.title, "unit": c.unit, "digits": c.digits} for c in shown],
+        "flags": [[printable(flag), explain(flag)] for flag in flags],
+        "rows": [
+            {
+                "name": printable(scan["scan"]),
+                "status": scan["status"],
+                "values": [_rounded(column.value(scan), column.digits) for column in shown],
+                "flags": [numbers[flag] for flag in scan["flags"]],
+                "errors": [[printable(one["file"]), printable(one["reason"])] for one in scan["errors"][:_MOST_ERRORS]],
+                "failures": len(scan["errors"]),
+                "part": place in parts,
+            }
+            for place, scan in enumerate(summary["scans"])
+        ],
+    }
+
+
+def share(name: str, scan: Scan) -> float | None:
+    """A class's share of the lung in per cent."""
+    lung = sum(scan["pixels"][tissue.name] for tissue in LUNG)
+    return 100 * scan["pixels"][name] / lung if lung else None
+
+
+def _volume(name: str, scan: Scan) -> float | None:
+    return (scan["volumes_ml"] or {}).get(name)
+
+
+def _mean(score: str, scan: Scan) -> float | None:
+    return (scan[score] or {}).get("mean")
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    """No more than is shown, and two digits for the sorting: the page holds thousands of these."""
+    return None if value is None else round(value, digits + 2)

@@ -1,0 +1,107 @@
+"""What the report says in words: numbers, flags explained, what is seen in a picture."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ctseg.classes import CLASSES, LESION, LUNG, TissueClass
+from ctseg.measures import PLAUSIBLE_LUNG_ML
+from ctseg.scan import Labels
+from ctseg_batch.reporting.results import SliceRow
+
+UNKNOWN = "\N{EN DASH}"
+
+_NUMBERED = re.compile(r"\d+ slices?")
+_SOME = "some slices"
+_LOW, _HIGH = (f"{volume / 1000:g}" for volume in PLAUSIBLE_LUNG_ML)
+_FLAGS: Mapping[str, str] = {
+    "implausible lung volume": f"The lungs hold less than {_LOW} or more than {_HIGH} litres: part of them may be "
+    "missing, or something else was taken for lung.",
+    "lungs cut off at the first slice": "The scan begins inside the lungs, at the feet's end: volumes are too small.",
+    "lungs cut off at the last slice": "The scan ends inside the lungs, at the head's end: volumes are too small.",
+    "gap": "Slices are missing in between, so the volumes are too small there.",
+    "duplicate positions": "Several slices lie at one place: what is there may be counted twice.",
+    "gantry tilt": "The scanner was tilted: slices are shifted against each other.",
+    "oblique": "The slices are not axial; the model has learnt from axial ones.",
+    "mixed orientations": "The slices are turned in different ways, so they can't all be right in one stack.",
+    "mixed sizes": "The slices have different numbers of pixels.",
+    "mixed pixel spacing": "The pixels of some slices are larger than those of others: volumes follow the first.",
+    "not rescaled to HU": "The file does not say how its values become Hounsfield units; they were taken as they are.",
+    "orientation unknown": "The file does not say which way is up: slices may be mirrored or upside down.",
+    "order by SliceLocation": "The files don't give positions; the order of slices follows their SliceLocation.",
+    "order by InstanceNumber": "The files don't give positions; the order of slices follows their InstanceNumber.",
+    "order by file name": "The files don't give positions; the order of slices follows their names.",
+    f"no truth for {_SOME}": "IoU and Dice rest on the other slices.",
+    "failed slices are background in nifti": "The label map of the whole scan is empty where a slice failed.",
+    # With what is against it after a colon.
+    "no nifti": "There is no label map of the whole scan; masks and figures are as ever.",
+    "no dicom-seg": "There is no DICOM Segmentation of the scan; masks and figures are as ever.",
+}
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """`5,760`, or a dash for what is not known."""
+    return UNKNOWN if value is None else f"{value:,.{digits}f}"
+
+
+def count(many: int, thing: str) -> str:
+    """`1 scan`, `12,000 scans`."""
+    return f"{many:,} {thing}" if many == 1 else f"{many:,} {thing}s"
+
+
+def size(many: int) -> str:
+    """`940 kB`, `8.3 MB`."""
+    return f"{many / 1e6:.1f} MB" if many >= 999_500 else f"{many / 1e3:.0f} kB"
+
+
+def group_title(name: str) -> str:
+    """A class or a group of classes as people write it: `ground glass + consolidation`."""
+    return name.replace("_", " ").replace("+", " + ")
+
+
+def explain(flag: str) -> str:
+    """What a flag means for the scan's numbers; nothing for one that is not known here."""
+    return _FLAGS.get(without_number(flag).partition(": ")[0], "")
+
+
+def without_number(flag: str) -> str:
+    """A flag that counts slices as one that does not, so that scans which differ in that alone are told together."""
+    return _NUMBERED.sub(_SOME, flag)
+
+
+def tile_alt(row: SliceRow, slices: int) -> str:
+    """What is seen in a slice of the montage."""
+    pixels = row.pixels or (0,) * len(CLASSES)
+    return f"Slice {row.index} of {slices}: {_shares([pixels[c.index] for c in CLASSES], 'the lung in it')}"
+
+
+def plane_alt(plane: int, rows: int, labels: Labels, *, has_ct: bool) -> str:
+    """What is seen in the coronal plane."""
+    counts = [int(n) for n in np.bincount(labels.ravel(), minlength=len(CLASSES))]
+    what = "CT with its classes" if has_ct else "classes"
+    return f"Coronal plane at row {plane} of {rows}, {what}, head at the top: {_shares(counts, 'the lung in it')}"
+
+
+def depth_alt(pixels: Sequence[int]) -> str:
+    """What is seen of all planes at once."""
+    return f"The whole lung seen through from the front, disease in colour: {_shares(pixels, 'the lung')}"
+
+
+def involvement(pixels: Sequence[int] | None) -> float | None:
+    """The share of the lung that is diseased, in per cent; None without lung."""
+    if pixels is None:
+        return None
+    lung = sum(pixels[tissue.index] for tissue in LUNG)
+    return 100 * sum(pixels[tissue.index] for tissue in LESION) / lung if lung else None
+
+
+def _shares(pixels: Sequence[int], whole: str) -> str:
+    lung = sum(pixels[tissue.index] for tissue in LUNG)
+    if not lung:
+        return "no lung"
+    return f"of {whole}, {' and '.join(_share(tissue, pixels[tissue.index], lung) for tissue in LESION)}"
+
+
+def _share(tissue: TissueClass, part: int, whole: int) -> str:
+    return f"{100 * part / whole if whole else 0:.0f} % {tissue.title}"

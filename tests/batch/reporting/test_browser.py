@@ -1,0 +1,211 @@
+"""The page in a real browser: needs playwright (the extra `browser`) and a Chromium of the system."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api")
+_CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(_CHROMIUM is None, reason="no Chromium is here")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=_CHROMIUM)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def show(browser, report):
+    """Report on an OUT and open it; what the console says and what is asked of the network end up in `trouble`."""
+    trouble, contexts = [], []
+
+    def shown(out, **context):
+        assert report(out).status == 0
+        contexts.append(browser.new_context(viewport={"width": 1280, "height": 900}, **context))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: trouble.append(message.text))
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("request", lambda request: request.url.startswith(("file:", "data:")) or trouble.append(request.url))
+        page.goto((out / "report.html").as_uri())
+        return page
+
+    yield shown
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+@pytest.fixture
+def thousands(summary_of, save_summary):
+    """An OUT of 3,000 scans; the more involved the later, every hundredth flagged."""
+    return save_summary(
+        summary_of(
+            *(
+                {"involvement_percent": number / 30, "flags": ["gap"] if number % 100 == 0 else []}
+                for number in range(3000)
+            )
+        )
+    )
+
+
+@pytest.fixture
+def volume(batch, save_volume, list_slices, tmp_path, draw):
+    """An OUT with one scan of 12 slices."""
+    save_volume(tmp_path / "in" / "ct.nii.gz", np.stack([draw(seed, 64, 64) for seed in range(12)]), spacing=(5, 1, 1))
+    done = batch(tmp_path / "in")
+    list_slices(done.out, {"ct.nii.gz": {f"ct.nii.gz/{index:04d}.png": "ct.nii.gz" for index in range(12)}})
+    return done.out
+
+
+def rows(page):
+    return page.locator("#table tbody tr:not(.space)")
+
+
+def names(page):
+    return page.locator("#table tbody .name").all_inner_texts()
+
+
+def test_only_what_is_in_view_is_in_the_page_of_thousands(show, thousands):
+    page = show(thousands)
+    assert rows(page).count() < 100
+    page.locator("#viewport").evaluate("element => { element.scrollTop = element.scrollHeight }")
+    page.locator("#table tbody", has_text="scan 2999").wait_for()
+    assert rows(page).count() < 100
+    assert page.locator("#table").get_attribute("aria-rowcount") == "3001"
+    assert rows(page).last.get_attribute("aria-rowindex") == "3001"
+
+
+def test_a_heading_sorts_down_up_and_not_at_all(show, thousands):
+    page = show(thousands)
+    heading = page.locator("th.involvement_percent")
+    for state, first in (("descending", "scan 2999"), ("ascending", "scan 0"), ("none", "scan 0")):
+        heading.locator("button").click()
+        assert heading.get_attribute("aria-sort") == state
+        assert names(page)[0] == first
+
+
+def test_the_search_finds_names_and_flags(show, thousands):
+    page = show(thousands)
+    matches = page.locator("#matches")
+    page.get_by_label("Search").fill("scan 1234")
+    matches.filter(has_text="1 of 3,000 scans").wait_for()
+    assert names(page) == ["scan 1234"]
+    page.get_by_label("Search").fill("gap")
+    matches.filter(has_text="30 of 3,000 scans").wait_for()
+    page.get_by_label("Search").fill("")
+    page.locator("#status").select_option("flagged")
+    matches.filter(has_text="30 of 3,000 scans").wait_for()
+    assert names(page)[:2] == ["scan 0", "scan 100"]
+
+
+def test_a_flag_searches_for_the_scans_that_carry_it(show, thousands):
+    page = show(thousands)
+    page.get_by_role("button", name="Show the scans flagged: gap").click()
+    page.locator("#matches", has_text="30 of 3,000 scans").wait_for()
+    assert page.evaluate("document.activeElement.id") == "search"
+
+
+def test_the_table_is_worked_by_keyboard_alone(show, thousands):
+    page = show(thousands)
+    page.locator("#viewport").focus()
+    focused = "document.activeElement.getAttribute('aria-rowindex')"
+    for key, row in (("ArrowDown", "2"), ("ArrowDown", "3"), ("End", "3001"), ("ArrowUp", "3000"), ("Home", "2")):
+        page.keyboard.press(key)
+        assert page.evaluate(focused) == row
+    page.keyboard.press("PageDown")
+    assert 5 < int(page.evaluate(focused)) < 60
+    page.keyboard.press("Enter")
+    dialog = page.locator("#detail")
+    assert dialog.is_visible()
+    assert "holds no pictures of it" in dialog.inner_text()
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    assert 5 < int(page.evaluate(focused)) < 60
+
+
+def test_enter_leads_to_a_scan_that_is_shown(show, volume):
+    page = show(volume)
+    page.locator("#viewport").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#scan-0")
+    assert page.evaluate("document.activeElement.id") == "scan-0"
+
+
+def test_a_bar_narrows_the_table_down_and_its_button_widens_it_again(show, thousands):
+    page = show(thousands)
+    bar = page.locator("[data-column=involvement_percent] [data-from]").nth(2)
+    bar.focus()
+    page.keyboard.press("Enter")
+    said = bar.get_attribute("aria-label")
+    expected = f"{int(said.rsplit(':')[1].split()[0])} of 3,000 scans"
+    assert page.locator("#matches").inner_text() == expected
+    assert bar.get_attribute("aria-pressed") == "true"
+    page.locator("#range").click()
+    assert page.locator("#matches").inner_text() == "3,000 scans"
+    assert bar.get_attribute("aria-pressed") == "false"
+
+
+def test_the_profile_is_read_off_by_keyboard(show, volume):
+    page = show(volume)
+    plot = page.get_by_role("slider")
+    plot.focus()
+    page.keyboard.press("Home")
+    assert plot.get_attribute("aria-valuenow") == "0"
+    page.keyboard.press("ArrowUp")
+    assert plot.get_attribute("aria-valuetext").startswith("Slice 1: ")
+    assert page.locator(".line:visible").count() == 3
+
+
+def test_the_profile_is_as_high_as_the_view_from_the_front(show, volume):
+    page = show(volume)
+    picture = page.locator(".plane .layered").first.bounding_box()
+    grid = page.locator(".profile").evaluate("figure => Number(figure.dataset.height)")
+    plot = page.locator(".profile svg").bounding_box()
+    assert abs(plot["y"] - picture["y"]) < 1
+    assert abs(picture["height"] - grid) < 1
+    assert abs(plot["height"] - grid - 40) < 1  # the axis below
+
+
+def test_light_and_dark_follow_the_system_until_they_are_chosen(show, volume):
+    page = show(volume, color_scheme="dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(ground) == "rgb(16, 20, 24)"
+    page.get_by_role("button", name="Light").click()
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+    page.reload()
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+
+
+def test_the_classes_can_be_taken_off_the_slices(show, volume):
+    page = show(volume)
+    layer = page.locator(".montage .layer").first
+    assert layer.is_visible()
+    page.get_by_role("button", name="Classes").click()
+    assert not layer.is_visible()
+
+
+def test_a_narrow_window_scrolls_in_one_direction_only(show, volume):
+    page = show(volume)
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+
+
+def test_the_whole_table_is_printed_up_to_a_limit(show, thousands):
+    page = show(thousands)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert rows(page).count() == 500
+    assert page.locator("#printed").inner_text() == "The first 500 of 3,000 rows; summary.csv holds them all."
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert rows(page).count() < 100
+
+
+def test_without_scripts_the_page_still_shows_its_scans(show, volume):
+    page = show(volume, java_script_enabled=False)
+    assert names(page) == ["ct.nii.gz"]
+    assert page.locator(".montage img").count() == 16
+    assert not page.locator("#search").is_visible()

@@ -1,0 +1,476 @@
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from base64 import b64decode, b64encode
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ctseg.model import find_model
+from ctseg_batch.reporting.words import explain
+
+ATTACK = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def stack(draw):
+    """Labels (6, 64, 64): all four classes in each slice, the fourth all consolidation."""
+    labels = np.stack([draw(seed, 64, 64) for seed in range(6)])
+    labels[3] = 3
+    return labels
+
+
+@pytest.fixture
+def volume(batch, save_volume, list_slices, tmp_path, stack):
+    """A run over one volume, its slices 5 mm apart, with its list of slices."""
+    save_volume(tmp_path / "in" / "ct.nii.gz", stack, spacing=(5, 1, 1))
+    done = batch(tmp_path / "in")
+    list_slices(done.out, {"ct.nii.gz": {f"ct.nii.gz/{index:04d}.png": "ct.nii.gz" for index in range(6)}})
+    return done
+
+
+def pixels(uri):
+    """What a data URI shows."""
+    return cv2.imdecode(np.frombuffer(b64decode(uri.split(",", 1)[1]), np.uint8), -1)
+
+
+def test_the_first_screen_says_what_was_run_and_what_it_is_not_for(page, volume):
+    top = page(volume.out)
+    assert top.one("h1").text == "1 scan of chest CT"
+    overview = top.one("section", id="overview").text
+    assert "For research, not for diagnosis." in overview
+    assert "quarters, version 1 (fp32)" in overview
+    assert "6 slices in" in overview
+    assert f"{volume.scan['involvement_percent']:.1f} %" in overview
+
+
+def test_a_page_is_built_as_readers_and_screen_readers_expect(page, volume):
+    top = page(volume.out)
+    assert top.one("html")["lang"] == "en"
+    assert len(top.all("main")) == len(top.all("h1")) == len(top.all("title")) == 1
+    assert all(
+        one.get("aria-label") or one.get("aria-labelledby") for tag in ("nav", "section") for one in top.all(tag)
+    )
+    levels = [int(one.tag[1]) for one in top.walk() if re.fullmatch("h[1-6]", one.tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    ids = [one["id"] for one in top.walk() if "id" in one.attributes]
+    assert len(set(ids)) == len(ids)
+    inner = {one["href"][1:] for one in top.all("a") if one["href"].startswith("#")}
+    named = {one[name] for one in top.walk() for name in ("aria-labelledby",) if name in one.attributes}
+    assert inner | named <= set(ids)
+    assert top.all("a")[0]["class"] == "skip"
+    assert all(one.get("scope") for one in top.all("th"))
+
+
+def test_nothing_is_loaded_and_only_the_pages_own_script_and_style_may_run(page, volume):
+    top = page(volume.out)
+    html = (volume.out / "report.html").read_text()
+    assert not re.search(r"""(?:src|href|action|url)\s*[=(]\s*["']?(?!data:|#)[a-z/]""", html)
+    assert not [one for one in top.walk() for name in one.attributes if name.startswith("on") or name == "style"]
+    policy = top.one("meta", http_equiv="Content-Security-Policy")["content"]
+    assert policy.startswith("default-src 'none'; img-src data:; ")
+    (style,) = top.one("style").children
+    (script,) = (one.children[0] for one in top.all("script") if "type" not in one.attributes)
+    for kind, text in (("style", style), ("script", script)):
+        digest = b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+
+
+def test_the_table_holds_the_figures_of_the_summary(page, volume):
+    top = page(volume.out)
+    data = top.data("table-data")
+    (row,) = data["rows"]
+    values = dict(zip((column["key"] for column in data["columns"]), row["values"], strict=True))
+    scan = volume.scan
+    assert (row["name"], row["status"], row["part"]) == ("ct.nii.gz", "ok", True)
+    assert values["slices"] == 6
+    assert values["lung_ml"] == pytest.approx(scan["lung_ml"], abs=0.01)
+    assert values["ground_glass_ml"] == pytest.approx(scan["volumes_ml"]["ground_glass"], abs=0.01)
+    assert values["involvement_percent"] == pytest.approx(scan["involvement_percent"], abs=0.01)
+    body = top.one("table", id="table").one("tbody")
+    assert body.one("a")["href"] == "#scan-0"
+    assert f"{scan['involvement_percent']:.1f}" in [cell.text for cell in body.all("td")]
+
+
+def test_a_scan_is_shown_by_slices_whose_pictures_say_what_is_seen(page, volume, stack):
+    montage = page(volume.out).one("article").one("ul", class_="montage")
+    tiles = montage.all("li")
+    assert [tile["data-place"] for tile in tiles] == ["5", "4", "3", "2", "1", "0"]
+    worst = tiles[2]
+    assert "most disease" in worst.text
+    assert "100.0 %" in worst.text
+    ct, layer = worst.all("img")
+    assert ct["alt"] == "Slice 3 of 6: of the lung in it, 0 % ground glass and 100 % consolidation"
+    assert layer["alt"] == ""
+    assert pixels(ct["src"]).mean() > 200  # consolidation, 100 HU, is nearly white in a lung window
+    classes = pixels(layer["src"])
+    assert classes.shape[2] == 4
+    assert {tuple(colour) for colour in classes[..., :3].reshape(-1, 3).tolist()} == {(70, 57, 230)}
+
+
+def test_the_view_from_the_front_has_the_proportions_of_the_patient(page, volume):
+    planes = page(volume.out).one("article").all("figure", class_="plane")
+    assert len(planes) == 2
+    for plane in planes:
+        shown = plane.all("img")[0]
+        assert "head at the top" in shown["alt"] or "from the front" in shown["alt"]
+        width, height = int(shown["width"]), int(shown["height"])
+        assert width / height == pytest.approx(64 / 30, rel=0.02)  # 64 columns of 1 mm, 6 slices of 5 mm
+
+
+def test_the_profile_holds_the_area_of_each_class_in_each_slice(page, volume, stack):
+    top = page(volume.out)
+    profile = top.data("profile-data")["0"]
+    assert profile["unit"] == "cm²"
+    assert profile["slices"] == list(range(6))
+    expected = [[np.count_nonzero(labels == index) / 100 for index in (1, 2, 3)] for labels in stack]
+    np.testing.assert_allclose(profile["areas"], expected, atol=0.051)
+    drawn = top.one("figure", class_="profile").one("svg")
+    assert drawn["role"] == "img"
+    assert "most in slice 3, where 100 % of the lung is diseased" in drawn["aria-label"]
+
+
+def test_the_same_out_gives_the_same_bytes(report, volume, tmp_path):
+    report(volume.out)
+    first = (volume.out / "report.html").read_bytes()
+    report(volume.out, "--file", tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_bytes() == first
+
+
+def test_names_from_outside_stay_text(batch, save_slice, save, draw, list_slices, page, tmp_path):
+    folder = tmp_path / "in" / ATTACK
+    save_slice(folder / "a.png", draw(0))
+    save_slice(folder / "\u202egnp.b.png", draw(1))
+    (folder / "<img src=x onerror=alert(2)>.png").write_bytes(b"none")
+    done = batch(tmp_path / "in")
+    (name,) = done.scans
+    names = sorted(file.name for file in folder.iterdir())
+    list_slices(done.out, {name: {f"{name}/{file}": f"{name}/{file}" for file in names}})
+    top = page(done.out)
+    html = (done.out / "report.html").read_text()
+    assert html.count("<script") == 3
+    assert "<img src=x" not in html
+    assert "\u202e" not in html
+    assert top.one("article").one("h3").text == name
+    (row,) = top.data("table-data")["rows"]
+    assert row["name"] == name
+    assert row["errors"][0][0] == f"{name}/<img src=x onerror=alert(2)>.png"
+    assert r"\u003c/script\u003e" in html.split('id="table-data">')[1].split("</script>")[0]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere every name is Unicode")
+def test_a_name_that_is_no_unicode_is_spelt_out(batch, save_slice, draw, list_slices, page, tmp_path):
+    name = os.fsdecode(b"p\xff")
+    for number in range(3):
+        save_slice(tmp_path / "in" / name / f"{number}.png", draw(number))
+    done = batch(tmp_path / "in")
+    list_slices(done.out, {name: {f"{name}/{number}.png": f"{name}/{number}.png" for number in range(3)}})
+    part = page(done.out).one("article")
+    assert part.one("h3").text == r"p\udcff"
+    assert len(part.one("ul", class_="montage").all("img")) == 6
+
+
+def test_images_without_a_distance_are_shown_but_not_from_the_front(
+    batch, save_slice, draw, list_slices, page, tmp_path
+):
+    for number in range(4):
+        save_slice(tmp_path / "in" / "7" / f"{number}.jpg", draw(number))
+    done = batch(tmp_path / "in")
+    list_slices(done.out, {"7": {f"7/{number}.jpg.png": f"7/{number}.jpg" for number in range(4)}})
+    top = page(done.out)
+    part = top.one("article")
+    assert len(part.all("li", data_place="3")) == 1
+    assert not part.all("figure", class_="plane")
+    assert "How far its slices lie apart is not known" in part.text
+    assert top.data("profile-data")["0"]["unit"] == "pixels"
+    assert [column["key"] for column in top.data("table-data")["columns"]] == [
+        "slices", "ground_glass_percent", "consolidation_percent", "involvement_percent",
+    ]  # fmt: skip
+
+
+def test_a_series_is_found_again_by_its_files_whatever_their_names(
+    batch, save_series, list_slices, page, tmp_path, stack
+):
+    stems = ["f", "b", "d", "a", "c", "e"]  # from the feet up
+    save_series(tmp_path / "in" / "ct", stack, stems)
+    done = batch(tmp_path / "in")
+    list_slices(done.out, {"ct": {f"ct/{stem}.dcm.png": f"ct/{stem}.dcm" for stem in stems}})
+    part = page(done.out).one("article")
+    (tile,) = part.all("li", data_place="3")
+    ct, _ = tile.all("img")
+    assert pixels(ct["src"]).mean() > 200
+    assert not part.all("p", class_="note")
+
+
+def test_without_the_scans_the_masks_are_shown_alone_and_the_page_says_so(page, volume, tmp_path):
+    shutil.rmtree(tmp_path / "in")
+    part = page(volume.out).one("article")
+    assert "its masks are shown alone" in part.text
+    tiles = part.one("ul", class_="montage").all("img")
+    assert len(tiles) == 6
+    assert all(tile["alt"].startswith("Slice ") for tile in tiles)
+    assert part.one("figure", class_="profile")
+
+
+def test_a_scan_that_changed_its_size_is_not_laid_under_old_masks(page, volume, save_volume, tmp_path, draw):
+    save_volume(tmp_path / "in" / "ct.nii.gz", np.stack([draw(seed, 32, 32) for seed in range(6)]))
+    tiles = page(volume.out).one("article").one("ul", class_="montage").all("img")
+    assert len(tiles) == 6  # one picture each: the mask alone
+
+
+def test_overlays_stand_in_for_masks_that_were_not_written(batch, save_volume, list_slices, page, tmp_path, stack):
+    save_volume(tmp_path / "in" / "ct.nii.gz", stack)
+    done = batch(tmp_path / "in", write=("mask", "overlay"))
+    list_slices(done.out, {"ct.nii.gz": {f"ct.nii.gz/{index:04d}.png": "ct.nii.gz" for index in range(6)}})
+    shutil.rmtree(done.out / "masks")
+    shown = page(done.out).one("article").one("ul", class_="montage").all("img")
+    assert len(shown) == 6
+    assert pixels(shown[0]["src"]).shape[:2] == (300, 300)  # the slice without the strip of its legend is square
+
+
+def test_without_masks_and_overlays_a_scan_keeps_its_figures(page, volume):
+    shutil.rmtree(volume.out / "masks")
+    part = page(volume.out).one("article")
+    assert "neither masks nor overlays are in place" in part.text
+    assert not part.all("img")
+    assert "Involvement" in part.text
+
+
+def test_an_out_without_a_list_of_slices_is_reported_without_pictures(page, volume):
+    (volume.out / "slices.csv").unlink()
+    top = page(volume.out)
+    assert "Pictures need slices.csv" in top.one("article").text
+    assert "This file holds no pictures." in top.one("footer").text
+
+
+def test_a_slice_that_failed_leaves_a_gap(page, volume, list_slices):
+    (volume.out / "masks" / "ct.nii.gz" / "0002.png").unlink()
+    list_slices(volume.out, {"ct.nii.gz": {f"ct.nii.gz/{index:04d}.png": "ct.nii.gz" for index in range(6)}})
+    top = page(volume.out)
+    assert top.data("profile-data")["0"]["areas"][2] is None
+    assert [tile["data-place"] for tile in top.one("ul", class_="montage").all("li")] == ["5", "4", "3", "1", "0"]
+    assert len(top.all("figure", class_="plane")) == 2
+
+
+def test_nothing_outside_of_out_and_root_is_looked_at(page, volume, list_slices, save, tmp_path):
+    save(tmp_path / "secret.png", np.full((64, 64), 3, np.uint8))
+    names = {"../../secret.png": "../secret.png", str(tmp_path / "secret.png"): str(tmp_path / "secret.png")}
+    list_slices(volume.out, {"ct.nii.gz": names})
+    assert not page(volume.out).one("article").all("img")
+
+
+def test_scores_stand_in_the_table_and_beside_the_pictures(batch, save_volume, list_slices, page, tmp_path, stack):
+    truth = stack.copy()
+    truth[0] = 0
+    save_volume(tmp_path / "in" / "ct.nii.gz", stack)
+    save_volume(tmp_path / "truth" / "ct.nii.gz", truth, truth=True)
+    done = batch(tmp_path / "in", truth=tmp_path / "truth")
+    list_slices(done.out, {"ct.nii.gz": {f"ct.nii.gz/{index:04d}.png": "ct.nii.gz" for index in range(6)}})
+    top = page(done.out)
+    rows = [[cell.text for cell in row.all("td")] for row in top.one("table", class_="scores").one("tbody").all("tr")]
+    assert rows[-1] == [f"{done.scan[score]['mean']:.3f}" for score in ("iou", "dice")]
+    keys = [column["key"] for column in top.data("table-data")["columns"]]
+    assert keys[-2:] == ["iou_mean", "dice_mean"]
+
+
+def test_files_that_failed_are_told_by_reason(page, summary_of, save_summary):
+    broken = [{"file": f"a/{number}.dcm", "reason": "is cut off"} for number in range(60)]
+    odd = {"file": "b/1.dcm", "reason": "holds no pixels"}
+    scans = [{"status": "partial", "errors": broken}, {"status": "failed", "lung_ml": None, "errors": [odd]}]
+    top = page(save_summary(summary_of(*scans, skipped=[{"file": "c.dcm", "reason": "localizer"}], ignored=12)))
+    failures = top.one("section", id="failures")
+    first, second, left_out = (row.all("td") for table in failures.all("tbody") for row in table.all("tr"))
+    assert [cell.text for cell in first[:2]] == ["is cut off", "60"]
+    assert len(first[2].all("code")) == 50
+    assert "10 more in summary.json" in first[2].text
+    assert [cell.text for cell in second] == ["holds no pixels", "1", "b/1.dcm"]
+    assert [cell.text for cell in left_out] == ["localizer", "1", "c.dcm"]
+    assert "12 files of other kinds were ignored" in failures.text
+    _, failed = top.all("article")
+    assert "Nothing of it could be read" in failed.text
+    assert top.data("table-data")["rows"][0]["failures"] == 60
+
+
+def test_flags_are_explained_and_counted(page, summary_of, save_summary):
+    scans = [{"flags": ["gap", "no truth for 1 slice"]}, {"flags": ["gap"]}, {"flags": ["no truth for 31 slices"]}]
+    top = page(save_summary(summary_of(*scans, {})))
+    doubts = [one.text for one in top.one("section", id="overview").all("ul", class_="doubts")[0].all("li")]
+    assert doubts[0].startswith("gap 2 scans Slices are missing in between")
+    assert doubts[1] == "no truth for some slices 2 scans IoU and Dice rest on the other slices."
+    assert "3 of 4 scans carry flags" in top.one("p", class_="lead").text
+
+
+def test_every_flag_that_the_docs_name_is_explained():
+    docs = Path(__file__).parents[3] / "docs" / "summary.md"
+    (listed,) = re.findall(r"^Flags: (.+?)\n\n", docs.read_text(), re.DOTALL | re.MULTILINE)
+    flags = [flag.replace("\n", " ").replace(" N ", " 3 ") for flag in re.findall(r"`([^`]+)`", listed)]
+    assert len(flags) > 10
+    assert [flag for flag in flags if not explain(flag)] == []
+
+
+def test_histograms_count_every_scan_once(page, summary_of, save_summary):
+    shares = [0.0, 1.0, 4.9, 5.0, 5.1, 38.0, 100.0, None]
+    top = page(save_summary(summary_of(*({"involvement_percent": share} for share in shares))))
+    figure = top.one("figure", data_column="involvement_percent")
+    bars = [one for one in figure.walk() if "data-from" in one.attributes]
+    counts = {
+        (float(bar["data-from"]), float(bar["data-to"])): int(re.search(r": (\d+) scan", bar.one("title").text)[1])
+        for bar in bars
+    }
+    assert sum(counts.values()) == 7
+    for (low, high), many in counts.items():
+        is_last = high == max(to for _, to in counts)
+        inside = [
+            share for share in shares if share is not None and (low <= share < high or (is_last and share == high))
+        ]
+        assert len(inside) == many
+    assert "Median 5.0 %" in figure.one("figcaption").text
+    assert "Not known of 1 scan" in figure.one("figcaption").text
+
+
+def test_each_dot_of_the_scatter_plot_leads_to_its_scan(page, summary_of, save_summary):
+    pixels = {"background": 0, "normal_lung": 90, "ground_glass": 10, "consolidation": 0}
+    scans = [{"pixels": dict.fromkeys(pixels, 0)}, {"pixels": pixels}, {}, {"scan": ATTACK}]
+    top = page(save_summary(summary_of(*scans)))
+    dots = [one for one in top.walk() if "data-scan" in one.attributes]
+    assert [dot["data-scan"] for dot in dots] == ["1", "2", "3"]
+    assert dots[0].one("title").text == "scan 1: 10.0 % ground glass, 0.0 % consolidation"
+    assert dots[2].one("title").text.startswith(ATTACK)
+
+
+def test_two_scans_make_no_distribution(page, summary_of, save_summary):
+    assert not page(save_summary(summary_of({}, {}))).all("section", id="distributions")
+
+
+def test_of_thousands_of_scans_all_are_in_the_data_and_few_in_the_page(page, summary_of, save_summary):
+    out = save_summary(summary_of(*({"involvement_percent": number / 100} for number in range(6000))))
+    top = page(out)
+    data = top.data("table-data")
+    assert len(data["rows"]) == 6000
+    assert sum(row["part"] for row in data["rows"]) == len(top.all("article")) == 50
+    table = top.one("table", id="table")
+    assert table["aria-rowcount"] == "6001"
+    assert len(table.one("tbody").all("tr")) == 200
+    assert "50 scans of 6,000 scans are shown here" in top.one("section", id="pictures").text
+    assert "ctseg report out --pictures 6000" in top.one("section", id="pictures").text
+    assert (out / "report.html").stat().st_size < 2_500_000
+
+
+def test_as_many_scans_have_pictures_as_are_asked_for(page, report, summary_of, save_summary):
+    out = save_summary(summary_of(*({"scan": str(number)} for number in range(9))))
+    assert len(page(out, "--pictures", 4).all("article")) == 4
+    none = page(out, "--pictures", 0)
+    assert not none.all("section", id="pictures")
+    assert "#pictures" not in {one["href"] for one in none.all("a")}
+    assert report(out, "--pictures", -1).status == 2
+
+
+def test_the_shipped_models_own_figures_are_told(page, summary_of, save_summary):
+    sha256 = hashlib.sha256(find_model("fast").with_suffix(".fp16.onnx").read_bytes()).hexdigest()
+    model = {"name": "fast", "version": "2", "precision": "fp16", "licence": "limited", "sha256": sha256}
+    section = page(save_summary(summary_of({}, model=model))).one("section", id="model")
+    assert "What it has learnt from" in section.text
+    learnt, scored = section.all("table")
+    rows = {row.one("th").text: [cell.text for cell in row.all("td")] for row in learnt.one("tbody").all("tr")}
+    assert rows["covid_ct_seg"][:2] == ["1,009", "10"]
+    medseg = next(body for body in scored.all("tbody") if body.one("th").text == "medseg")
+    assert "mean 0.717" in medseg.text
+    assert "For research, not for diagnosis" in section.text
+
+
+def test_a_model_that_is_not_at_hand_is_told_by_the_summary(page, report, volume, quarters):
+    section = page(volume.out).one("section", id="model")
+    assert "quarters, version 1, fp32" in section.text
+    assert "file is not at hand" in section.text
+    assert "not at hand" not in page(volume.out, "--model", quarters).one("section", id="model").text
+    wrong = report(volume.out, "--model", "fast")
+    assert wrong.status == 2
+    assert "is not the model of this run" in wrong.err
+
+
+def test_a_run_of_nothing_but_failures_has_a_report_too(page, summary_of, save_summary):
+    top = page(save_summary(summary_of(errors=[{"file": "x.dcm", "reason": "is cut off"}])))
+    assert top.one("h1").text == "0 scans of chest CT"
+    assert "1 file of no scan failed" in top.one("p", class_="lead").text
+
+
+def test_the_report_goes_where_it_is_told_to(report, volume, tmp_path):
+    left = report(volume.out, "--file", tmp_path / "new" / "a.html")
+    assert left.status == 0
+    assert str(tmp_path / "new" / "a.html") in left.err
+    assert "pictures of 1 of 1 scan (" in left.err
+    assert (tmp_path / "new" / "a.html").read_text().startswith("<!doctype html>")
+    assert not (volume.out / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "holds no summary.json"),
+        ("{", "is damaged"),
+        ("[]", "is no summary"),
+        ('{"schema": 1}', "is no summary"),
+    ],
+)
+def test_an_out_that_is_none_is_a_wrong_call(report, tmp_path, content, said):
+    if content:
+        (tmp_path / "summary.json").write_text(content)
+    left = report(tmp_path)
+    assert (left.status, left.err.count("\n")) == (2, 1)
+    assert said in left.err
+
+
+def test_a_summary_of_a_later_version_is_refused(report, summary_of, save_summary):
+    left = report(save_summary({**summary_of({}), "schema": 99}))
+    assert left.status == 2
+    assert "update ctseg" in left.err
+
+
+@pytest.mark.parametrize("line", ["scan,slice\nct.nii.gz,0\n", "scan,slice,source,mask,status\nct.nii.gz,x,a,b,ok\n"])
+def test_a_damaged_list_of_slices_is_named(report, volume, line):
+    (volume.out / "slices.csv").write_text(line)
+    left = report(volume.out)
+    assert left.status == 2
+    assert "slices.csv is damaged" in left.err
+
+
+def test_a_report_is_html(report, volume):
+    left = report(volume.out, "--file", volume.out / "summary.json")
+    assert left.status == 2
+    assert "ends in .html" in left.err
+    assert json.loads((volume.out / "summary.json").read_text())["schema"] == 1
+
+
+def test_a_place_that_cant_be_written_to_is_named(report, volume):
+    left = report(volume.out, "--file", "/proc/nowhere/a.html")
+    assert left.status == 2
+    assert "/proc/nowhere/a.html" in left.err
+
+
+def test_batch_writes_a_report_at_the_end(command, save_volume, tmp_path, stack):
+    save_volume(tmp_path / "in" / "ct.nii.gz", stack)
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "--report")
+    assert left.status == 0
+    assert "report.html" in left.err
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert "ct.nii.gz" in html
+    assert "not at hand" not in html  # the run knows its model's file
+    assert not (tmp_path / "elsewhere" / "report.html").exists()
+
+
+def test_without_its_extra_a_report_is_refused_before_the_run(
+    command, report, save_volume, tmp_path, stack, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    save_volume(tmp_path / "in" / "ct.nii.gz", stack)
+    for left in (command(tmp_path / "in", "--out", tmp_path / "out", "--report"), report(tmp_path)):
+        assert left.status == 2
+        assert "pip install 'ctseg[report]'" in left.err
+    assert not (tmp_path / "out").exists()

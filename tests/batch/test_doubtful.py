@@ -1,0 +1,166 @@
+"""What a scan's figures rest on is told with them: gaps, tilts, mixtures; and what beside it is no slice."""
+
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom import uid
+from pydicom.data import get_testdata_file
+
+
+@pytest.fixture(scope="module")
+def whole(save_series, draw, tmp_path_factory):
+    labels = np.stack([draw(seed, 64, 64) for seed in range(6)])
+    folder = tmp_path_factory.mktemp("whole")
+    save_series(folder, labels, stems="abcdef")
+    return folder, labels
+
+
+@pytest.fixture
+def series(whole, tmp_path):
+    """Six slices, 64 x 64, feet first, to be spoilt; and their labels."""
+    folder, labels = whole
+    return sorted(shutil.copytree(folder, tmp_path / "in/ct").iterdir()), labels
+
+
+def change(file, **tags):
+    dataset = pydicom.dcmread(file)
+    for tag, value in tags.items():
+        setattr(dataset, tag, value)
+    dataset.save_as(file)
+
+
+def moved(file, by):
+    place = pydicom.dcmread(file).ImagePositionPatient
+    change(file, ImagePositionPatient=[x + d for x, d in zip(place, by, strict=True)])
+
+
+def lose_one(files):
+    files[2].unlink()
+
+
+def damage_one(files):
+    files[2].write_bytes(b"damaged")
+
+
+def put_one_on_another(files):
+    change(files[3], ImagePositionPatient=list(pydicom.dcmread(files[2]).ImagePositionPatient))
+
+
+def tilt(files):
+    for number, file in enumerate(files):
+        moved(file, [0, 1.5 * number, 0])
+
+
+def turn_one(files):
+    change(files[4], ImageOrientationPatient=[1, 0, 0, 0, 0.98, 0.199])
+
+
+def stretch_one(files):
+    change(files[4], PixelSpacing=[0.5, 0.5])
+
+
+def halve_one(files):
+    change(files[4], Rows=32, PixelData=pydicom.dcmread(files[4]).PixelData[: 32 * 64 * 2])
+
+
+def lose_all_places(files):
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        del dataset.ImagePositionPatient
+        dataset.save_as(file)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "flag"),
+    [
+        (lose_one, "gap"),
+        (damage_one, "gap"),
+        (put_one_on_another, "duplicate positions"),
+        (tilt, "gantry tilt"),
+        (turn_one, "mixed orientations"),
+        (stretch_one, "mixed pixel spacing"),
+        (halve_one, "mixed sizes"),
+        (lose_all_places, "order by SliceLocation"),
+    ],
+)
+def test_a_volume_over_a_doubtful_geometry_says_so(batch, command, series, tmp_path, spoil, flag):
+    files, _ = series
+    assert flag not in batch(tmp_path / "in", out=tmp_path / "before").scan["flags"]
+    spoil(files)
+    done = batch(tmp_path / "in")
+    assert done.scan["volumes_ml"] is not None
+    assert flag in done.scan["flags"]
+    assert flag in (done.out / "summary.csv").read_text()
+    told = command(tmp_path / "in", "--out", done.out).err
+    assert flag in next(line for line in told.splitlines() if line.startswith("doubtful: ct: "))
+
+
+def test_the_volume_of_a_tilted_stack_is_that_of_an_upright_one(batch, series, tmp_path):
+    """Slices that are pushed over each other fill the same space."""
+    files, _ = series
+    upright = batch(tmp_path / "in", out=tmp_path / "before").scan
+    tilt(files)
+    tilted = batch(tmp_path / "in").scan
+    assert tilted["spacing_mm"] == upright["spacing_mm"]
+    assert tilted["volumes_ml"] == upright["volumes_ml"]
+
+
+def test_a_slice_whose_pixels_fail_is_missing_from_the_volume_and_counted(batch, series, tmp_path):
+    files, labels = series
+    whole = batch(tmp_path / "in", out=tmp_path / "before").scan
+    files[2].write_bytes(files[2].read_bytes()[:-4000])
+    scan = batch(tmp_path / "in").scan
+    assert (scan["status"], scan["slices"], scan["failed_slices"]) == ("partial", 6, 1)
+    left = np.delete(labels, 2, axis=0)
+    voxel_ml = np.prod(scan["spacing_mm"]) / 1000
+    assert scan["volumes_ml"]["consolidation"] == pytest.approx(np.count_nonzero(left == 3) * voxel_ml)
+    assert scan["lung_ml"] < whole["lung_ml"]
+
+
+def test_monochrome1_with_a_rescale_is_segmented_as_any_other(batch, series, tmp_path):
+    files, labels = series
+    for file in files:
+        change(file, PhotometricInterpretation="MONOCHROME1")
+    done = batch(tmp_path / "in")
+    np.testing.assert_array_equal(np.stack([done.masks[f"ct/{stem}.dcm.png"] for stem in "abcdef"]), labels)
+
+
+FILM = {"NumberOfFrames": 3, "SOPClassUID": uid.UltrasoundMultiFrameImageStorage, "Modality": "US"}
+CAPTURE = {
+    "SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0, "BitsAllocated": 8,
+    "BitsStored": 8, "HighBit": 7, "SOPClassUID": uid.SecondaryCaptureImageStorage,
+    "PixelData": bytes(64 * 64 * 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer"),
+        (FILM, "Ultrasound Multi-frame Image Storage"),
+        (CAPTURE, "Secondary Capture Image Storage"),
+        ({"SOPClassUID": uid.EncapsulatedPDFStorage}, "Encapsulated PDF Storage"),
+        ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "coronal reformat"),
+    ],
+)
+def test_what_is_no_slice_beside_a_series_is_told_and_is_no_failure(batch, series, tmp_path, tags, said):
+    files, labels = series
+    other = tmp_path / "in/ct/zz.dcm"
+    other.write_bytes(files[0].read_bytes())
+    change(other, **tags)
+    done = batch(tmp_path / "in")
+    assert done.status == 0
+    ((file, reason),) = ((one["file"], one["reason"]) for one in done.summary["skipped"])
+    assert file == "ct/zz.dcm"
+    assert said in reason
+    assert done.scan["slices"] == len(done.masks) == len(labels)
+    assert "gap" not in done.scan["flags"]
+
+
+def test_a_dicomdir_is_ignored(batch, series, tmp_path):
+    shutil.copy(get_testdata_file("dicomdirtests/DICOMDIR"), tmp_path / "in/ct/DICOMDIR")
+    done = batch(tmp_path / "in")
+    assert (done.status, done.summary["ignored"], done.summary["skipped"]) == (0, 1, [])
+    assert len(done.masks) == 6

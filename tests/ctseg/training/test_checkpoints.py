@@ -1,0 +1,164 @@
+"""Checkpoints that hold code, are damaged or none at all: whichever command is given one refuses it in one line."""
+
+import contextlib
+import os
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ctseg.cli import main
+from ctseg.errors import ModelError
+from ctseg.training import checkpoint, command
+from ctseg.training.checkpoint import Checkpoint
+from ctseg.training.networks import build
+from ctseg.training.recipe import LIGHT, Architecture
+
+TINY = replace(LIGHT, architecture=Architecture("light", (8, 8, 8), (0, 1, 1)))
+
+
+class Bomb:
+    """What makes a file if it is unpickled."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def __reduce__(self):
+        return open, (str(self._file), "w")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Three patients with a slice each."""
+    folder = tmp_path_factory.mktemp("data")
+    for patient in range(3):
+        for part in ("image", "mask"):
+            (folder / part / str(patient)).mkdir(parents=True)
+            cv2.imwrite(str(folder / part / str(patient) / "0.png"), np.full((32, 32), patient, np.uint8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A checkpoint as training writes it, of a network that learnt nothing."""
+    file = tmp_path_factory.mktemp("whole") / "whole.pt"
+    training = {"datasets": [{"name": "data", "groups": {"train": ["0"], "val": ["1"], "test": ["2"]}}]}
+    checkpoint.save(Checkpoint(build(TINY.architecture), TINY, training, {}, {}), file)
+    return file
+
+
+@pytest.fixture
+def bomb(whole, tmp_path):
+    """The same with code in each place that a checkpoint has."""
+
+    def made(place):
+        state = torch.load(whole, weights_only=True)
+        state[place] = {"0": Bomb(tmp_path / "boom")} if place == "training" else Bomb(tmp_path / "boom")
+        torch.save(state, tmp_path / "bomb.pt")
+        return tmp_path / "bomb.pt"
+
+    return made
+
+
+@pytest.fixture
+def refused(capsys):
+    """Call a command that is to end in one line on standard error, which is given back."""
+
+    def called(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main([str(word) for word in arguments])
+        said = capsys.readouterr()
+        assert (left.value.code, said.out) == (2, "")
+        assert said.err.startswith("error: ")
+        assert said.err.count("\n") == 1
+        return said.err
+
+    return called
+
+
+@pytest.mark.parametrize("place", ["format", "weights", "training", "progress"])
+@pytest.mark.parametrize("name", ["evaluate", "export", "train --teacher"])
+def test_code_in_a_checkpoint_is_never_run(refused, bomb, data, tmp_path, name, place):
+    file = bomb(place)
+    calls = {
+        "evaluate": ["evaluate", file, data],
+        "export": ["export", file, "--out", tmp_path / "model.onnx"],
+        "train --teacher": ["train", data, "--out", tmp_path / "run", "--teacher", file, "--device", "cpu"],
+    }
+    assert "bomb.pt is no checkpoint that can be read safely" in refused(*calls[name])
+    assert not (tmp_path / "boom").exists()
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_code_in_the_checkpoint_of_a_run_is_not_run_when_that_goes_on(refused, bomb, data, tmp_path, monkeypatch):
+    call = ["train", data, "--out", tmp_path / "run", "--epochs", 1, "--device", "cpu"]
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "_run", lambda *_: None)  # it ends before the first epoch
+        main_ends(call)
+    bomb("progress").rename(tmp_path / "run/last.pt")
+    with pytest.raises(SystemExit) as left:
+        main([*map(str, call), "--resume"])
+    assert left.value.code == 2
+    assert not (tmp_path / "boom").exists()
+
+
+def main_ends(call):
+    with pytest.raises(SystemExit) as left:
+        main([str(word) for word in call])
+    assert not left.value.code
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize("name", ["evaluate", "export"])
+def test_a_pipe_and_a_folder_are_no_checkpoints_and_do_not_block(refused, data, tmp_path, name):
+    os.mkfifo(tmp_path / "pipe.pt")
+    (tmp_path / "folder.pt").mkdir()
+    for file in (tmp_path / "pipe.pt", tmp_path / "folder.pt"):
+        rest = [data] if name == "evaluate" else ["--out", tmp_path / "model.onnx"]
+        assert f"no checkpoint {file}" in refused(name, file, *rest)
+
+
+@pytest.mark.parametrize("odd", [None, 1, "text", [], {}, {"kind": "light"}, float("inf"), [[1]], {"name": [1]}])
+def test_a_checkpoint_whose_parts_are_others_is_refused(whole, tmp_path, odd):
+    state = torch.load(whole, weights_only=True)
+    for part in ("format", "format_version", "classes", "recipe", "weights", "training", "scores", "progress"):
+        if odd == state[part] or (isinstance(odd, dict) and part in ("training", "scores", "progress")):
+            continue  # it could be so
+        torch.save({**state, part: odd}, tmp_path / "odd.pt")
+        with pytest.raises(ModelError, match=r"odd\.pt"):
+            checkpoint.load(tmp_path / "odd.pt")
+
+
+def test_a_checkpoint_without_one_of_its_parts_is_refused(whole, tmp_path):
+    state = torch.load(whole, weights_only=True)
+    for part in state.keys() - {"temperature"}:
+        torch.save({name: value for name, value in state.items() if name != part}, tmp_path / "less.pt")
+        with pytest.raises(ModelError, match=r"less\.pt"):
+            checkpoint.load(tmp_path / "less.pt")
+
+
+@pytest.mark.parametrize("field", ["architecture", "preparation", "cleanup"])
+@pytest.mark.parametrize("odd", [None, "text", {"kind": "light", "widths": ["a"], "blocks": [1]}, [1, 2]])
+def test_a_recipe_of_other_parts_is_refused(whole, tmp_path, field, odd):
+    state = torch.load(whole, weights_only=True)
+    torch.save({**state, "recipe": {**state["recipe"], field: odd}}, tmp_path / "odd.pt")
+    with pytest.raises(ModelError, match=r"odd\.pt"):
+        checkpoint.load(tmp_path / "odd.pt")
+
+
+def test_a_checkpoint_that_was_cut_off_or_damaged_is_refused_or_read(whole, tmp_path):
+    content = whole.read_bytes()
+    rng = np.random.default_rng(0)
+    for end in rng.integers(0, len(content), 20):
+        (tmp_path / "half.pt").write_bytes(content[:end])
+        with pytest.raises(ModelError, match=r"half\.pt"):
+            checkpoint.load(tmp_path / "half.pt")
+    for _ in range(40):
+        damaged = bytearray(content)
+        for place in rng.integers(0, len(content), 3):
+            damaged[place] ^= int(rng.integers(1, 256))
+        (tmp_path / "bad.pt").write_bytes(damaged)
+        with contextlib.suppress(ModelError):
+            assert isinstance(checkpoint.load(tmp_path / "bad.pt"), Checkpoint)
