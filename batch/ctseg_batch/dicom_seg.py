@@ -15,7 +15,7 @@ from ctseg.errors import UnreadableFile
 from ctseg.grid import NoGrid
 from ctseg.scan import Labels
 from ctseg_batch.engine import Engine
-from ctseg_batch.scan_outputs import DICOM_ALONE, Labelled, NotMade, OtherSource
+from ctseg_batch.scan_outputs import DICOM_ALONE, NO_FRAMES, Labelled, NotMade, OtherSource
 from ctseg_batch.segments import PROPERTIES, Property, segment_descriptions
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def segmentation(scan: Labelled) -> bytes:
 
     if not isinstance(scan.slices, DicomSeries):
         raise OtherSource(DICOM_ALONE)
+    if scan.slices.home:
+        raise OtherSource(NO_FRAMES)
     found = [meant for meant in PROPERTIES if any((mask == meant.tissue.index).any() for mask in scan.masks.values())]
     if not found:
         raise NotMade("no lung was found")

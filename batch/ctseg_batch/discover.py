@@ -48,16 +48,17 @@ class Site:
         """The masks' paths below their folder: a `.png` keeps its name, any other gets `.png` appended."""
         return tuple(self.within + self._mask_name(file) for file in files)
 
-    def volume_names(self, slices: int) -> tuple[str, ...]:
-        """The same for a volume: its slices lie in a folder of its name."""
-        return tuple(f"{self.within}{self.files[0]}/{volume_slice(index)}" for index in range(slices))
-
     def whole(self, scan: str) -> str:
         """The path of what is written of a scan of this site as a whole, below its folder and without an ending."""
-        if self.kind == "volume":
-            return self.within + scan_names.of_volume(self.files[0], self.occupied)
         last = (self.folder.name or "scan") + scan[len(self.name) :]
         return self.within + scan_names.of_slices(last, self.occupied)
+
+    def whole_by_file(self, scan: str) -> str:
+        """The same of a scan that is called by its file: of stacks of frames, in a folder of the file's name."""
+        file = scan.removeprefix(self.within)
+        if file not in self.files:
+            return scan  # one of several stacks in a file
+        return self.within + scan_names.of_volume(file, self.occupied) if self.kind == "volume" else f"{scan}/{file}"
 
     def _mask_name(self, file: str) -> str:
         if file.endswith(".png"):
@@ -99,6 +100,11 @@ def discover(inputs: Sequence[Path], never: Collection[Path] = ()) -> Found:
             walk.take(path)
     root = _deepest(path if path.is_dir() else path.parent for path in given)
     return Found(root, tuple(_sites(root, walk.kinds)), walk.ignored, tuple(walk.failed))
+
+
+def volume_names(scan: str, slices: int) -> tuple[str, ...]:
+    """The masks' paths of a scan that is called by its file: they lie in a folder of its name."""
+    return tuple(f"{scan}/{volume_slice(index)}" for index in range(slices))
 
 
 def volume_slice(index: int) -> str:

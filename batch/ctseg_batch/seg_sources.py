@@ -12,8 +12,8 @@ from pydicom.datadict import dictionary_VR
 
 from ctseg.reading.dicom_file import open_dicom
 from ctseg.reading.dicom_grid import common_plane
-from ctseg.reading.dicom_header import SliceHeader
-from ctseg_batch.scan_outputs import NotMade
+from ctseg.reading.dicom_header import ENHANCED, SliceHeader
+from ctseg_batch.scan_outputs import NO_FRAMES, NotMade, OtherSource
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -43,14 +43,16 @@ def read_sources(slices: Sequence[SliceHeader], step: float | None) -> "list[Dat
     common_plane(slices)
     if step is None:
         raise NotMade("it is one slice of unknown thickness")
-    with open_dicom(slices[0].file, None) as (whole, _):
-        first = _tidied(whole)
+    with open_dicom(slices[0].file, None) as opened:
+        first = _tidied(opened.dataset)
         first.SliceThickness = max(slices[0].thickness or 0, 0) or step
     sources: list[Dataset] = [first]
     for found in slices[1:]:
-        with open_dicom(found.file, _TAGS_OF_A_SLICE) as (part, _):
-            sources.append(part)
+        with open_dicom(found.file, _TAGS_OF_A_SLICE) as opened:
+            sources.append(opened.dataset)
     for source in sources:
+        if source.get("SOPClassUID") in ENHANCED:
+            raise OtherSource(NO_FRAMES)
         missing = [tag for tag in _UIDS if not source.get(tag)]
         if missing:
             raise NotMade(f"its slices lack {', '.join(missing)}")

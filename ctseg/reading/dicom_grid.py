@@ -25,7 +25,7 @@ def series_grid(slices: Sequence[SliceHeader], thickness: float | None) -> Grid:
     pixel is changed, and each lies within half a pixel of its place. Raises NoGrid for what an affine can't tell.
     """
     positions, across, down, (between_rows, between_columns) = common_plane(slices)
-    normal = normal_of((*across, *down))
+    normal = np.array(normal_of((*across, *down)))
     planes, step = _planes(positions @ normal, thickness)
     slid = positions - positions[0] - np.outer(planes * step, normal)
     rows, columns = (
