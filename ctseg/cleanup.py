@@ -73,18 +73,30 @@ def clean_volume(masks: Sequence[Labels], rules: Cleanup) -> Sequence[Labels]:
     if not rules.volume_fraction or not len(masks):
         return masks
     coarse = np.stack([_any_of_blocks(mask) for mask in masks])
-    components, count = ndimage.label(coarse, structure=np.ones((3, 3, 3), bool))
+    # Only the box around all lung: components take long to find, and around a chest there is much background.
+    box = (slice(None), _extent(coarse, (0, 2)), _extent(coarse, (0, 1)))
+    components, count = ndimage.label(coarse[box], structure=np.ones((3, 3, 3), bool))
+    if count < 2:
+        return masks
     sizes = np.bincount(components.ravel(), minlength=count + 1)
     sizes[0] = 0
     small = sizes < rules.volume_fraction * sizes.max()
     small[0] = False
     if not small.any():
         return masks
-    for mask, drop in zip(masks, small[components], strict=True):
+    coarse[:] = False
+    coarse[box] = small[components]
+    for mask, drop in zip(masks, coarse, strict=True):
         if drop.any():
             fine = drop.repeat(_COARSE, 0).repeat(_COARSE, 1)[: mask.shape[0], : mask.shape[1]]
             mask[fine] = BACKGROUND.index
     return masks
+
+
+def _extent(coarse: npt.NDArray[np.bool_], others: tuple[int, int]) -> slice:
+    """From the first to the last place with anything in it along the axis that is none of the `others`."""
+    found = np.flatnonzero(coarse.any(axis=others))
+    return slice(found[0], found[-1] + 1) if len(found) else slice(0)
 
 
 def _any_of_blocks(labels: Labels) -> npt.NDArray[np.bool_]:

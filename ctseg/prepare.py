@@ -80,9 +80,11 @@ def prepare(source: Slice, how: Preparation) -> tuple[npt.NDArray[np.float32], R
         shrinks_much = max(rows, columns) < _SHRUNK_MUCH * max(original)
         method = cv2.INTER_AREA if shrinks_much else cv2.INTER_LINEAR
         grey = cv2.resize(grey, (columns, rows), interpolation=method)
-    padded = np.zeros((1, 1, _round_up(rows, how.multiple), _round_up(columns, how.multiple)), np.float32)
-    padded[0, 0, :rows, :columns] = grey
-    return padded, Restoration(original, (rows, columns))
+    below, right = -rows % how.multiple, -columns % how.multiple
+    if below or right:
+        grey = cv2.copyMakeBorder(grey, 0, below, 0, right, cv2.BORDER_CONSTANT, value=0)
+    padded = np.ascontiguousarray(grey, np.float32)
+    return padded[np.newaxis, np.newaxis], Restoration(original, (rows, columns))
 
 
 def restore(labels: Labels, undo: Restoration) -> Labels:
@@ -129,7 +131,3 @@ def _around(mask: npt.NDArray[np.uint8], undo: Restoration) -> tuple[_Box, _Box]
         inner.append(slice(start, stop))
         outer.append(slice(start * original // resized, stop * original // resized))
     return (inner[0], inner[1]), (outer[0], outer[1])
-
-
-def _round_up(length: int, multiple: int) -> int:
-    return -(-length // multiple) * multiple

@@ -24,14 +24,14 @@ class Slice:
 
 
 class Scan(Protocol):
-    """A series, a volume or a folder of images. Opening one reads headers; `read` reads the pixels.
+    """A series, a stack of frames, a volume or a folder of images. Opening one reads headers; `read` reads the pixels.
 
     `read` may be called from several threads at once.
     """
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The file of each slice, in order; a volume's one file, once."""
+        """The file of each slice, in order; once where a file is read as a whole, as a volume is."""
         ...
 
     @property

@@ -64,8 +64,8 @@ def batch(
 ) -> None:
     """Segment folders of CT: a mask for every slice, volumes and involvement for every scan.
 
-    A DICOM series, a NIfTI file or a folder of images is one scan. The same call does only what is missing or has
-    changed. Exit status: 0 all well, 1 some input failed, 2 the call was wrong or nothing could be read.
+    A DICOM series, an enhanced CT, a NIfTI file or a folder of images is one scan. The same call does only what is
+    missing or has changed. Exit status: 0 all well, 1 some input failed, 2 the call was wrong or nothing could be read.
 
     Example: ctseg batch scans --out results --write mask,overlay
     """

@@ -48,10 +48,6 @@ class Site:
         """The masks' paths below their folder: a `.png` keeps its name, any other gets `.png` appended."""
         return tuple(self.within + self._mask_name(file) for file in files)
 
-    def volume_names(self, slices: int) -> tuple[str, ...]:
-        """The same for a volume: its slices lie in a folder of its name."""
-        return tuple(f"{self.within}{self.files[0]}/{volume_slice(index)}" for index in range(slices))
-
     def _mask_name(self, file: str) -> str:
         if file.endswith(".png"):
             return file
@@ -92,6 +88,11 @@ def discover(inputs: Sequence[Path], never: Collection[Path] = ()) -> Found:
             walk.take(path)
     root = _deepest(path if path.is_dir() else path.parent for path in given)
     return Found(root, tuple(_sites(root, walk.kinds)), walk.ignored, tuple(walk.failed))
+
+
+def volume_names(scan: str, slices: int) -> tuple[str, ...]:
+    """The masks' paths of a scan that is called by its file: they lie in a folder of its name."""
+    return tuple(f"{scan}/{volume_slice(index)}" for index in range(slices))
 
 
 def volume_slice(index: int) -> str:

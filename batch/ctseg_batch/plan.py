@@ -1,20 +1,25 @@
 """From what was found to what has to be done: files become scans, scans parts, and parts that were done stay done."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from itertools import count
+from itertools import chain, count, takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
-from ctseg_batch.discover import Site, volume_slice
+from ctseg_batch.discover import Site, volume_names, volume_slice
 from ctseg_batch.outputs import Outputs
 from ctseg_batch.record import Listing, Past
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.truth import Masks, SliceMasks, Truth, TruthFolder
+
+if TYPE_CHECKING:
+    from ctseg.reading.dicom_series import DicomSeries
 
 # Image slices that are recorded together: a killed run loses no more. No rule needs to see them all at once.
 _IMAGES_A_PART = 256
@@ -67,100 +72,140 @@ class Planner:
 
     def plan(self, site: Site) -> Iterator[Step]:
         """What there is to do at a site, and the results of what was done before or can't be opened."""
-        planners = {"dicom": self._series, "volume": self._volume, "image": self._images}
-        return planners[site.kind](site, self._truth.beside(site.within) if self._truth else None)
+        planners = {"dicom": self._dicom, "volume": self._volume, "image": self._images}
+        return planners[site.kind](site)
 
-    def _images(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
-        scan = f"{site.name}#images" if site.mixed else site.name
+    def _images(self, site: Site) -> Iterator[Step]:
+        scan, truth = f"{site.name}#images" if site.mixed else site.name, self._truth_beside(site)
         for number, start in enumerate(range(0, len(site.files), _IMAGES_A_PART)):
             images = reading.open_images(site.paths(site.files[start : start + _IMAGES_A_PART]))
             yield self._unless_done(_slices(scan, number, images, site, truth))
 
-    def _volume(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
-        file, place = site.files[0], f"{site.name}:0"
-        masks = truth.of_volume(file) if truth else None
-        key = _key(site.paths([file]), [site.name], masks)
-        done = self._past.result(place, key)
-        if done and self._outputs.are_there(site.volume_names(done.slices)):
+    def _volume(self, site: Site) -> Iterator[Step]:
+        (file,) = site.paths(site.files)
+        masks = self._volume_masks(site.name)
+        done = self._done_volume(site.name, [file], masks)
+        if done:
             yield done
             return
         try:
-            volume = reading.open_volume(site.folder / file)
+            volume = reading.open_volume(file)
         except UnreadableFile as error:
-            self._lost(self._left_over(site, place, 0))
+            self._lose(site, {})
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
+        todo = _stack(site.name, volume, site.below(site.files) * len(volume), masks)
+        done = self._past.result(todo.place, todo.key)
+        # What keeps all slices of a volume from being read keeps the first too.
         if done and done.failed_slices == done.slices and not _can_be_read(volume, 0):
             yield done
             return
-        self._lost(self._left_over(site, place, len(volume)))
-        names, sources = site.volume_names(len(volume)), site.below([file]) * len(volume)
-        yield Todo(place, key, site.name, volume, names, sources, masks)
+        self._lose(site, {site.name: len(volume)})
+        yield todo
 
-    def _left_over(self, site: Site, place: str, slices: int) -> Iterator[str]:
-        """What earlier runs wrote for a volume beyond the slices that it has now, whether it was noted or not."""
-        noted = self._past.slices(place)
-        for number in count(slices):
-            name = f"{site.name}/{volume_slice(number)}"
-            if number >= noted and not self._outputs.is_any_there(name):
-                return
-            yield name
-
-    def _series(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
+    def _dicom(self, site: Site) -> Iterator[Step]:
+        truth = self._truth_beside(site)
         key = _key(site.paths(site.files), site.mask_names(site.files), _masks(site, site.files, truth))
         done = self._remembered(site, key)
-        yield from self._opened_series(site, key, truth) if done is None else done
+        yield from self._opened_dicom(site, key, truth) if done is None else done
 
     def _remembered(self, site: Site, key: str) -> list[PartResult] | None:
-        """The results of all series of a folder, if every one was done and no file has changed; else None."""
+        """The results of all scans of a folder, if every one was done and no file has changed; else None."""
         listing = self._past.listing(site.name, key)
         if listing is None:
             return None
         results = [self._past.result(f"{scan}:0", part) for scan, part in listing.scans]
+        results += [
+            self._done_volume(scan, site.paths(files), self._volume_masks(scan)) for scan, files in listing.volumes
+        ]
         done = [result for result in results if result is not None]
-        skipped = {failure.file for failure in listing.skipped}
-        slices = [file for file in site.files if site.within + file not in skipped]
+        others = {failure.file for failure in listing.skipped}
+        others |= {file for _, files in listing.volumes for file in site.below(files)}
+        slices = [file for file in site.files if site.within + file not in others]
         if len(done) < len(results) or not self._outputs.are_there(site.mask_names(slices)):
             return None
         self.skipped += listing.skipped
         return done
 
-    def _opened_series(self, site: Site, key: str, truth: TruthFolder | None) -> Iterator[Step]:
+    def _opened_dicom(self, site: Site, key: str, truth: TruthFolder | None) -> Iterator[Step]:
         found = reading.open_series(site.paths(site.files))
         skipped = tuple(_failure(site, file, reason) for file, reason in found.skipped)
         failed = tuple(_failure(site, error.file, error.reason) for error in found.failed)
         self.skipped += skipped
-        self._lost(site.mask_names([error.file.name for error in found.failed]))
-        todos = [
-            _slices(
-                site.name if len(found.series) == 1 else f"{site.name}#{_short(series.uid)}",
-                0,
-                series,
-                site,
-                truth,
-            )
-            for series in found.series
+        plain = [one for one in found.series if one.home is None]
+        series = [
+            _slices(site.name if len(plain) == 1 else f"{site.name}#{_short(one.uid)}", 0, one, site, truth)
+            for one in plain
         ]
+        stacks = [
+            _stack(scan, one, site.below(file.name for file in one.files), self._volume_masks(scan))
+            for scan, one in _named_by_file(site, found.series)
+        ]
+        self._lost(site.mask_names(set(site.files).difference(file.name for one in plain for file in one.files)))
+        self._lose(site, {todo.scan: len(todo.names) for todo in stacks})
         if not failed:
-            self._listed(site.name, key, Listing(tuple((todo.scan, todo.key) for todo in todos), skipped))
-        elif len(todos) > 1:
+            files = [tuple(sorted({file.name for file in todo.slices.files})) for todo in stacks]
+            volumes = tuple((todo.scan, names) for todo, names in zip(stacks, files, strict=True))
+            self._listed(site.name, key, Listing(tuple((todo.scan, todo.key) for todo in series), skipped, volumes))
+        elif len(series) > 1:
             self.errors += failed  # which of the series they belong to can't be told
         else:
             yield PartResult(site.name, slices=len(failed), failed_slices=len(failed), failures=failed)
-        for todo in todos:
+        for todo in (*series, *stacks):
             yield self._unless_done(todo)
+
+    def _done_volume(self, scan: str, files: Sequence[Path], masks: Masks | None) -> PartResult | None:
+        """What came of a scan that is called by its file, if all of it was done from just these inputs."""
+        done = self._past.result(f"{scan}:0", _key(files, [scan], masks))
+        return done if done and self._outputs.are_there(volume_names(scan, done.slices)) else None
+
+    def _lose(self, site: Site, scans: Mapping[str, int]) -> None:
+        """Take away what earlier runs wrote for volumes, beyond the slices that there are now."""
+        for file in site.below(site.files):
+            numbered = (f"{file}/{number}" for number in count(1))
+            for scan in chain([file], takewhile(lambda scan: scan in scans or self._is_known(scan), numbered)):
+                self._lost(self._left_over(scan, scans.get(scan, 0)))
+
+    def _is_known(self, scan: str) -> bool:
+        return self._past.slices(scan) > 0 or self._outputs.is_any_there(f"{scan}/{volume_slice(0)}")
+
+    def _left_over(self, scan: str, slices: int) -> Iterator[str]:
+        """What was written for a volume from this slice on, whether it was noted or not."""
+        noted = self._past.slices(scan)
+        for number in count(slices):
+            name = f"{scan}/{volume_slice(number)}"
+            if number >= noted and not self._outputs.is_any_there(name):
+                return
+            yield name
+
+    def _truth_beside(self, site: Site) -> TruthFolder | None:
+        return self._truth.beside(site.within) if self._truth else None
+
+    def _volume_masks(self, scan: str) -> Masks | None:
+        within, _, name = scan.rpartition("/")
+        return self._truth.beside(within).of_volume(name) if self._truth else None
 
     def _unless_done(self, todo: Todo) -> Step:
         """What came of a part before, or the part: also where a slice that could not be read then can be now."""
         done = self._past.result(todo.place, todo.key)
         if done is None:
             return todo
-        failed = {failure.file for failure in done.failures}
-        names = [name for name, source in zip(todo.names, todo.sources, strict=True) if source not in failed]
-        again = [index for index, source in enumerate(todo.sources) if source in failed]
-        if not self._outputs.are_there(names) or any(_can_be_read(todo.slices, index) for index in again):
+        missing = [index for index, name in enumerate(todo.names) if not self._outputs.are_there([name])]
+        if len(missing) != done.failed_slices or any(_can_be_read(todo.slices, index) for index in missing):
             return todo
         return done
+
+
+def _named_by_file(site: Site, found: Iterable["DicomSeries"]) -> Iterator[tuple[str, "DicomSeries"]]:
+    """The stacks in files of several frames: each called by its file, with a number where that holds more than one.
+
+    A number follows after `/`, as if the file were a folder: nothing else can be called so.
+    """
+    stacks = [(one, site.within + one.home.name) for one in found if one.home]
+    of_file = Counter(file for _, file in stacks)
+    numbers = {file: count(1) for file in of_file}
+    for one, file in stacks:
+        yield (file if of_file[file] == 1 else f"{file}/{next(numbers[file])}"), one
 
 
 def _slices(scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder | None) -> Todo:
@@ -168,6 +213,12 @@ def _slices(scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder
     files = [file.name for file in slices.files]
     names, masks = site.mask_names(files), _masks(site, files, truth)
     return Todo(f"{scan}:{number}", _key(slices.files, names, masks), scan, slices, names, site.below(files), masks)
+
+
+def _stack(scan: str, slices: Scan, sources: tuple[str, ...], masks: Masks | None) -> Todo:
+    """A part that is called by the file of its slices."""
+    key = _key(dict.fromkeys(sorted(slices.files)), [scan], masks)
+    return Todo(f"{scan}:0", key, scan, slices, volume_names(scan, len(slices)), sources, masks)
 
 
 def _can_be_read(slices: Scan, index: int) -> bool:

@@ -27,10 +27,14 @@ _Noted = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Which scans the DICOM files of a folder make up, each with the key of its files, and what was left out."""
+    """Which series the DICOM files of a folder make up, each with the key of its files, and what was left out.
+
+    `volumes` are the scans in files of several frames, each with the files.
+    """
 
     scans: tuple[tuple[str, str], ...]
     skipped: tuple[Failure, ...]
+    volumes: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass
@@ -47,9 +51,9 @@ class Past:
         noted = self.parts.get(place)
         return None if noted is None or noted["key"] != key else PartResult.from_json(noted["result"])
 
-    def slices(self, place: str) -> int:
-        """How many slices the part at `place` had, whatever its inputs were then."""
-        noted = self.parts.get(place)
+    def slices(self, scan: str) -> int:
+        """How many slices a scan of one part had, whatever its inputs were then."""
+        noted = self.parts.get(f"{scan}:0")
         return int(noted["result"]["slices"]) if noted and noted["key"] else 0
 
     def listing(self, place: str, key: str) -> Listing | None:
@@ -57,8 +61,11 @@ class Past:
         noted = self.folders.get(place)
         if noted is None or noted["key"] != key:
             return None
-        scans = tuple((scan, part) for scan, part in noted["scans"])
-        return Listing(scans, tuple(Failure(**one) for one in noted["skipped"]))
+        return Listing(
+            tuple((scan, part) for scan, part in noted["scans"]),
+            tuple(Failure(**one) for one in noted["skipped"]),
+            tuple((scan, tuple(files)) for scan, files in noted.get("volumes", ())),
+        )
 
 
 def recall(out: Path, root: Path, settings: Settings) -> Past:

@@ -11,8 +11,9 @@ from ctseg.errors import CallError
 
 Task = Callable[[], None]
 
-# Tasks that wait for each worker: enough to bridge the time in which the headers of the next series are read.
-_AHEAD = 32
+# Tasks that wait for each worker: enough to bridge the time in which the headers of the next series are read. Who hands
+# them over is woken when so few are left, not at each task that is done: it would take a core from the workers.
+_AHEAD, _LEFT = 32, 24
 
 
 class Workers:
@@ -24,9 +25,10 @@ class Workers:
     """
 
     def __init__(self, count: int) -> None:
-        self._room = count * _AHEAD
+        self._most, self._few = count * _AHEAD, count * _LEFT
         self._tasks: deque[Task] = deque()
         self._unfinished = 0
+        self._awaited = 0
         self._stopped = False
         self._error: BaseException | None = None
         lock = threading.Lock()
@@ -53,7 +55,7 @@ class Workers:
         """Wait, and raise what a task raised."""
         try:
             if kind is None:
-                self._wait_until(lambda: not self._unfinished)
+                self._wait_for(0)
         finally:
             with self._added:
                 self._stopped = True
@@ -63,7 +65,7 @@ class Workers:
 
     def add(self, task: Task) -> None:
         """Hand over a task once there is room; raises what an earlier task raised."""
-        self._wait_until(lambda: self._unfinished < self._room)
+        self._wait_for(self._most - 1 if self._unfinished < self._most else self._few)
         self._put(task, self._tasks.append)
 
     def add_next(self, task: Task) -> None:
@@ -76,9 +78,11 @@ class Workers:
             put(task)
             self._added.notify()
 
-    def _wait_until(self, ready: Callable[[], bool]) -> None:
+    def _wait_for(self, unfinished: int) -> None:
+        """Wait until no more than so many tasks are left."""
         with self._ended:
-            self._ended.wait_for(lambda: self._error or ready())
+            self._awaited = unfinished
+            self._ended.wait_for(lambda: self._error or self._unfinished <= unfinished)
             if self._error:
                 raise self._error
 
@@ -93,7 +97,8 @@ class Workers:
                 self._unfinished -= 1
                 self._error = self._error or error
                 self._stopped = self._stopped or error is not None
-                self._ended.notify()
+                if error or self._unfinished <= self._awaited:
+                    self._ended.notify()
 
     def _take(self) -> Task | None:
         with self._added:

@@ -33,7 +33,7 @@ def open_volume(file: Path) -> "Volume":
 
 
 def open_series(files: Sequence[Path]) -> "SeriesFound":
-    """The DICOM series among `files`, each a scan, what was skipped and why, and what could not be read."""
+    """The DICOM series among `files`, and the stacks of enhanced objects, each a scan; what is none, what failed."""
     from ctseg.reading.dicom_series import find_series
 
     return find_series(files)

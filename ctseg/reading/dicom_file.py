@@ -1,30 +1,58 @@
-"""A DICOM file opened, and numbers taken from it that may be missing or misspelt."""
+"""A DICOM file opened: its header, and the file at its pixels."""
 
-import math
 import os
+import re
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from io import BufferedReader, FileIO
+from dataclasses import dataclass
+from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
-from pydicom import dcmread
-from pydicom.dataelem import RawDataElement
-from pydicom.dataset import FileDataset
-from pydicom.multival import MultiValue
+from pydicom import dcmread, uid
+from pydicom.dataset import Dataset
+from pydicom.filereader import data_element_generator
+from pydicom.tag import BaseTag
 
 from ctseg.errors import UnreadableFile
+from ctseg.reading.dicom_values import tag_of, text
 from ctseg.reading.files import LARGEST_FILE, ContentError, check_regular, unopened
-from ctseg.reading.signatures import SNIFFED, is_dicom
-
-Numbers = tuple[float, ...]
+from ctseg.reading.signatures import is_dicom
 
 _PIECE = 2**20
 
 # Group 2 (file meta) or 8 (identification), little endian: how a file begins that left out the preamble.
 _FIRST_GROUPS = (b"\x02\0", b"\x08\0")
+_META_AT, _META_GROUP = 132, 2
+# Float, double or whole.
+_PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_PLAIN_START, _PIXEL_START = re.compile(rb"\x08\0..[A-Z]{2}", re.DOTALL), re.compile(rb"\xe0\x7f[\x08\x09\x10]\0")
+# Longer headers there are, but few.
+_USUAL_HEADER = 16384
+# Those in which what follows the file meta is explicit and little endian; all others have a special way to be read.
+_PLAIN_SYNTAXES = frozenset(uid.AllTransferSyntaxes) - {
+    uid.ImplicitVRLittleEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A DICOM file that is open: the elements that were asked for, the file meta, and where it was read up to."""
+
+    dataset: Dataset
+    meta: Dataset
+    is_little: bool
+    end: int
+    stream: BinaryIO
+
+    @property
+    def syntax(self) -> uid.UID:
+        """The transfer syntax; the default one where the file does not say (PS3.5, 10.1)."""
+        return uid.UID(text(self.meta, "TransferSyntaxUID") or uid.ImplicitVRLittleEndian)
 
 
 class _Stream(BufferedReader):
@@ -54,8 +82,8 @@ def _check_inflated(deflated: bytes) -> None:
 
 
 @contextmanager
-def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, int]]:
-    """The `tags` of a DICOM file, read up to its pixels unless `PixelData` is among them, and where that was.
+def open_dicom(file: Path, tags: Collection[str]) -> Iterator[Opened]:
+    """Read the `tags` of a DICOM file, up to its pixels unless `PixelData` is among them.
 
     A file without the preamble is taken too. Raises UnreadableFile for one that is no DICOM, and turns into it
     what pydicom raises on a damaged one, while it is read and while its elements are used.
@@ -63,13 +91,10 @@ def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, i
     check_regular(file)
     try:
         with _without_warnings(), _Stream(file) as stream:
-            start = stream.read(SNIFFED)
+            start = stream.read(_USUAL_HEADER)
             if not is_dicom(start) and not start.startswith(_FIRST_GROUPS):
                 raise UnreadableFile(file, "does not begin like a DICOM file" if start else "is empty")
-            stream.seek(0)
-            stops = "PixelData" not in tags
-            dataset = dcmread(stream, stop_before_pixels=stops, force=True, specific_tags=list(tags))
-            yield dataset, stream.tell()
+            yield _read_plain(start, stream, tags) or _read(stream, tags)
     except UnreadableFile:
         raise
     except OSError as error:
@@ -82,43 +107,40 @@ def open_dicom(file: Path, tags: Sequence[str]) -> Iterator[tuple[FileDataset, i
         raise UnreadableFile(file, "is cut off or damaged: its header can't be read") from error
 
 
-def numbers(dataset: FileDataset, tag: str, count: int, below: float = math.inf) -> Numbers | None:
-    """The `count` numbers of a tag, finite and `below` a size; None where they are not there or no such numbers."""
-    found = _plainly_written(dataset, tag)
-    if found is None:
-        try:
-            value = dataset.get(tag)
-            found = tuple(float(v) for v in (value if isinstance(value, MultiValue) else [value]))
-        except (TypeError, ValueError):
-            return None
-    return found if len(found) == count and all(abs(v) < below for v in found) else None
+def _read(stream: BinaryIO, tags: Collection[str]) -> Opened:
+    """By pydicom, which gets over many an irregularity."""
+    stream.seek(0)
+    stops = "PixelData" not in tags
+    dataset = dcmread(stream, stop_before_pixels=stops, force=True, specific_tags=list(tags))
+    return Opened(dataset, dataset.file_meta, dataset.original_encoding[1] is not False, stream.tell(), stream)
 
 
-def _plainly_written(dataset: FileDataset, tag: str) -> Numbers | None:
-    """The numbers of an element that was not decoded yet and has nothing odd about it."""
-    raw: Any = dataset.get_item(tag)
-    if not isinstance(raw, RawDataElement) or not raw.value:
+def _read_plain(start: bytes, stream: BinaryIO, tags: Collection[str]) -> Opened | None:
+    """The same in a third of the time, by that part of pydicom alone which reads elements; None where more is needed.
+
+    The rest of it finds out how a file is encoded, and makes sure. Nearly all files begin with what needs no second
+    look: a preamble, a transfer syntax of those that hospitals use, an element whose VR is spelt out, and others up to
+    the pixels.
+    """
+    if not is_dicom(start) or "PixelData" in tags:
         return None
-    read = _READ_AS.get(raw.VR or "")
+    header = BytesIO(start)
+    header.seek(_META_AT)
     try:
-        return tuple(read(part) for part in raw.value.split(b"\\")) if read else None
-    except ValueError:
+        meta = _elements(header, lambda tag, *_: tag >> 16 != _META_GROUP)
+        if text(meta, "TransferSyntaxUID") not in _PLAIN_SYNTAXES or not _PLAIN_START.match(start, header.tell()):
+            return None
+        dataset = _elements(header, lambda tag, *_: tag in _PIXELS, [int(tag_of(tag)) for tag in tags])
+    except Exception:  # noqa: BLE001 - of what is odd or damaged, pydicom may make something, or says what it is
         return None
+    return Opened(dataset, meta, True, header.tell(), stream) if _PIXEL_START.match(start, header.tell()) else None
 
 
-_READ_AS: Mapping[str, Callable[[bytes], float]] = {"DS": float, "IS": int}
-
-
-def number(dataset: FileDataset, tag: str, below: float = math.inf) -> float | None:
-    """The one number of a tag, finite and `below` a size, or None."""
-    found = numbers(dataset, tag, 1, below)
-    return found[0] if found else None
-
-
-def whole(dataset: FileDataset, tag: str) -> int | None:
-    """The whole number of a tag, or None."""
-    found = number(dataset, tag)
-    return None if found is None else int(found)
+def _elements(
+    header: BinaryIO, stop: Callable[[BaseTag, str | None, int], bool], tags: list[BaseTag | int] | None = None
+) -> Dataset:
+    elements = data_element_generator(header, False, True, stop_when=stop, specific_tags=tags)
+    return Dataset({element.tag: element for element in elements})
 
 
 @contextmanager

@@ -1,33 +1,67 @@
 """Where in a DICOM file its pixels lie and how they are stored, noted once; their bytes, read when they are needed."""
 
 import struct
+import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom import uid
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.dicom_file import number, open_dicom, whole
+from ctseg.reading.dicom_file import Opened, open_dicom
+from ctseg.reading.dicom_values import number, text, whole
 from ctseg.reading.files import LARGEST_FILE, ContentError, check_regular, unopened
 from ctseg.reading.picture_header import check_size
 
 PIXEL_TAGS = (
     "Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation",
-    "RescaleSlope", "RescaleIntercept",
+    "RescaleSlope", "RescaleIntercept", "RescaleType",
 )  # fmt: skip
+
+UNDEFINED = 0xFFFFFFFF
+"""The length of a value that ends where a delimiter says so: of encapsulated pixels."""
 
 _PIXEL_DATA = (0x7FE0, 0x0010)
 _VRS = (b"OW", b"OB", b"UN")
-_UNDEFINED = 0xFFFFFFFF
+_LONGEST_HEAD = 12
+# What begins encapsulated pixels: an item with a table of offsets, here empty (PS3.5, A.4).
+_NO_OFFSETS = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+_HU = ("", "HU", "HU_MOD")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where in the value of PixelData a frame lies, in bytes."""
+
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rescale:
+    """What leads from the stored numbers to HU (PS3.3, C.11.1.1.2).
+
+    `slope` and `intercept` are None where the file does not say; `unit` is what it says that they lead to.
+    """
+
+    slope: float | None
+    intercept: float | None
+    unit: str
+
+    @property
+    def leads_to_hu(self) -> bool:
+        """Whether the file says how its numbers become HU."""
+        return None not in (self.slope, self.intercept) and self.unit in _HU
 
 
 @dataclass(frozen=True, slots=True)
 class PixelHeader:
     """How one slice is stored.
 
-    `offset` is that of the PixelData element; None in a file that is deflated as a whole. `slope` and `intercept` lead
-    to HU (PS3.3, C.11.1.1.2), and are None where the file does not say; other numbers are 0 then.
+    `offset` is that of the PixelData element; None in a file that is deflated as a whole. `span` is None where the
+    slice is all that the file holds. Numbers that the file does not say are 0.
     """
 
     offset: int | None
@@ -39,8 +73,9 @@ class PixelHeader:
     bits_stored: int
     is_signed: bool
     photometric: str
-    slope: float | None
-    intercept: float | None
+    rescale: Rescale
+    span: Span | None = None
+    inflated: "Inflated | None" = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -48,9 +83,9 @@ class PixelHeader:
         return self.rows, self.columns
 
     @property
-    def is_rescaled(self) -> bool:
-        """Whether the file says how its numbers become HU."""
-        return None not in (self.slope, self.intercept)
+    def size(self) -> int:
+        """The bytes of a slice that is not compressed."""
+        return self.rows * self.columns * self.bits_allocated // 8
 
     def check(self) -> None:
         """Raise ContentError for what is no plain grey slice."""
@@ -67,52 +102,92 @@ class PixelHeader:
             raise ContentError(f"its pixels use {self.bits_stored} of {self.bits_allocated} bits")
 
 
-def pixel_header(dataset: FileDataset, offset: int) -> PixelHeader:
-    """From the `PIXEL_TAGS` of a file that was read up to `offset`, where its PixelData begin."""
-    syntax = uid.UID(dataset.file_meta.get("TransferSyntaxUID", uid.ImplicitVRLittleEndian))
-    _, is_little = dataset.original_encoding
+class Inflated:
+    """The pixels of a file of several frames that is deflated as a whole, held since no frame can be read alone."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._value: bytes | None = None
+
+    def value(self) -> bytes:
+        """All of PixelData, read when it is asked for first; raises UnreadableFile."""
+        with self._lock:
+            if self._value is None:
+                self._value = _inflate(self._file)
+            return self._value
+
+    def close(self) -> None:
+        """Let go of it."""
+        with self._lock:
+            self._value = None
+
+
+def pixel_header(opened: Opened) -> PixelHeader:
+    """From the `PIXEL_TAGS` of a file that was read up to its PixelData."""
+    dataset, syntax = opened.dataset, opened.syntax
     return PixelHeader(
-        offset=None if syntax == uid.DeflatedExplicitVRLittleEndian else offset,
+        offset=None if syntax == uid.DeflatedExplicitVRLittleEndian else opened.end,
         syntax=syntax,
-        is_little=is_little is not False,
+        is_little=opened.is_little,
         rows=whole(dataset, "Rows") or 0,
         columns=whole(dataset, "Columns") or 0,
         bits_allocated=whole(dataset, "BitsAllocated") or 0,
         bits_stored=whole(dataset, "BitsStored") or 0,
         is_signed=whole(dataset, "PixelRepresentation") == 1,
-        photometric=str(dataset.get("PhotometricInterpretation") or "MONOCHROME2"),
-        slope=number(dataset, "RescaleSlope"),
-        intercept=number(dataset, "RescaleIntercept"),
+        photometric=text(dataset, "PhotometricInterpretation") or "MONOCHROME2",
+        rescale=rescale_of(dataset),
     )
 
 
+def rescale_of(dataset: Dataset) -> Rescale:
+    """From the last three of `PIXEL_TAGS`."""
+    return Rescale(number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept"), text(dataset, "RescaleType"))
+
+
 def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
-    """The value of PixelData as it is stored; encapsulated, with whatever follows it.
+    """The value of PixelData as it is stored, as if the slice were alone in it; encapsulated, with whatever follows.
 
     Raises UnreadableFile, and ContentError where there are no pixels: the file is cut off, or another one by now.
     """
+    span = header.span
     if header.offset is None:
-        with open_dicom(file, ["PixelData"]) as (dataset, _):
-            return bytes(dataset.get("PixelData") or b"")
-    if (size := check_regular(file) - header.offset) > LARGEST_FILE:
+        value = header.inflated.value() if header.inflated else _inflate(file)
+        return value[span.start : span.start + span.size] if span else value
+    left = check_regular(file) - header.offset
+    if (size := span.size if span else left) > LARGEST_FILE:
         raise UnreadableFile(file, f"is too large for one slice ({size / LARGEST_FILE:.1f} GiB)")
     try:
         with file.open("rb", buffering=0) as stream:
-            stream.seek(header.offset)
-            element = stream.readall()
+            start, length = find_value(stream, header)
+            stream.seek(start + span.start if span else start)
+            data = stream.read(span.size if span else -1)
     except OSError as error:
         raise unopened(file, error) from error
-    return _value(element, header)
+    if length != UNDEFINED:
+        return data[:length]
+    return _NO_OFFSETS + data if span and data else data
 
 
-def _value(element: bytes, header: PixelHeader) -> bytes:
-    """What follows tag, VR and length (PS3.5, 7.1); all that is left where the length is undefined."""
+def find_value(stream: BinaryIO, header: PixelHeader) -> tuple[int, int]:
+    """Where in the file the value of PixelData begins, and its length, by what stands before it (PS3.5, 7.1).
+
+    Raises ContentError where the file has none.
+    """
+    assert header.offset is not None
+    stream.seek(header.offset)
+    head = stream.read(_LONGEST_HEAD)
     order = "<" if header.is_little else ">"
     # Some files are not encoded as their transfer syntax says. Letters here are a VR; as a length they would be odd.
-    form, at = (f"{order}HH4xI", 12) if element[4:6] in _VRS else (f"{order}HHI", 8)
-    if len(element) <= at:
+    form, at = (f"{order}HH4xI", _LONGEST_HEAD) if head[4:6] in _VRS else (f"{order}HHI", 8)
+    if len(head) < at:
         raise ContentError("its pixels are missing, the file may be cut off")
-    *tag, length = struct.unpack_from(form, element)
+    *tag, length = struct.unpack_from(form, head)
     if tuple(tag) != _PIXEL_DATA:
         raise ContentError("its pixels are not where they were when its header was read")
-    return element[at:] if length == _UNDEFINED else element[at : at + length]
+    return header.offset + at, length
+
+
+def _inflate(file: Path) -> bytes:
+    with open_dicom(file, ["PixelData"]) as opened:
+        return bytes(opened.dataset.get("PixelData") or b"")

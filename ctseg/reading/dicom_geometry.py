@@ -14,6 +14,8 @@ from ctseg.scan import Spacing
 # Gaps may differ by a tenth, or by what rounding positions to 0.1 mm does to them.
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11
 _SAME_PLACE_MM = 0.01
+# No two slices of a scan lie closer, but those of another time may not lie exactly where the first did.
+_APART_MM = 0.1
 _LARGEST_STEP_MM = 1000
 # The cosine of one degree.
 _PARALLEL = 0.99985
@@ -48,6 +50,12 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
     return Stack(ordered, _spacing(ordered, offsets), (*doubts, *_doubts_of_mixture(ordered)))
 
 
+def most_at_one_place(slices: Sequence[SliceHeader]) -> int:
+    """How many slices lie at the place where most do."""
+    offsets, _ = _offsets(slices)
+    return 1 if offsets is None else max(Counter(np.round(offsets / _APART_MM).tolist()).values())
+
+
 def _tie_break(found: SliceHeader) -> tuple[bool, int, Path]:
     """The order of slices that say nothing of their place, or the same."""
     return found.number is None, found.number or 0, found.file
@@ -67,7 +75,7 @@ def _offsets(slices: Sequence[SliceHeader]) -> tuple[Offsets | None, list[str]]:
 
 def _normal(slices: Sequence[SliceHeader]) -> Offsets:
     orientation = next((s.orientation for s in slices if s.orientation is not None), _AXIAL)
-    return normal_of(orientation)
+    return np.array(normal_of(orientation))
 
 
 def _spacing(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Spacing | None:
@@ -113,5 +121,5 @@ def _doubts_of_mixture(slices: Sequence[SliceHeader]) -> Iterable[str]:
         yield "mixed sizes"
     if len({s.pixel_spacing for s in slices}) > 1:
         yield "mixed pixel spacing"
-    if not all(s.pixels.is_rescaled for s in slices):
+    if not all(s.pixels.rescale.leads_to_hu for s in slices):
         yield "not rescaled to HU"

@@ -1,34 +1,33 @@
 """What the header of one DICOM file says of its slice: which series, where it lies, whether it is one at all."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from pydicom.dataset import FileDataset
-from pydicom.multival import MultiValue
+from pydicom.dataset import Dataset
 from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
-from ctseg.reading.dicom_file import Numbers, number, numbers, open_dicom, whole
-from ctseg.reading.dicom_frame import PIXEL_TAGS, PixelHeader, pixel_header
+from ctseg.reading.dicom_file import Opened, open_dicom
+from ctseg.reading.dicom_frame import PIXEL_TAGS, Inflated, PixelHeader, pixel_header, rescale_of
+from ctseg.reading.dicom_groups import GROUP_TAGS, Frame, frame_count, frame_headers, has_frames
+from ctseg.reading.dicom_spans import SPAN_TAGS, frame_spans
+from ctseg.reading.dicom_values import Numbers, number, numbers, text, texts, whole
 from ctseg.reading.files import ContentError
 
 _TAGS = [
     "ImageType", "SOPClassUID", "SeriesDescription", "SliceThickness", "SeriesInstanceUID", "SeriesNumber",
     "ModalityLUTSequence",
     "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation",
-    "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", *PIXEL_TAGS,
+    "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", *PIXEL_TAGS, *GROUP_TAGS, *SPAN_TAGS,
 ]  # fmt: skip
 
-_CT = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+_ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+_CT = (CTImageStorage, *_ENHANCED)
 _LOCALIZERS = frozenset({"LOCALIZER", "SCOUT"})
 # The plane that a slice lies in, by the axis its normal is closest to.
 _PLANES = ("sagittal", "coronal", "axial")
 
-_HEADWARD = 2
 _SPANS_A_PLANE = 0.9
 # A kilometre: what is farther is no position, and arithmetic with it would overflow.
 _FARTHEST_MM = 1e6
@@ -39,7 +38,8 @@ class SliceHeader:
     """One slice of a CT series.
 
     `position` and `orientation`: ImagePositionPatient and ImageOrientationPatient, mm in the patient's axes (left,
-    back, head). `pixel_spacing`: between rows, between columns, in mm. What a file does not say is None.
+    back, head). `pixel_spacing`: between rows, between columns, in mm. What a file does not say is None. `frame` is
+    None for the one slice of a file.
     """
 
     file: Path
@@ -53,63 +53,92 @@ class SliceHeader:
     thickness: float | None
     pixel_spacing: Numbers | None
     pixels: PixelHeader
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A readable DICOM file that is no slice of an axial CT series, and what it is instead."""
+    """A readable DICOM file, or a frame of one, that is no slice of an axial CT series, and what it is instead."""
 
     file: Path
     reason: str
 
 
-def read_header(file: Path) -> SliceHeader | Skipped:
-    """Read the few tags that place a slice; raises UnreadableFile."""
-    with open_dicom(file, _TAGS) as (dataset, end):
-        orientation = _orientation(dataset)
-        reason = _not_a_slice(dataset, orientation)
-        return (
-            Skipped(file, reason) if reason else _slice_header(file, dataset, orientation, pixel_header(dataset, end))
-        )
+def read_headers(file: Path) -> Sequence[SliceHeader | Skipped]:
+    """Read the few tags that place a slice, or each frame of a file with several; raises UnreadableFile."""
+    with open_dicom(file, _TAGS) as opened:
+        sop_class = _sop_class(opened)
+        if sop_class not in _CT:
+            return [Skipped(file, f"not a CT image ({sop_class.name})")]
+        if sop_class in _ENHANCED:
+            return _enhanced(file, opened)
+        header = _header(file, opened.dataset, pixel_header(opened))
+        if isinstance(header, SliceHeader) and (frames := frame_count(opened.dataset)) > 1:
+            raise ContentError(
+                f"{frames} frames in one file that is no enhanced CT: convert it to a file a slice first"
+            )
+        return [header]
 
 
-def normal_of(orientation: Numbers) -> npt.NDArray[np.float64]:
+def _enhanced(file: Path, opened: Opened) -> Sequence[SliceHeader | Skipped]:
+    """The frames of an enhanced CT object: one alone is a slice as any other."""
+    pixels, headers = pixel_header(opened), list(frame_headers(opened.dataset))
+    if not has_frames(opened.dataset):
+        return [_header(file, header, replace(pixels, rescale=rescale_of(header))) for header, _ in headers]
+    spans = frame_spans(opened.stream, opened.dataset, pixels, len(headers))
+    inflated = Inflated(file) if pixels.offset is None else None
+    found: list[SliceHeader | Skipped] = []
+    for place, ((header, frame), span) in enumerate(zip(headers, spans, strict=True), start=1):
+        own = replace(pixels, rescale=rescale_of(header), span=span, inflated=inflated)
+        slice_ = _header(file, header, own)
+        if isinstance(slice_, SliceHeader):
+            if slice_.position is None:
+                raise ContentError(f"it does not say where frame {place} lies, ImagePositionPatient is missing")
+            slice_ = replace(slice_, number=place, frame=frame)
+        found.append(slice_)
+    return found
+
+
+def normal_of(orientation: Numbers) -> tuple[float, float, float]:
     """The unit vector across a slice, towards the head; PS3.3, C.7.6.2.1.1."""
-    normal = np.array(_cross(orientation))
-    normal /= np.linalg.norm(normal)
-    return -normal if normal[_HEADWARD] < 0 else normal
+    x, y, z = _cross(orientation)
+    length = math.copysign(math.hypot(x, y, z), z)
+    return x / length, y / length, z / length
 
 
-def _not_a_slice(dataset: FileDataset, orientation: Numbers | None) -> str | None:
-    """What a readable file is instead of a slice of an axial CT series; raises ContentError for odd CT."""
-    sop_class = UID(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
+def _sop_class(opened: Opened) -> UID:
+    """What a file is; raises ContentError where it does not say."""
+    sop_class = UID(text(opened.dataset, "SOPClassUID") or text(opened.meta, "MediaStorageSOPClassUID"))
     if not sop_class:
         raise ContentError("it does not say what it is, SOPClassUID is missing")
-    if sop_class.name == sop_class and "SeriesInstanceUID" not in dataset:
+    if sop_class not in _CT and sop_class.name == sop_class and "SeriesInstanceUID" not in opened.dataset:
         raise ContentError("it ends within its header")  # what looks like an unknown class is half a UID
-    if sop_class not in _CT:
-        return f"not a CT image ({sop_class.name})"
-    if _LOCALIZERS.intersection(_texts(dataset.get("ImageType"))):
-        return "localizer"
-    frames = dataset.get("NumberOfFrames") or 1
-    if sop_class != CTImageStorage or frames > 1:
-        raise ContentError(f"{frames} frames in one file: convert it to a file a slice first")
-    if dataset.get("SamplesPerPixel", 1) != 1:
+    return sop_class
+
+
+def _header(file: Path, dataset: Dataset, pixels: PixelHeader) -> SliceHeader | Skipped:
+    """The header of one slice or frame, unless it lies in no axial plane."""
+    if _LOCALIZERS.intersection(value.upper() for tag in ("ImageType", "FrameType") for value in texts(dataset, tag)):
+        return Skipped(file, "localizer")
+    if (whole(dataset, "SamplesPerPixel") or 1) != 1:
         raise ContentError("it is a colour picture")
     if "ModalityLUTSequence" in dataset:
         raise ContentError("its values are told by a table (Modality LUT), not by RescaleSlope: convert it first")
-    plane = _PLANES[int(np.abs(normal_of(orientation)).argmax())] if orientation else "axial"
-    return None if plane == "axial" else f"{plane} reformat"
+    orientation = _orientation(dataset)
+    plane = _PLANES[_longest(normal_of(orientation))] if orientation else "axial"
+    if plane != "axial":
+        return Skipped(file, f"{plane} reformat")
+    return _slice_header(file, dataset, orientation, pixels)
 
 
-def _slice_header(file: Path, dataset: FileDataset, orientation: Numbers | None, pixels: PixelHeader) -> SliceHeader:
+def _slice_header(file: Path, dataset: Dataset, orientation: Numbers | None, pixels: PixelHeader) -> SliceHeader:
     if 0 in pixels.shape:
         raise ContentError("Rows and Columns are missing: it holds no picture, or is cut off")
     return SliceHeader(
         file=file,
-        series=str(dataset.get("SeriesInstanceUID", "")),
+        series=text(dataset, "SeriesInstanceUID"),
         series_number=whole(dataset, "SeriesNumber"),
-        description=str(dataset.get("SeriesDescription") or ""),
+        description=text(dataset, "SeriesDescription"),
         position=numbers(dataset, "ImagePositionPatient", 3, _FARTHEST_MM),
         orientation=orientation,
         location=number(dataset, "SliceLocation", _FARTHEST_MM),
@@ -120,17 +149,18 @@ def _slice_header(file: Path, dataset: FileDataset, orientation: Numbers | None,
     )
 
 
-def _orientation(dataset: FileDataset) -> Numbers | None:
+def _orientation(dataset: Dataset) -> Numbers | None:
     """The directions of rows and of columns; None where they are not there, or span no plane."""
     found = numbers(dataset, "ImageOrientationPatient", 6, _FARTHEST_MM)
     return found if found and math.hypot(*_cross(found)) >= _SPANS_A_PLANE else None
 
 
-def _cross(orientation: Numbers) -> Numbers:
+def _longest(vector: tuple[float, float, float]) -> int:
+    """The axis along which a vector is longest."""
+    return max(range(3), key=lambda axis: abs(vector[axis]))
+
+
+def _cross(orientation: Numbers) -> tuple[float, float, float]:
     """The cross product of the directions of rows and of columns; NumPy takes longer than for all the rest."""
     a, b, c, d, e, f = orientation
     return b * f - c * e, c * d - a * f, a * e - b * d
-
-
-def _texts(value: Any) -> Iterable[str]:
-    return [str(v).upper() for v in (value if isinstance(value, MultiValue) else [value])]

@@ -15,7 +15,7 @@ from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_frame import PixelHeader, read_pixel_data
 from ctseg.reading.files import ContentError
 from ctseg.reading.picture_header import check_size, jpeg2000_codestream, jpeg2000_size, read_jpeg_header
-from ctseg.reading.values import as_slice, hounsfield, rescaled
+from ctseg.reading.values import as_slice, rescaled_in_place
 from ctseg.scan import Slice
 from ctseg.stages import stage
 
@@ -133,28 +133,39 @@ def _in_hounsfield(header: PixelHeader, pixels: Pixels) -> Slice:
     all the same. But some writers turned the numbers around with it. A chest holds more air than bone; where it
     does not, the complement is the CT.
     """
-    slope, intercept = header.slope, header.intercept
+    slope, intercept = header.rescale.slope, header.rescale.intercept
     if slope is None and intercept is None:
         return as_slice(_signed(pixels, header))
     if slope == 0:
         raise ContentError("its RescaleSlope is 0")
-    rescale = partial(rescaled, slope=slope or 1.0, intercept=intercept or 0.0)
-    values = rescale(_signed(pixels, header))
-    if header.photometric == "MONOCHROME1" and _is_inverted(values):
-        values = rescale(_signed(~pixels, header))
-    return Slice(hounsfield(values), "hu")
+    convert = partial(rescaled_in_place, slope=slope or 1.0, intercept=intercept or 0.0, limits=_limits(header))
+    stored = _signed(pixels, header)
+    if header.photometric != "MONOCHROME1":
+        return Slice(convert(stored), "hu")
+    values = convert(stored.copy())
+    return Slice(convert(_signed(~stored, header)) if _is_inverted(values) else values, "hu")
 
 
 def _signed(pixels: Pixels, header: PixelHeader) -> Pixels:
     """The lowest BitsStored bits of each number, signed or not as PixelRepresentation says (PS3.5, 8.1.1).
 
-    The bits above may be anything, and decoders do not know of the sign.
+    The bits above may be anything, and decoders do not know of the sign. Works in place where it may.
     """
     numbers = pixels.astype(np.uint16, copy=False)
     unused = 16 - header.bits_stored
-    if header.is_signed:
-        return numbers.view(np.int16) if not unused else (numbers << unused).view(np.int16) >> unused
-    return numbers & np.uint16(0xFFFF >> unused) if unused else numbers
+    place = numbers if numbers.flags.writeable else None
+    if not header.is_signed:
+        return np.bitwise_and(numbers, np.uint16(0xFFFF >> unused), out=place) if unused else numbers
+    if not unused:
+        return numbers.view(np.int16)
+    upper = np.left_shift(numbers, unused, out=place).view(np.int16)
+    return np.right_shift(upper, unused, out=upper)
+
+
+def _limits(header: PixelHeader) -> tuple[int, int]:
+    """The lowest and highest number that can be stored."""
+    count = 1 << header.bits_stored
+    return (-(count // 2), count // 2 - 1) if header.is_signed else (0, count - 1)
 
 
 def _is_inverted(values: Pixels) -> bool:

@@ -1,24 +1,29 @@
-"""The DICOM series in a folder, each a scan."""
+"""The DICOM series in a folder, and the enhanced objects, each a scan or more."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_frame import PixelHeader
-from ctseg.reading.dicom_geometry import stack
-from ctseg.reading.dicom_header import Skipped, SliceHeader, read_header
+from ctseg.reading.dicom_geometry import most_at_one_place, stack
+from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers
 from ctseg.reading.dicom_pixels import read_slice
 from ctseg.scan import Slice, Spacing
 
 
 @dataclass(frozen=True, slots=True)
 class DicomSeries:
-    """The slices of one SeriesInstanceUID from the feet up; `number` and `description` name it for people."""
+    """The slices of one SeriesInstanceUID from the feet up; `number` and `description` name it for people.
+
+    Or a stack of the frames of an enhanced object: then `home` is its file, the first if it is spread over several.
+    """
 
     uid: str
     number: int | None
     description: str
+    home: Path | None
     files: tuple[Path, ...]
     spacing_mm: Spacing | None
     flags: tuple[str, ...]
@@ -37,12 +42,18 @@ class DicomSeries:
         return read_slice(self.files[index], self.pixels[index])
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Let go of what is held of files that can't be read frame by frame."""
+        for inflated in {pixels.inflated for pixels in self.pixels}:
+            if inflated is not None:
+                inflated.close()
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesFound:
-    """What a folder of DICOM files holds: series by number, files that are no slices and why, unreadable files."""
+    """What a folder of DICOM files holds: series by number, files that are no slices and why, unreadable files.
+
+    A file some of whose frames are no slices is in `series` and in `skipped`.
+    """
 
     series: tuple[DicomSeries, ...]
     skipped: tuple[tuple[Path, str], ...]
@@ -50,33 +61,65 @@ class SeriesFound:
 
 
 def find_series(files: Sequence[Path]) -> SeriesFound:
-    """Read the header of each file once, and put the slices of each series in order."""
-    slices: dict[str, list[SliceHeader]] = {}
+    """Read the header of each file once, and put the slices of each series, or the frames of a stack, in order."""
+    slices: list[SliceHeader] = []
     skipped: list[tuple[Path, str]] = []
     failed: list[UnreadableFile] = []
     for file in files:
         try:
-            header = read_header(file)
+            headers = read_headers(file)
         except UnreadableFile as error:
             failed.append(error)
             continue
-        if isinstance(header, Skipped):
-            skipped.append((file, header.reason))
-        else:
-            slices.setdefault(header.series, []).append(header)
-    series = sorted(map(_series, slices.values()), key=lambda s: (s.number is None, s.number or 0, s.uid))
-    return SeriesFound(tuple(series), tuple(skipped), tuple(failed))
+        slices += [header for header in headers if isinstance(header, SliceHeader)]
+        skipped += [(file, reason) for reason in _reasons(headers)]
+    scans = [scan for members in _grouped(slices, _whole) for scan in _scans(members)]
+    scans.sort(key=lambda s: (s.number is None, s.number or 0, s.uid, str(s.home or "")))
+    return SeriesFound(tuple(scans), tuple(skipped), tuple(failed))
 
 
-def _series(slices: Sequence[SliceHeader]) -> DicomSeries:
-    found = stack(slices)
-    first = found.slices[0]
-    return DicomSeries(
-        uid=first.series,
-        number=first.series_number,
-        description=first.description,
-        files=tuple(s.file for s in found.slices),
-        spacing_mm=found.spacing_mm,
-        flags=found.flags,
-        pixels=tuple(s.pixels for s in found.slices),
-    )
+def _reasons(headers: Sequence[SliceHeader | Skipped]) -> Iterable[str]:
+    """Why a file, or some of its frames, are no slices."""
+    for reason, count in Counter(header.reason for header in headers if isinstance(header, Skipped)).items():
+        yield reason if count == len(headers) else f"{count} of {len(headers)} frames: {reason}"
+
+
+def _grouped(slices: Sequence[SliceHeader], key: Callable[[SliceHeader], Hashable]) -> Iterable[list[SliceHeader]]:
+    groups: dict[Hashable, list[SliceHeader]] = {}
+    for header in slices:
+        groups.setdefault(key(header), []).append(header)
+    return groups.values()
+
+
+def _whole(header: SliceHeader) -> Hashable:
+    """What all slices of a series share, or all frames of an object."""
+    return header.series, header.frame and (header.frame.whole or header.file)
+
+
+def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
+    """A series is one scan; an object is one for each of its stacks, and for each time that it was taken."""
+    first = min(slices, key=lambda s: (s.frame.part if s.frame else 0, s.file))
+    missing = first.frame and first.frame.parts > len({s.frame.part for s in slices if s.frame})
+    for stacked in _grouped(slices, lambda s: s.frame and s.frame.stack):
+        for phase in _phases(stacked):
+            found = stack(phase)
+            yield DicomSeries(
+                uid=first.series,
+                number=first.series_number,
+                description=first.description,
+                home=first.file if first.frame else None,
+                files=tuple(s.file for s in found.slices),
+                spacing_mm=found.spacing_mm,
+                flags=(*found.flags, "parts missing") if missing else found.flags,
+                pixels=tuple(s.pixels for s in found.slices),
+            )
+
+
+def _phases(slices: list[SliceHeader]) -> Iterable[list[SliceHeader]]:
+    """The slices of each phase, if there are as many phases as slices at most lie at one place; else they are one."""
+    phases = sorted(_grouped(slices, _phase), key=lambda members: _phase(members[0]))
+    return phases if len(phases) == most_at_one_place(slices) else [slices]
+
+
+def _phase(header: SliceHeader) -> tuple[int, ...]:
+    return header.frame.phase if header.frame else ()

@@ -8,11 +8,13 @@ from ctseg.reading.files import ContentError
 LARGEST_PICTURE = 8192 * 8192
 """Pixels; detectors for CT end at 4096 x 4096."""
 
+END_OF_IMAGE = b"\xff\xd9"
+"""What a JPEG of any kind ends with, and holds nowhere else behind the start of its pixels."""
+
 _START_OF_SCAN = 0xDA
 # Markers without a length (T.81, table B.1: TEM, RST0 to RST7, SOI, EOI). None belongs in a header; what decoders
 # make of one there differs, so that a size could hide behind it.
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
-_END_OF_IMAGE = b"\xff\xd9"
 # ITU-T T.81, table B.1: C0 to CF but for the Huffman, arithmetic and reserved ones; and JPEG-LS, T.87, table C.1.
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 
@@ -75,7 +77,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
         if marker in _BARE_MARKERS:
             break
         if marker == _START_OF_SCAN:
-            return JpegHeader(rows, columns, data.rfind(_END_OF_IMAGE) > place)
+            return JpegHeader(rows, columns, data.rfind(END_OF_IMAGE) > place)
         (length,) = struct.unpack_from(">H", data, place + 2)
         if marker in _FRAME_MARKERS:
             rows, columns = struct.unpack_from(">HH", data, place + 5)

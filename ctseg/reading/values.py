@@ -29,7 +29,8 @@ def rescaled(stored: Values, slope: float, intercept: float) -> Values:
     """
     if slope == 1 and intercept == 0:
         return stored
-    if slope == 1 and stored.dtype.itemsize <= 2 and _fits_16_bits(stored, intercept):
+    is_short = stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2
+    if slope == 1 and is_short and stored.size and _fits_16_bits(_range(stored), intercept):
         return np.add(stored, np.int16(intercept), dtype=np.int16, casting="unsafe")
     whole = slope.is_integer() and intercept.is_integer() and max(abs(slope), abs(intercept)) < _EXACT
     # In place: fresh memory costs more than the arithmetic.
@@ -47,13 +48,27 @@ def rescaled(stored: Values, slope: float, intercept: float) -> Values:
     return values
 
 
-def _fits_16_bits(stored: Values, intercept: float) -> bool:
-    """Whether the sums of 16-bit numbers and a whole intercept are 16-bit numbers themselves."""
-    if stored.dtype.kind not in "iu" or not intercept.is_integer() or abs(intercept) >= _EXACT or not stored.size:
+def rescaled_in_place(
+    stored: Values, slope: float, intercept: float, limits: tuple[int, int]
+) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:
+    """`hounsfield(rescaled(...))` of 16-bit numbers within `limits`; in their own memory where that can hold it."""
+    if slope != 1 or not (_fits_16_bits(limits, intercept) or _fits_16_bits(_range(stored), intercept)):
+        return hounsfield(rescaled(stored, slope, intercept))
+    values = stored.view(np.int16)
+    values = np.add(values, np.int16(intercept), out=values if values.flags.writeable else None)
+    return values if limits[0] + intercept >= AIR else np.maximum(values, np.int16(AIR), out=values)
+
+
+def _range(stored: Values) -> tuple[int, int]:
+    return int(stored.min()), int(stored.max())
+
+
+def _fits_16_bits(limits: tuple[int, int], intercept: float) -> bool:
+    """Whether whole numbers within `limits` and their sums with the intercept are 16-bit numbers."""
+    if not intercept.is_integer() or abs(intercept) >= _EXACT:
         return False
-    limits = np.iinfo(np.int16)
-    lowest, highest = int(stored.min()), int(stored.max())
-    return limits.min <= min(lowest, lowest + intercept) and max(highest, highest + intercept) <= limits.max
+    (lowest, highest), bits = limits, np.iinfo(np.int16)
+    return bits.min <= min(lowest, lowest + intercept) and max(highest, highest + intercept) <= bits.max
 
 
 def hounsfield(values: Values) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:

@@ -97,6 +97,21 @@ def test_every_slice_is_the_one_that_pydicom_decodes(foreign):
     assert compared.total() >= 50
 
 
+@pytest.mark.filterwarnings("ignore:::pydicom")
+def test_headers_say_what_pydicom_reads_in_them(foreign):
+    files = sorted(f for f in foreign.rglob("*") if f.is_file() and kind_of(f) == "dicom")
+    for series in open_series(files).series:
+        for file, pixels in zip(series.files, series.pixels, strict=True):
+            if series.home:
+                continue  # an enhanced object, which says much of this in its functional groups
+            dataset = pydicom.dcmread(file, force=True)
+            assert series.uid == str(dataset.get("SeriesInstanceUID", "")), file.name
+            assert pixels.shape == (dataset.Rows, dataset.Columns), file.name
+            assert pixels.bits_stored == dataset.BitsStored, file.name
+            assert pixels.is_signed == bool(dataset.PixelRepresentation), file.name
+            assert pixels.rescale.slope == dataset.get("RescaleSlope"), file.name
+
+
 def test_the_same_picture_is_the_same_in_every_transfer_syntax(foreign):
     files = [f for f in foreign.glob("as CT/pydicom/data/test_files/*/MR_small*.dcm") if "padded" not in f.name]
     assert len({pydicom.dcmread(file).file_meta.TransferSyntaxUID for file in files}) == 6

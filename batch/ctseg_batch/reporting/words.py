@@ -28,6 +28,7 @@ _FLAGS: Mapping[str, str] = {
     "mixed sizes": "The slices have different numbers of pixels.",
     "mixed pixel spacing": "The pixels of some slices are larger than those of others: volumes follow the first.",
     "not rescaled to HU": "The file does not say how its values become Hounsfield units; they were taken as they are.",
+    "parts missing": "The scan is spread over several files, and some are not there: volumes are too small.",
     "orientation unknown": "The file does not say which way is up: slices may be mirrored or upside down.",
     "order by SliceLocation": "The files don't give positions; the order of slices follows their SliceLocation.",
     "order by InstanceNumber": "The files don't give positions; the order of slices follows their InstanceNumber.",

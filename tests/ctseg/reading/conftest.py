@@ -19,6 +19,12 @@ ENCODERS = {
 
 
 @pytest.fixture
+def encoders():
+    """By transfer syntax, what encodes a picture of uint16."""
+    return ENCODERS
+
+
+@pytest.fixture
 def peak_memory():
     """The bytes that Python and NumPy held at most since the test began."""
     tracemalloc.start()

@@ -233,7 +233,7 @@ def test_what_is_wrong_with_a_header_is_told_without_quoting_it(write_dicom, tmp
     content = file.read_bytes()
     assert b"7777" in content
     file.write_bytes(content.replace(b"7777", b"DOE "))
-    with pytest.raises(UnreadableFile, match="header can't be read") as refused:
+    with pytest.raises(UnreadableFile, match="NumberOfFrames is no number") as refused:
         read(file)
     assert "DOE" not in str(refused.value)
 
@@ -265,21 +265,50 @@ def test_what_is_no_dicom_is_refused(tmp_path, content):
         read(file)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.integers(-20, 20).filter(bool),
-    st.integers(-3000, 3000),
+    st.just(1) | st.integers(-20, 20).filter(bool),
+    st.sampled_from([0, -1024, -8192]) | st.integers(-16000, 16000),
     st.sampled_from(["i2", "u2"]),
+    st.sampled_from([12, 15, 16]),
+    st.sampled_from([uid.ExplicitVRLittleEndian, uid.JPEGLosslessSV1]),
     st.integers(0, 2**32 - 1),
 )
 def test_whole_rescales_are_exact_down_to_air_and_up_to_what_16_bits_hold(
-    write_dicom, tmp_path, slope, intercept, dtype, seed
+    write_dicom, tmp_path, slope, intercept, dtype, bits, syntax, seed
 ):
-    limits = np.iinfo(dtype)
+    limits, above = np.iinfo(dtype), 16 - bits
     stored = np.random.default_rng(seed).integers(limits.min, limits.max + 1, (6, 5)).astype(dtype)
-    seen = read(write_dicom(tmp_path / "a.dcm", stored, RescaleSlope=slope, RescaleIntercept=intercept))
-    expected = np.clip(stored.astype(np.int64) * slope + intercept, -1024, 32767)
+    tags = {"BitsStored": bits, "HighBit": bits - 1, "RescaleSlope": slope, "RescaleIntercept": intercept}
+    seen = read(write_dicom(tmp_path / "a.dcm", stored, syntax, **tags))
+    meant = (stored << above) >> above  # whatever the bits above those stored are
+    expected = np.clip(meant.astype(np.int64) * slope + intercept, -1024, 32767)
     np.testing.assert_array_equal(seen.pixels, expected)
+
+
+@pytest.mark.parametrize("kind", ["unsigned", "signed"])
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.JPEGLosslessSV1])
+def test_a_slice_can_be_read_again(write_dicom, tmp_path, syntax, kind):
+    """What is worked out in place is no other read's."""
+    stored = RAMP if kind == "unsigned" else RAMP.astype(np.int16) - 1000
+    series = open_series([write_dicom(tmp_path / "a.dcm", stored, syntax, RescaleIntercept=-24)]).series[0]
+    first = series.read(0).pixels.copy()
+    series.read(0).pixels[:] = 0
+    np.testing.assert_array_equal(series.read(0).pixels, first)
+
+
+def test_a_header_longer_than_most_is_read_all_the_same(write_dicom, tmp_path):
+    file = write_dicom(tmp_path / "a.dcm", RAMP, RescaleIntercept=-1000, ICCProfile=bytes(50_000))
+    np.testing.assert_array_equal(read(file).pixels, RAMP.astype(int) - 1000)
+
+
+@pytest.mark.parametrize("character_set", [None, "ISO_IR 100", "ISO_IR 192", "ISO 2022 IR 87"])
+def test_descriptions_are_read_in_any_alphabet(write_dicom, tmp_path, character_set):
+    said = {"ISO_IR 100": "Thorax à 1 mm", "ISO_IR 192": "грудь", "ISO 2022 IR 87": "胸部"}.get(
+        character_set, "Thorax 1 mm"
+    )
+    file = write_dicom(tmp_path / "a.dcm", RAMP, SpecificCharacterSet=character_set, SeriesDescription=said)
+    assert open_series([file]).series[0].description == said
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -125,6 +125,13 @@ def test_a_tilted_gantry_is_said(write_stack):
     assert series.spacing_mm[0] == 3
 
 
+@pytest.mark.parametrize(
+    ("unit", "flags"), [("HU", ()), ("US", ("not rescaled to HU",)), ("MGML", ("not rescaled to HU",))]
+)
+def test_a_unit_that_is_not_hounsfields_is_said(write_stack, unit, flags):
+    assert one(write_stack(2, lambda n: {"ImagePositionPatient": [0, 0, n], "RescaleType": unit})).flags == flags
+
+
 def test_mixed_sizes_and_spacings_are_said(write_dicom, tmp_path):
     files = [
         write_dicom(

@@ -1,0 +1,88 @@
+"""Values taken from a DICOM header that may be missing or misspelt.
+
+pydicom decodes and checks each element with care. Nearly all are plainly written, and read here as they stand, many
+times faster; whatever has anything odd about it is left to pydicom.
+"""
+
+import math
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.tag import Tag
+
+Numbers = tuple[float, ...]
+
+# The value representations of text in one of which all that is ASCII stands for itself, unless it has an escape.
+_TEXTS = frozenset({"CS", "LO", "SH", "UI"})
+_ESCAPE = b"\x1b"
+_PADDING = " \0"
+
+tag_of = cache(Tag)
+"""The tag of a keyword; pydicom takes as long to look one up as to decode a value."""
+
+
+def numbers(dataset: Dataset, keyword: str, count: int, below: float = math.inf) -> Numbers | None:
+    """The `count` numbers of an element, finite and `below` a size; None where there are no such numbers."""
+    raw: Any = dataset.get_item(tag_of(keyword))
+    if raw is None:
+        return None
+    found = _plain_numbers(raw)
+    if found is None:
+        try:
+            value = dataset.get(keyword)
+            found = tuple(float(v) for v in (value if isinstance(value, MultiValue) else [value]))
+        except (TypeError, ValueError):
+            return None
+    return found if len(found) == count and all(abs(v) < below for v in found) else None
+
+
+def number(dataset: Dataset, keyword: str, below: float = math.inf) -> float | None:
+    """The one number of an element, finite and `below` a size, or None."""
+    found = numbers(dataset, keyword, 1, below)
+    return found[0] if found else None
+
+
+def whole(dataset: Dataset, keyword: str) -> int | None:
+    """The whole number of an element, or None."""
+    found = number(dataset, keyword)
+    return None if found is None else int(found)
+
+
+def texts(dataset: Dataset, keyword: str) -> Sequence[str]:
+    """The texts of an element; none where it is missing or empty."""
+    raw: Any = dataset.get_item(tag_of(keyword))
+    if raw is None:
+        return ()
+    if isinstance(raw, RawDataElement) and raw.VR in _TEXTS and raw.value:
+        value = raw.value
+        if value.isascii() and _ESCAPE not in value:
+            return [part.rstrip(_PADDING) for part in value.decode("ascii").split("\\")]
+    value = dataset.get(keyword)
+    return [str(part) for part in (value if isinstance(value, MultiValue) else [value]) if part]
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """The text of an element; empty where it is missing."""
+    return "\\".join(texts(dataset, keyword))
+
+
+def _plain_numbers(element: Any) -> Numbers | None:
+    """The numbers of an element that was not decoded yet and has nothing odd about it."""
+    if not isinstance(element, RawDataElement) or not element.value:
+        return None
+    value = element.value
+    try:
+        if element.VR == "US":
+            return struct.unpack(f"{'<' if element.is_little_endian else '>'}{len(value) // 2}H", value)
+        read = _READ_AS.get(element.VR or "")
+        return tuple(map(read, value.split(b"\\"))) if read else None
+    except (ValueError, struct.error):
+        return None
+
+
+_READ_AS: Mapping[str, Callable[[bytes], float]] = {"DS": float, "IS": int}

@@ -1,0 +1,205 @@
+"""Enhanced CT through the command: the same slices as a series of files and as one object of another program."""
+
+import os
+
+import numpy as np
+import pydicom
+import pytest
+from highdicom.legacy import LegacyConvertedEnhancedCTImage
+from pydicom.uid import JPEGLSLossless, RLELossless, generate_uid
+
+from ctseg_batch.engine import Engine
+
+
+@pytest.fixture
+def convert():
+    """Make one enhanced object of the files of a series."""
+
+    def converted(file, series, **more):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        given = {"series_instance_uid": generate_uid(), "series_number": 2, "sop_instance_uid": generate_uid(), **more}
+        slices = [pydicom.dcmread(one) for one in series]
+        LegacyConvertedEnhancedCTImage(slices, instance_number=1, **given).save_as(file)
+        return file
+
+    return converted
+
+
+@pytest.fixture
+def labels(draw):
+    return np.stack([draw(seed, 64, 64) for seed in range(4)])
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How many slices went through the network, since last asked."""
+    done = []
+    segment = Engine.segment
+    monkeypatch.setattr(Engine, "segment", lambda self, source: (done.append(1), segment(self, source))[1])
+
+    def since():
+        count = len(done)
+        done.clear()
+        return count
+
+    return since
+
+
+def of_volume(done, scan):
+    """The masks of a scan that is called by its file."""
+    names = [name for name in done.masks if name.startswith(f"{scan}/")]
+    assert names == [f"{scan}/{index:04d}.png" for index in range(len(names))]
+    return np.stack([done.masks[name] for name in names])
+
+
+@pytest.mark.parametrize("syntax", [None, JPEGLSLossless, RLELossless])
+def test_an_enhanced_object_comes_to_what_its_series_does(batch, save_series, convert, labels, tmp_path, syntax):
+    series = save_series(tmp_path / "in/series", labels)
+    convert(tmp_path / "in/ct.dcm", series, **({"transfer_syntax_uid": syntax} if syntax else {}))
+    done = batch(tmp_path / "in")
+    assert done.status == 0
+    assert done.scans.keys() == {"series", "ct.dcm"}
+    np.testing.assert_array_equal(of_volume(done, "ct.dcm"), labels)
+    plain, enhanced = ({**done.scans[scan], "scan": ""} for scan in ("series", "ct.dcm"))
+    assert enhanced == plain
+    assert enhanced["lung_ml"] > 0
+
+
+def test_beside_a_series_it_is_a_scan_of_its_own(batch, save_series, convert, labels, tmp_path):
+    series = save_series(tmp_path / "in/study", labels)
+    convert(tmp_path / "in/study/whole.dcm", series)
+    convert(tmp_path / "in/study/lower", series[:2])
+    done = batch(tmp_path / "in")
+    assert {name: scan["slices"] for name, scan in done.scans.items()} == {
+        "study": 4, "study/lower": 2, "study/whole.dcm": 4,
+    }  # fmt: skip
+    np.testing.assert_array_equal(of_volume(done, "study/lower"), labels[:2])
+    np.testing.assert_array_equal(np.stack([done.masks[f"study/{n:03}.dcm.png"] for n in range(4)]), labels)
+    assert len(done.masks) == 10
+
+
+def test_stacks_of_one_file_are_numbered(batch, save_series, convert, labels, tmp_path):
+    file = convert(tmp_path / "in/ct.dcm", save_series(tmp_path / "series", labels))
+    dataset = pydicom.dcmread(file)
+    heights = []
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        heights.append(frame.PlanePositionSequence[0].ImagePositionPatient[2])
+        frame.FrameContentSequence[0].StackID = "upper" if len(heights) <= 2 else "lower"
+    assert heights == sorted(heights, reverse=True)
+    dataset.save_as(file)
+    done = batch(tmp_path / "in")
+    assert done.scans.keys() == {"ct.dcm/1", "ct.dcm/2"}
+    np.testing.assert_array_equal(of_volume(done, "ct.dcm/1"), labels[2:])
+    np.testing.assert_array_equal(of_volume(done, "ct.dcm/2"), labels[:2])
+
+
+def test_its_truth_is_found_as_that_of_a_volume(batch, save_series, save_volume, save, convert, labels, tmp_path):
+    convert(tmp_path / "in/p/ct.dcm", save_series(tmp_path / "series", labels))
+    save_volume(tmp_path / "volumes/p/ct.nii.gz", labels, truth=True)
+    for index, mask in enumerate(labels):
+        save(tmp_path / f"folders/p/ct.dcm/{index:04}.png", mask)
+    for kind in ("volumes", "folders"):
+        scan = batch(tmp_path / "in", truth=tmp_path / kind, out=tmp_path / f"out {kind}").scan
+        assert scan["iou"]["mean"] == 1
+
+
+def test_the_same_call_opens_nothing_and_a_change_does_that_scan_again(
+    batch, save_series, convert, labels, counted, tmp_path, monkeypatch
+):
+    series = save_series(tmp_path / "in/s", labels)
+    file = convert(tmp_path / "in/s/ct.dcm", series)
+    first = batch(tmp_path / "in")
+    assert counted() == 8
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ctseg.reading.open_series", lambda *_: pytest.fail("opened again"))
+        again = batch(tmp_path / "in")
+    assert (again.summary["scans"], again.times) == (first.summary["scans"], first.times)
+    (first.out / "masks/s/ct.dcm/0002.png").unlink()
+    assert batch(tmp_path / "in").masks.keys() == first.masks.keys()
+    assert counted() == 4
+    os.utime(file, ns=(1, 1))
+    batch(tmp_path / "in")
+    assert counted() == 4
+    os.utime(series[0], ns=(1, 1))
+    batch(tmp_path / "in")
+    assert counted() == 4
+
+
+def test_another_truth_has_it_scored_again(batch, save_series, save_volume, convert, labels, tmp_path):
+    convert(tmp_path / "in/ct.dcm", save_series(tmp_path / "series", labels))
+    save_volume(tmp_path / "truth/ct.nii", labels, truth=True)
+    assert batch(tmp_path / "in", truth=tmp_path / "truth").scan["iou"]["mean"] == 1
+    save_volume(tmp_path / "truth/ct.nii", (labels + 1) % 4, truth=True)
+    assert batch(tmp_path / "in", truth=tmp_path / "truth").scan["iou"]["mean"] == 0
+
+
+def test_a_frame_that_is_cut_off_fails_alone_until_it_is_there(batch, save_series, convert, labels, counted, tmp_path):
+    file = convert(tmp_path / "in/ct.dcm", save_series(tmp_path / "series", labels))
+    whole, found = file.read_bytes(), file.stat()
+    file.write_bytes(whole[:-100])
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+    done = batch(tmp_path / "in")
+    # The last frame of the file is the lowest slice.
+    assert list(done.masks) == [f"ct.dcm/{index:04}.png" for index in (1, 2, 3)]
+    assert (done.status, done.scan["status"], done.scan["failed_slices"]) == (1, "partial", 1)
+    (error,) = done.scan["errors"]
+    assert error["file"] == "ct.dcm"
+    assert "cut off" in error["reason"]
+    counted()
+    assert batch(tmp_path / "in").status == 1
+    assert counted() == 0
+    file.write_bytes(whole)
+    done = batch(tmp_path / "in")
+    assert done.status == 0
+    np.testing.assert_array_equal(of_volume(done, "ct.dcm"), labels)
+
+
+def test_what_it_no_longer_holds_leaves_no_masks(batch, save_series, save_volume, convert, labels, tmp_path):
+    series = save_series(tmp_path / "series", labels)
+    for shrunk in (series[:3], series[:1]):
+        convert(tmp_path / "in/ct.dcm", shrunk)
+        save_volume(tmp_path / "in/ct.nii", labels[: len(shrunk)])
+        done = batch(tmp_path / "in")
+        np.testing.assert_array_equal(of_volume(done, "ct.nii"), labels[: len(shrunk)])
+    # A file of one frame is a slice.
+    assert list(done.masks) == ["ct.dcm.png", "ct.nii/0000.png"]
+    (tmp_path / "in/ct.dcm").write_bytes(b"")
+    assert list(batch(tmp_path / "in").masks) == ["ct.nii/0000.png"]
+
+
+def test_masks_that_a_lost_journal_no_longer_tells_of_are_cleared_too(batch, save_series, convert, labels, tmp_path):
+    series = save_series(tmp_path / "series", labels)
+    file = convert(tmp_path / "in/ct.dcm", series)
+    dataset = pydicom.dcmread(file)
+    for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        frame.FrameContentSequence[0].StackID = "upper" if number < 2 else "lower"
+    dataset.save_as(file)
+    for after in (file, convert(tmp_path / "whole.dcm", series), convert(tmp_path / "less.dcm", series[:2])):
+        after.replace(file)
+        done = batch(tmp_path / "in")
+        journal = done.out / ".ctseg/journal.jsonl"
+        journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0])
+        masks = {scan: found["slices"] for scan, found in done.scans.items()}
+        assert list(done.masks) == [f"{scan}/{index:04d}.png" for scan in masks for index in range(masks[scan])]
+    assert masks == {"ct.dcm": 2}
+
+
+def test_frames_that_are_left_out_are_told_and_the_rest_is_done(batch, save_series, convert, labels, tmp_path):
+    file = convert(tmp_path / "in/ct.dcm", save_series(tmp_path / "series", labels))
+    dataset = pydicom.dcmread(file)
+    dataset.PerFrameFunctionalGroupsSequence[0].PlaneOrientationSequence = [pydicom.Dataset()]
+    dataset.PerFrameFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient = [
+        1,
+        0,
+        0,
+        0,
+        0,
+        -1,
+    ]
+    dataset.save_as(file)
+    for _ in range(2):
+        done = batch(tmp_path / "in")
+        np.testing.assert_array_equal(of_volume(done, "ct.dcm"), labels[:3])
+        assert done.summary["skipped"] == [{"file": "ct.dcm", "reason": "1 of 4 frames: coronal reformat"}]
+        assert done.status == 0
