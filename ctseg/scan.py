@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from ctseg.grid import Grid
 
 Domain = Literal["hu", "grey8"]
 Spacing = tuple[float, float, float]
@@ -50,6 +53,10 @@ class Scan(Protocol):
         ...
 
     def __len__(self) -> int: ...
+
+    def grid(self) -> "Grid":
+        """The slices as one block of voxels, for a label map; raises NoGrid where they are none."""
+        ...
 
     def read(self, index: int) -> Slice:
         """The slice at `index`, counted from the feet up; raises UnreadableFile."""

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import CallError
+from ctseg.grid import NoPlaces
 from ctseg.reading.values import finite_range, hounsfield, is_hounsfield, stretched
 from ctseg.scan import Domain, Slice, Spacing
 
@@ -44,6 +45,10 @@ class ArrayScan:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def grid(self) -> NoReturn:
+        """Raises NoPlaces: an array does not say."""
+        raise NoPlaces("an array does not say where its slices lie")
 
     def read(self, index: int) -> Slice:
         """The slice at `index`."""

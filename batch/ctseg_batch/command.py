@@ -57,7 +57,10 @@ def batch(
         typer.Option(help="Distance of slices, rows and columns in mm, where the files don't say.", metavar="Z,Y,X"),
     ] = None,
     write: Annotated[
-        str, typer.Option(help="What to write, several at once: mask, overlay, confidence.", metavar="KIND,...")
+        str,
+        typer.Option(
+            help="What to write, several at once: mask, overlay, confidence, nifti, dicom-seg.", metavar="KIND,..."
+        ),
     ] = "mask",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do again what was done before.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
@@ -97,7 +100,7 @@ def batch(
 ) -> None:
     """Segment folders of CT: a mask for every slice, volumes and involvement for every scan.
 
-    A DICOM series, an enhanced CT, a NIfTI file or a folder of images is one scan. The same call does only what is
+    A DICOM series, an enhanced CT, a volume file or a folder of images is one scan. The same call does only what is
     missing or has changed. Exit status: 0 all well, 1 some input failed, 2 the call was wrong or nothing could be read.
 
     Example: ctseg batch scans --out results --write mask,overlay

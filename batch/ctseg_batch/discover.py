@@ -9,14 +9,13 @@ from pathlib import Path
 
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading import Kind, kind_of
-from ctseg_batch.outputs import WRITERS
+from ctseg_batch import scan_names
+from ctseg_batch.outputs import FOLDERS
 from ctseg_batch.record import FOLDER as RECORD
 from ctseg_batch.result import Failure
 
 # What macOS leaves beside each file on a foreign share: the file's name and ending, but no image.
 _APPLE_DOUBLE = "._"
-RESULTS = frozenset(writer.folder for writer in WRITERS.values())
-"""What a run calls the folders that it writes slices to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +24,8 @@ class Site:
 
     `name` is the scan's, if it is one, and `within` the folder below the root, with a `/` at its end. `taken` are the
     PNGs of the folder (and folders in it that are called so), where a file beside them would otherwise get a mask of
-    the same name. `mixed`: the folder holds
-    DICOM files as well as images.
+    the same name; `occupied` the names that outputs of other scans get there, or folders of theirs. `mixed`: the folder
+    holds DICOM files as well as images.
     """
 
     folder: Path
@@ -35,6 +34,7 @@ class Site:
     kind: Kind
     files: tuple[str, ...]
     taken: frozenset[str] = frozenset()
+    occupied: frozenset[str] = frozenset()
     mixed: bool = False
 
     def paths(self, files: Iterable[str]) -> tuple[Path, ...]:
@@ -48,6 +48,18 @@ class Site:
     def mask_names(self, files: Iterable[str]) -> tuple[str, ...]:
         """The masks' paths below their folder: a `.png` keeps its name, any other gets `.png` appended."""
         return tuple(self.within + self._mask_name(file) for file in files)
+
+    def whole(self, scan: str) -> str:
+        """The path of what is written of a scan of this site as a whole, below its folder and without an ending."""
+        last = (self.folder.name or "scan") + scan[len(self.name) :]
+        return self.within + scan_names.of_slices(last, self.occupied)
+
+    def whole_by_file(self, scan: str) -> str:
+        """The same of a scan that is called by its file: of stacks of frames, in a folder of the file's name."""
+        file = scan.removeprefix(self.within)
+        if file not in self.files:
+            return scan  # one of several stacks in a file
+        return self.within + scan_names.of_volume(file, self.occupied) if self.kind == "volume" else f"{scan}/{file}"
 
     def _mask_name(self, file: str) -> str:
         if file.endswith(".png"):
@@ -160,7 +172,7 @@ class _Walk:
         """A folder's entries; where another run wrote its results there, not their folders: masks are no CT."""
         if all(entry.name != RECORD for entry in entries):
             return entries
-        return [entry for entry in entries if entry.name not in RESULTS]
+        return [entry for entry in entries if entry.name not in FOLDERS]
 
     def _list(self, folder: Path) -> list[os.DirEntry[str]]:
         try:
@@ -202,34 +214,27 @@ def _holding(folders: Collection[Path], root: Path | None) -> Path:
 
 
 def _sites(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> Iterator[Site]:
-    own, beneath = _own_name(root, kinds), _folders_beneath(root, kinds)
+    own, folders = _own_name(root, kinds), scan_names.folders_below(kinds)
     for folder in sorted(kinds, key=lambda folder: [as_counted(part) for part in folder.parts]):
         name = own if folder == root else folder.relative_to(root).as_posix()
         within = "" if folder == root else f"{name}/"
         by_kind: dict[Kind, list[str]] = defaultdict(list)
         for file in sorted(kinds[folder], key=as_counted):
             by_kind[kinds[folder][file]].append(file)
-        for volume in by_kind.pop("volume", ()):
-            yield Site(folder, within, within + volume, "volume", (volume,))
-        taken = _taken({*kinds[folder], *beneath[folder]})
+        volumes = by_kind.pop("volume", [])
+        kept = scan_names.kept_names(volumes, folders[folder])
+        for volume in volumes:
+            yield Site(folder, within, within + volume, "volume", (volume,), occupied=kept)
+        taken = _taken({*kinds[folder], *folders[folder]})
+        occupied = kept | scan_names.volume_names(volumes, kept)
         for kind, files in sorted(by_kind.items()):
-            yield Site(folder, within, name, kind, tuple(files), taken, mixed=len(by_kind) > 1)
+            yield Site(folder, within, name, kind, tuple(files), taken, occupied, mixed=len(by_kind) > 1)
 
 
 def _own_name(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> str:
     """What a root that holds slices itself goes by: its own name, unless something below it bears that."""
     beneath = {folder.relative_to(root).parts[0] for folder in kinds if folder != root} | set(kinds.get(root, ()))
     return root.name if root.name and root.name not in beneath else "."
-
-
-def _folders_beneath(root: Path, folders: Iterable[Path]) -> Mapping[Path, set[str]]:
-    """Of each folder, the names of those in it that hold slices somewhere below: they will be folders of masks too."""
-    beneath: dict[Path, set[str]] = defaultdict(set)
-    for folder in folders:
-        while folder != root and folder.name not in beneath[folder.parent]:
-            beneath[folder.parent].add(folder.name)
-            folder = folder.parent
-    return beneath
 
 
 def _taken(names: Collection[str]) -> frozenset[str]:

@@ -39,7 +39,7 @@ def foresee(job: Job) -> Iterator[Step]:
 
 def _planner(job: Job) -> Planner:
     past = job.recall()
-    return Planner(past, job.outputs, job.truth, listed=lambda *_: None, lost=lambda _: None, selection=job.selection)
+    return Planner(past, job.outputs, job.truth, listed=lambda *_: None, lost=lambda *_: None, selection=job.selection)
 
 
 def _steps(job: Job, planner: Planner) -> Iterator[Step]:

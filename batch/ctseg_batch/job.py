@@ -68,7 +68,7 @@ class Job:
 
 def open_job(call: Call) -> Job:
     """Find and open all that a call names; raises CtsegError before anything is written."""
-    outputs = Outputs(call.out, choose_writers(call.write))
+    outputs = Outputs(call.out, choose_writers(call.write), call.spacing)
     if call.report:
         require_report()
     truth = open_truth(call.truth) if call.truth else None

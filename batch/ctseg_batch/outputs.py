@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from ctseg.confidence import Confidence
 from ctseg.errors import CallError, UnreadableFile
-from ctseg.scan import Labels
+from ctseg.scan import Labels, Spacing
 from ctseg.stages import stage
 from ctseg_batch.files import keep, refused, write_whole
 from ctseg_batch.overlay import Grey, overlay
+from ctseg_batch.scan_outputs import SCAN_WRITERS, ScanOutputs
 
 # Masks are long runs of few values: RLE and no filter. The filter has to be named, else OpenCV 5 is four times slower
 # as soon as a level is given.
@@ -71,26 +72,35 @@ WRITERS: Mapping[str, SliceWriter] = {
 }
 
 
+KINDS = (*WRITERS, *SCAN_WRITERS)
+"""All that may be written: of each slice, and of whole scans."""
+
+FOLDERS = frozenset(w.folder for w in WRITERS.values()) | frozenset(w.folder for w in SCAN_WRITERS.values())
+"""What a run calls the folders that it writes to."""
+
+
 def choose_writers(names: Iterable[str]) -> tuple[str, ...]:
     """The kinds of output in their own order; raises CallError for one that there is not."""
     wanted = set(names)
-    if not wanted or wanted - WRITERS.keys():
-        strange = ", ".join(sorted(wanted - WRITERS.keys())) or "nothing"
-        raise CallError(f"--write {strange}: there are {', '.join(WRITERS)}")
-    return tuple(name for name in WRITERS if name in wanted)
+    if not wanted or wanted - set(KINDS):
+        strange = ", ".join(sorted(wanted - set(KINDS))) or "nothing"
+        raise CallError(f"--write {strange}: there are {', '.join(KINDS)}")
+    return tuple(name for name in KINDS if name in wanted)
 
 
 class Outputs:
-    """The files of one run, below OUT."""
+    """The files of one run, below OUT: those of slices, and `scans`, those of whole scans."""
 
-    def __init__(self, out: Path, kinds: Sequence[str]) -> None:
+    def __init__(self, out: Path, kinds: Sequence[str], spacing: Spacing | None) -> None:
         self._out = out
-        self._writers = [WRITERS[kind] for kind in kinds]
+        self._writers = [WRITERS[kind] for kind in kinds if kind in WRITERS]
+        self._slice_folders = tuple(out / writer.folder for writer in self._writers)
+        self.scans = ScanOutputs(out, kinds, spacing)
 
     @property
     def folders(self) -> tuple[Path, ...]:
         """Where files go."""
-        return tuple(self._out / writer.folder for writer in self._writers)
+        return (*self._slice_folders, *self.scans.folders)
 
     def need(self, what: Need) -> bool:
         """Whether some output is made of it."""
@@ -114,18 +124,27 @@ class Outputs:
                     raise UnreadableFile(file, "has too long a name for a mask to be named after it") from error
                 raise refused(file, error) from error
 
-    def keep(self, names: Sequence[str]) -> None:
-        """See to it that slices' files outlast a power failure, those that are there; raises CallError."""
-        for folder in self.folders:
+    def keep(self, names: Sequence[str], scan: str) -> None:
+        """See to it that the files of slices and their scan outlast a power failure, those that are there.
+
+        Raises CallError.
+        """
+        for folder in self._slice_folders:
             try:
                 with stage("keep"):
                     keep(folder / name for name in names)
             except OSError as error:
                 raise refused(folder, error) from error
+        self.scans.keep(scan)
 
-    def remove(self, names: Iterable[str]) -> None:
-        """Take slices' files away, if there are any from an earlier run; raises CallError where that is forbidden."""
-        for file in (folder / name for name in names for folder in self.folders):
+    def remove(self, names: Iterable[str], scans: Iterable[str] = ()) -> None:
+        """Take files of slices and scans away, if there are any from an earlier run.
+
+        Raises CallError where that is forbidden.
+        """
+        for scan in scans:
+            self.scans.remove(scan, self.scans.kinds)
+        for file in (folder / name for name in names for folder in self._slice_folders):
             try:
                 file.unlink(missing_ok=True)
             except OSError as error:
@@ -135,11 +154,11 @@ class Outputs:
     def are_there(self, names: Iterable[str]) -> bool:
         """Whether all files of these slices are in place."""
         # Not Path.is_file, which raises for a name that is too long.
-        return all(os.path.isfile(folder / name) for name in names for folder in self.folders)  # noqa: PTH113
+        return all(os.path.isfile(folder / name) for name in names for folder in self._slice_folders)  # noqa: PTH113
 
     def is_any_there(self, name: str) -> bool:
         """Whether any file of a slice is in place."""
-        return any(os.path.isfile(folder / name) for folder in self.folders)  # noqa: PTH113
+        return any(os.path.isfile(folder / name) for folder in self._slice_folders)  # noqa: PTH113
 
 
 def _png(picture: npt.NDArray[np.uint8], options: Sequence[int]) -> bytes:

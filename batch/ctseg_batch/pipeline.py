@@ -1,6 +1,5 @@
 """What happens to a part: its slices are read, labelled and written by whoever is free, and its figures noted."""
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,10 +14,12 @@ from ctseg_batch.outputs import Outputs, Seen
 from ctseg_batch.overlay import as_shown
 from ctseg_batch.plan import Todo
 from ctseg_batch.result import PartResult
+from ctseg_batch.scan_outputs import Labelled
 from ctseg_batch.steady import SteadyEngine
 from ctseg_batch.tally import Tally
 from ctseg_batch.truth import Truth
-from ctseg_batch.workers import Workers
+from ctseg_batch.whole import WholeScan
+from ctseg_batch.workers import Countdown, Workers
 
 _NO_MEMORY = "there was not enough memory for it: fewer --workers need less"
 
@@ -57,8 +58,9 @@ class PartWork(ABC):
     ) -> None:
         self._todo, self._bench, self._advanced, self._ended = todo, bench, advanced, ended
         self._tally = Tally(todo, bench.truth)
+        self._whole = WholeScan(todo, bench.outputs.scans)
         self._count = len(todo.names)
-        self._left = _Countdown(self._count)
+        self._left = Countdown(self._count)
         self._lost: str | None = None
 
     def start(self) -> None:
@@ -129,18 +131,29 @@ class PartWork(ABC):
         with self._failing(index):
             self._bench.outputs.write(self._todo.names[index], seen)
             self._tally.add(index, seen.labels)
+            self._whole.hold(index, seen.labels)
 
     def _fail(self, index: int, reason: str) -> None:
         self._bench.outputs.remove([self._todo.names[index]])
         self._tally.fail(index, reason)
+
+    def _complete(self) -> None:
+        """All slices are through: make what is made of the whole scan, then end."""
+        bench = self._bench
+        self._whole.make(
+            bench.workers,
+            lambda masks: Labelled(self._todo.slices, masks, bench.spacing, bench.engine.current),
+            self._end,
+        )
 
     def _end(self) -> None:
         slices, bench, engine = self._todo.slices, self._bench, self._bench.engine.current
         spacing = slices.spacing_mm or bench.spacing
         stack = slices.is_volume or spacing is not None
         slices.close()
-        bench.outputs.keep([self._todo.names[index] for index in self._tally.labelled])
-        self._ended(self._tally.result(spacing, stack, engine.device, engine.spec.precision))
+        bench.outputs.keep([self._todo.names[index] for index in self._tally.labelled], self._todo.whole)
+        result = self._tally.result(spacing, stack, engine.device, engine.spec.precision)
+        self._ended(self._whole.added_to(result))
 
 
 class ImagesWork(PartWork):
@@ -150,7 +163,7 @@ class ImagesWork(PartWork):
         self._write(index, seen)
 
     def _settle(self) -> None:
-        self._end()
+        self._complete()
 
 
 class StackWork(PartWork):
@@ -176,16 +189,16 @@ class StackWork(PartWork):
             for index in masks:
                 with self._failing(index):
                     raise error
-        self._left = _Countdown(len(cleaned))
+        self._left = Countdown(len(cleaned))
         for index, labels in cleaned.items():
             self._bench.workers.add_next(partial(self._put, index, replace(held[index], labels=labels)))
         if not cleaned:
-            self._end()
+            self._complete()
 
     def _put(self, index: int, seen: Seen) -> None:
         self._write(index, seen)
         if self._left.is_last():
-            self._end()
+            self._complete()
 
 
 def clean_stack(labels: Mapping[int, Labels], rules: Cleanup) -> Mapping[int, Labels]:
@@ -202,17 +215,3 @@ def begin(todo: Todo, bench: Bench, advanced: Callable[[], None], ended: Callabl
     """Hand a part to the workers; returns when the last of its slices waits there."""
     work = StackWork if todo.slices.is_volume else ImagesWork
     work(todo, bench, advanced, ended).start()
-
-
-class _Countdown:
-    """Tells the last of several threads that it is the last."""
-
-    def __init__(self, count: int) -> None:
-        self._left = count
-        self._lock = threading.Lock()
-
-    def is_last(self, done: int = 1) -> bool:
-        """Whether, with the `done` ones of who asks, all have been asked for."""
-        with self._lock:
-            self._left -= done
-            return self._left == 0

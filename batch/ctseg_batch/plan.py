@@ -23,16 +23,19 @@ from ctseg_batch.truth import Masks, SliceMasks, Truth, TruthFolder
 if TYPE_CHECKING:
     from ctseg.reading.dicom_series import DicomSeries
 
-# Image slices that are recorded together: a killed run loses no more. No rule needs to see them all at once.
+# Image slices that are recorded together: a killed run loses no more. No rule needs to see them all at once ...
 _IMAGES_A_PART = 256
+# ... but where they are stacked: no CT has more.
+_MOST_IN_A_STACK = 4096
 
 
 @dataclass(frozen=True)
 class Todo:
     """A part to be done: a series, a volume, or some images of a folder.
 
-    `place` and `key` say where it is noted and from which inputs it is made. `names` are those of its slices' masks
-    and `sources` its slices' files, both below the root.
+    `place` and `key` say where it is noted and from which inputs it is made. `names` are those of its slices' masks and
+    `sources` its slices' files, both below the root; `whole` is that of what is written of the scan as a whole, without
+    an ending. `is_whole`: all slices of the scan are here, and may lie one on the other.
     """
 
     place: str
@@ -42,10 +45,12 @@ class Todo:
     names: tuple[str, ...]
     sources: tuple[str, ...]
     masks: Masks | None
+    whole: str
+    is_whole: bool
 
     def first(self, count: int) -> "Todo":
         """The same with its first `count` slices alone."""
-        return replace(self, names=self.names[:count], sources=self.sources[:count])
+        return replace(self, names=self.names[:count], sources=self.sources[:count], is_whole=False)
 
 
 Step = Todo | PartResult
@@ -56,7 +61,7 @@ class Planner:
 
     `skipped` and `errors` fill as sites are planned: readable files that are no slices, series that are not wanted, and
     failures of no scan. `listed` is told how a folder's DICOM files were sorted, so that the next run need not open
-    them; `lost` which slices' files of an earlier run stand for nothing any more.
+    them; `lost` which files of an earlier run, of slices and of whole scans, stand for nothing any more.
     """
 
     def __init__(
@@ -65,7 +70,7 @@ class Planner:
         outputs: Outputs,
         truth: Truth | None,
         listed: Callable[[str, str, Listing], None],
-        lost: Callable[[Iterable[str]], None],
+        lost: Callable[[Iterable[str], Iterable[str]], None],
         selection: Selection,
     ) -> None:
         self.skipped: list[Failure] = []
@@ -87,14 +92,16 @@ class Planner:
 
     def _images(self, site: Site) -> Iterator[Step]:
         scan, truth = f"{site.name}#images" if site.mixed else site.name, self._truth_beside(site)
-        for number, start in enumerate(range(0, len(site.files), _IMAGES_A_PART)):
-            images = reading.open_images(site.paths(site.files[start : start + _IMAGES_A_PART]))
-            yield self._unless_done(_slices(scan, number, images, site, truth))
+        is_stack = self._outputs.scans.stack_images and len(site.files) <= _MOST_IN_A_STACK
+        step = len(site.files) if is_stack else _IMAGES_A_PART
+        for number, start in enumerate(range(0, len(site.files), step)):
+            images = reading.open_images(site.paths(site.files[start : start + step]))
+            yield self._unless_done(_slices(scan, number, images, site, truth, is_whole=is_stack))
 
     def _volume(self, site: Site) -> Iterator[Step]:
         (file,) = site.paths(site.files)
-        masks = self._volume_masks(site.name)
-        done = self._done_volume(site.name, [file], masks)
+        files, masks = reading.volume_files(file), self._volume_masks(site.name)
+        done = self._done_volume(site, site.name, files, masks)
         if done:
             yield done
             return
@@ -104,9 +111,9 @@ class Planner:
             self._lose(site, {})
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
-        todo = _stack(site.name, volume, site.below(site.files) * len(volume), masks)
+        todo = _stack(site, site.name, volume, files, site.below(site.files) * len(volume), masks)
         done = self._past.result(todo.place, todo.key)
-        # What keeps all slices of a volume from being read keeps the first too.
+        # One slice tells: none of a volume can be read without the others.
         if done and done.failed_slices == done.slices and not _can_be_read(volume, 0):
             yield done
             return
@@ -114,90 +121,90 @@ class Planner:
         yield todo
 
     def _dicom(self, site: Site) -> Iterator[Step]:
-        listing = self._noted(site)
+        key = self._folder_key(site)
+        listing = self._past.listing(site.name, key)
         done = None if listing is None else self._remembered(site, listing)
-        yield from self._opened_dicom(site) if done is None else done
+        yield from self._opened_dicom(site, key) if done is None else done
 
     def _remembered(self, site: Site, listing: Listing) -> list[PartResult] | None:
         """The results of the scans that are wanted of a folder, if every one was done; else None."""
         unwanted = self._unwanted(listing.series)
         wanted = [one for one in listing.series if one.scan not in unwanted]
-        results = [self._done_series(site, one) for one in wanted]
-        done = [result for result in results if result is not None]
-        slices = [file for one in wanted if one.key for file in one.files(site.files)]
-        if len(done) < len(results) or not self._outputs.are_there(site.mask_names(slices)):
+        done = [result for one in wanted if (result := self._done_series(site, one))]
+        if len(done) < len(wanted):
             return None
         self.skipped += [*listing.skipped, *unwanted.values()]
         return done
 
-    def _done_series(self, site: Site, listed: ListedSeries) -> PartResult | None:
-        """What was noted of a series of files, or of a stack of frames if all of that was done."""
-        if listed.key:
-            return self._past.result(f"{listed.scan}:0", listed.key)
-        files = site.paths(listed.files(site.files))
-        return self._done_volume(listed.scan, files, self._volume_masks(listed.scan))
-
-    def _opened_dicom(self, site: Site) -> Iterator[Step]:
+    def _opened_dicom(self, site: Site, key: str) -> Iterator[Step]:
         opened = self._open(site)
         unwanted = self._unwanted(opened.listing.series)
         self.skipped += [*opened.listing.skipped, *unwanted.values()]
         slices = {file.name for todo in opened.series for file in todo.slices.files}
-        self._lost(site.mask_names(set(site.files) - slices))
+        gone = self._past.scans(site.name) - {todo.scan for todo in opened.series}
+        self._lost(site.mask_names(set(site.files) - slices), map(site.whole, sorted(gone)))
         self._lose(site, {todo.scan: len(todo.names) for todo in opened.stacks})
         failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
-        if len(opened.series) > 1 or unwanted:
+        if not failed:
+            self._listed(site.name, key, opened.listing)
+        elif len(opened.series) > 1 or unwanted:
             self.errors += failed  # which of the series they belong to can't be told
-        elif failed:
+        else:
             yield PartResult(site.name, slices=len(failed), failed_slices=len(failed), failures=failed)
         for todo in (*opened.series, *opened.stacks):
             if todo.scan not in unwanted:
                 yield self._unless_done(todo)
 
     def _open(self, site: Site) -> "_Opened":
-        """Read the headers of a folder's DICOM files, and have noted what they make up if all can be read."""
+        """Read the headers of a folder's DICOM files."""
         truth = self._truth_beside(site)
         found = reading.open_series(site.paths(site.files))
         plain = [one for one in found.series if one.home is None]
-        series = [
-            _slices(site.name if len(plain) == 1 else f"{site.name}#{_short(one.uid)}", 0, one, site, truth)
-            for one in plain
-        ]
+        scans = [site.name if len(plain) == 1 else f"{site.name}#{_short(one.uid)}" for one in plain]
+        series = [_slices(scan, 0, one, site, truth, is_whole=True) for scan, one in zip(scans, plain, strict=True)]
         named = list(_named_by_file(site, found.series))
-        stacks = [
-            _stack(scan, one, site.below(file.name for file in one.files), self._volume_masks(scan))
-            for scan, one in named
-        ]
+        stacks = [self._frames(site, scan, one) for scan, one in named]
         listed = [_listed(site, todo.scan, todo.key, one) for todo, one in zip(series, plain, strict=True)]
         listed += [_listed(site, scan, None, one) for scan, one in named]
         listing = Listing(tuple(listed), tuple(_failure(site, file, reason) for file, reason in found.skipped))
-        if not found.failed:
-            self._listed(site.name, _folder_key(site, truth), listing)
         return _Opened(listing, series, stacks, found.failed)
-
-    def _noted(self, site: Site) -> Listing | None:
-        """What an earlier run noted of a folder, if none of its files has changed."""
-        return self._past.listing(site.name, _folder_key(site, self._truth_beside(site)))
 
     def _list(self, site: Site) -> Sequence[ListedSeries]:
         """The series of a folder, as they were noted or else by opening it."""
-        return (self._noted(site) or self._open(site).listing).series
+        return (self._past.listing(site.name, self._folder_key(site)) or self._open(site).listing).series
 
     def _unwanted(self, series: Iterable[ListedSeries]) -> Mapping[str, Failure]:
         """The scans that are left out, and why."""
         reasons = {one.scan: self._selection.refusal(one.facts) or self._outdone.get(one.scan) for one in series}
         return {scan: Failure(scan, reason) for scan, reason in reasons.items() if reason}
 
-    def _done_volume(self, scan: str, files: Iterable[Path], masks: Masks | None) -> PartResult | None:
+    def _frames(self, site: Site, scan: str, found: "DicomSeries") -> Todo:
+        files, sources = dict.fromkeys(sorted(found.files)), site.below(file.name for file in found.files)
+        return _stack(site, scan, found, files, sources, self._volume_masks(scan))
+
+    def _done_series(self, site: Site, listed: ListedSeries) -> PartResult | None:
+        """What came of a series of files or a stack of frames, if all of it was done."""
+        files = tuple(listed.files(site.files))
+        if listed.key is None:
+            return self._done_volume(site, listed.scan, site.paths(sorted(files)), self._volume_masks(listed.scan))
+        done = self._past.result(f"{listed.scan}:0", listed.key)
+        is_there = done and self._is_in_place(site.mask_names(files), site.whole(listed.scan), done)
+        return done if is_there else None
+
+    def _done_volume(self, site: Site, scan: str, files: Sequence[Path], masks: Masks | None) -> PartResult | None:
         """What came of a scan that is called by its file, if all of it was done from just these inputs."""
-        done = self._past.result(f"{scan}:0", _stack_key(scan, files, masks))
-        return done if done and self._outputs.are_there(volume_names(scan, done.slices)) else None
+        done = self._past.result(f"{scan}:0", _key(files, [scan], masks))
+        is_there = done and self._is_in_place(volume_names(scan, done.slices), site.whole_by_file(scan), done)
+        return done if is_there else None
 
     def _lose(self, site: Site, scans: Mapping[str, int]) -> None:
         """Take away what earlier runs wrote for volumes, beyond the slices that there are now."""
         for file in site.below(site.files):
             numbered = (f"{file}/{number}" for number in count(1))
             for scan in chain([file], takewhile(lambda scan: scan in scans or self._is_known(scan), numbered)):
-                self._lost(self._left_over(scan, scans.get(scan, 0)))
+                self._lost(
+                    self._left_over(scan, scans.get(scan, 0)), [] if scan in scans else [site.whole_by_file(scan)]
+                )
 
     def _is_known(self, scan: str) -> bool:
         return self._past.slices(scan) > 0 or self._outputs.is_any_there(f"{scan}/{volume_slice(0)}")
@@ -210,6 +217,10 @@ class Planner:
             if number >= noted and not self._outputs.is_any_there(name):
                 return
             yield name
+
+    def _folder_key(self, site: Site) -> str:
+        masks = _masks(site, site.files, self._truth_beside(site))
+        return _key(site.paths(site.files), site.mask_names(site.files), masks)
 
     def _truth_beside(self, site: Site) -> TruthFolder | None:
         return self._truth.beside(site.within) if self._truth else None
@@ -224,9 +235,16 @@ class Planner:
         if done is None:
             return todo
         missing = [index for index, name in enumerate(todo.names) if not self._outputs.are_there([name])]
-        if len(missing) != done.failed_slices or any(_can_be_read(todo.slices, index) for index in missing):
+        if (missing and len(missing) != done.failed_slices) or not self._outputs.scans.are_there(todo.whole, done):
             return todo
-        return done
+        # Where nothing is written of a slice alone, nothing is missing: it may be any of a file with a failure.
+        failed = {failure.file for failure in done.failures}
+        doubtful = missing or [index for index, source in enumerate(todo.sources) if source in failed]
+        unread = sum(not _can_be_read(todo.slices, index) for index in doubtful)
+        return done if unread == done.failed_slices else todo
+
+    def _is_in_place(self, names: Iterable[str], whole: str, done: PartResult) -> bool:
+        return self._outputs.are_there(names) and self._outputs.scans.are_there(whole, done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,29 +272,24 @@ def _named_by_file(site: Site, found: Iterable["DicomSeries"]) -> Iterator[tuple
         yield (file if of_file[file] == 1 else f"{file}/{next(numbers[file])}"), one
 
 
-def _slices(scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder | None) -> Todo:
+def _slices(scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder | None, *, is_whole: bool) -> Todo:
     """A part whose slices are files of one folder."""
     files = [file.name for file in slices.files]
     names, masks = site.mask_names(files), _masks(site, files, truth)
-    return Todo(f"{scan}:{number}", _key(slices.files, names, masks), scan, slices, names, site.below(files), masks)
+    place, key, sources = f"{scan}:{number}", _key(slices.files, names, masks), site.below(files)
+    return Todo(place, key, scan, slices, names, sources, masks, site.whole(scan), is_whole)
 
 
-def _stack(scan: str, slices: Scan, sources: tuple[str, ...], masks: Masks | None) -> Todo:
-    """A part that is called by the file of its slices."""
-    key = _stack_key(scan, slices.files, masks)
-    return Todo(f"{scan}:0", key, scan, slices, volume_names(scan, len(slices)), sources, masks)
-
-
-def _stack_key(scan: str, files: Iterable[Path], masks: Masks | None) -> str:
-    return _key(sorted(set(files)), [scan], masks)
+def _stack(
+    site: Site, scan: str, slices: Scan, files: Iterable[Path], sources: tuple[str, ...], masks: Masks | None
+) -> Todo:
+    """A part that is called by the file of its slices; `files` are all that it is made of."""
+    key, names = _key(files, [scan], masks), volume_names(scan, len(slices))
+    return Todo(f"{scan}:0", key, scan, slices, names, sources, masks, site.whole_by_file(scan), is_whole=True)
 
 
 def _listed(site: Site, scan: str, key: str | None, series: "DicomSeries") -> ListedSeries:
     return ListedSeries(scan, key, facts_of(series), runs_of([file.name for file in series.files], site.files))
-
-
-def _folder_key(site: Site, truth: TruthFolder | None) -> str:
-    return _key(site.paths(site.files), site.mask_names(site.files), _masks(site, site.files, truth))
 
 
 def _can_be_read(slices: Scan, index: int) -> bool:

@@ -45,6 +45,11 @@ class Past:
         noted = self.parts.get(f"{scan}:0")
         return int(noted["result"]["slices"]) if noted and noted["key"] else 0
 
+    def scans(self, place: str) -> set[str]:
+        """Which series the files of a folder were sorted into, whatever its files were then."""
+        noted = self.folders.get(place, {})
+        return {one["scan"] for one in noted.get("series", ()) if one["key"]}
+
     def listing(self, place: str, key: str) -> Listing | None:
         """How the files of a folder were sorted into scans, if they are still the same."""
         noted = self.folders.get(place)

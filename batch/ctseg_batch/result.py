@@ -17,6 +17,14 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class LeftOut:
+    """A kind of output that can't be made of a scan, and why."""
+
+    kind: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What determines the results besides the input and the truth's files: a change of it does all again.
@@ -39,7 +47,8 @@ class PartResult:
     `slices` are all, `failed_slices` among them; `failures` name their files, each once. `lung` is the lung's pixels in
     the first slice, the slice with most, and the last. `stack`: the slices lie one on the other in space. `confusion`,
     by (true, predicted) group of classes, is None without a truth; `unscored` counts the masks without a usable
-    one, and `bad_truth` names truths that can't be used.
+    one, and `bad_truth` names truths that can't be used. `left_out`: outputs of the scan as a whole that there are
+    none of.
     """
 
     scan: str
@@ -54,6 +63,7 @@ class PartResult:
     confusion: tuple[tuple[int, ...], ...] | None = None
     unscored: int = 0
     bad_truth: tuple[Failure, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     device: str = ""
     precision: str = ""
 
@@ -71,4 +81,5 @@ class PartResult:
             flags=tuple(read["flags"]),
             confusion=None if table is None else tuple(tuple(row) for row in table),
             bad_truth=tuple(Failure(**one) for one in read["bad_truth"]),
+            left_out=tuple(LeftOut(**one) for one in read["left_out"]),
         )

@@ -19,6 +19,7 @@ from ctseg_batch.pipeline import Bench, begin
 from ctseg_batch.plan import Planner, Step, Todo
 from ctseg_batch.record import LOCK, Journal
 from ctseg_batch.result import PartResult
+from ctseg_batch.scan_outputs import notes_of
 from ctseg_batch.steady import SteadyEngine
 from ctseg_batch.summary import Figures, Summary, summarise, to_csv, to_json
 from ctseg_batch.workers import Workers
@@ -75,6 +76,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     started = time.perf_counter()
     if not past.closed:
         clear_leftovers(job.outputs.folders)
+    job.outputs.scans.begin()
     with Journal(call.out, job.found.root, job.settings, past) as journal:
         planner = Planner(past, job.outputs, job.truth, journal.list_folder, job.outputs.remove, job.selection)
         results, slices = _work(job, engine, planner, journal, watcher)
@@ -83,7 +85,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         groups=job.truth.meaning.names if job.truth else None,
         skipped=planner.skipped,
         errors=sorted([*job.found.failures, *planner.errors]),
-        notes=notes,
+        notes=[*notes, *notes_of(results)],
         ignored=job.found.ignored,
         slices=slices,
         wall_s=time.perf_counter() - started,

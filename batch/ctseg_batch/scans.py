@@ -34,8 +34,8 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
     found = discover([path])
     for error in found.failed:
         yield NamedScan(os.path.relpath(error.file, found.root), None, (error,))
-    nothing = Outputs(Path(os.devnull), ())
-    planner = Planner(Past(), nothing, None, listed=lambda *_: None, lost=lambda _: None, selection=selection)
+    nothing = Outputs(Path(os.devnull), (), None)
+    planner = Planner(Past(), nothing, None, listed=lambda *_: None, lost=lambda *_: None, selection=selection)
     planner.survey(found.sites)
     for site in found.sites:
         planner.errors.clear()

@@ -66,9 +66,10 @@ class Segmentation:
 
     @property
     def native_labels(self) -> Labels:
-        """The labels in a volume file's own order of axes, as nibabel has its voxels; `labels` of anything else."""
-        turn = getattr(self._scan, "to_native", None)
-        return self.labels if turn is None else np.asarray(turn(self.labels), np.uint8)
+        """The labels in a volume file's own order of axes, as nibabel and pynrrd have it; `labels` of anything else."""
+        from ctseg.reading.volume import Volume
+
+        return self._scan.grid().to_file(self.labels) if isinstance(self._scan, Volume) else self.labels
 
     def overlay(self, index: int | None = None) -> Picture:
         """A slice with its classes in colour and a legend below, (H + 24, W, 3) in RGB.

@@ -149,7 +149,7 @@ class _Kept(Outputs):
     """Keeps in memory what a run would write: the labels, and what else is `wanted`."""
 
     def __init__(self, *wanted: Need) -> None:
-        super().__init__(Path(os.devnull), ())
+        super().__init__(Path(os.devnull), (), None)
         self._wanted = wanted
         self._seen: dict[str, Seen] = {}
 
@@ -176,7 +176,7 @@ def _todo(name: str, scan: Scan) -> Todo:
     names = tuple(f"{index:06d}" for index in range(len(scan)))
     files = tuple(map(str, scan.files))
     sources = files if len(files) == len(scan) else files * len(scan) or tuple(map("slice {}".format, range(len(scan))))
-    return Todo(place="", key="", scan=name, slices=scan, names=names, sources=sources, masks=None)
+    return Todo("", "", name, scan, names, sources, masks=None, whole="", is_whole=True)
 
 
 def _raise_failures(result: PartResult) -> None:

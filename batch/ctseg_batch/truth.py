@@ -89,8 +89,8 @@ class VolumeMask:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The one file."""
-        return (self.file,)
+        """The one file, or its header and its voxels."""
+        return reading.volume_files(self.file)
 
     def find(self, _index: int, /) -> Path | None:
         """The volume, of any slice."""

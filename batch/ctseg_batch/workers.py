@@ -104,3 +104,17 @@ class Workers:
         with self._added:
             self._added.wait_for(lambda: self._tasks or self._stopped)
             return None if self._stopped else self._tasks.popleft()
+
+
+class Countdown:
+    """Tells the last of several threads that it is the last."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._lock = threading.Lock()
+
+    def is_last(self, done: int = 1) -> bool:
+        """Whether, with the `done` ones of who asks, all have been asked for."""
+        with self._lock:
+            self._left -= done
+            return self._left == 0

@@ -1,6 +1,6 @@
-"""Reading what hospitals and data sets have: DICOM series, NIfTI volumes, folders of image slices, masks.
+"""Reading what hospitals and data sets have: DICOM series, volumes, folders of image slices, masks.
 
-The readers load when they are called: pydicom, nibabel and imagecodecs are no part of starting up.
+The readers load when they are called: pydicom, nibabel, pynrrd and imagecodecs are no part of starting up.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from ctseg.reading.images import ImageFolder
     from ctseg.reading.volume import Volume
 
-__all__ = ["Kind", "kind_of", "open_images", "open_series", "open_volume", "read_mask", "read_mask_volume"]
+__all__ = [
+    "Kind",
+    "kind_of",
+    "open_images",
+    "open_series",
+    "open_volume",
+    "read_mask",
+    "read_mask_volume",
+    "volume_files",
+]
 
 
 def open_images(files: Sequence[Path]) -> "ImageFolder":
@@ -26,7 +35,10 @@ def open_images(files: Sequence[Path]) -> "ImageFolder":
 
 
 def open_volume(file: Path) -> "Volume":
-    """A NIfTI file as a scan; reads the header, the voxels come with the first `read`. Raises UnreadableFile."""
+    """A NIfTI, MetaImage or NRRD file as a scan; reads the header, the voxels come with the first `read`.
+
+    Raises UnreadableFile.
+    """
     from ctseg.reading.volume import Volume
 
     return Volume(file)
@@ -47,7 +59,14 @@ def read_mask(file: Path) -> Labels:
 
 
 def read_mask_volume(file: Path) -> Labels:
-    """A NIfTI file of labels, (slices, H, W), turned as `open_volume` turns a scan; raises UnreadableFile."""
+    """A volume file of labels, (slices, H, W), turned as `open_volume` turns a scan; raises UnreadableFile."""
     from ctseg.reading import volume
 
     return volume.read_mask_volume(file)
+
+
+def volume_files(file: Path) -> tuple[Path, ...]:
+    """The files that a volume is made of: itself, and the one beside it that its header says holds the voxels."""
+    from ctseg.reading import volume_formats
+
+    return volume_formats.volume_files(file)

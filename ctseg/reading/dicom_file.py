@@ -82,19 +82,19 @@ def _check_inflated(deflated: bytes) -> None:
 
 
 @contextmanager
-def open_dicom(file: Path, tags: Collection[str]) -> Iterator[Opened]:
-    """Read the `tags` of a DICOM file, up to its pixels unless `PixelData` is among them.
+def open_dicom(file: Path, tags: Collection[str] | None) -> Iterator[Opened]:
+    """Read the `tags` of a DICOM file (None: all), up to its pixels unless `PixelData` is among them.
 
     A file without the preamble is taken too. Raises UnreadableFile for one that is no DICOM, and turns into it
     what pydicom raises on a damaged one, while it is read and while its elements are used.
     """
     check_regular(file)
     try:
-        with _without_warnings(), _Stream(file) as stream:
+        with without_warnings(), _Stream(file) as stream:
             start = stream.read(_USUAL_HEADER)
             if not is_dicom(start) and not start.startswith(_FIRST_GROUPS):
                 raise UnreadableFile(file, "does not begin like a DICOM file" if start else "is empty")
-            yield _read_plain(start, stream, tags) or _read(stream, tags)
+            yield (_read_plain(start, stream, tags) if tags is not None else None) or _read(stream, tags)
     except UnreadableFile:
         raise
     except OSError as error:
@@ -107,11 +107,12 @@ def open_dicom(file: Path, tags: Collection[str]) -> Iterator[Opened]:
         raise UnreadableFile(file, "is cut off or damaged: its header can't be read") from error
 
 
-def _read(stream: BinaryIO, tags: Collection[str]) -> Opened:
+def _read(stream: BinaryIO, tags: Collection[str] | None) -> Opened:
     """By pydicom, which gets over many an irregularity."""
     stream.seek(0)
-    stops = "PixelData" not in tags
-    dataset = dcmread(stream, stop_before_pixels=stops, force=True, specific_tags=list(tags))
+    stops = tags is None or "PixelData" not in tags
+    wanted = None if tags is None else list(tags)
+    dataset = dcmread(stream, stop_before_pixels=stops, force=True, specific_tags=wanted)
     return Opened(dataset, dataset.file_meta, dataset.original_encoding[1] is not False, stream.tell(), stream)
 
 
@@ -144,11 +145,11 @@ def _elements(
 
 
 @contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Without pydicom's warnings of each irregularity that it gets over.
+def without_warnings() -> Iterator[None]:
+    """Without the warnings of pydicom and highdicom about each irregularity that they get over.
 
-    Filters are shared by all threads; what a race may leave behind is this one, for pydicom alone.
+    Filters are shared by all threads; what a race may leave behind is this one, for these two alone.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pydicom")
+        warnings.filterwarnings("ignore", module="pydicom|highdicom")
         yield

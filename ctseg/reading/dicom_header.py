@@ -23,8 +23,10 @@ _TAGS = [
     *PIXEL_TAGS, *GROUP_TAGS, *SPAN_TAGS,
 ]  # fmt: skip
 
-_ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
-_CT = (CTImageStorage, *_ENHANCED)
+ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+"""Objects whose slices are frames; they may hold but one."""
+
+_CT = (CTImageStorage, *ENHANCED)
 _LOCALIZERS = frozenset({"LOCALIZER", "SCOUT"})
 # The plane that a slice lies in, by the axis its normal is closest to.
 _PLANES = ("sagittal", "coronal", "axial")
@@ -73,7 +75,7 @@ def read_headers(file: Path) -> Sequence[SliceHeader | Skipped]:
         sop_class = _sop_class(opened)
         if sop_class not in _CT:
             return [Skipped(file, f"not a CT image ({sop_class.name})")]
-        if sop_class in _ENHANCED:
+        if sop_class in ENHANCED:
             return _enhanced(file, opened)
         header = _header(file, opened.dataset, pixel_header(opened))
         if isinstance(header, SliceHeader) and (frames := frame_count(opened.dataset)) > 1:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.dicom_frame import PixelHeader
+from ctseg.grid import Grid
 from ctseg.reading.dicom_geometry import most_at_one_place, stack
+from ctseg.reading.dicom_grid import series_grid
 from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers
 from ctseg.reading.dicom_pixels import read_slice
 from ctseg.scan import Slice, Spacing
@@ -32,7 +33,7 @@ class DicomSeries:
     files: tuple[Path, ...]
     spacing_mm: Spacing | None
     flags: tuple[str, ...]
-    pixels: tuple[PixelHeader, ...]
+    slices: tuple[SliceHeader, ...]
 
     @property
     def is_volume(self) -> bool:
@@ -44,11 +45,15 @@ class DicomSeries:
 
     def read(self, index: int) -> Slice:
         """The slice at `index` in HU, padding turned to air; raises UnreadableFile."""
-        return read_slice(self.files[index], self.pixels[index])
+        return read_slice(self.files[index], self.slices[index].pixels)
+
+    def grid(self) -> Grid:
+        """The slices as one block; raises NoGrid where they are none."""
+        return series_grid(self.slices, self.spacing_mm[0] if self.spacing_mm else None)
 
     def close(self) -> None:
         """Let go of what is held of files that can't be read frame by frame."""
-        for inflated in {pixels.inflated for pixels in self.pixels}:
+        for inflated in {one.pixels.inflated for one in self.slices}:
             if inflated is not None:
                 inflated.close()
 
@@ -119,7 +124,7 @@ def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
                 files=tuple(s.file for s in found.slices),
                 spacing_mm=found.spacing_mm,
                 flags=(*found.flags, "parts missing") if missing else found.flags,
-                pixels=tuple(s.pixels for s in found.slices),
+                slices=found.slices,
             )
 
 

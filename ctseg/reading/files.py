@@ -60,6 +60,15 @@ def read_bytes(file: Path) -> bytes:
         raise unopened(file, error) from error
 
 
+def beside(file: Path, name: str) -> Path:
+    """The file called `name` in the folder of `file`; raises ContentError for a name that leads anywhere else."""
+    if name.split()[:1] == ["LIST"] or "%" in name:
+        raise ContentError("its voxels are in several files: save it as one")
+    if not name or name in (".", "..") or set(name) & set("/\\:\0"):
+        raise ContentError(f"its voxels are in {name!r}: only a file beside it is read")
+    return file.with_name(name)
+
+
 def unopened(file: Path, error: OSError) -> UnreadableFile:
     """What the operating system said against opening `file`, as an UnreadableFile to raise."""
     return UnreadableFile(file, f"can't be opened: {os.strerror(error.errno) if error.errno else error}")

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
 
 from ctseg.errors import UnreadableFile
+from ctseg.grid import NoPlaces
 from ctseg.reading.files import ContentError
 from ctseg.reading.pictures import Pixels, read_picture
 from ctseg.reading.values import as_slice
@@ -38,6 +40,10 @@ class ImageFolder:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def grid(self) -> NoReturn:
+        """Raises NoPlaces: pictures do not say."""
+        raise NoPlaces("images do not say where they lie")
 
     def read(self, index: int) -> Slice:
         """The slice at `index`: colour turned grey, alpha dropped; raises UnreadableFile."""

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Literal
 
 from ctseg.reading.files import check_regular, read_start
-from ctseg.reading.signatures import SNIFFED, is_dicom, is_nifti, picture_format
+from ctseg.reading.signatures import SNIFFED, is_dicom, is_metaimage, is_nifti, is_nrrd, picture_format
 
 Kind = Literal["dicom", "volume", "image"]
 
 _ENDINGS: dict[str, Kind] = {
     **dict.fromkeys((".dcm", ".dicom", ".ima"), "dicom"),
-    **dict.fromkeys((".nii", ".nii.gz"), "volume"),
+    **dict.fromkeys((".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr"), "volume"),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy"), "image"),
 }
 
@@ -40,6 +40,6 @@ def _ending(path: Path) -> str:
 def _sniffed(start: bytes) -> Kind | None:
     if is_dicom(start):
         return "dicom"
-    if is_nifti(start):
+    if is_nifti(start) or is_nrrd(start) or is_metaimage(start):
         return "volume"
     return "image" if picture_format(start) else None

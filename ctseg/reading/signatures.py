@@ -12,6 +12,7 @@ _GZIP, _GZIP_WBITS = b"\x1f\x8b\x08", 31
 _NIFTI1_AT, _NIFTI1 = 344, b"n+1\0"
 _NIFTI2_AT, _NIFTI2 = 4, b"n+2\0\r\n\032\n"
 _DICOM_AT, _DICOM = 128, b"DICM"
+_NRRD, _METAIMAGE = b"NRRD000", b"ObjectType"
 _PICTURES: tuple[tuple[bytes, PictureFormat], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
@@ -50,6 +51,16 @@ def nifti_version(start: bytes) -> Literal[1, 2] | None:
     if start.startswith(_NIFTI1, _NIFTI1_AT):
         return 1
     return 2 if start.startswith(_NIFTI2, _NIFTI2_AT) else None
+
+
+def is_nrrd(start: bytes) -> bool:
+    """Whether an NRRD volume begins so, or its header."""
+    return start.startswith(_NRRD)
+
+
+def is_metaimage(start: bytes) -> bool:
+    """Whether a MetaImage volume begins so, or its header, as all programs write it."""
+    return start.startswith(_METAIMAGE)
 
 
 def is_nifti(start: bytes) -> bool:

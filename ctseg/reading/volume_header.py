@@ -1,67 +1,51 @@
-"""What a NIfTI header says: how the voxels are stored, how far apart they lie, and which way they are turned."""
+"""What a volume's header says: how the voxels are stored, how far apart they lie, and which way they are turned."""
 
 # nibabel has annotations here and there only.
 # mypy: disable-error-code="no-untyped-call"
 
-import gzip
-import logging
 import math
-import os
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.errors import UnreadableFile
-from ctseg.reading.files import ContentError, read_start, stat_regular, unopened
-from ctseg.reading.signatures import is_gzip, nifti_version
+from ctseg.grid import MOST_VOXELS, SCANNER, Affine, Grid, placed_header
+from ctseg.reading.files import ContentError
+from ctseg.reading.stored import Stored, Voxels
 from ctseg.scan import Labels, Spacing
 
-Voxels = npt.NDArray[Any]
-
-_MOST_VOXELS = 2**30
-# Codes of xyzt_units: metre and micrometre; all else is mm.
-_SPATIAL_UNITS = {1: 1000.0, 3: 0.001}
-# No deflate stream is smaller (RFC 1951: 258 bytes from two bits), so what promises more is a lie.
-_GZIP_RATIO = 1032
 _LARGEST_STEP_MM = 1000
+_FARTHEST_MM = 1e5
 _OBLIQUE = math.radians(1)
 _HEADWARD = 2
-_HEADER_BYTES = 540  # of NIfTI-2, the longer one
+# The cosine of the angle between two axes, of which rounding leaves no more.
+_SQUARE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class VolumeHeader:
     """How the voxels lie in the file and in the patient.
 
-    `shape`, `dtype`, `offset`: of the array in the file, first axis fastest. `slope`, `intercept`: from stored
-    numbers to values. `orientation`: for each axis of the file the one of (left, back, head) that it is closest
-    to, and its direction, as nibabel.orientations has it. `stamp`: of the file that says all this.
+    `slope`, `intercept`: from stored numbers to values. `orientation`: for each axis of the file the one of (left,
+    back, head) that it is closest to, and its direction, as nibabel.orientations has it. `placement`: a NIfTI header
+    that says where the voxels lie.
     """
 
-    shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
-    offset: int
+    stored: Stored
     slope: float
     intercept: float
     orientation: npt.NDArray[np.float64]
     spacing_mm: Spacing
     flags: tuple[str, ...]
-    stamp: tuple[int, int]
+    placement: Any
 
     @property
-    def size(self) -> int:
-        """Bytes of all voxels."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    @property
-    def slices(self) -> int:
-        """How many slices there are from feet to head."""
-        return self.shape[int(np.argmax(self.orientation[:, 0] == _HEADWARD))]
+    def shown_shape(self) -> tuple[int, int, int]:
+        """Slices from feet to head, rows, columns."""
+        by_axis = dict(zip(self.orientation[:, 0], self.stored.shape, strict=True))
+        return by_axis[_HEADWARD], by_axis[1], by_axis[0]
 
     def to_slices(self, voxels: Voxels) -> Voxels:
         """From the file's axes to (slices, rows, columns): feet to head, front to back, right to left; a view."""
@@ -79,88 +63,73 @@ class VolumeHeader:
         native: Labels = apply_orientation(labels.transpose(2, 1, 0), back)
         return native
 
-
-def read_volume_header(file: Path) -> VolumeHeader:
-    """Read and check the header of a NIfTI-1 or NIfTI-2 file; raises UnreadableFile."""
-    found = stat_regular(file)
-    is_compressed, start = _header_bytes(file)
-    if nifti_version(start) is None:
-        raise UnreadableFile(file, "is no NIfTI volume in a single file" if found.st_size else "is empty")
-    try:
-        with np.errstate(all="ignore"):  # what overflows is refused
-            header = _understood(_parsed(start), stamp_of(found))
-    except ContentError as error:
-        raise UnreadableFile(file, f"can't be used: {error}") from error
-    except Exception as error:  # nibabel raises whatever its arithmetic meets
-        raise UnreadableFile(file, "has a NIfTI header that is damaged") from error
-    held = found.st_size * (_GZIP_RATIO if is_compressed else 1)
-    if header.offset + header.size > held:
-        raise UnreadableFile(
-            file, f"is cut off: its header promises {header.size} bytes of voxels, the file is too short for them"
+    def grid(self) -> Grid:
+        """The same voxels for labels."""
+        shape = self.placement.get_data_shape()
+        corners = [(index, 0, 0) for index in range(self.shown_shape[0])]
+        return Grid(
+            self.placement, self.shown_shape, corners, lambda block: self.to_native(block).reshape(shape, order="F")
         )
-    return header
 
 
-def _header_bytes(file: Path) -> tuple[bool, bytes]:
-    """Whether the file is compressed, and its first bytes once it is not."""
-    start = read_start(file, _HEADER_BYTES)
-    if not is_gzip(start):
-        return False, start
-    try:
-        with gzip.open(file, "rb") as stream:
-            return True, stream.read(_HEADER_BYTES)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnreadableFile(file, "is cut off or damaged: it can't be unpacked") from error
-    except OSError as error:
-        raise unopened(file, error) from error
+def described(
+    stored: Stored,
+    affine: Affine,
+    spacing: Sequence[float],
+    placement: Any,
+    *,
+    is_placed: bool,
+    slope: float = 1.0,
+    intercept: float = 0.0,
+) -> VolumeHeader:
+    """A header from where its voxels lie, as the affine has it; `spacing` along each axis of the file, in mm.
 
-
-def _parsed(start: bytes) -> Any:
-    """nibabel's header, its small faults mended in silence; raises HeaderDataError for grave ones."""
-    from nibabel.nifti1 import Nifti1Header
-    from nibabel.nifti2 import Nifti2Header
-
-    form = Nifti1Header if nifti_version(start) == 1 else Nifti2Header
-    header = form(start[: form.template_dtype.itemsize], check=False)
-    silent = logging.Logger("silent")
-    silent.disabled = True
-    header.check_fix(logger=silent)
-    return header
-
-
-def stamp_of(found: os.stat_result) -> tuple[int, int]:
-    """Tells one state of a file from another: its size and time of change."""
-    return found.st_size, found.st_mtime_ns
-
-
-def _understood(header: Any, stamp: tuple[int, int]) -> VolumeHeader:
+    `is_placed`: whether the file itself says so. Raises ContentError for no distance between voxels.
+    """
     from nibabel.affines import obliquity
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-    dtype = header.get_data_dtype()
-    if dtype.kind not in "iuf":
-        raise ContentError(f"its voxels are {header.get_value_label('datatype')}, not plain numbers")
-    slope, intercept = header.get_slope_inter()
-    affine = header.get_best_affine()
-    spacing = _spacing(affine, header)
-    is_placed = header["sform_code"] > 0 or header["qform_code"] > 0
+    steps = _steps(affine, spacing)
     flags = {"orientation unknown": not is_placed, "oblique": obliquity(affine).max() > _OBLIQUE}
     orientation = ornt_transform(io_orientation(affine), axcodes2ornt("LPS"))
     to_file = np.argsort(orientation[:, 0])
     return VolumeHeader(
-        shape=_shape(header.get_data_shape()),
-        dtype=dtype,
-        offset=header.get_data_offset(),
-        slope=1.0 if slope is None else float(slope),
-        intercept=0.0 if intercept is None else float(intercept),
+        stored=stored,
+        slope=slope,
+        intercept=intercept,
         orientation=orientation,
-        spacing_mm=(spacing[to_file[2]], spacing[to_file[1]], spacing[to_file[0]]),
+        spacing_mm=(steps[to_file[2]], steps[to_file[1]], steps[to_file[0]]),
         flags=tuple(flag for flag, holds in flags.items() if holds),
-        stamp=stamp,
+        placement=placement,
     )
 
 
-def _shape(found: tuple[int, ...]) -> tuple[int, int, int]:
+def described_by_axes(
+    stored: Stored, axes: npt.NDArray[np.float64], affine: Affine, *, is_placed: bool
+) -> VolumeHeader:
+    """The same of a file that says for each axis (a row of `axes`) where its next voxel lies, in mm.
+
+    Raises ContentError for axes that are not at right angles: how far apart its slices lie would be another matter.
+    """
+    steps = np.linalg.norm(axes, axis=1)
+    _steps(affine, steps.tolist())
+    if np.abs(affine[:3, 3]).max() > _FARTHEST_MM:
+        raise ContentError("it lies farther away than any scanner reaches")
+    if np.abs((axes @ axes.T) / np.outer(steps, steps) - np.eye(3)).max() > _SQUARE:
+        raise ContentError("its axes are not at right angles: resample it first")
+    return described(stored, affine, steps.tolist(), placed_header(stored.shape, affine, SCANNER), is_placed=is_placed)
+
+
+def _steps(affine: Affine, spacing: Iterable[float]) -> tuple[float, ...]:
+    """The distances between voxels, rounded; raises ContentError for those of no scanner."""
+    steps = tuple(round(float(step), 6) for step in spacing)
+    if not (np.isfinite(affine).all() and all(0 < step < _LARGEST_STEP_MM for step in steps)):
+        raise ContentError(f"its voxels are {' x '.join(f'{step:g}' for step in steps)} mm apart")
+    return steps
+
+
+def volume_shape(found: Sequence[int]) -> tuple[int, int, int]:
+    """The three lengths of a volume, those of 1 at the end left out; raises ContentError for any other shape."""
     shape = tuple(int(length) for length in found)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -168,21 +137,10 @@ def _shape(found: tuple[int, ...]) -> tuple[int, int, int]:
         shape = (*shape, 1)
     if len(shape) != 3:
         raise ContentError(f"it holds no single volume ({_times(shape)} values): save one volume a file")
-    if min(shape) < 1 or math.prod(shape) > _MOST_VOXELS:
+    if min(shape) < 1 or math.prod(shape) > MOST_VOXELS:
         raise ContentError(f"it claims to be {_times(shape)} voxels, which is no scan")
     return shape
 
 
 def _times(shape: Iterable[int]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _spacing(affine: npt.NDArray[np.float64], header: Any) -> tuple[float, ...]:
-    """Distance between voxels along each axis of the file, in mm."""
-    from nibabel.affines import voxel_sizes
-
-    unit = _SPATIAL_UNITS.get(int(header["xyzt_units"]) % 8, 1.0)
-    spacing = tuple(round(float(s), 6) for s in voxel_sizes(affine) * unit)
-    if not (np.isfinite(affine).all() and all(0 < s < _LARGEST_STEP_MM for s in spacing)):
-        raise ContentError(f"its voxels are {' x '.join(f'{s:g}' for s in spacing)} mm apart")
-    return spacing

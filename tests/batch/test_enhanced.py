@@ -2,12 +2,17 @@
 
 import os
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import JPEGLSLossless, RLELossless
 
+from ctseg.reading import open_series
 from ctseg_batch.engine import Engine
+from ctseg_batch.overlay import as_shown
+from ctseg_batch.reporting.results import SliceRow
+from ctseg_batch.reporting.sources import ScanFiles
 
 
 @pytest.fixture
@@ -188,3 +193,94 @@ def test_frames_that_are_left_out_are_told_and_the_rest_is_done(batch, save_seri
         np.testing.assert_array_equal(of_volume(done, "ct.dcm"), labels[:3])
         assert done.summary["skipped"] == [{"file": "ct.dcm", "reason": "1 of 4 frames: coronal reformat"}]
         assert done.status == 0
+
+
+def image(file):
+    """The label map that nibabel reads: labels (slices, rows, columns), and where its voxels lie."""
+    made = nibabel.load(file)
+    return np.asarray(made.dataobj).transpose(2, 1, 0), made.affine
+
+
+def test_its_label_map_lies_where_that_of_its_series_does(batch, save_series, convert, labels, tmp_path):
+    series = save_series(tmp_path / "in/study", labels)
+    convert(tmp_path / "in/study/study", series)  # called as the series is
+    done = batch(tmp_path / "in", write=("nifti",))
+    assert done.status == 0
+    plain, enhanced = (image(done.out / f"nifti/study/{name}.nii.gz") for name in ("study", "study/study"))
+    np.testing.assert_array_equal(enhanced[0], labels)
+    np.testing.assert_array_equal(enhanced[0], plain[0])
+    np.testing.assert_allclose(enhanced[1], plain[1], atol=1e-4)
+
+
+def test_the_label_maps_of_several_stacks_are_numbered_and_old_ones_go(
+    batch, save_series, convert, labels, counted, tmp_path
+):
+    file, series = tmp_path / "in/ct.dcm", save_series(tmp_path / "series", labels)
+    convert(file, series)
+    assert label_maps(batch(tmp_path / "in", write=("mask", "nifti"))) == {"ct.dcm/ct.dcm.nii.gz"}
+    dataset = pydicom.dcmread(file)
+    for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        frame.FrameContentSequence[0].StackID = "upper" if number < 2 else "lower"
+    dataset.save_as(file)
+    done = batch(tmp_path / "in", write=("mask", "nifti"))
+    assert label_maps(done) == {"ct.dcm/1.nii.gz", "ct.dcm/2.nii.gz"}
+    np.testing.assert_array_equal(image(done.out / "nifti/ct.dcm/2.nii.gz")[0], labels[:2])
+    counted()
+    batch(tmp_path / "in", write=("mask", "nifti"))
+    assert counted() == 0
+    (done.out / "nifti/ct.dcm/2.nii.gz").unlink()
+    assert label_maps(batch(tmp_path / "in", write=("mask", "nifti"))) == {"ct.dcm/1.nii.gz", "ct.dcm/2.nii.gz"}
+    assert counted() == 2
+    convert(file, series)
+    assert label_maps(batch(tmp_path / "in", write=("mask", "nifti"))) == {"ct.dcm/ct.dcm.nii.gz"}
+
+
+def label_maps(done):
+    folder = done.out / "nifti"
+    return {file.relative_to(folder).as_posix() for file in folder.rglob("*.nii.gz")}
+
+
+def test_a_frame_that_failed_is_tried_again_and_nothing_else_where_label_maps_are_all(
+    batch, save_series, convert, labels, counted, tmp_path
+):
+    file = convert(tmp_path / "in/ct.dcm", save_series(tmp_path / "series", labels))
+    whole, found = file.read_bytes(), file.stat()
+    file.write_bytes(whole[:-100])
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+    done = batch(tmp_path / "in", write=("nifti",))
+    assert done.scan["failed_slices"] == 1
+    made = image(done.out / "nifti/ct.dcm/ct.dcm.nii.gz")[0]
+    np.testing.assert_array_equal(made[1:], labels[1:])
+    assert not made[0].any()
+    counted()
+    assert batch(tmp_path / "in", write=("nifti",)).status == 1
+    assert counted() == 0
+    file.write_bytes(whole)
+    done = batch(tmp_path / "in", write=("nifti",))
+    assert done.status == 0
+    np.testing.assert_array_equal(image(done.out / "nifti/ct.dcm/ct.dcm.nii.gz")[0], labels)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_there_is_no_dicom_segmentation_of_it_and_a_note_says_why(batch, save_series, convert, labels, tmp_path, count):
+    convert(tmp_path / "in/ct.dcm", save_series(tmp_path / "series", labels)[:count])
+    done = batch(tmp_path / "in", write=("mask", "dicom-seg"))
+    assert (done.status, done.scan["flags"]) == (0, batch(tmp_path / "in", out=tmp_path / "plain").scan["flags"])
+    assert not [*(done.out / "dicom-seg").rglob("*.dcm")]
+    (note,) = done.summary["notes"]
+    assert note.startswith("no dicom-seg of 1 scan")
+    assert "enhanced CT" in note
+
+
+def test_the_report_shows_each_frame_as_its_own_slice(save_series, convert, labels, tmp_path):
+    convert(tmp_path / "ct.dcm", save_series(tmp_path / "series", labels))
+    rows = [SliceRow(index, "ct.dcm", f"ct.dcm/{index:04}.png", None) for index in range(4)]
+    shown = ScanFiles(tmp_path / "out", tmp_path, rows)
+    expected = [as_shown(slice_) for slice_ in open_slices(tmp_path / "series")]
+    for place in range(4):
+        np.testing.assert_array_equal(shown.ct(place, (64, 64)), expected[place])
+
+
+def open_slices(folder):
+    (series,) = open_series(sorted(folder.iterdir())).series
+    return [series.read(index) for index in range(len(series))]

@@ -1,6 +1,7 @@
 """What a file says of the patient stays in the file: nothing of it is written, printed, traced or learnt."""
 
 import csv
+import gzip
 import json
 import shutil
 
@@ -52,7 +53,8 @@ def check_folder(folder):
     for path in folder.rglob("*"):
         assert not leaks(bytes(path.relative_to(folder)))
     for file in files:
-        assert not leaks(file.read_bytes()), file
+        content = file.read_bytes()
+        assert not leaks(gzip.decompress(content) if file.suffix == ".gz" else content), file
 
 
 def with_secrets(file):
@@ -156,12 +158,13 @@ def test_a_run_writes_and_prints_nothing_of_the_patient(command, scans, tmp_path
         assert (out / ".ctseg/journal.jsonl").read_bytes().count(b"\n") > 5
 
 
-def test_no_kind_of_output_holds_anything_of_the_patient(command, scans, tmp_path):
-    left = command(scans, "--out", tmp_path / "out", "--model", "fast", "--write", "mask,overlay,confidence")
+def test_no_kind_of_output_holds_anything_of_the_patient_but_a_dicom_segmentation(command, scans, tmp_path):
+    left = command(scans, "--out", tmp_path / "out", "--model", "fast", "--write", "mask,overlay,confidence,nifti")
     assert left.status == 1
     check_folder(tmp_path / "out")
     kinds = {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()}
-    assert kinds == {"masks", "overlays", "confidence", ".ctseg"}
+    assert kinds == {"masks", "overlays", "confidence", "nifti", ".ctseg"}
+    assert {file.name for file in (tmp_path / "out/nifti").rglob("*.nii.gz")} >= {"ct.nii.nii.gz", "ct2.nii.gz"}
 
 
 def test_a_profile_tells_nothing_of_the_patient(command, scans, tmp_path):

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import cv2
 import nibabel
+import nrrd
 import numpy as np
 import pytest
+import SimpleITK
 
 import ctseg_batch
 from ctseg.classes import CLASSES
@@ -45,13 +47,17 @@ def figures(scan, of=("spacing_mm", "pixels", "volumes_ml", "lung_ml", "involvem
     return json.loads(json.dumps({key: scan[key] for key in of}))
 
 
-@pytest.mark.parametrize("kind", ["png", "npy", "nii.gz", "series", "enhanced", "images"])
+@pytest.mark.parametrize("kind", ["png", "npy", "nii.gz", "mha", "nhdr", "series", "enhanced", "images"])
 def test_a_path_gives_what_the_command_gives(
     batch, segment, strict, speck, save, save_volume, save_series, convert, tmp_path, kind
 ):
     source = tmp_path / "in" / "ct"
     if kind == "series":
         save_series(source, speck, ["b", "a", "d", "c"])
+    elif kind in ("mha", "nhdr"):
+        source = tmp_path / f"in/ct.{kind}"
+        source.parent.mkdir()
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(HU[speck]), source)
     elif kind == "enhanced":
         source = convert(tmp_path / "in/ct.dcm", save_series(tmp_path / "series", speck))
     elif kind == "images":
@@ -149,6 +155,17 @@ def test_native_labels_lie_as_the_voxels_of_the_file(segment, speck, save_volume
     np.testing.assert_array_equal(result.native_labels, np.where(expected == 3, 0, expected))
     array = segment(HU[speck])
     assert array.native_labels is array.labels
+
+
+def test_native_labels_of_nrrd_lie_as_pynrrd_has_its_voxels(segment, speck, tmp_path):
+    """A file whose first axis runs from the feet up, its second to the left."""
+    file = tmp_path / "ct.nrrd"
+    space = {"space": "left-posterior-superior", "space directions": [[0, 0, 5], [2, 0, 0], [0, 2, 0]]}
+    nrrd.write(str(file), HU[speck[:3]].transpose(0, 2, 1), space)
+    result = segment(file)
+    assert result.labels.shape == (3, 64, 64)
+    np.testing.assert_array_equal(result.labels, np.where(speck[:3] == 3, 0, speck[:3]))
+    np.testing.assert_array_equal(result.native_labels, result.labels.transpose(0, 2, 1))
 
 
 def test_an_overlay_is_in_rgb_and_shows_the_slice_with_most_disease(segment, speck, save_series, tmp_path):

@@ -195,6 +195,29 @@ def test_another_filter_does_again_nothing_that_was_done(batch, study, counted):
     assert scan == everything.scans[scan["scan"]]
 
 
+def test_label_maps_are_made_of_what_is_wanted_and_stay_when_less_is(batch, own_study, convert, counted):
+    convert(own_study / "p1/whole.dcm", sorted(own_study.glob("p1/thick*")), series_number=9)
+
+    def label_maps(done):
+        return {file.relative_to(done.out / "nifti").as_posix() for file in done.out.rglob("*.nii.gz")}
+
+    narrow = batch(own_study, series_filter=["thickness>2"], write=["mask", "nifti"])
+    assert counted() == 4
+    made = label_maps(narrow)
+    assert len(made) == 2
+    assert "p1/whole.dcm/whole.dcm.nii.gz" in made
+    wider = batch(own_study, series_filter=["thickness>=1"], write=["mask", "nifti"])
+    assert counted() == 6
+    assert label_maps(wider) > made
+    (narrow.out / "nifti/p1/whole.dcm/whole.dcm.nii.gz").unlink()
+    assert label_maps(batch(own_study, best_series=True, write=["mask", "nifti"])) > made - {
+        "p1/whole.dcm/whole.dcm.nii.gz"
+    }
+    assert counted() == 0  # the thin series is the best
+    assert label_maps(batch(own_study, series_filter=["number=9"], write=["mask", "nifti"])) == label_maps(wider)
+    assert counted() == 2
+
+
 @pytest.mark.parametrize("options", [{"series_filter": ["thickness<=2"]}, {"best_series": True}])
 def test_the_same_call_reads_no_header_again(batch, study, monkeypatch, options):
     first = batch(study, **options)

@@ -42,7 +42,7 @@ def measure(job: Job, warm_up: int) -> Measured:
     recorder = Recorder(warm_up)
     with tempfile.TemporaryDirectory(prefix="ctseg-profile-") as folder:
         out = Path(folder)
-        here = replace(job, call=replace(job.call, out=out), outputs=Outputs(out, job.call.write))
+        here = replace(job, call=replace(job.call, out=out), outputs=Outputs(out, job.call.write, job.call.spacing))
         with listening(recorder):
             summary = run_job(here, recorder)
     recorder.finish()

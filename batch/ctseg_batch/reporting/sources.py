@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,6 +16,9 @@ from ctseg.scan import Labels, Slice
 from ctseg_batch.outputs import WRITERS
 from ctseg_batch.overlay import Grey, Picture, as_shown
 from ctseg_batch.reporting.results import SliceRow, below
+
+if TYPE_CHECKING:
+    from ctseg.reading.dicom_series import DicomSeries
 
 _Read = Callable[[], Slice]
 
@@ -80,7 +84,10 @@ def _sources(root: Path, rows: Sequence[SliceRow]) -> Mapping[int, _Read]:
             return {place: partial(volume.read, row.index) for place, row in enumerate(rows) if row.index < len(volume)}
         reads: dict[Path, _Read] = {}
         if kind == "dicom":
-            for series in reading.open_series(paths).series:
+            found = reading.open_series(paths).series
+            if any(series.home for series in found):
+                return _frames(found, rows)
+            for series in found:
                 reads |= {file: partial(series.read, index) for index, file in enumerate(series.files)}
         elif kind == "image":
             images = reading.open_images(paths)
@@ -88,3 +95,10 @@ def _sources(root: Path, rows: Sequence[SliceRow]) -> Mapping[int, _Read]:
     except Exception:  # noqa: BLE001 - as above
         return {}
     return {place: reads[file] for place, file in enumerate(files) if file in reads}
+
+
+def _frames(found: Sequence["DicomSeries"], rows: Sequence[SliceRow]) -> Mapping[int, _Read]:
+    """The same of a scan in a file of several frames; none where that holds more scans: a row does not say which."""
+    if len(found) > 1:
+        return {}
+    return {place: partial(found[0].read, row.index) for place, row in enumerate(rows) if row.index < len(found[0])}

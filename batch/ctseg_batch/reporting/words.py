@@ -34,6 +34,10 @@ _FLAGS: Mapping[str, str] = {
     "order by InstanceNumber": "The files don't give positions; the order of slices follows their InstanceNumber.",
     "order by file name": "The files don't give positions; the order of slices follows their names.",
     f"no truth for {_SOME}": "IoU and Dice rest on the other slices.",
+    "failed slices are background in nifti": "The label map of the whole scan is empty where a slice failed.",
+    # With what is against it after a colon.
+    "no nifti": "There is no label map of the whole scan; masks and figures are as ever.",
+    "no dicom-seg": "There is no DICOM Segmentation of the scan; masks and figures are as ever.",
 }
 
 
@@ -59,7 +63,7 @@ def group_title(name: str) -> str:
 
 def explain(flag: str) -> str:
     """What a flag means for the scan's numbers; nothing for one that is not known here."""
-    return _FLAGS.get(without_number(flag), "")
+    return _FLAGS.get(without_number(flag).partition(": ")[0], "")
 
 
 def without_number(flag: str) -> str:

@@ -11,9 +11,9 @@ from ctseg.reading import kind_of
 
 ENDINGS = {
     "dicom": ("a.dcm", "a.DCM", "a.dicom", "a.ima", "a.IMA"),
-    "volume": ("a.nii", "a.nii.gz", "a.NII.GZ"),
+    "volume": ("a.nii", "a.nii.gz", "a.NII.GZ", "a.mha", "a.MHD", "a.nrrd", "a.nhdr"),
     "image": ("a.png", "a.PNG", "a.jpg", "a.JPEG", "a.tif", "a.tiff", "a.bmp", "a.npy"),
-    None: ("a.txt", "a.csv", "a.json", "a.gz", "a.onnx", "DICOMDIR", "dicomdir", "a.png.bak"),
+    None: ("a.txt", "a.csv", "a.json", "a.gz", "a.onnx", "DICOMDIR", "dicomdir", "a.png.bak", "a.raw", "a.zraw"),
 }
 
 
@@ -33,7 +33,7 @@ def volume():
 
 SNIFFED = {
     "dicom": (b"\0" * 128 + b"DICM" + b"\2\0\0\0",),
-    "volume": (volume(), gzip.compress(volume())),
+    "volume": (volume(), gzip.compress(volume()), b"NRRD0004\ntype: short\n", b"ObjectType = Image\nNDims = 3\n"),
     "image": (picture(".png"), picture(".jpg"), picture(".tif"), picture(".bmp"), b"\x93NUMPY\1\0"),
     None: (b"", b"hello", gzip.compress(b"hello")),
 }

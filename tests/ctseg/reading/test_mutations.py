@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import tracemalloc
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,41 @@ SYNTAXES = {
     "JPEG-LS": uid.JPEGLSLossless,
     "JPEG 2000": uid.JPEG2000Lossless,
     "HTJ2K": uid.HTJ2KLossless,
+}
+
+METAIMAGE = b"\n".join(
+    (
+        b"ObjectType = Image",
+        b"NDims = 3",
+        b"BinaryDataByteOrderMSB = False",
+        b"CompressedData = %s",
+        b"TransformMatrix = 1 0 0 0 1 0 0 0 1",
+        b"Offset = -120 -100 40",
+        b"ElementSpacing = 0.7 0.8 2",
+        b"DimSize = 10 8 3",
+        b"ElementType = MET_SHORT",
+        b"ElementDataFile = LOCAL\n",
+    )
+)
+NRRD = b"\n".join(
+    (
+        b"NRRD0004",
+        b"type: short",
+        b"dimension: 3",
+        b"space: left-posterior-superior",
+        b"sizes: 10 8 3",
+        b"space directions: (0.7,0,0) (0,0.8,0) (0,0,2)",
+        b"space origin: (-120,-100,40)",
+        b"endian: little",
+        b"encoding: %s\n\n",
+    )
+)
+VOXELS = nifti(np.int16)[352:]
+HEADED_BY_TEXT = {
+    "metaimage": METAIMAGE % b"False" + VOXELS,
+    "zlib metaimage": METAIMAGE % b"True" + zlib.compress(VOXELS),
+    "nrrd": NRRD % b"raw" + VOXELS,
+    "gzip nrrd": NRRD % b"gzip" + gzip.compress(VOXELS, 1),
 }
 
 # What a damaged length, size or count is likely to be.
@@ -180,6 +216,19 @@ def test_a_damaged_volume_is_a_scan_or_a_reason(tmp_path, capfd, kind, where, da
         file.write_bytes(gzip.compress(damage(whole), 1))
     else:
         file.write_bytes(damage(whole if where == "plain" else gzip.compress(whole, 1)))
+    attempt(file, read_volume)
+    attempt(file, check_mask_volume)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", HEADED_BY_TEXT)
+@quickly
+@given(damage=damage())
+def test_a_damaged_volume_with_a_header_of_text_is_a_scan_or_a_reason(tmp_path, capfd, kind, damage):
+    file = tmp_path / ("ct.nrrd" if "nrrd" in kind else "ct.mha")
+    file.write_bytes(HEADED_BY_TEXT[kind])
+    check_slice(open_volume(file).read(0))
+    file.write_bytes(damage(HEADED_BY_TEXT[kind]))
     attempt(file, read_volume)
     attempt(file, check_mask_volume)
     assert capfd.readouterr() == ("", "")

@@ -1,0 +1,167 @@
+"""What is written of a scan as a whole, once its last slice is labelled: a label map, a DICOM Segmentation."""
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ctseg.errors import CtsegError, UnreadableFile
+from ctseg.scan import Labels, Scan, Spacing
+from ctseg.stages import stage
+from ctseg_batch.files import keep, refused, write_whole
+from ctseg_batch.result import LeftOut, PartResult
+
+if TYPE_CHECKING:
+    from ctseg_batch.engine import Engine
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """A scan with the masks (H, W) of its slices, but those that failed.
+
+    `spacing` is what somebody says of scans whose files do not. `engine` has labelled it.
+    """
+
+    slices: Scan
+    masks: Mapping[int, Labels]
+    spacing: Spacing | None
+    engine: "Engine"
+
+
+class NotMade(CtsegError):  # noqa: N818 - no fault, but what a scan is like
+    """An output can't be made of a scan, for the reason that is said."""
+
+
+class OtherSource(NotMade):
+    """The output is none of a scan of this kind of source."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanWriter:
+    """A kind of output: the folder below OUT, what a file's name ends in, and the bytes of a scan's file.
+
+    `encode` raises NotMade, and UnreadableFile for a source that can't be read once more. `not_in_parts` says why there
+    is none of images that are no stack. `tables`: files that lie in the folder once.
+    """
+
+    folder: str
+    ending: str
+    encode: Callable[[Labelled], bytes]
+    not_in_parts: str
+    tables: Callable[[], Mapping[str, bytes]] = dict
+
+
+def _nifti(scan: Labelled) -> bytes:
+    from ctseg_batch.label_map import label_map
+
+    return label_map(scan)
+
+
+def _label_tables() -> Mapping[str, bytes]:
+    from ctseg_batch.label_tables import label_tables
+
+    return label_tables()
+
+
+def _dicom_seg(scan: Labelled) -> bytes:
+    from ctseg_batch.dicom_seg import segmentation
+
+    return segmentation(scan)
+
+
+DICOM_ALONE = "it is made of DICOM series alone"
+NO_FRAMES = "it refers to files of one slice, not to the frames of an enhanced CT"
+_STACKS_ALONE = "images are stacked where --spacing is given, and only as many as a CT has"
+
+SCAN_WRITERS: Mapping[str, ScanWriter] = {
+    "nifti": ScanWriter("nifti", ".nii.gz", _nifti, _STACKS_ALONE, _label_tables),
+    "dicom-seg": ScanWriter("dicom-seg", ".dcm", _dicom_seg, DICOM_ALONE),
+}
+
+
+class ScanOutputs:
+    """The files of whole scans of one run, below OUT. A scan's are called after its path there, without an ending."""
+
+    def __init__(self, out: Path, kinds: Iterable[str], spacing: Spacing | None) -> None:
+        """`spacing` is what somebody says of scans whose files do not."""
+        self._out = out
+        self._writers = {kind: SCAN_WRITERS[kind] for kind in kinds if kind in SCAN_WRITERS}
+        self.stack_images = "nifti" in self._writers and spacing is not None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Those that are wanted."""
+        return tuple(self._writers)
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where files go."""
+        return tuple(self._out / writer.folder for writer in self._writers.values())
+
+    def begin(self) -> None:
+        """Write what lies beside the scans' files once; raises CallError."""
+        for writer in self._writers.values():
+            for name, content in writer.tables().items():
+                self._write(self._out / writer.folder / name, content)
+
+    def write(self, kind: str, path: str, scan: Labelled) -> None:
+        """Make and write a file; raises NotMade, UnreadableFile, and CallError where OUT can't be written at all."""
+        writer = self._writers[kind]
+        with stage("encode"):
+            content = writer.encode(scan)
+        self._write(self._file(kind, path), content)
+
+    def left_out_in_parts(self) -> list[LeftOut]:
+        """What becomes of images that are no stack."""
+        return [LeftOut(kind, writer.not_in_parts) for kind, writer in self._writers.items()]
+
+    def keep(self, path: str) -> None:
+        """See to it that a scan's files outlast a power failure, those that are there; raises CallError."""
+        try:
+            with stage("keep"):
+                keep(self._file(kind, path) for kind in self.kinds)
+        except OSError as error:
+            raise refused(self._out / path, error) from error
+
+    def remove(self, path: str, kinds: Iterable[str]) -> None:
+        """Take a scan's files of some kinds away, if there are any; raises CallError where that is forbidden."""
+        for file in (self._file(kind, path) for kind in kinds):
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                if error.errno not in (errno.ENAMETOOLONG, errno.ENOTDIR):  # no run can have left such a file
+                    raise refused(file, error) from error
+
+    def are_there(self, path: str, result: PartResult) -> bool:
+        """Whether all files are in place that were made when a scan came to this result."""
+        if result.failed_slices == result.slices:
+            return True
+        made = set(self.kinds) - {one.kind for one in result.left_out}
+        return all(os.path.isfile(self._file(kind, path)) for kind in made)  # noqa: PTH113 - as in outputs.py
+
+    def _file(self, kind: str, path: str) -> Path:
+        writer = self._writers[kind]
+        return self._out / writer.folder / f"{path}{writer.ending}"
+
+    def _write(self, file: Path, content: bytes) -> None:
+        try:
+            with stage("write"):
+                write_whole(file, content)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise UnreadableFile(file, "has too long a name for an output to be named after it") from error
+            raise refused(file, error) from error
+
+
+def notes_of(results: Iterable[PartResult]) -> list[str]:
+    """How many scans some output could not be made of, a line for each reason."""
+    scans: dict[tuple[str, str], set[str]] = {}
+    for result in results:
+        for one in result.left_out:
+            scans.setdefault((one.kind, one.reason), set()).add(result.scan)
+    return [
+        f"no {kind} of {len(names)} scan{'s' * (len(names) > 1)}: {reason}"
+        for (kind, reason), names in sorted(scans.items())
+    ]

@@ -1,0 +1,85 @@
+"""The slices of a DICOM series as one block of voxels, or why they are none."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.grid import LPS_TO_RAS, SCANNER, Grid, NoGrid, NoPlaces, grid_of
+from ctseg.reading.dicom_header import SliceHeader, normal_of
+
+# How far a slice may lie from its place in the block: a tenth of a step, or what rounding to 0.1 mm makes of it.
+_UNEVEN, _ROUNDING_MM = 0.1, 0.11
+_SAME_PLACE_MM = 0.01
+_SAME_DIRECTION = 1e-3
+_FARTHEST_MM = 1e5
+
+Numbers = npt.NDArray[np.float64]
+
+
+def series_grid(slices: Sequence[SliceHeader], thickness: float | None) -> Grid:
+    """The block of a series whose slices are in order; `thickness` stands for a step where there is but one slice.
+
+    A place where a slice is missing stays empty. Where slices do not lie straight above each other, as with a tilted
+    gantry, they are shifted by whole pixels in a block that is large enough: the block's axes are at right angles, no
+    pixel is changed, and each lies within half a pixel of its place. Raises NoGrid for what an affine can't tell.
+    """
+    positions, across, down, (between_rows, between_columns) = common_plane(slices)
+    normal = np.array(normal_of((*across, *down)))
+    planes, step = _planes(positions @ normal, thickness)
+    slid = positions - positions[0] - np.outer(planes * step, normal)
+    rows, columns = (
+        np.rint(slid @ way / between).astype(int) for way, between in ((down, between_rows), (across, between_columns))
+    )
+    affine = np.eye(4)
+    affine[:3, :3] = np.column_stack([across * between_columns, down * between_rows, normal * step])
+    affine[:3, 3] = positions[0] + affine[:3, :2] @ [columns.min(), rows.min()]
+    height, width = slices[0].pixels.shape
+    return grid_of(
+        (int(planes[-1]) + 1, height + int(np.ptp(rows)), width + int(np.ptp(columns))),
+        list(zip(planes.tolist(), (rows - rows.min()).tolist(), (columns - columns.min()).tolist(), strict=True)),
+        LPS_TO_RAS @ affine,
+        SCANNER,
+    )
+
+
+def common_plane(slices: Sequence[SliceHeader]) -> tuple[Numbers, Numbers, Numbers, tuple[float, ...]]:
+    """Where each slice lies, and what all have in common: directions along a row and down a column, sizes of pixels.
+
+    Raises NoGrid for slices that differ in it.
+    """
+    placed = [(s.position, s.orientation, s.pixel_spacing) for s in slices]
+    if any(None in one for one in placed):
+        raise NoPlaces("its slices do not say where they lie")
+    if len({s.pixels.shape for s in slices}) > 1 or len({spacing for _, _, spacing in placed}) > 1:
+        raise NoGrid("its slices differ in size")
+    directions = np.array([orientation for _, orientation, _ in placed], float)
+    if np.abs(directions - directions[0]).max() > _SAME_DIRECTION:
+        raise NoGrid("its slices are not parallel")
+    across, down = (part / np.linalg.norm(part) for part in np.split(directions[0], 2))
+    if abs(across @ down) > _SAME_DIRECTION:
+        raise NoGrid("its rows and columns are not at right angles")
+    spacing = slices[0].pixel_spacing or ()
+    if min(spacing) <= 0:
+        raise NoGrid("its pixels have no size")
+    positions = np.array([position for position, _, _ in placed], float)
+    if np.abs(positions).max() > _FARTHEST_MM:
+        raise NoGrid("its slices lie farther away than any scanner reaches")
+    return positions, across, down, spacing
+
+
+def _planes(offsets: Numbers, thickness: float | None) -> tuple[npt.NDArray[np.int64], float]:
+    """Which plane of a block with even steps each slice is, counted from the first one's, and the step in mm."""
+    if len(offsets) == 1:
+        if not thickness or thickness <= 0:
+            raise NoGrid("it is one slice of unknown thickness")
+        return np.zeros(1, np.int64), thickness
+    gaps = np.diff(offsets)
+    if gaps.min() <= _SAME_PLACE_MM:
+        raise NoGrid("several of its slices lie at the same place")
+    usual = np.quantile(gaps, 0.5, method="lower")
+    planes = np.concatenate([[0], np.cumsum(np.maximum(np.rint(gaps / usual), 1))]).astype(np.int64)
+    step = float(offsets[-1] - offsets[0]) / int(planes[-1])
+    if np.abs(offsets - offsets[0] - planes * step).max() > max(_UNEVEN * step, _ROUNDING_MM):
+        raise NoGrid("its slices are unevenly spaced")
+    return planes, step

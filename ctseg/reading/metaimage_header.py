@@ -1,0 +1,106 @@
+"""The header of a MetaImage volume (.mha, .mhd): lines of `Key = value`, the last for where the voxels are."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.errors import UnreadableFile
+from ctseg.grid import LPS_TO_RAS
+from ctseg.reading.files import ContentError, beside, read_start
+from ctseg.reading.stored import Stored
+from ctseg.reading.volume_header import VolumeHeader, described_by_axes, volume_shape
+
+_LONGEST_HEADER = 2**16
+_LAST = "ElementDataFile"
+_IN_THE_SAME_FILE = ("LOCAL", "Local", "local")
+_TYPES = {
+    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
+    "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
+}  # fmt: skip
+
+_Fields = Mapping[str, str]
+
+
+def read_metaimage_header(file: Path) -> VolumeHeader:
+    """Read and check the header of a MetaImage file; raises UnreadableFile, and ValueError for what it says."""
+    fields, end = _fields(file)
+    return _understood(file, fields, end)
+
+
+def metaimage_data_file(file: Path) -> Path | None:
+    """The file beside a header that holds its voxels, None where it is the same.
+
+    Raises UnreadableFile, and ContentError for a name that leads elsewhere.
+    """
+    name = _fields(file)[0][_LAST]
+    return None if name in _IN_THE_SAME_FILE else beside(file, name)
+
+
+def _fields(file: Path) -> tuple[_Fields, int]:
+    """The header's keys and values, and where in the file it ends."""
+    fields: dict[str, str] = {}
+    end = 0
+    for line in read_start(file, _LONGEST_HEADER).splitlines(keepends=True):
+        end += len(line)
+        key, equals, value = line.decode("utf-8", "replace").partition("=")
+        if not equals:
+            break
+        fields[key.strip()] = value.strip()
+        if key.strip() == _LAST:
+            return fields, end
+    raise UnreadableFile(file, "is no MetaImage volume, or is cut off within its header")
+
+
+def _understood(file: Path, fields: _Fields, end: int) -> VolumeHeader:
+    if fields.get("ElementNumberOfChannels", "1") != "1":
+        raise ContentError("it has several numbers a voxel")
+    if fields.get("BinaryData", "True")[:1] in "Ff0":
+        raise ContentError("its voxels are written as text: save it as binary")
+    axes = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), 9)
+    steps = _numbers(fields, ("ElementSpacing", "ElementSize"), 3)
+    if steps is None:
+        raise ContentError("it does not say how far apart its voxels lie (ElementSpacing)")
+    affine = np.eye(4)
+    affine[:3, :3] = (np.eye(3) if axes is None else axes.reshape(3, 3)).T * steps
+    affine[:3, 3] = origin if (origin := _numbers(fields, ("Offset", "Position", "Origin"), 3)) is not None else 0
+    return described_by_axes(
+        _stored(file, fields, end), affine[:3, :3].T, LPS_TO_RAS @ affine, is_placed=axes is not None
+    )
+
+
+def _stored(file: Path, fields: _Fields, end: int) -> Stored:
+    kind = _TYPES.get(fields.get("ElementType", ""))
+    if kind is None:
+        raise ContentError(f"its voxels are {fields.get('ElementType', 'of no type')}, not plain numbers")
+    is_big = fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False"))[:1] in "Tt1"
+    shape = volume_shape([int(length) for length in fields.get("DimSize", "").split()])
+    name = fields[_LAST]
+    is_local = name in _IN_THE_SAME_FILE
+    stored = Stored(
+        file if is_local else beside(file, name),
+        shape,
+        np.dtype(f"{'>' if is_big else '<'}{kind}"),
+        start=end if is_local else 0,
+        is_deflated=fields.get("CompressedData", "False")[:1] in "Tt1",
+    )
+    header_size = int(fields.get("HeaderSize", "0"))
+    if header_size == 0 or (header_size == -1 and not stored.is_deflated):
+        return stored if header_size == 0 else stored.at_end()
+    if is_local or stored.is_deflated or header_size < 0:
+        raise ContentError(f"its HeaderSize of {header_size} says nothing here")
+    return replace(stored, start=header_size)
+
+
+def _numbers(fields: _Fields, keys: tuple[str, ...], count: int) -> npt.NDArray[np.float64] | None:
+    """The `count` numbers of the first of some keys that is there; None where none is."""
+    text = next((fields[key] for key in keys if key in fields), None)
+    if text is None:
+        return None
+    found = np.array([float(part) for part in text.split()])
+    if len(found) != count:
+        raise ContentError(f"{keys[0]} needs {count} numbers, not {text}")
+    return found

@@ -1,0 +1,90 @@
+"""The header of a NIfTI volume."""
+
+# nibabel has annotations here and there only.
+# mypy: disable-error-code="no-untyped-call"
+
+import gzip
+import logging
+import zlib
+from pathlib import Path
+from typing import Any
+
+from ctseg.errors import UnreadableFile
+from ctseg.reading.files import ContentError, read_start, unopened
+from ctseg.reading.signatures import is_gzip, nifti_version
+from ctseg.reading.stored import Stored
+from ctseg.reading.volume_header import VolumeHeader, described, volume_shape
+
+# Codes of xyzt_units: metre and micrometre; all else is mm.
+_SPATIAL_UNITS = {1: 1000.0, 3: 0.001}
+_HEADER_BYTES = 540  # of NIfTI-2, the longer one
+# What says where voxels lie; all else, which may name a patient, stays behind.
+_PLACEMENT = (
+    "dim", "pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d",
+    "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z",
+)  # fmt: skip
+
+
+def read_nifti_header(file: Path) -> VolumeHeader:
+    """Read and check the header of a NIfTI-1 or NIfTI-2 file; raises UnreadableFile, and whatever nibabel meets."""
+    is_compressed, start = _header_bytes(file)
+    if nifti_version(start) is None:
+        raise UnreadableFile(file, "is no NIfTI volume in a single file" if start else "is empty")
+    return _understood(_parsed(start), file, is_compressed=is_compressed)
+
+
+def _header_bytes(file: Path) -> tuple[bool, bytes]:
+    """Whether the file is compressed, and its first bytes once it is not."""
+    start = read_start(file, _HEADER_BYTES)
+    if not is_gzip(start):
+        return False, start
+    try:
+        with gzip.open(file, "rb") as stream:
+            return True, stream.read(_HEADER_BYTES)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UnreadableFile(file, "is cut off or damaged: it can't be unpacked") from error
+    except OSError as error:
+        raise unopened(file, error) from error
+
+
+def _parsed(start: bytes) -> Any:
+    """nibabel's header, its small faults mended in silence; raises HeaderDataError for grave ones."""
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
+
+    form = Nifti1Header if nifti_version(start) == 1 else Nifti2Header
+    header = form(start[: form.template_dtype.itemsize], check=False)
+    silent = logging.Logger("silent")
+    silent.disabled = True
+    header.check_fix(logger=silent)
+    return header
+
+
+def _understood(header: Any, file: Path, *, is_compressed: bool) -> VolumeHeader:
+    from nibabel.affines import voxel_sizes
+
+    dtype = header.get_data_dtype()
+    if dtype.kind not in "iuf":
+        raise ContentError(f"its voxels are {header.get_value_label('datatype')}, not plain numbers")
+    slope, intercept = header.get_slope_inter()
+    affine = header.get_best_affine()
+    unit = _SPATIAL_UNITS.get(int(header["xyzt_units"]) % 8, 1.0)
+    return described(
+        Stored(
+            file, volume_shape(header.get_data_shape()), dtype, skip=header.get_data_offset(), is_deflated=is_compressed
+        ),
+        affine,
+        voxel_sizes(affine) * unit,
+        _placement(header),
+        is_placed=bool(header["sform_code"] > 0 or header["qform_code"] > 0),
+        slope=1.0 if slope is None else float(slope),
+        intercept=0.0 if intercept is None else float(intercept),
+    )
+
+
+def _placement(header: Any) -> Any:
+    """A header of the same version that places voxels alike."""
+    placed = type(header)(endianness="<")
+    for field in _PLACEMENT:
+        placed[field] = header[field]
+    return placed

@@ -1,0 +1,146 @@
+"""The header of an NRRD volume (.nrrd, .nhdr), parsed by pynrrd; the voxels are read by nobody but us."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.errors import UnreadableFile
+from ctseg.grid import LPS_TO_RAS
+from ctseg.reading.files import ContentError, beside, read_start
+from ctseg.reading.stored import Stored
+from ctseg.reading.volume_header import VolumeHeader, described_by_axes, volume_shape
+
+_LONGEST_HEADER = 2**16
+_ENDS = (b"\n\n", b"\n\r\n")
+_TYPES = {
+    "i1": ("signed char", "int8", "int8_t"),
+    "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
+    "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
+    "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    "i4": ("int", "signed int", "int32", "int32_t"),
+    "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "i8": ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"),
+    "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
+    "f4": ("float",),
+    "f8": ("double",),
+}
+_KIND_OF_TYPE = {name: kind for kind, names in _TYPES.items() for name in names}
+_RAS, _LAS = np.eye(4), np.diag([-1.0, 1.0, 1.0, 1.0])
+_TO_RAS = {
+    "left-posterior-superior": LPS_TO_RAS, "lps": LPS_TO_RAS,
+    "right-anterior-superior": _RAS, "ras": _RAS,
+    "left-anterior-superior": _LAS, "las": _LAS,
+}  # fmt: skip
+_MM = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001, "µm": 0.001}
+
+_Fields = Mapping[str, Any]
+
+
+def read_nrrd_header(file: Path) -> VolumeHeader:
+    """Read and check the header of an NRRD file; raises UnreadableFile, and ValueError for what it says."""
+    fields, end = _fields(file)
+    return _understood(file, fields, end)
+
+
+def nrrd_data_file(file: Path) -> Path | None:
+    """The file beside a header that holds its voxels, None where it is the same.
+
+    Raises UnreadableFile, and ContentError for a name that leads elsewhere.
+    """
+    name = _fields(file)[0].get("datafile")
+    return None if name is None else beside(file, name)
+
+
+def _fields(file: Path) -> tuple[_Fields, int]:
+    """The header's fields by their names without spaces, and where in the file it ends."""
+    import nrrd
+
+    start = io.BytesIO(read_start(file, _LONGEST_HEADER))
+    try:
+        with np.errstate(all="ignore"):
+            found = nrrd.read_header(start)
+    except Exception as error:  # pynrrd raises whatever its parsing meets
+        raise UnreadableFile(file, "has an NRRD header that is damaged") from error
+    fields = {name.replace(" ", ""): value for name, value in found.items()}
+    if "datafile" not in fields and not start.getvalue()[: start.tell()].endswith(_ENDS):
+        raise UnreadableFile(file, "is cut off within its header")
+    return fields, start.tell()
+
+
+def _understood(file: Path, fields: _Fields, end: int) -> VolumeHeader:
+    missing = [name for name in ("type", "dimension", "sizes", "encoding") if name not in fields]
+    if missing:
+        raise ContentError(f"it lacks {', '.join(missing)}")
+    if fields["dimension"] != 3 or len(fields["sizes"]) != 3:
+        shape = " x ".join(map(str, fields["sizes"]))
+        raise ContentError(f"it holds no single volume ({shape} values): save one volume a file")
+    space = str(fields.get("space", "")).lower()
+    to_ras = _TO_RAS.get(space, LPS_TO_RAS)
+    axes = _axes(fields)
+    affine = np.eye(4)
+    affine[:3, :3] = axes.T
+    affine[:3, 3] = _origin(fields)
+    is_placed = space in _TO_RAS and "spacedirections" in fields
+    return described_by_axes(_stored(file, fields, end), axes, to_ras @ affine, is_placed=is_placed)
+
+
+def _axes(fields: _Fields) -> npt.NDArray[np.float64]:
+    """Where the next voxel lies along each axis of the file, (3, 3), in mm."""
+    if "spacedirections" in fields:
+        axes = np.array(fields["spacedirections"], float)
+    elif "spacings" in fields:
+        axes = np.diag(np.array(fields["spacings"], float))
+    else:
+        raise ContentError("it does not say how far apart its voxels lie (space directions)")
+    if axes.shape != (3, 3):
+        raise ContentError("its axes are not three in space")
+    return axes * _unit(fields)
+
+
+def _origin(fields: _Fields) -> npt.NDArray[np.float64]:
+    origin = np.array(fields.get("spaceorigin", (0.0, 0.0, 0.0)), float)
+    if origin.shape != (3,):
+        raise ContentError("its origin has not three coordinates")
+    return origin * _unit(fields)
+
+
+def _unit(fields: _Fields) -> float:
+    """The mm in a unit of length; raises ContentError for several, or one that is none."""
+    units = set(fields.get("spaceunits", ["mm"])) - {"", "none", "???"} or {"mm"}
+    if len(units) > 1 or not units <= _MM.keys():
+        raise ContentError(f"its lengths are in {', '.join(sorted(units))}")
+    return _MM[units.pop()]
+
+
+def _stored(file: Path, fields: _Fields, end: int) -> Stored:
+    kind, encoding = _KIND_OF_TYPE.get(fields["type"]), fields["encoding"].lower()
+    if kind is None:
+        raise ContentError(f"its voxels are {fields['type']}, not plain numbers")
+    if encoding not in ("raw", "gzip", "gz"):
+        raise ContentError(f"its voxels are encoded as {encoding}: save it as raw or gzip")
+    if kind[1] != "1" and fields.get("endian") not in ("little", "big"):
+        raise ContentError("it does not say which byte of its numbers comes first (endian)")
+    name = fields.get("datafile")
+    stored = Stored(
+        file if name is None else beside(file, name),
+        volume_shape(fields["sizes"]),
+        np.dtype(f"{'>' if fields.get('endian') == 'big' else '<'}{kind}"),
+        start=end if name is None else 0,
+        is_deflated=encoding != "raw",
+    )
+    return _after_skip(stored, fields)
+
+
+def _after_skip(stored: Stored, fields: _Fields) -> Stored:
+    """Where the voxels begin once the bytes that are no part of them are left out."""
+    skip = fields.get("byteskip", 0)
+    if fields.get("lineskip", 0) or skip < -1 or (skip == -1 and stored.is_deflated):
+        raise ContentError("it leaves out lines of its voxels, or skips bytes that can't be told")
+    if skip == -1:
+        return stored.at_end()
+    return replace(stored, skip=skip)

@@ -1,0 +1,118 @@
+"""The bytes of a volume's voxels: where they lie in a file, and how they come out of it without surprises."""
+
+import gzip
+import math
+import os
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.errors import UnreadableFile
+from ctseg.reading.files import check_regular, stat_regular, unopened
+from ctseg.reading.signatures import is_gzip
+
+Voxels = npt.NDArray[Any]
+
+Stamp = tuple[int, int]
+"""Tells one state of a file from another: its size and time of change."""
+
+# No deflate stream is smaller (RFC 1951: 258 bytes from two bits), so what promises more is a lie.
+_DEFLATE_RATIO = 1032
+_READ, _PIECE = 2**20, 2**24
+
+
+def stamp_of(file: Path) -> Stamp:
+    """Of a file as it is now; raises UnreadableFile for one that is no file."""
+    return _stamp(stat_regular(file))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The voxels of `file`: `shape` (first axis fastest) numbers of `dtype`.
+
+    What holds them begins at byte `start`. Where it `is_deflated` (gzip or zlib) it is inflated first, and the voxels
+    begin at byte `skip` of it. `stamp`: of the file when its header was read.
+    """
+
+    file: Path
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    start: int = 0
+    skip: int = 0
+    is_deflated: bool = False
+    stamp: Stamp | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all voxels."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def at_end(self) -> "Stored":
+        """The same where the voxels are the last that the file holds."""
+        return replace(self, start=max(check_regular(self.file) - self.size, 0))
+
+    def check_size(self) -> None:
+        """Raise UnreadableFile, before any memory is taken, for a file that can't hold as many voxels."""
+        held = max(check_regular(self.file) - self.start, 0)
+        if self.skip + self.size > held * (_DEFLATE_RATIO if self.is_deflated else 1):
+            reason = f"is cut off: its header promises {self.size} bytes of voxels, the file is too short for them"
+            raise UnreadableFile(self.file, reason)
+
+    def read(self) -> Voxels:
+        """The numbers as stored, in the file's own order of axes; raises UnreadableFile where some are missing."""
+        try:
+            with self.file.open("rb") as stream:
+                if self.stamp and _stamp(os.fstat(stream.fileno())) != self.stamp:
+                    raise UnreadableFile(self.file, "has changed since its header was read: call again")
+                stream.seek(self.start)
+                data = self._inflated(stream) if self.is_deflated else _taken(stream, self.skip, self.size)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise UnreadableFile(self.file, "is cut off or damaged: it can't be unpacked") from error
+        except OSError as error:
+            raise unopened(self.file, error) from error
+        if len(data) < self.size:
+            reason = f"is cut off: it holds {len(data)} of the {self.size} bytes of its voxels"
+            raise UnreadableFile(self.file, reason)
+        return np.frombuffer(data, self.dtype).reshape(self.shape, order="F")
+
+    def _inflated(self, stream: IO[bytes]) -> bytearray:
+        is_gzipped = is_gzip(stream.read(3))
+        stream.seek(self.start)
+        if not is_gzipped:
+            return _from_zlib(stream, self.skip + self.size)[self.skip :]
+        with gzip.open(stream, "rb") as inflated:
+            data = _taken(inflated, self.skip, self.size)
+            inflated.read(1)  # at the end this compares the checksum
+        return data
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_size, found.st_mtime_ns
+
+
+def _taken(stream: IO[bytes] | gzip.GzipFile, skip: int, size: int) -> bytearray:
+    """The `size` bytes after `skip`, or those that there are: memory is taken for what comes."""
+    stream.seek(skip, os.SEEK_CUR)
+    data = bytearray()
+    while len(data) < size and (piece := stream.read(min(_PIECE, size - len(data)))):
+        data += piece
+    return data
+
+
+def _from_zlib(stream: IO[bytes], size: int) -> bytearray:
+    """The first `size` bytes of a zlib stream, its checksum compared where they are all.
+
+    Raises zlib.error, and EOFError for a stream without its end.
+    """
+    inflate, inflated = zlib.decompressobj(), bytearray()
+    data = stream.read(_READ)
+    while data and not inflate.eof and len(inflated) <= size:
+        inflated += inflate.decompress(data, min(_PIECE, size + 1 - len(inflated)))
+        data = inflate.unconsumed_tail or stream.read(_READ)
+    if not inflate.eof and len(inflated) <= size:
+        raise EOFError("its end is missing")
+    return inflated[:size]

@@ -1,0 +1,61 @@
+"""Which header reader a volume belongs to, by its first bytes, and which files it is made of."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ctseg.errors import UnreadableFile
+from ctseg.reading.files import ContentError, read_start
+from ctseg.reading.metaimage_header import metaimage_data_file, read_metaimage_header
+from ctseg.reading.nifti_header import read_nifti_header
+from ctseg.reading.nrrd_header import nrrd_data_file, read_nrrd_header
+from ctseg.reading.signatures import SNIFFED, is_metaimage, is_nrrd
+from ctseg.reading.stored import stamp_of
+from ctseg.reading.volume_header import VolumeHeader
+
+_METAIMAGE_ENDINGS = (".mha", ".mhd")
+_DETACHED_ENDINGS = (".mhd", ".nhdr", ".mha", ".nrrd")  # whatever they mean, both forms come under either
+
+
+def read_volume_header(file: Path) -> VolumeHeader:
+    """Read and check the header of a NIfTI, MetaImage or NRRD volume; raises UnreadableFile.
+
+    The voxels are not read, but the file that holds them is long enough for them.
+    """
+    stamp, start = stamp_of(file), read_start(file, SNIFFED)
+    if is_nrrd(start):
+        form, read = "an NRRD", read_nrrd_header
+    elif _is_metaimage(file, start):
+        form, read = "a MetaImage", read_metaimage_header
+    else:
+        form, read = "a NIfTI", read_nifti_header
+    try:
+        with np.errstate(all="ignore"):  # what overflows is refused
+            header = read(file)
+    except UnreadableFile:
+        raise
+    except ContentError as error:
+        raise UnreadableFile(file, f"can't be used: {error}") from error
+    except Exception as error:  # libraries raise whatever their parsing and arithmetic meet
+        raise UnreadableFile(file, f"has {form} header that is damaged") from error
+    apart = header.stored.file
+    stored = replace(header.stored, stamp=stamp if apart == file else stamp_of(apart))
+    stored.check_size()
+    return replace(header, stored=stored)
+
+
+def volume_files(file: Path) -> tuple[Path, ...]:
+    """The file, and where its voxels lie beside it in another one, that too."""
+    if file.suffix.lower() not in _DETACHED_ENDINGS:
+        return (file,)
+    try:
+        start = read_start(file, SNIFFED)
+        data = nrrd_data_file(file) if is_nrrd(start) else metaimage_data_file(file)
+    except (UnreadableFile, ContentError):
+        return (file,)  # it fails when it is opened
+    return (file,) if data is None else (file, data)
+
+
+def _is_metaimage(file: Path, start: bytes) -> bool:
+    return is_metaimage(start) or file.suffix.lower() in _METAIMAGE_ENDINGS
