@@ -19,13 +19,13 @@ from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.engine import DeviceWish, PrecisionWish, open_engine
 from ctseg_batch.outputs import Need, Outputs, Seen
 from ctseg_batch.pipeline import Bench, begin
-from ctseg_batch.plan import Todo
 from ctseg_batch.result import PartResult
 from ctseg_batch.scans import NamedScan, find_scans
 from ctseg_batch.segmentation import Segmentation
 from ctseg_batch.selection import Selection, parse_condition
 from ctseg_batch.steady import SteadyEngine
 from ctseg_batch.summary import Figures, summarise
+from ctseg_batch.todo import Todo
 from ctseg_batch.workers import Workers
 
 Source = npt.ArrayLike | str | os.PathLike[str] | NamedScan

@@ -8,8 +8,8 @@ from ctseg.errors import UnreadableFile
 from ctseg.measures import count_pixels
 from ctseg.metrics import Confusion
 from ctseg.scan import Labels, Spacing
-from ctseg_batch.plan import Todo
 from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.todo import Todo
 from ctseg_batch.truth import Truth
 
 
