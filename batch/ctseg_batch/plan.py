@@ -90,7 +90,7 @@ class Planner:
 
     def _dicom(self, site: Site) -> Iterator[Step]:
         key = self._folder_key(site)
-        listing = self._past.listing(site.name, key)
+        listing = self._noted(site, key)
         done = None if listing is None else self._remembered(site, listing)
         yield from self._opened_dicom(site, key) if done is None else done
 
@@ -123,9 +123,13 @@ class Planner:
             if todo.scan not in unwanted:
                 yield self._unless_done(todo)
 
+    def _noted(self, site: Site, key: str) -> Listing | None:
+        """What an earlier run noted of a folder, if none of its files has changed and it says enough."""
+        return None if self._selection.needs_descriptions else self._past.listing(site.name, key)
+
     def _list(self, site: Site) -> Sequence[ListedSeries]:
         """The series of a folder, as they were noted or else by opening it."""
-        return (self._past.listing(site.name, self._folder_key(site)) or open_folder(site, self._truth).listing).series
+        return (self._noted(site, self._folder_key(site)) or open_folder(site, self._truth).listing).series
 
     def _unwanted(self, series: Iterable[ListedSeries]) -> Mapping[str, Failure]:
         """The scans that are left out, and why."""
