@@ -15,6 +15,7 @@ from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConve
 from ctseg.reading.dicom_file import Numbers, number, numbers, open_dicom, whole
 from ctseg.reading.dicom_frame import PIXEL_TAGS, PixelHeader, pixel_header
 from ctseg.reading.files import ContentError
+from ctseg.scan import Side
 
 _TAGS = [
     "ImageType", "SOPClassUID", "SeriesDescription", "SliceThickness", "SeriesInstanceUID", "SeriesNumber",
@@ -75,6 +76,17 @@ def normal_of(orientation: Numbers) -> npt.NDArray[np.float64]:
     normal = np.array(_cross(orientation))
     normal /= np.linalg.norm(normal)
     return -normal if normal[_HEADWARD] < 0 else normal
+
+
+def right_of(orientation: Numbers) -> Side:
+    """On which side of a slice the patient's right is, whichever way the patient lay and entered the scanner.
+
+    Pixels are shown as they are stored, and the patient's x axis runs to the left; PS3.3, C.7.6.2.1.1.
+    """
+    along_row, along_column = orientation[0], orientation[3]
+    if abs(along_row) >= abs(along_column):
+        return "left" if along_row > 0 else "right"
+    return "top" if along_column > 0 else "bottom"
 
 
 def _not_a_slice(dataset: FileDataset, orientation: Numbers | None) -> str | None:

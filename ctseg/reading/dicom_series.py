@@ -7,9 +7,9 @@ from pathlib import Path
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_frame import PixelHeader
 from ctseg.reading.dicom_geometry import stack
-from ctseg.reading.dicom_header import Skipped, SliceHeader, read_header
+from ctseg.reading.dicom_header import Skipped, SliceHeader, read_header, right_of
 from ctseg.reading.dicom_pixels import read_slice
-from ctseg.scan import Slice, Spacing
+from ctseg.scan import Side, Slice, Spacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class DicomSeries:
     spacing_mm: Spacing | None
     flags: tuple[str, ...]
     pixels: tuple[PixelHeader, ...]
+    patients_right: Side | None = None
 
     @property
     def is_volume(self) -> bool:
@@ -79,4 +80,5 @@ def _series(slices: Sequence[SliceHeader]) -> DicomSeries:
         spacing_mm=found.spacing_mm,
         flags=found.flags,
         pixels=tuple(s.pixels for s in found.slices),
+        patients_right=next((right_of(s.orientation) for s in found.slices if s.orientation is not None), None),
     )

@@ -21,6 +21,8 @@ from ctseg.scan import Labels, Spacing
 
 Voxels = npt.NDArray[Any]
 
+UNKNOWN_ORIENTATION = "orientation unknown"
+
 _MOST_VOXELS = 2**30
 # Codes of xyzt_units: metre and micrometre; all else is mm.
 _SPATIAL_UNITS = {1: 1000.0, 3: 0.001}
@@ -131,7 +133,7 @@ def _understood(header: Any) -> VolumeHeader:
     affine = header.get_best_affine()
     spacing = _spacing(affine, header)
     is_placed = header["sform_code"] > 0 or header["qform_code"] > 0
-    flags = {"orientation unknown": not is_placed, "oblique": obliquity(affine).max() > _OBLIQUE}
+    flags = {UNKNOWN_ORIENTATION: not is_placed, "oblique": obliquity(affine).max() > _OBLIQUE}
     orientation = ornt_transform(io_orientation(affine), axcodes2ornt("LPS"))
     to_file = np.argsort(orientation[:, 0])
     return VolumeHeader(
