@@ -30,7 +30,7 @@ def batch(
         list[Path],
         typer.Argument(help="Files or folders of CT; folders are searched recursively.", metavar="INPUT"),
     ],
-    out: Annotated[Path, typer.Option(help="The folder for masks/, summary.json and summary.csv.")],
+    out: Annotated[Path, typer.Option(help="The folder for masks/, summary.json, summary.csv, slices.csv.")],
     truth: Annotated[
         Path | None, typer.Option(help="A folder of masks that mirrors the input, for IoU and Dice.")
     ] = None,
@@ -58,6 +58,11 @@ def batch(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but what failed.")] = False,
+    measures: Annotated[
+        Literal["basic", "full"],
+        typer.Option(help="full adds, of scans that are stacks: lungs, thirds, HU, mass, severity, lesions, surfaces."),
+    ] = "basic",
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write the tables as Parquet too.")] = False,
 ) -> None:
     """Segment folders of CT: a mask for every slice, volumes and involvement for every scan.
 
@@ -80,6 +85,8 @@ def batch(
         spacing=parse_spacing(spacing),
         write=[kind.strip() for kind in write.split(",")],
         overwrite=overwrite,
+        measures=measures,
+        parquet=parquet,
     )
     if dry_run:
         _tell_plan(call, as_json=as_json)

@@ -5,15 +5,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctseg import __version__
-from ctseg.errors import CallError
+from ctseg import __version__, surface
+from ctseg.errors import CallError, require
 from ctseg.model import DEFAULT_MODEL, find_model
 from ctseg.scan import Spacing
 from ctseg_batch.discover import Found, discover
 from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine
 from ctseg_batch.outputs import Outputs, choose_writers
 from ctseg_batch.record import FOLDER, Past, recall
-from ctseg_batch.result import Settings
+from ctseg_batch.result import MeasuresWish, Settings
+from ctseg_batch.sheets import PARQUET_EXTRA, PARQUET_MODULE
 from ctseg_batch.truth import Truth, open_truth
 
 
@@ -22,7 +23,8 @@ class Call:
     """What is wanted. `out` belongs to the run; `spacing` (mm, z y x) holds for scans whose files do not say theirs.
 
     `workers` None: one for each CPU that this process may use. `batch_size`: slices that go through the network at
-    once. `overwrite`: do again what was done before.
+    once. `overwrite`: do again what was done before. `measures`: what is told of scans that are stacks. `parquet`:
+    write the tables as Parquet too.
     """
 
     inputs: Sequence[Path]
@@ -36,6 +38,8 @@ class Call:
     spacing: Spacing | None = None
     write: Sequence[str] = ("mask",)
     overwrite: bool = False
+    measures: MeasuresWish = "basic"
+    parquet: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,11 @@ class Job:
     settings: Settings
     most: int | None = None
 
+    @property
+    def stack_images(self) -> bool:
+        """Whether the images of a folder are looked at as a stack: somebody says how far apart they lie, and asks."""
+        return self.call.measures == "full" and self.call.spacing is not None
+
     def recall(self) -> Past:
         """What earlier runs into OUT have done of it; raises CallError where that was another root."""
         past = recall(self.call.out, self.found.root, self.settings)
@@ -59,6 +68,10 @@ class Job:
 def open_job(call: Call) -> Job:
     """Find and open all that a call names; raises CtsegError before anything is written."""
     outputs = Outputs(call.out, choose_writers(call.write))
+    if call.parquet:
+        require(PARQUET_MODULE, PARQUET_EXTRA)
+    if call.truth and call.measures == "full":
+        require(surface.MODULE, surface.EXTRA)
     truth = open_truth(call.truth) if call.truth else None
     truths = [call.truth] if call.truth else []
     _keep_apart([*call.inputs, *truths], call.out, outputs.folders)
@@ -77,6 +90,7 @@ def open_job(call: Call) -> Job:
         write=choose_writers(call.write),
         spacing=call.spacing,
         truth=truth.meaning if truth else None,
+        measures=call.measures,
     )
     return Job(call, found, engine, outputs, truth, settings)
 

@@ -13,10 +13,13 @@ from ctseg_batch.discover import Site
 from ctseg_batch.outputs import Outputs
 from ctseg_batch.record import Listing, Past
 from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.slice_figures import SliceFigures, pack
 from ctseg_batch.truth import Masks, SliceMasks, Truth, TruthFolder
 
-# Image slices that are recorded together: a killed run loses no more. No rule needs to see them all at once.
+# Image slices that are recorded together: a killed run loses no more. No rule needs to see them all at once ...
 _IMAGES_A_PART = 256
+# ... but where they are stacked: no CT has more.
+_MOST_IN_A_STACK = 4096
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Todo:
     """A part to be done: a series, a volume, or some images of a folder.
 
     `place` and `key` say where it is noted and from which inputs it is made. `names` are those of its slices' masks
-    and `sources` its slices' files, both below the root.
+    and `sources` its slices' files, both below the root. `is_whole`: all slices of the scan are here, and may lie one
+    on the other.
     """
 
     place: str
@@ -34,10 +38,11 @@ class Todo:
     names: tuple[str, ...]
     sources: tuple[str, ...]
     masks: Masks | None
+    is_whole: bool
 
     def first(self, count: int) -> "Todo":
         """The same with its first `count` slices alone."""
-        return replace(self, names=self.names[:count], sources=self.sources[:count])
+        return replace(self, names=self.names[:count], sources=self.sources[:count], is_whole=False)
 
 
 Step = Todo | PartResult
@@ -48,7 +53,7 @@ class Planner:
 
     `skipped` and `errors` fill as sites are planned: readable files that are no slices, and failures of no scan.
     `listed` is told how a folder's DICOM files were sorted, so that the next run need not open them; `lost` which
-    slices' files of an earlier run stand for nothing any more.
+    slices' files of an earlier run stand for nothing any more. `stack_images`: those of a folder lie one on the other.
     """
 
     def __init__(
@@ -58,11 +63,13 @@ class Planner:
         truth: Truth | None,
         listed: Callable[[str, str, Listing], None],
         lost: Callable[[Iterable[str]], None],
+        *,
+        stack_images: bool = False,
     ) -> None:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
-        self._lost = lost
+        self._lost, self._stack_images = lost, stack_images
 
     def plan(self, site: Site) -> Iterator[Step]:
         """What there is to do at a site, and the results of what was done before or can't be opened."""
@@ -71,9 +78,11 @@ class Planner:
 
     def _images(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
         scan = f"{site.name}#images" if site.mixed else site.name
-        for number, start in enumerate(range(0, len(site.files), _IMAGES_A_PART)):
-            images = reading.open_images(site.paths(site.files[start : start + _IMAGES_A_PART]))
-            yield self._unless_done(_slices(scan, number, images, site, truth))
+        is_stack = self._stack_images and len(site.files) <= _MOST_IN_A_STACK
+        step = len(site.files) if is_stack else _IMAGES_A_PART
+        for number, start in enumerate(range(0, len(site.files), step)):
+            images = reading.open_images(site.paths(site.files[start : start + step]))
+            yield self._unless_done(_slices(scan, number, images, site, truth, is_whole=is_stack))
 
     def _volume(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
         file, place = site.files[0], f"{site.name}:0"
@@ -90,7 +99,7 @@ class Planner:
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
         names, sources = site.volume_names(len(volume)), site.below([file]) * len(volume)
-        yield Todo(place, key, site.name, volume, names, sources, masks)
+        yield Todo(place, key, site.name, volume, names, sources, masks, is_whole=True)
 
     def _series(self, site: Site, truth: TruthFolder | None) -> Iterator[Step]:
         key = _key(site.paths(site.files), site.mask_names(site.files), _masks(site, site.files, truth))
@@ -124,6 +133,7 @@ class Planner:
                 series,
                 site,
                 truth,
+                is_whole=True,
             )
             for series in found.series
         ]
@@ -131,10 +141,10 @@ class Planner:
             self._listed(site.name, key, Listing(tuple((todo.scan, todo.key) for todo in todos), skipped))
         elif len(todos) > 1:
             self.errors += failed  # which of the series they belong to can't be told
-        else:
-            yield PartResult(site.name, slices=len(failed), failed_slices=len(failed), failures=failed)
         for todo in todos:
             yield self._unless_done(todo)
+        if failed and len(todos) < 2:
+            yield _unread(site, failed)  # where they lie can't be told: they are counted after the others
 
     def _unless_done(self, todo: Todo) -> Step:
         """What came of a part before, or the part: also where a slice that could not be read then can be now."""
@@ -149,11 +159,19 @@ class Planner:
         return done
 
 
-def _slices(scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder | None) -> Todo:
+def _unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:
+    """The DICOM files of a folder whose headers can't be read."""
+    names = site.mask_names(failure.file.removeprefix(site.within) for failure in failed)
+    rows = pack(SliceFigures(failure.file, name, None) for failure, name in zip(failed, names, strict=True))
+    return PartResult(site.name, len(failed), len(failed), failed, by_slice=rows)
+
+
+def _slices(scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder | None, *, is_whole: bool) -> Todo:
     """A part whose slices are files of one folder."""
     files = [file.name for file in slices.files]
     names, masks = site.mask_names(files), _masks(site, files, truth)
-    return Todo(f"{scan}:{number}", _key(slices.files, names, masks), scan, slices, names, site.below(files), masks)
+    key, sources = _key(slices.files, names, masks), site.below(files)
+    return Todo(f"{scan}:{number}", key, scan, slices, names, sources, masks, is_whole)
 
 
 def _can_be_read(slices: Scan, index: int) -> bool:

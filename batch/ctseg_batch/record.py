@@ -20,7 +20,7 @@ from ctseg_batch.result import Failure, PartResult, Settings
 FOLDER = ".ctseg"
 LOCK = f"{FOLDER}/lock"
 _JOURNAL = "journal.jsonl"
-_FORMAT = 1
+_FORMAT = 2
 
 _Noted = dict[str, Any]
 

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -12,19 +11,19 @@ import cv2
 from ctseg.claim import claim
 from ctseg.model import find_model
 from ctseg.stages import stage
+from ctseg_batch.columns import slice_rows
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.engine import open_engine
-from ctseg_batch.files import clear_leftovers, refused, write_whole
+from ctseg_batch.files import clear_leftovers
 from ctseg_batch.job import Call, Job, open_job
 from ctseg_batch.pipeline import Bench, begin
 from ctseg_batch.plan import Planner, Step, Todo
 from ctseg_batch.record import LOCK, Journal
 from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.sheets import write_sheets
 from ctseg_batch.steady import SteadyEngine
-from ctseg_batch.summary import Figures, Summary, summarise, to_csv, to_json
+from ctseg_batch.summary import Figures, Summary, summarise
 from ctseg_batch.workers import Workers
-
-SUMMARY_JSON, SUMMARY_CSV = "summary.json", "summary.csv"
 
 
 class Watcher(Protocol):
@@ -44,7 +43,7 @@ class Watcher(Protocol):
 
 
 def run(call: Call, watcher: Watcher) -> Summary:
-    """Do what is to be done, write summary.json and summary.csv, and return what the former holds.
+    """Do what is to be done, write summary.json, summary.csv and slices.csv, and return what the first holds.
 
     Raises CtsegError for a call that can't be followed. A slice that fails is in the summary.
     """
@@ -73,7 +72,9 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     if not past.closed:
         clear_leftovers(job.outputs.folders)
     with Journal(call.out, job.found.root, job.settings, past) as journal:
-        planner = Planner(past, job.outputs, job.truth, journal.list_folder, job.outputs.remove)
+        planner = Planner(
+            past, job.outputs, job.truth, journal.list_folder, job.outputs.remove, stack_images=job.stack_images
+        )
         results, slices = _work(job, engine, planner, journal, watcher)
     unopened = [Failure(os.path.relpath(error.file, job.found.root), error.reason) for error in job.found.failed]
     figures = Figures(
@@ -85,10 +86,10 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         ignored=job.found.ignored,
         slices=slices,
         wall_s=time.perf_counter() - started,
+        measures=call.measures,
     )
     summary = summarise(figures, job.engine)
-    _write(call.out / SUMMARY_JSON, to_json(summary))
-    _write(call.out / SUMMARY_CSV, to_csv(summary))
+    write_sheets(call.out, summary, partial(slice_rows, results), call.parquet)
     return summary
 
 
@@ -101,7 +102,14 @@ def plan(call: Call) -> Iterator[tuple[str, int, bool]]:
 
 def foresee(job: Job) -> Iterator[Step]:
     """What a run of an open job would come to, part by part. Writes nothing."""
-    planner = Planner(job.recall(), job.outputs, job.truth, listed=lambda *_: None, lost=lambda _: None)
+    planner = Planner(
+        job.recall(),
+        job.outputs,
+        job.truth,
+        listed=lambda *_: None,
+        lost=lambda _: None,
+        stack_images=job.stack_images,
+    )
     for site in job.found.sites:
         yield from planner.plan(site)
 
@@ -119,7 +127,8 @@ def _work(
 
     watcher.expect(sum(len(site.files) for site in job.found.sites))
     with Workers(job.call.workers or usable_cpus()) as workers:
-        bench = Bench(workers, engine, job.outputs, job.truth, job.call.spacing, job.call.batch_size)
+        call = job.call
+        bench = Bench(workers, engine, job.outputs, job.truth, call.spacing, call.batch_size, call.measures)
         for number, step in enumerate(_steps(job, planner, watcher)):
             if isinstance(step, PartResult):
                 results[number] = step
@@ -158,11 +167,3 @@ def _timed(steps: Iterator[Step]) -> Iterator[Step]:
         if step is None:
             return
         yield step
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        # Names that are no Unicode go out as the bytes that they came in as.
-        write_whole(file, text.encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise refused(file, error) from error

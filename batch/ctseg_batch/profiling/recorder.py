@@ -118,6 +118,7 @@ _ORDER: tuple[Stage, ...] = (
     "clean",
     "encode",
     "write",
+    "measure",
     "keep",
 )
 
