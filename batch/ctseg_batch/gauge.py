@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ctseg.lesions import find_lesions
 from ctseg.lungs import absent, facing, part_lungs
-from ctseg.regions import LungValues, sum_by_lung, total
+from ctseg.regions import LungValues, sum_by_lung
 from ctseg.scan import NOT_HU, Labels, Side, Slice, Spacing
 from ctseg.surface import SurfaceDistances, surface_distances
 from ctseg_batch.plan import Todo
@@ -71,9 +71,8 @@ class Gauge:
         masks = [cast(Labels, facing(self._masks[index], right)) for index in indices]
         border = part_lungs(masks, facing_spacing)
         lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, right))
-        by_lung = [sum(amount.voxels for amount in total(lung)) for lung in lungs]
         figures = StackFigures(lungs, find_lesions(masks, border, spacing), self._surfaces(indices, spacing))
-        doubts = [f"no {lung} lung" for lung in absent(by_lung)]
+        doubts = [f"no {lung} lung" for lung in absent(border.share_out(masks))]
         if self._slices.patients_right is None:
             doubts.append("sides assumed")
         return figures, tuple(doubts)
