@@ -78,8 +78,8 @@ def absent(voxels: Sequence[int]) -> tuple[str, ...]:
 def thirds(voxels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """For each slice the index into THIRDS, from the lung's voxels by slice, feet first.
 
-    Thirds of equal volume, cut between slices, as the Chest Imaging Platform labels them (San José Estépar et al., Am J
-    Respir Crit Care Med 2015;191:A4975): a few stray voxels far below do not move them, as they would by height.
+    Thirds of equal volume, as the Chest Imaging Platform labels them (San José Estépar et al., Am J Respir Crit Care
+    Med 2015;191:A4975), but cut between slices: a few stray voxels far below do not move them, as they would by height.
     """
     before = np.cumsum(voxels) - voxels / 2
     from_below = np.minimum(3 * before // max(int(voxels.sum()), 1), 2).astype(np.int64)
