@@ -9,9 +9,9 @@ from ctseg.errors import UnreadableFile
 from ctseg.grid import Grid
 from ctseg.reading.dicom_geometry import most_at_one_place, stack
 from ctseg.reading.dicom_grid import series_grid
-from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers
+from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, right_of
 from ctseg.reading.dicom_pixels import read_slice
-from ctseg.scan import Slice, Spacing
+from ctseg.scan import Side, Slice, Spacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class DicomSeries:
     spacing_mm: Spacing | None
     flags: tuple[str, ...]
     slices: tuple[SliceHeader, ...]
+    patients_right: Side | None = None
 
     @property
     def is_volume(self) -> bool:
@@ -125,6 +126,7 @@ def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
                 spacing_mm=found.spacing_mm,
                 flags=(*found.flags, "parts missing") if missing else found.flags,
                 slices=found.slices,
+                patients_right=next((right_of(s.orientation) for s in found.slices if s.orientation is not None), None),
             )
 
 

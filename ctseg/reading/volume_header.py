@@ -18,6 +18,9 @@ from ctseg.scan import Labels, Spacing
 
 _LARGEST_STEP_MM = 1000
 _FARTHEST_MM = 1e5
+
+UNKNOWN_ORIENTATION = "orientation unknown"
+
 _OBLIQUE = math.radians(1)
 _HEADWARD = 2
 # The cosine of the angle between two axes, of which rounding leaves no more.
@@ -90,7 +93,7 @@ def described(
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
     steps = _steps(affine, spacing)
-    flags = {"orientation unknown": not is_placed, "oblique": obliquity(affine).max() > _OBLIQUE}
+    flags = {UNKNOWN_ORIENTATION: not is_placed, "oblique": obliquity(affine).max() > _OBLIQUE}
     orientation = ornt_transform(io_orientation(affine), axcodes2ornt("LPS"))
     to_file = np.argsort(orientation[:, 0])
     return VolumeHeader(
