@@ -445,7 +445,7 @@ def test_a_report_is_html(report, volume):
     left = report(volume.out, "--file", volume.out / "summary.json")
     assert left.status == 2
     assert "ends in .html" in left.err
-    assert json.loads((volume.out / "summary.json").read_text())["schema"] == 1
+    assert json.loads((volume.out / "summary.json").read_text())["schema"] == 2
 
 
 def test_a_place_that_cant_be_written_to_is_named(report, volume):
