@@ -20,6 +20,7 @@ from ctseg.model import ModelSpec, to_metadata
 from ctseg.phantom import Phantom
 from ctseg.phantom.dicom import to_dicom
 from ctseg.prepare import Preparation
+from ctseg_batch.engine import Engine
 from ctseg_batch.job import Call
 from ctseg_batch.run import run
 from ctseg_batch.summary import exit_status
@@ -147,6 +148,21 @@ def convert() -> Callable[..., Path]:
 def _decoded(mask: Path) -> np.ndarray:
     """OpenCV's own reading of files dies of names that are no Unicode."""
     return cv2.imdecode(np.fromfile(mask, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How many batches of slices went through the network, since last asked."""
+    done = []
+    segment = Engine.segment
+    monkeypatch.setattr(Engine, "segment", lambda self, sources: (done.append(1), segment(self, sources))[1])
+
+    def since() -> int:
+        count = len(done)
+        done.clear()
+        return count
+
+    return since
 
 
 @dataclass(frozen=True)

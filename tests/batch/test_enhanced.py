@@ -9,7 +9,6 @@ import pytest
 from pydicom.uid import JPEGLSLossless, RLELossless
 
 from ctseg.reading import open_series
-from ctseg_batch.engine import Engine
 from ctseg_batch.overlay import as_shown
 from ctseg_batch.reporting.results import SliceRow
 from ctseg_batch.reporting.sources import ScanFiles
@@ -18,21 +17,6 @@ from ctseg_batch.reporting.sources import ScanFiles
 @pytest.fixture
 def labels(draw):
     return np.stack([draw(seed, 64, 64) for seed in range(4)])
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """How many slices went through the network, since last asked."""
-    done = []
-    segment = Engine.segment
-    monkeypatch.setattr(Engine, "segment", lambda self, source: (done.append(1), segment(self, source))[1])
-
-    def since():
-        count = len(done)
-        done.clear()
-        return count
-
-    return since
 
 
 def of_volume(done, scan):

@@ -15,21 +15,6 @@ from ctseg_batch.engine import Engine
 
 
 @pytest.fixture
-def counted(monkeypatch):
-    """How many slices went through the network, since last asked."""
-    done = []
-    segment = Engine.segment
-    monkeypatch.setattr(Engine, "segment", lambda self, source: (done.append(1), segment(self, source))[1])
-
-    def since():
-        count = len(done)
-        done.clear()
-        return count
-
-    return since
-
-
-@pytest.fixture
 def mixed(draw, save_slice, save_series, save_volume, tmp_path):
     """Images, a series, a volume: three slices each."""
     labels = np.stack([draw(seed, 64, 64) for seed in range(3)])

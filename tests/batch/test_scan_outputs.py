@@ -15,7 +15,6 @@ import pytest
 
 from ctseg.stages import listening
 from ctseg_batch import scan_outputs
-from ctseg_batch.engine import Engine
 from ctseg_batch.outputs import Outputs
 
 BOTH = ("nifti", "dicom-seg")
@@ -25,21 +24,6 @@ ALL = ("mask", *BOTH)
 @pytest.fixture
 def labels(draw):
     return np.stack([draw(seed, 64, 64) for seed in range(3)])
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """How many slices went through the network, since last asked."""
-    done = []
-    segment = Engine.segment
-    monkeypatch.setattr(Engine, "segment", lambda self, sources: (done.append(1), segment(self, sources))[1])
-
-    def since():
-        count = len(done)
-        done.clear()
-        return count
-
-    return since
 
 
 @pytest.fixture

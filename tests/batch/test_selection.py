@@ -9,7 +9,6 @@ import pydicom
 import pytest
 
 from ctseg.errors import CallError
-from ctseg_batch.engine import Engine
 from ctseg_batch.listing import ListedSeries, SeriesFacts, runs_of
 from ctseg_batch.selection import best_of, parse_condition
 
@@ -164,21 +163,6 @@ def test_an_enhanced_object_is_a_series_of_its_study(batch, own_study, convert, 
     for slices in (6, 0):
         assert list(batch(own_study, best_series=True).scans) == ["p1/whole.dcm"]
         assert counted() == slices
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """How many slices went through the network, since last asked."""
-    done = []
-    segment = Engine.segment
-    monkeypatch.setattr(Engine, "segment", lambda self, source: (done.append(1), segment(self, source))[1])
-
-    def since():
-        count = len(done)
-        done.clear()
-        return count
-
-    return since
 
 
 def test_another_filter_does_again_nothing_that_was_done(batch, study, counted):
