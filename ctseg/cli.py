@@ -19,6 +19,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "batch": Command("ctseg_batch.command", "Segment folders of CT: masks, volumes and a summary table."),
     "report": Command("ctseg_batch.reporting.command", "Write what a run found as one HTML file."),
+    "summarize": Command("ctseg_batch.summarize", "Join the summaries of many runs into one."),
     "profile": Command("ctseg_batch.profiling.command", "Say how fast a run on your files is, and what bounds it."),
     "demo": Command("ctseg_batch.demo", "Segment two synthetic scans, to see what comes out."),
     "inspect": Command("ctseg_batch.inspect", "Print what a model file says of itself."),

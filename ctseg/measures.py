@@ -30,15 +30,21 @@ def count_pixels(labels: Labels) -> tuple[int, ...]:
     return labels.size - sum(lung), *lung
 
 
+def voxel_ml(spacing: Spacing) -> float:
+    """The volume of a voxel in millilitres."""
+    z, y, x = spacing
+    return z * y * x / 1000
+
+
 def measure(pixels: Sequence[int], spacing: Spacing | None) -> Measures:
     """Measures from the pixels of each class; background has no volume worth telling."""
     lung = sum(pixels[c.index] for c in LUNG)
     lesion = sum(pixels[c.index] for c in LESION)
-    voxel_ml = None if spacing is None else spacing[0] * spacing[1] * spacing[2] / 1000
+    ml = None if spacing is None else voxel_ml(spacing)
     return Measures(
         pixels={c.name: pixels[c.index] for c in CLASSES},
-        volumes_ml=None if voxel_ml is None else {c.name: pixels[c.index] * voxel_ml for c in LUNG},
-        lung_ml=None if voxel_ml is None else lung * voxel_ml,
+        volumes_ml=None if ml is None else {c.name: pixels[c.index] * ml for c in LUNG},
+        lung_ml=None if ml is None else lung * ml,
         involvement_percent=100 * lesion / lung if lung else None,
     )
 

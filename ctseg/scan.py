@@ -11,8 +11,14 @@ if TYPE_CHECKING:
     from ctseg.grid import Grid
 
 Domain = Literal["hu", "grey8"]
+NOT_HU = "not rescaled to HU"
+"""The flag of a scan whose domain is HU, though its files do not say how their numbers become HU."""
+
 Spacing = tuple[float, float, float]
 """Distance between voxel centres in mm along z (slice to slice), y (row to row), x (column to column)."""
+
+Side = Literal["left", "right", "top", "bottom"]
+"""A side of a slice as it is stored: its first column, its last, its first row, its last."""
 
 Labels = npt.NDArray[np.uint8]
 """A mask: (H, W), or (slices, H, W) of a scan, each pixel the index of its class."""
@@ -50,6 +56,11 @@ class Scan(Protocol):
     @property
     def is_volume(self) -> bool:
         """Whether the slices lie one on the other in space (a series, a volume), so that 3-D rules hold."""
+        ...
+
+    @property
+    def patients_right(self) -> Side | None:
+        """On which side of the slices the patient's right is; None where the files do not say."""
         ...
 
     def __len__(self) -> int: ...

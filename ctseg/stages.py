@@ -10,7 +10,9 @@ from time import perf_counter_ns
 from types import TracebackType
 from typing import Literal, Protocol
 
-Stage = Literal["discover", "read", "decode", "prepare", "infer", "restore", "clean", "encode", "write", "keep"]
+Stage = Literal[
+    "discover", "read", "decode", "prepare", "infer", "restore", "clean", "encode", "write", "measure", "keep"
+]
 
 
 class Listener(Protocol):

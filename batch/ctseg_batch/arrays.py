@@ -43,6 +43,11 @@ class ArrayScan:
         """Without geometry, nothing of it can be doubtful."""
         return ()
 
+    @property
+    def patients_right(self) -> None:
+        """An array does not say."""
+        return None
+
     def __len__(self) -> int:
         return len(self.values)
 

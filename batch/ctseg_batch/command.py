@@ -31,7 +31,7 @@ INTERRUPTED = 130
 @app.command()
 def batch(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="The folder for masks/, summary.json and summary.csv.")],
+    out: Annotated[Path, typer.Option(help="The folder for masks/, summary.json, summary.csv, slices.csv.")],
     inputs: Annotated[
         list[Path] | None,
         typer.Argument(help="Files or folders of CT; folders are searched recursively.", metavar="INPUT"),
@@ -97,6 +97,11 @@ def batch(
     report: Annotated[
         bool, typer.Option("--report", help="Write report.html at the end, for people to look at.")
     ] = False,
+    measures: Annotated[
+        Literal["basic", "full"],
+        typer.Option(help="full adds, of scans that are stacks: lungs, thirds, HU, mass, severity, lesions, surfaces."),
+    ] = "basic",
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write the tables as Parquet too.")] = False,
 ) -> None:
     """Segment folders of CT: a mask for every slice, volumes and involvement for every scan.
 
@@ -128,6 +133,8 @@ def batch(
         series_filter=series_filter or [],
         best_series=best_series,
         report=report,
+        measures=measures,
+        parquet=parquet,
     )
     if dry_run:
         _tell_plan(call, as_json=as_json)

@@ -2,9 +2,11 @@
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from typing import BinaryIO
 
 from ctseg.errors import CallError
 
@@ -14,15 +16,31 @@ _LONGEST_NAME = 255
 
 def write_whole(file: Path, content: bytes) -> None:
     """Write a file and the folders above it; raises OSError, and then leaves nothing half done."""
-    part = _beside(file)
-    try:
+    with _moved_to(file) as part:
         try:
             part.write_bytes(content)
         except FileNotFoundError:
             file.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(content)
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[BinaryIO]:
+    """The same bit by bit: the file is in its place when the block ends, and not if it ends with an error."""
+    with _moved_to(file) as part:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as stream:
+            yield stream
+
+
+@contextmanager
+def _moved_to(file: Path) -> Iterator[Path]:
+    """A place beside the file's to write to: it becomes the file at the end, or goes with an error."""
+    part = _beside(file)
+    try:
+        yield part
         part.replace(file)
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):  # with a name that is too long, not even looking for it works
             part.unlink()
         raise

@@ -39,7 +39,15 @@ def foresee(job: Job) -> Iterator[Step]:
 
 def _planner(job: Job) -> Planner:
     past = job.recall()
-    return Planner(past, job.outputs, job.truth, listed=lambda *_: None, lost=lambda *_: None, selection=job.selection)
+    return Planner(
+        past,
+        job.outputs,
+        job.truth,
+        listed=lambda *_: None,
+        lost=lambda *_: None,
+        selection=job.selection,
+        stack_images=job.stack_images,
+    )
 
 
 def _steps(job: Job, planner: Planner) -> Iterator[Step]:

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctseg import __version__
-from ctseg.errors import CallError
+from ctseg import __version__, surface
+from ctseg.errors import CallError, require
 from ctseg.model import DEFAULT_MODEL, find_model
 from ctseg.scan import Spacing
 from ctseg_batch.discover import Found, discover
@@ -14,8 +14,9 @@ from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine
 from ctseg_batch.outputs import Outputs, choose_writers
 from ctseg_batch.record import FOLDER, Past, recall
 from ctseg_batch.reporting import require_report
-from ctseg_batch.result import Settings
+from ctseg_batch.result import MeasuresWish, Settings
 from ctseg_batch.selection import Selection, parse_condition
+from ctseg_batch.sheets import PARQUET_EXTRA, PARQUET_MODULE
 from ctseg_batch.truth import Truth, open_truth
 
 
@@ -27,6 +28,7 @@ class Call:
     once. `overwrite`: do again what was done before. `listed`: inputs of which one may be missing, and has failed then.
     `root`: the folder that scans are named from; None for the deepest that holds all. `series_filter`, `best_series`:
     which DICOM series are wanted, as `ctseg_batch.selection` has it. `report`: write report.html at the end.
+    `measures`: what is told of scans that are stacks. `parquet`: write the tables as Parquet too.
     """
 
     inputs: Sequence[Path]
@@ -45,6 +47,8 @@ class Call:
     series_filter: Sequence[str] = ()
     best_series: bool = False
     report: bool = False
+    measures: MeasuresWish = "basic"
+    parquet: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,11 @@ class Job:
     selection: Selection
     most: int | None = None
 
+    @property
+    def stack_images(self) -> bool:
+        """Whether the images of a folder are looked at as a stack: somebody says how far apart they lie, and asks."""
+        return self.call.measures == "full" and self.call.spacing is not None
+
     def recall(self) -> Past:
         """What earlier runs into OUT have done of it; raises CallError where that was another root."""
         past = recall(self.call.out, self.found.root, self.settings)
@@ -71,6 +80,10 @@ def open_job(call: Call) -> Job:
     outputs = Outputs(call.out, choose_writers(call.write), call.spacing)
     if call.report:
         require_report()
+    if call.parquet:
+        require(PARQUET_MODULE, PARQUET_EXTRA)
+    if call.truth and call.measures == "full":
+        require(surface.MODULE, surface.EXTRA)
     truth = open_truth(call.truth) if call.truth else None
     selection = Selection(tuple(map(parse_condition, call.series_filter)), call.best_series)
     truths = [call.truth] if call.truth else []
@@ -89,6 +102,7 @@ def open_job(call: Call) -> Job:
         write=choose_writers(call.write),
         spacing=call.spacing,
         truth=truth.meaning if truth else None,
+        measures=call.measures,
     )
     return Job(call, found, engine, outputs, truth, settings, selection)
 

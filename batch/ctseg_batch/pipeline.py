@@ -13,7 +13,7 @@ from ctseg.stages import stage
 from ctseg_batch.outputs import Outputs, Seen
 from ctseg_batch.overlay import as_shown
 from ctseg_batch.plan import Todo
-from ctseg_batch.result import PartResult
+from ctseg_batch.result import MeasuresWish, PartResult
 from ctseg_batch.scan_outputs import Labelled
 from ctseg_batch.steady import SteadyEngine
 from ctseg_batch.tally import Tally
@@ -29,6 +29,7 @@ class Bench:
     """What the parts of a run share.
 
     `spacing` holds for scans whose files do not say theirs. `batch_size` slices go through the network at once.
+    `measures` is what is told of scans that are stacks.
     """
 
     workers: Workers
@@ -37,6 +38,7 @@ class Bench:
     truth: Truth | None
     spacing: Spacing | None
     batch_size: int = 1
+    measures: MeasuresWish = "basic"
 
     def see(self, sources: Sequence[Slice]) -> list[Seen]:
         """Label some slices, with all that the outputs are made of."""
@@ -57,7 +59,8 @@ class PartWork(ABC):
         self, todo: Todo, bench: Bench, advanced: Callable[[], None], ended: Callable[[PartResult], None]
     ) -> None:
         self._todo, self._bench, self._advanced, self._ended = todo, bench, advanced, ended
-        self._tally = Tally(todo, bench.truth)
+        self._spacing = todo.slices.spacing_mm or bench.spacing
+        self._tally = Tally(todo, bench.truth, bench.measures if self._spacing else "basic")
         self._whole = WholeScan(todo, bench.outputs.scans)
         self._count = len(todo.names)
         self._left = Countdown(self._count)
@@ -92,6 +95,13 @@ class PartWork(ABC):
         for index in indices:
             with self._failing(index):
                 sources[index] = self._read(index)
+        seen = self._see(sources)
+        for index, one in seen.items():
+            self._tally.look(index, sources[index], one.labels)
+        return seen
+
+    def _see(self, sources: Mapping[int, Slice]) -> dict[int, Seen]:
+        """Label slices that were read, all at once or, where that fails, one by one."""
         try:
             return dict(zip(sources, self._bench.see(list(sources.values())), strict=True))
         except Exception:  # noqa: BLE001 - one by one, each has a reason of its own, or none
@@ -148,11 +158,10 @@ class PartWork(ABC):
 
     def _end(self) -> None:
         slices, bench, engine = self._todo.slices, self._bench, self._bench.engine.current
-        spacing = slices.spacing_mm or bench.spacing
-        stack = slices.is_volume or spacing is not None
+        stack = slices.is_volume or self._spacing is not None
         slices.close()
         bench.outputs.keep([self._todo.names[index] for index in self._tally.labelled], self._todo.whole)
-        result = self._tally.result(spacing, stack, engine.device, engine.spec.precision)
+        result = self._tally.result(self._spacing, stack, engine.device, engine.spec.precision)
         self._ended(self._whole.added_to(result))
 
 

@@ -18,6 +18,7 @@ from ctseg_batch.outputs import Outputs
 from ctseg_batch.record import Past
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.selection import Selection
+from ctseg_batch.slice_figures import SliceFigures, pack
 from ctseg_batch.truth import Masks, SliceMasks, Truth, TruthFolder
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Planner:
     `skipped` and `errors` fill as sites are planned: readable files that are no slices, series that are not wanted, and
     failures of no scan. `listed` is told how a folder's DICOM files were sorted, so that the next run need not open
     them; `lost` which files of an earlier run, of slices and of whole scans, stand for nothing any more.
+    `stack_images`: those of a folder lie one on the other.
     """
 
     def __init__(
@@ -72,11 +74,14 @@ class Planner:
         listed: Callable[[str, str, Listing], None],
         lost: Callable[[Iterable[str], Iterable[str]], None],
         selection: Selection,
+        *,
+        stack_images: bool = False,
     ) -> None:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
         self._lost, self._selection = lost, selection
+        self._stack_images = stack_images or outputs.scans.stack_images
         self._outdone: Mapping[str, str] = {}
 
     def survey(self, sites: Iterable[Site]) -> None:
@@ -92,7 +97,7 @@ class Planner:
 
     def _images(self, site: Site) -> Iterator[Step]:
         scan, truth = f"{site.name}#images" if site.mixed else site.name, self._truth_beside(site)
-        is_stack = self._outputs.scans.stack_images and len(site.files) <= _MOST_IN_A_STACK
+        is_stack = self._stack_images and len(site.files) <= _MOST_IN_A_STACK
         step = len(site.files) if is_stack else _IMAGES_A_PART
         for number, start in enumerate(range(0, len(site.files), step)):
             images = reading.open_images(site.paths(site.files[start : start + step]))
@@ -149,11 +154,11 @@ class Planner:
             self._listed(site.name, key, opened.listing)
         elif len(opened.series) > 1 or unwanted:
             self.errors += failed  # which of the series they belong to can't be told
-        else:
-            yield PartResult(site.name, slices=len(failed), failed_slices=len(failed), failures=failed)
         for todo in (*opened.series, *opened.stacks):
             if todo.scan not in unwanted:
                 yield self._unless_done(todo)
+        if failed and len(opened.series) < 2 and not unwanted:
+            yield _unread(site, failed)  # where they lie can't be told: they are counted after the others
 
     def _open(self, site: Site) -> "_Opened":
         """Read the headers of a folder's DICOM files."""
@@ -270,6 +275,13 @@ def _named_by_file(site: Site, found: Iterable["DicomSeries"]) -> Iterator[tuple
     numbers = {file: count(1) for file in of_file}
     for one, file in stacks:
         yield (file if of_file[file] == 1 else f"{file}/{next(numbers[file])}"), one
+
+
+def _unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:
+    """The DICOM files of a folder whose headers can't be read."""
+    names = site.mask_names(failure.file.removeprefix(site.within) for failure in failed)
+    rows = pack(SliceFigures(failure.file, name, None) for failure, name in zip(failed, names, strict=True))
+    return PartResult(site.name, len(failed), len(failed), failed, by_slice=rows)
 
 
 def _slices(scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder | None, *, is_whole: bool) -> Todo:

@@ -21,7 +21,7 @@ from ctseg_batch.result import PartResult, Settings
 FOLDER = ".ctseg"
 LOCK = f"{FOLDER}/lock"
 _JOURNAL = "journal.jsonl"
-_FORMAT = 1
+_FORMAT = 2
 
 _Noted = dict[str, Any]
 

@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ctseg.classes import CLASSES
 from ctseg.dataset import MaskMeaning
+from ctseg.lesions import Lesions
+from ctseg.regions import Amount, Lungs
 from ctseg.scan import Spacing
+from ctseg.surface import SurfaceDistances
+
+MeasuresWish = Literal["basic", "full"]
+"""Whether to measure what takes a scan as a whole: lungs, thirds, lesions, surfaces."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,6 +44,32 @@ class Settings:
     write: tuple[str, ...]
     spacing: Spacing | None
     truth: MaskMeaning | None
+    measures: MeasuresWish
+
+
+@dataclass(frozen=True, slots=True)
+class StackFigures:
+    """What `--measures full` adds: what each third of each lung holds, the lesions, and the distances from the truth.
+
+    `surfaces` are by group of the classes that the truth tells apart, None for background and for what is in only
+    one of the two; None altogether where not every slice has a truth.
+    """
+
+    lungs: Lungs
+    lesions: Lesions
+    surfaces: tuple[SurfaceDistances | None, ...] | None
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> "StackFigures":
+        """Back from what `dataclasses.asdict` and JSON made of it."""
+        surfaces = read["surfaces"]
+        return cls(
+            lungs=tuple(tuple(tuple(Amount(**one) for one in third) for third in lung) for lung in read["lungs"]),
+            lesions=Lesions(**read["lesions"]),
+            surfaces=None
+            if surfaces is None
+            else tuple(None if one is None else SurfaceDistances(**one) for one in surfaces),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +80,8 @@ class PartResult:
     the first slice, the slice with most, and the last. `stack`: the slices lie one on the other in space. `confusion`,
     by (true, predicted) group of classes, is None without a truth; `unscored` counts the masks without a usable
     one, and `bad_truth` names truths that can't be used. `left_out`: outputs of the scan as a whole that there are
-    none of.
+    none of. `by_slice` are the figures of each slice, packed by `slice_figures.pack`, and `whole` those of the stack,
+    None where nobody asked for them.
     """
 
     scan: str
@@ -66,12 +99,14 @@ class PartResult:
     left_out: tuple[LeftOut, ...] = ()
     device: str = ""
     precision: str = ""
+    by_slice: str = "[]"
+    whole: StackFigures | None = None
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "PartResult":
         """Back from what `dataclasses.asdict` and JSON made of it."""
         spacing, table = read["spacing_mm"], read["confusion"]
-        plain = ("scan", "slices", "failed_slices", "stack", "unscored", "device", "precision")
+        plain = ("scan", "slices", "failed_slices", "stack", "unscored", "device", "precision", "by_slice")
         return cls(
             **{name: read[name] for name in plain},
             failures=tuple(Failure(**one) for one in read["failures"]),
@@ -82,4 +117,5 @@ class PartResult:
             confusion=None if table is None else tuple(tuple(row) for row in table),
             bad_truth=tuple(Failure(**one) for one in read["bad_truth"]),
             left_out=tuple(LeftOut(**one) for one in read["left_out"]),
+            whole=None if read["whole"] is None else StackFigures.from_json(read["whole"]),
         )

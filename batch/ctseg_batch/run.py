@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -11,20 +10,20 @@ import cv2
 from ctseg.claim import claim
 from ctseg.model import find_model
 from ctseg.stages import stage
+from ctseg_batch.columns import slice_rows
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.engine import open_engine
-from ctseg_batch.files import clear_leftovers, refused, write_whole
+from ctseg_batch.files import clear_leftovers
 from ctseg_batch.job import Call, Job, open_job
 from ctseg_batch.pipeline import Bench, begin
 from ctseg_batch.plan import Planner, Step, Todo
 from ctseg_batch.record import LOCK, Journal
 from ctseg_batch.result import PartResult
 from ctseg_batch.scan_outputs import notes_of
+from ctseg_batch.sheets import write_sheets
 from ctseg_batch.steady import SteadyEngine
-from ctseg_batch.summary import Figures, Summary, summarise, to_csv, to_json
+from ctseg_batch.summary import Figures, Summary, summarise
 from ctseg_batch.workers import Workers
-
-SUMMARY_JSON, SUMMARY_CSV = "summary.json", "summary.csv"
 
 
 class Watcher(Protocol):
@@ -48,7 +47,7 @@ class Watcher(Protocol):
 
 
 def run(call: Call, watcher: Watcher) -> Summary:
-    """Do what is to be done, write summary.json and summary.csv, and return what the former holds.
+    """Do what is to be done, write summary.json, summary.csv and slices.csv, and return what the first holds.
 
     Raises CtsegError for a call that can't be followed. A slice that fails is in the summary.
     """
@@ -78,7 +77,15 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         clear_leftovers(job.outputs.folders)
     job.outputs.scans.begin()
     with Journal(call.out, job.found.root, job.settings, past) as journal:
-        planner = Planner(past, job.outputs, job.truth, journal.list_folder, job.outputs.remove, job.selection)
+        planner = Planner(
+            past,
+            job.outputs,
+            job.truth,
+            journal.list_folder,
+            job.outputs.remove,
+            job.selection,
+            stack_images=job.stack_images,
+        )
         results, slices = _work(job, engine, planner, journal, watcher)
     figures = Figures(
         results=results,
@@ -89,10 +96,10 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         ignored=job.found.ignored,
         slices=slices,
         wall_s=time.perf_counter() - started,
+        measures=call.measures,
     )
     summary = summarise(figures, job.engine)
-    _write(call.out / SUMMARY_JSON, to_json(summary))
-    _write(call.out / SUMMARY_CSV, to_csv(summary))
+    write_sheets(call.out, summary, partial(slice_rows, results), call.parquet)
     if call.report:
         from ctseg_batch.reporting import DEFAULT_PICTURES
         from ctseg_batch.reporting.build import write_report
@@ -116,7 +123,8 @@ def _work(
 
     watcher.expect(sum(len(site.files) for site in job.found.sites))
     with Workers(job.call.workers or usable_cpus()) as workers:
-        bench = Bench(workers, engine, job.outputs, job.truth, job.call.spacing, job.call.batch_size)
+        call = job.call
+        bench = Bench(workers, engine, job.outputs, job.truth, call.spacing, call.batch_size, call.measures)
         for number, step in enumerate(_steps(job, planner, watcher)):
             if isinstance(step, PartResult):
                 results[number] = step
@@ -157,11 +165,3 @@ def _timed(steps: Iterator[Step]) -> Iterator[Step]:
         if step is None:
             return
         yield step
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        # Names that are no Unicode go out as the bytes that they came in as.
-        write_whole(file, text.encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise refused(file, error) from error

@@ -1,24 +1,23 @@
-"""All figures of a run, by scan and in total, as summary.json and summary.csv hold them: see docs/summary.md."""
+"""All figures of a run, by scan and in total, as summary.json holds them: see docs/summary.md."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from ctseg import __version__
-from ctseg.classes import CLASSES, LUNG
-from ctseg.measures import Measures, doubts, measure
-from ctseg.metrics import Scores, scores
+from ctseg.classes import CLASSES
+from ctseg.lungs import LUNGS, THIRDS
+from ctseg.measures import Measures, doubts, measure, voxel_ml
+from ctseg.regions import Amounts, Lungs, describe, grade, total
+from ctseg.scan import Spacing
 from ctseg_batch.engine import Engine
-from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.result import Failure, MeasuresWish, PartResult, StackFigures
+from ctseg_batch.totals import scored, totals
 
-SCHEMA = 1
-
-_FIRST_COLUMNS = ("scan", "status", "slices", "failed_slices")
+SCHEMA = 2
 
 Summary = dict[str, Any]
 """What summary.json holds."""
@@ -30,7 +29,7 @@ class Figures:
 
     `skipped` are readable files that are no slices, `errors` the failures of no scan, `ignored` counts files of
     other kinds. `notes` are lines on the run as a whole. `slices` were done in this run, in `wall_s` seconds; the
-    others before.
+    others before. `measures` is what was asked for.
     """
 
     results: Sequence[PartResult]
@@ -41,14 +40,13 @@ class Figures:
     ignored: int
     slices: int
     wall_s: float
+    measures: MeasuresWish = "basic"
 
 
 def summarise(figures: Figures, engine: Engine) -> Summary:
     """Add up the parts, by scan in the order of their first part, and over all."""
-    by_scan: dict[str, list[PartResult]] = {}
-    for result in figures.results:
-        by_scan.setdefault(result.scan, []).append(result)
-    scans = [_scan(name, parts, figures.groups) for name, parts in by_scan.items()]
+    groups = None if figures.groups is None else list(figures.groups)
+    scans = [_scan(name, parts, groups) for name, parts in by_scan(figures.results).items()]
     spec = engine.spec
     return {
         "schema": SCHEMA,
@@ -60,8 +58,10 @@ def summarise(figures: Figures, engine: Engine) -> Summary:
             "licence": spec.licence,
             "sha256": engine.sha256,
         },
+        "measures": figures.measures,
+        "groups": groups,
         "scans": scans,
-        "totals": _totals(scans, figures),
+        "totals": totals(scans, groups, figures.measures),
         "ignored": figures.ignored,
         "skipped": [asdict(one) for one in figures.skipped],
         "errors": [asdict(one) for one in figures.errors],
@@ -71,6 +71,7 @@ def summarise(figures: Figures, engine: Engine) -> Summary:
             "slices_per_second": figures.slices / figures.wall_s if figures.slices else None,
             "wall_s": figures.wall_s,
         },
+        "runs": None,
     }
 
 
@@ -87,31 +88,40 @@ def to_json(summary: Summary) -> str:
     return json.dumps(summary, indent=2) + "\n"
 
 
-def to_csv(summary: Summary) -> str:
-    """A row a scan, as RFC 4180 has it; lists are joined by semicolons, what is not known is empty."""
-    rows = [_row(scan) for scan in summary["scans"]]
-    columns = list(dict.fromkeys([*_FIRST_COLUMNS, *(column for row in rows for column in row)]))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+def by_scan(results: Iterable[PartResult]) -> dict[str, list[PartResult]]:
+    """The parts of each scan, in the order of its first part."""
+    parts: dict[str, list[PartResult]] = {}
+    for result in results:
+        parts.setdefault(result.scan, []).append(result)
+    return parts
 
 
-def _scan(name: str, parts: Sequence[PartResult], groups: tuple[str, ...] | None) -> dict[str, Any]:
+def spacing_of(parts: Iterable[PartResult]) -> Spacing | None:
+    """That of the first part of a scan of which something was labelled."""
+    return next((part.spacing_mm for part in parts if part.slices > part.failed_slices), None)
+
+
+def _scan(name: str, parts: Sequence[PartResult], groups: list[str] | None) -> dict[str, Any]:
     slices, failed = sum(part.slices for part in parts), sum(part.failed_slices for part in parts)
     errors = sorted({failure for part in parts for failure in (*part.failures, *part.bad_truth)})
     done = [part for part in parts if part.slices > part.failed_slices]
-    spacing = next((part.spacing_mm for part in done), None)
-    measures = measure(_pixels(parts), spacing if done else None)
+    spacing, whole = spacing_of(parts), next((part.whole for part in done if part.whole), None)
+    measures = measure([sum(counts) for counts in zip(*(part.pixels for part in parts), strict=True)], spacing)
+    confusion = _confusion(parts) if groups else None
     return {
         "scan": name,
         "status": "failed" if not done else "partial" if errors else "ok",
         "slices": slices,
         "failed_slices": failed,
         "spacing_mm": spacing,
-        **_measured(measures),
-        **_scored(parts, groups),
+        "pixels": measures.pixels,
+        "volumes_ml": measures.volumes_ml,
+        "lung_ml": measures.lung_ml,
+        "involvement_percent": measures.involvement_percent,
+        **_regional(whole, spacing),
+        **scored([confusion], groups),
+        "confusion": confusion,
+        **_distances(whole, spacing, confusion, groups),
         "flags": _flags(done, measures, is_scored=groups is not None),
         "device": done[0].device if done else None,
         "precision": done[0].precision if done else None,
@@ -119,48 +129,53 @@ def _scan(name: str, parts: Sequence[PartResult], groups: tuple[str, ...] | None
     }
 
 
-def _measured(measures: Measures) -> dict[str, Any]:
+def _regional(whole: StackFigures | None, spacing: Spacing | None) -> dict[str, Any]:
+    """The lungs, how severely each is diseased, the lesions; None where nobody asked, or it is no stack."""
+    if whole is None or spacing is None:
+        return {"regions": None, "severity": None, "lesions": None}
+    regions = dict(zip(LUNGS, _lungs(whole.lungs, spacing), strict=True))
+    grades = {name: grade(None if lung is None else lung["involvement_percent"]) for name, lung in regions.items()}
+    known = [one for one in grades.values() if one is not None]
     return {
-        "pixels": measures.pixels,
-        "volumes_ml": measures.volumes_ml,
-        "lung_ml": measures.lung_ml,
-        "involvement_percent": measures.involvement_percent,
+        "regions": regions,
+        "severity": {**grades, "total": sum(known) if len(known) == len(LUNGS) else None},
+        "lesions": asdict(whole.lesions),
     }
 
 
-def _totals(scans: Sequence[Mapping[str, Any]], figures: Figures) -> dict[str, Any]:
-    """The sums over the scans: volumes and involvement over those whose volumes are known."""
-    known = [scan["volumes_ml"] for scan in scans if scan["volumes_ml"] is not None]
-    pixels = _pixels(figures.results)
-    measures = measure(pixels, None)
-    volumes = {c.name: sum(volumes[c.name] for volumes in known) for c in LUNG} if known else None
-    lung_ml = sum(volumes.values()) if volumes else None
-    lesion_ml = lung_ml - volumes["normal_lung"] if volumes and lung_ml else 0.0
-    return {
-        "scans": len(scans),
-        "slices": sum(scan["slices"] for scan in scans),
-        "failed_slices": sum(scan["failed_slices"] for scan in scans),
-        "pixels": measures.pixels,
-        "volumes_ml": volumes,
-        "lung_ml": lung_ml,
-        "involvement_percent": 100 * lesion_ml / lung_ml if lung_ml else measures.involvement_percent,
-        **_scored(figures.results, figures.groups),
-    }
+def _lungs(lungs: Lungs, spacing: Spacing) -> Iterator[dict[str, Any] | None]:
+    """The figures of each lung and of its thirds; None for a lung that there is nothing of."""
+
+    def described(amounts: Amounts) -> dict[str, Any]:
+        return asdict(describe(amounts, spacing))
+
+    for lung in lungs:
+        whole = total(lung)
+        by_third = {name: described(third) for name, third in zip(THIRDS, lung, strict=True)}
+        yield {**described(whole), "thirds": by_third} if any(amount.voxels for amount in whole) else None
 
 
-def _pixels(parts: Iterable[PartResult]) -> list[int]:
-    return [sum(counts) for counts in zip(*(part.pixels for part in parts), strict=True)] or [0] * len(CLASSES)
-
-
-def _scored(parts: Sequence[PartResult], groups: tuple[str, ...] | None) -> dict[str, Any]:
-    """IoU and Dice pooled over the slices that have a truth; None without one."""
+def _confusion(parts: Sequence[PartResult]) -> list[list[int]] | None:
     counts = [np.array(part.confusion) for part in parts if part.confusion is not None]
-    if not counts or groups is None:
-        return {"iou": None, "dice": None}
-    found: Scores = scores(np.sum(counts, axis=0), groups)
+    pooled: list[list[int]] | None = np.sum(counts, axis=0).tolist() if counts else None
+    return pooled
+
+
+def _distances(
+    whole: StackFigures | None, spacing: Spacing | None, confusion: list[list[int]] | None, groups: list[str] | None
+) -> dict[str, Any]:
+    """How far a stack's surfaces and volumes are from those of the truth, by group but background."""
+    if whole is None or spacing is None or confusion is None or groups is None:
+        return {"surface": None, "volume_error_ml": None}
+    counts = np.array(confusion)
+    errors = (counts.sum(axis=0) - counts.sum(axis=1)) * voxel_ml(spacing)
+    lung = [number for number, group in enumerate(groups) if CLASSES[0].name not in group.split("+")]
+    surfaces = whole.surfaces
     return {
-        "iou": {**dict(zip(groups, found.iou, strict=True)), "mean": found.mean_iou},
-        "dice": {**dict(zip(groups, found.dice, strict=True)), "mean": found.mean_dice},
+        "surface": None
+        if surfaces is None
+        else {groups[n]: None if (one := surfaces[n]) is None else asdict(one) for n in lung},
+        "volume_error_ml": {groups[n]: float(errors[n]) for n in lung},
     }
 
 
@@ -174,26 +189,3 @@ def _flags(done: Sequence[PartResult], measures: Measures, *, is_scored: bool) -
     if is_scored and unscored:
         flags.append(f"no truth for {unscored} slice{'s' * (unscored > 1)}")
     return list(dict.fromkeys(flags))
-
-
-def _row(scan: Mapping[str, Any]) -> dict[str, Any]:
-    """The scan's figures by column: `ground_glass_ml`, `iou_mean` ..."""
-    spacing, volumes = scan["spacing_mm"] or (None,) * 3, scan["volumes_ml"] or {}
-    return {
-        **{key: scan[key] for key in _FIRST_COLUMNS},
-        **{f"spacing_{axis}_mm": step for axis, step in zip("zyx", spacing, strict=True)},
-        **{f"{c.name}_pixels": scan["pixels"][c.name] for c in CLASSES},
-        **{f"{c.name}_ml": _short(volumes.get(c.name)) for c in LUNG},
-        "lung_ml": _short(scan["lung_ml"]),
-        "involvement_percent": _short(scan["involvement_percent"]),
-        **{f"iou_{name}": _short(value) for name, value in (scan["iou"] or {}).items()},
-        **{f"dice_{name}": _short(value) for name, value in (scan["dice"] or {}).items()},
-        "device": scan["device"],
-        "precision": scan["precision"],
-        "flags": "; ".join(scan["flags"]),
-        "errors": "; ".join(f"{error['file']}: {error['reason']}" for error in scan["errors"]),
-    }
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ctseg.classes import CLASSES, LUNG
+from ctseg.lungs import LUNGS
 from ctseg.printable import printable
 from ctseg_batch.foresee import Plan
 from ctseg_batch.summary import Summary
@@ -37,13 +38,18 @@ def people_console() -> Console:
 
 def report(summary: Summary, width: int) -> Iterator[RenderableType]:
     """All that a person is told at the end of a run, on so many columns."""
-    groups = _groups(summary)
+    groups, scans, totals = _groups(summary), summary["scans"], summary["totals"]
     if groups and width < _ROOM_FOR_ALL:
-        yield _table(summary, [*_volume_columns(), _STATUS])
-        yield _table(summary, _score_columns(groups))
+        yield _table(scans, [*_volume_columns(), _STATUS], totals)
+        yield _table(scans, _score_columns(groups), totals)
     else:
-        yield _table(summary, [*_volume_columns(), *_score_columns(groups), _STATUS])
+        yield _table(scans, [*_volume_columns(), *_score_columns(groups), _STATUS], totals)
+    if any(scan["regions"] for scan in scans):
+        yield _table(scans, _lung_columns())
+    if summary["groups"] and any(scan["surface"] for scan in scans):
+        yield _table(scans, _surface_columns(summary["groups"]))
     yield ""
+    yield from _agreement(summary)
     yield from _notes(summary)
     yield from failures(summary)
 
@@ -69,18 +75,19 @@ def plan_report(plan: Plan) -> Iterator[RenderableType]:
     yield from _listed("failed", ((one.file, one.reason) for one in plan.errors), "red")
 
 
-def _table(summary: Summary, columns: Sequence[_Column]) -> Table:
-    """A row a scan, then the totals."""
+def _table(
+    scans: Sequence[Mapping[str, Any]], columns: Sequence[_Column], totals: Mapping[str, Any] | None = None
+) -> Table:
+    """A row a scan, then the totals, where there are any and more than one scan."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0))
     table.add_column("scan", overflow="fold", vertical="bottom")
     for column in columns:
         table.add_column(column.title, justify="right", vertical="bottom", no_wrap=True)
-    scans = summary["scans"]
     for scan in scans:
         table.add_row(Text(printable(scan["scan"])), *(column.cell(scan) for column in columns))
-    if len(scans) > 1:
+    if totals and len(scans) > 1:
         table.add_section()
-        table.add_row(f"{len(scans)} scans", *(column.cell(summary["totals"]) for column in columns))
+        table.add_row(f"{len(scans)} scans", *(column.cell(totals) for column in columns))
     return table
 
 
@@ -95,6 +102,57 @@ def _volume_columns() -> list[_Column]:
 
 def _score_columns(groups: Iterable[str]) -> list[_Column]:
     return [_Column(_heading(group, "IoU"), partial(_iou_of, group=group)) for group in groups]
+
+
+def _lung_columns() -> list[_Column]:
+    """What `--measures full` tells of the lungs and the lesions, the little that there is room for."""
+    return [
+        *(_Column(f"{lung}\nlung\nmL", partial(_lung_ml_of, lung=lung)) for lung in LUNGS),
+        *(_Column(f"{lung}\ninvolved\n%", partial(_involved_of, lung=lung)) for lung in LUNGS),
+        _Column("severity\nright\n+ left", _severity),
+        _Column("\n\nlesions", lambda of: str(of["lesions"]["count"]) if of["lesions"] else _UNKNOWN),
+        _Column("largest\nlesion\nmL", lambda of: _volume(of["lesions"]["largest_ml"] if of["lesions"] else None)),
+    ]
+
+
+def _surface_columns(groups: Iterable[str]) -> list[_Column]:
+    """How far the surfaces are from those of the truth, in mm."""
+    return [
+        _Column(_heading(group, title), partial(_distance_of, group=group, key=key))
+        for title, key in (("HD95", "hd95_mm"), ("ASSD", "assd_mm"))
+        for group in groups
+        if CLASSES[0].name not in group.split("+")
+    ]
+
+
+def _lung_ml_of(of: Mapping[str, Any], lung: str) -> str:
+    return _volume(((of["regions"] or {}).get(lung) or {}).get("lung_ml"))
+
+
+def _involved_of(of: Mapping[str, Any], lung: str) -> str:
+    return _number(((of["regions"] or {}).get(lung) or {}).get("involvement_percent"), 1)
+
+
+def _severity(of: Mapping[str, Any]) -> str:
+    grades = [(of["severity"] or {}).get(lung) for lung in LUNGS]
+    return " + ".join(_UNKNOWN if grade is None else str(grade) for grade in grades)
+
+
+def _distance_of(of: Mapping[str, Any], group: str, key: str) -> str:
+    return _number(((of["surface"] or {}).get(group) or {}).get(key), 1)
+
+
+def _agreement(summary: Summary) -> Iterator[Text]:
+    """A line for each measure: by how much it is off over the scans."""
+    found = summary["totals"]["agreement"]
+    if found is None:
+        return
+    volumes = {name.replace("_", " "): (one, "mL") for name, one in found["volumes_ml"].items()}
+    others = {"lung": (found["lung_ml"], "mL"), "involvement": (found["involvement_percent"], "%")}
+    for title, (one, unit) in {**volumes, **others}.items():
+        if one is not None and one["lower_limit"] is not None:
+            limits = f"{one['lower_limit']:,.1f} to {one['upper_limit']:,.1f} {unit}"
+            yield Text(f"{title}: off by {one['bias']:,.1f} {unit}, limits of agreement {limits}, {one['n']} scans")
 
 
 def _volume_of(of: Mapping[str, Any], name: str) -> str:
@@ -141,7 +199,9 @@ def _number(value: float | None, digits: int) -> str:
 def _notes(summary: Summary) -> Iterator[Text]:
     throughput, totals, scans = summary["throughput"], summary["totals"], summary["scans"]
     before = totals["slices"] - totals["failed_slices"]
-    if throughput["slices"]:
+    if summary["runs"] is not None:
+        yield Text(f"joined from {len(summary['runs'])} run{'s' * (len(summary['runs']) > 1)}")
+    elif throughput["slices"]:
         rate = throughput["slices_per_second"]
         yield Text(f"{throughput['slices']} slices in {throughput['wall_s']:.1f} s, {rate:.1f} a second")
     elif before:

@@ -2,22 +2,27 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ctseg.classes import CLASSES, LUNG
 from ctseg.errors import UnreadableFile
 from ctseg.measures import count_pixels
 from ctseg.metrics import Confusion
-from ctseg.scan import Labels, Spacing
+from ctseg.scan import Labels, Slice, Spacing
+from ctseg.stages import stage
+from ctseg_batch.gauge import Gauge
 from ctseg_batch.plan import Todo
-from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.result import Failure, MeasuresWish, PartResult
+from ctseg_batch.slice_figures import SliceFigures, pack
 from ctseg_batch.truth import Truth
 
 
 class Tally:
     """Counts the pixels of each slice, compares it with its truth, and keeps what failed."""
 
-    def __init__(self, todo: Todo, truth: Truth | None) -> None:
+    def __init__(self, todo: Todo, truth: Truth | None, measures: MeasuresWish = "basic") -> None:
         self._todo, self._truth = todo, truth
+        self._gauge = Gauge(todo, truth) if measures == "full" else None
         self._lock = threading.Lock()
         self._pixels: dict[int, tuple[int, ...]] = {}
         self._failed: dict[int, Failure] = {}
@@ -25,14 +30,23 @@ class Tally:
         self._scored = 0
         self._bad_truth: set[Failure] = set()
 
+    def look(self, index: int, source: Slice, labels: Labels) -> None:
+        """A slice is labelled, and its pixels are still there."""
+        if self._gauge:
+            self._gauge.look(index, source, labels)
+
     def add(self, index: int, labels: Labels) -> None:
         """A slice is written: count it."""
         pixels = count_pixels(labels)
-        scored = self._compare(index, labels) if self._truth else None
+        true = self._true(index, labels)
+        usable = None if isinstance(true, UnreadableFile) else true
+        scored = self._truth.compare(usable, labels) if self._truth and usable is not None else None
+        if self._gauge:
+            self._gauge.add(index, labels, usable)
         with self._lock:
             self._pixels[index] = pixels
-            if isinstance(scored, UnreadableFile):
-                self._bad_truth.add(Failure(str(scored.file), scored.reason))
+            if isinstance(true, UnreadableFile):
+                self._bad_truth.add(Failure(str(true.file), true.reason))
             elif scored is not None:
                 self._confusion = scored if self._confusion is None else self._confusion + scored
                 self._scored += 1
@@ -49,32 +63,52 @@ class Tally:
 
     def result(self, spacing: Spacing | None, stack: bool, device: str, precision: str) -> PartResult:
         """The figures, once all slices are in; the same whatever their order was."""
+        todo = self._todo
         labelled = [self._pixels[index] for index in self.labelled]
         lung = [sum(pixels[c.index] for c in LUNG) for pixels in labelled]
-        return PartResult(
-            scan=self._todo.scan,
-            slices=len(self._todo.names),
+        result = PartResult(
+            scan=todo.scan,
+            slices=len(todo.names),
             failed_slices=len(self._failed),
             failures=tuple(sorted(set(self._failed.values()))),
             spacing_mm=spacing,
             stack=stack,
             pixels=tuple(sum(pixels[c.index] for pixels in labelled) for c in CLASSES),
             lung=(lung[0], max(lung), lung[-1]) if lung else (0, 0, 0),
-            flags=self._todo.slices.flags,
+            flags=todo.slices.flags,
             confusion=None if self._confusion is None else tuple(map(tuple, self._confusion.tolist())),
             unscored=len(labelled) - self._scored if self._truth else 0,
             bad_truth=tuple(sorted(self._bad_truth)),
             device=device,
             precision=precision,
+            by_slice=pack(
+                SliceFigures(source, name, self._pixels.get(index))
+                for index, (source, name) in enumerate(zip(todo.sources, todo.names, strict=True))
+            ),
         )
+        return result if self._gauge is None or spacing is None else self._with_whole(result, self._gauge, spacing)
 
-    def _compare(self, index: int, labels: Labels) -> Confusion | UnreadableFile | None:
-        """The counts against the slice's truth; None where it has none."""
+    def _true(self, index: int, labels: Labels) -> Labels | UnreadableFile | None:
+        """The groups of the slice's truth, or why it can't be used; None where it has none."""
         masks = self._todo.masks
         file = masks.find(index) if masks else None
         if masks is None or file is None or self._truth is None:
             return None
         try:
-            return self._truth.compare(masks.read(index, len(self._todo.names)), file, labels)
+            return self._truth.grouped(masks.read(index, len(self._todo.names)), file, labels)
         except UnreadableFile as error:
             return error
+
+    def _with_whole(self, result: PartResult, gauge: Gauge, spacing: Spacing) -> PartResult:
+        """The figures with those of the stack; what goes wrong there leaves the others as they are."""
+        try:
+            with stage("measure"):
+                whole, doubts = gauge.measure(spacing)
+        except MemoryError:
+            reason = "there was not enough memory for it: fewer --workers need less"
+        except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are measured
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
+        else:
+            return replace(result, whole=whole, flags=(*result.flags, *doubts))
+        failure = Failure(self._todo.sources[0], f"no full measures of the scan: {reason}")
+        return replace(result, failures=(*result.failures, failure))

@@ -127,15 +127,18 @@ class Truth:
         """The masks of one folder, by its path below the root; none where there is no such folder."""
         return TruthFolder(self.folder / within)
 
-    def compare(self, mask: Labels, file: Path, labels: Labels) -> Confusion:
-        """Count pixels by (true, predicted) group of classes; raises UnreadableFile for a mask that can't be used."""
+    def grouped(self, mask: Labels, file: Path, labels: Labels) -> Labels:
+        """The group of classes of each pixel of a slice's truth; raises UnreadableFile for one that can't be used."""
         if mask.shape != labels.shape:
             size, own = ("x".join(map(str, shape[::-1])) for shape in (mask.shape, labels.shape))
             raise UnreadableFile(file, f"is {size}, its slice {own}: a mask must have its slice's size")
         try:
-            true = self.meaning.grouped(mask, file)
+            return self.meaning.grouped(mask, file)
         except DatasetError as error:
             raise UnreadableFile(file, str(error).removeprefix(f"{file} ")) from error
+
+    def compare(self, true: Labels, labels: Labels) -> Confusion:
+        """Count pixels by (true, predicted) group of classes, of a truth that is grouped."""
         return confusion(true, self._group_of[labels], len(self.meaning.groups))
 
     @cached_property

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.reading.dicom_header import SliceHeader, normal_of
-from ctseg.scan import Spacing
+from ctseg.scan import NOT_HU, Spacing
 
 # Gaps may differ by a tenth, or by what rounding positions to 0.1 mm does to them.
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11
@@ -122,4 +122,4 @@ def _doubts_of_mixture(slices: Sequence[SliceHeader]) -> Iterable[str]:
     if len({s.pixel_spacing for s in slices}) > 1:
         yield "mixed pixel spacing"
     if not all(s.pixels.rescale.leads_to_hu for s in slices):
-        yield "not rescaled to HU"
+        yield NOT_HU

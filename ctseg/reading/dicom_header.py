@@ -14,6 +14,7 @@ from ctseg.reading.dicom_groups import GROUP_TAGS, Frame, frame_count, frame_hea
 from ctseg.reading.dicom_spans import SPAN_TAGS, frame_spans
 from ctseg.reading.dicom_values import Numbers, number, numbers, text, texts, whole
 from ctseg.reading.files import ContentError
+from ctseg.scan import Side
 
 _TAGS = [
     "ImageType", "SOPClassUID", "SeriesDescription", "SliceThickness", "SeriesInstanceUID", "SeriesNumber",
@@ -109,6 +110,17 @@ def normal_of(orientation: Numbers) -> tuple[float, float, float]:
     x, y, z = _cross(orientation)
     length = math.copysign(math.hypot(x, y, z), z)
     return x / length, y / length, z / length
+
+
+def right_of(orientation: Numbers) -> Side:
+    """On which side of a slice the patient's right is, whichever way the patient lay and entered the scanner.
+
+    Pixels are shown as they are stored, and the patient's x axis runs to the left; PS3.3, C.7.6.2.1.1.
+    """
+    along_row, along_column = orientation[0], orientation[3]
+    if abs(along_row) >= abs(along_column):
+        return "left" if along_row > 0 else "right"
+    return "top" if along_column > 0 else "bottom"
 
 
 def _sop_class(opened: Opened) -> UID:

@@ -9,9 +9,9 @@ from ctseg.errors import UnreadableFile
 from ctseg.grid import Grid
 from ctseg.reading.dicom_geometry import most_at_one_place, stack
 from ctseg.reading.dicom_grid import series_grid
-from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers
+from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, right_of
 from ctseg.reading.dicom_pixels import read_slice
-from ctseg.scan import Slice, Spacing
+from ctseg.scan import Side, Slice, Spacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,11 @@ class DicomSeries:
     def is_volume(self) -> bool:
         """The slices of a series lie one on the other."""
         return True
+
+    @property
+    def patients_right(self) -> Side | None:
+        """As the first slice has it that says so."""
+        return next((right_of(one.orientation) for one in self.slices if one.orientation is not None), None)
 
     def __len__(self) -> int:
         return len(self.files)

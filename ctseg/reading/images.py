@@ -38,6 +38,11 @@ class ImageFolder:
         """Image slices need not be neighbours."""
         return False
 
+    @property
+    def patients_right(self) -> None:
+        """Pictures do not say."""
+        return None
+
     def __len__(self) -> int:
         return len(self.files)
 

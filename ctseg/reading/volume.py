@@ -12,8 +12,8 @@ from ctseg.reading.masks import as_labels
 from ctseg.reading.stored import Voxels
 from ctseg.reading.values import finite_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_formats import read_volume_header
-from ctseg.reading.volume_header import VolumeHeader
-from ctseg.scan import Domain, Labels, Slice, Spacing
+from ctseg.reading.volume_header import UNKNOWN_ORIENTATION, VolumeHeader
+from ctseg.scan import Domain, Labels, Side, Slice, Spacing
 from ctseg.stages import stage
 
 
@@ -46,6 +46,11 @@ class Volume:
     def flags(self) -> tuple[str, ...]:
         """`orientation unknown`, `oblique`."""
         return self._header.flags
+
+    @property
+    def patients_right(self) -> Side | None:
+        """Where the slices are turned to, if the file says how its voxels lie."""
+        return None if UNKNOWN_ORIENTATION in self.flags else "left"
 
     def __len__(self) -> int:
         return self._header.shown_shape[0]

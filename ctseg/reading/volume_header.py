@@ -16,6 +16,8 @@ from ctseg.reading.files import ContentError
 from ctseg.reading.stored import Stored, Voxels
 from ctseg.scan import Labels, Spacing
 
+UNKNOWN_ORIENTATION = "orientation unknown"
+
 _LARGEST_STEP_MM = 1000
 _FARTHEST_MM = 1e5
 _OBLIQUE = math.radians(1)
@@ -90,7 +92,7 @@ def described(
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
     steps = _steps(affine, spacing)
-    flags = {"orientation unknown": not is_placed, "oblique": obliquity(affine).max() > _OBLIQUE}
+    flags = {UNKNOWN_ORIENTATION: not is_placed, "oblique": obliquity(affine).max() > _OBLIQUE}
     orientation = ornt_transform(io_orientation(affine), axcodes2ornt("LPS"))
     to_file = np.argsort(orientation[:, 0])
     return VolumeHeader(

@@ -112,12 +112,14 @@ def test_the_summary_has_the_form_that_is_documented(batch, draw, save_slice, sa
     (tmp_path / "in" / "notes.txt").write_text("nothing")
     summary = batch(tmp_path / "in").summary
     assert summary.keys() == {
-        "schema", "version", "model", "scans", "totals", "ignored", "skipped", "errors", "notes", "throughput",
+        "schema", "version", "model", "measures", "groups", "scans", "totals", "ignored", "skipped", "errors", "notes",
+        "throughput", "runs",
     }  # fmt: skip
-    assert (summary["schema"], summary["ignored"], summary["errors"]) == (1, 1, [])
+    assert (summary["schema"], summary["ignored"], summary["errors"]) == (2, 1, [])
     keys = {
         "scan", "status", "slices", "failed_slices", "spacing_mm", "pixels", "volumes_ml", "lung_ml",
-        "involvement_percent", "iou", "dice", "flags", "device", "precision", "errors",
+        "involvement_percent", "regions", "severity", "lesions", "iou", "dice", "confusion", "surface",
+        "volume_error_ml", "flags", "device", "precision", "errors",
     }  # fmt: skip
     scans = {scan["scan"]: scan for scan in summary["scans"]}
     assert all(scan.keys() == keys for scan in scans.values())

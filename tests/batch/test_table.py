@@ -42,6 +42,22 @@ def test_scores_stand_beside_the_volumes_or_below_them(told, draw, save_slice, s
     assert sum(line.startswith("p01 ") for line in text.splitlines()) == (1 if width >= 110 else 2)
 
 
+@pytest.mark.parametrize("width", [72, 80, 160])
+def test_full_measures_have_tables_of_their_own_that_fit(told, save_volume, tmp_path, width):
+    labels = np.zeros((3, 64, 64), np.uint8)
+    labels[:, 16:48, 6:28] = labels[:, 16:48, 36:58] = 1
+    labels[1, 20:24, 10:14], labels[1, 30:34, 40:44] = 2, 3
+    for number in range(2):
+        save_volume(tmp_path / f"in/patient-{number}.nii.gz", labels, (10, 5, 5))
+        save_volume(tmp_path / f"truth/patient-{number}.nii.gz", labels, truth=True)
+    text = told(width, tmp_path / "in", truth=tmp_path / "truth", measures="full")
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("1 + 1") == 2
+    assert "HD95" in text
+    assert "lung: off by 0.0 mL, limits of agreement 0.0 to 0.0 mL, 2 scans" in " ".join(text.split())
+    assert "…" not in text
+
+
 def test_much_that_failed_is_not_listed_endlessly(told, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in/a.png", draw())
     for number in range(30):

@@ -122,6 +122,7 @@ _ORDER: tuple[Stage, ...] = (
     "clean",
     "encode",
     "write",
+    "measure",
     "keep",
 )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ctseg.classes import CLASSES
 from ctseg.errors import CallError
 from ctseg_batch.record import recorded_root
-from ctseg_batch.run import SUMMARY_JSON
+from ctseg_batch.sheets import SUMMARY_JSON
 from ctseg_batch.summary import SCHEMA, Summary
 
 SLICES_CSV = "slices.csv"

@@ -52,6 +52,23 @@ def test_a_stack_that_was_scanned_from_the_head_is_turned(write_stack):
     assert order(one(write_stack(4, lambda n: {"ImagePositionPatient": [0, 0, -3 * n]}))) == [3, 2, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("orientation", "side"),
+    [
+        ([1, 0, 0, 0, 1, 0], "left"),
+        ([0.98, 0.19, 0, -0.19, 0.98, 0], "left"),
+        ([-1, 0, 0, 0, -1, 0], "right"),
+        ([-1, 0, 0, 0, 1, 0], "right"),
+        ([0, 1, 0, -1, 0, 0], "bottom"),
+        ([0, -1, 0, 1, 0, 0], "top"),
+        (None, None),
+    ],
+)
+def test_the_patients_right_is_where_the_orientation_says(write_stack, orientation, side):
+    tags = {"ImageOrientationPatient": orientation}
+    assert one(write_stack(2, lambda n: {"ImagePositionPatient": [0, 0, n], **tags})).patients_right == side
+
+
 def test_oblique_slices_are_sorted_along_their_normal(write_stack):
     """Turned by 20 degrees about the left-right axis; z alone would give the same distance, but too small."""
     sin, cos = math.sin(math.radians(20)), math.cos(math.radians(20))

@@ -264,3 +264,4 @@ def test_images_say_nothing_of_space(tmp_path):
     np.save(tmp_path / "a.npy", CT)
     scan = open_images([tmp_path / "a.npy"] * 3)
     assert (len(scan), scan.spacing_mm, scan.is_volume, scan.flags) == (3, None, False, ())
+    assert scan.patients_right is None

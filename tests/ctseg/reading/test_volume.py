@@ -207,10 +207,12 @@ def test_an_oblique_volume_and_one_without_orientation_say_so(tmp_path):
     turn[1:3, 1:3] = [[np.cos(0.2), -np.sin(0.2)], [np.sin(0.2), np.cos(0.2)]]
     nibabel.save(nibabel.Nifti1Image(np.asanyarray(written.dataobj), turn @ written.affine), file)
     assert open_volume(file).flags == ("oblique",)
+    assert open_volume(file).patients_right == "left"
     written.set_sform(None, code=0)
     written.set_qform(None, code=0)
     nibabel.save(written, file)
     assert "orientation unknown" in open_volume(file).flags
+    assert open_volume(file).patients_right is None
 
 
 def test_the_labels_of_a_mask_volume_are_exact(tmp_path):

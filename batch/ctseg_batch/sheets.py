@@ -1,0 +1,87 @@
+"""The files of a summary: summary.json, summary.csv, slices.csv, and the tables as Parquet; written row by row."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from ctseg.errors import require
+from ctseg_batch.columns import SLICE_COLUMNS, Column, Row, scan_table
+from ctseg_batch.files import refused, write_whole, writing
+from ctseg_batch.summary import Summary, to_json
+
+SUMMARY_JSON, SUMMARY_CSV, SLICES_CSV = "summary.json", "summary.csv", "slices.csv"
+PARQUET_MODULE, PARQUET_EXTRA = "pyarrow", "parquet"
+
+Table = Callable[[], tuple[Sequence[Column], Iterable[Row]]]
+"""Gives the columns and the rows, each time anew."""
+
+_DIGITS = 4
+_ROWS_A_GROUP = 20_000
+
+
+def write_sheets(out: Path, summary: Summary, slices: Callable[[], Iterable[Row]], parquet: bool) -> None:
+    """Write a summary into OUT; `slices` gives the rows of slices.csv, each time anew.
+
+    Parquet of an earlier run goes where none is asked for: it would tell of that run. Raises CallError where OUT can't
+    be written.
+    """
+    tables: Mapping[str, Table] = {
+        SLICES_CSV: lambda: (SLICE_COLUMNS, slices()),
+        SUMMARY_CSV: lambda: scan_table(summary),
+    }
+    for name, table in tables.items():
+        _write_csv(out / name, *table())
+        as_parquet = (out / name).with_suffix(".parquet")
+        if parquet:
+            _write_parquet(as_parquet, *table())
+        else:
+            as_parquet.unlink(missing_ok=True)
+    try:
+        write_whole(out / SUMMARY_JSON, to_json(summary).encode())
+    except OSError as error:
+        raise refused(out / SUMMARY_JSON, error) from error
+
+
+def _write_csv(file: Path, columns: Sequence[Column], rows: Iterable[Row]) -> None:
+    """Write a table as RFC 4180 has it: what is not known is empty. Raises CallError where it can't be written."""
+    try:
+        with writing(file) as stream:
+            print_csv(stream, columns, rows)
+    except OSError as error:
+        raise refused(file, error) from error
+
+
+def print_csv(stream: BinaryIO, columns: Sequence[Column], rows: Iterable[Row]) -> None:
+    """The same on a stream."""
+    # Names that are no Unicode go out as the bytes that they came in as.
+    text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
+    writer = csv.writer(text)
+    writer.writerow([column.name for column in columns])
+    for row in rows:
+        writer.writerow([round(cell, _DIGITS) if isinstance(cell, float) else cell for cell in row])
+    text.detach()
+
+
+def _write_parquet(file: Path, columns: Sequence[Column], rows: Iterable[Row]) -> None:
+    """Write a table as Parquet, so many rows at a time. Needs the extra `parquet`."""
+    arrow, parquet = (require(name, PARQUET_EXTRA) for name in (PARQUET_MODULE, f"{PARQUET_MODULE}.parquet"))
+    types = {"text": arrow.string(), "whole": arrow.int64(), "number": arrow.float64()}
+    schema = arrow.schema([(column.name, types[column.kind]) for column in columns])
+    left = iter(rows)
+    try:
+        with writing(file) as stream, parquet.ParquetWriter(stream, schema) as writer:
+            while group := list(islice(left, _ROWS_A_GROUP)):
+                writer.write_table(arrow.table(list(map(_plain, zip(*group, strict=True))), schema))
+    except OSError as error:
+        raise refused(file, error) from error
+
+
+def _plain(cells: Iterable[str | float | None]) -> list[str | float | None]:
+    """Cells that Parquet can hold: of a name that is no Unicode, what is."""
+    return [
+        cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if isinstance(cell, str) else cell
+        for cell in cells
+    ]

@@ -1,0 +1,84 @@
+"""`ctseg summarize`: the summaries of many runs as one."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ctseg.errors import CallError, require
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def _tell_schema(wanted: bool) -> None:
+    if wanted:
+        from ctseg_batch.summary_form import SCHEMA_FILE
+
+        typer.echo(SCHEMA_FILE)
+        raise typer.Exit
+
+
+@app.command()
+def summarize(
+    runs: Annotated[list[Path], typer.Argument(help="Folders that `ctseg batch` wrote to.", metavar="OUT...")],
+    out: Annotated[
+        Path | None, typer.Option(help="The folder for summary.json, summary.csv and slices.csv of all of them.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the joined summary.json on standard output.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the joined summary.csv on standard output.")] = False,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write the tables as Parquet too.")] = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Join runs of different models, versions, precisions, measures or truths.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but what failed.")] = False,
+    schema: Annotated[  # noqa: ARG001 - it ends the call
+        bool, typer.Option("--schema", callback=_tell_schema, is_eager=True, help="Say where summary.json's schema is.")
+    ] = False,
+) -> None:
+    """Join the summaries of many runs, of shards or machines, into one.
+
+    A scan that is the same in two runs counts once. Exit status: as a run of all the scans would have had it.
+
+    Example: ctseg summarize results/shard-* --out results/all
+    """
+    from ctseg_batch.columns import scan_table
+    from ctseg_batch.join import check_alike, join, read_run
+    from ctseg_batch.sheets import PARQUET_EXTRA, PARQUET_MODULE, print_csv, write_sheets
+    from ctseg_batch.summary import exit_status, to_json
+    from ctseg_batch.summary_form import form_check
+    from ctseg_batch.table import failures, people_console, report
+
+    if as_json and as_csv:
+        raise CallError("--json and --csv: standard output holds one of them")
+    if parquet and out is None:
+        raise CallError("--parquet: name a folder for it by --out")
+    if parquet:
+        require(PARQUET_MODULE, PARQUET_EXTRA)
+    _keep_apart(out, runs)
+    fault = form_check()
+    found = [read_run(run, fault) for run in runs]
+    if not mixed:
+        check_alike(found)
+    joined = join(found)
+    summary = joined.summary
+    if out is not None:
+        write_sheets(out, summary, joined.slices, parquet)
+    console = people_console()
+    for shown in failures(summary) if quiet else report(summary, console.width):
+        console.print(shown, highlight=False)
+    if as_json:
+        sys.stdout.write(to_json(summary))
+    if as_csv:
+        print_csv(sys.stdout.buffer, *scan_table(summary))
+    raise typer.Exit(exit_status(summary))
+
+
+def _keep_apart(out: Path | None, runs: list[Path]) -> None:
+    """Refuse to write over a run."""
+    from ctseg_batch.record import FOLDER
+
+    if out is None:
+        return
+    if (out / FOLDER).exists() or out.resolve() in {run.resolve() for run in runs}:
+        raise CallError(f"--out {out} holds a run of its own: name another folder")

@@ -1,0 +1,94 @@
+"""The figures of many scans together, made of what summary.json says of each: so runs can be joined."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from ctseg.agreement import agree
+from ctseg.classes import CLASSES, LESION, LUNG
+from ctseg.measures import measure, voxel_ml
+from ctseg.metrics import scores
+
+Scan = Mapping[str, Any]
+Confusions = Iterable[Sequence[Sequence[int]] | None]
+
+
+def totals(scans: Sequence[Scan], groups: Sequence[str] | None, measures: str | None) -> dict[str, Any]:
+    """The sums over the scans: volumes and involvement over those whose volumes are known."""
+    known = [scan["volumes_ml"] for scan in scans if scan["volumes_ml"] is not None]
+    plain = measure([sum(scan["pixels"][c.name] for scan in scans) for c in CLASSES], None)
+    volumes = {c.name: sum(volumes[c.name] for volumes in known) for c in LUNG} if known else None
+    lung_ml = sum(volumes.values()) if volumes else None
+    lesion_ml = lung_ml - volumes["normal_lung"] if volumes and lung_ml else 0.0
+    return {
+        "scans": len(scans),
+        "slices": sum(scan["slices"] for scan in scans),
+        "failed_slices": sum(scan["failed_slices"] for scan in scans),
+        "pixels": plain.pixels,
+        "volumes_ml": volumes,
+        "lung_ml": lung_ml,
+        "involvement_percent": 100 * lesion_ml / lung_ml if lung_ml else plain.involvement_percent,
+        **scored((scan["confusion"] for scan in scans), groups),
+        "agreement": _agreement(scans, groups) if groups and measures == "full" else None,
+    }
+
+
+def scored(confusions: Confusions, groups: Sequence[str] | None) -> dict[str, Any]:
+    """IoU and Dice pooled over the slices that have a truth; None without one."""
+    counts = [np.array(one) for one in confusions if one is not None]
+    if not counts or groups is None:
+        return {"iou": None, "dice": None}
+    found = scores(np.sum(counts, axis=0), groups)
+    return {
+        "iou": {**dict(zip(groups, found.iou, strict=True)), "mean": found.mean_iou},
+        "dice": {**dict(zip(groups, found.dice, strict=True)), "mean": found.mean_dice},
+    }
+
+
+def _agreement(scans: Sequence[Scan], groups: Sequence[str]) -> dict[str, Any] | None:
+    """Of the volume of each group, of the lung and of involvement, over the scans that have a truth and a spacing."""
+    compared = [scan for scan in scans if scan["confusion"] is not None and scan["spacing_mm"] is not None]
+    if not compared:
+        return None
+    classes = [frozenset(group.split("+")) for group in groups]
+    lung = _made_of(classes, frozenset(c.name for c in LUNG))
+    lesion = _made_of(classes, frozenset(c.name for c in LESION))
+    volumes = {
+        name: _agree([_volumes(scan, [number]) for scan in compared])
+        for number, name in enumerate(groups)
+        if CLASSES[0].name not in classes[number]
+    }
+    return {
+        "volumes_ml": volumes,
+        "lung_ml": None if lung is None else _agree([_volumes(scan, lung) for scan in compared]),
+        "involvement_percent": None if lung is None or lesion is None else _agree(_involved(compared, lesion, lung)),
+    }
+
+
+def _made_of(groups: Sequence[frozenset[str]], classes: frozenset[str]) -> list[int] | None:
+    """The groups that make up just these classes; None where one holds others too."""
+    touched = [number for number, group in enumerate(groups) if group & classes]
+    return touched if all(groups[number] <= classes for number in touched) else None
+
+
+def _volumes(scan: Scan, groups: Sequence[int]) -> tuple[float, float]:
+    """Millilitres of some groups in the mask and in the truth, over the slices that have a truth."""
+    counts, ml = np.array(scan["confusion"]), voxel_ml(scan["spacing_mm"])
+    return float(counts[:, groups].sum() * ml), float(counts[groups].sum() * ml)
+
+
+def _involved(scans: Iterable[Scan], lesion: Sequence[int], lung: Sequence[int]) -> Iterator[tuple[float, float]]:
+    """Involvement in per cent in the mask and in the truth, of the scans that have lung in both."""
+    for scan in scans:
+        diseased, whole = _volumes(scan, lesion), _volumes(scan, lung)
+        if all(whole):
+            yield 100 * diseased[0] / whole[0], 100 * diseased[1] / whole[1]
+
+
+def _agree(pairs: Iterable[tuple[float, float]]) -> dict[str, Any] | None:
+    """From pairs of measured and true."""
+    measured, true = zip(*found, strict=True) if (found := list(pairs)) else ((), ())
+    agreement = agree(measured, true)
+    return None if agreement is None else asdict(agreement)

@@ -1,0 +1,81 @@
+"""The lesions of a scan one by one: ground glass and consolidation in pieces that hang together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ctseg.classes import LESION
+from ctseg.lungs import Border
+from ctseg.measures import voxel_ml
+from ctseg.scan import Labels, Spacing
+
+SMALLEST_ML = 0.1
+"""What is smaller is not counted: 100 mm3, a ball of 6 mm, is where the Fleischner Society begins to follow up nodules
+(MacMahon et al., Radiology 2017;284:228)."""
+
+# Voxels that touch by a corner hang together, as in the lesion-wise scores of BraTS 2023.
+_TOUCHING = np.ones((3, 3, 3), bool)
+_FROM = min(c.index for c in LESION)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesions:
+    """How many lesions there are, and in which lung most of each is; the smaller ones, not counted, and volumes in mL.
+
+    The median and the largest are None where there are none.
+    """
+
+    count: int
+    right: int
+    left: int
+    smaller: int
+    volume_ml: float
+    median_ml: float | None
+    largest_ml: float | None
+
+
+def find_lesions(masks: Sequence[Labels], border: Border, spacing: Spacing) -> Lesions:
+    """The lesions of a stack of masks (H, W) that the border parts."""
+    box = _box(masks)
+    ml = voxel_ml(spacing)
+    if box is None:
+        return Lesions(0, 0, 0, 0, 0.0, None, None)
+    slices, rows, columns = box
+    diseased = np.stack([mask[rows, columns] >= _FROM for mask in masks[slices]])
+    pieces, count = ndimage.label(diseased, _TOUCHING)
+    voxels, left = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
+    for index, piece in enumerate(pieces, start=slices.start):
+        voxels += np.bincount(piece.ravel(), minlength=count + 1)
+        is_left = border.is_left(index, masks[index].shape[1])[rows, columns]
+        left += np.bincount(piece[is_left], minlength=count + 1)
+    volumes = voxels[1:] * ml
+    counted = volumes >= SMALLEST_ML
+    mostly_left = int(np.count_nonzero(counted & (2 * left[1:] > voxels[1:])))
+    sizes, number = volumes[counted], int(np.count_nonzero(counted))
+    return Lesions(
+        count=number,
+        right=number - mostly_left,
+        left=mostly_left,
+        smaller=count - number,
+        volume_ml=float(sizes.sum()),
+        median_ml=float(np.median(sizes)) if number else None,
+        largest_ml=float(sizes.max()) if number else None,
+    )
+
+
+def _box(masks: Sequence[Labels]) -> tuple[slice, slice, slice] | None:
+    """The slices, rows and columns that hold all that is diseased; None where nothing is."""
+    by_row = np.array([(mask >= _FROM).any(axis=1) for mask in masks])
+    if not by_row.any():
+        return None
+    by_column = np.array([(mask >= _FROM).any(axis=0) for mask in masks])
+    return _extent(by_row.sum(axis=1)), _extent(by_row.sum(axis=0)), _extent(by_column.sum(axis=0))
+
+
+def _extent(counts: npt.NDArray[np.int64]) -> slice:
+    """From the first that is not 0 to the last."""
+    places = np.flatnonzero(counts)
+    return slice(int(places[0]), int(places[-1]) + 1)

@@ -1,0 +1,142 @@
+"""What the lungs of a scan hold, by lung, third and class: voxels, HU and mass first, the figures of them after."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.classes import CLASSES, LESION, LUNG
+from ctseg.lungs import LUNGS, THIRDS, Border, thirds
+from ctseg.measures import voxel_ml
+from ctseg.scan import Labels, Spacing
+
+LungValues = npt.NDArray[np.int16] | npt.NDArray[np.float32]
+
+_AIR_HU, _WATER_HU = -1000.0, 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Some voxels of one class: how many, and the sums of their HU and of their densities in g/mL, if there are HU."""
+
+    voxels: int = 0
+    hu: float | None = None
+    density: float | None = None
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(self.voxels + other.voxels, _sum(self.hu, other.hu), _sum(self.density, other.density))
+
+
+Amounts = tuple[Amount, ...]
+"""By class, in the order of LUNG."""
+
+Lungs = tuple[tuple[Amounts, ...], ...]
+"""By lung and third, in the order of LUNGS and THIRDS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The figures of a region of the lung; `lung` in `mean_hu` and `mass_g` is all of it.
+
+    Shares are per cent of the lung in the region, None where there is none. HU and mass are None without HU.
+    """
+
+    volumes_ml: Mapping[str, float]
+    lung_ml: float
+    percent: Mapping[str, float | None]
+    involvement_percent: float | None
+    mean_hu: Mapping[str, float | None] | None
+    mass_g: Mapping[str, float] | None
+
+
+def sum_by_lung(masks: Sequence[Labels], border: Border, values: Sequence[LungValues] | None) -> Lungs:
+    """Add up a stack of masks (H, W), feet first, by lung, third and class.
+
+    `values` are the HU of each mask's lung pixels, in the order of the rows; None where there are none.
+    """
+    sums = np.array(
+        [
+            _of_slice(mask, border.is_left(index, mask.shape[1]), None if values is None else values[index])
+            for index, mask in enumerate(masks)
+        ]
+    )  # (slices, 3 sums, lungs, classes)
+    return tuple(_by_third(sums[:, :, lung], with_hu=values is not None) for lung in range(len(LUNGS)))
+
+
+def total(amounts: Iterable[Amounts]) -> Amounts:
+    """Regions added up."""
+    whole = (Amount(0, 0.0, 0.0),) * len(LUNG)
+    for one in amounts:
+        whole = tuple(a + b for a, b in zip(whole, one, strict=True))
+    return whole
+
+
+def describe(amounts: Amounts, spacing: Spacing) -> Region:
+    """The figures of a region; density is (HU + 1000) / 1000 g/mL, as of air and water mixed, never below 0."""
+    ml = voxel_ml(spacing)
+    lung = sum(amounts, start=Amount(0, 0.0, 0.0))
+    named = dict(zip((c.name for c in LUNG), amounts, strict=True))
+    has_hu = lung.hu is not None
+    return Region(
+        volumes_ml={name: one.voxels * ml for name, one in named.items()},
+        lung_ml=lung.voxels * ml,
+        percent={name: _percent(one.voxels, lung.voxels) for name, one in named.items()},
+        involvement_percent=_percent(sum(named[c.name].voxels for c in LESION), lung.voxels),
+        mean_hu={n: _mean(one) for n, one in {**named, "lung": lung}.items()} if has_hu else None,
+        mass_g={n: (one.density or 0.0) * ml for n, one in {**named, "lung": lung}.items()} if has_hu else None,
+    )
+
+
+def grade(involvement_percent: float | None) -> int | None:
+    """How severely a lung is diseased, from 0 to 5, by the share of it that is; None where there is no lung.
+
+    0 none, 1 below 5 %, 2 to 25, 3 below 50, 4 to 75, 5 above: the steps of each lobe in Pan et al., Radiology
+    2020;295:715.
+    """
+    share = involvement_percent
+    if share is None:
+        return None
+    return sum((share > 0, share >= 5, share > 25, share >= 50, share > 75))
+
+
+def _of_slice(mask: Labels, is_left: npt.NDArray[np.bool_], values: LungValues | None) -> npt.NDArray[np.float64]:
+    """Voxels, HU and density of a slice, (3, lungs, classes)."""
+    lung = mask > 0
+    bins = mask[lung] + is_left[lung] * np.uint8(len(CLASSES))
+    weights: list[npt.NDArray[np.float64] | None] = [None]
+    if values is not None:
+        hu = values.astype(float)
+        weights += [hu, np.maximum(hu - _AIR_HU, 0) / _WATER_HU]
+    sums = np.zeros((3, len(LUNGS), len(CLASSES)))
+    for place, weight in zip(sums, weights, strict=False):
+        place[...] = np.bincount(bins, weight, minlength=place.size).reshape(place.shape)
+    kept: npt.NDArray[np.float64] = sums[:, :, [c.index for c in LUNG]]
+    return kept
+
+
+def _by_third(sums: npt.NDArray[np.float64], *, with_hu: bool) -> tuple[Amounts, ...]:
+    """From the sums (slices, 3, classes) of one lung."""
+    third_of = thirds(sums[:, 0].sum(axis=1).astype(np.int64))
+    found = []
+    for third in range(len(THIRDS)):
+        voxels, hu, density = sums[third_of == third].sum(axis=0)
+        found.append(
+            tuple(
+                Amount(int(n), float(h), float(d)) if with_hu else Amount(int(n))
+                for n, h, d in zip(voxels, hu, density, strict=True)
+            )
+        )
+    return tuple(found)
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
+
+
+def _mean(amount: Amount) -> float | None:
+    return None if amount.hu is None or not amount.voxels else amount.hu / amount.voxels
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return 100 * part / whole if whole else None

@@ -1,0 +1,316 @@
+"""`--measures full`: lungs, thirds, lesions and surfaces of scans whose masks are known beforehand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ctseg.cleanup import Cleanup
+from ctseg.errors import MissingExtraError
+from ctseg.phantom import Phantom
+
+SPACING = (10.0, 5.0, 5.0)
+VOXEL_ML = 0.25
+SLICES = 6
+
+
+@pytest.fixture(scope="session")
+def lungs():
+    """Six slices with a large lung on the left of the picture and a smaller one, a third diseased, on its right."""
+    labels = np.zeros((SLICES, 64, 64), np.uint8)
+    labels[:, 16:48, 6:28] = 1
+    labels[:, 16:48, 36:54] = 1
+    labels[:2, 16:48, 36:54] = 3
+    labels[5, 20:24, 10:14] = 2
+    return labels
+
+
+LARGE, SMALL = SLICES * 32 * 22, SLICES * 32 * 18
+
+
+def test_each_lung_has_volumes_hu_mass_severity_and_lesions(batch, lungs, save_volume, tmp_path):
+    save_volume(tmp_path / "in/ct.nii", lungs, SPACING)
+    scan = batch(tmp_path / "in", measures="full").scan
+    right, left = scan["regions"]["right"], scan["regions"]["left"]
+    assert (right["lung_ml"], left["lung_ml"]) == (LARGE * VOXEL_ML, SMALL * VOXEL_ML)
+    assert right["lung_ml"] + left["lung_ml"] == scan["lung_ml"]
+    assert left["percent"] == pytest.approx({"normal_lung": 200 / 3, "ground_glass": 0, "consolidation": 100 / 3})
+    # The model's classes are -600, -200 and 100 HU here.
+    assert left["mean_hu"] == pytest.approx(
+        {"normal_lung": -600, "ground_glass": None, "consolidation": 100, "lung": -1100 / 3}
+    )
+    assert left["mass_g"]["lung"] == pytest.approx(SMALL * VOXEL_ML * (2 * 0.4 + 1.1) / 3)
+    assert right["mass_g"]["ground_glass"] == pytest.approx(16 * VOXEL_ML * 0.8)
+    assert scan["severity"] == {"right": 1, "left": 3, "total": 4}
+    lesions = scan["lesions"]
+    assert (lesions["count"], lesions["right"], lesions["left"], lesions["smaller"]) == (2, 1, 1, 0)
+    assert (lesions["largest_ml"], lesions["median_ml"]) == (2 * 32 * 18 * VOXEL_ML, (2 * 32 * 18 + 16) * VOXEL_ML / 2)
+
+
+def test_thirds_run_from_above_to_below(batch, lungs, save_volume, tmp_path):
+    save_volume(tmp_path / "in/ct.nii", lungs, SPACING)
+    regions = batch(tmp_path / "in", measures="full").scan["regions"]
+    involved = {lung: [third["involvement_percent"] for third in regions[lung]["thirds"].values()] for lung in regions}
+    assert list(regions["left"]["thirds"]) == ["upper", "middle", "lower"]
+    assert involved["left"] == [0, 0, 100]
+    assert involved["right"] == [pytest.approx(100 * 16 / (2 * 32 * 22)), 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turn"),
+    [
+        ([1, 0, 0, 0, 1, 0], lambda shown: shown),  # head first, on the back
+        ([-1, 0, 0, 0, -1, 0], lambda shown: shown[:, ::-1, ::-1]),  # head first, face down
+        ([-1, 0, 0, 0, 1, 0], lambda shown: shown[:, :, ::-1]),  # feet first, on the back
+        ([0, 1, 0, -1, 0, 0], lambda shown: np.rot90(shown, axes=(1, 2))),  # on a side
+        ([0, -1, 0, 1, 0, 0], lambda shown: np.rot90(shown, -1, axes=(1, 2))),  # on the other side
+    ],
+    ids=["supine", "prone", "feet first", "decubitus", "other decubitus"],
+)
+def test_the_patients_right_is_right_whichever_way_the_patient_lay(
+    batch, lungs, save_series, tmp_path, orientation, turn
+):
+    save_series(tmp_path / "in", np.ascontiguousarray(turn(lungs)), ImageOrientationPatient=orientation)
+    done = batch(tmp_path / "in", measures="full")
+    regions = done.scan["regions"]
+    voxel_ml = np.prod(done.scan["spacing_mm"]) / 1000
+    assert regions["right"]["lung_ml"] == pytest.approx(LARGE * voxel_ml)
+    assert regions["left"]["percent"]["consolidation"] == pytest.approx(100 / 3)
+    assert regions["right"]["mean_hu"]["ground_glass"] == pytest.approx(-200, abs=0.5)
+    assert regions["left"]["mean_hu"]["consolidation"] == pytest.approx(100, abs=0.5)
+    assert "sides assumed" not in done.scan["flags"]
+
+
+def test_the_phantoms_lungs_which_touch_come_out_at_their_own_size(batch, save_series, tmp_path):
+    phantom = Phantom(seed=3, slices=12, size=64, disease=0.3)
+    truth = phantom.volume()[1]
+    save_series(tmp_path / "in", truth, seed=3)
+    regions = batch(tmp_path / "in", measures="full").scan["regions"]
+    voxel_ml = np.prod(phantom.spacing_mm) / 1000
+    for name, half in {"right": truth[:, :, :32], "left": truth[:, :, 32:]}.items():
+        assert regions[name]["lung_ml"] == pytest.approx(np.count_nonzero(half) * voxel_ml, rel=0.01)
+        share = 100 * np.count_nonzero(half >= 2) / np.count_nonzero(half)
+        assert regions[name]["involvement_percent"] == pytest.approx(share, abs=0.3)
+
+
+def test_a_lung_that_is_not_there_is_null_and_flagged(batch, lungs, save_volume, tmp_path):
+    save_volume(tmp_path / "in/ct.nii", np.where(np.arange(64) < 32, lungs, 0), SPACING)
+    scan = batch(tmp_path / "in", measures="full").scan
+    assert scan["regions"]["left"] is None
+    assert scan["regions"]["right"]["lung_ml"] == scan["lung_ml"]
+    assert scan["severity"] == {"right": 1, "left": None, "total": None}
+    assert "no left lung" in scan["flags"]
+
+
+def test_hu_are_those_of_the_lung_that_a_rule_has_left(batch, lungs, make_model, save_volume, tmp_path):
+    """A speck of consolidation far from the lungs is taken away in 3-D: it counts in no mean."""
+    labels = lungs.copy()
+    labels[0, 0:4, 0:4] = 3
+    save_volume(tmp_path / "in/ct.nii", labels, SPACING)
+    model = make_model(tmp_path / "model.onnx", cleanup=Cleanup(volume_fraction=0.1))
+    scan = batch(tmp_path / "in", measures="full", model=str(model)).scan
+    assert scan["pixels"]["consolidation"] == 2 * 32 * 18
+    assert scan["regions"]["right"]["volumes_ml"]["consolidation"] == 0
+    assert scan["regions"]["right"]["mean_hu"]["normal_lung"] == pytest.approx(-600)
+
+
+def test_basic_measures_leave_them_out_and_images_without_a_spacing_have_none(batch, lungs, save_slice, tmp_path):
+    for index, mask in enumerate(lungs):
+        save_slice(tmp_path / f"in/{index}.png", mask)
+    for wanted in ({"measures": "basic", "spacing": SPACING}, {"measures": "full"}):
+        scan = batch(tmp_path / "in", **wanted).scan
+        assert {scan[key] for key in ("regions", "severity", "lesions", "surface", "volume_error_ml")} == {None}
+        assert "sides assumed" not in scan["flags"]
+
+
+def test_images_with_a_spacing_are_a_stack_of_which_the_sides_are_assumed(batch, lungs, save_slice, tmp_path):
+    for index, mask in enumerate(lungs):
+        save_slice(tmp_path / f"in/{index}.png", mask)
+    scan = batch(tmp_path / "in", measures="full", spacing=SPACING).scan
+    assert scan["regions"]["right"]["lung_ml"] == LARGE * VOXEL_ML
+    assert scan["regions"]["left"]["thirds"]["lower"]["involvement_percent"] == 100
+    assert scan["regions"]["left"]["mean_hu"] is None
+    assert "sides assumed" in scan["flags"]
+
+
+def test_many_images_are_one_stack_and_still_one_scan(batch, lungs, save_slice, tmp_path):
+    for index in range(300):
+        save_slice(tmp_path / f"in/{index}.png", lungs[2, ::2, ::2])
+    scan = batch(tmp_path / "in", measures="full", spacing=(1.0, 10.0, 10.0)).scan
+    assert scan["slices"] == 300
+    assert sum(scan["regions"][lung]["lung_ml"] for lung in ("right", "left")) == pytest.approx(scan["lung_ml"])
+
+
+def test_a_folder_of_more_images_than_a_ct_has_is_no_stack(batch, lungs, save_slice, tmp_path, monkeypatch):
+    monkeypatch.setattr("ctseg_batch.plan._MOST_IN_A_STACK", 2)
+    for index in range(3):
+        save_slice(tmp_path / f"in/{index}.png", lungs[index])
+    scan = batch(tmp_path / "in", measures="full", spacing=SPACING).scan
+    assert scan["regions"] is None
+    assert "too many images for a stack" in scan["flags"]
+
+
+def test_a_slice_that_failed_is_missing_in_the_stack(batch, lungs, save_series, tmp_path):
+    files = save_series(tmp_path / "in", lungs)
+    files[5].write_bytes(files[5].read_bytes()[:-100])
+    scan = batch(tmp_path / "in", measures="full").scan
+    voxel_ml = np.prod(scan["spacing_mm"]) / 1000
+    assert (scan["status"], scan["failed_slices"]) == ("partial", 1)
+    assert scan["regions"]["right"]["lung_ml"] == pytest.approx(5 * 32 * 22 * voxel_ml)
+
+
+def test_what_goes_wrong_in_one_scan_leaves_its_other_figures_and_all_others(
+    batch, lungs, save_volume, tmp_path, monkeypatch
+):
+    for number in range(2):
+        save_volume(tmp_path / f"in/{number}.nii", lungs, SPACING)
+    tried = []
+
+    def find(*_):
+        tried.append(1)
+        if len(tried) == 1:
+            raise MemoryError
+        raise ValueError("what a library says")
+
+    monkeypatch.setattr("ctseg_batch.gauge.find_lesions", find)
+    done = batch(tmp_path / "in", measures="full", workers=1)
+    assert done.status == 1
+    assert {scan["status"] for scan in done.scans.values()} == {"partial"}
+    assert all(scan["lung_ml"] for scan in done.scans.values())
+    reasons = [scan["errors"][0]["reason"] for scan in done.scans.values()]
+    assert "fewer --workers need less" in reasons[0]
+    assert "what a library says" in reasons[1]
+
+
+def test_any_number_of_workers_gives_the_same_figures(batch, lungs, draw, save_volume, save_series, tmp_path):
+    save_series(tmp_path / "in/series", lungs)
+    save_volume(tmp_path / "in/ct.nii.gz", np.stack([draw(seed, 64, 64) for seed in range(5)]), SPACING)
+    runs = [batch(tmp_path / "in", measures="full", workers=n, out=tmp_path / f"out{n}") for n in (1, 4)]
+    assert runs[0].summary["scans"] == runs[1].summary["scans"]
+    for name in ("summary.csv", "slices.csv"):
+        assert (runs[0].out / name).read_bytes() == (runs[1].out / name).read_bytes()
+
+
+def test_figures_come_back_from_the_journal_as_they_were(batch, lungs, save_volume, tmp_path):
+    save_volume(tmp_path / "in/ct.nii", lungs, SPACING)
+    save_volume(tmp_path / "truth/ct.nii", lungs, truth=True)
+    call = {"measures": "full", "truth": tmp_path / "truth"}
+    first = batch(tmp_path / "in", **call)
+    rows = (first.out / "slices.csv").read_bytes()
+    second = batch(tmp_path / "in", **call)
+    assert json.dumps(second.summary["scans"]) == json.dumps(first.summary["scans"])
+    assert second.summary["throughput"]["slices"] == 0
+    assert (second.out / "slices.csv").read_bytes() == rows
+
+
+def test_other_measures_do_all_again(batch, lungs, save_volume, tmp_path):
+    save_volume(tmp_path / "in/ct.nii", lungs, SPACING)
+    assert batch(tmp_path / "in").summary["throughput"]["slices"] == SLICES
+    full = batch(tmp_path / "in", measures="full")
+    assert full.summary["throughput"]["slices"] == SLICES
+    assert full.scan["regions"] is not None
+
+
+@pytest.fixture
+def moved(lungs, save_volume, tmp_path):
+    """The lungs as a volume, and a truth whose consolidation reaches a slice higher; a second one without a truth."""
+    truth = lungs.copy()
+    truth[2, 16:48, 36:54] = 3
+    save_volume(tmp_path / "in/a.nii", lungs, SPACING)
+    save_volume(tmp_path / "truth/a.nii", truth, truth=True)
+    save_volume(tmp_path / "in/b.nii", lungs, SPACING)
+    return tmp_path
+
+
+def test_surfaces_and_volumes_are_compared_with_the_truth(batch, moved):
+    done = batch(moved / "in", measures="full", truth=moved / "truth")
+    scan, slab_ml = done.scans["a.nii"], 32 * 18 * VOXEL_ML
+    assert scan["volume_error_ml"] == {"normal_lung": slab_ml, "ground_glass": 0, "consolidation": -slab_ml}
+    # A slab of 160 x 90 x 20 mm beside one of 30: its upper face, a sixth of the surface and more, is 10 mm away.
+    assert scan["surface"]["consolidation"]["hd95_mm"] == pytest.approx(10, abs=0.01)
+    assert 0 < scan["surface"]["consolidation"]["assd_mm"] < 10
+    assert scan["surface"]["ground_glass"] == pytest.approx({"hd95_mm": 0, "assd_mm": 0}, abs=1e-6)
+    assert "background" not in scan["surface"]
+    without = done.scans["b.nii"]
+    assert (without["surface"], without["volume_error_ml"], without["confusion"]) == (None, None, None)
+
+
+def test_a_class_that_only_one_of_the_two_has_no_distance(batch, lungs, save_volume, tmp_path):
+    save_volume(tmp_path / "in/a.nii", lungs, SPACING)
+    save_volume(tmp_path / "truth/a.nii", np.where(lungs == 2, 1, lungs), truth=True)
+    scan = batch(tmp_path / "in", measures="full", truth=tmp_path / "truth").scan
+    assert scan["surface"]["ground_glass"] is None
+    assert scan["volume_error_ml"]["ground_glass"] == 16 * VOXEL_ML
+
+
+def test_groups_of_classes_that_the_truth_does_not_tell_apart_are_compared_as_one(batch, moved):
+    values = {"0": ["background"], "1": ["normal_lung"], "2": ["ground_glass", "consolidation"]}
+    values["3"] = values["2"]
+    (moved / "truth/dataset.json").write_text(json.dumps({"mask_values": values}))
+    done = batch(moved / "in", measures="full", truth=moved / "truth")
+    scan = done.scans["a.nii"]
+    assert set(scan["surface"]) == {"normal_lung", "ground_glass+consolidation"}
+    assert scan["volume_error_ml"]["ground_glass+consolidation"] == -32 * 18 * VOXEL_ML
+    assert done.summary["totals"]["agreement"]["involvement_percent"]["n"] == 1
+
+
+def test_a_scan_of_which_a_slice_has_no_truth_has_no_surface_but_a_volume_error(
+    batch, lungs, save_series, save, tmp_path
+):
+    save_series(tmp_path / "in", lungs)
+    for index in range(SLICES - 1):
+        save(tmp_path / f"truth/{index:03d}.png", lungs[index])
+    scan = batch(tmp_path / "in", measures="full", truth=tmp_path / "truth").scan
+    assert scan["surface"] is None
+    assert scan["volume_error_ml"] == {"normal_lung": 0, "ground_glass": 0, "consolidation": 0}
+
+
+def test_over_all_scans_bias_and_limits_of_agreement_are_told(batch, lungs, save_volume, tmp_path):
+    """Three truths that have 0, 1 and 2 slices more of consolidation than the mask, and no lung more."""
+    for number in range(3):
+        truth = lungs.copy()
+        truth[2 : 2 + number, 16:48, 36:54] = 3
+        save_volume(tmp_path / f"in/{number}.nii", lungs, SPACING)
+        save_volume(tmp_path / f"truth/{number}.nii", truth, truth=True)
+    done = batch(tmp_path / "in", measures="full", truth=tmp_path / "truth")
+    found, slab = done.summary["totals"]["agreement"], 32 * 18 * VOXEL_ML
+    assert found["volumes_ml"]["consolidation"] == pytest.approx(
+        {"n": 3, "bias": -slab, "lower_limit": -slab - 1.96 * slab, "upper_limit": -slab + 1.96 * slab}
+    )
+    assert found["lung_ml"] == {"n": 3, "bias": 0, "lower_limit": 0, "upper_limit": 0}
+    share = 100 * 32 * 18 / (LARGE + SMALL)
+    assert found["involvement_percent"]["bias"] == pytest.approx(-share)
+    assert batch(tmp_path / "in", truth=tmp_path / "truth").summary["totals"]["agreement"] is None
+
+
+def test_without_the_extra_a_truth_in_full_is_refused_before_anything_is_written(batch, moved, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "meshmetrics", None)
+    with pytest.raises(MissingExtraError, match=r"ctseg\[surface\]"):
+        batch(moved / "in", measures="full", truth=moved / "truth")
+    assert not (moved / "out").exists()
+    assert batch(moved / "in", measures="full").status == 0
+    assert batch(moved / "in", truth=moved / "truth").status == 0
+
+
+def test_a_volume_that_does_not_say_how_it_lies_is_taken_as_usual_and_flagged(batch, lungs, save_volume, tmp_path):
+    import nibabel
+
+    file = save_volume(tmp_path / "in/ct.nii", lungs, SPACING)
+    image = nibabel.load(file)
+    voxels = np.ascontiguousarray(np.asanyarray(image.dataobj))
+    plain = nibabel.Nifti1Image(voxels, None)
+    plain.header.set_zooms(image.header.get_zooms())
+    nibabel.save(plain, file)
+    flags = batch(tmp_path / "in", measures="full").scan["flags"]
+    assert {"orientation unknown", "sides assumed"} <= set(flags)
+
+
+def test_the_command_takes_the_option_and_tells_the_lungs_on_80_columns(
+    command, lungs, save_volume, tmp_path, monkeypatch
+):
+    save_volume(tmp_path / "in/ct.nii", lungs, SPACING)
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "--measures", "full")
+    assert left.status == 0
+    (row,) = [line.split() for line in left.err.splitlines() if line.startswith("ct.nii") and "+" in line]
+    assert row == ["ct.nii", "1,056", "864", "0.4", "33.3", "1", "+", "3", "2", "288"]
+    assert command(tmp_path / "in", "--out", tmp_path / "out", "--measures", "some").status == 2

@@ -1,0 +1,259 @@
+"""`ctseg summarize`: shards as one run would have told of them, and nothing that does not belong together."""
+
+import csv
+import io
+import json
+import shutil
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from ctseg.cli import main
+from ctseg_batch.summary_form import form_check
+
+
+@pytest.fixture
+def summarize(capfdbinary):
+    """Call `ctseg summarize` as the console script does: its status, standard output and standard error."""
+
+    def called(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main(["summarize", *map(str, arguments)])
+        out, err = capfdbinary.readouterr()
+        return left.value.code or 0, out, err.decode()
+
+    return called
+
+
+@pytest.fixture
+def shards(batch, draw, save_slice, save_volume, save, tmp_path):
+    """Four scans with a truth, done by one run and, two by two, by two runs of the same root."""
+    for number in range(2):
+        for name in ("a", "b"):
+            save_slice(tmp_path / f"in/{name}{number}/1.png", draw(number))
+            save(tmp_path / f"truth/{name}{number}/1.png", draw(number + 1))
+        save_volume(tmp_path / f"in/{number}.nii", np.stack([draw(9), draw(number)]), (2.0, 1.0, 1.0))
+    call = {"truth": tmp_path / "truth"}
+    whole = batch(tmp_path / "in", out=tmp_path / "whole", **call)
+    root = tmp_path / "in/a0/1.png", tmp_path / "in/0.nii", tmp_path / "in/b0/1.png"
+    rest = tmp_path / "in/1.nii", tmp_path / "in/a1", tmp_path / "in/b1/1.png"
+    parts = [batch(*some, out=tmp_path / f"shard{n}", **call).out for n, some in enumerate((root, rest))]
+    return whole.out, parts
+
+
+def read(out):
+    return json.loads((out / "summary.json").read_text())
+
+
+def test_shards_come_to_what_one_run_tells(summarize, shards, tmp_path):
+    whole, parts = shards
+    status, out, err = summarize(*parts, "--out", tmp_path / "all")
+    assert (status, out) == (0, b"")
+    assert "6 scans" in err
+    joined, expected = read(tmp_path / "all"), read(whole)
+    by_name = {scan["scan"]: scan for scan in joined["scans"]}
+    assert by_name == {scan["scan"]: scan for scan in expected["scans"]}
+    for key, value in expected["totals"].items():
+        found = joined["totals"][key]
+        assert found == (pytest.approx(value) if isinstance(value, dict | float) else value)
+    assert [run["scans"] for run in joined["runs"]] == [3, 3]
+    for name in ("summary.csv", "slices.csv"):
+        lines = [sorted((folder / name).read_bytes().splitlines()) for folder in (tmp_path / "all", whole)]
+        assert lines[0] == lines[1]
+    assert form_check()(joined) is None
+
+
+def test_full_measures_and_agreement_are_joined_too(batch, summarize, draw, save_volume, tmp_path):
+    for number in range(2):
+        labels = np.stack([draw(number), draw(number + 5)])
+        save_volume(tmp_path / f"in/{number}.nii", labels, (5.0, 5.0, 5.0))
+        save_volume(tmp_path / f"truth/{number}.nii", np.roll(labels, number, 1), truth=True)
+    call = {"truth": tmp_path / "truth", "measures": "full"}
+    whole = batch(tmp_path / "in", **call).summary
+    outs = [batch(tmp_path / f"in/{n}.nii", out=tmp_path / f"o{n}", **call).out for n in range(2)]
+    status, out, _ = summarize(*outs, "--json")
+    assert status == 0
+    assert json.loads(out)["totals"] == json.loads(json.dumps(whole["totals"]))
+    assert json.loads(out)["totals"]["agreement"]["lung_ml"]["n"] == 2
+
+
+def test_a_scan_that_is_the_same_in_two_runs_counts_once(summarize, shards):
+    _, (first, second) = shards
+    status, out, _ = summarize(first, second, first, "--json")
+    assert status == 0
+    assert json.loads(out)["totals"]["scans"] == 6
+    assert [run["scans"] for run in json.loads(out)["runs"]] == [3, 3, 0]
+
+
+def test_a_scan_that_differs_from_run_to_run_is_refused_and_both_are_named(
+    batch, summarize, shards, save_slice, draw, tmp_path
+):
+    _, parts = shards
+    save_slice(tmp_path / "in/a0/1.png", draw(7))
+    other = batch(tmp_path / "in", out=tmp_path / "other", truth=tmp_path / "truth").out
+    status, _, err = summarize(parts[0], other)
+    assert status == 2
+    assert "a0" in err
+    assert str(parts[0]) in err.replace("\n", "")
+    assert str(other) in err.replace("\n", "")
+
+
+def test_the_exit_status_is_that_of_all_scans(batch, summarize, shards, tmp_path):
+    _, parts = shards
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/c.png").write_bytes(b"no picture")
+    bad = batch(tmp_path / "bad", out=tmp_path / "bad out", truth=tmp_path / "truth").out
+    assert summarize(bad)[0] == 2
+    status, _, err = summarize(*parts, bad)
+    assert status == 1
+    assert "failed: c.png" in err
+
+
+def test_json_and_csv_go_to_standard_output_alone(summarize, shards):
+    _, parts = shards
+    status, out, err = summarize(*parts, "--csv", "--quiet")
+    assert (status, err) == (0, "")
+    assert len(list(csv.DictReader(io.StringIO(out.decode())))) == 6
+    assert b"\r\n" in out
+    assert json.loads(summarize(*parts, "--json", "--quiet")[1])["totals"]["scans"] == 6
+    assert summarize(*parts, "--json", "--csv")[0] == 2
+
+
+def test_parquet_is_written_beside(summarize, shards, tmp_path):
+    _, parts = shards
+    assert summarize(*parts, "--out", tmp_path / "all", "--parquet")[0] == 0
+    assert pyarrow.parquet.read_table(tmp_path / "all/summary.parquet").num_rows == 6
+    assert pyarrow.parquet.read_table(tmp_path / "all/slices.parquet").num_rows == 8
+    assert summarize(*parts, "--parquet")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": {"name": "other", "version": "2"}}, "differ in the model"),
+        ({"model": {"precision": "fp16"}}, "differ in the precision: fp32 and fp16"),
+        ({"version": "0.0.9"}, "differ in the version of ctseg"),
+        ({"measures": "full"}, "differ in what was measured: basic and full"),
+    ],
+)
+def test_runs_that_are_not_alike_are_joined_on_request_alone(summarize, shards, change, said):
+    _, parts = shards
+    changed = read(parts[1])
+    for key, value in change.items():
+        changed[key] = {**changed[key], **value} if isinstance(value, dict) else value
+    (parts[1] / "summary.json").write_text(json.dumps(changed))
+    status, _, err = summarize(*parts)
+    assert status == 2
+    assert said in err.replace("\n", " ")
+    status, out, _ = summarize(*parts, "--mixed", "--json")
+    assert status == 0
+    joined = json.loads(out)
+    assert joined[next(iter(change))] is None
+    assert form_check()(joined) is None
+
+
+def test_runs_with_and_without_a_truth_are_not_alike(batch, summarize, shards, tmp_path):
+    _, parts = shards
+    plain = batch(tmp_path / "in/a1", out=tmp_path / "plain").out
+    status, _, err = summarize(parts[0], plain)
+    assert status == 2
+    assert "what their truth tells apart" in err.replace("\n", " ")
+    joined = json.loads(summarize(parts[0], plain, "--mixed", "--json")[1])
+    assert (joined["groups"], joined["totals"]["iou"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is no JSON"),
+        ('{"schema": NaN}', "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+        ("[]", "no summary of ctseg"),
+        ('{"schema": 1}', "another version of ctseg (schema 1, not 2)"),
+        ('{"schema": 2, "scans": []}', "no summary of ctseg"),
+    ],
+    ids=["torn", "no number", "deep", "foreign", "older", "incomplete"],
+)
+def test_a_summary_that_is_damaged_or_foreign_is_refused_by_name(summarize, shards, content, said):
+    _, parts = shards
+    (parts[1] / "summary.json").write_text(content)
+    status, _, err = summarize(*parts)
+    assert status == 2
+    assert said in err.replace("\n", " ")
+    assert str(parts[1]) in err.replace("\n", "")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda scans: scans.append(scans[0]),
+        lambda scans: scans[0].update(confusion=[[1, 2], [3, 4]]),
+        lambda scans: scans[0].update(iou={"mean": 0.5}),
+        lambda scans: scans[0].update(surface={"ground_glass+consolidation": None}),
+        lambda scans: scans[0].update(errors=[{"file": "x", "reason": "y", "more": 1}]),
+    ],
+)
+def test_what_a_summary_says_must_fit_together(summarize, shards, change):
+    _, parts = shards
+    changed = read(parts[0])
+    change(changed["scans"])
+    (parts[0] / "summary.json").write_text(json.dumps(changed))
+    status, _, err = summarize(*parts)
+    assert status == 2
+    assert "is damaged" in err.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: lines[:-1],
+        lambda lines: [*lines, lines[-1]],
+        lambda lines: ["scan,slice", *lines[1:]],
+        lambda lines: [*lines[:-1], lines[-1].replace("ok", "ok,ok")],
+        lambda lines: [*lines[:-1], lines[-1].rpartition(",")[0] + ",many"],
+        lambda lines: [*lines[:-1], lines[-1].rpartition(",")[0] + ",inf"],
+    ],
+    ids=["short", "long", "other columns", "ragged", "no number", "infinite"],
+)
+def test_slices_that_do_not_fit_their_summary_are_refused(summarize, shards, tmp_path, change):
+    _, parts = shards
+    file = parts[1] / "slices.csv"
+    file.write_text("\n".join(change(file.read_text().splitlines())) + "\n")
+    status, _, err = summarize(*parts, "--out", tmp_path / "all")
+    assert status == 2
+    assert "slices.csv" in err
+    assert not list((tmp_path / "all").glob("s*"))
+    assert summarize(*parts)[0] == 0
+
+
+def test_folders_that_hold_no_run_or_one_that_is_joined_are_refused(summarize, shards, tmp_path):
+    _, parts = shards
+    (tmp_path / "empty").mkdir()
+    assert "holds no run" in summarize(tmp_path / "empty")[2].replace("\n", " ")
+    summarize(*parts, "--out", tmp_path / "all")
+    status, _, err = summarize(tmp_path / "all", parts[0])
+    assert status == 2
+    assert "name the runs themselves" in err.replace("\n", " ")
+    assert summarize()[0] == 2
+
+
+def test_a_run_is_never_written_over(summarize, shards, tmp_path):
+    _, parts = shards
+    before = {file: file.read_bytes() for part in parts for file in part.glob("s*")}
+    assert summarize(*parts, "--out", parts[0])[0] == 2
+    copied = tmp_path / "copied"
+    shutil.copytree(parts[0], copied, ignore=shutil.ignore_patterns(".ctseg"))
+    assert summarize(copied, parts[1], "--out", copied)[0] == 2
+    assert {file: file.read_bytes() for part in parts for file in part.glob("s*")} == before
+
+
+def test_names_of_any_kind_are_joined(batch, summarize, draw, save_slice, tmp_path):
+    for name in ("caf\udce9", "new\nline"):
+        save_slice(tmp_path / "in" / name / "a.png", draw())
+    out = batch(tmp_path / "in").out
+    status, printed, _ = summarize(out, "--out", tmp_path / "all", "--csv")
+    assert status == 0
+    assert (tmp_path / "all/slices.csv").read_bytes() == (out / "slices.csv").read_bytes()
+    assert printed == (out / "summary.csv").read_bytes()
