@@ -35,6 +35,11 @@ _FLAGS: Mapping[str, str] = {
     "order by file name": "The files don't give positions; the order of slices follows their names.",
     f"no truth for {_SOME}": "IoU and Dice rest on the other slices.",
     "failed slices are background in nifti": "The label map of the whole scan is empty where a slice failed.",
+    "no left lung": "Next to none of what was labelled as lung lies on the left: its figures are missing.",
+    "no right lung": "Next to none of what was labelled as lung lies on the right: its figures are missing.",
+    "sides assumed": "The files don't say where right and left are: the patient's right was taken to be on the left of "
+    "the picture, and the first slice to be the lowest.",
+    "too many images for a stack": "The folder holds more images than a scan has: they were not measured as one.",
     # With what is against it after a colon.
     "no nifti": "There is no label map of the whole scan; masks and figures are as ever.",
     "no dicom-seg": "There is no DICOM Segmentation of the scan; masks and figures are as ever.",
