@@ -1,6 +1,7 @@
 """`ctseg batch`: the face of a run on the command line."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -142,6 +143,7 @@ def batch(
     from ctseg_batch.signals import Terminated, raised
     from ctseg_batch.table import people_console
     from ctseg_batch.watch import ConsoleWatcher, SilentWatcher
+    from ctseg_batch.workers import any_at_work
 
     console = people_console()
     try:
@@ -153,7 +155,10 @@ def batch(
             _tell(summary, console, as_json=as_json, quiet=quiet)
     except KeyboardInterrupt as stopped:
         console.print("interrupted: what was finished is kept, and the same call goes on from there")
-        raise typer.Exit(stopped.status if isinstance(stopped, Terminated) else INTERRUPTED) from None
+        status = stopped.status if isinstance(stopped, Terminated) else INTERRUPTED
+        if any_at_work():  # a second Ctrl-C; a thread within a library may keep the interpreter from ending
+            os._exit(status)
+        raise typer.Exit(status) from None
 
 
 def parse_spacing(text: str | None) -> Spacing | None:

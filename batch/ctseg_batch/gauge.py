@@ -12,8 +12,8 @@ from ctseg.lungs import absent, facing, part_lungs
 from ctseg.regions import LungValues, sum_by_lung
 from ctseg.scan import NOT_HU, Labels, Side, Slice, Spacing
 from ctseg.surface import SurfaceDistances, surface_distances
-from ctseg_batch.plan import Todo
 from ctseg_batch.result import StackFigures
+from ctseg_batch.todo import Todo
 from ctseg_batch.truth import Truth
 
 _MIXED = "mixed sizes"

@@ -1,7 +1,8 @@
 """Which series the DICOM files of a folder make up: noted, so that the next run need not open them to choose."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from ctseg_batch.result import Failure
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 class SeriesFacts:
     """What a series is chosen by. A text that its files do not hold is empty, a number None.
 
-    `spacing` is the distance of its slices and `thickness` their SliceThickness, both in mm.
+    `uid` and `study` are digests of its UIDs. `spacing` is the distance of its slices and `thickness` their
+    SliceThickness, both in mm.
     """
 
     uid: str
@@ -53,9 +55,14 @@ class Listing:
     series: tuple[ListedSeries, ...]
     skipped: tuple[Failure, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """What may be noted. Not the descriptions: people type them, and may name a patient."""
+        series = [replace(one, facts=replace(one.facts, description="")) for one in self.series]
+        return asdict(replace(self, series=tuple(series)))
+
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "Listing":
-        """Back from what `dataclasses.asdict` and JSON made of it."""
+        """Back from what `to_json` and JSON made of it."""
         series = tuple(
             ListedSeries(
                 one["scan"],
@@ -71,8 +78,8 @@ class Listing:
 def facts_of(series: "DicomSeries") -> SeriesFacts:
     """What a series is chosen by."""
     return SeriesFacts(
-        uid=series.uid,
-        study=series.study,
+        uid=_digest(series.uid),
+        study=_digest(series.study) if series.study else "",
         number=series.number,
         description=series.description,
         kernel=series.kernel,
@@ -80,6 +87,10 @@ def facts_of(series: "DicomSeries") -> SeriesFacts:
         spacing=series.spacing_mm[0] if series.spacing_mm else None,
         slices=len(series),
     )
+
+
+def _digest(uid: str) -> str:
+    return blake2b(uid.encode(), digest_size=16).hexdigest()
 
 
 def runs_of(files: Iterable[str], folder: Sequence[str]) -> tuple[tuple[int, int], ...]:

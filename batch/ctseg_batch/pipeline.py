@@ -12,11 +12,11 @@ from ctseg.scan import Labels, Slice, Spacing
 from ctseg.stages import stage
 from ctseg_batch.outputs import Outputs, Seen
 from ctseg_batch.overlay import as_shown
-from ctseg_batch.plan import Todo
 from ctseg_batch.result import MeasuresWish, PartResult
 from ctseg_batch.scan_outputs import Labelled
 from ctseg_batch.steady import SteadyEngine
 from ctseg_batch.tally import Tally
+from ctseg_batch.todo import Todo
 from ctseg_batch.truth import Truth
 from ctseg_batch.whole import WholeScan
 from ctseg_batch.workers import Countdown, Workers

@@ -1,60 +1,27 @@
 """From what was found to what has to be done: files become scans, scans parts, and parts that were done stay done."""
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from hashlib import blake2b
 from itertools import chain, count, takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
 from ctseg_batch.discover import Site, volume_names, volume_slice
-from ctseg_batch.listing import ListedSeries, Listing, facts_of, runs_of
+from ctseg_batch.listing import ListedSeries, Listing
+from ctseg_batch.opened import open_folder
 from ctseg_batch.outputs import Outputs
 from ctseg_batch.record import Past
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.selection import Selection
 from ctseg_batch.slice_figures import SliceFigures, pack
-from ctseg_batch.truth import Masks, SliceMasks, Truth, TruthFolder
-
-if TYPE_CHECKING:
-    from ctseg.reading.dicom_series import DicomSeries
+from ctseg_batch.todo import Step, Todo, key_of, part_of_files, part_of_volume, slice_masks, truth_beside, volume_masks
+from ctseg_batch.truth import Truth
 
 # Image slices that are recorded together: a killed run loses no more. No rule needs to see them all at once ...
 _IMAGES_A_PART = 256
 # ... but where they are stacked: no CT has more.
 _MOST_IN_A_STACK = 4096
-
-
-@dataclass(frozen=True)
-class Todo:
-    """A part to be done: a series, a volume, or some images of a folder.
-
-    `place` and `key` say where it is noted and from which inputs it is made. `names` are those of its slices' masks and
-    `sources` its slices' files, both below the root; `whole` is that of what is written of the scan as a whole, without
-    an ending. `is_whole`: all slices of the scan are here, and may lie one on the other.
-    """
-
-    place: str
-    key: str
-    scan: str
-    slices: Scan
-    names: tuple[str, ...]
-    sources: tuple[str, ...]
-    masks: Masks | None
-    whole: str
-    is_whole: bool
-
-    def first(self, count: int) -> "Todo":
-        """The same with its first `count` slices alone."""
-        return replace(self, names=self.names[:count], sources=self.sources[:count], is_whole=False)
-
-
-Step = Todo | PartResult
 
 
 class Planner:
@@ -80,8 +47,7 @@ class Planner:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
-        self._lost, self._selection = lost, selection
-        self._stack_images = stack_images or outputs.scans.stack_images
+        self._lost, self._selection, self._stack_images = lost, selection, stack_images
         self._outdone: Mapping[str, str] = {}
 
     def survey(self, sites: Iterable[Site]) -> None:
@@ -96,17 +62,17 @@ class Planner:
         return planners[site.kind](site)
 
     def _images(self, site: Site) -> Iterator[Step]:
-        scan, truth = f"{site.name}#images" if site.mixed else site.name, self._truth_beside(site)
-        is_stack = self._stack_images and len(site.files) <= _MOST_IN_A_STACK
+        scan, truth = f"{site.name}#images" if site.mixed else site.name, truth_beside(site, self._truth)
+        is_stack = (self._stack_images or self._outputs.scans.stack_images) and len(site.files) <= _MOST_IN_A_STACK
         step = len(site.files) if is_stack else _IMAGES_A_PART
         for number, start in enumerate(range(0, len(site.files), step)):
             images = reading.open_images(site.paths(site.files[start : start + step]))
-            yield self._unless_done(_slices(scan, number, images, site, truth, is_whole=is_stack))
+            yield self._unless_done(part_of_files(scan, number, images, site, truth, is_whole=is_stack))
 
     def _volume(self, site: Site) -> Iterator[Step]:
         (file,) = site.paths(site.files)
-        files, masks = reading.volume_files(file), self._volume_masks(site.name)
-        done = self._done_volume(site, site.name, files, masks)
+        files = reading.volume_files(file)
+        done = self._done_volume(site, site.name, files)
         if done:
             yield done
             return
@@ -116,7 +82,8 @@ class Planner:
             self._lose(site, {})
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
-        todo = _stack(site, site.name, volume, files, site.below(site.files) * len(volume), masks)
+        sources = site.below(site.files) * len(volume)
+        todo = part_of_volume(site.name, volume, site, self._truth, files, sources)
         done = self._past.result(todo.place, todo.key)
         # One slice tells: none of a volume can be read without the others.
         if done and done.failed_slices == done.slices and not _can_be_read(volume, 0):
@@ -127,7 +94,7 @@ class Planner:
 
     def _dicom(self, site: Site) -> Iterator[Step]:
         key = self._folder_key(site)
-        listing = self._past.listing(site.name, key)
+        listing = self._noted(site, key)
         done = None if listing is None else self._remembered(site, listing)
         yield from self._opened_dicom(site, key) if done is None else done
 
@@ -142,7 +109,7 @@ class Planner:
         return done
 
     def _opened_dicom(self, site: Site, key: str) -> Iterator[Step]:
-        opened = self._open(site)
+        opened = open_folder(site, self._truth)
         unwanted = self._unwanted(opened.listing.series)
         self.skipped += [*opened.listing.skipped, *unwanted.values()]
         slices = {file.name for todo in opened.series for file in todo.slices.files}
@@ -157,48 +124,34 @@ class Planner:
         for todo in (*opened.series, *opened.stacks):
             if todo.scan not in unwanted:
                 yield self._unless_done(todo)
-        if failed and len(opened.series) < 2 and not unwanted:
+        if failed and not (len(opened.series) > 1 or unwanted):
             yield _unread(site, failed)  # where they lie can't be told: they are counted after the others
 
-    def _open(self, site: Site) -> "_Opened":
-        """Read the headers of a folder's DICOM files."""
-        truth = self._truth_beside(site)
-        found = reading.open_series(site.paths(site.files))
-        plain = [one for one in found.series if one.home is None]
-        scans = [site.name if len(plain) == 1 else f"{site.name}#{_short(one.uid)}" for one in plain]
-        series = [_slices(scan, 0, one, site, truth, is_whole=True) for scan, one in zip(scans, plain, strict=True)]
-        named = list(_named_by_file(site, found.series))
-        stacks = [self._frames(site, scan, one) for scan, one in named]
-        listed = [_listed(site, todo.scan, todo.key, one) for todo, one in zip(series, plain, strict=True)]
-        listed += [_listed(site, scan, None, one) for scan, one in named]
-        listing = Listing(tuple(listed), tuple(_failure(site, file, reason) for file, reason in found.skipped))
-        return _Opened(listing, series, stacks, found.failed)
+    def _noted(self, site: Site, key: str) -> Listing | None:
+        """What an earlier run noted of a folder, if none of its files has changed and it says enough."""
+        return None if self._selection.needs_descriptions else self._past.listing(site.name, key)
 
     def _list(self, site: Site) -> Sequence[ListedSeries]:
         """The series of a folder, as they were noted or else by opening it."""
-        return (self._past.listing(site.name, self._folder_key(site)) or self._open(site).listing).series
+        return (self._noted(site, self._folder_key(site)) or open_folder(site, self._truth).listing).series
 
     def _unwanted(self, series: Iterable[ListedSeries]) -> Mapping[str, Failure]:
         """The scans that are left out, and why."""
         reasons = {one.scan: self._selection.refusal(one.facts) or self._outdone.get(one.scan) for one in series}
         return {scan: Failure(scan, reason) for scan, reason in reasons.items() if reason}
 
-    def _frames(self, site: Site, scan: str, found: "DicomSeries") -> Todo:
-        files, sources = dict.fromkeys(sorted(found.files)), site.below(file.name for file in found.files)
-        return _stack(site, scan, found, files, sources, self._volume_masks(scan))
-
     def _done_series(self, site: Site, listed: ListedSeries) -> PartResult | None:
         """What came of a series of files or a stack of frames, if all of it was done."""
         files = tuple(listed.files(site.files))
         if listed.key is None:
-            return self._done_volume(site, listed.scan, site.paths(sorted(files)), self._volume_masks(listed.scan))
+            return self._done_volume(site, listed.scan, site.paths(sorted(files)))
         done = self._past.result(f"{listed.scan}:0", listed.key)
         is_there = done and self._is_in_place(site.mask_names(files), site.whole(listed.scan), done)
         return done if is_there else None
 
-    def _done_volume(self, site: Site, scan: str, files: Sequence[Path], masks: Masks | None) -> PartResult | None:
+    def _done_volume(self, site: Site, scan: str, files: Sequence[Path]) -> PartResult | None:
         """What came of a scan that is called by its file, if all of it was done from just these inputs."""
-        done = self._past.result(f"{scan}:0", _key(files, [scan], masks))
+        done = self._past.result(f"{scan}:0", key_of(files, [scan], volume_masks(scan, self._truth)))
         is_there = done and self._is_in_place(volume_names(scan, done.slices), site.whole_by_file(scan), done)
         return done if is_there else None
 
@@ -224,15 +177,8 @@ class Planner:
             yield name
 
     def _folder_key(self, site: Site) -> str:
-        masks = _masks(site, site.files, self._truth_beside(site))
-        return _key(site.paths(site.files), site.mask_names(site.files), masks)
-
-    def _truth_beside(self, site: Site) -> TruthFolder | None:
-        return self._truth.beside(site.within) if self._truth else None
-
-    def _volume_masks(self, scan: str) -> Masks | None:
-        within, _, name = scan.rpartition("/")
-        return self._truth.beside(within).of_volume(name) if self._truth else None
+        masks = slice_masks(site, site.files, truth_beside(site, self._truth))
+        return key_of(site.paths(site.files), site.mask_names(site.files), masks)
 
     def _unless_done(self, todo: Todo) -> Step:
         """What came of a part before, or the part: also where a slice that could not be read then can be now."""
@@ -252,56 +198,11 @@ class Planner:
         return self._outputs.are_there(names) and self._outputs.scans.are_there(whole, done)
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A folder's DICOM files with their headers read.
-
-    `series` of files and `stacks` of frames, each as a part to be done, and what failed.
-    """
-
-    listing: Listing
-    series: Sequence[Todo]
-    stacks: Sequence[Todo]
-    failed: Sequence[UnreadableFile]
-
-
-def _named_by_file(site: Site, found: Iterable["DicomSeries"]) -> Iterator[tuple[str, "DicomSeries"]]:
-    """The stacks in files of several frames: each called by its file, with a number where that holds more than one.
-
-    A number follows after `/`, as if the file were a folder: nothing else can be called so.
-    """
-    stacks = [(one, site.within + one.home.name) for one in found if one.home]
-    of_file = Counter(file for _, file in stacks)
-    numbers = {file: count(1) for file in of_file}
-    for one, file in stacks:
-        yield (file if of_file[file] == 1 else f"{file}/{next(numbers[file])}"), one
-
-
 def _unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:
     """The DICOM files of a folder whose headers can't be read."""
     names = site.mask_names(failure.file.removeprefix(site.within) for failure in failed)
     rows = pack(SliceFigures(failure.file, name, None) for failure, name in zip(failed, names, strict=True))
     return PartResult(site.name, len(failed), len(failed), failed, by_slice=rows)
-
-
-def _slices(scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder | None, *, is_whole: bool) -> Todo:
-    """A part whose slices are files of one folder."""
-    files = [file.name for file in slices.files]
-    names, masks = site.mask_names(files), _masks(site, files, truth)
-    place, key, sources = f"{scan}:{number}", _key(slices.files, names, masks), site.below(files)
-    return Todo(place, key, scan, slices, names, sources, masks, site.whole(scan), is_whole)
-
-
-def _stack(
-    site: Site, scan: str, slices: Scan, files: Iterable[Path], sources: tuple[str, ...], masks: Masks | None
-) -> Todo:
-    """A part that is called by the file of its slices; `files` are all that it is made of."""
-    key, names = _key(files, [scan], masks), volume_names(scan, len(slices))
-    return Todo(f"{scan}:0", key, scan, slices, names, sources, masks, site.whole_by_file(scan), is_whole=True)
-
-
-def _listed(site: Site, scan: str, key: str | None, series: "DicomSeries") -> ListedSeries:
-    return ListedSeries(scan, key, facts_of(series), runs_of([file.name for file in series.files], site.files))
 
 
 def _can_be_read(slices: Scan, index: int) -> bool:
@@ -312,31 +213,5 @@ def _can_be_read(slices: Scan, index: int) -> bool:
     return True
 
 
-def _masks(site: Site, files: Sequence[str], truth: TruthFolder | None) -> SliceMasks | None:
-    return truth.of_slices(files, site.mask_names(files)) if truth else None
-
-
 def _failure(site: Site, file: Path, reason: str) -> Failure:
     return Failure(site.within + file.name, reason)
-
-
-def _short(uid: str) -> str:
-    return blake2b(uid.encode(), digest_size=4).hexdigest()
-
-
-def _key(files: Iterable[Path], names: Iterable[str], masks: Masks | None) -> str:
-    """Tells one state of the inputs from another: files by size and time of change, and where the masks go."""
-    state = [
-        [_stamp(file) for file in files],
-        list(names),
-        [_stamp(file) for file in masks.files] if masks else None,
-    ]
-    return blake2b(json.dumps(state).encode(), digest_size=16).hexdigest()
-
-
-def _stamp(file: Path) -> tuple[str, int, int]:
-    try:
-        found = file.stat()
-    except OSError:
-        return (str(file), 0, 0)  # it fails when it is read
-    return (str(file), found.st_size, found.st_mtime_ns)

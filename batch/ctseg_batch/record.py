@@ -134,7 +134,7 @@ class Journal:
 
     def list_folder(self, place: str, key: str, listing: Listing) -> None:
         """The DICOM files of a folder are sorted into scans."""
-        self._append({"folder": place, "key": key, **asdict(listing)})
+        self._append({"folder": place, "key": key, **listing.to_json()})
 
     def _append(self, noted: _Noted) -> None:
         with self._lock:

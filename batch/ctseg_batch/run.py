@@ -16,13 +16,14 @@ from ctseg_batch.engine import open_engine
 from ctseg_batch.files import clear_leftovers
 from ctseg_batch.job import Call, Job, open_job
 from ctseg_batch.pipeline import Bench, begin
-from ctseg_batch.plan import Planner, Step, Todo
+from ctseg_batch.plan import Planner
 from ctseg_batch.record import LOCK, Journal
 from ctseg_batch.result import PartResult
 from ctseg_batch.scan_outputs import notes_of
 from ctseg_batch.sheets import write_sheets
 from ctseg_batch.steady import SteadyEngine
 from ctseg_batch.summary import Figures, Summary, summarise
+from ctseg_batch.todo import Step, Todo
 from ctseg_batch.workers import Workers
 
 

@@ -10,10 +10,11 @@ from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
 from ctseg_batch.discover import discover
 from ctseg_batch.outputs import Outputs
-from ctseg_batch.plan import Planner, Todo
+from ctseg_batch.plan import Planner
 from ctseg_batch.record import Past
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.selection import Selection
+from ctseg_batch.todo import Todo
 
 
 @dataclass(frozen=True, slots=True)

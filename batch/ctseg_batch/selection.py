@@ -16,8 +16,9 @@ from ctseg_batch.listing import ListedSeries, SeriesFacts
 
 TEXTS = ("description", "kernel")
 NUMBERS = ("thickness", "spacing", "slices", "number")
+# Descriptions are not quoted: people type them, and may name a patient.
 _TOLD = {
-    "description": "its description is {}",
+    "description": "its description is not so",
     "kernel": "its kernel is {}",
     "thickness": "its slices are {:g} mm thick",
     "spacing": "its slices lie {:g} mm apart",
@@ -74,6 +75,11 @@ class Selection:
 
     conditions: tuple[Condition, ...] = ()
     one_a_study: bool = False
+
+    @property
+    def needs_descriptions(self) -> bool:
+        """Whether a series can't be judged by what is noted of it."""
+        return any(one.field == "description" for one in self.conditions)
 
     def refusal(self, facts: SeriesFacts) -> str | None:
         """The first condition that a series does not fulfil, in words."""

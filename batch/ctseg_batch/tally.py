@@ -11,9 +11,9 @@ from ctseg.metrics import Confusion
 from ctseg.scan import Labels, Slice, Spacing
 from ctseg.stages import stage
 from ctseg_batch.gauge import Gauge
-from ctseg_batch.plan import Todo
 from ctseg_batch.result import Failure, MeasuresWish, PartResult
 from ctseg_batch.slice_figures import SliceFigures, pack
+from ctseg_batch.todo import Todo
 from ctseg_batch.truth import Truth
 
 

@@ -6,9 +6,9 @@ from functools import partial
 
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.scan import Labels
-from ctseg_batch.plan import Todo
 from ctseg_batch.result import Failure, LeftOut, PartResult
 from ctseg_batch.scan_outputs import Labelled, NotMade, OtherSource, ScanOutputs
+from ctseg_batch.todo import Todo
 from ctseg_batch.workers import Countdown, Workers
 
 _NO_MEMORY = "there was not enough memory for it: fewer --workers need less"

@@ -14,6 +14,7 @@ Task = Callable[[], None]
 # Tasks that wait for each worker: enough to bridge the time in which the headers of the next series are read. Who hands
 # them over is woken when so few are left, not at each task that is done: it would take a core from the workers.
 _AHEAD, _LEFT = 32, 24
+_NAME = "ctseg-worker-"
 
 
 class Workers:
@@ -31,11 +32,13 @@ class Workers:
         self._awaited = 0
         self._stopped = False
         self._error: BaseException | None = None
-        lock = threading.Lock()
-        self._added, self._ended = threading.Condition(lock), threading.Condition(lock)
+        # Entered itself, not by its conditions: these are Python, and Ctrl-C within them would leave it locked.
+        self._lock = threading.Lock()
+        self._added, self._ended = threading.Condition(self._lock), threading.Condition(self._lock)
         # In a copy of the caller's context each: who listens to the caller's stages listens to theirs.
         self._threads = [
-            threading.Thread(target=copy_context().run, args=(self._work,), daemon=True) for _ in range(count)
+            threading.Thread(target=copy_context().run, args=(self._work,), name=f"{_NAME}{number}", daemon=True)
+            for number in range(count)
         ]
 
     def __enter__(self) -> Self:
@@ -57,7 +60,7 @@ class Workers:
             if kind is None:
                 self._wait_for(0)
         finally:
-            with self._added:
+            with self._lock:
                 self._stopped = True
                 self._added.notify_all()
             for thread in self._threads:
@@ -73,14 +76,14 @@ class Workers:
         self._put(task, self._tasks.appendleft)
 
     def _put(self, task: Task, put: Callable[[Task], None]) -> None:
-        with self._added:
+        with self._lock:
             self._unfinished += 1
             put(task)
             self._added.notify()
 
     def _wait_for(self, unfinished: int) -> None:
         """Wait until no more than so many tasks are left."""
-        with self._ended:
+        with self._lock:
             self._awaited = unfinished
             self._ended.wait_for(lambda: self._error or self._unfinished <= unfinished)
             if self._error:
@@ -93,7 +96,7 @@ class Workers:
                 task()
             except BaseException as raised:  # noqa: BLE001 - raised again in the thread that hands over tasks
                 error = raised
-            with self._ended:
+            with self._lock:
                 self._unfinished -= 1
                 self._error = self._error or error
                 self._stopped = self._stopped or error is not None
@@ -101,9 +104,14 @@ class Workers:
                     self._ended.notify()
 
     def _take(self) -> Task | None:
-        with self._added:
+        with self._lock:
             self._added.wait_for(lambda: self._tasks or self._stopped)
             return None if self._stopped else self._tasks.popleft()
+
+
+def any_at_work() -> bool:
+    """Whether workers of this process live on: whoever waited for them was interrupted at that."""
+    return any(thread.name.startswith(_NAME) for thread in threading.enumerate())
 
 
 class Countdown:

@@ -34,16 +34,12 @@ class DicomSeries:
     spacing_mm: Spacing | None
     flags: tuple[str, ...]
     slices: tuple[SliceHeader, ...]
+    patients_right: Side | None = None
 
     @property
     def is_volume(self) -> bool:
         """The slices of a series lie one on the other."""
         return True
-
-    @property
-    def patients_right(self) -> Side | None:
-        """As the first slice has it that says so."""
-        return next((right_of(one.orientation) for one in self.slices if one.orientation is not None), None)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -130,6 +126,7 @@ def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
                 spacing_mm=found.spacing_mm,
                 flags=(*found.flags, "parts missing") if missing else found.flags,
                 slices=found.slices,
+                patients_right=next((right_of(s.orientation) for s in found.slices if s.orientation is not None), None),
             )
 
 

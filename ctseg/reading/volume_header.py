@@ -16,10 +16,11 @@ from ctseg.reading.files import ContentError
 from ctseg.reading.stored import Stored, Voxels
 from ctseg.scan import Labels, Spacing
 
-UNKNOWN_ORIENTATION = "orientation unknown"
-
 _LARGEST_STEP_MM = 1000
 _FARTHEST_MM = 1e5
+
+UNKNOWN_ORIENTATION = "orientation unknown"
+
 _OBLIQUE = math.radians(1)
 _HEADWARD = 2
 # The cosine of the angle between two axes, of which rounding leaves no more.

@@ -146,7 +146,17 @@ def scans(draw, save_series, save_volume, tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("options", [["--json"], ["--quiet"], ["--dry-run"], ["--dry-run", "--json"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--json"],
+        ["--quiet"],
+        ["--dry-run"],
+        ["--dry-run", "--json"],
+        ["--verbose", "--best-series"],
+        ["--series-filter", "description~other", "--json"],
+    ],
+)
 def test_a_run_writes_and_prints_nothing_of_the_patient(command, scans, tmp_path, options):
     out, truth = tmp_path / "out", shutil.copytree(scans, tmp_path / "truth")
     for _ in range(2):  # the second finds what the first noted

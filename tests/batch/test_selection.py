@@ -231,6 +231,18 @@ def test_the_same_call_reads_no_header_again(batch, study, monkeypatch, options)
     assert second.summary["skipped"] == first.summary["skipped"]
 
 
+def test_descriptions_are_read_again_rather_than_noted(batch, study, counted):
+    for slices in (6, 0):
+        done = batch(study, series_filter=["description~lung"])
+        assert stems(done) == ["thin"]
+        assert {one["reason"].split(": ")[1] for one in done.summary["skipped"]} == {
+            "its description is not so",
+            "its description is not known",
+        }
+        assert counted() == slices
+    assert "Thorax" not in (done.out / ".ctseg/journal.jsonl").read_text()
+
+
 def test_a_mask_that_is_gone_is_made_again_though_other_series_have_none(batch, study, counted):
     first = batch(study, series_filter=["thickness<=2"])
     counted()

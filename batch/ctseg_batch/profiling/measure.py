@@ -13,10 +13,10 @@ from ctseg.stages import listening
 from ctseg_batch.foresee import foresee
 from ctseg_batch.job import Job
 from ctseg_batch.outputs import Outputs
-from ctseg_batch.plan import Todo
 from ctseg_batch.profiling.recorder import Recorder
 from ctseg_batch.run import run_job
 from ctseg_batch.summary import Summary
+from ctseg_batch.todo import Todo
 
 _WARM_UP_A_WORKER = 4
 
