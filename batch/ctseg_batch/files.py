@@ -36,7 +36,7 @@ def writing(file: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _moved_to(file: Path) -> Iterator[Path]:
     """A place beside the file's to write to: it becomes the file at the end, or goes with an error."""
-    part = file.with_name(f".{file.name}.tmp")
+    part = _beside(file)
     try:
         yield part
         part.replace(file)
