@@ -19,7 +19,7 @@ from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.engine import DeviceWish, PrecisionWish, open_engine
 from ctseg_batch.outputs import Need, Outputs, Seen
 from ctseg_batch.pipeline import Bench, begin
-from ctseg_batch.result import PartResult
+from ctseg_batch.result import MeasuresWish, PartResult
 from ctseg_batch.scans import NamedScan, find_scans
 from ctseg_batch.segmentation import Segmentation
 from ctseg_batch.selection import Selection, parse_condition
@@ -48,14 +48,21 @@ class Segmenter:
         device: DeviceWish = "auto",
         precision: PrecisionWish = "auto",
         workers: int | None = None,
+        measures: MeasuresWish = "basic",
     ) -> None:
         """Open a shipped model by its name, or a model file.
 
         `device` auto takes CUDA where it works, `precision` auto is fp32 on the CPU and fp16 on CUDA. `workers` threads
-        share a scan, by default one for each CPU that this process may use. Raises ModelError or DeviceError where
-        that is not to be had.
+        share a scan, by default one for each CPU that this process may use. `measures` full adds lungs, thirds, HU,
+        mass, severity and lesions to those of a scan with a spacing. Raises ModelError or DeviceError where that is not
+        to be had.
         """
-        for what, wish, wishes in (("device", device, DeviceWish), ("precision", precision, PrecisionWish)):
+        asked = (
+            ("device", device, DeviceWish),
+            ("precision", precision, PrecisionWish),
+            ("measures", measures, MeasuresWish),
+        )
+        for what, wish, wishes in asked:
             if wish not in get_args(wishes):
                 raise CallError(f"no {what} {wish!r}: there are {', '.join(get_args(wishes))}")
         if workers is not None and workers < 1:
@@ -65,6 +72,7 @@ class Segmenter:
         warn = logging.getLogger("ctseg_batch").warning
         self._engine = SteadyEngine(opened, partial(open_engine, file, "cpu", precision), partial(warn, "%s"))
         self._workers = workers or usable_cpus()
+        self._measures: MeasuresWish = measures
 
     @property
     def model(self) -> ModelSpec:
@@ -141,7 +149,8 @@ class Segmenter:
         """Put a scan through the pipeline of a run."""
         results: list[PartResult] = []
         with Workers(min(self._workers, len(todo.names))) as workers:
-            begin(todo, Bench(workers, self._engine, kept, None, spacing), lambda: None, results.append)
+            bench = Bench(workers, self._engine, kept, None, spacing, measures=self._measures)
+            begin(todo, bench, lambda: None, results.append)
         return results[0]
 
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import SimpleITK
 
 from ctseg.cleanup import Cleanup
 from ctseg.errors import MissingExtraError
@@ -79,6 +80,23 @@ def test_the_patients_right_is_right_whichever_way_the_patient_lay(
     assert regions["right"]["mean_hu"]["ground_glass"] == pytest.approx(-200, abs=0.5)
     assert regions["left"]["mean_hu"]["consolidation"] == pytest.approx(100, abs=0.5)
     assert "sides assumed" not in done.scan["flags"]
+
+
+@pytest.mark.parametrize("kind", ["enhanced", "mha", "nrrd"])
+def test_objects_and_volumes_of_every_format_say_where_the_right_is(batch, lungs, save_series, convert, tmp_path, kind):
+    """Of a patient who lay face down, so that the slices are stored the other way round."""
+    turned = np.ascontiguousarray(lungs[:, ::-1, ::-1])
+    series = save_series(tmp_path / "series", turned, ImageOrientationPatient=[-1, 0, 0, 0, -1, 0])
+    if kind == "enhanced":
+        convert(tmp_path / "in/ct.dcm", series)
+    else:
+        (tmp_path / "in").mkdir()
+        SimpleITK.WriteImage(SimpleITK.ReadImage(series[::-1]), tmp_path / f"in/ct.{kind}")
+    scan = batch(tmp_path / "in", measures="full").scan
+    voxel_ml = np.prod(scan["spacing_mm"]) / 1000
+    assert scan["regions"]["right"]["lung_ml"] == pytest.approx(LARGE * voxel_ml)
+    assert scan["regions"]["left"]["mean_hu"]["consolidation"] == pytest.approx(100, abs=0.5)
+    assert "sides assumed" not in scan["flags"]
 
 
 def test_the_phantoms_lungs_which_touch_come_out_at_their_own_size(batch, save_series, tmp_path):

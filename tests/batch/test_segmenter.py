@@ -114,6 +114,18 @@ def test_an_array_gives_what_a_volume_file_of_it_gives(batch, segment, strict, s
     assert figures(result.measures) == figures(done.scan)
 
 
+@pytest.mark.parametrize("kind", ["file", "array"])
+def test_full_measures_are_those_of_the_command(batch, strict, speck, save_volume, tmp_path, kind):
+    file = save_volume(tmp_path / "in/ct.nii", speck, (5, 2, 2))
+    segment = ctseg_batch.Segmenter(strict, device="cpu", measures="full")
+    result = segment(file) if kind == "file" else segment(HU[speck], (5, 2, 2))
+    done = batch(file, model=strict, measures="full").scan
+    told = ("regions", "severity", "lesions")
+    assert figures(result.measures, told) == figures(done, told)
+    assert result.measures["regions"]["left"]["percent"]["ground_glass"] == pytest.approx(100)
+    assert ("sides assumed" in result.flags) == (kind == "array")  # an array does not say where the right is
+
+
 def test_a_slice_is_flat_and_has_no_rule_of_volumes(segment, speck):
     result = segment(HU[speck[2]])
     np.testing.assert_array_equal(result.labels, speck[2])

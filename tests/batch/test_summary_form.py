@@ -75,6 +75,13 @@ def test_runs_with_failures_keep_to_it(checked, inputs, save_series, draw):
     assert (read["ignored"], len(read["skipped"])) == (1, 1)
 
 
+def test_runs_with_outputs_that_were_left_out_keep_to_it(checked, inputs, save_series):
+    save_series(inputs / "empty", np.zeros((3, 64, 64), np.uint8))
+    read = checked(inputs, write=("mask", "nifti", "dicom-seg"), measures="full")
+    assert any(note.startswith("no nifti of 1 scan") for note in read["notes"])
+    assert any("no dicom-seg: no lung was found" in scan["flags"] for scan in read["scans"])
+
+
 def test_runs_of_nothing_readable_and_of_no_lung_keep_to_it(checked, save_volume, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/a.png").write_bytes(b"no picture")

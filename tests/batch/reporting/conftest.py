@@ -119,13 +119,19 @@ def report(capsys: pytest.CaptureFixture[str]) -> Callable[..., Left]:
 
 
 @pytest.fixture
-def page(report: Callable[..., Left]) -> Callable[..., Element]:
+def written() -> Callable[[Path], Element]:
+    """Take the page apart that lies in an OUT."""
+    return lambda out: take_apart((out / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def page(report: Callable[..., Left], written: Callable[[Path], Element]) -> Callable[..., Element]:
     """Report on an OUT and take the page apart."""
 
     def made(out: Path, *options: object) -> Element:
         left = report(out, *options)
         assert left.status == 0, left.err
-        return take_apart((out / "report.html").read_text())
+        return written(out)
 
     return made
 

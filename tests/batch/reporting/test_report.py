@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import SimpleITK
 
 from ctseg.model import find_model
 from ctseg_batch.reporting.words import explain
@@ -463,6 +464,26 @@ def test_batch_writes_a_report_at_the_end(command, save_volume, tmp_path, stack)
     assert "ct.nii.gz" in html
     assert "not at hand" not in html  # the run knows its model's file
     assert not (tmp_path / "elsewhere" / "report.html").exists()
+
+
+def test_the_report_of_a_run_shows_every_kind_of_scan(
+    command, written, save_volume, save_series, save_slice, convert, tmp_path, stack
+):
+    series = save_series(tmp_path / "in/series", stack)
+    convert(tmp_path / "in/frames/ct.dcm", series)
+    save_volume(tmp_path / "in/ct.nii.gz", stack)
+    SimpleITK.WriteImage(SimpleITK.ReadImage(tmp_path / "in/ct.nii.gz"), tmp_path / "in/ct.nrrd")
+    for number, labels in enumerate(stack):
+        save_slice(tmp_path / f"in/images/{number}.png", labels)
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "--report")
+    assert left.status == 0
+    top = written(tmp_path / "out")
+    shown = {part.one("h3").text: part.one("ul", class_="montage").all("li") for part in top.all("article")}
+    assert shown.keys() == {"ct.nii.gz", "ct.nrrd", "frames/ct.dcm", "images", "series"}
+    assert {scan: [len(tile.all("img")) for tile in tiles] for scan, tiles in shown.items()} == {
+        scan: [2] * 6
+        for scan in shown  # the CT and its mask
+    }
 
 
 def test_without_its_extra_a_report_is_refused_before_the_run(
