@@ -38,6 +38,16 @@ class MissingExtraError(CtsegError, ImportError):
     """An optional dependency is absent."""
 
 
+def first_line(error: BaseException, otherwise: str) -> str:
+    """What an exception says, up to the end of its first line; `otherwise` where it says nothing."""
+    return (str(error).splitlines() or [otherwise])[0]
+
+
+def unforeseen(error: BaseException) -> str:
+    """An exception of a library as a reason: its class, and what it says."""
+    return f"{type(error).__name__}: {first_line(error, 'no reason given')}"
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import an optional `module`; where it is absent, the error names the extra that brings it."""
     try:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ctseg.errors import ModelError
+from ctseg.errors import ModelError, first_line
 from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, from_metadata
 
 _CPU = ["CPUExecutionProvider"]
@@ -78,7 +78,7 @@ def _described(nodes: list[Any]) -> list[str]:
 
 
 def _refusal(error: Exception) -> str:
-    reason = _PREFIX.sub("", (str(error).splitlines() or [""])[0])
+    reason = _PREFIX.sub("", first_line(error, ""))
     if "xternal data" in reason:
         return "keeps weights in another file: a model is one file, export it again"
     return f"is no model that onnxruntime can run: {reason}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ctseg.errors import DeviceError
+from ctseg.errors import DeviceError, first_line
 from ctseg.model import INPUT, OUTPUT, ModelSpec
 from ctseg.runtime import open_session, session_options
 
@@ -62,7 +62,7 @@ def open_on_cuda(file: Path) -> tuple[Any, ModelSpec]:
         try:
             session.run([OUTPUT], {INPUT: np.zeros((1, 1, side, side), np.float32)})
         except Exception as error:  # onnxruntime raises classes of its own without a common root
-            raise DeviceError(f"a trial run failed: {(str(error).splitlines() or [''])[0]}") from error
+            raise DeviceError(f"a trial run failed: {first_line(error, '')}") from error
     return session, spec
 
 

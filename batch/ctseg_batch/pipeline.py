@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ctseg.cleanup import Cleanup, clean_volume
-from ctseg.errors import CallError, CtsegError, UnreadableFile
+from ctseg.errors import CallError, CtsegError, UnreadableFile, unforeseen
 from ctseg.scan import Labels, Slice, Spacing
 from ctseg.stages import stage
 from ctseg_batch.outputs import Outputs, Seen
@@ -135,7 +135,7 @@ class PartWork(ABC):
         except MemoryError:
             self._fail(index, _NO_MEMORY)
         except Exception as error:  # noqa: BLE001 - whatever one slice does to a library, the others are done
-            self._fail(index, f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}")
+            self._fail(index, unforeseen(error))
 
     def _write(self, index: int, seen: Seen) -> None:
         with self._failing(index):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from ctseg.confidence import Confidence
-from ctseg.errors import CtsegError
+from ctseg.errors import CtsegError, first_line
 from ctseg.scan import Labels, Slice
 from ctseg_batch.engine import Engine
 
@@ -65,7 +65,7 @@ class SteadyEngine:
         with self._lock:
             if self._most is None or size < self._most:
                 self._most = size
-                self._told(f"CUDA failed ({_first_line(error)}): going on with batches of {size}")
+                self._told(f"CUDA failed ({first_line(error, type(error).__name__)}): going on with batches of {size}")
 
     def _on_cpu(self, label: _Label[T], sources: Sequence[Slice], error: Exception) -> list[T]:
         """Label a slice on the CPU and stay there; raises what the CPU raises, and then the device has the next one."""
@@ -74,9 +74,6 @@ class SteadyEngine:
             labelled = label(cpu, sources)
             if cpu is not self._engine:
                 self._engine = cpu
-                self._told(f"CUDA failed ({_first_line(error)}): the CPU does the rest, in {cpu.spec.precision}")
+                said = first_line(error, type(error).__name__)
+                self._told(f"CUDA failed ({said}): the CPU does the rest, in {cpu.spec.precision}")
         return labelled
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

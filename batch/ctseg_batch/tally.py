@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ctseg.classes import CLASSES, LUNG
-from ctseg.errors import UnreadableFile
+from ctseg.errors import UnreadableFile, unforeseen
 from ctseg.measures import count_pixels
 from ctseg.metrics import Confusion
 from ctseg.scan import Labels, Slice, Spacing
@@ -107,7 +107,7 @@ class Tally:
         except MemoryError:
             reason = "there was not enough memory for it: fewer --workers need less"
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are measured
-            reason = f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"
+            reason = unforeseen(error)
         else:
             return replace(result, whole=whole, flags=(*result.flags, *doubts))
         failure = Failure(self._todo.sources[0], f"no full measures of the scan: {reason}")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from ctseg.errors import CallError, UnreadableFile
+from ctseg.errors import CallError, UnreadableFile, unforeseen
 from ctseg.scan import Labels
 from ctseg_batch.result import Failure, LeftOut, PartResult
 from ctseg_batch.scan_outputs import Labelled, NotMade, OtherSource, ScanOutputs
@@ -75,7 +75,7 @@ class WholeScan:
         except MemoryError:
             self._fail(kind, _NO_MEMORY)
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are done
-            self._fail(kind, f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}")
+            self._fail(kind, unforeseen(error))
         if kind not in self._made:
             self._outputs.remove(self._todo.whole, [kind])
         if left.is_last():

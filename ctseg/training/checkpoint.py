@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ctseg.classes import CLASSES
-from ctseg.errors import CallError, ModelError
+from ctseg.errors import CallError, ModelError, first_line
 from ctseg.training.networks import build
 from ctseg.training.recipe import Recipe, as_stored, recipe_from
 
@@ -57,7 +57,9 @@ def save(checkpoint: Checkpoint, file: Path) -> None:
         part.replace(file)
     except (OSError, RuntimeError) as error:  # torch has a full disk as the latter
         part.unlink(missing_ok=True)
-        raise CallError(f"{file} can't be written: {_first_line(error)}; --resume goes on once it can") from error
+        raise CallError(
+            f"{file} can't be written: {first_line(error, type(error).__name__)}; --resume goes on once it can"
+        ) from error
 
 
 def load(file: Path) -> Checkpoint:
@@ -67,7 +69,9 @@ def load(file: Path) -> Checkpoint:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler lets whatever a damaged file provokes through
-        raise ModelError(f"{file} is no checkpoint that can be read safely: {_first_line(error)}") from error
+        raise ModelError(
+            f"{file} is no checkpoint that can be read safely: {first_line(error, type(error).__name__)}"
+        ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ModelError(f"{file} is not a ctseg checkpoint")
     try:
@@ -81,14 +85,10 @@ def load(file: Path) -> Checkpoint:
         training, scores, progress = (_mapping(state[part]) for part in ("training", "scores", "progress"))
         return Checkpoint(net.eval(), recipe, training, scores, progress, state.get("temperature"))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
-        raise ModelError(f"{file} is a damaged checkpoint: {_first_line(error)}") from error
+        raise ModelError(f"{file} is a damaged checkpoint: {first_line(error, type(error).__name__)}") from error
 
 
 def _mapping(part: Any) -> Mapping[str, Any]:
     if not isinstance(part, dict):
         raise TypeError("its story is not told by name")
     return part
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
