@@ -1,6 +1,6 @@
 """A folder held by one run alone, so that two never write into it at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,11 +8,12 @@ from ctseg.errors import CallError
 
 
 @contextmanager
-def claim(folder: Path, lock: str) -> Iterator[None]:
+def claim(folder: Path, lock: str, excludes: Callable[[str], bool] = lambda _: False) -> Iterator[None]:
     """Hold `folder` by the lock of that name below it, also against other machines where the file system knows locks.
 
-    Raises CallError where another run holds it, or where it can't be written. The system lets go of it when a run dies,
-    however it dies.
+    `excludes` says by its name which lock beside it may not be held by anybody meanwhile. Each takes its own first and
+    looks at the others then, so that of two that exclude each other, one sees the other. Raises CallError where another
+    run holds the folder, or where it can't be written. The system lets go of a lock when a run dies, however it dies.
     """
     from filelock import FileLock, Timeout
 
@@ -21,8 +22,26 @@ def claim(folder: Path, lock: str) -> Iterator[None]:
         file.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(file, blocking=False).acquire()
     except Timeout:
-        raise CallError(f"another run writes to {folder}: wait until it has ended, or name another folder") from None
+        raise _taken(folder) from None
     except OSError as error:
         raise CallError(f"{folder} can't be written: {error.strerror}") from error
     with held:
+        for other in file.parent.iterdir():
+            if other != file and excludes(other.name) and is_held(other):
+                raise _taken(folder)
         yield
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a run holds a lock."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(lock, blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
+def _taken(folder: Path) -> CallError:
+    return CallError(f"another run writes to {folder}: wait until it has ended, or name another folder")

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ctseg_batch.job import Call
-    from ctseg_batch.run import Watcher
     from ctseg_batch.summary import Summary
+    from ctseg_batch.work import Watcher
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -103,6 +103,20 @@ def batch(
         typer.Option(help="full adds, of scans that are stacks: lungs, thirds, HU, mass, severity, lesions, surfaces."),
     ] = "basic",
     parquet: Annotated[bool, typer.Option("--parquet", help="Write the tables as Parquet too.")] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Do share I of N alone; `ctseg summarize OUT` joins the shares.", metavar="I/N"),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="ray has the workers of a Ray cluster do it.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="The Ray cluster: auto is this machine's; without, one is made of this machine alone."),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float, typer.Option(min=0, help="Of a GPU, for each worker of a cluster, like 0.25; 0 labels on CPUs.")
+    ] = 0.0,
 ) -> None:
     """Segment folders of CT: a mask for every slice, volumes and involvement for every scan.
 
@@ -112,6 +126,7 @@ def batch(
     Example: ctseg batch scans --out results --write mask,overlay
     """
     from ctseg_batch.job import Call
+    from ctseg_batch.shards import Shard
 
     if not inputs and listed is None:
         raise CallError("name an INPUT, or a file that lists them by --from")
@@ -136,6 +151,10 @@ def batch(
         report=report,
         measures=measures,
         parquet=parquet,
+        shard=None if shard is None else Shard.parse(shard),
+        engine=engine,
+        address=address,
+        gpus_per_worker=gpus_per_worker,
     )
     if dry_run:
         _tell_plan(call, as_json=as_json)

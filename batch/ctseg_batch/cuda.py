@@ -3,9 +3,7 @@
 import contextlib
 import ctypes
 import io
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 from ctseg.errors import DeviceError, first_line
 from ctseg.model import INPUT, OUTPUT, ModelSpec
 from ctseg.runtime import open_session, session_options
+from ctseg_batch.quiet import silenced
 
 _PROVIDER = "CUDAExecutionProvider"
 # A search for the fastest convolution may end differently each time, and tf32 is not fp32: labels must repeat.
@@ -23,7 +22,7 @@ _DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 def load_onnxruntime() -> Any:
     """Import onnxruntime; what it has to say of missing GPUs goes nowhere."""
-    with _silence():
+    with silenced():
         import onnxruntime
 
         onnxruntime.set_default_logger_severity(4)
@@ -43,7 +42,7 @@ def find_trouble() -> str | None:
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
         return "the NVIDIA driver finds no GPU"
     said = io.StringIO()
-    with contextlib.redirect_stdout(said), _silence():
+    with contextlib.redirect_stdout(said), silenced():
         onnxruntime.preload_dlls()
     missing = [
         line.split()[3].rstrip(":") for line in said.getvalue().splitlines() if line.startswith("Failed to load")
@@ -53,7 +52,7 @@ def find_trouble() -> str | None:
 
 def open_on_cuda(file: Path) -> tuple[Any, ModelSpec]:
     """A session on the first GPU that has done a trial run; raises DeviceError where it does not work."""
-    with contextlib.redirect_stdout(io.StringIO()), _silence():
+    with contextlib.redirect_stdout(io.StringIO()), silenced():
         session, spec = open_session(file, session_options(), [(_PROVIDER, _OPTIONS)])
         if session.get_providers()[0] != _PROVIDER:
             raise DeviceError("its provider does not start; is cuDNN there? pip install 'ctseg[cuda]' brings it")
@@ -64,17 +63,3 @@ def open_on_cuda(file: Path) -> tuple[Any, ModelSpec]:
         except Exception as error:  # onnxruntime raises classes of its own without a common root
             raise DeviceError(f"a trial run failed: {first_line(error, '')}") from error
     return session, spec
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Nothing printed on standard error, by libraries past Python too; exceptions go through as ever."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

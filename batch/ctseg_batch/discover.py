@@ -3,7 +3,7 @@
 import os
 import re
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,63 +11,12 @@ from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading import Kind, kind_of
 from ctseg_batch import scan_names
 from ctseg_batch.outputs import FOLDERS
-from ctseg_batch.record import FOLDER as RECORD
+from ctseg_batch.past import FOLDER as RECORD
 from ctseg_batch.result import Failure
+from ctseg_batch.site import Site
 
 # What macOS leaves beside each file on a foreign share: the file's name and ending, but no image.
 _APPLE_DOUBLE = "._"
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Files of one kind in one folder, in the order people count: `2` before `10`. A volume is a site of its own.
-
-    `name` is the scan's, if it is one, and `within` the folder below the root, with a `/` at its end. `taken` are the
-    PNGs of the folder (and folders in it that are called so), where a file beside them would otherwise get a mask of
-    the same name; `occupied` the names that outputs of other scans get there, or folders of theirs. `mixed`: the folder
-    holds DICOM files as well as images.
-    """
-
-    folder: Path
-    within: str
-    name: str
-    kind: Kind
-    files: tuple[str, ...]
-    taken: frozenset[str] = frozenset()
-    occupied: frozenset[str] = frozenset()
-    mixed: bool = False
-
-    def paths(self, files: Iterable[str]) -> tuple[Path, ...]:
-        """Where files of this site are."""
-        return tuple(self.folder / file for file in files)
-
-    def below(self, files: Iterable[str]) -> tuple[str, ...]:
-        """The files' paths below the root."""
-        return tuple(self.within + file for file in files)
-
-    def mask_names(self, files: Iterable[str]) -> tuple[str, ...]:
-        """The masks' paths below their folder: a `.png` keeps its name, any other gets `.png` appended."""
-        return tuple(self.within + self._mask_name(file) for file in files)
-
-    def whole(self, scan: str) -> str:
-        """The path of what is written of a scan of this site as a whole, below its folder and without an ending."""
-        last = (self.folder.name or "scan") + scan[len(self.name) :]
-        return self.within + scan_names.of_slices(last, self.occupied)
-
-    def whole_by_file(self, scan: str) -> str:
-        """The same of a scan that is called by its file: of stacks of frames, in a folder of the file's name."""
-        file = scan.removeprefix(self.within)
-        if file not in self.files:
-            return scan  # one of several stacks in a file
-        return self.within + scan_names.of_volume(file, self.occupied) if self.kind == "volume" else f"{scan}/{file}"
-
-    def _mask_name(self, file: str) -> str:
-        if file.endswith(".png"):
-            return file
-        named = f"{file}.png"
-        while named in self.taken:
-            named += ".png"
-        return named
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +45,8 @@ def discover(
     """
     for path in inputs:
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a folder on the way may not be entered
-            raise CallError(f"{_absolute(path)} is not there, or you may not read it")
-    given = list(dict.fromkeys(map(_absolute, [*inputs, *listed])))
+            raise CallError(f"{absolute(path)} is not there, or you may not read it")
+    given = list(dict.fromkeys(map(absolute, [*inputs, *listed])))
     folders = [path for path in given if os.path.isdir(path)]  # noqa: PTH112
     files = [path for path in given if not os.path.isdir(path)]  # noqa: PTH112
     walk = _Walk(frozenset(os.path.realpath(path) for path in never))
@@ -108,16 +57,6 @@ def discover(
         walk.take(file)
     top = _holding([*folders, *(file.parent for file in files)], root)
     return Found(top, tuple(_sites(top, walk.kinds)), walk.ignored, tuple(walk.failed))
-
-
-def volume_names(scan: str, slices: int) -> tuple[str, ...]:
-    """The masks' paths of a scan that is called by its file: they lie in a folder of its name."""
-    return tuple(f"{scan}/{volume_slice(index)}" for index in range(slices))
-
-
-def volume_slice(index: int) -> str:
-    """What the mask of a volume's slice is called, counted from the feet up."""
-    return f"{index:04d}.png"
 
 
 def as_counted(name: str) -> tuple[list[str | int], str]:
@@ -194,7 +133,7 @@ class _Walk:
             self.kinds[file.parent][file.name] = kind
 
 
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
     """The path from the root of the file system: not Path.resolve, which would name scans after where a link points."""
     return Path(os.path.abspath(path))  # noqa: PTH100
 
@@ -202,7 +141,7 @@ def _absolute(path: Path) -> Path:
 def _holding(folders: Collection[Path], root: Path | None) -> Path:
     """The root, or the deepest folder that holds all."""
     if root is not None:
-        top = _absolute(root)
+        top = absolute(root)
         for folder in folders:
             if not folder.is_relative_to(top):
                 raise CallError(f"--root {root}: {folder} is not below it")

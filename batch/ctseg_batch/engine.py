@@ -102,6 +102,16 @@ def open_engine(file: Path, device: DeviceWish, precision: PrecisionWish) -> Eng
     return _engine(chosen, session, spec, "cpu", f"on the CPU (CUDA: {trouble})")
 
 
+def open_unplaced(file: Path, precision: PrecisionWish, device: Device) -> Engine:
+    """A model as `open_engine` would have it on another machine's device: it can tell of itself, and labels nothing."""
+    cuda.load_onnxruntime()
+    _, spec = open_on_cpu(file)
+    chosen = choose_file(file, spec.precision, precision, "fp16" if device == "cuda" else "fp32")
+    session, spec = open_on_cpu(chosen)
+    where = "on the GPUs of a cluster" if device == "cuda" else "on the CPUs of a cluster"
+    return _engine(chosen, session, spec, device, where)
+
+
 def choose_file(file: Path, own: Precision, wish: PrecisionWish, best: Precision) -> Path:
     """The model file of the precision that is asked for; `auto` wants the `best` of the device, but takes any.
 

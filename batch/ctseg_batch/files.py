@@ -12,11 +12,15 @@ from ctseg.errors import CallError
 
 # In bytes; of ext4, XFS, NTFS and APFS alike.
 _LONGEST_NAME = 255
+_UNFINISHED = ".tmp"
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file and the folders above it; raises OSError, and then leaves nothing half done."""
-    with _moved_to(file) as part:
+def write_whole(file: Path, content: bytes, mark: str = "") -> None:
+    """Write a file and the folders above it; raises OSError, and then leaves nothing half done.
+
+    `mark` tells what is unfinished of one writer from what is of others that write to the same place.
+    """
+    with _moved_to(file, mark) as part:
         try:
             part.write_bytes(content)
         except FileNotFoundError:
@@ -34,9 +38,9 @@ def writing(file: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _moved_to(file: Path) -> Iterator[Path]:
+def _moved_to(file: Path, mark: str = "") -> Iterator[Path]:
     """A place beside the file's to write to: it becomes the file at the end, or goes with an error."""
-    part = _beside(file)
+    part = _beside(file, mark)
     try:
         yield part
         part.replace(file)
@@ -69,20 +73,20 @@ def _sync(path: Path, how: int) -> None:
         os.close(opened)
 
 
-def _beside(file: Path) -> Path:
+def _beside(file: Path, mark: str) -> Path:
     """Where a file is written to at first; by a digest of its name where that is too long to be made longer."""
-    part = f".{file.name}.tmp"
+    part = f".{file.name}{mark}{_UNFINISHED}"
     if len(os.fsencode(part)) > _LONGEST_NAME:
-        part = f".{blake2b(os.fsencode(file.name), digest_size=16).hexdigest()}.tmp"
+        part = f".{blake2b(os.fsencode(file.name), digest_size=16).hexdigest()}{mark}{_UNFINISHED}"
     return file.with_name(part)
 
 
-def clear_leftovers(folders: Iterable[Path]) -> None:
-    """Remove what a killed run left unfinished below the folders."""
+def clear_leftovers(folders: Iterable[Path], mark: str = "") -> None:
+    """Remove what a killed run left unfinished below the folders: all of it, or what ends with a mark."""
     for top in folders:
         for folder, _, names in os.walk(top):
             for name in names:
-                if name.startswith(".") and name.endswith(".tmp"):
+                if name.startswith(".") and name.endswith(f"{mark}{_UNFINISHED}"):
                     Path(folder, name).unlink(missing_ok=True)
 
 

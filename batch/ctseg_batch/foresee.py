@@ -23,35 +23,23 @@ class Plan:
 def plan(call: Call) -> Plan:
     """What a run would do. Raises CtsegError for a call that can't be followed; writes nothing."""
     job = open_job(call)
-    planner = _planner(job)
+    planner = job.planner(job.recall())
     slices: Counter[str] = Counter()
     to_do: Counter[str] = Counter()
     for step in _steps(job, planner):
         count = len(step.names) if isinstance(step, Todo) else step.slices
         slices[step.scan] += count
         to_do[step.scan] += count * isinstance(step, Todo)
-    return Plan(slices, to_do, planner.skipped, sorted([*job.found.failures, *planner.errors]))
+    return Plan(slices, to_do, planner.skipped, sorted([*job.failures(), *planner.errors]))
 
 
 def foresee(job: Job) -> Iterator[Step]:
     """What a run of an open job would come to, part by part. Writes nothing."""
-    return _steps(job, _planner(job))
-
-
-def _planner(job: Job) -> Planner:
-    past = job.recall()
-    return Planner(
-        past,
-        job.outputs,
-        job.truth,
-        listed=lambda *_: None,
-        lost=lambda *_: None,
-        selection=job.selection,
-        stack_images=job.stack_images,
-    )
+    return _steps(job, job.planner(job.recall()))
 
 
 def _steps(job: Job, planner: Planner) -> Iterator[Step]:
     planner.survey(job.found.sites)
-    for site in job.found.sites:
+    for site in job.sites():
         yield from planner.plan(site)
+        job.supply.release(site)

@@ -1,23 +1,32 @@
 """What a run is asked to do, and the same once its inputs are found and its model is open."""
 
 import os
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from ctseg import __version__, surface
 from ctseg.errors import CallError, require
-from ctseg.model import DEFAULT_MODEL, find_model
+from ctseg.model import DEFAULT_MODEL, find_model, shipped_models
 from ctseg.scan import Spacing
-from ctseg_batch.discover import Found, discover
-from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine
+from ctseg_batch.discover import Found, absolute, discover
+from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine, open_unplaced
+from ctseg_batch.listing import Listing
 from ctseg_batch.outputs import Outputs, choose_writers
-from ctseg_batch.record import FOLDER, Past, recall
+from ctseg_batch.past import FOLDER, Past, recall
+from ctseg_batch.plan import Planner
 from ctseg_batch.reporting import require_report
-from ctseg_batch.result import MeasuresWish, Settings
+from ctseg_batch.result import Failure, MeasuresWish, Settings
 from ctseg_batch.selection import Selection, parse_condition
+from ctseg_batch.shards import Shard, mark_of
 from ctseg_batch.sheets import PARQUET_EXTRA, PARQUET_MODULE
+from ctseg_batch.shelf import FolderShelf, Shelf
+from ctseg_batch.site import Site
+from ctseg_batch.supply import AtHand, Supply
 from ctseg_batch.truth import Truth, open_truth
+
+EngineWish = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,9 @@ class Call:
     once. `overwrite`: do again what was done before. `listed`: inputs of which one may be missing, and has failed then.
     `root`: the folder that scans are named from; None for the deepest that holds all. `series_filter`, `best_series`:
     which DICOM series are wanted, as `ctseg_batch.selection` has it. `report`: write report.html at the end.
-    `measures`: what is told of scans that are stacks. `parquet`: write the tables as Parquet too.
+    `measures`: what is told of scans that are stacks. `parquet`: write the tables as Parquet too. `shard`: do this
+    share of the scans alone. `engine`: ray has the workers of a cluster do it, the one at `address` or one of this
+    machine alone; each has a CPU, and `gpus_per_worker` of a GPU.
     """
 
     inputs: Sequence[Path]
@@ -49,6 +60,10 @@ class Call:
     report: bool = False
     measures: MeasuresWish = "basic"
     parquet: bool = False
+    shard: Shard | None = None
+    engine: EngineWish = "local"
+    address: str | None = None
+    gpus_per_worker: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,26 +73,71 @@ class Job:
     call: Call
     found: Found
     engine: Engine
+    shelf: Shelf
     outputs: Outputs
     truth: Truth | None
     settings: Settings
     selection: Selection
+    supply: Supply = field(default_factory=AtHand)
     most: int | None = None
 
     @property
-    def stack_images(self) -> bool:
-        """Whether the images of a folder are looked at as a stack: somebody says how far apart they lie, and asks."""
-        return self.call.measures == "full" and self.call.spacing is not None
+    def root(self) -> str:
+        """The folder that scans are named from."""
+        return str(self.found.root)
+
+    @property
+    def mark(self) -> str:
+        """What its files in OUT bear in their names that are not of one scan."""
+        return mark_of(self.call.shard)
+
+    @property
+    def ignored(self) -> int:
+        """How many files are no CT: they are told by one of several shares."""
+        return self.found.ignored if self.call.shard is None or self.call.shard.number == 1 else 0
+
+    def sites(self) -> list[Site]:
+        """Those that are its own."""
+        shard = self.call.shard
+        return [site for site in self.found.sites if shard is None or shard.holds(site.name)]
+
+    def failures(self) -> list[Failure]:
+        """What could not be told, of what is its own."""
+        shard = self.call.shard
+        return [one for one in self.found.failures if shard is None or shard.holds(one.file)]
+
+    def planner(
+        self,
+        past: Past,
+        listed: Callable[[str, str, Listing], None] = lambda *_: None,
+        lost: Callable[[Iterable[str], Iterable[str]], None] = lambda *_: None,
+    ) -> Planner:
+        """Who plans its sites; `listed` and `lost` are told as Planner has it."""
+        # The images of a folder are a stack where somebody says how far apart they lie, and asks what a stack tells.
+        stack_images = self.call.measures == "full" and self.call.spacing is not None
+        return Planner(
+            past, self.outputs, self.truth, listed, lost, self.selection, self.supply, stack_images=stack_images
+        )
 
     def recall(self) -> Past:
         """What earlier runs into OUT have done of it; raises CallError where that was another root."""
-        past = recall(self.call.out, self.found.root, self.settings)
-        return Past() if self.call.overwrite else past
+        past = recall(self.call.out, self.root, self.settings, self.mark)
+        return Past(outdated=past.outdated) if self.call.overwrite else past
 
 
 def open_job(call: Call) -> Job:
     """Find and open all that a call names; raises CtsegError before anything is written."""
-    outputs = Outputs(call.out, choose_writers(call.write), call.spacing)
+    _check_cluster(call)
+    if call.engine == "ray":  # its workers have folders of their own to be in
+        file = find_model(call.model)
+        model = call.model if file in shipped_models().values() else str(absolute(file))
+        call = replace(call, out=absolute(call.out), truth=call.truth and absolute(call.truth), model=model)
+    shelf = FolderShelf(call.out, mark_of(call.shard))
+    outputs = Outputs(shelf, choose_writers(call.write), call.spacing)
+    if call.report and call.shard:
+        raise CallError(
+            "--report tells of all scans, not of a share: when all are done, ctseg summarize, then ctseg report"
+        )
     if call.report:
         require_report()
     if call.parquet:
@@ -87,12 +147,13 @@ def open_job(call: Call) -> Job:
     truth = open_truth(call.truth) if call.truth else None
     selection = Selection(tuple(map(parse_condition, call.series_filter)), call.best_series)
     truths = [call.truth] if call.truth else []
-    _keep_apart([*call.inputs, *call.listed, *truths], call.out, outputs.folders)
+    folders = [call.out / folder for folder in (*outputs.folders, FOLDER)]
+    _keep_apart([*call.inputs, *call.listed, *truths], call.out, folders)
     found = discover(call.inputs, [call.out, *truths], call.listed, call.root)
     if not found.sites and not found.failed:
         given = ", ".join(map(str, call.inputs)) or "what is listed"
         raise CallError(f"no CT in {given}: {found.ignored} files of other kinds were ignored")
-    engine = open_engine(find_model(call.model), call.device, call.precision)
+    engine = _open_engine(call)
     if outputs.need("confidence") and engine.spec.temperature is None:
         raise CallError(f"--write confidence: the model {engine.spec.name} gives no probabilities: export it again")
     settings = Settings(
@@ -104,13 +165,35 @@ def open_job(call: Call) -> Job:
         truth=truth.meaning if truth else None,
         measures=call.measures,
     )
-    return Job(call, found, engine, outputs, truth, settings, selection)
+    return Job(call, found, engine, shelf, outputs, truth, settings, selection)
+
+
+def _open_engine(call: Call) -> Engine:
+    """The model; for a cluster, only to know it, since the driver labels nothing."""
+    file = find_model(call.model)
+    if call.engine == "local":
+        return open_engine(file, call.device, call.precision)
+    return open_unplaced(file, call.precision, "cuda" if call.gpus_per_worker else "cpu")
+
+
+def _check_cluster(call: Call) -> None:
+    """Raise CallError for what contradicts itself."""
+    if call.engine == "local" and (call.address or call.gpus_per_worker):
+        raise CallError("--address and --gpus-per-worker are for a cluster: call with --engine ray")
+    if call.gpus_per_worker < 0:
+        raise CallError(f"--gpus-per-worker {call.gpus_per_worker:g}: give a part of a GPU, like 0.25, or more")
+    if call.engine == "ray":
+        if call.device == "cuda" and not call.gpus_per_worker:
+            raise CallError("--device cuda on a cluster: say by --gpus-per-worker how much of a GPU each worker gets")
+        if call.device == "cpu" and call.gpus_per_worker:
+            raise CallError("--device cpu and --gpus-per-worker contradict each other: leave one out")
+        require("ray.data", "ray")
 
 
 def _keep_apart(read: Collection[Path], out: Path, folders: Collection[Path]) -> None:
     """Refuse an OUT whose files would lie among what is read; within an input, OUT is left out of the search."""
     home = Path(os.path.realpath(out))
-    owned = [Path(os.path.realpath(folder)) for folder in (*folders, out / FOLDER)]
+    owned = [Path(os.path.realpath(folder)) for folder in folders]
     for given in read:
         real = Path(os.path.realpath(given))
         if real == home or any(real.is_relative_to(folder) for folder in owned):

@@ -1,28 +1,21 @@
-"""Many runs as one: shards, machines, months. What they wrote may have met anything since, and is checked."""
+"""Many runs as one: shares, machines, months."""
 
+import heapq
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ctseg.errors import CallError
 from ctseg_batch.columns import Row
-from ctseg_batch.sheets import SUMMARY_JSON
-from ctseg_batch.slices_file import read_slices
+from ctseg_batch.found import Found
+from ctseg_batch.result import Failure
+from ctseg_batch.runs import Run
+from ctseg_batch.shards import Shard
 from ctseg_batch.summary import SCHEMA, Summary
-from ctseg_batch.summary_form import FormCheck
 from ctseg_batch.totals import totals
-
-_AGAIN = "call ctseg batch again, it does only what is missing"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run's folder, and what its summary.json holds."""
-
-    out: Path
-    summary: Summary
 
 
 @dataclass(frozen=True)
@@ -34,33 +27,13 @@ class Joined:
 
     def slices(self) -> Iterator[Row]:
         """The rows of slices.csv, from the runs' own; raises CallError for one that does not fit its summary."""
-        for run, scans in self.taken:
-            expected = {scan["scan"]: scan["slices"] for scan in run.summary["scans"]}
-            yield from (row for row in read_slices(run.out, expected) if row[0] in scans)
+        place = {scan["scan"]: number for number, scan in enumerate(self.summary["scans"])}
+        rows = (_rows_of(scans, run) for run, scans in self.taken)
+        return heapq.merge(*rows, key=lambda row: place[str(row[0])])
 
 
-def read_run(out: Path, fault: FormCheck) -> Run:
-    """Read a run's summary; raises CallError for one that is missing, damaged, or no summary of this version."""
-    file = out / SUMMARY_JSON
-    try:
-        read = json.loads(file.read_bytes(), parse_constant=_refuse)
-    except FileNotFoundError:
-        raise CallError(f"{file} is not there: {out} holds no run of ctseg batch, or one that was stopped") from None
-    except OSError as error:
-        raise CallError(f"{file} can't be read: {error.strerror}") from error
-    except (ValueError, RecursionError):
-        raise CallError(f"{file} is damaged: it is no JSON; {_AGAIN}") from None
-    schema = read.get("schema") if isinstance(read, dict) else None
-    if isinstance(schema, int) and schema != SCHEMA:
-        raise CallError(
-            f"{file} is of another version of ctseg (schema {schema}, not {SCHEMA}): run it again with this"
-        )
-    wrong = fault(read) or _inconsistency(read)
-    if wrong:
-        raise CallError(f"{file} is damaged, or no summary of ctseg: {wrong}")
-    if read["runs"] is not None:
-        raise CallError(f"{file} is of runs that were joined: name the runs themselves")
-    return Run(out, read)
+def _rows_of(scans: Container[object], run: Run) -> Iterator[Row]:
+    return (row for row in run.slices() if row[0] in scans)
 
 
 def check_alike(runs: Sequence[Run]) -> None:
@@ -77,9 +50,11 @@ def check_alike(runs: Sequence[Run]) -> None:
 
 
 def join(runs: Sequence[Run]) -> Joined:
-    """One summary of all scans, in the order of the runs, a scan that is the same in two of them once.
+    """One summary of all scans, a scan that is the same in two of them once.
 
-    What the runs do not have in common is null. Raises CallError for a scan that differs from one run to the other.
+    They are in the order of the runs; those of shares of one run in the order that it would have. What no share has
+    done is among the errors. What the runs do not have in common is null. Raises CallError for a scan that differs from
+    one run to the other.
     """
     owners: dict[str, tuple[Run, Mapping[str, Any]]] = {}
     taken: list[tuple[Run, frozenset[str]]] = []
@@ -93,10 +68,35 @@ def join(runs: Sequence[Run]) -> Joined:
             if owner is run:
                 new.add(name)
         taken.append((run, frozenset(new)))
-    return Joined(_summary(runs, [scan for _, scan in owners.values()], [len(new) for _, new in taken]), taken)
+    scans = [scan for _, scan in owners.values()]
+    if len({run.summary["shard"] and run.summary["shard"]["found"] for run in runs}) == 1 and runs[0].shard:
+        places = {scan: place for run in runs for scan, place in run.places().items()}
+        scans.sort(key=lambda scan: places[scan["scan"]])
+    missing = _missing(runs, owners.keys())
+    return Joined(_summary(runs, scans, [len(new) for _, new in taken], missing), taken)
 
 
-def _summary(runs: Sequence[Run], scans: list[Mapping[str, Any]], counts: Sequence[int]) -> Summary:
+def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
+    """The scans that no share has done, as far as the shares know what there is."""
+    ended: dict[tuple[Path, int], set[int]] = defaultdict(set)
+    lists: dict[tuple[Path, int], set[str]] = defaultdict(set)
+    for run in runs:
+        if run.shard:
+            ended[run.out, run.shard.of].add(run.shard.number)
+            lists[run.out, run.shard.of].add(run.summary["shard"]["found"])
+    missing = {}
+    for (out, of), numbers in ended.items():
+        absent = [Shard(number, of) for number in range(1, of + 1) if number not in numbers]
+        for name in (name for digest in sorted(lists[out, of]) if absent for name in Found.read(out, digest).names):
+            shard = next((shard for shard in absent if shard.holds(name)), None)
+            if shard and name not in done:
+                missing[name] = Failure(name, f"was not done: --shard {shard} has not ended, call it again")
+    return list(missing.values())
+
+
+def _summary(
+    runs: Sequence[Run], scans: list[Mapping[str, Any]], counts: Sequence[int], missing: Sequence[Failure]
+) -> Summary:
     summaries = [run.summary for run in runs]
     common = {key: _common(summary[key] for summary in summaries) for key in ("version", "model", "measures", "groups")}
     slices, wall_s = (sum(summary["throughput"][key] for summary in summaries) for key in ("slices", "wall_s"))
@@ -106,36 +106,25 @@ def _summary(runs: Sequence[Run], scans: list[Mapping[str, Any]], counts: Sequen
         "scans": scans,
         "totals": totals(scans, common["groups"], common["measures"]),
         "ignored": sum(summary["ignored"] for summary in summaries),
-        **{key: _once(one for summary in summaries for one in summary[key]) for key in ("skipped", "errors", "notes")},
+        "skipped": _once(one for summary in summaries for one in summary["skipped"]),
+        "errors": _once([*(one for summary in summaries for one in summary["errors"]), *map(asdict, missing)]),
+        "notes": _once(one for summary in summaries for one in summary["notes"]),
         "throughput": {
             "slices": slices,
             "slices_per_second": slices / wall_s if slices and wall_s else None,
             "wall_s": wall_s,
         },
+        "shard": None,
         "runs": [
-            {"out": str(run.out), "scans": count, **{key: run.summary[key] for key in ("version", "model", "measures")}}
+            {
+                "out": str(run.out),
+                "shard": str(run.shard) if run.shard else None,
+                "scans": count,
+                **{key: run.summary[key] for key in ("version", "model", "measures")},
+            }
             for run, count in zip(runs, counts, strict=True)
         ],
     }
-
-
-def _inconsistency(read: Mapping[str, Any]) -> str | None:
-    """What a schema can't say: names that are unique, and scores of the groups that are named."""
-    groups = read["groups"] or []
-    named = set()
-    for scan in read["scans"]:
-        name = scan["scan"]
-        if name in named:
-            return f"the scan {name} is there twice"
-        named.add(name)
-        confusion = scan["confusion"]
-        if confusion is not None and [len(row) for row in confusion] != [len(groups)] * len(groups):
-            return f"the confusion of {name} is not of the groups"
-        if any(scan[key] is not None and set(scan[key]) != {*groups, "mean"} for key in ("iou", "dice")):
-            return f"the scores of {name} are not of the groups"
-        if any(scan[key] is not None and not set(scan[key]) <= set(groups) for key in ("surface", "volume_error_ml")):
-            return f"the distances of {name} are not of the groups"
-    return None
 
 
 def _model(summary: Summary) -> str:
@@ -161,7 +150,3 @@ def _common(values: Iterable[Any]) -> Any:
 def _once(values: Iterable[Any]) -> list[Any]:
     """Each of them once, in their order."""
     return list({json.dumps(value, sort_keys=True): value for value in values}.values())
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON")

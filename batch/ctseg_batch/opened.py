@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
-from ctseg_batch.discover import Site
 from ctseg_batch.listing import ListedSeries, Listing, facts_of, runs_of
 from ctseg_batch.result import Failure
+from ctseg_batch.site import Site
 from ctseg_batch.todo import Todo, part_of_files, part_of_volume, truth_beside
 from ctseg_batch.truth import Truth
 
@@ -48,8 +48,8 @@ def open_folder(site: Site, truth: Truth | None) -> Opened:
 
 
 def _stack(scan: str, frames: "DicomSeries", site: Site, truth: Truth | None) -> Todo:
-    files, sources = sorted(set(frames.files)), site.below(file.name for file in frames.files)
-    return part_of_volume(scan, frames, site, truth, files, sources)
+    files = [file.name for file in frames.files]
+    return part_of_volume(scan, frames, site, truth, sorted(set(files)), site.below(files))
 
 
 def _named_by_file(site: Site, found: Iterable["DicomSeries"]) -> Iterator[tuple[str, "DicomSeries"]]:

@@ -1,10 +1,7 @@
 """What is written for a slice, its mask, its overlay, its confidence: each kind in a folder of its own below OUT."""
 
-import errno
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -12,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.confidence import Confidence
-from ctseg.errors import CallError, UnreadableFile
+from ctseg.errors import CallError
 from ctseg.scan import Labels, Spacing
 from ctseg.stages import stage
-from ctseg_batch.files import keep, refused, write_whole
 from ctseg_batch.overlay import Grey, overlay
 from ctseg_batch.scan_outputs import SCAN_WRITERS, ScanOutputs
+from ctseg_batch.shelf import Shelf
 
 # Masks are long runs of few values: RLE and no filter. The filter has to be named, else OpenCV 5 is four times slower
 # as soon as a level is given.
@@ -89,76 +86,64 @@ def choose_writers(names: Iterable[str]) -> tuple[str, ...]:
 
 
 class Outputs:
-    """The files of one run, below OUT: those of slices, and `scans`, those of whole scans."""
+    """The files of one run on its shelf: those of slices, and `scans`, those of whole scans."""
 
-    def __init__(self, out: Path, kinds: Sequence[str], spacing: Spacing | None) -> None:
-        self._out = out
+    def __init__(self, shelf: Shelf, kinds: Sequence[str], spacing: Spacing | None) -> None:
+        self._shelf = shelf
         self._writers = [WRITERS[kind] for kind in kinds if kind in WRITERS]
-        self._slice_folders = tuple(out / writer.folder for writer in self._writers)
-        self.scans = ScanOutputs(out, kinds, spacing)
+        self.scans = ScanOutputs(shelf, kinds, spacing)
 
     @property
-    def folders(self) -> tuple[Path, ...]:
-        """Where files go."""
-        return (*self._slice_folders, *self.scans.folders)
+    def folders(self) -> tuple[str, ...]:
+        """Where files go, below OUT."""
+        return (*(writer.folder for writer in self._writers), *self.scans.folders)
 
     def need(self, what: Need) -> bool:
         """Whether some output is made of it."""
         return any(writer.needs == what for writer in self._writers)
 
+    def begin(self) -> None:
+        """Write what lies beside the scans' files once; raises CallError."""
+        self.scans.begin()
+
+    def clear(self) -> None:
+        """Take away what a killed run left unfinished."""
+        self._shelf.clear(self.folders)
+
     def write(self, name: str, seen: Seen) -> None:
         """Write a slice's files, called `name` below each kind's folder.
 
-        Raises UnreadableFile where the name is too long for the file system; CallError where OUT can't be written
-        at all.
+        Raises UnreadableFile where the name is too long; CallError where OUT can't be written at all.
         """
         for writer in self._writers:
-            file = self._out / writer.folder / name
             with stage("encode"):
                 encoded = writer.encode(seen)
-            try:
-                with stage("write"):
-                    write_whole(file, encoded)
-            except OSError as error:
-                if error.errno == errno.ENAMETOOLONG:
-                    raise UnreadableFile(file, "has too long a name for a mask to be named after it") from error
-                raise refused(file, error) from error
+            self._shelf.write(f"{writer.folder}/{name}", encoded)
 
     def keep(self, names: Sequence[str], scan: str) -> None:
-        """See to it that the files of slices and their scan outlast a power failure, those that are there.
+        """See to it that the files of slices and their scan outlast whatever comes, those that are there.
 
         Raises CallError.
         """
-        for folder in self._slice_folders:
-            try:
-                with stage("keep"):
-                    keep(folder / name for name in names)
-            except OSError as error:
-                raise refused(folder, error) from error
-        self.scans.keep(scan)
+        self._shelf.keep([*self._files(names), *self.scans.files(scan)])
 
     def remove(self, names: Iterable[str], scans: Iterable[str] = ()) -> None:
-        """Take files of slices and scans away, if there are any from an earlier run.
-
-        Raises CallError where that is forbidden.
-        """
+        """Take files of slices and scans away, if there are any from an earlier run; raises CallError."""
         for scan in scans:
             self.scans.remove(scan, self.scans.kinds)
-        for file in (folder / name for name in names for folder in self._slice_folders):
-            try:
-                file.unlink(missing_ok=True)
-            except OSError as error:
-                if error.errno != errno.ENAMETOOLONG:  # no run can have left such a file
-                    raise refused(file, error) from error
+        for file in self._files(names):
+            self._shelf.remove(file)
 
     def are_there(self, names: Iterable[str]) -> bool:
         """Whether all files of these slices are in place."""
-        # Not Path.is_file, which raises for a name that is too long.
-        return all(os.path.isfile(folder / name) for name in names for folder in self._slice_folders)  # noqa: PTH113
+        return all(map(self._shelf.is_there, self._files(names)))
 
     def is_any_there(self, name: str) -> bool:
         """Whether any file of a slice is in place."""
-        return any(os.path.isfile(folder / name) for folder in self._slice_folders)  # noqa: PTH113
+        return any(map(self._shelf.is_there, self._files([name])))
+
+    def _files(self, names: Iterable[str]) -> Iterator[str]:
+        return (f"{writer.folder}/{name}" for name in names for writer in self._writers)
 
 
 def _png(picture: npt.NDArray[np.uint8], options: Sequence[int]) -> bytes:

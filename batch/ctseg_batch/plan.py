@@ -1,20 +1,21 @@
 """From what was found to what has to be done: files become scans, scans parts, and parts that were done stay done."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, count, takewhile
 from pathlib import Path
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
-from ctseg_batch.discover import Site, volume_names, volume_slice
 from ctseg_batch.listing import ListedSeries, Listing
-from ctseg_batch.opened import open_folder
+from ctseg_batch.opened import Opened, open_folder
 from ctseg_batch.outputs import Outputs
-from ctseg_batch.record import Past
+from ctseg_batch.past import Past
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.selection import Selection
+from ctseg_batch.site import Site, volume_names, volume_slice
 from ctseg_batch.slice_figures import SliceFigures, pack
+from ctseg_batch.supply import AtHand, NotFetched, Supply
 from ctseg_batch.todo import Step, Todo, key_of, part_of_files, part_of_volume, slice_masks, truth_beside, volume_masks
 from ctseg_batch.truth import Truth
 
@@ -29,8 +30,9 @@ class Planner:
 
     `skipped` and `errors` fill as sites are planned: readable files that are no slices, series that are not wanted, and
     failures of no scan. `listed` is told how a folder's DICOM files were sorted, so that the next run need not open
-    them; `lost` which files of an earlier run, of slices and of whole scans, stand for nothing any more.
-    `stack_images`: those of a folder lie one on the other.
+    them; `lost` which files of an earlier run, of slices and of whole scans, stand for nothing any more. `supply` has
+    the files of a site that is opened. `stack_images`: those of a folder lie one on the other. `outdone` says which
+    scans are left for a better one of their study.
     """
 
     def __init__(
@@ -41,41 +43,64 @@ class Planner:
         listed: Callable[[str, str, Listing], None],
         lost: Callable[[Iterable[str], Iterable[str]], None],
         selection: Selection,
+        supply: Supply = AtHand(),  # noqa: B008 - it has no state
         *,
         stack_images: bool = False,
     ) -> None:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
-        self._lost, self._selection, self._stack_images = lost, selection, stack_images
-        self._outdone: Mapping[str, str] = {}
+        self._lost, self._selection, self._supply, self._stack_images = lost, selection, supply, stack_images
+        self.outdone: Mapping[str, str] = {}
 
     def survey(self, sites: Iterable[Site]) -> None:
         """Where one series a study is wanted, look at all of them before any is planned: a study may fill folders."""
         if self._selection.one_a_study:
             series = [one for site in sites if site.kind == "dicom" for one in self._list(site)]
-            self._outdone = self._selection.outdone(series)
+            self.outdone = self._selection.outdone(series)
 
     def plan(self, site: Site) -> Iterator[Step]:
         """What there is to do at a site, and the results of what was done before or can't be opened."""
         planners = {"dicom": self._dicom, "volume": self._volume, "image": self._images}
-        return planners[site.kind](site)
+        try:
+            yield from planners[site.kind](site)
+        except NotFetched as error:
+            yield unread(site, tuple(_failure(site, one.file, one.reason) for one in error.failed))
+
+    def remembered(self, site: Site) -> list[PartResult] | None:
+        """What came of a site that was done before; None where there is something to do.
+
+        Opens no file, but those that could not be read then.
+        """
+        if site.kind == "dicom":
+            listing = self._noted(site, self._folder_key(site))
+            return None if listing is None else self._remembered(site, listing)
+        steps = list(self._images(site)) if site.kind == "image" else [self._done_volume(site, site.name, site.files)]
+        done = [step for step in steps if isinstance(step, PartResult)]
+        return done if len(done) == len(steps) else None
+
+    def parts(self, site: Site) -> Iterator[Site]:
+        """What a site is done in: the images of a folder in parts, unless they are a stack."""
+        is_stack = self._stack_images or self._outputs.scans.stack_images
+        if site.kind != "image" or site.part is not None or (is_stack and len(site.files) <= _MOST_IN_A_STACK):
+            yield site
+        else:
+            yield from site.cut(_IMAGES_A_PART)
 
     def _images(self, site: Site) -> Iterator[Step]:
         scan, truth = f"{site.name}#images" if site.mixed else site.name, truth_beside(site, self._truth)
-        is_stack = (self._stack_images or self._outputs.scans.stack_images) and len(site.files) <= _MOST_IN_A_STACK
-        step = len(site.files) if is_stack else _IMAGES_A_PART
-        for number, start in enumerate(range(0, len(site.files), step)):
-            images = reading.open_images(site.paths(site.files[start : start + step]))
-            yield self._unless_done(part_of_files(scan, number, images, site, truth, is_whole=is_stack))
+        for part in self.parts(site):
+            images, is_whole = reading.open_images(part.paths(part.files)), part.part is None
+            todo = part_of_files(scan, part.part or 0, images, part, truth, is_whole=is_whole)
+            yield self._unless_done(part, todo)
 
     def _volume(self, site: Site) -> Iterator[Step]:
         (file,) = site.paths(site.files)
-        files = reading.volume_files(file)
-        done = self._done_volume(site, site.name, files)
+        done = self._done_volume(site, site.name, site.files)
         if done:
             yield done
             return
+        self._supply.fetch(site)
         try:
             volume = reading.open_volume(file)
         except UnreadableFile as error:
@@ -83,6 +108,7 @@ class Planner:
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
         sources = site.below(site.files) * len(volume)
+        files = [one.name for one in reading.volume_files(file)]
         todo = part_of_volume(site.name, volume, site, self._truth, files, sources)
         done = self._past.result(todo.place, todo.key)
         # One slice tells: none of a volume can be read without the others.
@@ -109,7 +135,7 @@ class Planner:
         return done
 
     def _opened_dicom(self, site: Site, key: str) -> Iterator[Step]:
-        opened = open_folder(site, self._truth)
+        opened = self._open(site)
         unwanted = self._unwanted(opened.listing.series)
         self.skipped += [*opened.listing.skipped, *unwanted.values()]
         slices = {file.name for todo in opened.series for file in todo.slices.files}
@@ -123,35 +149,52 @@ class Planner:
             self.errors += failed  # which of the series they belong to can't be told
         for todo in (*opened.series, *opened.stacks):
             if todo.scan not in unwanted:
-                yield self._unless_done(todo)
+                yield self._unless_done(site, todo)
         if failed and not (len(opened.series) > 1 or unwanted):
-            yield _unread(site, failed)  # where they lie can't be told: they are counted after the others
+            yield unread(site, failed)  # where they lie can't be told: they are counted after the others
 
     def _noted(self, site: Site, key: str) -> Listing | None:
         """What an earlier run noted of a folder, if none of its files has changed and it says enough."""
         return None if self._selection.needs_descriptions else self._past.listing(site.name, key)
 
-    def _list(self, site: Site) -> Sequence[ListedSeries]:
+    def _list(self, site: Site) -> Iterable[ListedSeries]:
         """The series of a folder, as they were noted or else by opening it."""
-        return (self._noted(site, self._folder_key(site)) or open_folder(site, self._truth).listing).series
+        noted = self._noted(site, self._folder_key(site))
+        if noted is not None:
+            return noted.series
+        try:
+            return self._open(site).listing.series
+        except NotFetched:
+            return ()  # it is told when the site is planned
+        finally:
+            self._supply.release(site)
+
+    def _open(self, site: Site) -> Opened:
+        self._supply.fetch(site)
+        return open_folder(site, self._truth)
 
     def _unwanted(self, series: Iterable[ListedSeries]) -> Mapping[str, Failure]:
         """The scans that are left out, and why."""
-        reasons = {one.scan: self._selection.refusal(one.facts) or self._outdone.get(one.scan) for one in series}
+        reasons = {one.scan: self._selection.refusal(one.facts) or self.outdone.get(one.scan) for one in series}
         return {scan: Failure(scan, reason) for scan, reason in reasons.items() if reason}
 
     def _done_series(self, site: Site, listed: ListedSeries) -> PartResult | None:
         """What came of a series of files or a stack of frames, if all of it was done."""
         files = tuple(listed.files(site.files))
         if listed.key is None:
-            return self._done_volume(site, listed.scan, site.paths(sorted(files)))
+            return self._done_volume(site, listed.scan, sorted(files))
         done = self._past.result(f"{listed.scan}:0", listed.key)
         is_there = done and self._is_in_place(site.mask_names(files), site.whole(listed.scan), done)
         return done if is_there else None
 
-    def _done_volume(self, site: Site, scan: str, files: Sequence[Path]) -> PartResult | None:
+    def _done_volume(self, site: Site, scan: str, files: Iterable[str]) -> PartResult | None:
         """What came of a scan that is called by its file, if all of it was done from just these inputs."""
-        done = self._past.result(f"{scan}:0", key_of(files, [scan], volume_masks(scan, self._truth)))
+        if f"{scan}:0" not in self._past.parts:
+            return None
+        if site.kind == "volume":
+            files = self._supply.volume_files(site)
+        key = key_of(site.stamped(files), [scan], volume_masks(scan, self._truth))
+        done = self._past.result(f"{scan}:0", key)
         is_there = done and self._is_in_place(volume_names(scan, done.slices), site.whole_by_file(scan), done)
         return done if is_there else None
 
@@ -178,27 +221,34 @@ class Planner:
 
     def _folder_key(self, site: Site) -> str:
         masks = slice_masks(site, site.files, truth_beside(site, self._truth))
-        return key_of(site.paths(site.files), site.mask_names(site.files), masks)
+        return key_of(site.stamped(site.files), site.mask_names(site.files), masks)
 
-    def _unless_done(self, todo: Todo) -> Step:
+    def _unless_done(self, site: Site, todo: Todo) -> Step:
         """What came of a part before, or the part: also where a slice that could not be read then can be now."""
         done = self._past.result(todo.place, todo.key)
-        if done is None:
-            return todo
+        if done is not None and self._is_still(site, todo, done):
+            return done
+        self._supply.fetch(site)
+        return todo
+
+    def _is_still(self, site: Site, todo: Todo, done: PartResult) -> bool:
+        """Whether it would come to the same."""
         missing = [index for index, name in enumerate(todo.names) if not self._outputs.are_there([name])]
         if (missing and len(missing) != done.failed_slices) or not self._outputs.scans.are_there(todo.whole, done):
-            return todo
+            return False
+        if not done.failed_slices:
+            return True
         # Where nothing is written of a slice alone, nothing is missing: it may be any of a file with a failure.
         failed = {failure.file for failure in done.failures}
         doubtful = missing or [index for index, source in enumerate(todo.sources) if source in failed]
-        unread = sum(not _can_be_read(todo.slices, index) for index in doubtful)
-        return done if unread == done.failed_slices else todo
+        self._supply.fetch(site)
+        return sum(not _can_be_read(todo.slices, index) for index in doubtful) == done.failed_slices
 
     def _is_in_place(self, names: Iterable[str], whole: str, done: PartResult) -> bool:
         return self._outputs.are_there(names) and self._outputs.scans.are_there(whole, done)
 
 
-def _unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:
+def unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:
     """The DICOM files of a folder whose headers can't be read."""
     names = site.mask_names(failure.file.removeprefix(site.within) for failure in failed)
     rows = pack(SliceFigures(failure.file, name, None) for failure, name in zip(failed, names, strict=True))

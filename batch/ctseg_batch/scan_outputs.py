@@ -1,17 +1,14 @@
 """What is written of a scan as a whole, once its last slice is labelled: a label map, a DICOM Segmentation."""
 
-import errno
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctseg.errors import CtsegError, UnreadableFile
+from ctseg.errors import CtsegError
 from ctseg.scan import Labels, Scan, Spacing
 from ctseg.stages import stage
-from ctseg_batch.files import keep, refused, write_whole
 from ctseg_batch.result import LeftOut, PartResult
+from ctseg_batch.shelf import Shelf
 
 if TYPE_CHECKING:
     from ctseg_batch.engine import Engine
@@ -82,11 +79,11 @@ SCAN_WRITERS: Mapping[str, ScanWriter] = {
 
 
 class ScanOutputs:
-    """The files of whole scans of one run, below OUT. A scan's are called after its path there, without an ending."""
+    """The files of whole scans of one run. A scan's are called after its path below OUT, without an ending."""
 
-    def __init__(self, out: Path, kinds: Iterable[str], spacing: Spacing | None) -> None:
+    def __init__(self, shelf: Shelf, kinds: Iterable[str], spacing: Spacing | None) -> None:
         """`spacing` is what somebody says of scans whose files do not."""
-        self._out = out
+        self._shelf = shelf
         self._writers = {kind: SCAN_WRITERS[kind] for kind in kinds if kind in SCAN_WRITERS}
         self.stack_images = "nifti" in self._writers and spacing is not None
 
@@ -96,63 +93,46 @@ class ScanOutputs:
         return tuple(self._writers)
 
     @property
-    def folders(self) -> tuple[Path, ...]:
-        """Where files go."""
-        return tuple(self._out / writer.folder for writer in self._writers.values())
+    def folders(self) -> tuple[str, ...]:
+        """Where files go, below OUT."""
+        return tuple(writer.folder for writer in self._writers.values())
 
     def begin(self) -> None:
         """Write what lies beside the scans' files once; raises CallError."""
-        for writer in self._writers.values():
-            for name, content in writer.tables().items():
-                self._write(self._out / writer.folder / name, content)
+        tables = {f"{w.folder}/{name}": content for w in self._writers.values() for name, content in w.tables().items()}
+        for file, content in tables.items():
+            self._shelf.write(file, content)
+        self._shelf.keep(tables)
 
     def write(self, kind: str, path: str, scan: Labelled) -> None:
         """Make and write a file; raises NotMade, UnreadableFile, and CallError where OUT can't be written at all."""
-        writer = self._writers[kind]
         with stage("encode"):
-            content = writer.encode(scan)
-        self._write(self._file(kind, path), content)
+            content = self._writers[kind].encode(scan)
+        self._shelf.write(self._file(kind, path), content)
 
     def left_out_in_parts(self) -> list[LeftOut]:
         """What becomes of images that are no stack."""
         return [LeftOut(kind, writer.not_in_parts) for kind, writer in self._writers.items()]
 
-    def keep(self, path: str) -> None:
-        """See to it that a scan's files outlast a power failure, those that are there; raises CallError."""
-        try:
-            with stage("keep"):
-                keep(self._file(kind, path) for kind in self.kinds)
-        except OSError as error:
-            raise refused(self._out / path, error) from error
+    def files(self, path: str) -> list[str]:
+        """Those of a scan, below OUT."""
+        return [self._file(kind, path) for kind in self.kinds]
 
     def remove(self, path: str, kinds: Iterable[str]) -> None:
         """Take a scan's files of some kinds away, if there are any; raises CallError where that is forbidden."""
-        for file in (self._file(kind, path) for kind in kinds):
-            try:
-                file.unlink(missing_ok=True)
-            except OSError as error:
-                if error.errno not in (errno.ENAMETOOLONG, errno.ENOTDIR):  # no run can have left such a file
-                    raise refused(file, error) from error
+        for kind in kinds:
+            self._shelf.remove(self._file(kind, path))
 
     def are_there(self, path: str, result: PartResult) -> bool:
         """Whether all files are in place that were made when a scan came to this result."""
         if result.failed_slices == result.slices:
             return True
         made = set(self.kinds) - {one.kind for one in result.left_out}
-        return all(os.path.isfile(self._file(kind, path)) for kind in made)  # noqa: PTH113 - as in outputs.py
+        return all(self._shelf.is_there(self._file(kind, path)) for kind in made)
 
-    def _file(self, kind: str, path: str) -> Path:
+    def _file(self, kind: str, path: str) -> str:
         writer = self._writers[kind]
-        return self._out / writer.folder / f"{path}{writer.ending}"
-
-    def _write(self, file: Path, content: bytes) -> None:
-        try:
-            with stage("write"):
-                write_whole(file, content)
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise UnreadableFile(file, "has too long a name for an output to be named after it") from error
-            raise refused(file, error) from error
+        return f"{writer.folder}/{path}{writer.ending}"
 
 
 def notes_of(results: Iterable[PartResult]) -> list[str]:

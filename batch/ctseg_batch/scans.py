@@ -10,10 +10,11 @@ from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
 from ctseg_batch.discover import discover
 from ctseg_batch.outputs import Outputs
+from ctseg_batch.past import Past
 from ctseg_batch.plan import Planner
-from ctseg_batch.record import Past
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.selection import Selection
+from ctseg_batch.shelf import FolderShelf
 from ctseg_batch.todo import Todo
 
 
@@ -35,7 +36,7 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
     found = discover([path])
     for error in found.failed:
         yield NamedScan(os.path.relpath(error.file, found.root), None, (error,))
-    nothing = Outputs(Path(os.devnull), (), None)
+    nothing = Outputs(FolderShelf(Path(os.devnull)), (), None)
     planner = Planner(Past(), nothing, None, listed=lambda *_: None, lost=lambda *_: None, selection=selection)
     planner.survey(found.sites)
     for site in found.sites:

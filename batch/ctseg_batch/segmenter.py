@@ -23,6 +23,7 @@ from ctseg_batch.result import MeasuresWish, PartResult
 from ctseg_batch.scans import NamedScan, find_scans
 from ctseg_batch.segmentation import Segmentation
 from ctseg_batch.selection import Selection, parse_condition
+from ctseg_batch.shelf import FolderShelf
 from ctseg_batch.steady import SteadyEngine
 from ctseg_batch.summary import Figures, summarise
 from ctseg_batch.todo import Todo
@@ -158,7 +159,7 @@ class _Kept(Outputs):
     """Keeps in memory what a run would write: the labels, and what else is `wanted`."""
 
     def __init__(self, *wanted: Need) -> None:
-        super().__init__(Path(os.devnull), (), None)
+        super().__init__(FolderShelf(Path(os.devnull)), (), None)
         self._wanted = wanted
         self._seen: dict[str, Seen] = {}
 

@@ -22,8 +22,16 @@ _DIGITS = 4
 _ROWS_A_GROUP = 20_000
 
 
-def write_sheets(out: Path, summary: Summary, slices: Callable[[], Iterable[Row]], parquet: bool) -> None:
-    """Write a summary into OUT; `slices` gives the rows of slices.csv, each time anew.
+def marked(name: str, mark: str) -> str:
+    """What a file is called of the share with that mark: `summary.3-of-8.json`."""
+    stem, _, ending = name.partition(".")
+    return f"{stem}{mark}.{ending}"
+
+
+def write_sheets(
+    out: Path, summary: Summary, slices: Callable[[], Iterable[Row]], parquet: bool, mark: str = ""
+) -> None:
+    """Write a summary into OUT; `slices` gives the rows of slices.csv, each time anew. `mark` is that of a share.
 
     Parquet of an earlier run goes where none is asked for: it would tell of that run. Raises CallError where OUT can't
     be written.
@@ -33,16 +41,18 @@ def write_sheets(out: Path, summary: Summary, slices: Callable[[], Iterable[Row]
         SUMMARY_CSV: lambda: scan_table(summary),
     }
     for name, table in tables.items():
-        _write_csv(out / name, *table())
-        as_parquet = (out / name).with_suffix(".parquet")
+        file = out / marked(name, mark)
+        _write_csv(file, *table())
+        as_parquet = file.with_suffix(".parquet")
         if parquet:
             _write_parquet(as_parquet, *table())
         else:
             as_parquet.unlink(missing_ok=True)
+    file = out / marked(SUMMARY_JSON, mark)
     try:
-        write_whole(out / SUMMARY_JSON, to_json(summary).encode())
+        write_whole(file, to_json(summary).encode())
     except OSError as error:
-        raise refused(out / SUMMARY_JSON, error) from error
+        raise refused(file, error) from error
 
 
 def _write_csv(file: Path, columns: Sequence[Column], rows: Iterable[Row]) -> None:

@@ -8,12 +8,10 @@ from pathlib import Path
 
 from ctseg.errors import CallError
 from ctseg_batch.columns import SLICE_COLUMNS, Kind, Row
-from ctseg_batch.sheets import SLICES_CSV
 
 
-def read_slices(out: Path, expected: Mapping[str, int]) -> Iterator[Row]:
+def read_slices(file: Path, expected: Mapping[str, int]) -> Iterator[Row]:
     """The rows of a run's slices.csv; raises CallError where they are not those of the `expected` slices by scan."""
-    file = out / SLICES_CSV
     counts: Counter[str] = Counter()
     try:
         with file.open(newline="", encoding="utf-8", errors="surrogateescape") as text:

@@ -38,12 +38,14 @@ def summarize(
 ) -> None:
     """Join the summaries of many runs, of shards or machines, into one.
 
-    A scan that is the same in two runs counts once. Exit status: as a run of all the scans would have had it.
+    A scan that is the same in two runs counts once. Where a run was done in shares, all that are there are joined, and
+    a scan that no share has done counts as failed. Exit status: as a run of all the scans would have had it.
 
     Example: ctseg summarize results/shard-* --out results/all
     """
     from ctseg_batch.columns import scan_table
-    from ctseg_batch.join import check_alike, join, read_run
+    from ctseg_batch.join import check_alike, join
+    from ctseg_batch.runs import read_runs
     from ctseg_batch.sheets import PARQUET_EXTRA, PARQUET_MODULE, print_csv, write_sheets
     from ctseg_batch.summary import exit_status, to_json
     from ctseg_batch.summary_form import form_check
@@ -57,7 +59,7 @@ def summarize(
         require(PARQUET_MODULE, PARQUET_EXTRA)
     _keep_apart(out, runs)
     fault = form_check()
-    found = [read_run(run, fault) for run in runs]
+    found = [one for run in runs for one in read_runs(run, fault)]
     if not mixed:
         check_alike(found)
     joined = join(found)
@@ -75,10 +77,10 @@ def summarize(
 
 
 def _keep_apart(out: Path | None, runs: list[Path]) -> None:
-    """Refuse to write over a run."""
-    from ctseg_batch.record import FOLDER
+    """Refuse to write over a run; that of shares may lie beside them."""
+    from ctseg_batch.past import journal_file, journal_files
 
     if out is None:
         return
-    if (out / FOLDER).exists() or out.resolve() in {run.resolve() for run in runs}:
+    if journal_file(out, "").exists() or (not journal_files(out) and out.resolve() in {run.resolve() for run in runs}):
         raise CallError(f"--out {out} holds a run of its own: name another folder")

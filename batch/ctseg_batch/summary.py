@@ -1,7 +1,7 @@
 """All figures of a run, by scan and in total, as summary.json holds them: see docs/summary.md."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from ctseg.regions import Amounts, Lungs, describe, grade, total
 from ctseg.scan import Spacing
 from ctseg_batch.engine import Engine
 from ctseg_batch.result import Failure, MeasuresWish, PartResult, StackFigures
+from ctseg_batch.shards import Shard
 from ctseg_batch.totals import scored, totals
 
 SCHEMA = 2
@@ -24,12 +25,30 @@ Summary = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class ShardFigures:
+    """Which share of the scans was done, and where each scan's site stands among all that were found, by its name."""
+
+    shard: Shard
+    found: str
+    places: Mapping[str, int]
+
+    def told(self, scans: Iterable[str]) -> dict[str, Any]:
+        """What summary.json says of it."""
+        return {
+            "number": self.shard.number,
+            "of": self.shard.of,
+            "found": self.found,
+            "places": [self.places[scan] for scan in scans],
+        }
+
+
+@dataclass(frozen=True)
 class Figures:
     """What a run found. `groups` are the names of what the truth tells apart; None without a truth.
 
     `skipped` are readable files that are no slices, `errors` the failures of no scan, `ignored` counts files of
     other kinds. `notes` are lines on the run as a whole. `slices` were done in this run, in `wall_s` seconds; the
-    others before. `measures` is what was asked for.
+    others before. `measures` is what was asked for. `shard` says which share of the scans these are.
     """
 
     results: Sequence[PartResult]
@@ -41,6 +60,7 @@ class Figures:
     slices: int
     wall_s: float
     measures: MeasuresWish = "basic"
+    shard: ShardFigures | None = None
 
 
 def summarise(figures: Figures, engine: Engine) -> Summary:
@@ -71,6 +91,7 @@ def summarise(figures: Figures, engine: Engine) -> Summary:
             "slices_per_second": figures.slices / figures.wall_s if figures.slices else None,
             "wall_s": figures.wall_s,
         },
+        "shard": None if figures.shard is None else figures.shard.told(scan["scan"] for scan in scans),
         "runs": None,
     }
 
@@ -78,8 +99,8 @@ def summarise(figures: Figures, engine: Engine) -> Summary:
 def exit_status(summary: Summary) -> int:
     """0 all well, 1 some input failed and the rest was done, 2 no input could be read."""
     scans = summary["scans"]
-    if all(scan["status"] == "failed" for scan in scans):
-        return 2
+    if summary["shard"] is None and all(scan["status"] == "failed" for scan in scans):
+        return 2  # a share can't tell: another may have read something
     return int(bool(summary["errors"]) or any(scan["errors"] for scan in scans))
 
 

@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from pathlib import Path
 
 from ctseg.scan import Scan
-from ctseg_batch.discover import Site, volume_names
 from ctseg_batch.result import PartResult
+from ctseg_batch.site import Site, Stamp, stamp, volume_names
 from ctseg_batch.truth import Masks, SliceMasks, Truth, TruthFolder
 
 
@@ -45,16 +44,16 @@ def part_of_files(
     """A part whose slices are files of one folder."""
     files = [file.name for file in slices.files]
     names, masks = site.mask_names(files), slice_masks(site, files, truth)
-    place, key, sources = f"{scan}:{number}", key_of(slices.files, names, masks), site.below(files)
+    place, key, sources = f"{scan}:{number}", key_of(site.stamped(files), names, masks), site.below(files)
     return Todo(place, key, scan, slices, names, sources, masks, site.whole(scan), is_whole)
 
 
 def part_of_volume(
-    scan: str, slices: Scan, site: Site, truth: Truth | None, files: Iterable[Path], sources: tuple[str, ...]
+    scan: str, slices: Scan, site: Site, truth: Truth | None, files: Iterable[str], sources: tuple[str, ...]
 ) -> Todo:
     """A part that is called by the file of its slices; `files` are all that it is made of."""
     masks, names = volume_masks(scan, truth), volume_names(scan, len(slices))
-    key = key_of(files, [scan], masks)
+    key = key_of(site.stamped(files), [scan], masks)
     return Todo(f"{scan}:0", key, scan, slices, names, sources, masks, site.whole_by_file(scan), is_whole=True)
 
 
@@ -74,19 +73,7 @@ def volume_masks(scan: str, truth: Truth | None) -> Masks | None:
     return truth.beside(within).of_volume(name) if truth else None
 
 
-def key_of(files: Iterable[Path], names: Iterable[str], masks: Masks | None) -> str:
-    """Tells one state of the inputs from another: files by size and time of change, and where the masks go."""
-    state = [
-        [_stamp(file) for file in files],
-        list(names),
-        [_stamp(file) for file in masks.files] if masks else None,
-    ]
+def key_of(files: Iterable[Stamp], names: Iterable[str], masks: Masks | None) -> str:
+    """Tells one state of the inputs from another: the files' own, and where the masks go."""
+    state = [list(files), list(names), [stamp(file) for file in masks.files] if masks else None]
     return blake2b(json.dumps(state).encode(), digest_size=16).hexdigest()
-
-
-def _stamp(file: Path) -> tuple[str, int, int]:
-    try:
-        found = file.stat()
-    except OSError:
-        return (str(file), 0, 0)  # it fails when it is read
-    return (str(file), found.st_size, found.st_mtime_ns)

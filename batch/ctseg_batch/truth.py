@@ -17,7 +17,7 @@ from ctseg.dataset import MaskMeaning, meaning_beside
 from ctseg.errors import CallError, DatasetError, UnreadableFile
 from ctseg.metrics import Confusion, confusion
 from ctseg.scan import Labels
-from ctseg_batch.discover import volume_slice
+from ctseg_batch.site import volume_slice
 
 
 class Masks(Protocol):

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from ctseg_batch import engine, job, run
+from ctseg_batch import engine, job, work
 
 OUT_OF_MEMORY = "CUDA failure 2: out of memory ; GPU=0\nand a long story"
 
@@ -42,7 +42,7 @@ def on_device(monkeypatch):
             return dataclasses.replace(real, session=devices[-1], device="cuda", remark="on CUDA")
 
         monkeypatch.setattr(job, "open_engine", opened)
-        monkeypatch.setattr(run, "open_engine", opened)
+        monkeypatch.setattr(work, "open_engine", opened)
         return devices, on_cpu
 
     return simulate

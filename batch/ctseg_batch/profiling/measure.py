@@ -15,6 +15,7 @@ from ctseg_batch.job import Job
 from ctseg_batch.outputs import Outputs
 from ctseg_batch.profiling.recorder import Recorder
 from ctseg_batch.run import run_job
+from ctseg_batch.shelf import FolderShelf
 from ctseg_batch.summary import Summary
 from ctseg_batch.todo import Todo
 
@@ -42,7 +43,9 @@ def measure(job: Job, warm_up: int) -> Measured:
     recorder = Recorder(warm_up)
     with tempfile.TemporaryDirectory(prefix="ctseg-profile-") as folder:
         out = Path(folder)
-        here = replace(job, call=replace(job.call, out=out), outputs=Outputs(out, job.call.write, job.call.spacing))
+        shelf = FolderShelf(out)
+        outputs = Outputs(shelf, job.call.write, job.call.spacing)
+        here = replace(job, call=replace(job.call, out=out), shelf=shelf, outputs=outputs)
         with listening(recorder):
             summary = run_job(here, recorder)
     recorder.finish()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ctseg.classes import CLASSES
 from ctseg.errors import CallError
-from ctseg_batch.record import recorded_root
+from ctseg_batch.past import recorded_root
 from ctseg_batch.sheets import SUMMARY_JSON
 from ctseg_batch.summary import SCHEMA, Summary
 

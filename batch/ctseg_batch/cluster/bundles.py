@@ -1,0 +1,66 @@
+"""What goes to a worker and what comes back: some sites to be done, and all that came of them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ctseg_batch.past import Noted, Past
+from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.site import Site
+
+# Slices that a worker gets at once: seconds of work, so that what Ray does for each bundle does not count, and
+# little is lost with a worker.
+_SLICES = 256
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Sites to be done, each with its place in the run; what is known of them; which of their scans are `outdone`."""
+
+    places: tuple[int, ...]
+    sites: tuple[Site, ...]
+    past: Past
+    outdone: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a bundle: `results` and `homes` of each site, the rest of all of them.
+
+    `noted` belongs in the journal. `trouble`: the run can't go on, and why.
+    """
+
+    places: tuple[int, ...]
+    results: Sequence[Sequence[PartResult]] = ()
+    homes: Mapping[str, str] | None = None
+    slices: int = 0
+    noted: Sequence[Noted] = ()
+    skipped: Sequence[Failure] = ()
+    errors: Sequence[Failure] = ()
+    notes: Sequence[str] = ()
+    trouble: str | None = None
+
+
+def bundled(sites: Iterable[tuple[int, Site]], past: Past, outdone: Mapping[str, str]) -> Iterator[Bundle]:
+    """Sites, each with its place, in bundles of about as many slices; a volume counts as one of its own."""
+    taken: list[tuple[int, Site]] = []
+    slices = 0
+    for place, site in sites:
+        count = _SLICES if site.kind == "volume" else len(site.files)
+        if taken and slices + count > _SLICES:
+            yield _bundle(taken, past, outdone)
+            taken, slices = [], 0
+        taken.append((place, site))
+        slices += count
+    if taken:
+        yield _bundle(taken, past, outdone)
+
+
+def _bundle(taken: Sequence[tuple[int, Site]], past: Past, outdone: Mapping[str, str]) -> Bundle:
+    about = Past()
+    for _, site in taken:
+        known = past.about(site)
+        about.parts |= known.parts
+        about.folders |= known.folders
+    places, sites = zip(*taken, strict=True)
+    names = tuple(site.name for site in sites)
+    return Bundle(places, sites, about, {scan: why for scan, why in outdone.items() if scan.startswith(names)})

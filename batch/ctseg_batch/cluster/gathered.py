@@ -1,0 +1,78 @@
+"""What comes back from the cluster, put in the order of the run, and noted."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from ctseg.errors import CallError
+from ctseg_batch.cluster.bundles import Report
+from ctseg_batch.plan import Planner, unread
+from ctseg_batch.record import Notes
+from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.site import Site
+from ctseg_batch.work import Watcher, Worked
+
+TRIES = 20
+"""How often a bundle is tried again whose worker was lost: a scan that kills workers shall not kill them for ever.
+
+Until a machine counts as dead, its workers are asked again every second or so, and each time counts.
+"""
+
+
+class Gathered:
+    """The results of a run as they come in, each at its place in the run."""
+
+    def __init__(
+        self, parts: Sequence[Site], planner: Planner, notes: Notes, watcher: Watcher, note: Callable[[str], None]
+    ) -> None:
+        self._parts, self._planner, self._notes, self._watcher, self._note = parts, planner, notes, watcher, note
+        self._results: dict[int, Sequence[PartResult]] = {}
+        self._homes: dict[str, str] = {}
+        self._skipped: list[tuple[int, Failure]] = []
+        self._errors: list[Failure] = []
+        self._slices = 0
+
+    def to_do(self) -> Iterator[tuple[int, Site]]:
+        """What was not done before, with its place."""
+        for place, part in enumerate(self._parts):
+            done = self._planner.remembered(part)
+            if done is None:
+                yield place, part
+                continue
+            self._results[place] = done
+            self._homes.update(dict.fromkeys((result.scan for result in done), part.name))
+            self._watcher.expect(-len(part.files))
+
+    def take(self, report: Report) -> None:
+        """A bundle has come back: note what was done. Raises CallError where the run can't go on."""
+        if report.trouble is not None:
+            raise CallError(report.trouble)
+        for line in report.notes:
+            self._note(line)
+        for noted in report.noted:
+            self._notes.add(noted)
+        for place, results in zip(report.places, report.results, strict=True):
+            self._results[place] = results
+            self._watcher.expect(sum(result.slices for result in results) - len(self._parts[place].files))
+            for result in results:
+                self._watcher.tell(result)
+        for _ in range(report.slices):
+            self._watcher.advance()
+        self._homes.update(report.homes or {})
+        self._skipped += [(report.places[0], one) for one in report.skipped]
+        self._errors += report.errors
+        self._slices += report.slices
+
+    def complete(self) -> Worked:
+        """All of it; what no worker came back with has failed."""
+        for place, part in enumerate(self._parts):
+            if place not in self._results:
+                reason = f"the worker that had it was lost, {TRIES + 1} times: the same call tries again"
+                self._results[place] = [unread(part, tuple(Failure(file, reason) for file in part.below(part.files)))]
+                self._homes[part.name] = part.name
+        skipped = [one for _, one in sorted(self._skipped, key=lambda placed: placed[0])]
+        return Worked(
+            [result for place in sorted(self._results) for result in self._results[place]],
+            self._homes,
+            self._slices,
+            [*self._planner.skipped, *skipped],
+            [*self._planner.errors, *self._errors],
+        )

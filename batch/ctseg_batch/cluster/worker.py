@@ -1,0 +1,91 @@
+"""One worker of the cluster: a model that is opened once, and bundle after bundle through the pipeline of a run."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from uuid import uuid4
+
+import cv2
+
+from ctseg.errors import CallError, CtsegError, unforeseen
+from ctseg.model import find_model
+from ctseg_batch.cluster.bundles import Bundle, Report
+from ctseg_batch.engine import DeviceWish, open_engine
+from ctseg_batch.job import Job
+from ctseg_batch.outputs import Outputs
+from ctseg_batch.pipeline import Bench
+from ctseg_batch.record import Notes
+from ctseg_batch.steady import SteadyEngine
+from ctseg_batch.watch import SilentWatcher
+from ctseg_batch.work import UnderWay, work_off
+from ctseg_batch.workers import Workers
+
+
+class Labeller:
+    """Does bundles. Ray makes one in each worker process, and another one where a process was lost."""
+
+    def __init__(self, job: Job, device: DeviceWish) -> None:
+        """`job` is the driver's. What goes wrong here is told with the first bundle: Ray would only try again."""
+        # One slice a worker: OpenCV's own threads would only compete with the other workers for the same cores.
+        cv2.setNumThreads(1)
+        self._notes: list[str] = []
+        self._trouble: str | None = None
+        try:
+            self._job = _opened(job, device)
+        except CtsegError as error:
+            self._trouble = str(error)
+        else:
+            again = partial(open_engine, self._job.engine.file, "cpu", self._job.call.precision)
+            self._engine = SteadyEngine(self._job.engine, again, self._notes.append)
+
+    def __call__(self, row: Mapping[str, Bundle]) -> dict[str, Report]:
+        """A row with a Bundle becomes one with a Report."""
+        bundle = row["bundle"]
+        try:
+            report = self._do(bundle) if self._trouble is None else Report(bundle.places, trouble=self._trouble)
+        except CtsegError as error:  # OUT can't be written: it would fail for all
+            report = Report(bundle.places, trouble=str(error))
+        except Exception as error:  # noqa: BLE001 - Ray would only know that something was lost
+            report = Report(bundle.places, trouble=f"a worker failed, which is a fault of ctseg: {unforeseen(error)}")
+        return {"report": report}
+
+    def _do(self, bundle: Bundle) -> Report:
+        job, notes, supply = self._job, Notes(), self._job.supply
+        planner = job.planner(bundle.past, notes.list_folder, job.outputs.remove)
+        planner.outdone = bundle.outdone
+        under_way: list[UnderWay] = []
+        with Workers(1) as workers:
+            call = job.call
+            bench = Bench(workers, self._engine, job.outputs, job.truth, call.spacing, call.batch_size, call.measures)
+            for site in bundle.sites:
+                here = supply.localised(site)
+                under_way.append(work_off([here], planner, bench, notes, SilentWatcher(), supply))
+        told, self._notes[:] = list(self._notes), []
+        return Report(
+            bundle.places,
+            results=[one.in_order() for one in under_way],
+            homes={scan: home for one in under_way for scan, home in one.homes.items()},
+            slices=sum(one.slices for one in under_way),
+            noted=notes.gathered,
+            skipped=planner.skipped,
+            errors=planner.errors,
+            notes=told,
+        )
+
+
+def for_travel(job: Job) -> Job:
+    """A job without what was found, which goes bundle by bundle, and without its session, which is of one process."""
+    found = replace(job.found, sites=(), failed=())
+    return replace(job, found=found, engine=replace(job.engine, session=None))
+
+
+def _opened(job: Job, device: DeviceWish) -> Job:
+    """The job with its model opened here; raises CtsegError where it is another one, or can't be."""
+    engine = open_engine(find_model(job.call.model), device, job.engine.spec.precision)
+    if engine.sha256 != job.engine.sha256:
+        raise CallError(
+            f"{engine.file} is another file on a worker's machine than on the driver's: install the same ctseg there, "
+            "or name a --model that all machines share"
+        )
+    shelf = job.shelf.of_worker(uuid4().hex[:8])
+    return replace(job, engine=engine, shelf=shelf, outputs=Outputs(shelf, job.call.write, job.call.spacing))

@@ -1,0 +1,156 @@
+"""What earlier runs did, as their journals in OUT have it (`record`): the same call goes on where one was stopped.
+
+Each line is a JSON object. The first says which root and which settings the rest belong to. A part is noted when
+its last file is in place; a line that a killed run left torn counts as not written. Each share of a run that is
+done in shares has a journal of its own, so that shares never wait for each other.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ctseg.errors import CallError
+from ctseg_batch.listing import Listing
+from ctseg_batch.result import PartResult, Settings
+from ctseg_batch.site import Site
+
+FOLDER = ".ctseg"
+"""Where OUT keeps what is for ctseg itself."""
+
+JOURNAL, ENDING = "journal", ".jsonl"
+FORMAT = 2
+_IS_JOURNAL = re.compile(rf"{JOURNAL}(\.\d+-of-\d+)?\{ENDING}")
+
+Noted = dict[str, Any]
+"""A line of a journal."""
+
+
+@dataclass
+class Past:
+    """What earlier runs noted. `size` is the journal's length up to a torn line; 0: there is none to go on with.
+
+    `outdated` are journals of other shares, of results under other settings.
+    """
+
+    parts: dict[str, Noted] = field(default_factory=dict)
+    folders: dict[str, Noted] = field(default_factory=dict)
+    size: int = 0
+    closed: bool = False
+    outdated: tuple[Path, ...] = ()
+
+    def result(self, place: str, key: str) -> PartResult | None:
+        """What came of the part at `place`, if it was done from just these inputs."""
+        noted = self.parts.get(place)
+        return None if noted is None or noted["key"] != key else PartResult.from_json(noted["result"])
+
+    def slices(self, scan: str) -> int:
+        """How many slices a scan of one part had, whatever its inputs were then."""
+        noted = self.parts.get(f"{scan}:0")
+        return int(noted["result"]["slices"]) if noted and noted["key"] else 0
+
+    def scans(self, place: str) -> set[str]:
+        """Which series the files of a folder were sorted into, whatever its files were then."""
+        noted = self.folders.get(place, {})
+        return {one["scan"] for one in noted.get("series", ()) if one["key"]}
+
+    def listing(self, place: str, key: str) -> Listing | None:
+        """How the files of a folder were sorted into scans, if they are still the same."""
+        noted = self.folders.get(place)
+        if noted is None or noted["key"] != key or "series" not in noted:
+            return None
+        return Listing.from_json(noted)
+
+    def about(self, site: Site) -> "Past":
+        """What of it tells of one site: enough to plan that alone."""
+        if site.kind == "image":
+            places = [f"{site.name}{mixed}:{site.part or 0}" for mixed in ("", "#images")]
+        else:
+            listed = self.folders.get(site.name, {}).get("series", ())
+            places = [f"{site.name}:0", *(f"{one['scan']}:0" for one in listed)]
+        parts = {place: self.parts[place] for place in places if place in self.parts}
+        return Past(parts, {site.name: self.folders[site.name]} if site.name in self.folders else {})
+
+
+def recall(out: Path, root: str, settings: Settings, mark: str = "") -> Past:
+    """Read the journal in OUT, of all or of the share with that `mark`, and those of shares that were cut otherwise.
+
+    What was done under other settings counts for nothing. Raises CallError where OUT holds the results of another root.
+    """
+    own, siblings = journal_file(out, mark), f"-of-{mark.rpartition('-')[2]}.jsonl"
+    past, outdated = Past(), []
+    for journal in journal_files(out):
+        lines = _whole_lines(journal)
+        start, head = next(lines, (0, {}))
+        _check(out, root, journal, head)
+        if head["settings"] != plain_settings(settings):
+            outdated += [] if journal == own else [journal]
+        elif journal == own:
+            past.size = start
+            _take_in(past, lines)
+        elif not (mark and journal.name.endswith(siblings)):  # those have none of this share's scans
+            other = Past()
+            _take_in(other, lines)
+            past.parts, past.folders = other.parts | past.parts, other.folders | past.folders
+    past.outdated = tuple(outdated)
+    return past
+
+
+def _check(out: Path, root: str, journal: Path, head: Noted) -> None:
+    if head.get("format") != FORMAT:
+        raise CallError(f"{journal} is damaged or of another version of ctseg: delete {journal.parent} and begin anew")
+    if head["root"] != root:
+        former = head["root"]
+        raise CallError(f"{out} holds the results of {former}, not of {root}: name another OUT, or --root {former}")
+
+
+def _take_in(past: Past, lines: Iterator[tuple[int, Noted]]) -> None:
+    for past.size, noted in lines:
+        past.closed = "closed" in noted
+        if "part" in noted:
+            past.parts[noted["part"]] = noted
+        elif "folder" in noted:
+            past.folders[noted["folder"]] = noted
+
+
+def recorded_root(out: Path) -> Path | None:
+    """The folder whose results OUT holds; None where no journal says."""
+    for journal in journal_files(out):
+        _, head = next(_whole_lines(journal), (0, {}))
+        if isinstance(head.get("root"), str):
+            return Path(head["root"])
+    return None
+
+
+def journal_file(out: Path, mark: str) -> Path:
+    """The journal of a run, or of the share with that mark."""
+    return out / FOLDER / f"{JOURNAL}{mark}{ENDING}"
+
+
+def journal_files(out: Path) -> list[Path]:
+    """All in OUT; none where it may not be looked into."""
+    try:
+        return sorted(file for file in (out / FOLDER).iterdir() if _IS_JOURNAL.fullmatch(file.name))
+    except OSError:
+        return []
+
+
+def plain_settings(settings: Settings) -> Any:
+    """What JSON makes of them."""
+    return json.loads(json.dumps(asdict(settings)))
+
+
+def _whole_lines(journal: Path) -> Iterator[tuple[int, Noted]]:
+    """Each line with where it ends; those that are no JSON object, as after a power failure, are left out."""
+    end = 0
+    with journal.open("rb") as lines:
+        for line in lines:
+            end += len(line)
+            try:
+                noted = json.loads(line)
+            except ValueError:
+                continue
+            if line.endswith(b"\n") and isinstance(noted, dict):
+                yield end, noted

@@ -1,0 +1,41 @@
+"""A stable share of the scans, for runs that agree on nothing but the file system."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Self
+
+from ctseg.errors import CallError
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The share `number` of the shares 1 to `of`. Who has a scan depends on its name alone."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, written: str) -> Self:
+        """From `3/8`; raises CallError."""
+        number, _, of = written.partition("/")
+        if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+            raise CallError(f"--shard {written}: give a share and how many there are, from 1/8 to 8/8")
+        return cls(int(number), int(of))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    @property
+    def mark(self) -> str:
+        """What the files of this share bear in their names: `.3-of-8`."""
+        return f".{self.number}-of-{self.of}"
+
+    def holds(self, name: str) -> bool:
+        """Whether a scan belongs to it: by the name of its folder, or of the file that it is called by."""
+        digest = blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()
+        return int.from_bytes(digest) % self.of == self.number - 1
+
+
+def mark_of(shard: Shard | None) -> str:
+    """The mark of a share, nothing where all is done by one run."""
+    return "" if shard is None else shard.mark

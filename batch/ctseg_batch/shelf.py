@@ -1,0 +1,89 @@
+"""Where the files of a run end up, each by its path below OUT."""
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from ctseg.errors import UnreadableFile
+from ctseg.stages import stage
+from ctseg_batch.files import clear_leftovers, keep, refused, write_whole
+
+
+class Shelf(Protocol):
+    """Holds files by their paths below OUT. Used from several threads at once."""
+
+    def write(self, path: str, content: bytes) -> None:
+        """Put a file there, whole or not at all.
+
+        Raises UnreadableFile where its name is too long, CallError where OUT can't be written at all.
+        """
+        ...
+
+    def keep(self, paths: Iterable[str]) -> None:
+        """See to it that files outlast whatever comes, those that were written; raises CallError."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Take a file away, if it is there; raises CallError where that is forbidden."""
+        ...
+
+    def is_there(self, path: str) -> bool:
+        """Whether a file is in place."""
+        ...
+
+    def clear(self, folders: Iterable[str]) -> None:
+        """Take away what a killed run left unfinished in folders below OUT."""
+        ...
+
+    def of_worker(self, name: str) -> "Shelf":
+        """The same for one of several processes that write to it at once."""
+        ...
+
+
+class FolderShelf:
+    """A folder of this machine. `mark` tells its unfinished files from those of others that write to it."""
+
+    def __init__(self, out: Path, mark: str = "") -> None:
+        self._out, self._mark = out, mark
+
+    def write(self, path: str, content: bytes) -> None:
+        """Beside its place, then renamed into it."""
+        file = self._out / path
+        try:
+            with stage("write"):
+                write_whole(file, content, self._mark)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise UnreadableFile(file, "has too long a name for an output to be named after it") from error
+            raise refused(file, error) from error
+
+    def keep(self, paths: Iterable[str]) -> None:
+        """Against a power failure."""
+        try:
+            with stage("keep"):
+                keep(self._out / path for path in paths)
+        except OSError as error:
+            raise refused(self._out, error) from error
+
+    def remove(self, path: str) -> None:
+        """Of a name that is too long, there is none."""
+        file = self._out / path
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno not in (errno.ENAMETOOLONG, errno.ENOTDIR):  # no run can have left such a file
+                raise refused(file, error) from error
+
+    def is_there(self, path: str) -> bool:
+        """Not by Path.is_file, which raises for a name that is too long."""
+        return os.path.isfile(self._out / path)  # noqa: PTH113
+
+    def clear(self, folders: Iterable[str]) -> None:
+        """By what unfinished files are called."""
+        clear_leftovers((self._out / folder for folder in folders), self._mark)
+
+    def of_worker(self, name: str) -> "FolderShelf":
+        """With its name before the mark, which is still what a file's name ends in."""
+        return FolderShelf(self._out, f".{name}{self._mark}")

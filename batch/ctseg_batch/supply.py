@@ -1,0 +1,55 @@
+"""Where a run gets the files of its inputs from."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ctseg import reading
+from ctseg.errors import CtsegError, UnreadableFile
+from ctseg_batch.site import Site
+
+
+class NotFetched(CtsegError):  # noqa: N818 - named for what is missing
+    """Files of a site that could not be had, each with its reason."""
+
+    def __init__(self, failed: Sequence[UnreadableFile]) -> None:
+        super().__init__(str(failed[0]))
+        self.failed = tuple(failed)
+
+
+class Supply(Protocol):
+    """Sees to it that the files of a site are in its folder. Used by the thread that plans, released by any."""
+
+    def fetch(self, site: Site) -> None:
+        """Have the files of a site there, until it is released; raises NotFetched."""
+        ...
+
+    def release(self, site: Site) -> None:
+        """The files of a site are needed no more."""
+        ...
+
+    def localised(self, site: Site) -> Site:
+        """A site that another process has found, as this one has it."""
+        ...
+
+    def volume_files(self, site: Site) -> Sequence[str]:
+        """What a volume is made of: its file, and the one beside it that its header names; raises NotFetched."""
+        ...
+
+
+class AtHand:
+    """The files are on this machine, where they stay."""
+
+    def fetch(self, site: Site) -> None:
+        """Nothing."""
+
+    def release(self, site: Site) -> None:
+        """Nothing."""
+
+    def localised(self, site: Site) -> Site:
+        """The same: all see one file system."""
+        return site
+
+    def volume_files(self, site: Site) -> Sequence[str]:
+        """What a volume is made of."""
+        (file,) = site.paths(site.files)
+        return [one.name for one in reading.volume_files(file)]

@@ -1,0 +1,180 @@
+"""The parts of a run, one after the other: planned, handed to the workers, noted when their last file is in place."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from typing import Protocol
+
+import cv2
+
+from ctseg.model import find_model
+from ctseg.stages import stage
+from ctseg_batch.cpus import usable_cpus
+from ctseg_batch.engine import open_engine
+from ctseg_batch.job import Job
+from ctseg_batch.past import Past
+from ctseg_batch.pipeline import Bench, begin
+from ctseg_batch.plan import Planner
+from ctseg_batch.record import Notes
+from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.site import Site
+from ctseg_batch.steady import SteadyEngine
+from ctseg_batch.supply import Supply
+from ctseg_batch.todo import Step, Todo
+from ctseg_batch.workers import Countdown, Workers
+
+
+class Watcher(Protocol):
+    """Is told how the run goes on, from several threads."""
+
+    def remark(self, line: str) -> None:
+        """Something worth a line, before the slices."""
+        ...
+
+    def expect(self, slices: int) -> None:
+        """So many more slices, or fewer, will be done."""
+        ...
+
+    def advance(self) -> None:
+        """A slice is labelled, or has failed."""
+        ...
+
+    def tell(self, result: PartResult) -> None:
+        """The last file of a part is in place: of a series, a volume, or some images of a folder."""
+        ...
+
+
+@dataclass
+class Worked:
+    """What came of a run: `results` of all parts, in the order of the sites whoever ended first.
+
+    `homes` says of each scan at which site it is. `slices` were done now, the others before. `skipped` and `errors`
+    are the planner's.
+    """
+
+    results: Sequence[PartResult] = ()
+    homes: Mapping[str, str] = field(default_factory=dict)
+    slices: int = 0
+    skipped: Sequence[Failure] = ()
+    errors: Sequence[Failure] = ()
+
+
+Driver = Callable[[Job, Sequence[Site], Past, Notes, Watcher, Callable[[str], None]], Worked]
+"""Works the sites of a job off, but what is in the past; notes each part. The last is told what is worth a note."""
+
+
+def work_here(
+    job: Job, sites: Sequence[Site], past: Past, notes: Notes, watcher: Watcher, note: Callable[[str], None]
+) -> Worked:
+    """The driver of one machine: its own threads."""
+    call = job.call
+    # Slices are the unit of work here: OpenCV's own threads would only compete with the workers for the same cores.
+    cv2.setNumThreads(1)
+    engine = SteadyEngine(job.engine, partial(open_engine, find_model(call.model), "cpu", call.precision), note)
+    planner = job.planner(past, notes.list_folder, job.outputs.remove)
+    with stage("discover"):
+        planner.survey(job.found.sites)
+    with Workers(call.workers or usable_cpus()) as workers:
+        bench = Bench(workers, engine, job.outputs, job.truth, call.spacing, call.batch_size, call.measures)
+        under_way = work_off(sites, planner, bench, notes, watcher, job.supply, job.most)
+    return Worked(under_way.in_order(), under_way.homes, under_way.slices, planner.skipped, planner.errors)
+
+
+@dataclass
+class UnderWay:
+    """Results as they come in; complete when the workers have ended. `homes` and `slices` as `Worked` has them."""
+
+    homes: dict[str, str] = field(default_factory=dict)
+    slices: int = 0
+    by_number: dict[int, PartResult] = field(default_factory=dict)
+
+    def in_order(self) -> list[PartResult]:
+        """The results of all parts, as they were planned."""
+        return [self.by_number[number] for number in sorted(self.by_number)]
+
+
+def work_off(
+    sites: Sequence[Site],
+    planner: Planner,
+    bench: Bench,
+    notes: Notes,
+    watcher: Watcher,
+    supply: Supply,
+    most: int | None = None,
+) -> UnderWay:
+    """Plan the sites and hand what there is to do to the workers of `bench`; returns when the last of it waits there.
+
+    After `most` slices it ends.
+    """
+    under_way = UnderWay()
+    watcher.expect(sum(len(site.files) for site in sites))
+
+    def end(number: int, todo: Todo, held: "_Held", result: PartResult) -> None:
+        notes.note(todo.place, todo.key, result)
+        under_way.by_number[number] = result
+        watcher.tell(result)
+        held.drop()
+
+    for number, (held, step) in enumerate(_steps(sites, planner, watcher, supply, most)):
+        under_way.homes[step.scan] = held.name
+        if isinstance(step, PartResult):
+            under_way.by_number[number] = step
+            continue
+        under_way.slices += len(step.names)
+        notes.begin(step.place)
+        held.take()
+        begin(step, bench, watcher.advance, partial(end, number, step, held))
+    return under_way
+
+
+class _Held:
+    """A site's files, let go of when the last who needs them does; at first that is who plans it."""
+
+    def __init__(self, site: Site, supply: Supply) -> None:
+        self.name = site.name
+        self._release = partial(supply.release, site)
+        self._users = Countdown(1)
+
+    def take(self) -> None:
+        """One more needs them."""
+        self._users.is_last(-1)
+
+    def drop(self) -> None:
+        """One needs them no more."""
+        if self._users.is_last():
+            self._release()
+
+
+def _steps(
+    sites: Iterable[Site], planner: Planner, watcher: Watcher, supply: Supply, most: int | None
+) -> Iterator[tuple[_Held, Step]]:
+    """What there is to do and what was done before, site by site, up to so many slices."""
+    left = most
+    for site in chain.from_iterable(map(planner.parts, sites)):
+        expected, held = len(site.files), _Held(site, supply)
+        for step in _timed(planner.plan(site)):
+            if isinstance(step, PartResult):
+                yield held, step
+                continue
+            todo = step if left is None else step.first(left)
+            watcher.expect(len(todo.names) - expected)
+            expected = 0
+            yield held, todo
+            if left is not None:
+                left -= len(todo.names)
+                if not left:
+                    held.drop()
+                    return
+        watcher.expect(-expected)
+        held.drop()
+
+
+def _timed(steps: Iterator[Step]) -> Iterator[Step]:
+    """The same steps: to look for the next one is part of the discovery."""
+    while True:
+        with stage("discover"):
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step

@@ -1,0 +1,178 @@
+"""`--shard I/N`: shares that know nothing of each other come to what one run does."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ctseg.cli import main
+from ctseg.errors import CallError
+from ctseg_batch.shards import Shard
+
+OF = 8
+CTSEG = [sys.executable, "-m", "ctseg", "batch", "--device", "cpu"]
+
+
+@pytest.fixture
+def many(draw, save_slice, save_volume, save_series, tmp_path):
+    """A root with scans of all kinds, more than there are shares."""
+    root = tmp_path / "in"
+    for number in range(9):
+        save_slice(root / f"images/{number}/1.png", draw(number))
+        save_slice(root / f"images/{number}/2.png", draw(number + 1))
+        save_volume(root / f"volumes/{number}.nii", np.stack([draw(9), draw(number)]), (2.0, 1.0, 1.0))
+    for number in range(3):
+        save_series(root / f"dicom/{number}", np.stack([draw(number, columns=64), draw(9, columns=64)]), seed=number)
+    (root / "images/bad").mkdir()
+    (root / "images/bad/1.png").write_bytes(b"no picture")
+    (root / "notes.txt").write_text("of no kind")
+    return root
+
+
+@pytest.fixture
+def summarize(capfdbinary):
+    """Call `ctseg summarize`: its status, standard output and standard error."""
+
+    def called(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main(["summarize", *map(str, arguments)])
+        out, err = capfdbinary.readouterr()
+        return left.value.code or 0, out, err.decode()
+
+    return called
+
+
+def shard_files(out):
+    """All that shares wrote but what each keeps for itself, by path."""
+    files = (file for file in out.rglob("*") if file.is_file() and ".ctseg" not in file.parts)
+    return {str(file.relative_to(out)): file.read_bytes() for file in files if "-of-" not in file.name}
+
+
+def plain(summary):
+    """A summary without what tells one run from another."""
+    left_out = ("throughput", "runs", "shard", "notes")
+    return {key: value for key, value in summary.items() if key not in left_out}
+
+
+def test_eight_shards_at_once_into_one_out_equal_one_run(batch, summarize, many, quarters, tmp_path):
+    whole = batch(many, out=tmp_path / "whole", write=["mask", "nifti"])
+    call = [*CTSEG, many, "--out", tmp_path / "out", "--model", quarters, "--write", "mask,nifti", "-q"]
+    shares = [subprocess.Popen([*map(str, call), "--shard", f"{n}/{OF}"]) for n in range(1, OF + 1)]
+    assert sorted(share.wait() for share in shares) == [0] * (OF - 1) + [1]
+    assert summarize(tmp_path / "out", "--out", tmp_path / "out", "--quiet")[0] == 1
+    made, expected = shard_files(tmp_path / "out"), shard_files(whole.out)
+    joined, one = (json.loads(files.pop("summary.json")) for files in (made, expected))
+    assert made.keys() == expected.keys()
+    assert [name for name in made if made[name] != expected[name]] == []
+    assert plain(joined) == json.loads(json.dumps(plain(one)))
+    assert [run["shard"] for run in joined["runs"]] == [f"{n}/{OF}" for n in range(1, OF + 1)]
+
+
+def test_what_no_shard_has_done_is_named(batch, summarize, many, tmp_path):
+    outs = [batch(many, shard=Shard(n, 3)) for n in (1, 3)]
+    status, out, err = summarize(outs[0].out, "--json")
+    missing = {name for name in names_of(batch(many, out=tmp_path / "all")) if Shard(2, 3).holds(name)}
+    joined = json.loads(out)
+    assert status == 1
+    assert {error["file"] for error in joined["errors"]} == missing != set()
+    assert {error["reason"] for error in joined["errors"]} == {"was not done: --shard 2/3 has not ended, call it again"}
+    assert all(name in err for name in missing)
+
+
+def names_of(done):
+    return [scan["scan"] for scan in done.summary["scans"]]
+
+
+def test_every_scan_belongs_to_one_shard_and_the_shares_are_alike():
+    names = [f"patient {number}/series" for number in range(8000)]
+    shares = [sum(Shard(number, OF).holds(name) for name in names) for number in range(1, OF + 1)]
+    assert sum(shares) == len(names)
+    assert min(shares) > 850
+    assert max(shares) < 1150
+
+
+def test_an_empty_shard_is_all_well(batch, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a/1.png", draw())
+    done = [batch(tmp_path / "in", shard=Shard(number, 4)) for number in range(1, 5)]
+    assert [one.status for one in done] == [0, 0, 0, 0]
+    assert sorted(len(one.summary["scans"]) for one in done) == [0, 0, 0, 1]
+
+
+def test_a_shard_that_was_killed_redoes_only_its_own(batch, many, quarters):
+    others = batch(many, shard=Shard(1, 2))
+    before = {file: file.stat().st_mtime_ns for file in (others.out / "masks").rglob("*.png")}
+    call = [*CTSEG, many, "--out", others.out, "--model", quarters, "--shard", "2/2", "-q", "--workers", "1"]
+    killed = subprocess.Popen(list(map(str, call)))
+    journal = others.out / ".ctseg/journal.2-of-2.jsonl"
+    while killed.poll() is None and not (journal.exists() and journal.read_bytes().count(b'"result"')):
+        time.sleep(0.001)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    (others.out / "masks/images/.left.png.2-of-2.tmp").write_bytes(b"half")
+    (others.out / "masks/images/.other.png.1-of-2.tmp").write_bytes(b"of one that is at work")
+    noted = journal.read_bytes().count(b'"result"')
+    again = batch(many, shard=Shard(2, 2))
+    assert 0 < again.summary["throughput"]["slices"] <= again.summary["totals"]["slices"] - noted
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    assert not (others.out / "masks/images/.left.png.2-of-2.tmp").exists()
+    assert (others.out / "masks/images/.other.png.1-of-2.tmp").exists()
+    for shard in (Shard(1, 2), Shard(2, 2)):
+        assert batch(many, shard=shard).summary["throughput"]["slices"] == 0
+
+
+def test_what_shards_have_done_need_not_be_done_again_by_one_run_or_by_other_shards(batch, many):
+    for number in (1, 2):
+        batch(many, shard=Shard(number, 2))
+    whole = batch(many)
+    assert whole.summary["throughput"]["slices"] <= 1  # the bad one is looked at again
+    assert sum(batch(many, shard=Shard(n, 3)).summary["throughput"]["slices"] for n in (1, 2, 3)) <= 1
+
+
+def test_results_under_other_settings_are_never_taken_for_those_of_today(batch, many):
+    slices = batch(many).summary["throughput"]["slices"]
+    shares = [batch(many, shard=Shard(n, 2), write=["mask", "overlay"]) for n in (1, 2)]
+    assert sum(one.summary["throughput"]["slices"] for one in shares) == slices
+    assert batch(many).summary["throughput"]["slices"] == slices
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "refused"),
+    [
+        (".2-of-3", Shard(1, 3), False),
+        (".2-of-3", Shard(2, 3), True),
+        (".2-of-3", Shard(2, 4), True),
+        (".2-of-3", None, True),
+        ("", Shard(1, 3), True),
+    ],
+)
+def test_shards_of_one_cut_work_at_once_and_nobody_else(batch, many, tmp_path, held, wanted, refused):
+    # Held by another process: a lock that this one holds, it may take again.
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom ctseg.claim import claim\n"
+        f"with claim(Path({str(tmp_path / 'out')!r}), '.ctseg/lock{held}'):\n"
+        "    print(flush=True)\n    sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        if refused:
+            with pytest.raises(CallError, match="another run writes to"):
+                batch(many, out=tmp_path / "out", shard=wanted)
+        else:
+            assert batch(many, out=tmp_path / "out", shard=wanted).summary["scans"]
+        other.communicate()
+
+
+def test_a_report_is_made_of_all_not_of_a_share(batch, many):
+    with pytest.raises(CallError, match="ctseg summarize, then ctseg report"):
+        batch(many, shard=Shard(1, 2), report=True)
+
+
+@pytest.mark.parametrize("written", ["0/4", "5/4", "1", "1/0", "a/b", "-1/2", "1/2/3", ""])
+def test_a_share_that_is_none_is_refused(command, many, tmp_path, written):
+    done = command(many, "--out", tmp_path / "out", "--shard", written)
+    assert done.status == 2
+    assert "give a share and how many there are" in done.err
