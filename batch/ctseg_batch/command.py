@@ -32,10 +32,10 @@ INTERRUPTED = 130
 @app.command()
 def batch(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="The folder for masks/, summary.json, summary.csv, slices.csv.")],
+    out: Annotated[str, typer.Option(help="The folder for masks/, summary.json, summary.csv, slices.csv; or a URL.")],
     inputs: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Files or folders of CT; folders are searched recursively.", metavar="INPUT"),
+        list[str] | None,
+        typer.Argument(help="Files or folders of CT, or URLs; folders are searched recursively.", metavar="INPUT"),
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="A folder of masks that mirrors the input, for IoU and Dice.")
@@ -80,7 +80,7 @@ def batch(
         ),
     ] = None,
     root: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="The folder that scans are named from; by default the deepest that holds all INPUTs."),
     ] = None,
     series_filter: Annotated[
@@ -126,6 +126,7 @@ def batch(
     Example: ctseg batch scans --out results --write mask,overlay
     """
     from ctseg_batch.job import Call
+    from ctseg_batch.remote.url import location
     from ctseg_batch.shards import Shard
 
     if not inputs and listed is None:
@@ -133,8 +134,8 @@ def batch(
     if quiet and verbose:
         raise CallError("--quiet and --verbose contradict each other: leave one out")
     call = Call(
-        inputs=inputs or [],
-        out=out,
+        inputs=[location(one) for one in inputs or []],
+        out=location(out),
         truth=truth,
         model=model,
         device=device,
@@ -145,7 +146,7 @@ def batch(
         write=[kind.strip() for kind in write.split(",")],
         overwrite=overwrite,
         listed=[] if listed is None else read_paths(listed),
-        root=root,
+        root=None if root is None else location(root),
         series_filter=series_filter or [],
         best_series=best_series,
         report=report,

@@ -12,21 +12,26 @@ from ctseg.reading import Kind, kind_of
 from ctseg_batch import scan_names
 from ctseg_batch.outputs import FOLDERS
 from ctseg_batch.past import FOLDER as RECORD
+from ctseg_batch.remote.url import Url
 from ctseg_batch.result import Failure
 from ctseg_batch.site import Site
 
-# What macOS leaves beside each file on a foreign share: the file's name and ending, but no image.
-_APPLE_DOUBLE = "._"
+APPLE_DOUBLE = "._"
+"""What macOS leaves beside each file on a foreign share: the file's name and ending, but no image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What there is below the root; `ignored` counts files that are no CT, `failed` are those that can't be told."""
+    """What there is below the root; `ignored` counts files that are no CT, `failed` are those that can't be told.
+
+    `place` is where the root is, if it is none of this machine's folders.
+    """
 
     root: Path
     sites: tuple[Site, ...]
     ignored: int
     failed: tuple[UnreadableFile, ...]
+    place: Url | None = None
 
     @property
     def failures(self) -> Iterator[Failure]:
@@ -56,7 +61,7 @@ def discover(
     for file in files:
         walk.take(file)
     top = _holding([*folders, *(file.parent for file in files)], root)
-    return Found(top, tuple(_sites(top, walk.kinds)), walk.ignored, tuple(walk.failed))
+    return Found(top, tuple(sites_of(top, walk.kinds)), walk.ignored, tuple(walk.failed))
 
 
 def as_counted(name: str) -> tuple[list[str | int], str]:
@@ -123,7 +128,7 @@ class _Walk:
 
     def _classify(self, file: Path) -> None:
         try:
-            kind = None if file.name.startswith(_APPLE_DOUBLE) else kind_of(file)
+            kind = None if file.name.startswith(APPLE_DOUBLE) else kind_of(file)
         except UnreadableFile as error:
             self.failed.append(error)
             return
@@ -152,7 +157,8 @@ def _holding(folders: Collection[Path], root: Path | None) -> Path:
         raise CallError("the inputs lie on different drives: call once for each") from error
 
 
-def _sites(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> Iterator[Site]:
+def sites_of(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> Iterator[Site]:
+    """The sites of files whose kind is known by folder and name, in the order of a run."""
     own, folders = _own_name(root, kinds), scan_names.folders_below(kinds)
     for folder in sorted(kinds, key=lambda folder: [as_counted(part) for part in folder.parts]):
         name = own if folder == root else folder.relative_to(root).as_posix()

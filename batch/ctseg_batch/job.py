@@ -12,10 +12,12 @@ from ctseg.model import DEFAULT_MODEL, find_model, shipped_models
 from ctseg.scan import Spacing
 from ctseg_batch.discover import Found, absolute, discover
 from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine, open_unplaced
+from ctseg_batch.home import FolderHome, Home
 from ctseg_batch.listing import Listing
 from ctseg_batch.outputs import Outputs, choose_writers
-from ctseg_batch.past import FOLDER, Past, recall
+from ctseg_batch.past import FOLDER, Past
 from ctseg_batch.plan import Planner
+from ctseg_batch.remote.url import Location, Url
 from ctseg_batch.reporting import require_report
 from ctseg_batch.result import Failure, MeasuresWish, Settings
 from ctseg_batch.selection import Selection, parse_condition
@@ -42,8 +44,8 @@ class Call:
     machine alone; each has a CPU, and `gpus_per_worker` of a GPU.
     """
 
-    inputs: Sequence[Path]
-    out: Path
+    inputs: Sequence[Location]
+    out: Location
     truth: Path | None = None
     model: str = DEFAULT_MODEL
     device: DeviceWish = "auto"
@@ -53,8 +55,8 @@ class Call:
     spacing: Spacing | None = None
     write: Sequence[str] = ("mask",)
     overwrite: bool = False
-    listed: Sequence[Path] = ()
-    root: Path | None = None
+    listed: Sequence[Location] = ()
+    root: Location | None = None
     series_filter: Sequence[str] = ()
     best_series: bool = False
     report: bool = False
@@ -73,6 +75,7 @@ class Job:
     call: Call
     found: Found
     engine: Engine
+    home: Home
     shelf: Shelf
     outputs: Outputs
     truth: Truth | None
@@ -84,7 +87,7 @@ class Job:
     @property
     def root(self) -> str:
         """The folder that scans are named from."""
-        return str(self.found.root)
+        return str(self.found.place or self.found.root)
 
     @property
     def mark(self) -> str:
@@ -121,35 +124,22 @@ class Job:
 
     def recall(self) -> Past:
         """What earlier runs into OUT have done of it; raises CallError where that was another root."""
-        past = recall(self.call.out, self.root, self.settings, self.mark)
+        past = self.home.recall(self.root, self.settings)
         return Past(outdated=past.outdated) if self.call.overwrite else past
 
 
 def open_job(call: Call) -> Job:
     """Find and open all that a call names; raises CtsegError before anything is written."""
+    kinds = choose_writers(call.write)
+    _check_extras(call)
     _check_cluster(call)
     if call.engine == "ray":  # its workers have folders of their own to be in
-        file = find_model(call.model)
-        model = call.model if file in shipped_models().values() else str(absolute(file))
-        call = replace(call, out=absolute(call.out), truth=call.truth and absolute(call.truth), model=model)
-    shelf = FolderShelf(call.out, mark_of(call.shard))
-    outputs = Outputs(shelf, choose_writers(call.write), call.spacing)
-    if call.report and call.shard:
-        raise CallError(
-            "--report tells of all scans, not of a share: when all are done, ctseg summarize, then ctseg report"
-        )
-    if call.report:
-        require_report()
-    if call.parquet:
-        require(PARQUET_MODULE, PARQUET_EXTRA)
-    if call.truth and call.measures == "full":
-        require(surface.MODULE, surface.EXTRA)
+        call = _from_anywhere(call)
+    home, shelf = _open_out(call.out, mark_of(call.shard))
+    outputs = Outputs(shelf, kinds, call.spacing)
     truth = open_truth(call.truth) if call.truth else None
     selection = Selection(tuple(map(parse_condition, call.series_filter)), call.best_series)
-    truths = [call.truth] if call.truth else []
-    folders = [call.out / folder for folder in (*outputs.folders, FOLDER)]
-    _keep_apart([*call.inputs, *call.listed, *truths], call.out, folders)
-    found = discover(call.inputs, [call.out, *truths], call.listed, call.root)
+    found, supply = _find(call, outputs.folders)
     if not found.sites and not found.failed:
         given = ", ".join(map(str, call.inputs)) or "what is listed"
         raise CallError(f"no CT in {given}: {found.ignored} files of other kinds were ignored")
@@ -160,12 +150,57 @@ def open_job(call: Call) -> Job:
         version=__version__,
         model=engine.sha256,
         precision=engine.spec.precision,
-        write=choose_writers(call.write),
+        write=kinds,
         spacing=call.spacing,
         truth=truth.meaning if truth else None,
         measures=call.measures,
     )
-    return Job(call, found, engine, shelf, outputs, truth, settings, selection)
+    return Job(call, found, engine, home, shelf, outputs, truth, settings, selection, supply)
+
+
+def _check_extras(call: Call) -> None:
+    """Raise CallError for what can't be told of, MissingExtraError for what is not installed."""
+    if call.report and (call.shard or isinstance(call.out, Url)):
+        what = "of all scans, not of a share" if call.shard else f"by what lies on this machine, not in {call.out}"
+        raise CallError(f"--report tells {what}: call ctseg summarize, then ctseg report, when all is done")
+    if call.report:
+        require_report()
+    if call.parquet:
+        require(PARQUET_MODULE, PARQUET_EXTRA)
+    if call.truth and call.measures == "full":
+        require(surface.MODULE, surface.EXTRA)
+
+
+def _open_out(out: Location, mark: str) -> tuple[Home, Shelf]:
+    if isinstance(out, Path):
+        return FolderHome(out, mark), FolderShelf(out, mark)
+    from ctseg_batch.remote.home import StoreHome
+    from ctseg_batch.remote.shelf import StoreShelf
+
+    return StoreHome(out, mark), StoreShelf(out)
+
+
+def _find(call: Call, folders: Collection[str]) -> tuple[Found, Supply]:
+    """The inputs, and who has their files; raises CallError where OUT would lie among them."""
+    given = [*call.inputs, *call.listed]
+    truths = [call.truth] if call.truth else []
+    urls, paths = [one for one in given if isinstance(one, Url)], [one for one in given if isinstance(one, Path)]
+    if isinstance(call.out, Path):
+        _keep_apart([*paths, *truths], call.out, [call.out / folder for folder in (*folders, FOLDER)])
+    elif call.out in given:
+        raise CallError(f"--out {call.out}: it is read, and would be written to; name another place")
+    if not urls:
+        if isinstance(call.root, Url):
+            raise CallError(f"--root {call.root}: the inputs are not below it")
+        never = [call.out, *truths] if isinstance(call.out, Path) else truths
+        inputs, listed = ([one for one in some if isinstance(one, Path)] for some in (call.inputs, call.listed))
+        return discover(inputs, never, listed, call.root), AtHand()
+    from ctseg_batch.remote.discover import discover_urls
+
+    if paths or isinstance(call.root, Path):
+        raise CallError("inputs on this machine and in a store: call once for each")
+    inputs_there, listed_there = ([one for one in some if isinstance(one, Url)] for some in (call.inputs, call.listed))
+    return discover_urls(inputs_there, [call.out] if isinstance(call.out, Url) else [], listed_there, call.root)
 
 
 def _open_engine(call: Call) -> Engine:
@@ -188,6 +223,14 @@ def _check_cluster(call: Call) -> None:
         if call.device == "cpu" and call.gpus_per_worker:
             raise CallError("--device cpu and --gpus-per-worker contradict each other: leave one out")
         require("ray.data", "ray")
+
+
+def _from_anywhere(call: Call) -> Call:
+    """A call that means the same in whichever folder it is read."""
+    file = find_model(call.model)
+    model = call.model if file in shipped_models().values() else str(absolute(file))
+    out = call.out if isinstance(call.out, Url) else absolute(call.out)
+    return replace(call, out=out, truth=call.truth and absolute(call.truth), model=model)
 
 
 def _keep_apart(read: Collection[Path], out: Path, folders: Collection[Path]) -> None:

@@ -74,23 +74,24 @@ class Past:
         return Past(parts, {site.name: self.folders[site.name]} if site.name in self.folders else {})
 
 
-def recall(out: Path, root: str, settings: Settings, mark: str = "") -> Past:
+def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str | None = None) -> Past:
     """Read the journal in OUT, of all or of the share with that `mark`, and those of shares that were cut otherwise.
 
-    What was done under other settings counts for nothing. Raises CallError where OUT holds the results of another root.
+    `called` is what people know OUT by, if it is another name. What was done under other settings counts for nothing.
+    Raises CallError where OUT holds the results of another root.
     """
-    own, siblings = journal_file(out, mark), f"-of-{mark.rpartition('-')[2]}.jsonl"
+    own = journal_file(out, mark)
     past, outdated = Past(), []
     for journal in journal_files(out):
         lines = _whole_lines(journal)
         start, head = next(lines, (0, {}))
-        _check(out, root, journal, head)
+        _check(called or str(out), root, journal, head)
         if head["settings"] != plain_settings(settings):
             outdated += [] if journal == own else [journal]
         elif journal == own:
             past.size = start
             _take_in(past, lines)
-        elif not (mark and journal.name.endswith(siblings)):  # those have none of this share's scans
+        elif not is_sibling(journal.name, mark):  # those have none of this share's scans
             other = Past()
             _take_in(other, lines)
             past.parts, past.folders = other.parts | past.parts, other.folders | past.folders
@@ -98,7 +99,7 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "") -> Past:
     return past
 
 
-def _check(out: Path, root: str, journal: Path, head: Noted) -> None:
+def _check(out: str, root: str, journal: Path, head: Noted) -> None:
     if head.get("format") != FORMAT:
         raise CallError(f"{journal} is damaged or of another version of ctseg: delete {journal.parent} and begin anew")
     if head["root"] != root:
@@ -124,6 +125,16 @@ def recorded_root(out: Path) -> Path | None:
     return None
 
 
+def is_journal(name: str) -> bool:
+    """Whether a file in FOLDER is called like one."""
+    return _IS_JOURNAL.fullmatch(name) is not None
+
+
+def is_sibling(name: str, mark: str) -> bool:
+    """Whether a journal belongs to another share of the same cut."""
+    return bool(mark) and name.endswith(f"-of-{mark.rpartition('-')[2]}{ENDING}") and mark not in name
+
+
 def journal_file(out: Path, mark: str) -> Path:
     """The journal of a run, or of the share with that mark."""
     return out / FOLDER / f"{JOURNAL}{mark}{ENDING}"
@@ -132,7 +143,7 @@ def journal_file(out: Path, mark: str) -> Path:
 def journal_files(out: Path) -> list[Path]:
     """All in OUT; none where it may not be looked into."""
     try:
-        return sorted(file for file in (out / FOLDER).iterdir() if _IS_JOURNAL.fullmatch(file.name))
+        return sorted(file for file in (out / FOLDER).iterdir() if is_journal(file.name))
     except OSError:
         return []
 

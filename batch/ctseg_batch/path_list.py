@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 
 from ctseg.errors import CallError
+from ctseg_batch.remote.url import Location, location
 
 STANDARD_INPUT = "-"
 
 
-def read_paths(file: str) -> list[Path]:
-    """The paths in `file`, or with `-` in standard input, in its order; raises CallError, also where it holds none.
+def read_paths(file: str) -> list[Location]:
+    """The paths or URLs in `file`, or with `-` in standard input, in its order; raises CallError, also for none.
 
     One a line; where there is a NUL byte, as after `find -print0`, NULs part them and line ends belong to names. Blank
     lines are passed over, all else is taken as it stands. As on the command line, a relative path begins at the
@@ -21,7 +22,7 @@ def read_paths(file: str) -> list[Path]:
     except OSError as error:
         raise CallError(f"--from {file} can't be read: {error.strerror}") from error
     names = content.split(b"\0") if b"\0" in content else [line.removesuffix(b"\r") for line in content.split(b"\n")]
-    paths = [Path(os.fsdecode(name)) for name in names if name.strip()]
+    paths = [location(os.fsdecode(name)) for name in names if name.strip()]
     if not paths:
         raise CallError(f"--from {file} lists no path")
     return paths

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 from ctseg.claim import claim, is_held
 from ctseg.errors import CallError
@@ -17,7 +18,8 @@ from ctseg_batch.listing import Listing
 from ctseg_batch.past import ENDING, FOLDER, FORMAT, JOURNAL, Noted, Past, journal_file, plain_settings
 from ctseg_batch.result import PartResult, Settings
 
-_LOCK = "lock"
+LOCK = "lock"
+"""What a run is held by, in FOLDER."""
 
 
 @contextmanager
@@ -26,13 +28,14 @@ def claim_out(out: Path, mark: str) -> Iterator[None]:
 
     Shares of one cut may be at work at once, and nobody else beside them.
     """
-    siblings = f"-of-{mark.rpartition('-')[2]}" if mark else None
-
-    def excludes(name: str) -> bool:
-        return name.startswith(_LOCK) and not (siblings and name.endswith(siblings))
-
-    with claim(out, f"{FOLDER}/{_LOCK}{mark}", excludes):
+    with claim(out, f"{FOLDER}/{LOCK}{mark}", excludes(mark)):
         yield
+
+
+def excludes(mark: str) -> Callable[[str], bool]:
+    """Says of the name of a lock whether a run, or the share with that mark, can't be at work while it is held."""
+    siblings = f"-of-{mark.rpartition('-')[2]}" if mark else None
+    return lambda name: name.startswith(LOCK) and not (siblings and name.endswith(siblings))
 
 
 class Notes:
@@ -59,7 +62,7 @@ class Notes:
 
 
 class Journal(Notes):
-    """Notes parts in OUT as they are finished; a context manager. `written` is told of each line.
+    """Notes parts in OUT as they are finished; a context manager.
 
     Raises CallError where OUT can't be written, or another run writes to it under other settings.
     """
@@ -71,10 +74,9 @@ class Journal(Notes):
         settings: Settings,
         past: Past,
         mark: str = "",
-        written: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         super().__init__()
-        self._past, self._written = past, written
+        self._past = past
         self._idle = True
         self._lock = threading.Lock()
         file = journal_file(out, mark)
@@ -82,9 +84,8 @@ class Journal(Notes):
             for outdated in past.outdated:
                 _forget(outdated)
             if not past.size:
-                head = _line({"format": FORMAT, "root": root, "settings": plain_settings(settings)})
-                write_whole(file, head)
-                written(head)
+                head = {"format": FORMAT, "id": uuid4().hex[:8], "root": root, "settings": plain_settings(settings)}
+                write_whole(file, _line(head))
             self._lines = file.open("r+b", buffering=0)
             self._lines.seek(past.size or 0, os.SEEK_SET if past.size else os.SEEK_END)
             self._lines.truncate()
@@ -122,12 +123,15 @@ class Journal(Notes):
                 raise refused(Path(self._lines.name), error) from error
             if not is_there:
                 raise removed(Path(self._lines.name))
-            self._written(line)
+        self.written(line)
+
+    def written(self, line: bytes) -> None:
+        """A line is on the disk."""
 
 
 def _forget(journal: Path) -> None:
     """Delete the journal of a share of results that are about to be replaced."""
-    lock = journal.with_name(journal.name.replace(JOURNAL, _LOCK, 1).removesuffix(ENDING))
+    lock = journal.with_name(journal.name.replace(JOURNAL, LOCK, 1).removesuffix(ENDING))
     if lock.exists() and is_held(lock):
         raise CallError(f"another share of {journal.parent.parent} is at work, with other settings: name another OUT")
     journal.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ from functools import partial
 from ctseg_batch.columns import slice_rows
 from ctseg_batch.found import Found, write_found
 from ctseg_batch.job import Call, Job, open_job
-from ctseg_batch.record import Journal, claim_out
 from ctseg_batch.scan_outputs import notes_of
 from ctseg_batch.sheets import write_sheets
 from ctseg_batch.summary import Figures, ShardFigures, Summary, summarise
@@ -23,7 +22,7 @@ def run(call: Call, watcher: Watcher) -> Summary:
 
 def run_job(job: Job, watcher: Watcher) -> Summary:
     """The same for a call that is open already."""
-    with claim_out(job.call.out, job.mark):
+    with job.home.hold():
         return _run_alone(job, watcher)
 
 
@@ -43,7 +42,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     found = Found(tuple(dict.fromkeys(site.name for site in job.found.sites)))
     if call.shard:
         write_found(found, job.shelf)
-    with Journal(call.out, job.root, job.settings, past, job.mark) as journal:
+    with job.home.journal(job.root, job.settings, past) as journal:
         worked = _driver(job)(job, job.sites(), past, journal, watcher, note)
     figures = Figures(
         results=worked.results,
@@ -58,13 +57,14 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         shard=_shard_figures(job, found, worked),
     )
     summary = summarise(figures, job.engine)
-    write_sheets(call.out, summary, partial(slice_rows, worked.results), call.parquet, job.mark)
+    write_sheets(job.home.folder, summary, partial(slice_rows, worked.results), call.parquet, job.mark)
+    job.home.deliver()
     if call.report:
         from ctseg_batch.reporting import DEFAULT_PICTURES
         from ctseg_batch.reporting.build import write_report
 
         watcher.remark("drawing the report")
-        watcher.remark(write_report(call.out, None, DEFAULT_PICTURES, job.engine.file).told())
+        watcher.remark(write_report(job.home.folder, None, DEFAULT_PICTURES, job.engine.file).told())
     return summary
 
 

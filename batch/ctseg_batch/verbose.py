@@ -50,7 +50,7 @@ def choices(job: Job, origins: Mapping[str, str]) -> Iterator[str]:
     why = "" if call.workers else ", one for each CPU that this process may use"
     yield f"workers: {call.workers or usable_cpus()}{why}; slices at once: {call.batch_size}"
     files = sum(len(site.files) for site in job.found.sites)
-    yield f"found: {files} files of CT in {len(job.found.sites)} places below {job.found.root}"
+    yield f"found: {files} files of CT in {len(job.found.sites)} places below {job.root}"
     yield f"written: {', '.join(map(str, job.outputs.folders))}"
 
 

@@ -22,22 +22,29 @@ def kind_of(path: Path) -> Kind | None:
     number: DICOM files are often named by their UID. Raises UnreadableFile for a file that is ours or has to be
     sniffed but is lost, locked or not a regular file; never blocks.
     """
-    ending = _ending(path)
-    if path.name.upper() == "DICOMDIR" or (ending and ending not in _ENDINGS):
-        return None
-    if ending:
+    kind = kind_by_name(path.name)
+    if kind == "untold":
+        return kind_by_start(read_start(path, SNIFFED))
+    if kind is not None:
         check_regular(path)
-        return _ENDINGS[ending]
-    return _sniffed(read_start(path, SNIFFED))
+    return kind
 
 
-def _ending(path: Path) -> str:
-    name = path.name.lower()
-    ending = ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+def kind_by_name(name: str) -> Kind | Literal["untold"] | None:
+    """The same by the name alone, which may not tell."""
+    ending = _ending(name)
+    if name.upper() == "DICOMDIR":
+        return None
+    return _ENDINGS.get(ending) if ending else "untold"
+
+
+def _ending(name: str) -> str:
+    ending = ".nii.gz" if name.lower().endswith(".nii.gz") else Path(name).suffix.lower()
     return "" if ending[1:].isdecimal() else ending
 
 
-def _sniffed(start: bytes) -> Kind | None:
+def kind_by_start(start: bytes) -> Kind | None:
+    """The same by the first SNIFFED bytes of a file."""
     if is_dicom(start):
         return "dicom"
     if is_nifti(start) or is_nrrd(start) or is_metaimage(start):

@@ -113,7 +113,7 @@ def test_the_summary_has_the_form_that_is_documented(batch, draw, save_slice, sa
     summary = batch(tmp_path / "in").summary
     assert summary.keys() == {
         "schema", "version", "model", "measures", "groups", "scans", "totals", "ignored", "skipped", "errors", "notes",
-        "throughput", "runs",
+        "throughput", "shard", "runs",
     }  # fmt: skip
     assert (summary["schema"], summary["ignored"], summary["errors"]) == (2, 1, [])
     keys = {

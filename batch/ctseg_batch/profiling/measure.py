@@ -11,6 +11,7 @@ from ctseg.errors import CallError, UnreadableFile
 from ctseg.prepare import prepare
 from ctseg.stages import listening
 from ctseg_batch.foresee import foresee
+from ctseg_batch.home import FolderHome
 from ctseg_batch.job import Job
 from ctseg_batch.outputs import Outputs
 from ctseg_batch.profiling.recorder import Recorder
@@ -45,7 +46,8 @@ def measure(job: Job, warm_up: int) -> Measured:
         out = Path(folder)
         shelf = FolderShelf(out)
         outputs = Outputs(shelf, job.call.write, job.call.spacing)
-        here = replace(job, call=replace(job.call, out=out), shelf=shelf, outputs=outputs)
+        call, home = replace(job.call, out=out), FolderHome(out, "")
+        here = replace(job, call=call, home=home, shelf=shelf, outputs=outputs)
         with listening(recorder):
             summary = run_job(here, recorder)
     recorder.finish()

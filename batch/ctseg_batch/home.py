@@ -1,0 +1,56 @@
+"""OUT as a run itself uses it: held against other runs, with the journal and the tables."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from ctseg_batch.past import Past, recall
+from ctseg_batch.record import Journal, claim_out
+from ctseg_batch.result import Settings
+
+
+class Home(Protocol):
+    """Keeps what is of no single scan. `folder` is of this machine: the journal and the tables are written there."""
+
+    @property
+    def folder(self) -> Path:
+        """Where tables are written."""
+        ...
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep other runs out; raises CallError where one is there, or where OUT can't be written."""
+        ...
+
+    def recall(self, root: str, settings: Settings) -> Past:
+        """What was done before; raises CallError where that was of another root. Writes nothing in OUT."""
+        ...
+
+    def journal(self, root: str, settings: Settings, past: Past) -> Journal:
+        """What notes this run; raises CallError."""
+        ...
+
+    def deliver(self) -> None:
+        """The tables are written: have them in OUT, summary.json last; raises CallError."""
+        ...
+
+
+class FolderHome:
+    """OUT is a folder of this machine. `mark` is that of a share."""
+
+    def __init__(self, out: Path, mark: str) -> None:
+        self.folder, self._mark = out, mark
+
+    def hold(self) -> AbstractContextManager[None]:
+        """By a lock of the file system."""
+        return claim_out(self.folder, self._mark)
+
+    def recall(self, root: str, settings: Settings) -> Past:
+        """From the journals in OUT."""
+        return recall(self.folder, root, settings, self._mark)
+
+    def journal(self, root: str, settings: Settings, past: Past) -> Journal:
+        """A file in OUT."""
+        return Journal(self.folder, root, settings, past, self._mark)
+
+    def deliver(self) -> None:
+        """They are there."""
