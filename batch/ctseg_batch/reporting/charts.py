@@ -188,7 +188,7 @@ def _edges(values: Numbers, lowest: float, highest: float) -> Numbers:
     low = lowest if low < lowest + (high - lowest) / 3 else low
     span = max(high - low, (highest - lowest) / 50)
     power = 10.0 ** np.floor(np.log10(span / _MOST_BARS))
-    step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if span / step <= _MOST_BARS - 1)
+    step = next(step for step in (power, 2 * power, 5 * power, 10 * power, 20 * power) if span / step <= _MOST_BARS - 1)
     first = np.floor(low / step)
     bars = int(np.floor(high / step) - first) + 1
     edges: Numbers = np.round((first + np.arange(bars + 1)) * step, 6)

@@ -336,6 +336,16 @@ def test_histograms_count_every_scan_once(page, summary_of, save_summary):
     assert "Not known of 1 scan" in figure.one("figcaption").text
 
 
+@pytest.mark.parametrize("widest", [0.0, 0.004, 0.37, 1.9, 19.5, 19.99, 20.0, 97.0])
+def test_a_histogram_has_few_bars_however_far_its_values_reach(page, summary_of, save_summary, widest):
+    shares = [0.0, widest / 3, widest]
+    top = page(save_summary(summary_of(*({"involvement_percent": share} for share in shares))))
+    bars = [one for one in top.one("figure", data_column="involvement_percent").walk() if "data-from" in one.attributes]
+    assert 0 < len(bars) <= 20
+    assert float(bars[0]["data-from"]) == 0
+    assert float(bars[-1]["data-to"]) >= widest
+
+
 def test_each_dot_of_the_scatter_plot_leads_to_its_scan(page, summary_of, save_summary):
     pixels = {"background": 0, "normal_lung": 90, "ground_glass": 10, "consolidation": 0}
     scans = [{"pixels": dict.fromkeys(pixels, 0)}, {"pixels": pixels}, {}, {"scan": ATTACK}]
