@@ -44,7 +44,7 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
     be understood or a place that can't be written to.
     """
     results = read_results(out)
-    facts = model_facts(results.summary["model"], model)
+    models = model_facts(results.summary, model)
     parts = _parts(results, most, watched)
     pictured = [part for part in parts if part.pictures.tiles]
     picture_bytes = sum(part.pictures.bytes for part in pictured)
@@ -58,7 +58,7 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
         columns=shown,
         table=table_data(results.summary, shown, {part.place for part in parts}),
         parts=parts,
-        model=facts,
+        models=models,
         pictured=len(pictured),
         picture_bytes=picture_bytes,
     )

@@ -38,9 +38,15 @@ class Page:
     columns: tuple[Column, ...]
     table: Mapping[str, Any]
     parts: tuple[ScanPart, ...]
-    model: ModelFacts
+    models: tuple[ModelFacts, ...]
     pictured: int
     picture_bytes: int
+
+    @property
+    def versions(self) -> str:
+        """The ctseg that made the summary; those of the runs, where it is joined of several."""
+        runs = self.summary.get("runs") or ()
+        return self.summary["version"] or ", ".join(dict.fromkeys(run["version"] for run in runs))
 
 
 def render(page: Page) -> str:
