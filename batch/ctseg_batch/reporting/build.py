@@ -8,6 +8,7 @@ from pathlib import Path
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.files import refused, write_whole
 from ctseg_batch.reporting import REPORT_HTML, overview
+from ctseg_batch.reporting.agreement import agreement
 from ctseg_batch.reporting.charts import charts
 from ctseg_batch.reporting.choose import choose_scans
 from ctseg_batch.reporting.facts import model_facts
@@ -55,6 +56,7 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
         written=results.written,
         overview=overview.overview(results.summary),
         charts=charts(results.summary),
+        agreement=agreement(results.summary),
         columns=shown,
         table=table_data(results.summary, shown, {part.place for part in parts}),
         parts=parts,
