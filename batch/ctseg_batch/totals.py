@@ -1,7 +1,7 @@
 """The figures of many scans together, made of what summary.json says of each: so runs can be joined."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,18 @@ from ctseg.metrics import scores
 
 Scan = Mapping[str, Any]
 Confusions = Iterable[Sequence[Sequence[int]] | None]
+
+Pairs = Mapping[int, tuple[float, float]]
+"""Measured and true, by the place of the scan among all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """What is compared with a truth: the volume of each group, of the lung, and involvement; None: it does not tell."""
+
+    volumes_ml: Mapping[str, Pairs]
+    lung_ml: Pairs | None
+    involvement_percent: Pairs | None
 
 
 def totals(scans: Sequence[Scan], groups: Sequence[str] | None, measures: str | None) -> dict[str, Any]:
@@ -47,23 +59,39 @@ def scored(confusions: Confusions, groups: Sequence[str] | None) -> dict[str, An
     }
 
 
-def _agreement(scans: Sequence[Scan], groups: Sequence[str]) -> dict[str, Any] | None:
-    """Of the volume of each group, of the lung and of involvement, over the scans that have a truth and a spacing."""
-    compared = [scan for scan in scans if scan["confusion"] is not None and scan["spacing_mm"] is not None]
+def paired(scans: Sequence[Scan], groups: Sequence[str]) -> Paired | None:
+    """What mask and truth say of each scan with a truth and a spacing, over its slices with a truth; None of none."""
+    compared = {
+        place: scan
+        for place, scan in enumerate(scans)
+        if scan["confusion"] is not None and scan["spacing_mm"] is not None
+    }
     if not compared:
         return None
     classes = [frozenset(group.split("+")) for group in groups]
     lung = _made_of(classes, frozenset(c.name for c in LUNG))
     lesion = _made_of(classes, frozenset(c.name for c in LESION))
     volumes = {
-        name: _agree([_volumes(scan, [number]) for scan in compared])
+        name: {place: _volumes(scan, [number]) for place, scan in compared.items()}
         for number, name in enumerate(groups)
         if CLASSES[0].name not in classes[number]
     }
+    return Paired(
+        volumes,
+        None if lung is None else {place: _volumes(scan, lung) for place, scan in compared.items()},
+        None if lung is None or lesion is None else dict(_involved(compared, lesion, lung)),
+    )
+
+
+def _agreement(scans: Sequence[Scan], groups: Sequence[str]) -> dict[str, Any] | None:
+    """Of the volume of each group, of the lung and of involvement, over the scans that have a truth and a spacing."""
+    pairs = paired(scans, groups)
+    if pairs is None:
+        return None
     return {
-        "volumes_ml": volumes,
-        "lung_ml": None if lung is None else _agree([_volumes(scan, lung) for scan in compared]),
-        "involvement_percent": None if lung is None or lesion is None else _agree(_involved(compared, lesion, lung)),
+        "volumes_ml": {name: _agree(of) for name, of in pairs.volumes_ml.items()},
+        "lung_ml": _agree(pairs.lung_ml),
+        "involvement_percent": _agree(pairs.involvement_percent),
     }
 
 
@@ -79,16 +107,17 @@ def _volumes(scan: Scan, groups: Sequence[int]) -> tuple[float, float]:
     return float(counts[:, groups].sum() * ml), float(counts[groups].sum() * ml)
 
 
-def _involved(scans: Iterable[Scan], lesion: Sequence[int], lung: Sequence[int]) -> Iterator[tuple[float, float]]:
+def _involved(
+    scans: Mapping[int, Scan], lesion: Sequence[int], lung: Sequence[int]
+) -> Iterator[tuple[int, tuple[float, float]]]:
     """Involvement in per cent in the mask and in the truth, of the scans that have lung in both."""
-    for scan in scans:
+    for place, scan in scans.items():
         diseased, whole = _volumes(scan, lesion), _volumes(scan, lung)
         if all(whole):
-            yield 100 * diseased[0] / whole[0], 100 * diseased[1] / whole[1]
+            yield place, (100 * diseased[0] / whole[0], 100 * diseased[1] / whole[1])
 
 
-def _agree(pairs: Iterable[tuple[float, float]]) -> dict[str, Any] | None:
-    """From pairs of measured and true."""
-    measured, true = zip(*found, strict=True) if (found := list(pairs)) else ((), ())
+def _agree(pairs: Pairs | None) -> dict[str, Any] | None:
+    measured, true = zip(*pairs.values(), strict=True) if pairs else ((), ())
     agreement = agree(measured, true)
     return None if agreement is None else asdict(agreement)

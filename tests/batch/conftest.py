@@ -77,6 +77,16 @@ def draw() -> Callable[..., np.ndarray]:
     return drawn
 
 
+@pytest.fixture
+def speck() -> np.ndarray:
+    """Two lungs of four slices, (4, 64, 64), with a speck apart from them in the third slice."""
+    labels = np.zeros((4, 64, 64), np.uint8)
+    labels[:, 8:56, 8:28] = 1
+    labels[:, 8:56, 36:56] = 2
+    labels[2, 60:64, 60:64] = 3
+    return labels
+
+
 @pytest.fixture(scope="session")
 def save() -> Callable[[Path, np.ndarray], Path]:
     """Save numbers (H, W) in the format of the file's ending; makes the folders."""

@@ -10,16 +10,6 @@ LEVELS_HU = np.array([-1000.0, -600.0, -200.0, 100.0])
 
 
 @pytest.fixture
-def speck():
-    """Two lungs of four slices, (4, 64, 64), with a speck apart from them in the third slice."""
-    labels = np.zeros((4, 64, 64), np.uint8)
-    labels[:, 8:56, 8:28] = 1
-    labels[:, 8:56, 36:56] = 2
-    labels[2, 60:64, 60:64] = 3
-    return labels
-
-
-@pytest.fixture
 def strict(make_model, tmp_path):
     """A model whose 3-D rule drops what is smaller than a tenth of the largest piece."""
     return str(make_model(tmp_path / "strict.onnx", cleanup=Cleanup(volume_fraction=0.1)))

@@ -33,16 +33,6 @@ def segment(strict):
     return ctseg_batch.Segmenter(strict, device="cpu", workers=2)
 
 
-@pytest.fixture
-def speck():
-    """Two lungs of four slices, (4, 64, 64), with a speck apart from them in the third slice."""
-    labels = np.zeros((4, 64, 64), np.uint8)
-    labels[:, 8:56, 8:28] = 1
-    labels[:, 8:56, 36:56] = 2
-    labels[2, 60:64, 60:64] = 3
-    return labels
-
-
 def figures(scan, of=("spacing_mm", "pixels", "volumes_ml", "lung_ml", "involvement_percent", "flags", "slices")):
     return json.loads(json.dumps({key: scan[key] for key in of}))
 

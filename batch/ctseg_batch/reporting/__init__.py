@@ -1,8 +1,8 @@
 """The report: what a run found, as one HTML file that needs no network.
 
 `results` reads what the run left in OUT, and `choose` picks the scans and slices to show. `parts` draws a scan
-(`pictures`, `frontal`, `profile`), `charts` all of them; `overview`, `table` and `facts` say the rest. `page` puts it
-into the templates. `build` is the whole way.
+(`pictures`, `frontal`, `profile`, `regional`), `charts` and `agreement` all of them, on the same `canvas`; `overview`,
+`table` and `facts` say the rest. `page` puts it into the templates. `build` is the whole way.
 """
 
 from ctseg.errors import require

@@ -8,6 +8,7 @@ from pathlib import Path
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.files import refused, write_whole
 from ctseg_batch.reporting import REPORT_HTML, overview
+from ctseg_batch.reporting.agreement import agreement
 from ctseg_batch.reporting.charts import charts
 from ctseg_batch.reporting.choose import choose_scans
 from ctseg_batch.reporting.facts import model_facts
@@ -44,7 +45,7 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
     be understood or a place that can't be written to.
     """
     results = read_results(out)
-    facts = model_facts(results.summary["model"], model)
+    models = model_facts(results.summary, model)
     parts = _parts(results, most, watched)
     pictured = [part for part in parts if part.pictures.tiles]
     picture_bytes = sum(part.pictures.bytes for part in pictured)
@@ -55,10 +56,11 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
         written=results.written,
         overview=overview.overview(results.summary),
         charts=charts(results.summary),
+        agreement=agreement(results.summary),
         columns=shown,
         table=table_data(results.summary, shown, {part.place for part in parts}),
         parts=parts,
-        model=facts,
+        models=models,
         pictured=len(pictured),
         picture_bytes=picture_bytes,
     )

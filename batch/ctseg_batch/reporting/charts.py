@@ -1,63 +1,23 @@
-"""The charts of all scans: how involvement, lung volume and Dice are spread, ground glass against consolidation."""
+"""The charts of all scans: how involvement, volume, severity and Dice are spread; ground glass, consolidation."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from ctseg.measures import PLAUSIBLE_LUNG_ML
 from ctseg.printable import printable
-from ctseg_batch.reporting.svg import ACCENT, INK, LINE, MUTED, PAPER, Mark, to_svg
-from ctseg_batch.reporting.table import share
-from ctseg_batch.reporting.words import count, number
+from ctseg_batch.reporting.canvas import FEWEST, SIZE, Chart, Numbers, dots, drawing, few_ticks, finish, new_axes
+from ctseg_batch.reporting.svg import ACCENT, PAPER, Mark, to_svg
+from ctseg_batch.reporting.table import SEVERITY, severity, share
+from ctseg_batch.reporting.words import SEVERITY_STEPS, count, number
 from ctseg_batch.summary import Summary
 
-Numbers = npt.NDArray[np.float64]
-
-_FEWEST = 3
 _MOST_BARS = 20
-_MOST_DOTS = 1500
-_SIZE = (420, 244)
-_CELL = 6
-_STEPS = (1, 2, 5, 10)
 # Shares below this (per cent of the lung) lie on a linear axis, the others on a logarithmic one.
 _LINEAR_BELOW = 0.1
-
-_LOOK: Mapping[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "ctseg",
-    "font.size": 12,
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": LINE,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": LINE,
-    "grid.linewidth": 0.8,
-    "xtick.color": LINE,
-    "ytick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "figure.dpi": 72,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A chart with its title and what it says in words. `column` of the table it can narrow down, if any."""
-
-    title: str
-    svg: str
-    caption: str
-    column: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +34,8 @@ class _Spread:
 
 _INVOLVEMENT = _Spread("involvement_percent", "Involvement", "share of the lung that is diseased, %", " %", 1, (0, 100))
 _VOLUME = _Spread("lung_ml", "Lung volume", "lung, mL", " mL", 0, PLAUSIBLE_LUNG_ML)
+_SEVERITY = _Spread(SEVERITY, "Severity", "severity of both lungs together", "", 0, (0, 10))
 _DICE = _Spread("dice_mean", "Agreement with the truth", "mean Dice of a scan", "", 3, (0, 1))
-
-
-@contextmanager
-def drawing() -> Iterator[None]:
-    """Figures made inside look alike, whatever the user's matplotlib is told."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_LOOK)
-        yield
 
 
 def charts(summary: Summary) -> tuple[Chart, ...]:
@@ -94,40 +46,55 @@ def charts(summary: Summary) -> tuple[Chart, ...]:
             _histogram(_INVOLVEMENT, [scan["involvement_percent"] for scan in scans]),
             _histogram(_VOLUME, [scan["lung_ml"] for scan in scans]),
             _scatter(scans),
+            _grades(_SEVERITY, [severity("total", scan) for scan in scans]),
             _histogram(_DICE, [(scan["dice"] or {}).get("mean") for scan in scans]),
         ]
     return tuple(chart for chart in found if chart)
 
 
-def new_axes(width: float, height: float, box: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
-    """A figure of so many pixels, and axes in a box: left, bottom, width, height in pixels."""
-    figure = Figure(figsize=(width / 72, height / 72))
-    left, bottom, across, up = box
-    return figure, figure.add_axes((left / width, bottom / height, across / width, up / height))
-
-
 def _histogram(of: _Spread, values: Sequence[float | None]) -> Chart | None:
     known = np.array([value for value in values if value is not None])
-    if len(known) < _FEWEST:
+    if len(known) < FEWEST:
         return None
     edges = _edges(known, *of.limits)
-    counts, _ = np.histogram(known, edges)
-    width, height = _SIZE
-    figure, axes = new_axes(width, height, (44, 48, width - 60, height - 54))
-    marks = {}
-    for bar, (many, low, high) in enumerate(zip(counts.tolist(), edges[:-1], edges[1:], strict=True)):
-        drawn = axes.bar(low, many, high - low, align="edge", color=ACCENT, edgecolor=PAPER, linewidth=1.2)
-        drawn.patches[0].set_gid(f"bar-{bar}")
-        between = f"{of.title} {low:,g} to {high:,g}{of.unit}"
-        marks[f"bar-{bar}"] = [
-            Mark(f"{between}: {count(many, 'scan')}", {"from": f"{low:g}", "to": f"{high:g}", "label": between})
-        ]
-    axes.set_xlim(edges[0], edges[-1])
-    _finish(axes, of.axis, "scans")
+    names = [f"{of.title} {low:,g} to {high:,g}{of.unit}" for low, high in pairwise(edges)]
     quarters = [number(float(q), of.digits) for q in np.percentile(known, (25, 50, 75))]
     caption = f"Median {quarters[1]}{of.unit}; half of the scans lie between {quarters[0]} and {quarters[2]}{of.unit}."
-    if len(known) < len(values):
-        caption += f" Not known of {count(len(values) - len(known), 'scan')}."
+    return _bars(of, known, len(values) - len(known), edges, names, caption)
+
+
+def _grades(of: _Spread, values: Sequence[float | None]) -> Chart | None:
+    """A bar for each grade there is, also for those that no scan has."""
+    known = np.array([value for value in values if value is not None])
+    if len(known) < FEWEST:
+        return None
+    lowest, highest = of.limits
+    grades = np.arange(lowest, highest + 1)
+    edges = np.append(grades, highest + 1) - 0.5
+    names = [f"{of.title} {grade:g}" for grade in grades]
+    low, middle, high = np.percentile(known, (25, 50, 75))
+    caption = f"Median {middle:g}; half of the scans lie between {low:g} and {high:g}. {SEVERITY_STEPS}"
+    return _bars(of, known, len(values) - len(known), edges, names, caption)
+
+
+def _bars(of: _Spread, known: Numbers, unknown: int, edges: Numbers, names: Sequence[str], caption: str) -> Chart:
+    """Bars between the edges, each with its name, that narrow the table down to their scans."""
+    counts, _ = np.histogram(known, edges)
+    width, height = SIZE
+    figure, axes = new_axes(width, height, (44, 48, width - 60, height - 54))
+    marks = {}
+    for bar, (many, name, (low, high)) in enumerate(zip(counts.tolist(), names, pairwise(edges), strict=True)):
+        drawn = axes.bar(low, many, high - low, align="edge", color=ACCENT, edgecolor=PAPER, linewidth=1.2)
+        drawn.patches[0].set_gid(f"bar-{bar}")
+        marks[f"bar-{bar}"] = [
+            Mark(f"{name}: {count(many, 'scan')}", {"from": f"{low:g}", "to": f"{high:g}", "label": name})
+        ]
+    axes.set_xlim(edges[0], edges[-1])
+    finish(axes, of.axis, "scans")
+    few_ticks(axes.xaxis, 7)
+    few_ticks(axes.yaxis, 5, integer=True)
+    if unknown:
+        caption += f" Not known of {count(unknown, 'scan')}."
     label = f"Histogram. {of.title} of {count(len(known), 'scan')}. {caption}"
     return Chart(of.title, to_svg(figure, f"chart-{of.column}", label, marks), caption, of.column)
 
@@ -135,10 +102,10 @@ def _histogram(of: _Spread, values: Sequence[float | None]) -> Chart | None:
 def _scatter(scans: Sequence[Mapping[str, Any]]) -> Chart | None:
     pairs = {place: (share("ground_glass", scan), share("consolidation", scan)) for place, scan in enumerate(scans)}
     known = {place: pair for place, pair in pairs.items() if None not in pair}
-    if len(known) < _FEWEST:
+    if len(known) < FEWEST:
         return None
     glass, solid = np.array(list(known.values()), float).T
-    width, height = _SIZE
+    width, height = SIZE
     figure, axes = new_axes(width, height, (54, 48, width - 70, height - 54))
     for scale, limit, axis, values in (
         (axes.set_xscale, axes.set_xlim, axes.xaxis, glass),
@@ -147,39 +114,21 @@ def _scatter(scans: Sequence[Mapping[str, Any]]) -> Chart | None:
         scale("symlog", linthresh=_LINEAR_BELOW, linscale=0.4)
         limit(-_LINEAR_BELOW / 4, min(110.0, max(1.0, 1.7 * values.max())))
         axis.set_major_formatter(lambda value, _: f"{value:g}")
-    if len(known) > _MOST_DOTS:
-        marks = _crowd(axes, glass, solid)
-    else:
-        axes.scatter(glass, solid, s=30, color=ACCENT, alpha=0.75, linewidths=0, clip_on=False).set_gid("dots")
-        marks = [
-            Mark(
-                f"{printable(scans[place]['scan'])}: {glass:.1f} % ground glass, {solid:.1f} % consolidation",
-                {"scan": str(place)},
-            )
-            for place, (glass, solid) in known.items()
-        ]
+    shares = [f"{glass:.1f} % ground glass, {solid:.1f} % consolidation" for glass, solid in known.values()]
+    marks = [
+        Mark(f"{printable(scans[place]['scan'])}: {told}", {"scan": str(place)})
+        for place, told in zip(known, shares, strict=True)
+    ]
+    drawn = dots(axes, glass, solid, marks)
     axes.grid(axis="x")
-    _finish(axes, "ground glass, % of the lung", "consolidation, % of the lung")
+    finish(axes, "ground glass, % of the lung", "consolidation, % of the lung")
     both = int(np.count_nonzero((glass >= 1) & (solid >= 1)))
     caption = (
         f"Ground glass takes 1 % of the lung or more in {count(int(np.count_nonzero(glass >= 1)), 'scan')}, "
         f"consolidation in {count(int(np.count_nonzero(solid >= 1)), 'scan')}, both in {both:,}."
     )
     label = f"Scatter plot of {count(len(known), 'scan')}. {caption}"
-    return Chart("Ground glass and consolidation", to_svg(figure, "chart-classes", label, {"dots": marks}), caption)
-
-
-def _crowd(axes: Axes, x: Numbers, y: Numbers) -> list[Mark]:
-    """More scans than can be told apart: squares that are the darker, the more lie in them."""
-    to_pixels = axes.transData
-    cells, many = np.unique(to_pixels.transform(np.column_stack([x, y])) // _CELL, axis=0, return_counts=True)
-    centres = to_pixels.inverted().transform((cells + 0.5) * _CELL)
-    alpha = 0.15 + 0.85 * np.log1p(many) / np.log1p(many.max())
-    squares = axes.scatter(
-        centres[:, 0], centres[:, 1], s=_CELL**2, marker="s", color=ACCENT, alpha=alpha, linewidths=0, clip_on=False
-    )
-    squares.set_gid("dots")
-    return [Mark(count(int(one), "scan")) for one in many]
+    return Chart("Ground glass and consolidation", to_svg(figure, "chart-classes", label, drawn), caption)
 
 
 def _edges(values: Numbers, lowest: float, highest: float) -> Numbers:
@@ -188,21 +137,8 @@ def _edges(values: Numbers, lowest: float, highest: float) -> Numbers:
     low = lowest if low < lowest + (high - lowest) / 3 else low
     span = max(high - low, (highest - lowest) / 50)
     power = 10.0 ** np.floor(np.log10(span / _MOST_BARS))
-    step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if span / step <= _MOST_BARS - 1)
+    step = next(step for step in (power, 2 * power, 5 * power, 10 * power, 20 * power) if span / step <= _MOST_BARS - 1)
     first = np.floor(low / step)
     bars = int(np.floor(high / step) - first) + 1
     edges: Numbers = np.round((first + np.arange(bars + 1)) * step, 6)
     return edges
-
-
-def _finish(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.grid(axis="y")
-    axes.tick_params(length=0, pad=6)
-    axes.spines["left"].set_visible(False)
-    if y == "scans":
-        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=_STEPS))
-        axes.xaxis.set_major_locator(MaxNLocator(7, steps=_STEPS))
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(lambda value, _: f"{round(value, 6):,.6g}")

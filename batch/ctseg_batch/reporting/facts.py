@@ -1,4 +1,4 @@
-"""What is known of the model of a run: by its own file if that is at hand, else by the summary."""
+"""What is known of the models of a run: by its own file if that is at hand, else by the summary."""
 
 import glob
 import hashlib
@@ -11,6 +11,7 @@ from ctseg.classes import CLASSES
 from ctseg.errors import CallError, ModelError
 from ctseg.model import ModelSpec, shipped_models
 from ctseg.runtime import open_on_cpu
+from ctseg_batch.summary import Summary
 
 _DESCRIBED = ("name", "version", "precision", "licence", "sha256")
 
@@ -51,15 +52,23 @@ class ModelFacts:
     scores: tuple[Score, ...]
 
 
-def model_facts(described: Mapping[str, Any], file: Path | None) -> ModelFacts:
-    """What the summary's `model` is. `file` is its model file, in any precision; None: one that ctseg brings along.
+def model_facts(summary: Summary, file: Path | None) -> tuple[ModelFacts, ...]:
+    """The model of a run; of runs that were joined, each of theirs. `file` is one's model file, in any precision.
 
-    Raises CallError where neither `file` nor one beside it is the one of the run.
+    Without it, the models that ctseg brings along are looked through. Raises CallError where neither `file` nor one
+    beside it is of the run.
     """
+    described = [summary["model"]] if summary["model"] else [run["model"] for run in summary.get("runs") or ()]
+    models = {str(one.get("sha256", "")): one for one in described}
+    own = {sha256: _spec_of(sha256, [file]) for sha256 in models} if file else {}
+    if file and not any(own.values()):
+        raise CallError(f"--model {file} is not the model of this run, which has the sha256 {' or '.join(models)}")
+    shipped = shipped_models().values()
+    return tuple(_facts(one, own.get(sha256) or _spec_of(sha256, shipped)) for sha256, one in models.items())
+
+
+def _facts(described: Mapping[str, Any], spec: ModelSpec | None) -> ModelFacts:
     name, version, precision, licence, sha256 = (str(described.get(key, "")) for key in _DESCRIBED)
-    spec = _spec_of(sha256, [file] if file else shipped_models().values())
-    if spec is None and file:
-        raise CallError(f"--model {file} is not the model of this run, which has the sha256 {sha256}")
     data = [_learnt_from(one) for one in _mappings(spec.training.get("datasets"))] if spec else []
     scores = [_score(one, of) for one, of in spec.scores.items() if isinstance(of, Mapping)] if spec else []
     return ModelFacts(name, version, precision, licence, sha256, spec is not None, tuple(data), tuple(scores))

@@ -13,12 +13,13 @@ from markupsafe import Markup
 
 from ctseg.classes import LUNG
 from ctseg.printable import printable
-from ctseg_batch.reporting.charts import Chart
+from ctseg_batch.reporting.agreement import Agreement
+from ctseg_batch.reporting.canvas import Chart
 from ctseg_batch.reporting.facts import ModelFacts
 from ctseg_batch.reporting.overview import Overview
 from ctseg_batch.reporting.parts import ScanPart
 from ctseg_batch.reporting.table import Column
-from ctseg_batch.reporting.words import count, group_title, number, size
+from ctseg_batch.reporting.words import count, group_title, number, signed, size
 from ctseg_batch.summary import Summary
 
 # Rows that stand in the page itself, for readers without scripts; the script adds the others as they are scrolled to.
@@ -35,12 +36,19 @@ class Page:
     written: datetime
     overview: Overview
     charts: tuple[Chart, ...]
+    agreement: Agreement | None
     columns: tuple[Column, ...]
     table: Mapping[str, Any]
     parts: tuple[ScanPart, ...]
-    model: ModelFacts
+    models: tuple[ModelFacts, ...]
     pictured: int
     picture_bytes: int
+
+    @property
+    def versions(self) -> str:
+        """The ctseg that made the summary; those of the runs, where it is joined of several."""
+        runs = self.summary.get("runs") or ()
+        return self.summary["version"] or ", ".join(dict.fromkeys(run["version"] for run in runs))
 
 
 def render(page: Page) -> str:
@@ -54,7 +62,7 @@ def render(page: Page) -> str:
         finalize=_spelt_out,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    environment.filters |= {"number": number, "count": count, "size": size, "title": group_title}
+    environment.filters |= {"number": number, "signed": signed, "count": count, "size": size, "title": group_title}
     style, script = _style(), "\n".join(_static(name) for name in _SCRIPTS)
     return environment.get_template("report.html").render(
         page=page,

@@ -1,6 +1,6 @@
 """What the page says of a scan that it shows: pictures, profile, figures, and what is doubtful or failed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,9 @@ from ctseg.classes import LESION
 from ctseg_batch.reporting.overview import Trouble, by_reason
 from ctseg_batch.reporting.pictures import ScanPictures, draw
 from ctseg_batch.reporting.profile import Profile, draw_profile
+from ctseg_batch.reporting.regional import Regional, regional
 from ctseg_batch.reporting.results import SliceRow
-from ctseg_batch.reporting.table import share
+from ctseg_batch.reporting.table import severity, share
 from ctseg_batch.reporting.words import explain, number
 
 _NO_LIST = "Pictures need slices.csv, which this OUT does not hold: the same call of `ctseg batch` writes it."
@@ -28,6 +29,19 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """A group of classes, or the mean of all, against the truth; distances only where it `is_measured`."""
+
+    name: str
+    iou: float | None
+    dice: float | None
+    is_measured: bool
+    hd95_mm: float | None
+    assd_mm: float | None
+    error_ml: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ScanPart:
     """A scan's part of the page; `place` is its place in the summary, `why` it was chosen, where not all are."""
 
@@ -36,7 +50,9 @@ class ScanPart:
     scan: Mapping[str, Any]
     facts: tuple[tuple[str, str], ...]
     flags: tuple[tuple[str, str], ...]
-    scores: tuple[tuple[str, float | None, float | None], ...]
+    regional: Regional | None
+    scores: tuple[ScoreRow, ...]
+    has_distances: bool
     pictures: ScanPictures
     profile: Profile | None
     failures: tuple[Trouble, ...]
@@ -54,9 +70,28 @@ def scan_part(
         pictures = draw(origin.out, origin.root, rows, spacing, origin.pool)
         height = pictures.plane.size[0] if pictures.plane else None
         profile = draw_profile(rows, spacing, height, f"profile-{place}")
-    scores = [(name, iou, (scan["dice"] or {}).get(name)) for name, iou in (scan["iou"] or {}).items()]
-    flags = tuple((flag, explain(flag)) for flag in scan["flags"])
-    return ScanPart(place, why, scan, _facts(scan), flags, tuple(scores), pictures, profile, by_reason(scan["errors"]))
+    return ScanPart(
+        place=place,
+        why=why,
+        scan=scan,
+        facts=_facts(scan),
+        flags=tuple((flag, explain(flag)) for flag in scan["flags"]),
+        regional=regional(scan),
+        scores=tuple(_scores(scan)),
+        has_distances=bool(scan.get("volume_error_ml")),
+        pictures=pictures,
+        profile=profile,
+        failures=by_reason(scan["errors"]),
+    )
+
+
+def _scores(scan: Mapping[str, Any]) -> Iterator[ScoreRow]:
+    dice, errors, surfaces = (scan.get(key) or {} for key in ("dice", "volume_error_ml", "surface"))
+    for name, iou in (scan["iou"] or {}).items():
+        surface = surfaces.get(name) or {}
+        yield ScoreRow(
+            name, iou, dice.get(name), name in errors, surface.get("hd95_mm"), surface.get("assd_mm"), errors.get(name)
+        )
 
 
 def _facts(scan: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -76,4 +111,6 @@ def _facts(scan: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
             facts.append((tissue.title.capitalize(), f"{volume}{part:.1f} %"))
     if scan["involvement_percent"] is not None:
         facts.append(("Involvement", f"{scan['involvement_percent']:.1f} %"))
+    if (total := severity("total", scan)) is not None:
+        facts.append(("Severity", f"{total} of 10"))
     return tuple(facts)

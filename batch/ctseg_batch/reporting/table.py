@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ctseg.classes import LESION, LUNG
+from ctseg.classes import LESION, LUNG, NORMAL_LUNG
+from ctseg.lungs import LUNGS
 from ctseg.printable import printable
-from ctseg_batch.reporting.words import explain
+from ctseg_batch.reporting.words import explain, group_title
 from ctseg_batch.summary import Summary
 
 Scan = Mapping[str, Any]
+
+SEVERITY = "severity_total"
 
 _MOST_ERRORS = 5
 
@@ -36,9 +39,19 @@ def columns(summary: Summary) -> tuple[Column, ...]:
     else:
         chosen += [Column(f"{c.name}_percent", c.title.capitalize(), "%", 1, partial(share, c.name)) for c in LESION]
     chosen.append(Column("involvement_percent", "Involvement", "%", 1, lambda scan: scan["involvement_percent"]))
+    if any(scan.get("severity") for scan in scans):
+        chosen.append(Column(SEVERITY, "Severity", "of 10", 0, partial(severity, "total")))
+        chosen += [
+            Column(f"{lung}_involvement_percent", f"{lung.capitalize()} involved", "%", 1, partial(_involved, lung))
+            for lung in LUNGS
+        ]
+        chosen.append(Column("lesions_count", "Lesions", "", 0, partial(_lesions, "count")))
+        chosen.append(Column("lesions_largest_ml", "Largest lesion", "mL", 1, partial(_lesions, "largest_ml")))
     if any(scan["iou"] for scan in scans):
         chosen.append(Column("iou_mean", "Mean IoU", "", 3, partial(_mean, "iou")))
         chosen.append(Column("dice_mean", "Mean Dice", "", 3, partial(_mean, "dice")))
+    for group in _measured_groups(scans):
+        chosen.append(Column(f"{group}_hd95_mm", f"HD95 {group_title(group)}", "mm", 1, partial(_hd95, group)))
     return tuple(chosen)
 
 
@@ -68,6 +81,30 @@ def share(name: str, scan: Scan) -> float | None:
     """A class's share of the lung in per cent."""
     lung = sum(scan["pixels"][tissue.name] for tissue in LUNG)
     return 100 * scan["pixels"][name] / lung if lung else None
+
+
+def severity(which: str, scan: Scan) -> int | None:
+    """Of the `right` or the `left` lung, 0 to 5, or in `total`; None where nobody asked, and of what is not there."""
+    found: int | None = (scan.get("severity") or {}).get(which)
+    return found
+
+
+def _involved(lung: str, scan: Scan) -> float | None:
+    return ((scan.get("regions") or {}).get(lung) or {}).get("involvement_percent")
+
+
+def _lesions(figure: str, scan: Scan) -> float | None:
+    return (scan.get("lesions") or {}).get(figure)
+
+
+def _measured_groups(scans: Sequence[Scan]) -> list[str]:
+    """The groups that some distance is known of; of normal lung alone it says little that the others don't."""
+    measured = [group for scan in scans for group, one in (scan.get("surface") or {}).items() if one]
+    return [group for group in dict.fromkeys(measured) if group != NORMAL_LUNG.name]
+
+
+def _hd95(group: str, scan: Scan) -> float | None:
+    return ((scan.get("surface") or {}).get(group) or {}).get("hd95_mm")
 
 
 def _volume(name: str, scan: Scan) -> float | None:

@@ -11,6 +11,7 @@ from ctseg.scan import Labels
 from ctseg_batch.reporting.results import SliceRow
 
 UNKNOWN = "\N{EN DASH}"
+SEVERITY_STEPS = "Each lung counts from 0, nothing diseased, and 1, below 5 %, to 5, above 75 %."
 
 _NUMBERED = re.compile(r"\d+ slices?")
 _SOME = "some slices"
@@ -46,8 +47,22 @@ _FLAGS: Mapping[str, str] = {
 
 
 def number(value: float | None, digits: int = 0) -> str:
-    """`5,760`, or a dash for what is not known."""
-    return UNKNOWN if value is None else f"{value:,.{digits}f}"
+    """`5,760`, `-812` with a true minus, or a dash for what is not known."""
+    return UNKNOWN if value is None else with_minus(f"{_rounded(value, digits):,.{digits}f}")
+
+
+def signed(value: float | None, digits: int = 0) -> str:
+    """A difference: `+12`, `-4` with a true minus, `0`, or a dash."""
+    return f"+{number(value, digits)}" if value is not None and _rounded(value, digits) > 0 else number(value, digits)
+
+
+def with_minus(text: str) -> str:
+    """A number with a minus as wide as a plus."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _rounded(value: float, digits: int) -> float:
+    return round(value, digits) + 0.0  # or a little less than nothing would be -0
 
 
 def count(many: int, thing: str) -> str:

@@ -170,6 +170,37 @@ def _counts(labels: np.ndarray) -> list[int]:
 
 
 @pytest.fixture
+def lungs() -> np.ndarray:
+    """Labels (6, 64, 64), feet first: a healthy right lung, and a left one of which the lower third is consolidated."""
+    labels = np.zeros((6, 64, 64), np.uint8)
+    labels[:, 16:48, 8:28] = 1
+    labels[:, 16:48, 36:52] = 1
+    labels[:2, 16:48, 36:52] = 3
+    return labels
+
+
+@pytest.fixture
+def measured(
+    batch: Callable[..., Any], save_volume: Callable[..., Path], lungs: np.ndarray, tmp_path: Path
+) -> Callable[..., Path]:
+    """The OUT of a run with full measures over the lungs, in voxels of 10 x 5 x 5 mm, and their truths.
+
+    There is a truth for each number given: the left lung is consolidated in so many slices more than in the mask.
+    """
+
+    def run(*more: int) -> Path:
+        for place, slices in enumerate(more):
+            truth = lungs.copy()
+            truth[2 : 2 + slices, 16:48, 36:52] = 3
+            save_volume(tmp_path / f"in/{place}.nii", lungs, (10, 5, 5))
+            save_volume(tmp_path / f"truth/{place}.nii", truth, truth=True)
+        out: Path = batch(tmp_path / "in", measures="full", truth=tmp_path / "truth").out
+        return out
+
+    return run
+
+
+@pytest.fixture
 def summary_of() -> Callable[..., dict[str, Any]]:
     """A summary.json of scans that were never made: each a mapping of what is not usual about it."""
 

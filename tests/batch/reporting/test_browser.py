@@ -61,6 +61,20 @@ def volume(batch, save_volume, list_slices, tmp_path, draw):
     return done.out
 
 
+@pytest.fixture
+def graded(summary_of, save_summary):
+    """An OUT of 3,000 scans of full measures: severity 0 to 10 in turn, of every fourth not known."""
+
+    def scan(number):
+        known = number % 4
+        return {
+            "severity": {"right": 0, "left": 0, "total": number % 11} if known else None,
+            "lesions": {"count": number, "largest_ml": number / 10} if known else None,
+        }
+
+    return save_summary(summary_of(*map(scan, range(3000))))
+
+
 def rows(page):
     return page.locator("#table tbody tr:not(.space)")
 
@@ -86,6 +100,35 @@ def test_a_heading_sorts_down_up_and_not_at_all(show, thousands):
         heading.locator("button").click()
         assert heading.get_attribute("aria-sort") == state
         assert names(page)[0] == first
+
+
+def test_what_is_not_known_is_sorted_last(show, graded):
+    page = show(graded)
+    heading = page.locator("th.severity_total")
+    for first in ("10", "0"):
+        heading.locator("button").click()
+        assert rows(page).first.locator("td").nth(6).inner_text() == first
+    page.locator("#viewport").evaluate("element => { element.scrollTop = element.scrollHeight }")
+    page.locator("#table tr[aria-rowindex='3001']").wait_for()
+    assert rows(page).last.locator("td").nth(6).inner_text() == "\u2013"
+
+
+def test_a_grade_narrows_the_table_down_to_its_scans(show, graded):
+    page = show(graded)
+    bar = page.locator("[data-column=severity_total] [data-label='Severity 10']")
+    bar.focus()
+    page.keyboard.press("Enter")
+    page.locator("#matches", has_text="204 of 3,000 scans").wait_for()
+    assert set(page.locator("#table tbody tr:not(.space) td:nth-of-type(7)").all_inner_texts()) == {"10"}
+
+
+def test_the_names_of_scans_stay_in_view_beside_many_columns(show, graded):
+    page = show(graded)
+    viewport = page.locator("#viewport")
+    assert viewport.evaluate("element => element.scrollWidth > element.clientWidth")
+    viewport.evaluate("element => { element.scrollLeft = element.scrollWidth }")
+    name, edge = rows(page).first.locator("th").bounding_box(), viewport.bounding_box()
+    assert abs(name["x"] - edge["x"]) <= 1
 
 
 def test_the_search_finds_names_and_flags(show, thousands):
@@ -193,6 +236,15 @@ def test_a_narrow_window_scrolls_in_one_direction_only(show, volume):
     page = show(volume)
     page.set_viewport_size({"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") == 400
+
+
+def test_both_lungs_fit_into_a_narrow_window(show, measured):
+    page = show(measured(0, 1, 2))
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    for table in page.locator(".lungs, .scores").all():
+        box = table.bounding_box()
+        assert box["x"] + box["width"] <= 400
 
 
 def test_the_whole_table_is_printed_up_to_a_limit(show, thousands):

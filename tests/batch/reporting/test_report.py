@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from ctseg.cli import main
 from ctseg.model import find_model
 from ctseg_batch.reporting.words import explain
 
@@ -336,6 +337,16 @@ def test_histograms_count_every_scan_once(page, summary_of, save_summary):
     assert "Not known of 1 scan" in figure.one("figcaption").text
 
 
+@pytest.mark.parametrize("widest", [0.0, 0.004, 0.37, 1.9, 19.5, 19.99, 20.0, 97.0])
+def test_a_histogram_has_few_bars_however_far_its_values_reach(page, summary_of, save_summary, widest):
+    shares = [0.0, widest / 3, widest]
+    top = page(save_summary(summary_of(*({"involvement_percent": share} for share in shares))))
+    bars = [one for one in top.one("figure", data_column="involvement_percent").walk() if "data-from" in one.attributes]
+    assert 0 < len(bars) <= 20
+    assert float(bars[0]["data-from"]) == 0
+    assert float(bars[-1]["data-to"]) >= widest
+
+
 def test_each_dot_of_the_scatter_plot_leads_to_its_scan(page, summary_of, save_summary):
     pixels = {"background": 0, "normal_lung": 90, "ground_glass": 10, "consolidation": 0}
     scans = [{"pixels": dict.fromkeys(pixels, 0)}, {"pixels": pixels}, {}, {"scan": ATTACK}]
@@ -394,6 +405,28 @@ def test_a_model_that_is_not_at_hand_is_told_by_the_summary(page, report, volume
     wrong = report(volume.out, "--model", "fast")
     assert wrong.status == 2
     assert "is not the model of this run" in wrong.err
+
+
+def test_runs_of_other_models_that_were_joined_have_a_report(
+    batch, page, make_model, save_volume, stack, tmp_path, capsys
+):
+    other = make_model(tmp_path / "other.onnx", name="other")
+    for name, call in {"a": {}, "b": {"model": str(other)}}.items():
+        save_volume(tmp_path / f"in/{name}/ct.nii", stack)
+        batch(tmp_path / "in" / name, out=tmp_path / name, root=tmp_path / "in", **call)
+    with pytest.raises(SystemExit) as left:
+        main(["summarize", *(str(tmp_path / name) for name in "ab"), "--out", str(tmp_path / "all"), "--mixed"])
+    capsys.readouterr()
+    assert not left.value.code
+    top = page(tmp_path / "all")
+    overview = top.one("section", id="overview")
+    assert "Model quarters, version 1 (fp32) and other, version 1 (fp32) on the CPU" in overview.text
+    runs = [[cell.text for cell in (row.one("th"), *row.all("td"))] for row in overview.one("tbody").all("tr")]
+    assert [run[:3] for run in runs] == [[str(tmp_path / name), "1", "basic"] for name in "ab"]
+    assert "None" not in overview.text
+    assert len(top.one("section", id="model").all("dl")) == 2
+    told = page(tmp_path / "all", "--model", other).one("section", id="model").text
+    assert told.count("file is not at hand") == 1
 
 
 def test_a_run_of_nothing_but_failures_has_a_report_too(page, summary_of, save_summary):

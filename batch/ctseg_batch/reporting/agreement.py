@@ -1,0 +1,142 @@
+"""How well the measures of all scans agree with their truth: a table, and a plot of each (Bland and Altman)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ctseg.classes import NORMAL_LUNG
+from ctseg.printable import printable
+from ctseg_batch.reporting.canvas import FEWEST, SIZE, Chart, dots, drawing, few_ticks, finish, new_axes
+from ctseg_batch.reporting.svg import ACCENT, MUTED, Mark, to_svg
+from ctseg_batch.reporting.words import count, group_title, number, signed
+from ctseg_batch.summary import Summary
+from ctseg_batch.totals import Pairs, paired
+
+_LEFT, _RIGHT = 58, 76
+# Lines that lie nearer to each other than this share of the plot have no room for a label each.
+_TOO_NEAR = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A measure of `n` scans, their `truth` on average, and by how much more the masks say, as summary.json has it."""
+
+    key: str
+    title: str
+    unit: str
+    unit_of_difference: str
+    n: int
+    truth: float
+    bias: float
+    lower: float | None
+    upper: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The measures that the truth tells, and a chart of each that there are enough scans for."""
+
+    measures: tuple[Measure, ...]
+    charts: tuple[Chart, ...]
+
+
+def agreement(summary: Summary) -> Agreement | None:
+    """What the totals say of it; None where they don't."""
+    scans, groups, found = summary["scans"], summary.get("groups"), summary["totals"].get("agreement")
+    pairs = paired(scans, groups) if found and groups else None
+    if pairs is None:
+        return None
+    measured = [
+        *_measure(
+            "involvement", "Involvement", ("%", "points"), found["involvement_percent"], pairs.involvement_percent
+        ),
+        *_measure("lung", "Lung", ("mL", "mL"), found["lung_ml"], pairs.lung_ml),
+    ]
+    for group, of in pairs.volumes_ml.items():
+        measured += _measure(group, group_title(group).capitalize(), ("mL", "mL"), found["volumes_ml"][group], of)
+    with drawing():
+        charts = [
+            _plot(measure, of, scans)
+            for measure, of in measured
+            if measure.n >= FEWEST and measure.key != NORMAL_LUNG.name  # the others say it all
+        ]
+    return Agreement(tuple(measure for measure, _ in measured), tuple(charts))
+
+
+def _measure(
+    key: str, title: str, units: tuple[str, str], found: Mapping[str, Any] | None, pairs: Pairs | None
+) -> Iterator[tuple[Measure, Pairs]]:
+    if found and pairs:
+        truth = fmean(true for _, true in pairs.values())
+        limits = found["lower_limit"], found["upper_limit"]
+        yield Measure(key, title, *units, found["n"], truth, found["bias"], *limits), pairs
+
+
+def _plot(of: Measure, pairs: Pairs, scans: Sequence[Mapping[str, Any]]) -> Chart:
+    """Each scan's difference over the mean of mask and truth, with the bias and its limits."""
+    measured, true = np.array(list(pairs.values()), float).T
+    middle, difference = (measured + true) / 2, measured - true
+    width, height = SIZE
+    figure, axes = new_axes(width, height, (_LEFT, 48, width - _LEFT - _RIGHT, height - 54))
+    low, high = _span([*difference, of.bias, of.lower or 0.0, of.upper or 0.0, 0.0])
+    axes.set_ylim(low, high)
+    is_near_zero = middle.min() < np.ptp(middle)
+    axes.set_xlim(*_span([*middle, 0.0] if is_near_zero else middle.tolist()))
+    _lines(axes, of)
+    marks = [
+        Mark(
+            f"{printable(scans[place]['scan'])}: {number(one, 1)} {of.unit} in the mask, "
+            f"{number(other, 1)} {of.unit} in the truth",
+            {"scan": str(place)},
+        )
+        for place, (one, other) in pairs.items()
+    ]
+    drawn = dots(axes, middle, difference, marks)
+    finish(axes, f"mean of mask and truth, {of.unit}", f"mask less truth, {of.unit_of_difference}")
+    few_ticks(axes.xaxis, 6)
+    few_ticks(axes.yaxis, 6)
+    caption = _told(of)
+    label = f"Bland-Altman plot of {count(of.n, 'scan')}. {of.title}: {caption}"
+    return Chart(of.title, to_svg(figure, f"chart-agreement-{of.key}".replace("+", "-"), label, drawn), caption)
+
+
+def _lines(axes: Axes, of: Measure) -> None:
+    """The bias, the limits about it, and no difference at all; each labelled where it ends."""
+    low, high = axes.get_ylim()
+    axes.axhline(0, color=MUTED, linewidth=0.8)
+    axes.axhline(of.bias, color=ACCENT, linewidth=1.4)
+    labelled = {of.bias: f"bias {signed(of.bias, 1)}"}
+    if of.lower is not None and of.upper is not None:
+        axes.axhspan(of.lower, of.upper, color=ACCENT, alpha=0.08, linewidth=0)
+        for limit in (of.lower, of.upper):
+            axes.axhline(limit, color=ACCENT, linewidth=1, linestyle=(0, (4, 3)))
+        if of.upper - of.bias > _TOO_NEAR * (high - low):
+            labelled |= {limit: signed(limit, 1) for limit in (of.lower, of.upper)}
+    for at, text in labelled.items():
+        axes.annotate(
+            text, (1, at), (5, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", size=11
+        )
+
+
+def _told(of: Measure) -> str:
+    difference, unit = number(abs(of.bias), 1), of.unit_of_difference
+    where = "below" if of.bias < 0 else "above"
+    said = (
+        "On average as the truth"
+        if float(f"{of.bias:.1f}") == 0
+        else f"On average {difference} {unit} {where} the truth"
+    )
+    return (
+        f"{said}; 95 % of the differences are expected between {signed(of.lower, 1)} and {signed(of.upper, 1)} {unit}."
+    )
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    """A little more than the values take."""
+    low, high = min(values), max(values)
+    room = max(0.08 * (high - low), 0.05)
+    return low - room, high + room

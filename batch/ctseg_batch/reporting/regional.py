@@ -1,0 +1,99 @@
+"""What full measures say of a scan: each lung by thirds, how severely it is diseased, its lesions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from ctseg.classes import LESION
+from ctseg.lesions import SMALLEST_ML
+from ctseg.lungs import LUNGS, THIRDS
+from ctseg_batch.reporting.words import count, number
+
+Figures = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A class's share of a place in per cent, and that of the classes before it."""
+
+    name: str
+    title: str
+    percent: float
+    before: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A lung or a third of it; `involved` per cent of it are diseased, shared out by class."""
+
+    volume_ml: float
+    involved: float | None
+    by_class: tuple[Share, ...]
+    mean_hu: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lung:
+    """`places`: its thirds, then all of it; none where there is no such lung."""
+
+    name: str
+    places: tuple[Place, ...]
+    severity: int | None
+    lesions: int
+    mass_g: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Regional:
+    """The lungs as one sees them from the front, the right one first; `places` names the rows of each.
+
+    `has_hu`: there are Hounsfield units, and so mean HU and mass. `lesions` in words.
+    """
+
+    places: tuple[str, ...]
+    lungs: tuple[Lung, ...]
+    has_hu: bool
+    lesions: str
+
+
+def regional(scan: Figures) -> Regional | None:
+    """None for a scan of which nothing is told by region."""
+    regions, severity, lesions = (scan.get(key) for key in ("regions", "severity", "lesions"))
+    if not (regions and severity and lesions):
+        return None
+    lungs = tuple(_lung(name, regions[name], severity[name], lesions[name]) for name in LUNGS)
+    return Regional(
+        places=(*(third.capitalize() for third in THIRDS), "Whole"),
+        lungs=lungs,
+        has_hu=any(region["mean_hu"] for region in regions.values() if region),
+        lesions=_told(lesions),
+    )
+
+
+def _lung(name: str, region: Figures | None, severity: int | None, lesions: int) -> Lung:
+    if region is None:
+        return Lung(name, (), severity, lesions, None)
+    places = tuple(_place(one) for one in (*(region["thirds"][third] for third in THIRDS), region))
+    return Lung(name, places, severity, lesions, (region["mass_g"] or {}).get("lung"))
+
+
+def _place(region: Figures) -> Place:
+    percents = [region["percent"][tissue.name] or 0.0 for tissue in LESION]
+    shares = tuple(
+        Share(tissue.name, tissue.title, percent, before)
+        for tissue, percent, before in zip(LESION, percents, accumulate(percents, initial=0.0), strict=False)
+    )
+    return Place(region["lung_ml"], region["involvement_percent"], shares, (region["mean_hu"] or {}).get("lung"))
+
+
+def _told(lesions: Figures) -> str:
+    """How many there are and how large, those apart that are too small to count."""
+    smaller = lesions["smaller"]
+    left_out = f"{count(smaller, 'piece')} below {SMALLEST_ML:g} mL not counted" if smaller else ""
+    if not lesions["count"]:
+        return f"No lesion{f'; {left_out}' if left_out else ''}."
+    sizes = f"{count(lesions['count'], 'lesion')}, {number(lesions['volume_ml'], 1)} mL in all"
+    if lesions["count"] > 1:
+        sizes += f": median {number(lesions['median_ml'], 1)} mL, largest {number(lesions['largest_ml'], 1)} mL"
+    return f"{sizes}{f'; {left_out}' if left_out else ''}."
