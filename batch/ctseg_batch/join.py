@@ -44,8 +44,8 @@ def check_alike(runs: Sequence[Run]) -> None:
             one, other = told(first.summary), told(run.summary)
             if one != other:
                 raise CallError(
-                    f"{first.out} and {run.out} differ in {title}: {one} and {other}; join what is alike, or all of it "
-                    "by --mixed"
+                    f"{first.called} and {run.called} differ in {title}: {one} and {other}; "
+                    "join what is alike, or all of it by --mixed"
                 )
 
 
@@ -64,7 +64,7 @@ def join(runs: Sequence[Run]) -> Joined:
             name = scan["scan"]
             owner, known = owners.setdefault(name, (run, scan))
             if known != scan:
-                raise CallError(f"the scan {name} is in {owner.out} and in {run.out}, with different figures")
+                raise CallError(f"the scan {name} is in {owner.called} and in {run.called}, with different figures")
             if owner is run:
                 new.add(name)
         taken.append((run, frozenset(new)))
@@ -117,7 +117,7 @@ def _summary(
         "shard": None,
         "runs": [
             {
-                "out": str(run.out),
+                "out": run.called,
                 "shard": str(run.shard) if run.shard else None,
                 "scans": count,
                 **{key: run.summary[key] for key in ("version", "model", "measures")},

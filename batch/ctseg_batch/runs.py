@@ -19,9 +19,13 @@ _AGAIN = "call ctseg batch again, it does only what is missing"
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, and what its summary.json holds; of a share, `mark` is in the names of its files."""
+    """A run's folder, and what its summary.json holds; of a share, `mark` is in the names of its files.
+
+    `called` is where people know it to be.
+    """
 
     out: Path
+    called: str
     summary: Summary
     mark: str = ""
 
@@ -42,18 +46,19 @@ class Run:
         return read_slices(self.out / marked(SLICES_CSV, self.mark), expected)
 
 
-def read_runs(out: Path, fault: FormCheck) -> list[Run]:
-    """Read what OUT has of a run, or of each share of one that has ended.
+def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Run]:
+    """Read what OUT has of a run, or of each share of one that has ended. `called`: where it is, if not at `out`.
 
     Raises CallError for a summary that is missing, damaged, or none of this version.
     """
     shares = sorted((int(of), int(number)) for number, of in map(_numbers, out.glob(marked(SUMMARY_JSON, ".*-of-*"))))
-    runs = [_read_run(out, Shard(number, of).mark, fault) for of, number in shares]
-    whole = _read_run(out, "", fault) if not runs or (out / SUMMARY_JSON).exists() else None
+    name = called or str(out)
+    runs = [_read_run(out, Shard(number, of).mark, fault, name) for of, number in shares]
+    whole = _read_run(out, "", fault, name) if not runs or (out / SUMMARY_JSON).exists() else None
     if whole is not None and whole.summary["runs"] is None:
         runs.append(whole)
     elif not runs:
-        raise CallError(f"{out / SUMMARY_JSON} is of runs that were joined: name the runs themselves")
+        raise CallError(f"{name}/{SUMMARY_JSON} is of runs that were joined: name the runs themselves")
     return runs
 
 
@@ -62,12 +67,13 @@ def _numbers(file: Path) -> tuple[str, str]:
     return number, of
 
 
-def _read_run(out: Path, mark: str, fault: FormCheck) -> Run:
-    file = out / marked(SUMMARY_JSON, mark)
+def _read_run(out: Path, mark: str, fault: FormCheck, called: str) -> Run:
+    name = marked(SUMMARY_JSON, mark)
+    file = f"{called}/{name}"
     try:
-        read = json.loads(file.read_bytes(), parse_constant=_refuse)
+        read = json.loads((out / name).read_bytes(), parse_constant=_refuse)
     except FileNotFoundError:
-        raise CallError(f"{file} is not there: {out} holds no run of ctseg batch, or one that was stopped") from None
+        raise CallError(f"{file} is not there: {called} holds no run of ctseg batch, or one that was stopped") from None
     except OSError as error:
         raise CallError(f"{file} can't be read: {error.strerror}") from error
     except (ValueError, RecursionError):
@@ -80,7 +86,7 @@ def _read_run(out: Path, mark: str, fault: FormCheck) -> Run:
     wrong = fault(read) or _inconsistency(read)
     if wrong:
         raise CallError(f"{file} is damaged, or no summary of ctseg: {wrong}")
-    return Run(out, read, mark)
+    return Run(out, called, read, mark)
 
 
 def _inconsistency(read: Mapping[str, Any]) -> str | None:

@@ -1,12 +1,17 @@
 """`ctseg summarize`: the summaries of many runs as one."""
 
 import sys
+from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ctseg.errors import CallError, require
+
+if TYPE_CHECKING:
+    from ctseg_batch.remote.url import Location
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -21,9 +26,9 @@ def _tell_schema(wanted: bool) -> None:
 
 @app.command()
 def summarize(
-    runs: Annotated[list[Path], typer.Argument(help="Folders that `ctseg batch` wrote to.", metavar="OUT...")],
+    runs: Annotated[list[str], typer.Argument(help="Folders or URLs that `ctseg batch` wrote to.", metavar="OUT...")],
     out: Annotated[
-        Path | None, typer.Option(help="The folder for summary.json, summary.csv and slices.csv of all of them.")
+        str | None, typer.Option(help="The folder for summary.json, summary.csv and slices.csv of all of them.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the joined summary.json on standard output.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the joined summary.csv on standard output.")] = False,
@@ -45,6 +50,8 @@ def summarize(
     """
     from ctseg_batch.columns import scan_table
     from ctseg_batch.join import check_alike, join
+    from ctseg_batch.remote.results import at_hand, written_to
+    from ctseg_batch.remote.url import location
     from ctseg_batch.runs import read_runs
     from ctseg_batch.sheets import PARQUET_EXTRA, PARQUET_MODULE, print_csv, write_sheets
     from ctseg_batch.summary import exit_status, to_json
@@ -57,15 +64,18 @@ def summarize(
         raise CallError("--parquet: name a folder for it by --out")
     if parquet:
         require(PARQUET_MODULE, PARQUET_EXTRA)
-    _keep_apart(out, runs)
     fault = form_check()
-    found = [one for run in runs for one in read_runs(run, fault)]
-    if not mixed:
-        check_alike(found)
-    joined = join(found)
-    summary = joined.summary
-    if out is not None:
-        write_sheets(out, summary, joined.slices, parquet)
+    with at_hand([location(run) for run in runs]) as folders:
+        if out is not None:
+            _keep_apart(out, runs)
+        found = [one for run, at in zip(runs, folders, strict=True) for one in read_runs(at, fault, run)]
+        if not mixed:
+            check_alike(found)
+        joined = join(found)
+        summary = joined.summary
+        if out is not None:
+            with written_to(location(out)) as folder:
+                write_sheets(folder, summary, joined.slices, parquet)
     console = people_console()
     for shown in failures(summary) if quiet else report(summary, console.width):
         console.print(shown, highlight=False)
@@ -76,11 +86,20 @@ def summarize(
     raise typer.Exit(exit_status(summary))
 
 
-def _keep_apart(out: Path | None, runs: list[Path]) -> None:
+def _keep_apart(out: str, runs: Iterable[str]) -> None:
     """Refuse to write over a run; that of shares may lie beside them."""
     from ctseg_batch.past import journal_file, journal_files
+    from ctseg_batch.remote.results import at_hand
+    from ctseg_batch.remote.url import Url, location
 
-    if out is None:
-        return
-    if journal_file(out, "").exists() or (not journal_files(out) and out.resolve() in {run.resolve() for run in runs}):
-        raise CallError(f"--out {out} holds a run of its own: name another folder")
+    place = location(out)
+    same = [run for run in runs if _is_same(location(run), place)]
+    with at_hand([place]) if isinstance(place, Url) else nullcontext([place]) as (folder,):
+        if journal_file(folder, "").exists() or (same and not journal_files(folder)):
+            raise CallError(f"--out {out} holds a run of its own: name another folder")
+
+
+def _is_same(one: "Location", other: "Location") -> bool:
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one.resolve() == other.resolve()
+    return one == other

@@ -16,11 +16,13 @@ from ctseg_batch.remote.url import EXTRAS, Url
 T = TypeVar("T")
 
 _AT_ONCE = 16
-_TRIES = 6
+_TRIES = 5
 _FIRST_PAUSE_S = 0.2
 # What a store calls the state of a file, by store; the first that there is tells it from another.
 _STATES = ("ETag", "etag", "md5", "CRC", "LastModified", "last_modified", "updated", "mtime", "created", "date_time")
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+# What stores call it that nobody has said who asks; to ask again is of no use.
+_NOBODY = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ClientAuthenticationError")
 # Where a file that is being written can be seen; stores of objects show them whole or not at all.
 _GROWING = ("file", "sftp", "ssh")
 
@@ -145,7 +147,7 @@ class Store:
                     raise
                 raise self._failed("refuses", error) from error
             except Exception as error:  # each store has errors of its own
-                if number == _TRIES - 1:
+                if number == _TRIES - 1 or type(error).__name__ in _NOBODY:
                     raise self._failed("does not answer", error) from error
             time.sleep(_FIRST_PAUSE_S * 2**number * random.uniform(0.5, 1.5))  # noqa: S311
         raise AssertionError
