@@ -1,13 +1,9 @@
 """`ctseg batch`: the face of a run on the command line."""
 
-import json
 import os
-import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,13 +12,6 @@ from ctseg.model import DEFAULT_MODEL
 from ctseg.scan import Spacing
 from ctseg.settings import origins
 from ctseg_batch.path_list import read_paths
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ctseg_batch.job import Call
-    from ctseg_batch.summary import Summary
-    from ctseg_batch.work import Watcher
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -128,6 +117,7 @@ def batch(
     from ctseg_batch.job import Call
     from ctseg_batch.remote.url import location
     from ctseg_batch.shards import Shard
+    from ctseg_batch.telling import run_telling, run_watched, tell, tell_plan
 
     if not inputs and listed is None:
         raise CallError("name an INPUT, or a file that lists them by --from")
@@ -158,7 +148,7 @@ def batch(
         gpus_per_worker=gpus_per_worker,
     )
     if dry_run:
-        _tell_plan(call, as_json=as_json)
+        tell_plan(call, as_json=as_json)
         return
     from ctseg_batch.signals import Terminated, raised
     from ctseg_batch.table import people_console
@@ -169,10 +159,10 @@ def batch(
     try:
         with raised():
             if verbose:
-                summary = _run_telling(call, console, origins(context))
+                summary = run_telling(call, console, origins(context))
             else:
-                summary = _run(call, nullcontext(SilentWatcher()) if quiet else ConsoleWatcher(console))
-            _tell(summary, console, as_json=as_json, quiet=quiet)
+                summary = run_watched(call, nullcontext(SilentWatcher()) if quiet else ConsoleWatcher(console))
+            tell(summary, console, as_json=as_json, quiet=quiet)
     except KeyboardInterrupt as stopped:
         console.print("interrupted: what was finished is kept, and the same call goes on from there")
         status = stopped.status if isinstance(stopped, Terminated) else INTERRUPTED
@@ -192,60 +182,3 @@ def parse_spacing(text: str | None) -> Spacing | None:
     if not all(0 < step < 1000 for step in (z, y, x)):
         raise CallError(f"--spacing {text}: give three lengths in mm, slices, rows, columns, like 2,0.7,0.7")
     return z, y, x
-
-
-def _run(call: "Call", watching: "AbstractContextManager[Watcher]") -> "Summary":
-    from ctseg_batch.run import run
-
-    with watching as watcher:
-        return run(call, watcher)
-
-
-def _run_telling(call: "Call", console: "Console", set_by: Mapping[str, str]) -> "Summary":
-    """The same for a person who wants to know all about it; `set_by`, where settings come from."""
-    from ctseg.stages import listening
-    from ctseg_batch.job import open_job
-    from ctseg_batch.run import run_job
-    from ctseg_batch.verbose import StageTotals, VerboseWatcher, choices
-
-    with VerboseWatcher(console) as watcher, listening(totals := StageTotals()):
-        job = open_job(call)
-        for line in choices(job, set_by):
-            watcher.remark(line)
-        summary = run_job(job, watcher)
-        watcher.remark(totals.told())
-    return summary
-
-
-def _tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) -> None:
-    """The summary on the terminal, or what failed alone; and the exit status."""
-    from rich.text import Text
-
-    from ctseg_batch.summary import exit_status, to_json
-    from ctseg_batch.table import failures, report
-
-    for shown in failures(summary) if quiet else report(summary, console.width):
-        # A line stays one, so that it can be searched for in a log; a table has to fit.
-        console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))
-    if as_json:
-        sys.stdout.write(to_json(summary))
-    raise typer.Exit(exit_status(summary))
-
-
-def _tell_plan(call: "Call", *, as_json: bool) -> None:
-    """A line a scan: how many slices are to be done, how many were done before; and what is left out."""
-    from rich.text import Text
-
-    from ctseg_batch.foresee import plan
-    from ctseg_batch.table import people_console, plan_report
-
-    found = plan(call)
-    if as_json:
-        scans = [{"scan": name, "slices": n, "to_do": found.to_do[name]} for name, n in found.slices.items()]
-        others = {"skipped": found.skipped, "errors": found.errors}
-        listed = {key: [asdict(one) for one in failures] for key, failures in others.items() if failures}
-        sys.stdout.write(json.dumps({"scans": scans, **listed}, indent=2) + "\n")
-    else:
-        console = people_console()
-        for shown in plan_report(found):
-            console.print(shown, soft_wrap=isinstance(shown, Text))
