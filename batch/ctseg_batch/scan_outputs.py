@@ -102,7 +102,8 @@ class ScanOutputs:
         tables = {f"{w.folder}/{name}": content for w in self._writers.values() for name, content in w.tables().items()}
         for file, content in tables.items():
             self._shelf.write(file, content)
-        self._shelf.keep(tables)
+        if tables:
+            self._shelf.keep(tables)
 
     def write(self, kind: str, path: str, scan: Labelled) -> None:
         """Make and write a file; raises NotMade, UnreadableFile, and CallError where OUT can't be written at all."""
