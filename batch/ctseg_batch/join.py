@@ -10,7 +10,7 @@ from typing import Any
 
 from ctseg.errors import CallError
 from ctseg_batch.columns import Row
-from ctseg_batch.found import Found
+from ctseg_batch.inventory import Inventory
 from ctseg_batch.result import Failure
 from ctseg_batch.runs import Run
 from ctseg_batch.shards import Shard
@@ -87,7 +87,7 @@ def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
     missing = {}
     for (out, of), numbers in ended.items():
         absent = [Shard(number, of) for number in range(1, of + 1) if number not in numbers]
-        for name in (name for digest in sorted(lists[out, of]) if absent for name in Found.read(out, digest).names):
+        for name in (name for digest in sorted(lists[out, of]) if absent for name in Inventory.read(out, digest).names):
             shard = next((shard for shard in absent if shard.holds(name)), None)
             if shard and name not in done:
                 missing[name] = Failure(name, f"was not done: --shard {shard} has not ended, call it again")

@@ -4,7 +4,7 @@ import time
 from functools import partial
 
 from ctseg_batch.columns import slice_rows
-from ctseg_batch.found import Found, write_found
+from ctseg_batch.inventory import Inventory, write_inventory
 from ctseg_batch.job import Call, Job, open_job
 from ctseg_batch.scan_outputs import notes_of
 from ctseg_batch.sheets import write_sheets
@@ -39,9 +39,9 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     if not past.closed:
         job.outputs.clear()
     job.outputs.begin()
-    found = Found(tuple(dict.fromkeys(site.name for site in job.found.sites)))
+    inventory = Inventory(tuple(dict.fromkeys(site.name for site in job.found.sites)))
     if call.shard:
-        write_found(found, job.shelf)
+        write_inventory(inventory, job.shelf)
     with job.home.journal(job.root, job.settings, past) as journal:
         worked = _driver(job)(job, job.sites(), past, journal, watcher, note)
     figures = Figures(
@@ -54,7 +54,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         slices=worked.slices,
         wall_s=time.perf_counter() - started,
         measures=call.measures,
-        shard=_shard_figures(job, found, worked),
+        shard=_shard_figures(job, inventory, worked),
     )
     summary = summarise(figures, job.engine)
     write_sheets(job.home.folder, summary, partial(slice_rows, worked.results), call.parquet, job.mark)
@@ -68,11 +68,11 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     return summary
 
 
-def _shard_figures(job: Job, found: Found, worked: Worked) -> ShardFigures | None:
+def _shard_figures(job: Job, inventory: Inventory, worked: Worked) -> ShardFigures | None:
     if job.call.shard is None:
         return None
-    places = {name: place for place, name in enumerate(found.names)}
-    return ShardFigures(job.call.shard, found.digest, {scan: places[home] for scan, home in worked.homes.items()})
+    places = {name: place for place, name in enumerate(inventory.names)}
+    return ShardFigures(job.call.shard, inventory.digest, {scan: places[home] for scan, home in worked.homes.items()})
 
 
 def _driver(job: Job) -> Driver:

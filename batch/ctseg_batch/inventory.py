@@ -14,7 +14,7 @@ from ctseg_batch.shelf import Shelf
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Inventory:
     """The names of the sites that a run in shares has found, in the order of a run."""
 
     names: tuple[str, ...]
@@ -51,9 +51,9 @@ class Found:
         return f"{FOLDER}/found.{digest}.json.gz"
 
 
-def write_found(found: Found, shelf: Shelf) -> None:
-    """Put it where `Found.read` looks for it, unless another share did; raises CallError."""
-    path = Found.path(found.digest)
+def write_inventory(inventory: Inventory, shelf: Shelf) -> None:
+    """Put it where `Inventory.read` looks for it, unless another share did; raises CallError."""
+    path = Inventory.path(inventory.digest)
     if not shelf.is_there(path):
-        shelf.write(path, found.content)
+        shelf.write(path, inventory.content)
         shelf.keep([path])
