@@ -142,6 +142,10 @@ class Outputs:
         """Whether any file of a slice is in place."""
         return any(map(self._shelf.is_there, self._files([name])))
 
+    def has_folder(self, name: str) -> bool:
+        """Whether some output has a folder of that name, as volumes have for their slices."""
+        return any(self._shelf.has_folder(f"{folder}/{name}") for folder in self.folders)
+
     def _files(self, names: Iterable[str]) -> Iterator[str]:
         return (f"{writer.folder}/{name}" for name in names for writer in self._writers)
 

@@ -1,19 +1,19 @@
 """From what was found to what has to be done: files become scans, scans parts, and parts that were done stay done."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, count, takewhile
 from pathlib import Path
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
+from ctseg_batch.leavings import Leavings
 from ctseg_batch.listing import ListedSeries, Listing
 from ctseg_batch.opened import Opened, open_folder
 from ctseg_batch.outputs import Outputs
 from ctseg_batch.past import Past
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.selection import Selection
-from ctseg_batch.site import Site, volume_names, volume_slice
+from ctseg_batch.site import Site, volume_names
 from ctseg_batch.slice_figures import SliceFigures, pack
 from ctseg_batch.supply import AtHand, NotFetched, Supply
 from ctseg_batch.todo import Step, Todo, key_of, part_of_files, part_of_volume, slice_masks, truth_beside, volume_masks
@@ -51,6 +51,7 @@ class Planner:
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
         self._lost, self._selection, self._supply, self._stack_images = lost, selection, supply, stack_images
+        self._leavings = Leavings(past, outputs, lost)
         self.outdone: Mapping[str, str] = {}
 
     def survey(self, sites: Iterable[Site]) -> None:
@@ -104,7 +105,7 @@ class Planner:
         try:
             volume = reading.open_volume(file)
         except UnreadableFile as error:
-            self._lose(site, {})
+            self._leavings.take_away(site, {})
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
         sources = site.below(site.files) * len(volume)
@@ -115,7 +116,7 @@ class Planner:
         if done and done.failed_slices == done.slices and not _can_be_read(volume, 0):
             yield done
             return
-        self._lose(site, {site.name: len(volume)})
+        self._leavings.take_away(site, {site.name: len(volume)})
         yield todo
 
     def _dicom(self, site: Site) -> Iterator[Step]:
@@ -141,7 +142,7 @@ class Planner:
         slices = {file.name for todo in opened.series for file in todo.slices.files}
         gone = self._past.scans(site.name) - {todo.scan for todo in opened.series}
         self._lost(site.mask_names(set(site.files) - slices), map(site.whole, sorted(gone)))
-        self._lose(site, {todo.scan: len(todo.names) for todo in opened.stacks})
+        self._leavings.take_away(site, {todo.scan: len(todo.names) for todo in opened.stacks})
         failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
         if not failed:
             self._listed(site.name, key, opened.listing)
@@ -197,27 +198,6 @@ class Planner:
         done = self._past.result(f"{scan}:0", key)
         is_there = done and self._is_in_place(volume_names(scan, done.slices), site.whole_by_file(scan), done)
         return done if is_there else None
-
-    def _lose(self, site: Site, scans: Mapping[str, int]) -> None:
-        """Take away what earlier runs wrote for volumes, beyond the slices that there are now."""
-        for file in site.below(site.files):
-            numbered = (f"{file}/{number}" for number in count(1))
-            for scan in chain([file], takewhile(lambda scan: scan in scans or self._is_known(scan), numbered)):
-                self._lost(
-                    self._left_over(scan, scans.get(scan, 0)), [] if scan in scans else [site.whole_by_file(scan)]
-                )
-
-    def _is_known(self, scan: str) -> bool:
-        return self._past.slices(scan) > 0 or self._outputs.is_any_there(f"{scan}/{volume_slice(0)}")
-
-    def _left_over(self, scan: str, slices: int) -> Iterator[str]:
-        """What was written for a volume from this slice on, whether it was noted or not."""
-        noted = self._past.slices(scan)
-        for number in count(slices):
-            name = f"{scan}/{volume_slice(number)}"
-            if number >= noted and not self._outputs.is_any_there(name):
-                return
-            yield name
 
     def _folder_key(self, site: Site) -> str:
         masks = slice_masks(site, site.files, truth_beside(site, self._truth))

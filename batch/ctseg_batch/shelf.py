@@ -33,6 +33,10 @@ class Shelf(Protocol):
         """Whether a file is in place."""
         ...
 
+    def has_folder(self, path: str) -> bool:
+        """Whether there is a folder with anything in it."""
+        ...
+
     def clear(self, folders: Iterable[str]) -> None:
         """Take away what a killed run left unfinished in folders below OUT."""
         ...
@@ -79,6 +83,10 @@ class FolderShelf:
     def is_there(self, path: str) -> bool:
         """Not by Path.is_file, which raises for a name that is too long."""
         return os.path.isfile(self._out / path)  # noqa: PTH113
+
+    def has_folder(self, path: str) -> bool:
+        """Or an empty one."""
+        return os.path.isdir(self._out / path)  # noqa: PTH112
 
     def clear(self, folders: Iterable[str]) -> None:
         """By what unfinished files are called."""

@@ -57,8 +57,16 @@ class StoreShelf:
                 self._there[folder].discard(name)
 
     def is_there(self, path: str) -> bool:
-        """By a list of its folder, asked for once."""
+        """By a list of its folder."""
         folder, _, name = path.rpartition("/")
+        return name in self._names(folder)
+
+    def has_folder(self, path: str) -> bool:
+        """By a list of the folder that it would be in."""
+        return self.is_there(path)
+
+    def _names(self, folder: str) -> set[str]:
+        """What lies in a folder, asked for once."""
         with self._lock:
             known = self._there.get(folder)
         if known is None:
@@ -68,7 +76,7 @@ class StoreShelf:
                 raise _refused(error) from error
             with self._lock:
                 known = self._there.setdefault(folder, known)
-        return name in known
+        return known
 
     def clear(self, folders: Iterable[str]) -> None:
         """Nothing: a store shows no file before all of it is there."""

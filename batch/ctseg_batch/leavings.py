@@ -1,0 +1,41 @@
+"""What earlier runs wrote for volumes and stacks of frames that are shorter now, or no more."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, count, takewhile
+
+from ctseg_batch.outputs import Outputs
+from ctseg_batch.past import Past
+from ctseg_batch.site import Site, volume_slice
+
+
+class Leavings:
+    """Finds it by what was noted and by what is there; `lost` is told of slices and of whole scans."""
+
+    def __init__(self, past: Past, outputs: Outputs, lost: Callable[[Iterable[str], Iterable[str]], None]) -> None:
+        self._past, self._outputs, self._lost = past, outputs, lost
+
+    def take_away(self, site: Site, scans: Mapping[str, int]) -> None:
+        """Of the files of a site, all beyond the slices that each of the scans has now."""
+        for file in site.below(site.files):
+            numbered = takewhile(lambda scan: scan in scans or self._is_known(scan), _numbered(file))
+            for scan in chain([file], numbered):
+                if scan in scans:
+                    self._lost(self._left_over(scan, scans[scan]), [])
+                elif site.kind == "volume" or self._is_known(scan):
+                    self._lost(self._left_over(scan, 0), [site.whole_by_file(scan)])
+
+    def _is_known(self, scan: str) -> bool:
+        return self._past.slices(scan) > 0 or self._outputs.has_folder(scan)
+
+    def _left_over(self, scan: str, slices: int) -> Iterator[str]:
+        """What was written from this slice on, whether it was noted or not."""
+        noted = self._past.slices(scan)
+        for number in count(slices):
+            name = f"{scan}/{volume_slice(number)}"
+            if number >= noted and not self._outputs.is_any_there(name):
+                return
+            yield name
+
+
+def _numbered(file: str) -> Iterator[str]:
+    return (f"{file}/{number}" for number in count(1))
