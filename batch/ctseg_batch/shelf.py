@@ -82,7 +82,7 @@ class FolderShelf:
 
     def is_there(self, path: str) -> bool:
         """Not by Path.is_file, which raises for a name that is too long."""
-        return os.path.isfile(self._out / path)  # noqa: PTH113
+        return os.path.isfile(os.path.join(self._out, path))  # noqa: PTH113, PTH118
 
     def has_folder(self, path: str) -> bool:
         """Or an empty one."""
