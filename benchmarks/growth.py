@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Annotated, NamedTuple
+from uuid import uuid4
 
 import nibabel
 import numpy as np
@@ -196,6 +197,7 @@ def save_volume(file: Path) -> None:
 def cluster() -> Iterator[str]:
     """A Ray cluster of this machine, and its address."""
     ray = Path(sys.executable).with_name("ray")
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid4().hex}  # this one's own, whatever else runs
     start = [ray, "start", "--head", f"--port={PORT}", "--num-cpus=2", "--include-dashboard=false"]
     subprocess.run([*start, "--disable-usage-stats"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
