@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -90,7 +91,7 @@ class _Walk:
                 elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112
                     self._links.append(folder / entry.name)
                 else:
-                    self._classify(folder / entry.name)
+                    self._classify(folder, entry.name)
 
     def follow_links(self) -> None:
         """Search the folders that were met as links, but for those that lead into what is never searched."""
@@ -105,7 +106,7 @@ class _Walk:
         if not os.path.exists(file):  # noqa: PTH110
             self.failed.append(UnreadableFile(file, "is not there, or you may not read it"))
         elif os.path.realpath(file.parent) not in self._searched:
-            self._classify(file)
+            self._classify(file.parent, file.name)
 
     def _but_results(self, entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
         """A folder's entries; where another run wrote its results there, not their folders: masks are no CT."""
@@ -121,16 +122,16 @@ class _Walk:
             self.failed.append(UnreadableFile(folder, f"can't be listed: {error.strerror}"))
             return []
 
-    def _classify(self, file: Path) -> None:
+    def _classify(self, folder: Path, name: str) -> None:
         try:
-            kind = None if file.name.startswith(_APPLE_DOUBLE) else kind_of(file)
+            kind = None if name.startswith(_APPLE_DOUBLE) else kind_of(folder / name)
         except UnreadableFile as error:
             self.failed.append(error)
             return
         if kind is None:
             self.ignored += 1
         else:
-            self.kinds[file.parent][file.name] = kind
+            self.kinds[folder][sys.intern(name)] = kind  # many folders have a slice1.png
 
 
 def absolute(path: Path) -> Path:

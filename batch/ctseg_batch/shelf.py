@@ -78,7 +78,7 @@ class FolderShelf:
 
     def is_there(self, path: str) -> bool:
         """Not by Path.is_file, which raises for a name that is too long."""
-        return os.path.isfile(self._out / path)  # noqa: PTH113
+        return os.path.isfile(os.path.join(self._out, path))  # noqa: PTH113, PTH118
 
     def clear(self, folders: Iterable[str]) -> None:
         """By what unfinished files are called."""
