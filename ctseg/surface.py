@@ -10,6 +10,9 @@ from ctseg.scan import Spacing
 
 MODULE, EXTRA = "meshmetrics", "surface"
 
+# Its sums differ in the last bits from one number of BLAS threads to another: a nanometre has no meaning.
+_DIGITS = 6
+
 _Block = npt.NDArray[np.bool_]
 
 
@@ -32,4 +35,5 @@ def surface_distances(truth: _Block, predicted: _Block, spacing: Spacing) -> Sur
         return None
     metrics = require(MODULE, EXTRA).DistanceMetrics(verbose=False)
     metrics.set_input(truth, predicted, spacing=spacing)
-    return SurfaceDistances(hd95_mm=float(metrics.hd(95)), assd_mm=float(metrics.assd()))
+    hd95_mm, assd_mm = (round(float(found), _DIGITS) for found in (metrics.hd(95), metrics.assd()))
+    return SurfaceDistances(hd95_mm, assd_mm)

@@ -35,5 +35,35 @@ def raised() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def awaiting_start() -> Iterator[None]:
+    """While a library starts that takes signals for itself, and would crash if it were stopped half way.
+
+    Ctrl-C is raised when it has started, and before only if it comes twice; that SIGTERM has it leave becomes
+    Terminated.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    came: list[int] = []
+
+    def wait(number: int, _frame: FrameType | None) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    except SystemExit as left:
+        raise Terminated(signal.SIGTERM) from left
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
 def _raise(number: int, _frame: FrameType | None) -> None:
     raise Terminated(number)

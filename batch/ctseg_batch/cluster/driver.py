@@ -7,7 +7,7 @@ import contextlib
 import io
 import logging
 import os
-import signal
+import socket
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +24,7 @@ from ctseg_batch.job import Call, Job
 from ctseg_batch.past import Past
 from ctseg_batch.quiet import silenced
 from ctseg_batch.record import Notes
+from ctseg_batch.signals import awaiting_start
 from ctseg_batch.site import Site
 from ctseg_batch.work import Watcher, Worked
 
@@ -31,6 +32,8 @@ MODULE, EXTRA = "ray.data", "ray"
 
 # What a cluster of this machine alone may hold in memory at once; bundles and reports are small.
 _STORE_BYTES = 256 * 2**20
+
+_PATIENCE_S = 10.0
 
 
 def work_on_cluster(
@@ -51,17 +54,21 @@ def work_on_cluster(
         with _cluster(job, watcher) as count:
             for report in _reports(job, bundles, count):
                 worked.take(report)
+            # One scan that kills workers took along what was in its bundle.
+            alone = [bundle for one in worked.missing() for bundle in bundled([one], past, planner.outdone)]
+            for report in _reports(job, alone, count) if alone else ():
+                worked.take(report)
     return worked.complete()
 
 
 def _reports(job: Job, bundles: Sequence[Bundle], count: int) -> Iterator[Report]:
     """What comes back of the bundles, in whatever order."""
     data: Any = require(MODULE, EXTRA)
-    logging.getLogger(MODULE).setLevel(logging.ERROR)
+    logging.getLogger(MODULE).setLevel(logging.CRITICAL)  # what is lost is told by name
     gpus = job.call.gpus_per_worker
     context = data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
-    context.max_errored_blocks = -1  # what is lost is told by name, and the rest is done
+    context.max_errored_blocks = -1  # the rest is done
     rows = data.from_items([{"bundle": one} for one in bundles], override_num_blocks=len(bundles))
     # One bundle at a time for each worker: what kills it, takes no other along.
     pool = data.ActorPoolStrategy(min_size=1, max_size=count, initial_size=count, max_tasks_in_flight_per_actor=1)
@@ -84,31 +91,45 @@ def _reports(job: Job, bundles: Sequence[Bundle], count: int) -> Iterator[Report
 def _cluster(job: Job, watcher: Watcher) -> Iterator[int]:
     """Join the cluster, or be one of this machine alone; how many workers it may have. Raises CallError."""
     ray: Any = require("ray", EXTRA)
-    call = job.call
+    with contextlib.redirect_stdout(io.StringIO()) as told:  # Ray's threads print there of what was lost
+        try:
+            _join(ray, job.call)
+            count = _most_workers(ray.cluster_resources(), job.call)
+            nodes = sum(node["Alive"] for node in ray.nodes())
+            watcher.remark(f"on a Ray cluster of {nodes} node{'s' * (nodes > 1)}: up to {count} workers")
+            yield count
+        finally:
+            ray.shutdown()
+    if told.getvalue():
+        watcher.remark("workers were lost on the way; others did again what these had at hand")
+
+
+def _join(ray: Any, call: Call) -> None:
     address = call.address or os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its maker
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it goes to standard error, where people read
     plain = {"log_to_driver": False, "logging_level": logging.ERROR}
     alone = {"num_cpus": call.workers or usable_cpus(), "include_dashboard": False, "object_store_memory": _STORE_BYTES}
-    before = signal.getsignal(signal.SIGTERM)
     try:
+        if address:
+            _knock(address)
         # Ray has workers import from the driver's folder: what somebody left lying there is not run.
-        with silenced(), contextlib.chdir(Path(os.path.abspath(os.curdir)).anchor):  # noqa: PTH100
+        with silenced(), contextlib.chdir(Path(os.path.abspath(os.curdir)).anchor), awaiting_start():  # noqa: PTH100
             ray.init(address=address, **plain) if address else ray.init(address="local", **plain, **alone)
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"--address {address}: there is no Ray cluster that can be joined" if address else "Ray does not start"
         raise CallError(f"{where} ({first_line(error, type(error).__name__)})") from error
-    signal.signal(signal.SIGTERM, before)  # which Ray takes for itself
+
+
+def _knock(address: str) -> None:
+    """Raise ConnectionError where nobody listens: Ray would knock for a quarter of an hour."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if not port.isdecimal():
+        return
     try:
-        count = _most_workers(ray.cluster_resources(), call)
-        nodes = sum(node["Alive"] for node in ray.nodes())
-        watcher.remark(f"on a Ray cluster of {nodes} node{'s' * (nodes > 1)}: up to {count} workers")
-        with contextlib.redirect_stdout(io.StringIO()) as told:  # Ray's threads print there of what was lost
-            yield count
-        if told.getvalue():
-            watcher.remark("workers were lost on the way; others did again what these had at hand")
-    finally:
-        ray.shutdown()
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S).close()
+    except OSError as error:
+        raise ConnectionError(error.strerror or "nobody answers") from error
 
 
 def _most_workers(there: Mapping[str, float], call: Call) -> int:

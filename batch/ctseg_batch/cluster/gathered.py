@@ -10,10 +10,11 @@ from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.site import Site
 from ctseg_batch.work import Watcher, Worked
 
-TRIES = 20
+TRIES = 10
 """How often a bundle is tried again whose worker was lost: a scan that kills workers shall not kill them for ever.
 
-Until a machine counts as dead, its workers are asked again every second or so, and each time counts.
+Until a machine that died counts as dead, its worker is asked seven times. A scan that kills each worker is given up
+after some 40 seconds, since Ray waits longer from one time to the next.
 """
 
 
@@ -61,13 +62,16 @@ class Gathered:
         self._errors += report.errors
         self._slices += report.slices
 
+    def missing(self) -> list[tuple[int, Site]]:
+        """What has not come back, with its place."""
+        return [(place, part) for place, part in enumerate(self._parts) if place not in self._results]
+
     def complete(self) -> Worked:
         """All of it; what no worker came back with has failed."""
-        for place, part in enumerate(self._parts):
-            if place not in self._results:
-                reason = f"the worker that had it was lost, {TRIES + 1} times: the same call tries again"
-                self._results[place] = [unread(part, tuple(Failure(file, reason) for file in part.below(part.files)))]
-                self._homes[part.name] = part.name
+        for place, part in self.missing():
+            reason = "each worker that had it was lost, as where memory runs out: the same call tries again"
+            self._results[place] = [unread(part, tuple(Failure(file, reason) for file in part.below(part.files)))]
+            self._homes[part.name] = part.name
         skipped = [one for _, one in sorted(self._skipped, key=lambda placed: placed[0])]
         return Worked(
             [result for place in sorted(self._results) for result in self._results[place]],
