@@ -1,7 +1,10 @@
-"""`--engine ray`: the same run on a cluster, whose nodes may die."""
+"""`--engine ray`: the same run on a cluster, whose nodes and workers may die."""
 
 import json
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,11 +14,32 @@ import numpy as np
 import psutil
 import pytest
 
+from ctseg_batch.job import Call, open_job
+
 pytest.importorskip("ray.data")
 
-BATCH = [sys.executable, "-m", "ctseg", "batch"]
+from ctseg_batch.cluster.bundles import Bundle
+from ctseg_batch.cluster.worker import Labeller, for_travel
+from ctseg_batch.past import Past
+
+BATCH = [Path(sys.executable).with_name("ctseg"), "batch"]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 VOLUMES, SLICES = 30, 40
+
+# Whoever opens such a file on a node is dead at once.
+LETHAL = "lethal.png"
+LEAVE = f"""
+import os, sys
+sys.addaudithook(lambda event, given: os._exit(1) if event == "open" and "{LETHAL}" in str(given[0]) else None)
+"""
+# Gives up sooner, since Ray waits longer each time.
+IMPATIENT = """
+import sys
+from ctseg_batch.cluster import gathered
+gathered.TRIES = 1
+from ctseg.cli import main
+main(sys.argv[1:])
+"""
 
 
 class Cluster:
@@ -24,7 +48,8 @@ class Cluster:
     def __init__(self, logs, environment):
         self.logs, self.environment = logs, environment
         self.nodes = []
-        port = 6381
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
         # The head has no CPU to give: it is not among those that are killed.
         self._start("--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false")
@@ -44,6 +69,12 @@ class Cluster:
             time.sleep(0.05)
         return node
 
+    def with_a_node(self):
+        """The address, once somebody is there to work."""
+        if all(node.poll() is not None for node in self.nodes[1:]):
+            self.add()
+        return self.address
+
     def kill(self, node):
         """Its raylet and its workers die at once, and say nothing."""
         top = psutil.Process(node.pid)
@@ -59,15 +90,18 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """What makes this cluster one of its own, whatever else runs on this machine."""
+    """What makes clusters our own, whatever else runs on this machine."""
     short = Path("/tmp") / f"ctseg-ray-{os.getpid()}"  # sockets have short names
     own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 2, "RAY_TMPDIR": str(short)}
-    return {**os.environ, **own, "RAY_USAGE_STATS_ENABLED": "0", "HOME": str(tmp_path_factory.mktemp("home"))}
+    yield {**os.environ, **own, "RAY_USAGE_STATS_ENABLED": "0", "HOME": str(tmp_path_factory.mktemp("home"))}
+    shutil.rmtree(short, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
 def cluster(environment, tmp_path_factory):
-    started = Cluster(tmp_path_factory.mktemp("cluster"), environment)
+    hook = tmp_path_factory.mktemp("hook")
+    (hook / "sitecustomize.py").write_text(LEAVE)
+    started = Cluster(tmp_path_factory.mktemp("cluster"), {**environment, "PYTHONPATH": str(hook)})
     yield started
     started.stop()
 
@@ -88,9 +122,73 @@ def scans(draw, save_slice, save_series, save_volume, tmp_path_factory):
     return top
 
 
-def start(environment, folder, out, model, *more):
-    call = [*BATCH, folder, "--out", out, "--model", model, "--engine", "ray", *more]
-    return subprocess.Popen(list(map(str, call)), env=environment, stderr=subprocess.PIPE, text=True)
+@pytest.fixture(scope="module")
+def few(draw, save_slice, save_series, save_volume, tmp_path_factory):
+    """A scan or two of each kind, and one that is damaged."""
+    top = tmp_path_factory.mktemp("few")
+    stack = np.stack([draw(n, 64, 64) for n in range(4)])
+    for number in range(2):
+        save_volume(top / f"volumes/{number}.nii", stack, (2.0, 1.0, 1.0))
+        save_series(top / f"dicom/{number}", stack, seed=number)
+        for index in range(3):
+            save_slice(top / f"images{number}/{index}.png", draw(index, 16, 16))
+    (top / "volumes/damaged.nii").write_bytes(b"damaged")
+    return top
+
+
+@pytest.fixture(scope="module")
+def hostile(quarters, tmp_path_factory):
+    """A folder to be in where modules lie that nobody should import; and the model."""
+    folder = tmp_path_factory.mktemp("hostile")
+    for name in ("numpy", "ctseg", "ctseg_batch", "ray"):
+        (folder / f"{name}.py").write_text(f"open({str(folder / 'imported')!r}, 'a').write(__name__)\n")
+    shutil.copy(quarters, folder)
+    return folder
+
+
+def start(environment, folder, out, model, *more, by=BATCH, cwd=None):
+    call = [*by, folder, "--out", out, "--model", model, "--engine", "ray", *more]
+    return subprocess.Popen(
+        list(map(str, call)),
+        env=environment,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(run):
+    """Its exit status, and what it printed."""
+    out, err = run.communicate(timeout=300)
+    assert "Traceback" not in err
+    return run.returncode, out, err
+
+
+def local(folder, out, model, *more):
+    """The same by the local engine."""
+    call = [*BATCH, folder, "--out", out, "--model", model, "--device", "cpu", "--quiet", *more]
+    return subprocess.run(list(map(str, call)), check=False, capture_output=True).returncode
+
+
+def left_of(mark):
+    """The processes that still run of all those that were started with this in their environment."""
+
+    def is_left(process):
+        try:
+            return process.status() != psutil.STATUS_ZOMBIE and mark in process.environ().values()
+        except psutil.Error:
+            return False
+
+    return [process.name() for process in psutil.process_iter() if is_left(process)]
+
+
+def wait_until(condition):
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def files(out):
@@ -119,8 +217,14 @@ def same(out, other):
 def undisturbed(scans, quarters, tmp_path_factory):
     """What the local engine makes of them."""
     out = tmp_path_factory.mktemp("local") / "out"
-    call = [*BATCH, scans, "--out", out, "--model", quarters, "--device", "cpu", "-q", "--write", "mask,nifti"]
-    assert subprocess.run(list(map(str, call)), check=False, capture_output=True).returncode == 1
+    assert local(scans, out, quarters, "--write", "mask,nifti") == 1
+    return out
+
+
+@pytest.fixture(scope="module")
+def few_undisturbed(few, quarters, tmp_path_factory):
+    out = tmp_path_factory.mktemp("local") / "out"
+    assert local(few, out, quarters) == 1
     return out
 
 
@@ -129,19 +233,198 @@ def test_a_run_whose_nodes_die_one_by_one_ends_as_an_undisturbed_one_on_one_mach
 ):
     first, second, _last = cluster.add(), cluster.add(), cluster.add()
     out = tmp_path / "out"
-    run = start(environment, scans, out, quarters, "--address", cluster.address, "--write", "mask,nifti")
+    call = (environment, scans, out, quarters, "--address", cluster.address, "--write", "mask,nifti", "--json")
+    run = start(*call)
     for node, after in ((first, 3), (second, 10)):
-        while parts_done(out) < after:
-            assert run.poll() is None
-            time.sleep(0.01)
+        wait_until(lambda after=after: parts_done(out) >= after or run.poll() is not None)
+        assert run.poll() is None
         cluster.kill(node)
     assert parts_done(out) < VOLUMES
-    _, err = run.communicate(timeout=300)
-    assert run.returncode == 1
+    status, told, err = ended(run)
+    assert status == 1
+    assert json.loads(told) == json.loads((out / "summary.json").read_text())
     assert "on a Ray cluster of 4 nodes: up to 3 workers" in err
     assert "Warning" not in err
     same(out, undisturbed)
-    again = start(environment, scans, out, quarters, "--address", cluster.address, "--write", "mask,nifti", "--json")
-    again.communicate(timeout=300)
+    ended(start(*call))
     assert json.loads((out / "summary.json").read_text())["throughput"]["slices"] == 0
     same(out, undisturbed)
+
+
+def test_a_scan_that_kills_its_workers_fails_by_name_and_takes_no_other_along(
+    cluster, environment, few, quarters, tmp_path
+):
+    folder = Path(shutil.copytree(few, tmp_path / "in"))
+    (folder / "images05").mkdir()
+    shutil.copy(few / "images0/0.png", folder / "images05" / LETHAL)
+    out = tmp_path / "out"
+    by = [sys.executable, "-c", IMPATIENT, "batch"]
+    status, _, err = ended(start(environment, folder, out, quarters, "--address", cluster.with_a_node(), by=by))
+    assert status == 1
+    reason = "each worker that had it was lost, as where memory runs out: the same call tries again"
+    assert f"failed: images05/{LETHAL}: {reason}\n" in err
+    scans = {scan["scan"]: scan["status"] for scan in figures(out)["scans"]}
+    failed = {name for name, status in scans.items() if status == "failed"}
+    assert failed == {"images05", "volumes/damaged.nii"}
+    assert len(scans) == 8
+    shutil.rmtree(folder / "images05")
+    assert local(folder, out, quarters) == 1
+    assert json.loads((out / "summary.json").read_text())["throughput"]["slices"] == 0
+
+
+@pytest.fixture(scope="module")
+def alone(environment, few, quarters, hostile, tmp_path_factory):
+    """A run that is a cluster of this machine alone, in a folder with hostile modules: OUT, status, and its words."""
+    out, mark = tmp_path_factory.mktemp("alone") / "out", f"alone {os.getpid()}"
+    run = start({**environment, "MARK": mark}, few, out, quarters, "--json", "--quiet", "--workers", "2", cwd=hostile)
+    return out, *ended(run), mark
+
+
+def test_without_an_address_a_cluster_of_this_machine_alone_makes_the_same(alone, few_undisturbed):
+    out, status, told, err, _ = alone
+    assert status == 1
+    assert json.loads(told) == json.loads((out / "summary.json").read_text())
+    assert [line.partition(":")[0] for line in err.splitlines()] == ["failed"]
+    same(out, few_undisturbed)
+
+
+def test_of_a_cluster_of_this_machine_alone_nothing_is_left_running(alone):
+    wait_until(lambda: not left_of(alone[-1]))
+
+
+def test_modules_in_the_current_folder_are_imported_by_no_worker(alone, hostile):
+    assert alone[1] == 1
+    assert not (hostile / "imported").exists()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_keeps_what_was_finished_and_leaves_no_process(
+    environment, scans, quarters, undisturbed, tmp_path, number, status
+):
+    out, mark = tmp_path / "out", f"{number.name} {os.getpid()}"
+    run = start({**environment, "MARK": mark}, scans, out, quarters, "--write", "mask,nifti")
+    wait_until(lambda: parts_done(out) or run.poll() is not None)
+    # A terminal sends Ctrl-C to all that were started from it, a scheduler SIGTERM to the one that it started.
+    (os.killpg if number == signal.SIGINT else os.kill)(run.pid, number)
+    left, _, err = ended(run)
+    assert left == status
+    assert "interrupted: what was finished is kept, and the same call goes on from there" in err
+    wait_until(lambda: not left_of(mark))
+    done = parts_done(out)
+    assert 0 < done < VOLUMES
+    assert local(scans, out, quarters, "--write", "mask,nifti") == 1
+    made = json.loads((out / "summary.json").read_text())
+    assert made["throughput"]["slices"] < made["totals"]["slices"] - made["totals"]["failed_slices"]
+    same(out, undisturbed)
+
+
+def test_what_the_local_engine_began_a_cluster_ends_with_a_model_named_from_the_current_folder(
+    cluster, environment, few, few_undisturbed, quarters, hostile, tmp_path
+):
+    out = tmp_path / "out"
+    assert local(few, out, quarters, "--shard", "1/2") in (0, 1)
+    for file in out.glob("*.1-of-2.*"):
+        file.unlink()
+    call = (environment, few, out, quarters.name, "--address", cluster.with_a_node())
+    status, _, err = ended(start(*call, cwd=hostile))
+    assert status == 1, err
+    made = json.loads((out / "summary.json").read_text())
+    assert 0 < made["throughput"]["slices"] < made["totals"]["slices"]
+    same(out, few_undisturbed)
+    assert not (hostile / "imported").exists()
+
+
+def test_what_a_cluster_began_with_a_shard_the_local_engine_ends(
+    cluster, environment, few, few_undisturbed, quarters, tmp_path
+):
+    out = tmp_path / "out"
+    call = (environment, few, out, quarters, "--address", cluster.with_a_node(), "--shard", "1/2", "--json")
+    status, told, err = ended(start(*call))
+    assert status in (0, 1), err
+    assert json.loads(told)["shard"]["of"] == 2
+    assert local(few, out, quarters, "--shard", "2/2") in (0, 1)
+    joined = subprocess.run([BATCH[0], "summarize", out, "--out", tmp_path / "all"], check=False, capture_output=True)
+    assert joined.returncode == 1
+    for file in (*out.glob("*.1-of-2.*"), *out.glob("*.2-of-2.*")):
+        file.unlink()
+    assert local(few, out, quarters) == 1
+    assert json.loads((out / "summary.json").read_text())["throughput"]["slices"] == 0
+    same(out, few_undisturbed)
+    assert (tmp_path / "all/slices.csv").read_bytes() == (out / "slices.csv").read_bytes()
+
+
+def test_full_measures_whole_outputs_a_truth_and_the_best_series_are_the_same(
+    cluster, environment, draw, quarters, save_series, save_volume, tmp_path
+):
+    pytest.importorskip("meshmetrics")
+    for number, slices in enumerate((6, 3)):
+        labels = np.stack([draw(n, 64, 64) for n in range(slices)])
+        uids = {"SeriesInstanceUID": f"1.2.{number}", "StudyInstanceUID": "1.3"}
+        save_series(tmp_path / "in/study", labels, [f"{number}-{n}" for n in range(slices)], **uids)
+    for name in "ab":
+        stack = np.stack([draw(n, 64, 64) for n in range(5)])
+        save_volume(tmp_path / f"in/{name}.nii", stack, (10.0, 5.0, 5.0))
+        save_volume(tmp_path / f"truth/{name}.nii", np.roll(stack, 1, axis=2), (10.0, 5.0, 5.0), truth=True)
+    options = ["--measures", "full", "--write", "mask,nifti,dicom-seg", "--best-series", "--truth", tmp_path / "truth"]
+    assert local(tmp_path / "in", tmp_path / "local", quarters, *options) == 0
+    call = (environment, tmp_path / "in", tmp_path / "ray", quarters, "--address", cluster.with_a_node(), *options)
+    status, _, err = ended(start(*call))
+    assert status == 0, err
+    same(tmp_path / "ray", tmp_path / "local")
+    assert {path.split("/")[0] for path in files(tmp_path / "ray")} >= {"masks", "nifti", "dicom-seg"}
+    assert len(figures(tmp_path / "ray")["skipped"]) == 1
+
+
+def test_where_a_worker_cannot_write_the_run_ends_and_says_why(cluster, environment, few, quarters, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "masks").write_bytes(b"no folder")
+    status, _, err = ended(start(environment, few, out, quarters, "--address", cluster.with_a_node()))
+    assert status == 2
+    (line,) = (line for line in err.splitlines() if line.startswith("error: "))
+    assert line.startswith(f"error: {out / 'masks'}")
+    assert "can't be written" in line
+
+
+def test_where_nobody_answers_at_the_address_the_run_ends_soon(command, few, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    left = command(few, "--out", tmp_path / "out", "--engine", "ray", "--address", address)
+    assert left.status == 2
+    assert f"error: --address {address}: there is no Ray cluster that can be joined (Connection refused)\n" in left.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--address", "auto"], "call with --engine ray"),
+        (["--gpus-per-worker", "0.5"], "call with --engine ray"),
+        (["--engine", "ray", "--device", "cuda"], "--gpus-per-worker"),
+        (["--engine", "ray", "--device", "cpu", "--gpus-per-worker", "1"], "contradict"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_before_anything_is_written(command, few, tmp_path, options, said):
+    left = command(few, "--out", tmp_path / "out", *options)
+    assert left.status == 2
+    assert said in left.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_the_extra_it_is_named_before_anything_is_written(command, few, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+    left = command(few, "--out", tmp_path / "out", "--engine", "ray")
+    assert left.status == 2
+    assert "pip install 'ctseg[ray]'" in left.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_with_another_model_than_the_drivers_is_refused(few, make_model, tmp_path):
+    model = make_model(tmp_path / "model.onnx")
+    job = for_travel(open_job(Call([few], tmp_path / "out", model=str(model), engine="ray")))
+    bundle = Bundle((0,), (), Past(), {})
+    assert Labeller(job, "cpu")({"bundle": bundle})["report"].trouble is None
+    make_model(model, version="2")
+    trouble = Labeller(job, "cpu")({"bundle": bundle})["report"].trouble
+    assert trouble.startswith(f"{model} is another file on a worker's machine than on the driver's")
+    model.unlink()
+    assert str(model) in Labeller(job, "cpu")({"bundle": bundle})["report"].trouble
