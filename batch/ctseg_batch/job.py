@@ -113,7 +113,7 @@ class Job:
         self,
         past: Past,
         listed: Callable[[str, str, Listing], None] = lambda *_: None,
-        lost: Callable[[Iterable[str], Iterable[str]], None] = lambda *_: None,
+        lost: Callable[[Iterable[str], Iterable[str], Iterable[str]], None] = lambda *_: None,
     ) -> Planner:
         """Who plans its sites; `listed` and `lost` are told as Planner has it."""
         # The images of a folder are a stack where somebody says how far apart they lie, and asks what a stack tells.
@@ -187,8 +187,8 @@ def _find(call: Call, folders: Collection[str]) -> tuple[Found, Supply]:
     urls, paths = [one for one in given if isinstance(one, Url)], [one for one in given if isinstance(one, Path)]
     if isinstance(call.out, Path):
         _keep_apart([*paths, *truths], call.out, [call.out / folder for folder in (*folders, FOLDER)])
-    elif call.out in given:
-        raise CallError(f"--out {call.out}: it is read, and would be written to; name another place")
+    else:
+        _keep_urls_apart(urls, call.out, (*folders, FOLDER))
     if not urls:
         if isinstance(call.root, Url):
             raise CallError(f"--root {call.root}: the inputs are not below it")
@@ -241,3 +241,11 @@ def _keep_apart(read: Collection[Path], out: Path, folders: Collection[Path]) ->
         real = Path(os.path.realpath(given))
         if real == home or any(real.is_relative_to(folder) for folder in owned):
             raise CallError(f"--out {out}: {given} is read, and would be written to; name another folder")
+
+
+def _keep_urls_apart(read: Collection[Url], out: Url, folders: Collection[str]) -> None:
+    """The same of URLs."""
+    for given in read:
+        below = given.below(out)
+        if below is not None and below.partition("/")[0] in ("", *folders):
+            raise CallError(f"--out {out}: {given} is read, and would be written to; name another place")

@@ -41,7 +41,7 @@ class Site:
         """The state that files of this site are in."""
         if self.stamps is None:
             return map(stamp, self.paths(files))
-        return (self.stamps[file] for file in files)
+        return (self.stamps.get(file, (file, 0, 0)) for file in files)
 
     def cut(self, size: int) -> Iterator["Site"]:
         """Parts of it with so many files."""
