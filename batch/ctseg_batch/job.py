@@ -176,8 +176,10 @@ def _open_out(out: Location, mark: str) -> tuple[Home, Shelf]:
         return FolderHome(out, mark), FolderShelf(out, mark)
     from ctseg_batch.remote.home import StoreHome
     from ctseg_batch.remote.shelf import StoreShelf
+    from ctseg_batch.remote.store import writable
 
-    return StoreHome(out, mark), StoreShelf(out)
+    store = writable(out)
+    return StoreHome(store, mark), StoreShelf(store)
 
 
 def _find(call: Call, folders: Collection[str]) -> tuple[Found, Supply]:

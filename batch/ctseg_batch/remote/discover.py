@@ -17,7 +17,7 @@ from ctseg_batch.remote.patience import StoreError
 from ctseg_batch.remote.store import GONE, Entry, Store
 from ctseg_batch.remote.supply import DETACHED, StoreSupply
 from ctseg_batch.remote.url import Url, holding, is_plain
-from ctseg_batch.site import Site, Stamp
+from ctseg_batch.site import Site
 
 
 def discover_urls(
@@ -27,17 +27,17 @@ def discover_urls(
 
     Raises CallError for an input that is not there, and for inputs of several stores.
     """
-    top, paths = _root([*inputs, *listed], root)
-    store, supply = Store(top), StoreSupply(top)
+    store = _root([*inputs, *listed], root)
+    supply, top = StoreSupply(store), store.url
     failed: list[UnreadableFile] = []
     entries: dict[str, Entry] = {}
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        found = threads.map(lambda path: list(store.entries(path)), paths)
-        for url, path, below in zip([*inputs, *listed], paths, found, strict=True):
+        found = threads.map(lambda url: list(store.entries(url.below(top) or "")), [*inputs, *listed])
+        for url, below in zip([*inputs, *listed], found, strict=True):
             if not below and url in inputs:
                 raise CallError(f"{url} is not there, or holds nothing")
             if not below:
-                failed.append(UnreadableFile(supply.top / path, "is not there, or holds nothing"))
+                failed.append(UnreadableFile(supply.top / (url.below(top) or ""), "is not there, or holds nothing"))
             outs = tuple(f"{out.below(top)}/" for out in never if out.below(url))
             entries.update((entry.path, entry) for entry in below if not entry.path.startswith(outs))
     if "" in entries:
@@ -49,18 +49,15 @@ def discover_urls(
     return Found(supply.top, sites, ignored, tuple(failed), top), supply
 
 
-def _root(urls: Sequence[Url], root: Url | None) -> tuple[Url, list[str]]:
-    """The deepest place that holds all, or the one given, and where each lies below it."""
-    top = root or holding(urls)
-    if root is None and top in urls and Store(top).is_file():
-        top = top.parent
-    paths = []
+def _root(urls: Sequence[Url], root: Url | None) -> Store:
+    """The deepest place that holds all, or the one given."""
+    top = Store(root or holding(urls))
+    if root is None and top.url in urls and top.is_file():
+        return top.parent()
     for url in urls:
-        path = url.below(top)
-        if path is None:
+        if url.below(top.url) is None:
             raise CallError(f"--root {root}: {url} is not below it")
-        paths.append(path)
-    return top, paths
+    return top
 
 
 def _but_results(entries: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -127,11 +124,9 @@ def _by_folder(entries: Mapping[str, Entry]) -> Mapping[str, list[str]]:
 def _stamped(site: Site, top: Url, entries: Mapping[str, Entry], beside: Mapping[str, list[str]]) -> Site:
     """A site with the state of its files, and of a volume with that of what lies beside it: it may be its voxels."""
     names = beside[site.within] if site.files[0].lower().endswith(DETACHED) else site.files
-    return replace(site, stamps={name: _stamp(top, entries[site.within + name]) for name in names})
-
-
-def _stamp(top: Url, entry: Entry) -> Stamp:
-    return (str(top / entry.path), entry.size, entry.state)
+    where = str(top / site.within)
+    stamps = {name: (where, entry.size, entry.state) for name in names if (entry := entries[site.within + name])}
+    return replace(site, stamps=stamps)
 
 
 def _name(path: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ctseg.errors import CallError
 from ctseg_batch.past import FOLDER, Past, is_journal, recall
 from ctseg_batch.record import LOCK, Journal, excludes
 from ctseg_batch.remote.journal import StoredJournal, read_stored
@@ -11,25 +10,21 @@ from ctseg_batch.remote.lease import Lease, leased, refuse_if_held
 from ctseg_batch.remote.results import store_tables
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store
-from ctseg_batch.remote.url import ARCHIVE, Url
 from ctseg_batch.result import Settings
 
 
 class StoreHome:
     """OUT is a URL. `mark` is that of a share."""
 
-    def __init__(self, out: Url, mark: str) -> None:
-        if out.scheme == ARCHIVE:
-            raise CallError(f"--out {out}: an archive can be read, and not be written to; name a folder or a store")
-        self._out, self._mark = out, mark
-        self._store = Store(out)
+    def __init__(self, out: Store, mark: str) -> None:
+        self._store, self._mark = out, mark
         self._scratch = Scratch()
         self.folder = self._scratch.folder / "out"
         (self.folder / FOLDER).mkdir(parents=True)
         self._lease: Lease | None = None
 
-    def __reduce__(self) -> tuple[type["StoreHome"], tuple[Url, str]]:
-        return StoreHome, (self._out, self._mark)
+    def __reduce__(self) -> tuple[type["StoreHome"], tuple[Store, str]]:
+        return StoreHome, (self._store, self._mark)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -41,7 +36,7 @@ class StoreHome:
         """From the journals in the store; of other shares of the same cut, no more than their first line."""
         for name in filter(is_journal, self._store.names(FOLDER)):
             read_stored(self._store, name, self.folder / FOLDER / name, self._mark)
-        return recall(self.folder, root, settings, self._mark, str(self._out))
+        return recall(self.folder, root, settings, self._mark, str(self._store.url))
 
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:
         """Written here, and stored piece by piece."""

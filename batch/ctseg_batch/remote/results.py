@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ctseg.errors import CallError
 from ctseg_batch.past import FOLDER, is_journal
 from ctseg_batch.remote.patience import StoreError
 from ctseg_batch.remote.scratch import Scratch
-from ctseg_batch.remote.store import Store
-from ctseg_batch.remote.url import ARCHIVE, Location, Url
+from ctseg_batch.remote.store import Store, writable
+from ctseg_batch.remote.url import Location, Url
 from ctseg_batch.sheets import SLICES_CSV, SUMMARY_CSV, SUMMARY_JSON, marked
 
 _TABLES = ("summary*.json", "slices*.csv", "found.*.json.gz", "journal*.jsonl")
@@ -36,9 +35,7 @@ def written_to(place: Location) -> Iterator[Path]:
     if isinstance(place, Path):
         yield place
         return
-    if place.scheme == ARCHIVE:
-        raise CallError(f"--out {place}: an archive can be read, and not be written to; name a folder or a store")
-    scratch, store = Scratch(), Store(place)
+    store, scratch = writable(place), Scratch()
     try:
         yield scratch.folder
         store_tables(store, scratch.folder)

@@ -9,7 +9,6 @@ from ctseg.errors import CallError, UnreadableFile
 from ctseg.stages import stage
 from ctseg_batch.remote.patience import StoreError
 from ctseg_batch.remote.store import Store
-from ctseg_batch.remote.url import Url
 
 # Folders whose files are remembered: those of the scans at hand, and those above them.
 _KNOWN = 256
@@ -18,15 +17,14 @@ _KNOWN = 256
 class StoreShelf:
     """Files below a URL. Stores know no renaming: what is there counts when the journal says so, which comes after."""
 
-    def __init__(self, out: Url) -> None:
-        self._out = out
-        self._store = Store(out)
+    def __init__(self, out: Store) -> None:
+        self._store = out
         self._lock = threading.Lock()
         self._waiting: dict[str, bytes] = {}
         self._known: OrderedDict[str, set[str]] = OrderedDict()
 
-    def __reduce__(self) -> tuple[type["StoreShelf"], tuple[Url]]:
-        return StoreShelf, (self._out,)
+    def __reduce__(self) -> tuple[type["StoreShelf"], tuple[Store]]:
+        return StoreShelf, (self._store,)
 
     def write(self, path: str, content: bytes) -> None:
         """Hold it for `keep`."""
@@ -79,7 +77,7 @@ class StoreShelf:
 
     def of_worker(self, name: str) -> "StoreShelf":  # noqa: ARG002 - no file of its is seen half done
         """The same, with what waits apart."""
-        return StoreShelf(self._out)
+        return StoreShelf(self._store)
 
     def _note(self, path: str) -> None:
         """A file is there, and so are the folders that lead to it."""

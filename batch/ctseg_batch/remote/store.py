@@ -9,9 +9,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
+from ctseg.errors import CallError
 from ctseg_batch.remote.opening import AT_ONCE, open_files
 from ctseg_batch.remote.patience import Patience, StoreError
-from ctseg_batch.remote.url import Url
+from ctseg_batch.remote.url import ARCHIVE, Url
 
 T = TypeVar("T")
 
@@ -50,6 +51,15 @@ class Store:
         self._is_shared = bool(self._files.async_impl)  # else two threads can't use it at once
         self._lock = nullcontext() if self._is_shared else Lock()
         self._at_once = AT_ONCE if self._is_shared else 1
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[Url]]:
+        return Store, (self.url,)
+
+    def parent(self) -> "Store":
+        """What lies beside it too."""
+        beside = copy.copy(self)
+        beside.url, beside._top = self.url.parent, self._top.rpartition("/")[0]
+        return beside
 
     def hasty(self) -> "Store":
         """The same, soon given up."""
@@ -185,7 +195,9 @@ class Store:
         except FileNotFoundError:  # since its name was listed
             return [], []
         found = [self._followed(facts) if facts["type"] == "link" else facts for facts in found]
-        folders = [facts["name"].rstrip("/") for facts in found if facts["type"] == "directory"]
+        folders = [facts["name"] for facts in found if facts["type"] == "directory"]
+        if any(folder.endswith("/") for folder in folders):  # a name has `//`: such a folder can't be asked for
+            return self._find(folder), []
         return [self._entry(facts) for facts in found if _is_file(facts)], folders
 
     def _followed(self, link: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -228,3 +240,10 @@ class Store:
 def _is_file(facts: Mapping[str, Any]) -> bool:
     """Not a folder, nor the object that some programs store to have a folder seen."""
     return facts["type"] not in ("directory", "link to a folder") and not facts["name"].endswith("/")
+
+
+def writable(out: Url) -> Store:
+    """The store of an OUT; raises CallError for what can only be read."""
+    if out.scheme == ARCHIVE:
+        raise CallError(f"--out {out}: an archive can be read, and not be written to; name a folder or a store")
+    return Store(out)

@@ -1,5 +1,6 @@
 """Inputs in a store: found by their names, and fetched for as long as they are at work."""
 
+import os
 import shutil
 import threading
 from collections import defaultdict
@@ -11,7 +12,6 @@ from ctseg import reading
 from ctseg_batch.remote.patience import reason
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store
-from ctseg_batch.remote.url import Url
 from ctseg_batch.result import Failure
 from ctseg_batch.site import Site
 
@@ -25,19 +25,18 @@ DETACHED = (".mhd", ".nhdr")
 class StoreSupply:
     """Copies the files of a site to a scratch folder, which mirrors the root, and takes them away again."""
 
-    def __init__(self, root: Url) -> None:
-        self._root = root
-        self._store = Store(root)
+    def __init__(self, root: Store) -> None:
+        self._store = root
         self._scratch = Scratch()
         # Called like the root, for a scan that lies right in it bears its name.
-        self.top = self._scratch.folder / "in" / root.name
+        self.top = self._scratch.folder / "in" / root.url.name
         self._lock = threading.Lock()
         self._files: dict[_User, set[Path]] = defaultdict(set)
         self._users: dict[Path, set[_User]] = defaultdict(set)
         self._lost: dict[str, str] = {}
 
-    def __reduce__(self) -> tuple[type["StoreSupply"], tuple[Url]]:
-        return StoreSupply, (self._root,)
+    def __reduce__(self) -> tuple[type["StoreSupply"], tuple[Store]]:
+        return StoreSupply, (self._store,)
 
     def localised(self, site: Site) -> Site:
         """With the folder that this process fetches to."""
@@ -97,21 +96,20 @@ class StoreSupply:
 
     def _is_wanted(self, site: Site, file: Path) -> bool:
         """Whether a file is not there yet; then there is a place for it, which nobody removes."""
-        user = _user(site)
-        self._files[user].add(file)
-        self._users[file].add(user)
-        if file.is_file():
-            return False
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.open("xb").close()
-        except OSError as error:
-            clash = isinstance(error, (FileExistsError, NotADirectoryError))
-            why = "a file and a folder of one name can't lie on this machine at once" if clash else reason(error)
-            self._lost[site.within + file.name] = why
-            return False
+        is_there = os.path.isfile(file)  # noqa: PTH113 - Path.is_file raises for a name that is too long
+        if not is_there:
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.open("xb").close()
+            except OSError as error:
+                clash = isinstance(error, (FileExistsError, NotADirectoryError))
+                why = "a file and a folder of one name can't lie on this machine at once" if clash else reason(error)
+                self._lost[site.within + file.name] = why
+                return False
         self._lost.pop(site.within + file.name, None)
-        return True
+        self._files[_user(site)].add(file)
+        self._users[file].add(_user(site))
+        return not is_there
 
 
 def _user(site: Site) -> _User:
