@@ -1,7 +1,7 @@
 """What a run is asked to do, and the same once its inputs are found and its model is open."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from ctseg.scan import Spacing
 from ctseg_batch.discover import Found, absolute, discover
 from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine, open_unplaced
 from ctseg_batch.home import FolderHome, Home
+from ctseg_batch.leavings import Lost
 from ctseg_batch.listing import Listing
 from ctseg_batch.outputs import Outputs, choose_writers
 from ctseg_batch.past import FOLDER, Past
@@ -113,7 +114,7 @@ class Job:
         self,
         past: Past,
         listed: Callable[[str, str, Listing], None] = lambda *_: None,
-        lost: Callable[[Iterable[str], Iterable[str]], None] = lambda *_: None,
+        lost: Lost = lambda *_: None,
     ) -> Planner:
         """Who plans its sites; `listed` and `lost` are told as Planner has it."""
         # The images of a folder are a stack where somebody says how far apart they lie, and asks what a stack tells.
@@ -176,8 +177,10 @@ def _open_out(out: Location, mark: str) -> tuple[Home, Shelf]:
         return FolderHome(out, mark), FolderShelf(out, mark)
     from ctseg_batch.remote.home import StoreHome
     from ctseg_batch.remote.shelf import StoreShelf
+    from ctseg_batch.remote.store import writable
 
-    return StoreHome(out, mark), StoreShelf(out)
+    store = writable(out)
+    return StoreHome(store, mark), StoreShelf(store)
 
 
 def _find(call: Call, folders: Collection[str]) -> tuple[Found, Supply]:
@@ -187,8 +190,8 @@ def _find(call: Call, folders: Collection[str]) -> tuple[Found, Supply]:
     urls, paths = [one for one in given if isinstance(one, Url)], [one for one in given if isinstance(one, Path)]
     if isinstance(call.out, Path):
         _keep_apart([*paths, *truths], call.out, [call.out / folder for folder in (*folders, FOLDER)])
-    elif call.out in given:
-        raise CallError(f"--out {call.out}: it is read, and would be written to; name another place")
+    else:
+        _keep_urls_apart(urls, call.out, (*folders, FOLDER))
     if not urls:
         if isinstance(call.root, Url):
             raise CallError(f"--root {call.root}: the inputs are not below it")
@@ -241,3 +244,11 @@ def _keep_apart(read: Collection[Path], out: Path, folders: Collection[Path]) ->
         real = Path(os.path.realpath(given))
         if real == home or any(real.is_relative_to(folder) for folder in owned):
             raise CallError(f"--out {out}: {given} is read, and would be written to; name another folder")
+
+
+def _keep_urls_apart(read: Collection[Url], out: Url, folders: Collection[str]) -> None:
+    """The same of URLs."""
+    for given in read:
+        below = given.below(out)
+        if below is not None and below.partition("/")[0] in ("", *folders):
+            raise CallError(f"--out {out}: {given} is read, and would be written to; name another place")

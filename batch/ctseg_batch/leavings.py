@@ -7,11 +7,14 @@ from ctseg_batch.outputs import Outputs
 from ctseg_batch.past import Past
 from ctseg_batch.site import Site, volume_slice
 
+Lost = Callable[[Iterable[str], Iterable[str], Iterable[str]], None]
+"""Is told which parts of an earlier run stand for nothing any more, and which files, of slices and of whole scans."""
+
 
 class Leavings:
-    """Finds it by what was noted and by what is there; `lost` is told of slices and of whole scans."""
+    """Finds it by what was noted and by what is there, and tells `lost`."""
 
-    def __init__(self, past: Past, outputs: Outputs, lost: Callable[[Iterable[str], Iterable[str]], None]) -> None:
+    def __init__(self, past: Past, outputs: Outputs, lost: Lost) -> None:
         self._past, self._outputs, self._lost = past, outputs, lost
 
     def take_away(self, site: Site, scans: Mapping[str, int]) -> None:
@@ -20,9 +23,9 @@ class Leavings:
             numbered = takewhile(lambda scan: scan in scans or self._is_known(scan), _numbered(file))
             for scan in chain([file], numbered):
                 if scan in scans:
-                    self._lost(self._left_over(scan, scans[scan]), [])
+                    self._lost([], self._left_over(scan, scans[scan]), [])
                 elif site.kind == "volume" or self._is_known(scan):
-                    self._lost(self._left_over(scan, 0), [site.whole_by_file(scan)])
+                    self._lost([place_of(scan)], self._left_over(scan, 0), [site.whole_by_file(scan)])
 
     def _is_known(self, scan: str) -> bool:
         return self._past.slices(scan) > 0 or self._outputs.has_folder(scan)
@@ -39,3 +42,8 @@ class Leavings:
 
 def _numbered(file: str) -> Iterator[str]:
     return (f"{file}/{number}" for number in count(1))
+
+
+def place_of(scan: str) -> str:
+    """Where a scan of one part is noted."""
+    return f"{scan}:0"

@@ -6,7 +6,7 @@ from pathlib import Path
 from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
-from ctseg_batch.leavings import Leavings
+from ctseg_batch.leavings import Leavings, Lost, place_of
 from ctseg_batch.listing import ListedSeries, Listing
 from ctseg_batch.opened import Opened, open_folder
 from ctseg_batch.outputs import Outputs
@@ -15,7 +15,7 @@ from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.selection import Selection
 from ctseg_batch.site import Site, volume_names
 from ctseg_batch.slice_figures import SliceFigures, pack
-from ctseg_batch.supply import AtHand, NotFetched, Supply
+from ctseg_batch.supply import AtHand, Supply
 from ctseg_batch.todo import Step, Todo, key_of, part_of_files, part_of_volume, slice_masks, truth_beside, volume_masks
 from ctseg_batch.truth import Truth
 
@@ -30,9 +30,9 @@ class Planner:
 
     `skipped` and `errors` fill as sites are planned: readable files that are no slices, series that are not wanted, and
     failures of no scan. `listed` is told how a folder's DICOM files were sorted, so that the next run need not open
-    them; `lost` which files of an earlier run, of slices and of whole scans, stand for nothing any more. `supply` has
-    the files of a site that is opened. `stack_images`: those of a folder lie one on the other. `outdone` says which
-    scans are left for a better one of their study.
+    them; `lost` which parts of an earlier run stand for nothing any more, and which files, of slices and of whole
+    scans. `supply` has the files of a site that is opened. `stack_images`: those of a folder lie one on the other.
+    `outdone` says which scans are left for a better one of their study.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Planner:
         outputs: Outputs,
         truth: Truth | None,
         listed: Callable[[str, str, Listing], None],
-        lost: Callable[[Iterable[str], Iterable[str]], None],
+        lost: Lost,
         selection: Selection,
         supply: Supply = AtHand(),  # noqa: B008 - it has no state
         *,
@@ -63,10 +63,7 @@ class Planner:
     def plan(self, site: Site) -> Iterator[Step]:
         """What there is to do at a site, and the results of what was done before or can't be opened."""
         planners = {"dicom": self._dicom, "volume": self._volume, "image": self._images}
-        try:
-            yield from planners[site.kind](site)
-        except NotFetched as error:
-            yield unread(site, tuple(_failure(site, one.file, one.reason) for one in error.failed))
+        yield from planners[site.kind](site)
 
     def remembered(self, site: Site) -> list[PartResult] | None:
         """What came of a site that was done before; None where there is something to do.
@@ -140,8 +137,8 @@ class Planner:
         unwanted = self._unwanted(opened.listing.series)
         self.skipped += [*opened.listing.skipped, *unwanted.values()]
         slices = {file.name for todo in opened.series for file in todo.slices.files}
-        gone = self._past.scans(site.name) - {todo.scan for todo in opened.series}
-        self._lost(site.mask_names(set(site.files) - slices), map(site.whole, sorted(gone)))
+        gone = sorted(self._past.scans(site.name) - {todo.scan for todo in opened.series})
+        self._lost(map(place_of, gone), site.mask_names(set(site.files) - slices), map(site.whole, gone))
         self._leavings.take_away(site, {todo.scan: len(todo.names) for todo in opened.stacks})
         failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
         if not failed:
@@ -165,8 +162,6 @@ class Planner:
             return noted.series
         try:
             return self._open(site).listing.series
-        except NotFetched:
-            return ()  # it is told when the site is planned
         finally:
             self._supply.release(site)
 
@@ -206,10 +201,7 @@ class Planner:
     def _unless_done(self, site: Site, todo: Todo) -> Step:
         """What came of a part before, or the part: also where a slice that could not be read then can be now."""
         done = self._past.result(todo.place, todo.key)
-        if done is not None and self._is_still(site, todo, done):
-            return done
-        self._supply.fetch(site)
-        return todo
+        return done if done is not None and self._is_still(site, todo, done) else todo
 
     def _is_still(self, site: Site, todo: Todo, done: PartResult) -> bool:
         """Whether it would come to the same."""

@@ -44,9 +44,10 @@ class Notes:
     def __init__(self) -> None:
         self.gathered: list[Noted] = []
 
-    def begin(self, place: str) -> None:
-        """What was noted of a part counts no more: it is about to be done again."""
-        self.add({"part": place, "key": None})
+    def begin(self, *places: str) -> None:
+        """What was noted of parts counts no more: they are about to be done again, or gone."""
+        for place in places:
+            self.add({"part": place, "key": None})
 
     def note(self, place: str, key: str, result: PartResult) -> None:
         """A part is finished and its last file in place."""
@@ -103,10 +104,9 @@ class Journal(Notes):
             if kind is None and not (self._past.closed and self._idle):
                 self.add({"closed": True})
 
-    def begin(self, place: str) -> None:
-        """Take back what was noted of a part, if anything was."""
-        if place in self._past.parts:
-            super().begin(place)
+    def begin(self, *places: str) -> None:
+        """Take back what was noted of parts, if anything was."""
+        super().begin(*(place for place in places if place in self._past.parts))
 
     def add(self, noted: Noted) -> None:
         """A line, on the disk when this returns."""

@@ -43,7 +43,7 @@ class Site:
         if self.stamps is None:
             folder = str(self.folder)  # of a million files, as many paths would take as long as the system does
             return (stamp(os.path.join(folder, file)) for file in files)  # noqa: PTH118
-        return (self.stamps[file] for file in files)
+        return (self.stamps.get(file, (file, 0, 0)) for file in files)
 
     def cut(self, size: int) -> Iterator["Site"]:
         """Parts of it with so many files."""

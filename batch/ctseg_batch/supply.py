@@ -4,23 +4,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ctseg import reading
-from ctseg.errors import CtsegError, UnreadableFile
+from ctseg_batch.result import Failure
 from ctseg_batch.site import Site
-
-
-class NotFetched(CtsegError):  # noqa: N818 - named for what is missing
-    """Files of a site that could not be had, each with its reason."""
-
-    def __init__(self, failed: Sequence[UnreadableFile]) -> None:
-        super().__init__(str(failed[0]))
-        self.failed = tuple(failed)
 
 
 class Supply(Protocol):
     """Sees to it that the files of a site are in its folder. Used by the thread that plans, released by any."""
 
     def fetch(self, site: Site) -> None:
-        """Have the files of a site there, until it is released; raises NotFetched."""
+        """Have the files of a site there, until it is released; what can't be had is missing, and `explained`."""
         ...
 
     def release(self, site: Site) -> None:
@@ -32,7 +24,11 @@ class Supply(Protocol):
         ...
 
     def volume_files(self, site: Site) -> Sequence[str]:
-        """What a volume is made of: its file, and the one beside it that its header names; raises NotFetched."""
+        """What a volume is made of: its file, and the one beside it that its header names."""
+        ...
+
+    def explained(self, failure: Failure) -> Failure:
+        """A failure, with the reason for which its file is missing, if it is."""
         ...
 
 
@@ -53,3 +49,7 @@ class AtHand:
         """What a volume is made of."""
         (file,) = site.paths(site.files)
         return [one.name for one in reading.volume_files(file)]
+
+    def explained(self, failure: Failure) -> Failure:
+        """As it is."""
+        return failure

@@ -1,7 +1,7 @@
 """The parts of a run, one after the other: planned, handed to the workers, noted when their last file is in place."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Protocol
@@ -13,6 +13,7 @@ from ctseg.stages import stage
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.engine import open_engine
 from ctseg_batch.job import Job
+from ctseg_batch.outputs import Outputs
 from ctseg_batch.past import Past
 from ctseg_batch.pipeline import Bench, begin
 from ctseg_batch.plan import Planner
@@ -72,13 +73,25 @@ def work_here(
     # Slices are the unit of work here: OpenCV's own threads would only compete with the workers for the same cores.
     cv2.setNumThreads(1)
     engine = SteadyEngine(job.engine, partial(open_engine, find_model(call.model), "cpu", call.precision), note)
-    planner = job.planner(past, notes.list_folder, job.outputs.remove)
+    planner = job.planner(past, notes.list_folder, partial(lose, notes, job.outputs))
     with stage("discover"):
         planner.survey(job.found.sites)
     with Workers(call.workers or usable_cpus()) as workers:
         bench = Bench(workers, engine, job.outputs, job.truth, call.spacing, call.batch_size, call.measures)
         under_way = work_off(sites, planner, bench, notes, watcher, job.supply, job.most)
-    return Worked(under_way.in_order(), under_way.homes, under_way.slices, planner.skipped, planner.errors)
+    errors = list(map(job.supply.explained, planner.errors))
+    return Worked(under_way.in_order(), under_way.homes, under_way.slices, planner.skipped, errors)
+
+
+def lose(notes: Notes, outputs: Outputs, parts: Iterable[str], names: Iterable[str], scans: Iterable[str]) -> None:
+    """Take away what an earlier run wrote: first it is noted that it counts no more, so nobody misses a file of it."""
+    notes.begin(*parts)
+    outputs.remove(names, scans)
+
+
+def explained(result: PartResult, supply: Supply) -> PartResult:
+    """A result whose failures say why a file was not there, where it had to be fetched."""
+    return replace(result, failures=tuple(map(supply.explained, result.failures))) if result.failures else result
 
 
 @dataclass
@@ -110,7 +123,8 @@ def work_off(
     under_way = UnderWay()
     watcher.expect(sum(len(site.files) for site in sites))
 
-    def end(number: int, todo: Todo, held: "_Held", result: PartResult) -> None:
+    def end(number: int, todo: Todo, held: "_Held", come: PartResult) -> None:
+        result = explained(come, supply)
         notes.note(todo.place, todo.key, result)
         under_way.by_number[number] = result
         watcher.tell(result)
@@ -119,7 +133,7 @@ def work_off(
     for number, (held, step) in enumerate(_steps(sites, planner, watcher, supply, most)):
         under_way.homes[step.scan] = held.name
         if isinstance(step, PartResult):
-            under_way.by_number[number] = step
+            under_way.by_number[number] = explained(step, supply)
             continue
         under_way.slices += len(step.names)
         notes.begin(step.place)
@@ -160,6 +174,7 @@ def _steps(
             todo = step if left is None else step.first(left)
             watcher.expect(len(todo.names) - expected)
             expected = 0
+            supply.fetch(site)
             yield held, todo
             if left is not None:
                 left -= len(todo.names)

@@ -11,6 +11,7 @@ import socket
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ctseg_batch.quiet import silenced
 from ctseg_batch.record import Notes
 from ctseg_batch.signals import awaiting_start
 from ctseg_batch.site import Site
-from ctseg_batch.work import Watcher, Worked
+from ctseg_batch.work import Watcher, Worked, lose
 
 MODULE, EXTRA = "ray.data", "ray"
 
@@ -40,16 +41,14 @@ def work_on_cluster(
     job: Job, sites: Sequence[Site], past: Past, notes: Notes, watcher: Watcher, note: Callable[[str], None]
 ) -> Worked:
     """The driver of a cluster; raises CallError where there is none, or where workers can't write to OUT."""
-    planner = job.planner(past, notes.list_folder, job.outputs.remove)
+    planner = job.planner(past, notes.list_folder, partial(lose, notes, job.outputs))
     with stage("discover"):
         planner.survey(job.found.sites)
         parts = [part for site in sites for part in planner.parts(site)]
         watcher.expect(sum(len(part.files) for part in parts))
-        worked = Gathered(parts, planner, notes, watcher, note)
+        worked = Gathered(parts, planner, job.supply, notes, watcher, note)
         bundles = list(bundled(worked.to_do(), past, planner.outdone))
-    for bundle in bundles:
-        for place in bundle.past.parts:
-            notes.begin(place)
+    notes.begin(*(place for bundle in bundles for place in bundle.past.parts))
     if bundles:
         with _cluster(job, watcher) as count:
             for report in _reports(job, bundles, count):

@@ -8,6 +8,7 @@ from ctseg_batch.plan import Planner, unread
 from ctseg_batch.record import Notes
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.site import Site
+from ctseg_batch.supply import Supply
 from ctseg_batch.work import Watcher, Worked
 
 TRIES = 10
@@ -22,9 +23,16 @@ class Gathered:
     """The results of a run as they come in, each at its place in the run."""
 
     def __init__(
-        self, parts: Sequence[Site], planner: Planner, notes: Notes, watcher: Watcher, note: Callable[[str], None]
+        self,
+        parts: Sequence[Site],
+        planner: Planner,
+        supply: Supply,
+        notes: Notes,
+        watcher: Watcher,
+        note: Callable[[str], None],
     ) -> None:
-        self._parts, self._planner, self._notes, self._watcher, self._note = parts, planner, notes, watcher, note
+        self._parts, self._planner, self._supply = parts, planner, supply
+        self._notes, self._watcher, self._note = notes, watcher, note
         self._results: dict[int, Sequence[PartResult]] = {}
         self._homes: dict[str, str] = {}
         self._skipped: list[tuple[int, Failure]] = []
@@ -35,6 +43,7 @@ class Gathered:
         """What was not done before, with its place."""
         for place, part in enumerate(self._parts):
             done = self._planner.remembered(part)
+            self._supply.release(part)
             if done is None:
                 yield place, part
                 continue

@@ -17,7 +17,7 @@ from ctseg_batch.pipeline import Bench
 from ctseg_batch.record import Notes
 from ctseg_batch.steady import SteadyEngine
 from ctseg_batch.watch import SilentWatcher
-from ctseg_batch.work import UnderWay, work_off
+from ctseg_batch.work import UnderWay, lose, work_off
 from ctseg_batch.workers import Workers
 
 
@@ -51,7 +51,7 @@ class Labeller:
 
     def _do(self, bundle: Bundle) -> Report:
         job, notes, supply = self._job, Notes(), self._job.supply
-        planner = job.planner(bundle.past, notes.list_folder, job.outputs.remove)
+        planner = job.planner(bundle.past, notes.list_folder, partial(lose, notes, job.outputs))
         planner.outdone = bundle.outdone
         under_way: list[UnderWay] = []
         with Workers(1) as workers:
@@ -68,7 +68,7 @@ class Labeller:
             slices=sum(one.slices for one in under_way),
             noted=notes.gathered,
             skipped=planner.skipped,
-            errors=planner.errors,
+            errors=list(map(supply.explained, planner.errors)),
             notes=told,
         )
 

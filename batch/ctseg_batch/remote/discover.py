@@ -1,10 +1,9 @@
 """What there is below URLs, by the names of the files; only those without an ending are looked into."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from ctseg.errors import CallError, UnreadableFile
@@ -13,14 +12,12 @@ from ctseg.reading.signatures import SNIFFED
 from ctseg_batch.discover import APPLE_DOUBLE, Found, sites_of
 from ctseg_batch.outputs import FOLDERS
 from ctseg_batch.past import FOLDER as RECORD
-from ctseg_batch.remote.store import Entry, Store, StoreError
+from ctseg_batch.remote.opening import AT_ONCE
+from ctseg_batch.remote.patience import StoreError
+from ctseg_batch.remote.store import GONE, Entry, Store
 from ctseg_batch.remote.supply import DETACHED, StoreSupply
-from ctseg_batch.remote.url import Url
-from ctseg_batch.site import Site, Stamp
-
-_AT_ONCE = 16
-# `s3:`, nothing, `bucket`.
-_PARTS_OF_A_STORE = 2
+from ctseg_batch.remote.url import Url, holding, is_plain
+from ctseg_batch.site import Site
 
 
 def discover_urls(
@@ -30,65 +27,53 @@ def discover_urls(
 
     Raises CallError for an input that is not there, and for inputs of several stores.
     """
-    top, paths = _root([*inputs, *listed], root)
-    store, supply = Store(top), StoreSupply(top)
-    entries: dict[str, Entry] = {}
+    store = _root([*inputs, *listed], root)
+    supply, top = StoreSupply(store), store.url
     failed: list[UnreadableFile] = []
-    for url, path in zip([*inputs, *listed], paths, strict=True):
-        below = {entry.path: entry for entry in store.list(path)}
-        if not below and url in inputs:
-            raise CallError(f"{url} is not there, or holds nothing")
-        if not below:
-            failed.append(UnreadableFile(supply.top / path, "is not there, or holds nothing"))
-        entries |= below
-    left_out = [path for path in (_below(top, url) for url in never) if path is not None]
-    kept = _but_results({path: entry for path, entry in entries.items() if not _is_within(path, left_out)})
-    if "" in kept:
+    entries: dict[str, Entry] = {}
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        found = threads.map(lambda url: list(store.entries(url.below(top) or "")), [*inputs, *listed])
+        for url, below in zip([*inputs, *listed], found, strict=True):
+            if not below and url in inputs:
+                raise CallError(f"{url} is not there, or holds nothing")
+            if not below:
+                failed.append(UnreadableFile(supply.top / (url.below(top) or ""), "is not there, or holds nothing"))
+            outs = tuple(f"{out.below(top)}/" for out in never if out.below(url))
+            entries.update((entry.path, entry) for entry in below if not entry.path.startswith(outs))
+    if "" in entries:
         raise CallError(f"--root {root}: it is a file")
-    kinds, ignored = _kinds(store, kept, failed, supply.top)
-    beside = _by_folder(kept)
-    sites = tuple(_stamped(site, top, kept, beside) for site in sites_of(supply.top, kinds))
+    entries = _but_results(entries)
+    kinds, ignored = _kinds(store, entries, failed, supply.top)
+    beside = _by_folder(entries)
+    sites = tuple(_stamped(site, top, entries, beside) for site in sites_of(supply.top, kinds))
     return Found(supply.top, sites, ignored, tuple(failed), top), supply
 
 
-def _root(urls: Sequence[Url], root: Url | None) -> tuple[Url, list[str]]:
-    """The deepest place that holds all, or the one given, and where each lies below it."""
-    top = root or _holding(urls)
-    if root is None and top in urls and Store(top).is_file():
-        top = Url(top.text.rpartition("/")[0])
-    paths = []
+def _root(urls: Sequence[Url], root: Url | None) -> Store:
+    """The deepest place that holds all, or the one given."""
+    top = Store(root or holding(urls))
+    if root is None and top.url in urls and top.is_file():
+        return top.parent()
     for url in urls:
-        path = _below(top, url)
-        if path is None:
+        if url.below(top.url) is None:
             raise CallError(f"--root {root}: {url} is not below it")
-        paths.append(path)
-    return top, paths
-
-
-def _holding(urls: Sequence[Url]) -> Url:
-    """The deepest place that holds all."""
-    parts = [url.text.split("/") for url in urls]
-    common = list(takewhile(lambda step: len(set(step)) == 1, zip(*parts, strict=False)))
-    if len(common) <= _PARTS_OF_A_STORE and len(set(urls)) > 1:
-        raise CallError("the inputs lie in different stores: call once for each")
-    return Url("/".join(step[0] for step in common))
-
-
-def _below(top: Url, url: Url) -> str | None:
-    if url == top:
-        return ""
-    return url.text[len(top.text) + 1 :] if url.text.startswith(f"{top.text}/") else None
-
-
-def _is_within(path: str, folders: Collection[str]) -> bool:
-    return any(folder == "" or path == folder or path.startswith(f"{folder}/") for folder in folders)
+    return top
 
 
 def _but_results(entries: Mapping[str, Entry]) -> dict[str, Entry]:
     """Without what other runs wrote there: masks are no CT."""
-    outs = {path.partition(f"{RECORD}/")[0] for path in entries if RECORD in path.split("/")[:-1]}
-    results = [f"{out}{folder}" for out in outs for folder in (*FOLDERS, RECORD)]
-    return {path: entry for path, entry in entries.items() if not _is_within(path, results)}
+    outs = {folder for path in entries for folder, name in _steps(path) if name == RECORD}
+    results = {(out, name) for out in outs for name in (*FOLDERS, RECORD)}
+    return {path: entry for path, entry in entries.items() if not outs or results.isdisjoint(_steps(path))}
+
+
+def _steps(path: str) -> Iterator[tuple[str, str]]:
+    """Each folder that leads to a file, with what comes next."""
+    end = path.find("/")
+    while end != -1:
+        folder, _, name = path[:end].rpartition("/")
+        yield folder, name
+        end = path.find("/", end + 1)
 
 
 def _kinds(
@@ -97,15 +82,18 @@ def _kinds(
     """The kind of each file by folder and name, and how many are none."""
     found: dict[Path, dict[str, Kind]] = defaultdict(dict)
     told = {path: None if _name(path).startswith(APPLE_DOUBLE) else kind_by_name(_name(path)) for path in entries}
-    untold = [path for path, kind in told.items() if kind == "untold"]
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        sniffed = dict(zip(untold, threads.map(lambda path: _start(store, path), untold), strict=True))
+    untold = [path for path, kind in told.items() if kind == "untold" and is_plain(path)]
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        sniffed = dict(zip(untold, threads.map(lambda path: _start(store, entries[path]), untold), strict=True))
     ignored = 0
     for path, by_name in told.items():
         kind = by_name
+        if kind is not None and not is_plain(path):
+            failed.append(UnreadableFile(top / path, "has a name that no file below a folder can have: rename it"))
+            continue
         if kind == "untold":
             start = sniffed[path]
-            if isinstance(start, StoreError):
+            if isinstance(start, str):
                 failed.append(UnreadableFile(top / path, f"can't be fetched: {start}"))
                 continue
             kind = kind_by_start(start)
@@ -116,13 +104,14 @@ def _kinds(
     return found, ignored
 
 
-def _start(store: Store, path: str) -> bytes | StoreError:
+def _start(store: Store, entry: Entry) -> bytes | str:
+    """The first bytes of a file, or why there are none."""
     try:
-        return store.read(path, SNIFFED)
+        return store.read(entry.path, SNIFFED) if entry.size else b""
     except FileNotFoundError:
-        return b""
+        return GONE
     except StoreError as error:
-        return error
+        return error.reason
 
 
 def _by_folder(entries: Mapping[str, Entry]) -> Mapping[str, list[str]]:
@@ -135,11 +124,9 @@ def _by_folder(entries: Mapping[str, Entry]) -> Mapping[str, list[str]]:
 def _stamped(site: Site, top: Url, entries: Mapping[str, Entry], beside: Mapping[str, list[str]]) -> Site:
     """A site with the state of its files, and of a volume with that of what lies beside it: it may be its voxels."""
     names = beside[site.within] if site.files[0].lower().endswith(DETACHED) else site.files
-    return replace(site, stamps={name: _stamp(top, entries[site.within + name]) for name in names})
-
-
-def _stamp(top: Url, entry: Entry) -> Stamp:
-    return (f"{top}/{entry.path}", entry.size, entry.state)
+    where = str(top / site.within)
+    stamps = {name: (where, entry.size, entry.state) for name in names if (entry := entries[site.within + name])}
+    return replace(site, stamps=stamps)
 
 
 def _name(path: str) -> str:

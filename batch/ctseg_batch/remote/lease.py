@@ -1,89 +1,145 @@
 """A place in a store held by one run: stores know no locks, so that it says again and again that it lives."""
 
 import json
+import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from os import getpid
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psutil
 
 from ctseg.errors import CallError
 from ctseg_batch.past import FOLDER
-from ctseg_batch.remote.store import Store, StoreError
+from ctseg_batch.remote.patience import StoreError
+from ctseg_batch.remote.store import Store
 
 _BEAT_S = 15.0
 _DEAD_AFTER_S = 90.0
+# In which another run that looked at the same moment has written, too.
+_SETTLED_S = 2.0
+
+
+class Lease:
+    """What a run holds; `check` says whether it still does."""
+
+    def __init__(self, store: Store, path: str) -> None:
+        self._store, self._path, self._id = store, path, uuid.uuid4().hex
+        self._lost = False
+        self._renewed = 0.0
+
+    @property
+    def content(self) -> bytes:
+        """What is stored: who holds it, and when that was last said."""
+        return json.dumps({"id": self._id, "machine": _machine(), "pid": os.getpid(), "beat": time.time()}).encode()
+
+    def take(self) -> None:
+        """Store it for the first time; raises CallError where another run holds it, or takes it at this moment."""
+        found = refuse_if_held(self._store, self._path)
+        if found:
+            self._store.remove([self._path])
+        if not self._store.create(self._path, self.content) and not self._is_own():
+            raise _taken(self._store)
+        if found or self._store.grows:  # the only cases in which two may have created it
+            time.sleep(_SETTLED_S)
+            if not self._is_own():
+                raise _taken(self._store)
+        self._renewed = time.time()
+
+    def renew(self) -> None:
+        """Say once more that the run lives, unless another one has taken it."""
+        self._lost = self._lost or not self._is_own()
+        if not self._lost:
+            self._store.put({self._path: self.content})
+            self._renewed = time.time()
+
+    def check(self) -> None:
+        """Raise CallError where another run took over: it thought this one dead, which may have slept."""
+        if time.time() - self._renewed > _DEAD_AFTER_S:
+            self.renew()
+        if self._lost:
+            raise CallError(f"another run has begun to write to {self._store.url}: this one ends, what it did is kept")
+
+    def drop(self) -> None:
+        """Let go of it, if it is still there; else it is dead soon."""
+        self._store = self._store.hasty()
+        with suppress(StoreError):
+            if not self._lost and self._is_own():
+                self._store.remove([self._path])
+
+    def _is_own(self) -> bool:
+        return (_read(self._store, self._path) or {}).get("id") == self._id
 
 
 @contextmanager
-def leased(store: Store, lock: str, excludes: Callable[[str], bool]) -> Iterator[threading.Event]:
+def leased(store: Store, lock: str, excludes: Callable[[str], bool]) -> Iterator[Lease]:
     """Hold what lies below a URL by the object of that name; as `ctseg.claim.claim` otherwise.
 
-    A run that was killed lets go of it after a minute and a half, on the same machine at once. The event is set where
-    another run took it over: it began at the same moment, or thought this one dead.
+    A run that was killed lets go of it after a minute and a half, on the same machine at once.
     """
-    path, own, lost = f"{FOLDER}/{lock}", uuid4().hex, threading.Event()
-
-    def beat() -> None:
-        told = {"id": own, "host": socket.gethostname(), "pid": getpid(), "beat": time.time()}
-        store.put({path: json.dumps(told).encode()})
+    lease, ended = Lease(store, f"{FOLDER}/{lock}"), threading.Event()
 
     def keep_beating() -> None:
         while not ended.wait(_BEAT_S):
-            try:
-                if _read(store, path).get("id") != own:
-                    lost.set()
-                    return
-                beat()
-            except StoreError:
-                continue  # it may answer the next time; who writes to it finds out
+            with suppress(StoreError):  # it may answer the next time; who writes to it finds out
+                lease.renew()
 
+    lease.take()
+    beating = threading.Thread(target=keep_beating, daemon=True)
     try:
-        _refuse_if_held(store, path)
-        beat()
         for other in store.names(FOLDER):
             if excludes(other) and other != lock:
-                _refuse_if_held(store, f"{FOLDER}/{other}")
-    except StoreError as error:
-        raise CallError(str(error)) from error
-    ended = threading.Event()
-    beating = threading.Thread(target=keep_beating, daemon=True)
-    beating.start()
-    try:
-        yield lost
+                refuse_if_held(store, f"{FOLDER}/{other}")
+        beating.start()
+        yield lease
     finally:
         ended.set()
-        beating.join()
-        if not lost.is_set():
-            store.remove([path])
+        if beating.is_alive():
+            beating.join()
+        lease.drop()
 
 
-def is_leased(store: Store, lock: str) -> bool:
-    """Whether a run holds it."""
-    told = _read(store, f"{FOLDER}/{lock}")
-    if not told:
-        return False
-    if told.get("host") == socket.gethostname() and not psutil.pid_exists(int(told.get("pid", 0))):
-        return False
-    return time.time() - float(told.get("beat", 0)) < _DEAD_AFTER_S
+def refuse_if_held(store: Store, path: str) -> bool:
+    """Raise CallError where a run holds it; else whether one did that is dead."""
+    held = _read(store, path)
+    if held == {}:
+        time.sleep(_SETTLED_S)  # it may just be written
+        held = _read(store, path)
+    if not held or (held["machine"] == _machine() and not psutil.pid_exists(held["pid"])):
+        return held is not None
+    # Clocks of two machines may differ: what seems dead, or of a time to come, is watched for a while.
+    if abs(time.time() - held["beat"]) > _DEAD_AFTER_S:
+        time.sleep(2 * _BEAT_S)
+        if _read(store, path) == held:
+            return True
+    raise _taken(store)
 
 
-def _refuse_if_held(store: Store, path: str) -> None:
-    if is_leased(store, path.rpartition("/")[2]):
-        raise CallError(
-            f"another run writes to {store.url}: wait until it has ended, or name another OUT. If it was killed on "
-            f"another machine, it counts as dead after {_DEAD_AFTER_S:.0f} s"
-        )
+def _taken(store: Store) -> CallError:
+    return CallError(
+        f"another run writes to {store.url}: wait until it has ended, or name another OUT. If it was killed on "
+        f"another machine, it counts as dead after {_DEAD_AFTER_S:.0f} s"
+    )
 
 
-def _read(store: Store, path: str) -> dict[str, Any]:
+def _read(store: Store, path: str) -> dict[str, Any] | None:
+    """What it says; None where it is not there, nothing where a killed run left it cut off."""
     try:
         told = json.loads(store.read(path))
-    except (FileNotFoundError, ValueError):
+    except FileNotFoundError:
+        return None
+    except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    kinds = {"id": str, "machine": str, "pid": int, "beat": float}
+    is_one = isinstance(told, dict) and all(isinstance(told.get(key), kind) for key, kind in kinds.items())
+    return told if is_one else {}
+
+
+def _machine() -> str:
+    """What tells the machine, or the container, within which processes see each other by their numbers."""
+    names = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()}/{uuid.getnode():x}/{names.readlink() if names.exists() else ''}"

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ctseg.errors import CallError
 from ctseg_batch.past import FOLDER, is_journal
+from ctseg_batch.remote.patience import StoreError
 from ctseg_batch.remote.scratch import Scratch
-from ctseg_batch.remote.store import Store, StoreError
+from ctseg_batch.remote.store import Store, writable
 from ctseg_batch.remote.url import Location, Url
+from ctseg_batch.sheets import SLICES_CSV, SUMMARY_CSV, SUMMARY_JSON, marked
 
 _TABLES = ("summary*.json", "slices*.csv", "found.*.json.gz", "journal*.jsonl")
 
@@ -30,40 +31,41 @@ def at_hand(places: list[Location]) -> Iterator[list[Path]]:
 
 @contextmanager
 def written_to(place: Location) -> Iterator[Path]:
-    """A folder whose tables are at `place` in the end, summary.json last; raises CallError."""
+    """A folder whose tables are at `place` in the end; raises CallError."""
     if isinstance(place, Path):
         yield place
         return
-    scratch, store = Scratch(), Store(place)
+    store, scratch = writable(place), Scratch()
     try:
-        folder = scratch.folder / "out"
-        yield folder
-        for file in sorted(folder.iterdir(), key=lambda file: (file.suffix == ".json", file.name)):
-            store.put_file(file.name, file)
-    except StoreError as error:
-        raise CallError(str(error)) from error
+        yield scratch.folder
+        store_tables(store, scratch.folder)
     finally:
         scratch.close()
+
+
+def store_tables(store: Store, folder: Path, mark: str = "") -> None:
+    """Store what a run or a share of one tells, summary.json last; what is not there tells of an earlier run, and goes.
+
+    Raises StoreError.
+    """
+    tables = [marked(name, mark) for name in (SLICES_CSV, SUMMARY_CSV)]
+    tables += [f"{name.removesuffix('.csv')}.parquet" for name in tables]
+    there = [name for name in tables if (folder / name).exists()]
+    store.remove(name for name in tables if name not in there)
+    for name in (*there, marked(SUMMARY_JSON, mark)):
+        store.put_file(name, folder / name)
 
 
 def _copied(url: Url, folder: Path) -> Path:
     """What tells of the runs in a store; of a journal only that it is there."""
     store = Store(url)
-    try:
-        names = [*store.names(""), *(f"{FOLDER}/{name}" for name in store.names(FOLDER))]
-        files = {name: folder / name for name in names if any(fnmatch.fnmatch(_last(name), one) for one in _TABLES)}
-        for name, file in files.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            if is_journal(_last(name)):
-                file.touch()
-        lost = store.fetch({name: file for name, file in files.items() if not is_journal(_last(name))})
-    except StoreError as error:
-        raise CallError(str(error)) from error
+    names = [*store.names(""), *(f"{FOLDER}/{name}" for name in store.names(FOLDER))]
+    told = [name for name in names if any(fnmatch.fnmatch(Path(name).name, one) for one in _TABLES)]
+    (folder / FOLDER).mkdir(parents=True)
+    for name in told:
+        if is_journal(Path(name).name):
+            (folder / name).touch()
+    lost = store.fetch({name: folder / name for name in told if not is_journal(Path(name).name)})
     for name, why in lost.items():
-        raise CallError(f"{url}/{name} can't be fetched: {why}")
-    folder.mkdir(parents=True, exist_ok=True)
+        raise StoreError(url / name, "can't be fetched", why)
     return folder
-
-
-def _last(name: str) -> str:
-    return name.rpartition("/")[2]

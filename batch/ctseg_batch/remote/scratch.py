@@ -5,8 +5,12 @@ import shutil
 import tempfile
 import weakref
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ctseg.claim import is_held
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _PREFIX, _LOCK = "ctseg-scratch-", ".lock"
 
@@ -21,9 +25,11 @@ class Scratch:
         from filelock import FileLock
 
         _clear()
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        lock = FileLock(self.folder / _LOCK, blocking=False)
+        made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
+        lock = FileLock(made / _LOCK, blocking=False)
         lock.acquire()
+        # Only now it gets the name by which others find it: without a lock, it would be a dead one's.
+        self.folder = made.rename(made.with_name(made.name.removeprefix(".")))
         self._end = weakref.finalize(self, _remove, self.folder, lock)
 
     def close(self) -> None:
@@ -31,9 +37,10 @@ class Scratch:
         self._end()
 
 
-def _remove(folder: Path, lock: object) -> None:
+def _remove(folder: Path, lock: "BaseFileLock") -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    del lock
+    lock.release()
+    shutil.rmtree(folder, ignore_errors=True)  # where a lock that is held can't be removed
 
 
 def _clear() -> None:
@@ -41,7 +48,7 @@ def _clear() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
             lock = folder / _LOCK
-            if lock.exists() and (os.name != "posix" or folder.stat().st_uid == os.getuid()) and not is_held(lock):
+            if (os.name != "posix" or folder.stat().st_uid == os.getuid()) and lock.exists() and not is_held(lock):
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             continue  # another process was faster

@@ -1,90 +1,91 @@
 """OUT in a store: files wait in memory until their scan is done, and are stored then, before it is noted."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable
+from pathlib import Path
 
-from ctseg.errors import CallError
+from ctseg.errors import CallError, UnreadableFile
 from ctseg.stages import stage
-from ctseg_batch.remote.store import Store, StoreError
-from ctseg_batch.remote.url import Url
+from ctseg_batch.remote.patience import StoreError
+from ctseg_batch.remote.store import Store
+
+# Folders whose files are remembered: those of the scans at hand, and those above them.
+_KNOWN = 256
 
 
 class StoreShelf:
     """Files below a URL. Stores know no renaming: what is there counts when the journal says so, which comes after."""
 
-    def __init__(self, out: Url) -> None:
-        self._out = out
-        self._store = Store(out)
+    def __init__(self, out: Store) -> None:
+        self._store = out
         self._lock = threading.Lock()
         self._waiting: dict[str, bytes] = {}
-        self._there: dict[str, set[str]] = {}
+        self._known: OrderedDict[str, set[str]] = OrderedDict()
 
-    def __reduce__(self) -> tuple[type["StoreShelf"], tuple[Url]]:
-        return StoreShelf, (self._out,)
+    def __reduce__(self) -> tuple[type["StoreShelf"], tuple[Store]]:
+        return StoreShelf, (self._store,)
 
     def write(self, path: str, content: bytes) -> None:
         """Hold it for `keep`."""
+        if not self._store.has_room_for(path):
+            raise UnreadableFile(Path(path), "has too long a name for an output to be named after it")
         with self._lock:
             self._waiting[path] = content
 
     def keep(self, paths: Iterable[str]) -> None:
         """Store what was written of these, several at once."""
         with self._lock:
-            files = {path: self._waiting[path] for path in paths if path in self._waiting}
+            files = {path: self._waiting.pop(path) for path in paths if path in self._waiting}
         try:
             with stage("keep"):
                 self._store.put(files)
         except StoreError as error:
-            raise _refused(error) from error
+            raise CallError(f"{error}; what was finished is kept, and the same call goes on from there") from error
         with self._lock:
             for path in files:
-                self._waiting.pop(path, None)
-                folder, _, name = path.rpartition("/")
-                if folder in self._there:
-                    self._there[folder].add(name)
+                self._note(path)
 
     def remove(self, path: str) -> None:
-        """Where it is there, which takes a list of its folder."""
+        """Where it is there."""
         with self._lock:
             self._waiting.pop(path, None)
         if self.is_there(path):
+            self._store.remove([path])
             folder, _, name = path.rpartition("/")
-            try:
-                self._store.remove([path])
-            except StoreError as error:
-                raise _refused(error) from error
             with self._lock:
-                self._there[folder].discard(name)
+                self._known.get(folder, set()).discard(name)
 
     def is_there(self, path: str) -> bool:
-        """By a list of its folder."""
+        """By lists of the folders that lead to it, each asked for once."""
         folder, _, name = path.rpartition("/")
-        return name in self._names(folder)
+        with self._lock:
+            known = self._known.get(folder)
+            if known is not None:
+                self._known.move_to_end(folder)
+                return name in known
+        # A folder that is not there is never asked for: to learn that it is not, stores are asked for what lies beside.
+        names = self._store.names(folder) if not folder or self.is_there(folder) else set()
+        with self._lock:
+            known = self._known.setdefault(folder, names)
+            if len(self._known) > _KNOWN:
+                self._known.popitem(last=False)
+        return name in known
 
     def has_folder(self, path: str) -> bool:
-        """By a list of the folder that it would be in."""
+        """By the same lists."""
         return self.is_there(path)
-
-    def _names(self, folder: str) -> set[str]:
-        """What lies in a folder, asked for once."""
-        with self._lock:
-            known = self._there.get(folder)
-        if known is None:
-            try:
-                known = self._store.names(folder)
-            except StoreError as error:
-                raise _refused(error) from error
-            with self._lock:
-                known = self._there.setdefault(folder, known)
-        return known
 
     def clear(self, folders: Iterable[str]) -> None:
         """Nothing: a store shows no file before all of it is there."""
 
     def of_worker(self, name: str) -> "StoreShelf":  # noqa: ARG002 - no file of its is seen half done
         """The same, with what waits apart."""
-        return StoreShelf(self._out)
+        return StoreShelf(self._store)
 
-
-def _refused(error: StoreError) -> CallError:
-    return CallError(f"{error}; what was finished is kept, and the same call goes on from there")
+    def _note(self, path: str) -> None:
+        """A file is there, and so are the folders that lead to it."""
+        while path:
+            path, _, name = path.rpartition("/")
+            if path in self._known:
+                self._known[path].add(name)

@@ -1,7 +1,6 @@
-"""A store by fsspec: listed, fetched from and put to, several files at once, tried again where the network fails."""
+"""A store by fsspec: listed, fetched from and put to, several files at once."""
 
-import random
-import time
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
@@ -10,25 +9,25 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-from ctseg.errors import CtsegError, first_line, require
-from ctseg_batch.remote.url import EXTRAS, Url
+from ctseg.errors import CallError
+from ctseg_batch.remote.opening import AT_ONCE, open_files
+from ctseg_batch.remote.patience import Patience, StoreError
+from ctseg_batch.remote.url import ARCHIVE, Url
 
 T = TypeVar("T")
 
-_AT_ONCE = 16
-_TRIES = 5
-_FIRST_PAUSE_S = 0.2
 # What a store calls the state of a file, by store; the first that there is tells it from another.
 _STATES = ("ETag", "etag", "md5", "CRC", "LastModified", "last_modified", "updated", "mtime", "created", "date_time")
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-# What stores call it that nobody has said who asks; to ask again is of no use.
-_NOBODY = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ClientAuthenticationError")
 # Where a file that is being written can be seen; stores of objects show them whole or not at all.
-_GROWING = ("file", "sftp", "ssh")
+_GROWING = ("sftp", "ssh")
+# Bytes: in a store of objects of the whole path, elsewhere of a name, which is a little longer at first.
+_LONGEST_KEY, _LONGEST_STEP = 1024, 250
+GONE = "it is not there any more"
+_NOWHERE = "there is no such bucket or folder"
 
 
-class StoreError(CtsegError):
-    """A store does not answer, or refuses; the message is for people."""
+class _CutOff(Exception):  # noqa: N818 - it is tried again
+    """Not all of a file came, or another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +44,62 @@ class Store:
 
     def __init__(self, url: Url) -> None:
         self.url = url
-        for protocol in url.protocols:
-            require(*EXTRAS[protocol])
-        fsspec = require("fsspec.core", "zip")
-        options = {"skip_instance_cache": True, "use_listings_cache": False}
-        try:
-            self._files, self._top = fsspec.url_to_fs(url.text, **options)
-        except Exception as error:  # each store has errors of its own
-            raise self._failed("can't be opened", error) from error
-        self._top = self._top.rstrip("/")
-        # Those that are not made for it can't be used by two threads at once.
-        self._one_at_a_time: Any = nullcontext() if self._files.async_impl else Lock()
-        self._at_once = _AT_ONCE if self._files.async_impl else 1
-        self._grows = url.protocols[0] in _GROWING
+        self.grows = url.scheme in _GROWING
+        self._patience = Patience(url)
+        self._lock: Any = Lock()
+        self._files, self._top = self._patience.tried(lambda: open_files(url))
+        self._is_shared = bool(self._files.async_impl)  # else two threads can't use it at once
+        self._lock = nullcontext() if self._is_shared else Lock()
+        self._at_once = AT_ONCE if self._is_shared else 1
 
-    def list(self, path: str = "") -> Iterator[Entry]:
+    def __reduce__(self) -> tuple[type["Store"], tuple[Url]]:
+        return Store, (self.url,)
+
+    def parent(self) -> "Store":
+        """What lies beside it too."""
+        beside = copy.copy(self)
+        beside.url, beside._top = self.url.parent, self._top.rpartition("/")[0]
+        return beside
+
+    def hasty(self) -> "Store":
+        """The same, soon given up."""
+        same = copy.copy(self)
+        same._patience = Patience(self.url)
+        same._patience.hurry()
+        return same
+
+    def entries(self, path: str = "") -> Iterator[Entry]:
         """All files below a path, or the file itself; nothing where there is none."""
-        found = self._tried(lambda: self._files.find(self._full(path), detail=True, withdirs=False))
-        start = len(self._top) + 1 if self._top else 0
-        for full, facts in sorted(found.items()):
-            if facts.get("type") != "directory":
-                state = next((str(facts[key]) for key in _STATES if facts.get(key) is not None), "")
-                yield Entry(full[start:], int(facts.get("size") or 0), state)
+        try:
+            top = self._tried(lambda: self._files.info(self._full(path)))
+        except FileNotFoundError:
+            return
+        if top["type"] != "directory":
+            yield self._entry(top)
+            return
+        folders = [self._full(path)]
+        with ThreadPoolExecutor(self._at_once) as threads:
+            # The pages of one list come one after the other: so many folders are listed at once.
+            while folders and (len(folders) < self._at_once or not self._is_shared):
+                looked = list(threads.map(self._look_into, folders))
+                folders = [folder for _, below in looked for folder in below]
+                for files, _ in looked:
+                    yield from files
+            for files in threads.map(self._find, folders):
+                yield from files
 
     def is_file(self) -> bool:
         """Whether the URL is a file's."""
-        return bool(self._tried(lambda: self._files.isfile(self._top)))
+        try:
+            return bool(self._tried(lambda: self._files.info(self._top))["type"] != "directory")
+        except FileNotFoundError:
+            return False
+
+    def has_room_for(self, path: str) -> bool:
+        """Whether a file can have this name."""
+        if self.grows:
+            return all(len(step.encode()) <= _LONGEST_STEP for step in path.split("/"))
+        return len(self._full(path).encode()) <= _LONGEST_KEY
 
     def names(self, folder: str) -> set[str]:
         """What lies right in a folder; nothing where there is none."""
@@ -82,32 +111,35 @@ class Store:
 
     def read(self, path: str, count: int | None = None) -> bytes:
         """A file, or its first `count` bytes; raises FileNotFoundError."""
-        content: bytes = self._tried(
-            lambda: self._files.cat_file(self._full(path), start=0 if count else None, end=count)
-        )
+        start = 0 if count else None
+        content: bytes = self._tried(lambda: self._files.cat_file(self._full(path), start=start, end=count))
         return content
 
-    def fetch(self, files: Mapping[str, Path]) -> dict[str, str]:
-        """Copy files to this machine; why, of those that could not be."""
-
-        def copied(path: str, file: Path) -> str | None:
-            try:
-                self._tried(lambda: self._files.get_file(self._full(path), str(file)))
-            except (StoreError, OSError) as error:
-                file.unlink(missing_ok=True)
-                return "is not there any more" if isinstance(error, FileNotFoundError) else _reason(error)
-            return None
-
-        reasons = self._all(lambda pair: copied(*pair), files.items())
-        return {path: reason for path, reason in zip(files, reasons, strict=True) if reason is not None}
+    def fetch(self, files: Mapping[str, Path], sizes: Mapping[str, int] | None = None) -> dict[str, str]:
+        """Copy files to this machine, of so many bytes if that is known; why, of those that could not be."""
+        known = sizes or {}
+        reasons = self._all(lambda path: self._fetched(path, files[path], known.get(path)), files)
+        return {path: why for path, why in zip(files, reasons, strict=True) if why is not None}
 
     def put(self, files: Mapping[str, bytes]) -> None:
         """Store files, each whole or not at all."""
-        list(self._all(lambda pair: self._put(*pair), files.items()))
+
+        def put(path: str) -> None:
+            self._put(path, lambda full: self._files.pipe_file(full, files[path]))
+
+        list(self._all(put, files))
 
     def put_file(self, path: str, file: Path) -> None:
         """Store a file of this machine, whole or not at all."""
-        self._put(path, file.read_bytes())
+        self._put(path, lambda full: self._files.put_file(str(file), full))
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Store a file that is not there; False if it is. Where files grow, another may do so at the same moment."""
+        try:
+            self._sent(path, lambda full: self._files.pipe_file(full, content, mode="create"))
+        except FileExistsError:
+            return False
+        return True
 
     def remove(self, paths: Iterable[str]) -> None:
         """Take files away; those that are not there are no trouble."""
@@ -118,16 +150,71 @@ class Store:
 
         list(self._all(removed, paths))
 
-    def _put(self, path: str, content: bytes) -> None:
-        full = self._full(path)
-        if not self._grows:
-            self._tried(lambda: self._files.pipe_file(full, content))
+    def _fetched(self, path: str, file: Path, size: int | None) -> str | None:
+        """Copy a file; why, if it could not be."""
+
+        def copy_it() -> None:
+            self._files.get_file(self._full(path), str(file))
+            came = file.stat().st_size
+            if size not in (None, came):
+                raise _CutOff(f"{came} bytes came of {size}: it was cut off, or has changed")
+
+        try:
+            self._tried(copy_it)
+        except FileNotFoundError:
+            why = GONE
+        except StoreError as error:
+            why = error.reason
+        else:
+            return None
+        file.unlink(missing_ok=True)
+        return why
+
+    def _put(self, path: str, send: Callable[[str], object]) -> None:
+        if not self.grows:
+            self._sent(path, send)
             return
-        folder, _, name = full.rpartition("/")
-        part = f"{folder}/.{name}.tmp"
-        self._tried(lambda: self._files.makedirs(folder, exist_ok=True))
-        self._tried(lambda: self._files.pipe_file(part, content))
-        self._tried(lambda: self._files.mv(part, full))
+        folder, _, name = path.rpartition("/")
+        part = f"{folder}/.{name}.tmp".lstrip("/")
+        self._sent(part, send)
+        self._tried(lambda: self._files.mv(self._full(part), self._full(path)))
+
+    def _sent(self, path: str, send: Callable[[str], object]) -> None:
+        full = self._full(path)
+        try:
+            if self.grows:
+                self._tried(lambda: self._files.makedirs(full.rpartition("/")[0], exist_ok=True))
+            self._tried(lambda: send(full))
+        except FileNotFoundError as error:
+            raise StoreError(self.url, "can't be written", _NOWHERE) from error
+
+    def _look_into(self, folder: str) -> tuple[list[Entry], list[str]]:
+        """The files right in a folder, and the folders."""
+        try:
+            found = self._tried(lambda: self._files.ls(folder, detail=True))
+        except FileNotFoundError:  # since its name was listed
+            return [], []
+        found = [self._followed(facts) if facts["type"] == "link" else facts for facts in found]
+        folders = [facts["name"] for facts in found if facts["type"] == "directory"]
+        if any(folder.endswith("/") for folder in folders):  # a name has `//`: such a folder can't be asked for
+            return self._find(folder), []
+        return [self._entry(facts) for facts in found if _is_file(facts)], folders
+
+    def _followed(self, link: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The file that a link leads to; one to a folder is left out, since it may lead round in a circle."""
+        try:
+            facts: Mapping[str, Any] = self._tried(lambda: self._files.info(link["name"]))
+        except (FileNotFoundError, StoreError):
+            return link  # it fails when it is fetched
+        return {**facts, "type": "link to a folder" if facts["type"] == "directory" else "file"}
+
+    def _find(self, folder: str) -> list[Entry]:
+        found = self._tried(lambda: self._files.find(folder, detail=True, withdirs=False))
+        return [self._entry(facts) for facts in found.values() if _is_file(facts)]
+
+    def _entry(self, facts: Mapping[str, Any]) -> Entry:
+        state = next((str(facts[key]) for key in _STATES if facts.get(key) is not None), "")
+        return Entry(facts["name"][len(self._top) :].removeprefix("/"), int(facts.get("size") or 0), state)
 
     def _all(self, work: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
         with ThreadPoolExecutor(self._at_once) as threads:
@@ -137,24 +224,26 @@ class Store:
         return "/".join(part for part in (self._top, path) if part)
 
     def _tried(self, work: Callable[[], T]) -> T:
-        """Do it, several times if need be; raises FileNotFoundError and the like as they are, StoreError."""
-        for number in range(_TRIES):
-            try:
-                with self._one_at_a_time:
-                    return work()
-            except _FINAL as error:
-                if isinstance(error, FileNotFoundError):
-                    raise
-                raise self._failed("refuses", error) from error
-            except Exception as error:  # each store has errors of its own
-                if number == _TRIES - 1 or type(error).__name__ in _NOBODY:
-                    raise self._failed("does not answer", error) from error
-            time.sleep(_FIRST_PAUSE_S * 2**number * random.uniform(0.5, 1.5))  # noqa: S311
-        raise AssertionError
+        def locked() -> T:
+            with self._lock:
+                return work()
 
-    def _failed(self, what: str, error: Exception) -> StoreError:
-        return StoreError(f"{self.url} {what}: {_reason(error)}")
+        return self._patience.tried(locked, self._reopen)
+
+    def _reopen(self) -> None:
+        """A connection that was lost comes not back; those of several requests at once make their own anew."""
+        if not self._is_shared:
+            with self._lock, suppress(Exception):
+                self._files, self._top = open_files(self.url)
 
 
-def _reason(error: BaseException) -> str:
-    return first_line(error, type(error).__name__)
+def _is_file(facts: Mapping[str, Any]) -> bool:
+    """Not a folder, nor the object that some programs store to have a folder seen."""
+    return facts["type"] not in ("directory", "link to a folder") and not facts["name"].endswith("/")
+
+
+def writable(out: Url) -> Store:
+    """The store of an OUT; raises CallError for what can only be read."""
+    if out.scheme == ARCHIVE:
+        raise CallError(f"--out {out}: an archive can be read, and not be written to; name a folder or a store")
+    return Store(out)

@@ -1,17 +1,22 @@
 """Inputs in a store: found by their names, and fetched for as long as they are at work."""
 
+import os
+import shutil
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ctseg import reading
-from ctseg.errors import UnreadableFile
+from ctseg_batch.remote.patience import reason
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store
-from ctseg_batch.remote.url import Url
+from ctseg_batch.result import Failure
 from ctseg_batch.site import Site
-from ctseg_batch.supply import NotFetched
+
+# Who needs a file: a site, or a part of one.
+_User = tuple[str, str, int | None]
 
 DETACHED = (".mhd", ".nhdr")
 """What headers end in that name a file beside them, which holds the voxels."""
@@ -20,27 +25,43 @@ DETACHED = (".mhd", ".nhdr")
 class StoreSupply:
     """Copies the files of a site to a scratch folder, which mirrors the root, and takes them away again."""
 
-    def __init__(self, root: Url) -> None:
-        self._root = root
-        self._store = Store(root)
+    def __init__(self, root: Store) -> None:
+        self._store = root
         self._scratch = Scratch()
         # Called like the root, for a scan that lies right in it bears its name.
-        self.top = self._scratch.folder / (root.name or "root")
+        self.top = self._scratch.folder / "in" / root.url.name
         self._lock = threading.Lock()
-        self._fetched: dict[Path, set[str]] = {}
+        self._files: dict[_User, set[Path]] = defaultdict(set)
+        self._users: dict[Path, set[_User]] = defaultdict(set)
+        self._lost: dict[str, str] = {}
 
-    def __reduce__(self) -> tuple[type["StoreSupply"], tuple[Url]]:
-        return StoreSupply, (self._root,)
+    def __reduce__(self) -> tuple[type["StoreSupply"], tuple[Store]]:
+        return StoreSupply, (self._store,)
 
     def localised(self, site: Site) -> Site:
         """With the folder that this process fetches to."""
         return replace(site, folder=self.top / site.within)
 
     def fetch(self, site: Site) -> None:
-        """Copy what is not there yet."""
+        """Copy what is not there yet; what could not be is missing, and `explained`."""
         self._fetch(site, site.files)
         if site.kind == "volume":
             self._fetch(site, self._made_of(site))
+
+    def release(self, site: Site) -> None:
+        """Remove the copies that nobody else needs, and the folders that held nothing else."""
+        user = _user(site)
+        with self._lock:
+            for file in self._files.pop(user, ()):
+                self._users[file].discard(user)
+                if not self._users[file]:
+                    del self._users[file]
+                    file.unlink(missing_ok=True)
+            for folder in (site.folder, *site.folder.parents):
+                try:
+                    folder.rmdir()
+                except OSError:
+                    return  # others are at work there
 
     def volume_files(self, site: Site) -> Sequence[str]:
         """Only a header that may name another file is fetched for it."""
@@ -49,32 +70,47 @@ class StoreSupply:
         self._fetch(site, site.files)
         return self._made_of(site)
 
-    def release(self, site: Site) -> None:
-        """Remove the copies, and the folders that held nothing else."""
-        with self._lock:
-            fetched = self._fetched.get(site.folder, set())
-            mine = fetched & ({*site.stamps} if site.kind == "volume" and site.stamps else {*site.files})
-            fetched -= mine
-            for name in mine:
-                (site.folder / name).unlink(missing_ok=True)
-            for folder in (site.folder, *site.folder.parents) if not fetched else ():
-                try:
-                    folder.rmdir()
-                except OSError:
-                    return  # others are at work there
+    def explained(self, failure: Failure) -> Failure:
+        """Of a file that was not fetched, say why."""
+        why = self._lost.get(failure.file)
+        return failure if why is None else replace(failure, reason=f"can't be fetched: {why}")
 
     def _made_of(self, site: Site) -> list[str]:
         (file,) = site.paths(site.files)
         return [one.name for one in reading.volume_files(file)]
 
     def _fetch(self, site: Site, names: Sequence[str]) -> None:
+        stamps = site.stamps or {}
         with self._lock:
-            fetched = self._fetched.setdefault(site.folder, set())
-            wanted = [name for name in names if name not in fetched and site.stamps and name in site.stamps]
-            fetched.update(wanted)
-            site.folder.mkdir(parents=True, exist_ok=True)
-        lost = self._store.fetch({site.within + name: site.folder / name for name in wanted})
-        if lost:
-            with self._lock:
-                fetched.difference_update(path.removeprefix(site.within) for path in lost)
-            raise NotFetched([UnreadableFile(Path(path), f"can't be fetched: {why}") for path, why in lost.items()])
+            wanted = [name for name in names if name in stamps and self._is_wanted(site, site.folder / name)]
+        sizes = {site.within + name: stamps[name][1] for name in wanted}
+        room = shutil.disk_usage(self._scratch.folder).free
+        if sum(sizes.values()) > room:
+            lost = dict.fromkeys(sizes, f"there is no room for it in {self._scratch.folder.parent}: set TMPDIR")
+        else:
+            lost = self._store.fetch({path: self.top / path for path in sizes}, sizes)
+        with self._lock:
+            for path in lost:
+                (self.top / path).unlink(missing_ok=True)
+            self._lost |= lost
+
+    def _is_wanted(self, site: Site, file: Path) -> bool:
+        """Whether a file is not there yet; then there is a place for it, which nobody removes."""
+        is_there = os.path.isfile(file)  # noqa: PTH113 - Path.is_file raises for a name that is too long
+        if not is_there:
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.open("xb").close()
+            except OSError as error:
+                clash = isinstance(error, (FileExistsError, NotADirectoryError))
+                why = "a file and a folder of one name can't lie on this machine at once" if clash else reason(error)
+                self._lost[site.within + file.name] = why
+                return False
+        self._lost.pop(site.within + file.name, None)
+        self._files[_user(site)].add(file)
+        self._users[file].add(_user(site))
+        return not is_there
+
+
+def _user(site: Site) -> _User:
+    return site.kind, site.name, site.part

@@ -2,9 +2,10 @@
 
 import os
 import re
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path, PurePath
 
 from ctseg.errors import CallError
 
@@ -19,32 +20,46 @@ EXTRAS = {
     "sftp": ("paramiko", "sftp"),
     "ssh": ("paramiko", "sftp"),
     "zip": ("fsspec", "zip"),
-    "file": ("fsspec", "zip"),
 }
-_URL = re.compile(r"[a-z][a-z0-9+.-]+(::|://)")
+ARCHIVE = "zip"
+_FILE = "file://"
+_URL = re.compile(rf"{ARCHIVE}::|[a-z][a-z0-9+.-]+://")
+_MACHINES = ("sftp", "ssh")
 
 
 @dataclass(frozen=True)
 class Url:
-    """A place in a store, as fsspec calls it; no `/` at its end."""
+    """A place in a store, no `/` at the end of its path; where it is in an archive, that is at `archive`."""
 
-    text: str
+    scheme: str
+    path: str
+    archive: str = ""
 
     def __str__(self) -> str:
-        return self.text
+        if not self.archive:
+            return f"{self.scheme}://{self.path}"
+        return f"{self.scheme}://{self.path}::{self.archive}" if self.path else f"{self.scheme}::{self.archive}"
 
     def __truediv__(self, path: str) -> "Url":
-        return Url(f"{self.text}/{path}") if path else self
-
-    @property
-    def protocols(self) -> tuple[str, ...]:
-        """From the outermost inwards: zip, s3."""
-        return tuple(part.partition("://")[0] for part in self.text.split("::") if "://" in part or part in EXTRAS)
+        return replace(self, path="/".join(part for part in (self.path, path) if part))
 
     @property
     def name(self) -> str:
         """What it is called, without what it lies in."""
-        return self.text.rstrip("/").replace("::", "/").rpartition("/")[2]
+        return (self.path or self.archive).rpartition("/")[2]
+
+    @property
+    def parent(self) -> "Url":
+        """What it lies in."""
+        return replace(self, path=self.path.rpartition("/")[0])
+
+    def below(self, top: "Url") -> str | None:
+        """Its path below another place; None where it is not there."""
+        if self == top:
+            return ""
+        start = f"{top.path}/" if top.path else ""
+        is_there = (self.scheme, self.archive) == (top.scheme, top.archive) and self.path.startswith(start)
+        return self.path[len(start) :] if is_there else None
 
 
 Location = Path | Url
@@ -53,30 +68,60 @@ Location = Path | Url
 
 def location(written: str) -> Location:
     """A path or a URL, as somebody wrote it; raises CallError for a URL that can't be used."""
+    if written.startswith(_FILE) and "::" not in written:
+        return Path(written.removeprefix(_FILE))
     if not _URL.match(written):
         return Path(written)
-    url = Url(written.rstrip("/"))
-    for part in written.split("::"):
-        _check(part, written)
+    if any(map(_holds_a_secret, written.split("::"))):
+        raise CallError(
+            f"{written.partition('://')[0]}://...: no password, key or token belongs in a URL; they are taken from "
+            "where the store's own tools take them"
+        )
+    head, _, archive = written.partition("::")
+    scheme, _, path = head.partition("://")
+    if archive and (scheme != ARCHIVE or "::" in archive):
+        raise CallError(f"{written}: only {ARCHIVE}::ARCHIVE says where something lies in something else")
+    if scheme == ARCHIVE and not archive:
+        raise CallError(f"{written}: say which archive, like {ARCHIVE}::scans.zip or {ARCHIVE}://a::scans.zip")
+    if isinstance(place := location(archive), Url):
+        archive = str(place)
+    elif scheme == ARCHIVE:
+        archive = os.path.abspath(place)  # noqa: PTH100 - it is read from other folders too
+    return _checked(Url(scheme, path.strip("/") if archive else path.rstrip("/"), archive), written)
+
+
+def _holds_a_secret(part: str) -> bool:
+    """Whether there is more than a name and a port before the path, or something after it."""
+    scheme, separator, rest = part.partition("://")
+    if not separator or scheme == ARCHIVE:
+        return False
+    _, colon, port = rest.partition("/")[0].partition(":")
+    return (bool(colon) and not (scheme in _MACHINES and port.isdecimal())) or "=" in rest.partition("?")[2]
+
+
+def _checked(url: Url, written: str) -> Url:
+    if url.scheme not in EXTRAS:
+        raise CallError(f"{written}: there are {', '.join(f'{name}://' for name in EXTRAS)}")
+    if not url.archive and not url.path.partition("/")[2 if url.scheme in _MACHINES else 0]:
+        raise CallError(f"{written}: it names no {'folder' if url.scheme in _MACHINES else 'bucket'}")
+    if url.path and not is_plain(url.path):
+        raise CallError(f"{written}: its path can't have `.`, `..` or nothing between two `/`")
     return url
 
 
-def _check(part: str, written: str) -> None:
-    """Refuse what nobody can fetch from, and what would put a secret on the command line."""
-    scheme, separator, rest = part.partition("://")
-    if ((separator or part == written) and scheme not in EXTRAS) or (not separator and not rest and not part):
-        raise CallError(f"{_without_secrets(written)}: there are {', '.join(f'{name}://' for name in EXTRAS)}")
-    if separator:
-        split = urlsplit(part)
-        if split.password is not None or split.query or split.fragment:
-            raise CallError(
-                f"{_without_secrets(written)}: no password, key or token belongs on the command line; it is taken from "
-                "where the store's own tools take it"
-            )
+def holding(urls: Sequence[Url]) -> Url:
+    """The deepest place that holds all; raises CallError where there is none."""
+    steps = zip(*(url.path.split("/") for url in urls), strict=False)
+    common = [step[0] for step in takewhile(lambda step: len(set(step)) == 1, steps)]
+    if len({(url.scheme, url.archive) for url in urls}) > 1 or not (common or urls[0].archive):
+        raise CallError("the inputs lie in different stores: call once for each")
+    return replace(urls[0], path="/".join(common))
 
 
-def _without_secrets(written: str) -> str:
-    return re.sub(r"(://[^/@:]*):[^@]*@", r"\1:***@", written).partition("?")[0]
+def is_plain(path: str) -> bool:
+    """Whether a file can lie at this path below a folder; the name of an object may be anything, `../a` too."""
+    pure = PurePath(path)
+    return pure.as_posix() == path and not pure.anchor and ".." not in pure.parts and "\0" not in path
 
 
 def absolute(place: Location) -> Location:

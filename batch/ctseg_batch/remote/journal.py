@@ -1,0 +1,133 @@
+"""The journal of a run in a store, which knows no appending: as it was at the start, and pieces of what came since."""
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from uuid import uuid4
+
+from ctseg_batch.past import FOLDER, Past, is_sibling, journal_file
+from ctseg_batch.record import Journal
+from ctseg_batch.remote.lease import Lease
+from ctseg_batch.remote.patience import StoreError
+from ctseg_batch.remote.store import Store
+from ctseg_batch.result import Settings
+
+_FLUSH_S = 15.0
+_HEAD_BYTES = 65536
+
+
+class StoredJournal(Journal):
+    """A journal that is written here and stored piece by piece, every few seconds, so a killed run loses no more.
+
+    The pieces bear the identity of the head, so that those of an older journal never count with a newer one.
+    """
+
+    def __init__(
+        self, store: Store, lease: Lease, folder: Path, root: str, settings: Settings, past: Past, mark: str
+    ) -> None:
+        super().__init__(folder, root, settings, past, mark)
+        self._store, self._lease = store, lease
+        self._file = journal_file(folder, mark)
+        self._path = f"{FOLDER}/{self._file.name}"
+        self._pieces = pieces_of(self._file.name)
+        with self._file.open("rb") as head:
+            self._identity = _identity(head.read(_HEAD_BYTES))
+        self._waiting: list[bytes] = []
+        self._count = 0
+        self._filling, self._flushing = threading.Lock(), threading.Lock()
+        self._ended = threading.Event()
+        if not past.size or store.names(self._pieces):
+            self._compact()
+        self._flusher = threading.Thread(target=self._flush_now_and_then, daemon=True)
+        self._flusher.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Store what waits, and all of it as one where the run ended by itself."""
+        super().__exit__(kind, error, trace)
+        self._ended.set()
+        self._flusher.join()
+        if kind is None:
+            self._lease.check()
+            if self._count or self._waiting:
+                self._compact()
+        else:
+            self._store = self._store.hasty()
+            with suppress(StoreError):  # the error that ended the run is told
+                self._flush()
+
+    def begin(self, *places: str) -> None:
+        """Have it stored before the first of their files is replaced: nobody shall take them for whole meanwhile."""
+        super().begin(*places)
+        if any(self._past.parts.get(place, {}).get("key") for place in places):
+            self._flush()
+
+    def written(self, line: bytes) -> None:
+        """To be stored within seconds; raises CallError where another run took over."""
+        self._lease.check()
+        with self._filling:
+            self._waiting.append(line)
+
+    def _flush_now_and_then(self) -> None:
+        while not self._ended.wait(_FLUSH_S):
+            with suppress(StoreError):  # it waits; who stores the next file finds out
+                self._flush()
+
+    def _flush(self) -> None:
+        with self._flushing:
+            with self._filling:
+                lines = list(self._waiting)
+            if lines:
+                piece = f"{self._identity}-{self._count:06d}-{uuid4().hex[:8]}.jsonl"
+                self._store.put({f"{self._pieces}/{piece}": b"".join(lines)})
+                self._count += 1
+                with self._filling:
+                    del self._waiting[: len(lines)]
+
+    def _compact(self) -> None:
+        """All of it as one, then no pieces: to read some of them once more comes to the same."""
+        with self._flushing:
+            self._store.put_file(self._path, self._file)
+            self._waiting.clear()
+            self._store.remove(f"{self._pieces}/{piece}" for piece in self._store.names(self._pieces))
+
+
+def read_stored(store: Store, name: str, file: Path, mark: str) -> None:
+    """Put a journal together from what is stored of it; of another share of the same cut, only its first line."""
+    path = f"{FOLDER}/{name}"
+    if is_sibling(name, mark):
+        file.write_bytes(store.read(path, _HEAD_BYTES).partition(b"\n")[0] + b"\n")
+        return
+    _fetch(store, {path: file})
+    with file.open("rb+") as journal:
+        identity = _identity(journal.read(_HEAD_BYTES))
+        journal.seek(0, os.SEEK_END)
+        names = sorted(one for one in store.names(pieces_of(name)) if one.startswith(identity))
+        pieces = {f"{pieces_of(name)}/{one}": file.parent / one for one in names}
+        _fetch(store, pieces)
+        for piece in pieces.values():
+            journal.write(piece.read_bytes())
+            piece.unlink()
+
+
+def _fetch(store: Store, files: Mapping[str, Path]) -> None:
+    for path, why in store.fetch(files).items():
+        raise StoreError(store.url / path, "can't be fetched", why)
+
+
+def pieces_of(journal: str) -> str:
+    """Where the pieces of a journal are, below OUT."""
+    return f"{FOLDER}/{journal.removesuffix('.jsonl')}.pieces"
+
+
+def _identity(start: bytes) -> str:
+    """What the head of a journal calls itself."""
+    try:
+        return str(json.loads(start.partition(b"\n")[0])["id"])
+    except (ValueError, LookupError, TypeError):
+        return "none"

@@ -1,0 +1,76 @@
+"""The file system of a URL: with patience in one place, `store`, and not in every library on the way."""
+
+from pathlib import Path
+from typing import Any
+
+from ctseg.errors import require
+from ctseg_batch.remote.url import ARCHIVE, EXTRAS, Url, location
+
+AT_ONCE = 16
+"""Files on their way to or from a store at the same time."""
+
+_TIMEOUT_S = 10.0
+_SLOW_S = 60.0
+# Read of an archive at once: its members lie one after the other.
+_BLOCK_BYTES = 4 * 2**20
+# What ssh's own configuration is called here.
+_OPTIONS = {"hostname": "hostname", "port": "port", "user": "username", "identityfile": "key_filename"}
+
+
+def open_files(url: Url) -> tuple[Any, str]:
+    """The file system of fsspec, and where in it a URL points; raises MissingExtraError, and what each store raises."""
+    require(*EXTRAS[url.scheme])
+    if url.scheme == ARCHIVE:
+        return _open_archive(url.archive), url.path
+    if url.scheme in ("sftp", "ssh"):
+        return _open_machine(url)
+    fsspec = require("fsspec.core", "zip")
+    files, top = fsspec.url_to_fs(str(url), skip_instance_cache=True, use_listings_cache=False)
+    if url.scheme == "s3":
+        files.retries = 1
+        files.config_kwargs = {
+            "retries": {"total_max_attempts": 1},
+            "max_pool_connections": AT_ONCE,
+            **files.config_kwargs,
+        }
+    return files, top.rstrip("/")
+
+
+def _open_archive(written: str) -> Any:
+    zipped = require("fsspec.implementations.zip", "zip")
+    place = location(written)
+    if isinstance(place, Path):
+        return zipped.ZipFileSystem(place.open("rb"), skip_instance_cache=True)
+    files, path = open_files(place)
+    return zipped.ZipFileSystem(files.open(path, "rb", block_size=_BLOCK_BYTES), skip_instance_cache=True)
+
+
+def _open_machine(url: Url) -> tuple[Any, str]:
+    """By SSH, as ssh itself would: keys of the agent and of ~/.ssh, only to machines that are known there."""
+    paramiko, sftp = require("paramiko", "sftp"), require("fsspec.implementations.sftp", "sftp")
+
+    class KnownMachines(sftp.SFTPFileSystem):  # type: ignore[misc,name-defined]
+        """fsspec's own takes any machine for the one that was meant."""
+
+        def _connect(self) -> None:
+            self.client = paramiko.SSHClient()
+            self.client.load_system_host_keys()
+            wanted = {**_configured(paramiko, self.host), **self.ssh_kwargs}
+            timeouts = dict.fromkeys(("timeout", "banner_timeout", "auth_timeout"), _TIMEOUT_S)
+            self.client.connect(**wanted, **timeouts)
+            self.ftp = self.client.open_sftp()
+            self.ftp.get_channel().settimeout(_SLOW_S)
+
+    machine, _, path = url.path.partition("/")
+    user, _, address = machine.rpartition("@")
+    host, _, port = address.partition(":")
+    named = {**({"username": user} if user else {}), **({"port": int(port)} if port else {})}
+    return KnownMachines(host, **named, skip_instance_cache=True), f"/{path}"
+
+
+def _configured(paramiko: Any, host: str) -> dict[str, Any]:
+    """What ~/.ssh/config says of a machine, as far as paramiko's client takes it."""
+    file = Path("~/.ssh/config").expanduser()
+    told = paramiko.SSHConfig.from_path(file).lookup(host) if file.is_file() else {}
+    wanted = {ours: told[theirs] for theirs, ours in _OPTIONS.items() if theirs in told}
+    return {"hostname": host, **wanted, **({"port": int(wanted["port"])} if "port" in wanted else {})}

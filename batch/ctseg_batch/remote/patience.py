@@ -1,0 +1,103 @@
+"""When a store fails: what is tried again and how often, and what is said of it where that was in vain."""
+
+import errno
+import os
+import random
+import re
+import time
+import zipfile
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ctseg.errors import CallError, first_line
+from ctseg_batch.remote.url import Url
+
+T = TypeVar("T")
+
+# A store that never answered is soon given up; one that did, after half a minute.
+_TRIES_TO_MEET, _TRIES = 3, 9
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
+# These libraries wait and try again themselves, but for what was cut off on its way.
+_PATIENT_THEMSELVES = ("gs", "gcs", "az", "abfs", "abfss")
+# What is said to who asks: that there is none, or that there is one already.
+_ANSWERS = (FileNotFoundError, FileExistsError)
+# To ask again is of no use: the store says no, or what it has can't be used.
+_FINAL = (
+    PermissionError, IsADirectoryError, NotADirectoryError, zipfile.BadZipFile,
+    ValueError, TypeError, LookupError, RuntimeError, ImportError,
+)  # fmt: skip
+# Neither where there is no room, nor where nobody has said who asks, or it is another machine than was known.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
+_NOBODY = (
+    "NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ClientAuthenticationError",
+    "ProfileNotFound", "AuthenticationException", "PasswordRequiredException", "BadHostKeyException",
+)  # fmt: skip
+_IS_SECRET = re.compile("KEY|SECRET|TOKEN|PASS|CREDENTIAL|CONNECTION_STRING")
+_LEAST_SECRET = 6
+
+
+class StoreError(CallError):
+    """A store does not answer, or refuses; `reason` says so without naming the store."""
+
+    def __init__(self, url: Url, what: str, reason: str) -> None:
+        super().__init__(f"{url} {what}: {reason}")
+        self.reason = reason
+
+
+class Patience:
+    """Does what a store is asked for, several times if need be."""
+
+    def __init__(self, url: Url) -> None:
+        self._url = url
+        self._once_met = 2 if url.scheme in _PATIENT_THEMSELVES else _TRIES
+        self._unmet = 1 if url.scheme in _PATIENT_THEMSELVES else _TRIES_TO_MEET
+        self._met = False
+
+    def hurry(self) -> None:
+        """Give up soon from now on."""
+        self._once_met = self._unmet
+
+    def tried(self, work: Callable[[], T], again: Callable[[], object] = lambda: None) -> T:
+        """Do it; after a failure call `again`, wait and do it again.
+
+        Raises FileNotFoundError and FileExistsError as they are, StoreError for all else.
+        """
+        tries = 0
+        while True:
+            try:
+                done = work()
+            except _ANSWERS:
+                self._met = True
+                raise
+            except Exception as error:  # each store has errors of its own
+                tries += 1
+                self._met = self._met or _is_answer(error)
+                if _is_final(error):
+                    raise StoreError(self._url, "can't be used", reason(error)) from error
+                if tries >= (self._once_met if self._met else self._unmet):
+                    raise StoreError(self._url, "does not answer", reason(error)) from error
+            else:
+                self._met = True
+                return done
+            again()
+            time.sleep(min(_FIRST_PAUSE_S * 2 ** (tries - 1), _LONGEST_PAUSE_S) * random.uniform(0.5, 1.5))  # noqa: S311
+
+
+def reason(error: BaseException) -> str:
+    """What a library says, without what it may have taken from the environment or put into an address."""
+    told = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error, type(error).__name__)
+    for name, value in os.environ.items():
+        if _IS_SECRET.search(name) and len(value) >= _LEAST_SECRET:
+            told = told.replace(value, "***")
+    return re.sub(r"\?[^\s\"']*", "", told)
+
+
+def _is_answer(error: BaseException) -> bool:
+    """Whether the store itself said so."""
+    sources: tuple[Any, ...] = (error, error.__cause__)
+    return any(getattr(source, "response", None) is not None for source in sources)
+
+
+def _is_final(error: BaseException) -> bool:
+    no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
+    return no_room or isinstance(error, _FINAL) or type(error).__name__ in _NOBODY
