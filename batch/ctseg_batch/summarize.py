@@ -90,9 +90,11 @@ def _keep_apart(out: str, runs: Iterable[str]) -> None:
     """Refuse to write over a run; that of shares may lie beside them."""
     from ctseg_batch.past import journal_file, journal_files
     from ctseg_batch.remote.results import at_hand
-    from ctseg_batch.remote.url import Url, location
+    from ctseg_batch.remote.url import Url, check_writable, location
 
     place = location(out)
+    if isinstance(place, Url):
+        check_writable(place)
     same = [run for run in runs if _is_same(location(run), place)]
     with at_hand([place]) if isinstance(place, Url) else nullcontext([place]) as (folder,):
         if journal_file(folder, "").exists() or (same and not journal_files(folder)):

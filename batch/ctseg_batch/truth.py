@@ -152,7 +152,7 @@ class Truth:
 def open_truth(folder: Path) -> Truth:
     """The truth in a folder; raises CallError where there is none, DatasetError for a damaged description."""
     if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where a folder on the way may not be entered
-        raise CallError(f"--truth {folder}: there is no such folder, or you may not read it")
+        raise CallError(f"--truth {folder}: there is no such folder on this machine, or you may not read it")
     return Truth(folder, meaning_beside(folder))
 
 

@@ -32,6 +32,7 @@ _NOBODY = (
     "NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ClientAuthenticationError",
     "ProfileNotFound", "AuthenticationException", "PasswordRequiredException", "BadHostKeyException",
 )  # fmt: skip
+_NOBODY_SAID = re.compile("not found in known_hosts|No authentication methods")
 _IS_SECRET = re.compile("KEY|SECRET|TOKEN|PASS|CREDENTIAL|CONNECTION_STRING")
 _LEAST_SECRET = 6
 
@@ -100,4 +101,5 @@ def _is_answer(error: BaseException) -> bool:
 
 def _is_final(error: BaseException) -> bool:
     no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
-    return no_room or isinstance(error, _FINAL) or type(error).__name__ in _NOBODY
+    unknown = type(error).__name__ in _NOBODY or bool(_NOBODY_SAID.search(str(error)))
+    return no_room or unknown or isinstance(error, _FINAL)

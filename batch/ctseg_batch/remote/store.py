@@ -9,10 +9,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-from ctseg.errors import CallError
 from ctseg_batch.remote.opening import AT_ONCE, open_files
 from ctseg_batch.remote.patience import Patience, StoreError
-from ctseg_batch.remote.url import ARCHIVE, Url
+from ctseg_batch.remote.url import Url, check_writable
 
 T = TypeVar("T")
 
@@ -244,6 +243,5 @@ def _is_file(facts: Mapping[str, Any]) -> bool:
 
 def writable(out: Url) -> Store:
     """The store of an OUT; raises CallError for what can only be read."""
-    if out.scheme == ARCHIVE:
-        raise CallError(f"--out {out}: an archive can be read, and not be written to; name a folder or a store")
+    check_writable(out)
     return Store(out)

@@ -83,6 +83,8 @@ class StoreSupply:
         stamps = site.stamps or {}
         with self._lock:
             wanted = [name for name in names if name in stamps and self._is_wanted(site, site.folder / name)]
+        if not wanted:
+            return
         sizes = {site.within + name: stamps[name][1] for name in wanted}
         room = shutil.disk_usage(self._scratch.folder).free
         if sum(sizes.values()) > room:

@@ -1,0 +1,287 @@
+"""What a run that dies leaves in a store, and how runs keep out of each other's way there."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from ctseg.errors import CallError
+from ctseg_batch.remote import lease as lease_module
+from ctseg_batch.remote.store import Store
+from ctseg_batch.remote.url import location
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+
+# For each line, a child that runs the command, and dies by a signal as the object whose name holds a word is about to
+# be stored or removed for the so manieth time. The journal is stored as soon as there is something to be. Modules are
+# loaded once.
+CHILDREN = """
+import json, os, sys
+import cv2, onnxruntime, s3fs, nibabel, pydicom
+import ctseg_batch.command, ctseg_batch.run, ctseg_batch.table
+import ctseg_batch.remote.discover, ctseg_batch.remote.home
+from ctseg.cli import main
+from ctseg_batch.remote import journal
+from ctseg_batch.remote.store import Store
+
+def run(word, left, by, environment, said, call):
+    os.environ.update(environment)
+    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    journal._FLUSH_S = 0.05
+    full = Store._full
+
+    def watched(self, path):
+        nonlocal left
+        if word in path and sys._getframe(1).f_code.co_name in ("_sent", "<lambda>"):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), by)
+        return full(self, path)
+
+    Store._full = watched
+    main(call)
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        run(**json.loads(line))
+    sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\\n")
+    sys.stdout.flush()
+"""
+
+
+@pytest.fixture(scope="module")
+def children():
+    call = [sys.executable, "-c", CHILDREN]
+    with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.stdin.close()
+
+
+class Died(NamedTuple):
+    """The exit status, and what was said."""
+
+    status: int
+    err: str
+
+
+@pytest.fixture
+def die(children, bucket, environment, quarters, tmp_path):
+    """Run, and die by a signal at that moment."""
+
+    def died(word, count, by=signal.SIGKILL):
+        said = tmp_path / "said"
+        call = ["batch", bucket.url("scans"), "--out", bucket.url("out"), "--model", str(quarters), "--device", "cpu"]
+        wanted = {"word": word, "left": count, "by": by, "environment": environment, "said": str(said), "call": call}
+        children.stdin.write(json.dumps(wanted) + "\n")
+        children.stdin.flush()
+        return Died(int(children.stdout.readline()), said.read_text())
+
+    return died
+
+
+@pytest.fixture
+def many(draw, save_slice, save_series, save_volume, bucket, tmp_path):
+    """Six folders of five images, two volumes and a series: 42 slices of nine scans."""
+    for number in range(30):
+        save_slice(tmp_path / f"scans/{number // 5}/{number % 5}.png", draw(number, 16, 16))
+    for name in "ab":
+        save_volume(tmp_path / f"scans/{name}.nii", np.stack([draw(n, 64, 64) for n in range(4)]), (2.0, 1.0, 1.0))
+    save_series(tmp_path / "scans/series", np.stack([draw(n, 64, 64) for n in range(4)]))
+    bucket.upload(tmp_path / "scans", "scans")
+    return tmp_path / "scans"
+
+
+def done(bucket, out="out"):
+    """The scans that the journal in a store says are done, as docs/stores.md has it."""
+    names = bucket.listed(f"{out}/.ctseg/")
+    if "journal.jsonl" not in names:
+        return set()
+    base = bucket.get(f"{out}/.ctseg/journal.jsonl")
+    identity = json.loads(base.splitlines()[0])["id"]
+    pieces = sorted(name for name in names if name.startswith(f"journal.pieces/{identity}-"))
+    lines = b"".join([base, *(bucket.get(f"{out}/.ctseg/{name}") for name in pieces)]).splitlines()
+    last = {one["part"]: one["key"] for one in map(json.loads, lines) if "part" in one}
+    return {part.rpartition(":")[0] for part, key in last.items() if key}
+
+
+def test_what_a_killed_run_notes_is_there_and_the_next_one_goes_on(
+    many, bucket, die, run, batch, files, figures, draw, save_slice, save_volume, tmp_path
+):
+    before = batch(many, out=tmp_path / "before")
+    states = [files(before.out)]
+
+    def whole(least):
+        """Of each scan that is noted, all masks are there and of one state of its inputs."""
+        there, noted = bucket.files("out"), done(bucket)
+        for scan in noted:
+            expected = [{n: md5 for n, md5 in state.items() if n.startswith(f"masks/{scan}/")} for state in states]
+            assert all(expected)
+            assert {name: md5 for name, md5 in there.items() if name.startswith(f"masks/{scan}/")} in expected
+        assert len(noted) >= least
+        return noted
+
+    moments = [("journal.jsonl", 1, 0), ("masks/3/", 2, 0), ("pieces/", 2, 1), ("masks/5/", 3, 2)]
+    moments += [(name, 1, 2) for name in ("journal.jsonl", "pieces/", "slices.csv", "summary.json")]
+    for word, count, least in moments:
+        assert die(word, count).status == -signal.SIGKILL
+        whole(least)
+        assert "summary.json" not in bucket.listed("out/")
+    there = run()
+    assert whole(9)
+    assert bucket.files("out") == states[0]
+    assert figures(there.summary) == figures(before.summary)
+    assert not [name for name in bucket.listed("out/.ctseg/") if "pieces" in name or "lock" in name]
+
+    # Some change, one after the other: of none, old and new are mixed where it is noted as done.
+    for number in range(5):
+        bucket.put(f"scans/2/{number}.png", save_slice(many / f"2/{number}.png", draw(7 * number, 16, 16)).read_bytes())
+    shorter = save_volume(many / "a.nii", np.stack([draw(n, 64, 64) for n in range(5, 8)]), (2.0, 1.0, 1.0))
+    bucket.put("scans/a.nii", shorter.read_bytes())
+    after = batch(many, out=tmp_path / "after")
+    states.append(files(after.out))
+    for word, count in (("masks/a.nii/", 2), ("masks/2/", 3)):
+        assert die(word, count).status == -signal.SIGKILL
+        assert len(whole(7)) < 9
+        assert figures(bucket.summary("out")) == figures(before.summary)
+    assert figures(run().summary) == figures(after.summary)
+    assert bucket.files("out") == states[1]
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_what_was_finished_and_leaves_nothing_here(many, bucket, die, counted, run, by):
+    left = die("masks/5/", 3, by)
+    assert left.status == 128 + by
+    assert left.err.splitlines()[-1].startswith("interrupted: what was finished is kept")
+    assert "Traceback" not in left.err
+    assert not list(Path(tempfile.gettempdir()).iterdir())
+    assert "lock" not in bucket.listed("out/.ctseg/")
+    noted = done(bucket)
+    run()
+    assert len(noted) > 1
+    assert counted() <= 42 - 4 * len(noted)
+
+
+def test_what_a_killed_run_left_here_goes_with_the_next(many, bucket, die, run):
+    assert die("masks/5/", 3).status == -signal.SIGKILL
+    left = list(Path(tempfile.gettempdir()).iterdir())
+    assert {folder.stat().st_mode & 0o777 for folder in left} == {0o700}
+    assert left
+    run()
+    assert not [folder for folder in left if folder.exists()]
+
+
+def test_a_run_keeps_others_out_until_it_ends_or_is_killed(many, bucket, told, quarters, run):
+    bucket.faults(pause=0.1)
+    call = [
+        sys.executable,
+        "-m",
+        "ctseg",
+        "batch",
+        bucket.url("scans"),
+        "--out",
+        bucket.url("out"),
+        "--model",
+        str(quarters),
+    ]
+    with subprocess.Popen([*call, "--device", "cpu"], stderr=subprocess.DEVNULL) as first:
+        while not any("masks" in name for name in bucket.listed("out/")):
+            assert first.poll() is None
+            time.sleep(0.05)
+        second = told()
+        first.kill()
+    bucket.faults()
+    assert second.status == 2
+    assert f"another run writes to {bucket.url('out')}: wait until it has ended" in second.err
+    assert told("-q").status == 0
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Leases that live for tenths of seconds."""
+    for name, seconds in (("_BEAT_S", 0.1), ("_SETTLED_S", 0.05)):
+        monkeypatch.setattr(lease_module, name, seconds)
+
+
+def elsewhere(beat):
+    return json.dumps({"id": "another", "machine": "another", "pid": 1, "beat": beat}).encode()
+
+
+def test_a_run_on_another_machine_counts_as_dead_when_it_says_no_more(few, bucket, told, quick):
+    bucket.put("out/.ctseg/lock", elsewhere(time.time()))
+    assert told().status == 2
+    bucket.put("out/.ctseg/lock", elsewhere(time.time() - 3600))
+    assert told("-q").status == 0
+    assert "lock" not in bucket.listed("out/.ctseg/")
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_run_whose_clock_is_wrong_is_not_taken_for_dead(few, bucket, told, quick, hours):
+    ended = threading.Event()
+    bucket.put("out/.ctseg/lock", elsewhere(time.time() + 3600 * hours))
+
+    def live():
+        while not ended.wait(0.05):
+            bucket.put("out/.ctseg/lock", elsewhere(time.time() + 3600 * hours))
+
+    living = threading.Thread(target=live)
+    living.start()
+    left = told()
+    ended.set()
+    living.join()
+    assert left.status == 2
+    assert "another run writes to" in left.err
+
+
+@pytest.mark.parametrize("dead", [False, True], ids=["no lease", "that of a dead run"])
+def test_of_runs_that_begin_at_one_moment_one_goes_on(bucket, monkeypatch, quick, dead):
+    store = Store(location(bucket.url("out")))
+    monkeypatch.setattr(lease_module, "_SETTLED_S", 0.5)
+    if dead:
+        bucket.put("out/.ctseg/lock", b"cut off")
+    barrier, came = threading.Barrier(4), []
+
+    def take():
+        barrier.wait()
+        try:
+            with lease_module.leased(store, "lock", lambda _: False) as lease:
+                time.sleep(0.8)
+                lease.check()
+                came.append("held")
+        except CallError:
+            came.append("refused")
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(came) == ["held", "refused", "refused", "refused"]
+    assert not bucket.listed("out/.ctseg/")
+
+
+def test_a_run_ends_that_another_one_took_for_dead(many, bucket, told, quick):
+    bucket.faults(pause=0.05)
+
+    def take_over():
+        while not any("masks" in name for name in bucket.listed("out/")):
+            time.sleep(0.01)
+        bucket.put("out/.ctseg/lock", elsewhere(time.time()))
+
+    taking = threading.Thread(target=take_over)
+    taking.start()
+    left = told()
+    taking.join()
+    assert left.status == 2
+    assert f"another run has begun to write to {bucket.url('out')}: this one ends" in left.err
+    assert json.loads(bucket.get("out/.ctseg/lock"))["id"] == "another"
+    assert "summary.json" not in bucket.listed("out/")

@@ -1,0 +1,229 @@
+"""Archives, machines by SFTP, `file://`: what comes out is what a folder gets."""
+
+import os
+import shutil
+import socket
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ctseg_batch.remote.url import location
+
+paramiko = pytest.importorskip("paramiko")
+
+
+@pytest.fixture
+def zipped(healthy, tmp_path):
+    """An archive of the healthy folder, and that folder."""
+    with zipfile.ZipFile(tmp_path / "scans.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(healthy[0].rglob("*")):
+            archive.write(file, file.relative_to(healthy[0]))
+    return tmp_path / "scans.zip", healthy[0]
+
+
+def test_an_archive_is_read_as_its_folder_wherever_it_lies(zipped, bucket, batch, figures, files, counted, tmp_path):
+    archive, folder = zipped
+    bucket.put("scans.zip", archive.read_bytes())
+    here = batch(folder, out=tmp_path / "here")
+    for number, url in enumerate([f"zip::{archive}", f"zip::file://{archive}", f"zip::{bucket.url('scans.zip')}"]):
+        out = tmp_path / f"out{number}"
+        there = batch(location(url), out=out)
+        assert figures(there.summary) == figures(here.summary)
+        assert files(out) == files(here.out)
+        counted()
+        batch(location(url), out=out)
+        assert counted() == 0
+    out = location(bucket.url("out"))
+    some = batch(location(f"zip://series::{archive}"), location(f"zip://images::{archive}"), out=out)
+    assert some.scans.keys() == {"series", "images"}
+
+
+def test_what_an_archive_has_of_no_use_fails_by_name(healthy, command, tmp_path):
+    content = (healthy[0] / "images/a.png").read_bytes()
+    with zipfile.ZipFile(tmp_path / "scans.zip", "w") as archive:
+        for name in ("good.png", "broken.png", "../../up.png"):
+            archive.writestr(f"a/{name}", content)
+    damaged = bytearray((tmp_path / "scans.zip").read_bytes())
+    damaged[damaged.find(b"broken.png") + 60] ^= 255
+    (tmp_path / "scans.zip").write_bytes(damaged)
+    left = command(f"zip::{tmp_path / 'scans.zip'}", "--out", tmp_path / "out")
+    assert left.status == 1
+    assert "failed: a/broken.png: can't be fetched: Bad CRC-32 for file 'a/broken.png'" in left.err
+    assert "up.png: has a name that no file below a folder can have: rename it" in left.err
+    assert sorted(file.name for file in (tmp_path / "out/masks").rglob("*.png")) == ["good.png"]
+
+
+def test_a_file_url_is_a_path(healthy, batch, figures, tmp_path):
+    there = batch(location(f"file://{healthy[0]}"), out=location(f"file://{tmp_path / 'there'}"))
+    assert figures(there.summary) == figures(batch(healthy[0], out=tmp_path / "here").summary)
+    assert (tmp_path / "there/masks/images/a.png").is_file()
+
+
+class Known(paramiko.ServerInterface):
+    """Lets in who has the key."""
+
+    def __init__(self, key):
+        self.key = key
+
+    def get_allowed_auths(self, username):
+        return "publickey"
+
+    def check_auth_publickey(self, username, key):
+        return paramiko.AUTH_SUCCESSFUL if key == self.key else paramiko.AUTH_FAILED
+
+    def check_channel_request(self, kind, chanid):
+        return paramiko.OPEN_SUCCEEDED
+
+
+class Folder(paramiko.SFTPServerInterface):
+    """The files of this machine, as whoever runs the test may see them."""
+
+    def _do(self, work, *arguments):
+        try:
+            return work(*arguments) or paramiko.SFTP_OK
+        except OSError as error:
+            return paramiko.SFTPServer.convert_errno(error.errno)
+
+    def list_folder(self, path):
+        return self._do(
+            lambda: [
+                paramiko.SFTPAttributes.from_stat(one.stat(follow_symlinks=False), one.name) for one in os.scandir(path)
+            ]
+        )
+
+    def stat(self, path):
+        return self._do(lambda: paramiko.SFTPAttributes.from_stat(Path(path).stat()))
+
+    def lstat(self, path):
+        return self._do(lambda: paramiko.SFTPAttributes.from_stat(os.lstat(path)))
+
+    def open(self, path, flags, attributes):
+        def opened():
+            handle = paramiko.SFTPHandle(flags)
+            handle.readfile = handle.writefile = os.fdopen(os.open(path, flags, 0o644), "r+b" if flags & 3 else "rb")
+            return handle
+
+        return self._do(opened)
+
+    def remove(self, path):
+        return self._do(os.remove, path)
+
+    def posix_rename(self, old, new):
+        return self._do(os.replace, old, new)
+
+    def mkdir(self, path, attributes):
+        return self._do(os.mkdir, path)
+
+
+class Machine:
+    """A server of SFTP on loopback; `connections` may be cut."""
+
+    def __init__(self, host_key, key):
+        self.host_key, self.key, self.connections = host_key, key, []
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        self.thread = threading.Thread(target=self._serve)
+        self.thread.start()
+
+    def url(self, path):
+        return location(f"sftp://somebody@127.0.0.1:{self.port}{path}")
+
+    def cut(self):
+        for one in self.connections:
+            one.close()
+
+    def stop(self):
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.listening.close()
+        self.cut()
+        for one in self.connections:
+            one.join()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.listening.accept()
+            except OSError:
+                return
+            transport = paramiko.Transport(connection)
+            transport.add_server_key(self.host_key)
+            transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Folder)
+            transport.start_server(threading.Event(), Known(self.key))
+            self.connections.append(transport)
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A machine that this user knows, and may be on by a key."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    monkeypatch.setattr("ctseg_batch.remote.patience._LONGEST_PAUSE_S", 0.02)
+    ssh = tmp_path / "home/.ssh"
+    ssh.mkdir(parents=True)
+    host_key, key = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
+    key.write_private_key_file(str(ssh / "id_ecdsa"))
+    started = Machine(host_key, key)
+    (ssh / "known_hosts").write_text(f"[127.0.0.1]:{started.port} {host_key.get_name()} {host_key.get_base64()}\n")
+    yield started
+    started.stop()
+
+
+def test_a_machine_by_sftp_is_read_and_written_as_a_folder(machine, healthy, batch, figures, files, counted, tmp_path):
+    shutil.copytree(healthy[0], tmp_path / "scans")
+    (tmp_path / "scans/images/linked.png").symlink_to("a.png")
+    here = batch(tmp_path / "scans", out=tmp_path / "here")
+    (tmp_path / "scans/round").symlink_to(tmp_path / "scans")  # is not followed
+    inputs, out = machine.url(tmp_path / "scans"), machine.url(tmp_path / "there")
+    there = batch(inputs, out=out)
+    assert figures(there.summary) == figures(here.summary)
+    assert files(tmp_path / "there") == files(here.out)
+    assert not [file for file in (tmp_path / "there").rglob("*") if file.name.endswith(".tmp") or "lock" in file.name]
+    counted()
+    (tmp_path / "scans/images/z.png").write_bytes((tmp_path / "scans/images/a.png").read_bytes())
+    batch(inputs, out=out)
+    assert counted() == 3
+    assert (tmp_path / "there/masks/images/z.png").read_bytes() == (tmp_path / "there/masks/images/a.png").read_bytes()
+
+
+def test_a_connection_that_is_lost_is_made_anew(machine, healthy, batch, figures, monkeypatch, tmp_path):
+    here = batch(healthy[0], out=tmp_path / "here")
+    from ctseg_batch.remote.store import Store
+
+    fetch, times = Store.fetch, []
+
+    def cut(self, *wanted):
+        times.append(machine.cut())
+        return fetch(self, *wanted)
+
+    monkeypatch.setattr(Store, "fetch", cut)
+    assert figures(batch(machine.url(healthy[0]), out=tmp_path / "there").summary) == figures(here.summary)
+    assert len(times) == 3
+
+
+def test_a_machine_that_is_not_known_gets_no_key(machine, healthy, command, tmp_path):
+    known = tmp_path / "home/.ssh/known_hosts"
+    other = paramiko.ECDSAKey.generate()
+    for content, said in (
+        ("", "not found in known_hosts"),
+        (known.read_text().replace(machine.host_key.get_base64(), other.get_base64()), "does not match"),
+    ):
+        known.write_text(content)
+        left = command(machine.url(healthy[0]), "--out", tmp_path / "out")
+        assert (left.status, left.err.count("\n")) == (2, 1)
+        assert said in left.err
+
+
+def test_what_ssh_is_told_of_a_machine_holds_here_too(machine, healthy, command, tmp_path):
+    ssh = tmp_path / "home/.ssh"
+    (ssh / "id_ecdsa").rename(ssh / "work_key")
+    left = command(machine.url(healthy[0]), "--out", tmp_path / "out")
+    assert left.status == 2
+    assert "can't be used: " in left.err
+    (ssh / "config").write_text(
+        f"Host pacs\n HostName 127.0.0.1\n Port {machine.port}\n User somebody\n IdentityFile {ssh}/work_key\n"
+    )
+    assert command(f"sftp://pacs{healthy[0]}", "--out", tmp_path / "out", "-q").status == 0
+    assert command(f"sftp://pacs{healthy[0]}/nothing", "--out", tmp_path / "out").status == 2
