@@ -1,0 +1,80 @@
+"""What the benchmark of scaling works on: very many tiny files, and an OUT in which all of them were done before."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ctseg.phantom import Phantom
+from ctseg.phantom.dicom import to_dicom
+from ctseg_batch.job import Call, Job, open_job
+from ctseg_batch.outputs import WRITERS, Seen
+from ctseg_batch.past import Past
+from ctseg_batch.record import Journal, claim_out
+from ctseg_batch.result import PartResult
+from ctseg_batch.tally import Tally
+from ctseg_batch.todo import Todo
+
+IMAGES_A_FOLDER, FILES_A_SERIES = 1000, 100
+SIDE = 16
+LABELS = np.arange(SIDE * SIDE, dtype=np.uint8).reshape(SIDE, SIDE) % 4
+
+
+def plant_images(folder: Path, count: int) -> None:
+    """So many images in folders of 1000, no two of one name: a file for each folder, the others are links to it."""
+    picture = cv2.imencode(".png", LABELS * 60)[1].tobytes()
+    for number in range(count // IMAGES_A_FOLDER):
+        fill(folder / f"patient {number}", [f"{number}-{index}.png" for index in range(IMAGES_A_FOLDER)], picture)
+
+
+def plant_series(folder: Path, count: int) -> None:
+    """So many DICOM files in folders of 100, a series each: links to the files of one small series."""
+    phantom = Phantom(seed=0, slices=FILES_A_SERIES, size=SIDE)
+    top = folder / "series 0"
+    top.mkdir(parents=True)
+    for index in range(FILES_A_SERIES):
+        to_dicom(phantom, index, phantom.slice(index)[0]).save_as(top / f"{index}.dcm", enforce_file_format=True)
+    for number in range(1, count // FILES_A_SERIES):
+        home = folder / f"series {number}"
+        home.mkdir()
+        for file in sorted(top.iterdir()):
+            os.link(file, home / file.name)
+
+
+def note_as_done(call: Call) -> None:
+    """Make OUT what a run leaves that has done it all, by the classes of a run, but for the network."""
+    job = open_job(call)
+    mask = WRITERS["mask"].encode(Seen(LABELS))
+    with claim_out(call.out, job.mark), Journal(call.out, job.root, job.settings, Past()) as journal:
+        for todo in parts(job, journal):
+            home = call.out / WRITERS["mask"].folder / Path(todo.names[0]).parent
+            fill(home, [Path(name).name for name in todo.names], mask)
+            journal.note(todo.place, todo.key, as_labelled(todo))
+
+
+def parts(job: Job, journal: Journal) -> Iterator[Todo]:
+    """What there is to do, which is all."""
+    planner = job.planner(Past(), journal.list_folder)
+    for site in job.found.sites:
+        for step in planner.plan(site):
+            assert isinstance(step, Todo)
+            yield step
+
+
+def as_labelled(todo: Todo) -> PartResult:
+    """The figures of a part whose masks are all the same."""
+    tally = Tally(todo, None)
+    for index in range(len(todo.names)):
+        tally.add(index, LABELS)
+    return tally.result(todo.slices.spacing_mm, todo.slices.is_volume, "cpu", "fp32")
+
+
+def fill(folder: Path, names: Sequence[str], content: bytes) -> None:
+    """Files that are all the same: the first is written, the others are links to it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first, *others = names
+    (folder / first).write_bytes(content)
+    for name in others:
+        os.link(folder / first, folder / name)
