@@ -1,15 +1,17 @@
 """What goes to a worker and what comes back: some sites to be done, and all that came of them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ctseg_batch.past import Noted, Past
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.site import Site
 
-# Slices that a worker gets at once: seconds of work, so that what Ray does for each bundle does not count, and
+# Slices that a worker gets at once, at most: seconds of work, so that what Ray does for each bundle does not count, and
 # little is lost with a worker.
-_SLICES = 256
+_MOST_SLICES = 256
+# Where there are few slices, so many bundles for each worker: none shall wait long for the others at the end.
+_BUNDLES_A_WORKER = 4
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,16 @@ class Report:
     trouble: str | None = None
 
 
-def bundled(sites: Iterable[tuple[int, Site]], past: Past, outdone: Mapping[str, str]) -> Iterator[Bundle]:
-    """Sites, each with its place, in bundles of about as many slices; a volume counts as one of its own."""
+def bundled(
+    sites: Sequence[tuple[int, Site]], past: Past, outdone: Mapping[str, str], workers: int
+) -> Iterator[Bundle]:
+    """Sites, each with its place, in bundles of about as many slices; a volume is one of its own."""
+    size = min(_MOST_SLICES, sum(len(site.files) for _, site in sites) // (_BUNDLES_A_WORKER * workers))
     taken: list[tuple[int, Site]] = []
     slices = 0
     for place, site in sites:
-        count = _SLICES if site.kind == "volume" else len(site.files)
-        if taken and slices + count > _SLICES:
+        count = _MOST_SLICES if site.kind == "volume" else len(site.files)
+        if taken and slices + count > size:
             yield _bundle(taken, past, outdone)
             taken, slices = [], 0
         taken.append((place, site))

@@ -47,14 +47,15 @@ def work_on_cluster(
         parts = [part for site in sites for part in planner.parts(site)]
         watcher.expect(sum(len(part.files) for part in parts))
         worked = Gathered(parts, planner, job.supply, notes, watcher, note)
-        bundles = list(bundled(worked.to_do(), past, planner.outdone))
-    notes.begin(*(place for bundle in bundles for place in bundle.past.parts))
-    if bundles:
+        to_do = list(worked.to_do())
+    if to_do:
         with _cluster(job, watcher) as count:
+            bundles = list(bundled(to_do, past, planner.outdone, count))
+            notes.begin(*(place for bundle in bundles for place in bundle.past.parts))
             for report in _reports(job, bundles, count):
                 worked.take(report)
             # One scan that kills workers took along what was in its bundle.
-            alone = [bundle for one in worked.missing() for bundle in bundled([one], past, planner.outdone)]
+            alone = [bundle for one in worked.missing() for bundle in bundled([one], past, planner.outdone, count)]
             for report in _reports(job, alone, count) if alone else ():
                 worked.take(report)
     return worked.complete()
@@ -104,31 +105,39 @@ def _cluster(job: Job, watcher: Watcher) -> Iterator[int]:
 
 
 def _join(ray: Any, call: Call) -> None:
+    """Connect to the cluster, or start one; raises CallError."""
     address = call.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        _knock(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its maker
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it goes to standard error, where people read
     plain = {"log_to_driver": False, "logging_level": logging.ERROR}
     alone = {"num_cpus": call.workers or usable_cpus(), "include_dashboard": False, "object_store_memory": _STORE_BYTES}
     try:
-        if address:
-            _knock(address)
         # Ray has workers import from the driver's folder: what somebody left lying there is not run.
         with silenced(), contextlib.chdir(Path(os.path.abspath(os.curdir)).anchor), awaiting_start():  # noqa: PTH100
             ray.init(address=address, **plain) if address else ray.init(address="local", **plain, **alone)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        where = f"--address {address}: there is no Ray cluster that can be joined" if address else "Ray does not start"
-        raise CallError(f"{where} ({first_line(error, type(error).__name__)})") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        why = first_line(error, type(error).__name__)
+        if not address:
+            raise CallError(f"Ray does not start here ({why})") from error
+        token = "" if "RAY_AUTH_MODE" in os.environ else "; if it asks for a token, set RAY_AUTH_MODE=token"
+        raise CallError(f"{_no_cluster(address)} ({why}){token}") from error
 
 
 def _knock(address: str) -> None:
-    """Raise ConnectionError where nobody listens: Ray would knock for a quarter of an hour."""
+    """Raise CallError where nobody listens: Ray would knock for a quarter of an hour."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if not port.isdecimal():
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S).close()
     except OSError as error:
-        raise ConnectionError(error.strerror or "nobody answers") from error
+        raise CallError(f"{_no_cluster(address)} ({error.strerror or 'nobody answers'})") from error
+
+
+def _no_cluster(address: str) -> str:
+    return f"--address {address}: there is no Ray cluster that can be joined"
 
 
 def _most_workers(there: Mapping[str, float], call: Call) -> int:
