@@ -40,9 +40,15 @@ def _open_archive(written: str) -> Any:
     zipped = require("fsspec.implementations.zip", "zip")
     place = location(written)
     if isinstance(place, Path):
-        return zipped.ZipFileSystem(place.open("rb"), skip_instance_cache=True)
-    files, path = open_files(place)
-    return zipped.ZipFileSystem(files.open(path, "rb", block_size=_BLOCK_BYTES), skip_instance_cache=True)
+        stream: Any = place.open("rb")
+    else:
+        files, path = open_files(place)
+        stream = files.open(path, "rb", block_size=_BLOCK_BYTES)
+    try:
+        return zipped.ZipFileSystem(stream, skip_instance_cache=True)
+    except BaseException:
+        stream.close()
+        raise
 
 
 def _open_machine(url: Url) -> tuple[Any, str]:

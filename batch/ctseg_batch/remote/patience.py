@@ -90,7 +90,7 @@ def reason(error: BaseException) -> str:
     for name, value in os.environ.items():
         if _IS_SECRET.search(name) and len(value) >= _LEAST_SECRET:
             told = told.replace(value, "***")
-    return re.sub(r"\?[^\s\"']*", "", told)
+    return re.sub(r"(://[^\s\"'?]*)\?[^\s\"']*", r"\1", told)
 
 
 def _is_answer(error: BaseException) -> bool:

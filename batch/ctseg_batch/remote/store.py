@@ -44,11 +44,10 @@ class Store:
     def __init__(self, url: Url) -> None:
         self.url = url
         self.grows = url.scheme in _GROWING
-        self._patience = Patience(url)
-        self._lock: Any = Lock()
-        self._files, self._top = self._patience.tried(lambda: open_files(url))
+        self._files, self._top = Patience(url).tried(lambda: open_files(url))
+        self._patience = Patience(url)  # anew: to open some means not that they have answered
         self._is_shared = bool(self._files.async_impl)  # else two threads can't use it at once
-        self._lock = nullcontext() if self._is_shared else Lock()
+        self._lock: Any = nullcontext() if self._is_shared else Lock()
         self._at_once = AT_ONCE if self._is_shared else 1
 
     def __reduce__(self) -> tuple[type["Store"], tuple[Url]]:

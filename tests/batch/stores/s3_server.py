@@ -61,7 +61,8 @@ class Faulty:
             time.sleep(0.3)
         if refused is not None:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            return answer(start_response, *ERRORS[refused])
+            status, content = ERRORS[refused]
+            return answer(start_response, status, b"" if method == "HEAD" else content)
         if method == "GET" and not is_list and any(key.endswith(end) for end in faults["cut"]):
             return [b"".join(self.app(environ, start_response))[:-7]]
         return self.app(environ, start_response)

@@ -253,3 +253,8 @@ def test_an_extra_that_is_absent_is_named(command, monkeypatch, module, tmp_path
     left = command(f"{scheme}://somewhere/scans", "--out", tmp_path / "out")
     assert left.status == 2
     assert f"this needs {module}, which is not installed: pip install 'ctseg[{scheme}]'" in left.err
+
+
+def test_a_report_is_made_of_what_lies_here_wherever_the_ct_came_from(few, bucket, command, tmp_path):
+    assert command(bucket.url("scans"), "--out", tmp_path / "out", "-q", "--report").status == 0
+    assert b"v.nii" in (tmp_path / "out/report.html").read_bytes()
