@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,6 +236,25 @@ def command(quarters: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
         with pytest.raises(SystemExit) as left:
             main([name, *map(str, given)])
         return Left(left.value.code or 0, *capsys.readouterr())
+
+    return called
+
+
+@pytest.fixture(scope="session")
+def process_of_batch() -> list[str]:
+    """What calls `ctseg batch` as a process of its own."""
+    return [sys.executable, "-m", "ctseg", "batch"]
+
+
+@pytest.fixture
+def summarize(capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., tuple[int, bytes, str]]:
+    """Call `ctseg summarize` as the console script does: its status, standard output and standard error."""
+
+    def called(*arguments: object) -> tuple[int, bytes, str]:
+        with pytest.raises(SystemExit) as left:
+            main(["summarize", *map(str, arguments)])
+        out, err = capfdbinary.readouterr()
+        return left.value.code or 0, out, err.decode()
 
     return called
 

@@ -9,7 +9,6 @@ import time
 import numpy as np
 import pytest
 
-from ctseg.cli import main
 from ctseg.errors import CallError
 from ctseg_batch.shards import Shard
 
@@ -31,19 +30,6 @@ def many(draw, save_slice, save_volume, save_series, tmp_path):
     (root / "images/bad/1.png").write_bytes(b"no picture")
     (root / "notes.txt").write_text("of no kind")
     return root
-
-
-@pytest.fixture
-def summarize(capfdbinary):
-    """Call `ctseg summarize`: its status, standard output and standard error."""
-
-    def called(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main(["summarize", *map(str, arguments)])
-        out, err = capfdbinary.readouterr()
-        return left.value.code or 0, out, err.decode()
-
-    return called
 
 
 def shard_files(out):

@@ -9,21 +9,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from ctseg.cli import main
 from ctseg_batch.summary_form import form_check
-
-
-@pytest.fixture
-def summarize(capfdbinary):
-    """Call `ctseg summarize` as the console script does: its status, standard output and standard error."""
-
-    def called(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main(["summarize", *map(str, arguments)])
-        out, err = capfdbinary.readouterr()
-        return left.value.code or 0, out, err.decode()
-
-    return called
 
 
 @pytest.fixture

@@ -180,19 +180,9 @@ def test_what_a_killed_run_left_here_goes_with_the_next(many, bucket, die, run):
     assert not [folder for folder in left if folder.exists()]
 
 
-def test_a_run_keeps_others_out_until_it_ends_or_is_killed(many, bucket, told, quarters, run):
+def test_a_run_keeps_others_out_until_it_ends_or_is_killed(process_of_batch, many, bucket, told, quarters, run):
     bucket.faults(pause=0.1)
-    call = [
-        sys.executable,
-        "-m",
-        "ctseg",
-        "batch",
-        bucket.url("scans"),
-        "--out",
-        bucket.url("out"),
-        "--model",
-        str(quarters),
-    ]
+    call = [*process_of_batch, bucket.url("scans"), "--out", bucket.url("out"), "--model", str(quarters)]
     with subprocess.Popen([*call, "--device", "cpu"], stderr=subprocess.DEVNULL) as first:
         while not any("masks" in name for name in bucket.listed("out/")):
             assert first.poll() is None

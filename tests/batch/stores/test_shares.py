@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +87,7 @@ def test_what_holds_no_run_can_not_be_joined_nor_a_run_be_overwritten(few, bucke
 
 
 def test_workers_of_a_cluster_read_from_a_store_and_write_to_it(
-    scans, bucket, quarters, batch, figures, files, tmp_path
+    process_of_batch, scans, bucket, quarters, batch, figures, files, tmp_path
 ):
     pytest.importorskip("ray.data")
     here = batch(scans, out=tmp_path / "here")
@@ -100,17 +99,7 @@ def test_workers_of_a_cluster_read_from_a_store_and_write_to_it(
         "RAY_TMPDIR": str(short),
         "HOME": str(tmp_path),
     }
-    call = [
-        sys.executable,
-        "-m",
-        "ctseg",
-        "batch",
-        bucket.url("scans"),
-        "--out",
-        bucket.url("out"),
-        "--model",
-        str(quarters),
-    ]
+    call = [*process_of_batch, bucket.url("scans"), "--out", bucket.url("out"), "--model", str(quarters)]
     call += ["--engine", "ray", "--workers", "2"]
     for slices in (37, 0):
         done = subprocess.run(call, env={**os.environ, **own}, capture_output=True, text=True, check=False, timeout=300)

@@ -2,7 +2,6 @@
 
 import gc
 import subprocess
-import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -166,20 +165,9 @@ def test_a_store_that_can_be_read_and_not_written_ends_the_run(few, bucket, told
     assert told("-q").status == 0
 
 
-def test_no_secret_is_written_or_told(few, bucket, environment, quarters, tmp_path):
+def test_no_secret_is_written_or_told(process_of_batch, few, bucket, environment, quarters, tmp_path):
     bucket.faults(refuse={"scans/a/1.png": 403})
-    call = [
-        sys.executable,
-        "-m",
-        "ctseg",
-        "batch",
-        bucket.url("scans"),
-        "--model",
-        str(quarters),
-        "--device",
-        "cpu",
-        "-v",
-    ]
+    call = [*process_of_batch, bucket.url("scans"), "--model", str(quarters), "--device", "cpu", "-v"]
     for out in (bucket.url("out"), str(tmp_path / "out")):
         done = subprocess.run([*call, "--out", out], capture_output=True, check=False)
         assert done.returncode == 1
