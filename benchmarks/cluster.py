@@ -2,8 +2,9 @@
 
     python benchmarks/cluster.py [--slices 2000] [--rounds 5] [--docs docs]
 
-DICOM series of phantoms, 40 slices each, are labelled by the local engine, by a cluster of this machine that was there
-beforehand, and by one that the run starts itself. They take turns, each in a process of its own, and ratios are those
+DICOM series of phantoms, 40 slices each, are labelled by the local engine on all cores and on one, by a cluster of this
+machine that was there beforehand, by one of four nodes which share its cores, and by one that the run starts itself.
+They take turns, each in a process of its own, and ratios are those
 of one round, so that a busy neighbour hits all alike. With `--docs`, the figures go to docs/scaling.md. Needs the extra
 `ray`.
 """
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -56,10 +57,12 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         plant(work / "in", work / "pool", slices // SLICES_A_SERIES)
-        with cluster(work) as address:
+        with cluster(work / "one", [usable_cpus()]) as one, cluster(work / "four", [1] * 4) as four:
             ways = {
                 LOCAL: [],
-                "ray, a cluster that was there": ["--engine", "ray", "--address", address],
+                "local, one worker": ["--workers", "1"],
+                "ray, a cluster that was there": ["--engine", "ray", "--address", one],
+                "ray, four nodes that share the cores": ["--engine", "ray", "--address", four],
                 "ray, a cluster of its own": ["--engine", "ray"],
             }
             for number in range(rounds):
@@ -89,24 +92,34 @@ def plant(folder: Path, pool: Path, series: int) -> None:
 
 
 @contextmanager
-def cluster(work: Path) -> Iterator[str]:
-    """The address of a cluster of one node with all CPUs of this machine, as `ray start` makes it."""
+def cluster(logs: Path, nodes: Sequence[int]) -> Iterator[str]:
+    """The address of a cluster of this machine, of nodes with so many CPUs each, as `ray start` makes them."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    options = [f"--port={port}", f"--num-cpus={usable_cpus()}", "--include-dashboard=false", "--disable-usage-stats"]
-    log = work / "node.log"
+    address = f"127.0.0.1:{port}"
+    with ExitStack() as running:
+        for number, cpus in enumerate(nodes):
+            place = [f"--address={address}"] if number else ["--head", f"--port={port}", "--include-dashboard=false"]
+            running.enter_context(node(logs / f"{number}.log", [*place, f"--num-cpus={cpus}"]))
+        yield address
+
+
+@contextmanager
+def node(log: Path, options: Sequence[str]) -> Iterator[None]:
+    """A node while it runs."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    call = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *options]
     with log.open("wb") as out:
-        call = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", *options]
-        node = subprocess.Popen(call, stdout=out, stderr=out)
+        process = subprocess.Popen([*call, "--object-store-memory=100000000"], stdout=out, stderr=out)
     try:
         while b"Ray runtime started" not in log.read_bytes():
-            if node.poll() is not None:
+            if process.poll() is not None:
                 raise RuntimeError(log.read_text())
             time.sleep(0.1)
-        yield f"127.0.0.1:{port}"
+        yield
     finally:
-        node.terminate()
-        node.wait()
+        process.terminate()
+        process.wait()
 
 
 def timed(call: Sequence[str | Path], out: Path) -> Taken:
