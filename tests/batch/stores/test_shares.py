@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +119,4 @@ def test_workers_of_a_cluster_read_from_a_store_and_write_to_it(
         assert figures(bucket.summary("out")) == figures(here.summary)
         assert bucket.files("out") == files(here.out)
         assert bucket.summary("out")["throughput"]["slices"] == slices
+    shutil.rmtree(short)
