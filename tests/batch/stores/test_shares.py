@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -107,3 +108,4 @@ def test_workers_of_a_cluster_read_from_a_store_and_write_to_it(
         assert figures(bucket.summary("out")) == figures(here.summary)
         assert bucket.files("out") == files(here.out)
         assert bucket.summary("out")["throughput"]["slices"] == slices
+    shutil.rmtree(short)
