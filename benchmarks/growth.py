@@ -9,21 +9,19 @@ docs/scaling.md. Takes some minutes.
 """
 
 import os
-import subprocess
-import sys
+import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Annotated, NamedTuple
-from uuid import uuid4
 
 import nibabel
 import numpy as np
 import typer
 from accuracy import ctseg
+from cluster import cluster
 from material import make_material
 from page import rewrite, table
 from rich.console import Console
@@ -33,7 +31,6 @@ MIB = 2**20
 SLICES_A_BUNDLE = 150
 FEW, MANY = 10_000, 200_000
 BUNDLES = (40, 240)
-PORT = 6391
 RUNS = ((10**4, 2), (10**5, 16), (10**6, 100), (10**7, 1000), (10**8, 10_000))
 
 
@@ -176,7 +173,8 @@ def done_before(work: Path, count: int) -> Done:
 def driven(work: Path) -> list[Cost]:
     """Of the driver of a cluster that was there before, for few and for many bundles of a tiny volume each."""
     costs = []
-    with cluster() as address:
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex())  # a cluster that is nobody else's
+    with cluster(work / "nodes", [2]) as address:
         for count in BUNDLES:
             folder = work / str(count)
             folder.mkdir(parents=True)
@@ -191,19 +189,6 @@ def driven(work: Path) -> list[Cost]:
 def save_volume(file: Path) -> None:
     """One slice of 16 x 16: there is next to nothing to label."""
     nibabel.save(nibabel.Nifti1Image(np.zeros((16, 16, 1), np.int16), np.eye(4)), file)
-
-
-@contextmanager
-def cluster() -> Iterator[str]:
-    """A Ray cluster of this machine, and its address."""
-    ray = Path(sys.executable).with_name("ray")
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid4().hex}  # this one's own, whatever else runs
-    start = [ray, "start", "--head", f"--port={PORT}", "--num-cpus=2", "--include-dashboard=false"]
-    subprocess.run([*start, "--disable-usage-stats"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield f"127.0.0.1:{PORT}"
-    finally:
-        subprocess.run([ray, "stop"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def span(seconds: float) -> str:
