@@ -1,7 +1,7 @@
 """What a run is asked to do, and the same once its inputs are found and its model is open."""
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -187,7 +187,7 @@ def _find(call: Call, folders: Collection[str]) -> tuple[Found, Supply]:
     """The inputs, and who has their files; raises CallError where OUT would lie among them."""
     given = [*call.inputs, *call.listed]
     truths = [call.truth] if call.truth else []
-    urls, paths = [one for one in given if isinstance(one, Url)], [one for one in given if isinstance(one, Path)]
+    urls, paths = _urls(given), _paths(given)
     if isinstance(call.out, Path):
         _keep_apart([*paths, *truths], call.out, [call.out / folder for folder in (*folders, FOLDER)])
     else:
@@ -195,15 +195,21 @@ def _find(call: Call, folders: Collection[str]) -> tuple[Found, Supply]:
     if not urls:
         if isinstance(call.root, Url):
             raise CallError(f"--root {call.root}: the inputs are not below it")
-        never = [call.out, *truths] if isinstance(call.out, Path) else truths
-        inputs, listed = ([one for one in some if isinstance(one, Path)] for some in (call.inputs, call.listed))
-        return discover(inputs, never, listed, call.root), AtHand()
+        never = [*_paths([call.out]), *truths]
+        return discover(_paths(call.inputs), never, _paths(call.listed), call.root), AtHand()
     from ctseg_batch.remote.discover import discover_urls
 
     if paths or isinstance(call.root, Path):
         raise CallError("inputs on this machine and in a store: call once for each")
-    inputs_there, listed_there = ([one for one in some if isinstance(one, Url)] for some in (call.inputs, call.listed))
-    return discover_urls(inputs_there, [call.out] if isinstance(call.out, Url) else [], listed_there, call.root)
+    return discover_urls(_urls(call.inputs), _urls([call.out]), _urls(call.listed), call.root)
+
+
+def _urls(places: Iterable[Location]) -> list[Url]:
+    return [place for place in places if isinstance(place, Url)]
+
+
+def _paths(places: Iterable[Location]) -> list[Path]:
+    return [place for place in places if isinstance(place, Path)]
 
 
 def _open_engine(call: Call) -> Engine:

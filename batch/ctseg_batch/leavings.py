@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, count, takewhile
 
 from ctseg_batch.outputs import Outputs
-from ctseg_batch.past import Past
+from ctseg_batch.past import Past, place_of
 from ctseg_batch.site import Site, volume_slice
 
 Lost = Callable[[Iterable[str], Iterable[str], Iterable[str]], None]
@@ -42,8 +42,3 @@ class Leavings:
 
 def _numbered(file: str) -> Iterator[str]:
     return (f"{file}/{number}" for number in count(1))
-
-
-def place_of(scan: str) -> str:
-    """Where a scan of one part is noted."""
-    return f"{scan}:0"

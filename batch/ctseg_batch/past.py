@@ -48,7 +48,7 @@ class Past:
 
     def slices(self, scan: str) -> int:
         """How many slices a scan of one part had, whatever its inputs were then."""
-        noted = self.parts.get(f"{scan}:0")
+        noted = self.parts.get(place_of(scan))
         return int(noted["result"]["slices"]) if noted and noted["key"] else 0
 
     def scans(self, place: str) -> set[str]:
@@ -66,10 +66,10 @@ class Past:
     def about(self, site: Site) -> "Past":
         """What of it tells of one site: enough to plan that alone."""
         if site.kind == "image":
-            places = [f"{site.name}{mixed}:{site.part or 0}" for mixed in ("", "#images")]
+            places = [place_of(f"{site.name}{mixed}", site.part or 0) for mixed in ("", "#images")]
         else:
             listed = self.folders.get(site.name, {}).get("series", ())
-            places = [f"{site.name}:0", *(f"{one['scan']}:0" for one in listed)]
+            places = [place_of(site.name), *(place_of(one["scan"]) for one in listed)]
         parts = {place: self.parts[place] for place in places if place in self.parts}
         return Past(parts, {site.name: self.folders[site.name]} if site.name in self.folders else {})
 
@@ -80,13 +80,13 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
     `called` is what people know OUT by, if it is another name. What was done under other settings counts for nothing.
     Raises CallError where OUT holds the results of another root.
     """
-    own = journal_file(out, mark)
+    own, wanted = journal_file(out, mark), plain_settings(settings)
     past, outdated = Past(), []
     for journal in journal_files(out):
         lines = _whole_lines(journal)
         start, head = next(lines, (0, {}))
         _check(called or str(out), root, journal, head)
-        if head["settings"] != plain_settings(settings):
+        if head["settings"] != wanted:
             outdated += [] if journal == own else [journal]
         elif journal == own:
             past.size = start
@@ -132,7 +132,17 @@ def is_journal(name: str) -> bool:
 
 def is_sibling(name: str, mark: str) -> bool:
     """Whether a journal belongs to another share of the same cut."""
-    return bool(mark) and name.endswith(f"-of-{mark.rpartition('-')[2]}{ENDING}") and mark not in name
+    return bool(mark) and name.endswith(f"{cut_of(mark)}{ENDING}") and mark not in name
+
+
+def cut_of(mark: str) -> str:
+    """What the marks of all shares of one cut end in: `-of-8`."""
+    return f"-of-{mark.rpartition('-')[2]}"
+
+
+def place_of(scan: str, part: int = 0) -> str:
+    """Where a part of a scan is noted."""
+    return f"{scan}:{part}"
 
 
 def journal_file(out: Path, mark: str) -> Path:

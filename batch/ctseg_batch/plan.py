@@ -6,11 +6,11 @@ from pathlib import Path
 from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
-from ctseg_batch.leavings import Leavings, Lost, place_of
+from ctseg_batch.leavings import Leavings, Lost
 from ctseg_batch.listing import ListedSeries, Listing
 from ctseg_batch.opened import Opened, open_folder
 from ctseg_batch.outputs import Outputs
-from ctseg_batch.past import Past
+from ctseg_batch.past import Past, place_of
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.selection import Selection
 from ctseg_batch.site import Site, volume_names
@@ -179,18 +179,18 @@ class Planner:
         files = tuple(listed.files(site.files))
         if listed.key is None:
             return self._done_volume(site, listed.scan, sorted(files))
-        done = self._past.result(f"{listed.scan}:0", listed.key)
+        done = self._past.result(place_of(listed.scan), listed.key)
         is_there = done and self._is_in_place(site.mask_names(files), site.whole(listed.scan), done)
         return done if is_there else None
 
     def _done_volume(self, site: Site, scan: str, files: Iterable[str]) -> PartResult | None:
         """What came of a scan that is called by its file, if all of it was done from just these inputs."""
-        if f"{scan}:0" not in self._past.parts:
+        if place_of(scan) not in self._past.parts:
             return None
         if site.kind == "volume":
             files = self._supply.volume_files(site)
         key = key_of(site.stamped(files), [scan], volume_masks(scan, self._truth))
-        done = self._past.result(f"{scan}:0", key)
+        done = self._past.result(place_of(scan), key)
         is_there = done and self._is_in_place(volume_names(scan, done.slices), site.whole_by_file(scan), done)
         return done if is_there else None
 

@@ -15,7 +15,7 @@ from ctseg.claim import claim, is_held
 from ctseg.errors import CallError
 from ctseg_batch.files import refused, removed, write_whole
 from ctseg_batch.listing import Listing
-from ctseg_batch.past import ENDING, FOLDER, FORMAT, JOURNAL, Noted, Past, journal_file, plain_settings
+from ctseg_batch.past import ENDING, FOLDER, FORMAT, JOURNAL, Noted, Past, cut_of, journal_file, plain_settings
 from ctseg_batch.result import PartResult, Settings
 
 LOCK = "lock"
@@ -34,8 +34,12 @@ def claim_out(out: Path, mark: str) -> Iterator[None]:
 
 def excludes(mark: str) -> Callable[[str], bool]:
     """Says of the name of a lock whether a run, or the share with that mark, can't be at work while it is held."""
-    siblings = f"-of-{mark.rpartition('-')[2]}" if mark else None
-    return lambda name: name.startswith(LOCK) and not (siblings and name.endswith(siblings))
+    return lambda name: name.startswith(LOCK) and not (mark and name.endswith(cut_of(mark)))
+
+
+def lock_of(journal: str) -> str:
+    """The lock of the run, or of the share, that a journal is of."""
+    return journal.replace(JOURNAL, LOCK, 1).removesuffix(ENDING)
 
 
 class Notes:
@@ -131,7 +135,7 @@ class Journal(Notes):
 
 def _forget(journal: Path) -> None:
     """Delete the journal of a share of results that are about to be replaced."""
-    lock = journal.with_name(journal.name.replace(JOURNAL, LOCK, 1).removesuffix(ENDING))
+    lock = journal.with_name(lock_of(journal.name))
     if lock.exists() and is_held(lock):
         raise CallError(f"another share of {journal.parent.parent} is at work, with other settings: name another OUT")
     journal.unlink(missing_ok=True)

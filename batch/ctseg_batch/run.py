@@ -39,8 +39,8 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     if not past.closed:
         job.outputs.clear()
     job.outputs.begin()
-    inventory = Inventory(tuple(dict.fromkeys(site.name for site in job.found.sites)))
-    if call.shard:
+    inventory = Inventory(tuple(dict.fromkeys(site.name for site in job.found.sites))) if call.shard else None
+    if inventory:
         write_inventory(inventory, job.shelf)
     with job.home.journal(job.root, job.settings, past) as journal:
         worked = _driver(job)(job, job.sites(), past, journal, watcher, note)
@@ -68,8 +68,8 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     return summary
 
 
-def _shard_figures(job: Job, inventory: Inventory, worked: Worked) -> ShardFigures | None:
-    if job.call.shard is None:
+def _shard_figures(job: Job, inventory: Inventory | None, worked: Worked) -> ShardFigures | None:
+    if job.call.shard is None or inventory is None:
         return None
     places = {name: place for place, name in enumerate(inventory.names)}
     return ShardFigures(job.call.shard, inventory.digest, {scan: places[home] for scan, home in worked.homes.items()})

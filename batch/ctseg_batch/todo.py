@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from ctseg.scan import Scan
+from ctseg_batch.past import place_of
 from ctseg_batch.result import PartResult
 from ctseg_batch.site import Site, Stamp, stamp, volume_names
 from ctseg_batch.truth import Masks, SliceMasks, Truth, TruthFolder
@@ -44,7 +45,7 @@ def part_of_files(
     """A part whose slices are files of one folder."""
     files = [file.name for file in slices.files]
     names, masks = site.mask_names(files), slice_masks(site, files, truth)
-    place, key, sources = f"{scan}:{number}", key_of(site.stamped(files), names, masks), site.below(files)
+    place, key, sources = place_of(scan, number), key_of(site.stamped(files), names, masks), site.below(files)
     return Todo(place, key, scan, slices, names, sources, masks, site.whole(scan), is_whole)
 
 
@@ -54,7 +55,7 @@ def part_of_volume(
     """A part that is called by the file of its slices; `files` are all that it is made of."""
     masks, names = volume_masks(scan, truth), volume_names(scan, len(slices))
     key = key_of(site.stamped(files), [scan], masks)
-    return Todo(f"{scan}:0", key, scan, slices, names, sources, masks, site.whole_by_file(scan), is_whole=True)
+    return Todo(place_of(scan), key, scan, slices, names, sources, masks, site.whole_by_file(scan), is_whole=True)
 
 
 def truth_beside(site: Site, truth: Truth | None) -> TruthFolder | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ctseg_batch.past import FOLDER, Past, is_journal, recall
-from ctseg_batch.record import LOCK, Journal, excludes
+from ctseg_batch.record import LOCK, Journal, excludes, lock_of
 from ctseg_batch.remote.journal import StoredJournal, read_stored
 from ctseg_batch.remote.lease import Lease, leased, refuse_if_held
 from ctseg_batch.remote.results import store_tables
@@ -42,7 +42,7 @@ class StoreHome:
         """Written here, and stored piece by piece."""
         assert self._lease is not None
         for outdated in past.outdated:
-            refuse_if_held(self._store, f"{FOLDER}/{outdated.name.replace('journal', LOCK, 1).removesuffix('.jsonl')}")
+            refuse_if_held(self._store, f"{FOLDER}/{lock_of(outdated.name)}")
             self._store.remove([f"{FOLDER}/{outdated.name}"])
         return StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
 
-from ctseg_batch.past import FOLDER, Past, is_sibling, journal_file
+from ctseg_batch.past import ENDING, FOLDER, Past, is_sibling, journal_file
 from ctseg_batch.record import Journal
 from ctseg_batch.remote.lease import Lease
 from ctseg_batch.remote.patience import StoreError
@@ -83,7 +83,7 @@ class StoredJournal(Journal):
             with self._filling:
                 lines = list(self._waiting)
             if lines:
-                piece = f"{self._identity}-{self._count:06d}-{uuid4().hex[:8]}.jsonl"
+                piece = f"{self._identity}-{self._count:06d}-{uuid4().hex[:8]}{ENDING}"
                 self._store.put({f"{self._pieces}/{piece}": b"".join(lines)})
                 self._count += 1
                 with self._filling:
@@ -122,7 +122,7 @@ def _fetch(store: Store, files: Mapping[str, Path]) -> None:
 
 def pieces_of(journal: str) -> str:
     """Where the pieces of a journal are, below OUT."""
-    return f"{FOLDER}/{journal.removesuffix('.jsonl')}.pieces"
+    return f"{FOLDER}/{journal.removesuffix(ENDING)}.pieces"
 
 
 def _identity(start: bytes) -> str:

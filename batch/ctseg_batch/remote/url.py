@@ -128,8 +128,3 @@ def check_writable(out: Url) -> None:
     """Raise CallError for what can only be read."""
     if out.scheme == ARCHIVE:
         raise CallError(f"--out {out}: an archive can be read, and not be written to; name a folder or a store")
-
-
-def absolute(place: Location) -> Location:
-    """The same from wherever it is read."""
-    return place if isinstance(place, Url) else Path(os.path.abspath(place))  # noqa: PTH100
