@@ -46,6 +46,12 @@ def train(
     teacher: Annotated[
         list[Path] | None, typer.Option(help="A checkpoint whose opinion is learnt beside the masks; may be repeated.")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="A checkpoint to begin with, instead of a network that knows nothing.")
+    ] = None,
+    all_groups: Annotated[
+        bool, typer.Option("--all-groups", help="Learn from every group and hold none back; keeps the last epoch.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the network on the CPU.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
@@ -66,20 +72,29 @@ def train(
     recipe = choose_recipe(preset, changes)
     console = Console(stderr=True, soft_wrap=True)
     place, teachers = choose_device(device), teacher or []
-    loaded = [load_samples(read_dataset(folder), seed, validation_group or ()) for folder in datasets]
-    _check(loaded)
-    training: dict[str, Any] = {"datasets": [_provenance(data) for data in loaded], "seed": recipe.seed}
+    if all_groups and (validation_group or recipe.patience):
+        raise CallError("--all-groups holds no group back: leave --validation-group and --patience out")
+    loaded = [load_samples(read_dataset(folder), seed, validation_group or (), all_groups) for folder in datasets]
+    _check(loaded, ("train",) if all_groups else ("train", "val"))
+    from ctseg.training.lineage import check_learnt, descent, learnt_groups, open_start
+
+    first = open_start(start, recipe) if start else None
+    lineage: dict[str, Any] = {"all_groups": True} if all_groups else {}
+    if first and start:
+        check_learnt(str(start), learnt_groups(first), loaded)
+        lineage["start"] = descent(first, start)
     if teachers:
-        from ctseg.training.teach import check_teacher, open_teacher, taught
+        from ctseg.training.teach import open_teacher, taught
 
         teaching = open_teacher(teachers, place)
-        check_teacher(teaching, loaded)
-        training["teachers"] = list(teaching.provenance)
+        check_learnt("the teacher", teaching.learnt, loaded)
+        lineage["teachers"] = list(teaching.provenance)
     with claim(out, LOCK):
-        _begin(out, {**asdict(recipe), "teachers": training.get("teachers", [])}, resume)
+        _begin(out, {**asdict(recipe), "teachers": [], **lineage}, resume)
         if teachers:
             loaded = taught(loaded, teaching)
-        _run(recipe, loaded, training, out, place, threads, console)
+        training = {"datasets": [_provenance(data) for data in loaded], "seed": recipe.seed, **lineage}
+        _run(recipe, loaded, training, out, place, threads, console, first)
 
 
 def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
@@ -112,8 +127,7 @@ def _begin(out: Path, made_by: Mapping[str, Any], resume: bool) -> None:
     noted.write_text(wanted, encoding="utf-8")
 
 
-def _check(loaded: list[Samples]) -> None:
-    needed: tuple[Split, ...] = ("train", "val")
+def _check(loaded: list[Samples], needed: tuple[Split, ...]) -> None:
     for split in needed:
         if not any(data.splits[split] for data in loaded):
             raise DatasetError(f"no slice is left for the split {split!r}: there are too few groups (patients)")
@@ -121,7 +135,7 @@ def _check(loaded: list[Samples]) -> None:
 
 def _run(
     recipe: Recipe, loaded: list[Samples], training: Mapping[str, Any], out: Path, place: Any, threads: int | None,
-    console: Console,
+    console: Console, first: Any,
 ) -> None:  # fmt: skip
     import torch
 
@@ -134,7 +148,7 @@ def _run(
         torch.set_num_threads(threads)
     console.print(f"{_describe(loaded)}, on {_name(place)}; recipe [bold]{recipe.preset}[/]")
     with report.FitProgress(console, recipe.epochs) as progress:
-        fit = Fit(recipe, loaded, training, out, place, progress.watch, progress.tell)
+        fit = Fit(recipe, loaded, training, out, place, progress.watch, progress.tell, first and first.net)
         if fit.history:
             console.print(f"going on after epoch {len(fit.history)}")
         try:
@@ -145,7 +159,8 @@ def _run(
     best = checkpoint.load(out / BEST)
     results = final_scores(best.net, recipe, loaded, place)
     judged = look(best.net.to(place), recipe.preparation, loaded, place)
-    temperature = fit_temperature(judged)
+    # Where no group is held back, the one that was fitted on those of the run it began with is the best there is.
+    temperature = fit_temperature(judged) or (first and first.temperature)
     calibration = {one.name: calibration_error(one, temperature) for one in judged} if temperature else {}
     checkpoint.save(replace(best, scores=results, temperature=temperature), out / BEST)
     best_epoch = best.scores["validation"]["epoch"] if "validation" in best.scores else None

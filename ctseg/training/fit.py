@@ -45,7 +45,8 @@ class Progress:
 class Fit:
     """One run: `fit()` goes on from wherever `last.pt` in the run folder is, or from the start.
 
-    `watch` is called after every step, `tell` after every epoch with its line of history.
+    `start`: a network to begin with, instead of one that knows nothing. `watch` is called after every step, `tell`
+    after every epoch with its line of history.
     """
 
     recipe: Recipe
@@ -55,12 +56,16 @@ class Fit:
     device: torch.device
     watch: Callable[[Progress], None]
     tell: Callable[[Mapping[str, Any]], None]
+    start: nn.Module | None = None
 
     def __post_init__(self) -> None:
         """Make the network and its optimiser, or take them from `last.pt`."""
         torch.manual_seed(self.recipe.seed)
         begun = (self.folder / LAST).is_file()
-        self.net = (build if begun else untrained)(self.recipe.architecture).to(self.device)
+        if self.start is not None:
+            self.net = deepcopy(self.start).to(self.device)
+        else:
+            self.net = (build if begun else untrained)(self.recipe.architecture).to(self.device)
         # Convolutions run faster with the channels last; a module's own method for it is missing from its types.
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = _averaged(self.net, self.recipe.averaging)
@@ -82,7 +87,7 @@ class Fit:
             loss = self._epoch(train, epoch)
             told = self._validate()
             self.history.append({"epoch": epoch, "train_loss": loss, **told, "seconds": monotonic() - start})
-            self._write_down(told["val_iou"])
+            self._write_down()
             self.tell(self.history[-1])
         return self.history
 
@@ -113,25 +118,31 @@ class Fit:
         return self.net if self.average is None else self.average.module
 
     def _validate(self) -> dict[str, Any]:
+        """The figures of an epoch; none where every group trains."""
         judge = Judge(self._kept(), self.device, self.recipe.dice_weight)
         by_dataset = {}
         for data in self.datasets:
-            samples = data.splits["val"]
-            glance = [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, _GLANCE, dtype=int))]
-            if samples:
+            if samples := data.splits["val"]:
+                glance = [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, _GLANCE, dtype=int))]
                 counts = count_errors(judge, glance, data.meaning, self.recipe.preparation, self.recipe.cleanup)
                 by_dataset[data.dataset.name] = told_iou(counts)
+        if not by_dataset:
+            return {}
         mean = sum(by_dataset.values()) / len(by_dataset)
         return {"val_loss": judge.mean_loss, "val_iou": mean, "val_iou_by_dataset": by_dataset}
 
     def _is_stuck(self) -> bool:
-        ious = [line["val_iou"] for line in self.history]
         patience = self.recipe.patience
-        return bool(patience and len(ious) > patience and max(ious[-patience:]) <= max(ious[:-patience]))
+        if not patience or len(self.history) <= patience:
+            return False
+        ious = [line["val_iou"] for line in self.history]
+        return bool(max(ious[-patience:]) <= max(ious[:-patience]))
 
-    def _write_down(self, iou: float) -> None:
+    def _write_down(self) -> None:
         kept = Checkpoint(self._kept(), self.recipe, self.training, {"validation": self.history[-1]}, {})
-        if iou >= max(line["val_iou"] for line in self.history):
+        # Without validation no epoch is known to be better than the last.
+        ious = [line.get("val_iou", 0.0) for line in self.history]
+        if ious[-1] >= max(ious):
             checkpoint.save(kept, self.folder / BEST)
         progress = {
             "history": self.history,

@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import torch
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -64,44 +65,53 @@ class FitProgress:
 
     def tell(self, line: Mapping[str, Any]) -> None:
         """After an epoch."""
-        each = ", ".join(f"{name} {iou:.3f}" for name, iou in line["val_iou_by_dataset"].items())
+        validated = ""
+        if "val_iou" in line:
+            each = ", ".join(f"{name} {iou:.3f}" for name, iou in line["val_iou_by_dataset"].items())
+            validated = f", validation loss {line['val_loss']:.3f}, IoU {line['val_iou']:.3f} ({each})"
         self._console.print(
-            f"epoch {line['epoch']}/{self._epochs}: loss {line['train_loss']:.3f}, validation loss "
-            f"{line['val_loss']:.3f}, IoU {line['val_iou']:.3f} ({each}), {line['seconds']:.0f} s",
+            f"epoch {line['epoch']}/{self._epochs}: loss {line['train_loss']:.3f}{validated}, {line['seconds']:.0f} s",
             highlight=False,
             soft_wrap=True,
         )
 
 
 def draw_curves(history: Sequence[Mapping[str, Any]], file: Path) -> None:
-    """Loss and validation IoU over the epochs, as a PNG."""
+    """Loss and, where groups were held back, validation IoU over the epochs, as a PNG."""
     epochs = [line["epoch"] for line in history]
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}):
         figure = Figure(figsize=(10, 4), layout="constrained")
         FigureCanvasAgg(figure)
-        losses, ious = figure.subplots(1, 2)
+        validated = "val_iou" in history[0]
+        losses, *others = figure.subplots(1, 1 + validated, squeeze=False)[0]
         losses.plot(epochs, [line["train_loss"] for line in history], label="training")
-        losses.plot(epochs, [line["val_loss"] for line in history], label="validation")
         losses.set(xlabel="epoch", title="Loss")
-        for name in history[0]["val_iou_by_dataset"]:
-            ious.plot(epochs, [line["val_iou_by_dataset"][name] for line in history], lw=1, alpha=0.7, label=name)
-        ious.plot(epochs, [line["val_iou"] for line in history], color="black", label="mean")
-        best = max(history, key=lambda line: line["val_iou"])
-        ious.axvline(best["epoch"], color="grey", lw=0.8, ls=":")
-        ious.annotate(f" best: {best['val_iou']:.3f}, epoch {best['epoch']}", (best["epoch"], 0.03))
-        ious.set(xlabel="epoch", title="Validation IoU, mean of classes", ylim=(0, 1))
-        for axes in (losses, ious):
+        for ious in others:
+            _draw_validation(history, losses, ious)
+        for axes in (losses, *others):
             axes.legend(frameon=False)
         figure.savefig(file, dpi=150)
 
 
+def _draw_validation(history: Sequence[Mapping[str, Any]], losses: Axes, ious: Axes) -> None:
+    epochs = [line["epoch"] for line in history]
+    losses.plot(epochs, [line["val_loss"] for line in history], label="validation")
+    for name in history[0]["val_iou_by_dataset"]:
+        ious.plot(epochs, [line["val_iou_by_dataset"][name] for line in history], lw=1, alpha=0.7, label=name)
+    ious.plot(epochs, [line["val_iou"] for line in history], color="black", label="mean")
+    best = max(history, key=lambda line: line["val_iou"])
+    ious.axvline(best["epoch"], color="grey", lw=0.8, ls=":")
+    ious.annotate(f" best: {best['val_iou']:.3f}, epoch {best['epoch']}", (best["epoch"], 0.03))
+    ious.set(xlabel="epoch", title="Validation IoU, mean of classes", ylim=(0, 1))
+
+
 def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device, file: Path) -> None:
-    """Input, truth and prediction of some test (else validation) slices side by side, as a PNG."""
+    """Input, truth and prediction of some test (else validation, else training) slices side by side, as a PNG."""
     judge = fit.Judge(net.to(device), device, recipe.dice_weight)
     rows = [
         (sample, label(judge, sample, recipe.preparation, recipe.cleanup))
         for data in datasets
-        for sample in _spread(data.splits["test"] or data.splits["val"])
+        for sample in _spread(data.splits["test"] or data.splits["val"] or data.splits["train"])
     ]
     figure = Figure(figsize=(9, 3.1 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)

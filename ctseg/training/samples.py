@@ -45,28 +45,37 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """All slices of one data set, by split."""
+    """All slices of one data set, by split.
+
+    `untold`: slices of training groups whose labels tell no pixel from another. Only with a teacher's opinion are
+    they worth looking at.
+    """
 
     dataset: Dataset | SeriesDataset
     meaning: MaskMeaning
     splits: dict[Split, tuple[Sample, ...]]
+    untold: tuple[Sample, ...] = ()
 
 
-def load_samples(dataset: Dataset | SeriesDataset, seed: int, validation_groups: Collection[str] = ()) -> Samples:
+def load_samples(
+    dataset: Dataset | SeriesDataset, seed: int, validation_groups: Collection[str] = (), all_train: bool = False
+) -> Samples:
     """Read a data set into memory and split it.
 
-    `validation_groups` validate, whatever else is said. Else the index's own `split` column holds; where there is
-    none, all other groups train, or, if no group of the set is named, 70 % train, 15 % validate and 15 % test, drawn
-    by `seed`. Raises DatasetError.
+    With `all_train` every group trains. Else `validation_groups` validate, whatever else is said; the index's own
+    `split` column holds; where there is none, all other groups train, or, if no group of the set is named, 70 %
+    train, 15 % validate and 15 % test, drawn by `seed`. Raises DatasetError.
     """
     if isinstance(dataset, SeriesDataset):
-        found = [(sample, "") for sample in _series_samples(dataset)]
+        series = list(_series_samples(dataset))
+        found = [(sample, "") for sample, _ in series]
+        untold = {sample.file for sample, told in series if not told}
         meaning = HEALTHY_MEANING
     else:
         with ThreadPoolExecutor() as pool:
             samples = pool.map(lambda item: _masked_sample(dataset, *item), _paths(dataset))
             found = list(zip(samples, (s.split for s in dataset.slices), strict=True))
-        meaning = dataset.meaning
+        meaning, untold = dataset.meaning, set()
     undecided = {sample.group for sample, split in found if not split}
     named = undecided.intersection(validation_groups)
     drawn = dict.fromkeys(undecided, "train") if named else split_groups(undecided, seed)
@@ -75,9 +84,10 @@ def load_samples(dataset: Dataset | SeriesDataset, seed: int, validation_groups:
         split = said or drawn[sample.group]
         if split not in splits:
             raise DatasetError(f"{dataset.folder}: the split {split!r} is none of {', '.join(splits)}")
-        splits["val" if sample.group in validation_groups else split].append(sample)
+        splits["train" if all_train else "val" if sample.group in validation_groups else split].append(sample)
     _check_groups(splits, dataset.folder)
-    return Samples(dataset, meaning, {split: tuple(samples) for split, samples in splits.items()})
+    told = {split: tuple(s for s in samples if s.file not in untold) for split, samples in splits.items()}
+    return Samples(dataset, meaning, told, tuple(s for s in splits["train"] if s.file in untold))
 
 
 def split_groups(groups: Iterable[str], seed: int) -> dict[str, Split]:
@@ -104,8 +114,8 @@ def _masked_sample(dataset: Dataset, image: Path, mask: Path, group: str) -> Sam
     return Sample(picture, allowed, dataset.name, group, image)
 
 
-def _series_samples(dataset: SeriesDataset) -> Iterable[Sample]:
-    """The slices in which disease is ruled out; HU tell lung from background there."""
+def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
+    """All slices, and whether their pixels are told apart: by HU where disease is ruled out, else not at all."""
     for name, labels in dataset.labels.items():
         found = reading.open_series(sorted(f for f in (dataset.folder / name).iterdir() if f.is_file()))
         if found.failed:
@@ -119,9 +129,10 @@ def _series_samples(dataset: SeriesDataset) -> Iterable[Sample]:
             for file, picture, lung in zip(series.files, slices, lungs, strict=True):
                 if file.name not in labels:
                     raise DatasetError(f"{file} has no row in the table of slice labels of {dataset.name}")
-                if not labels[file.name] & bits(LESION):
-                    allowed = HEALTHY_MEANING.allowed(lung, file)
-                    yield Sample(picture, allowed, dataset.name, name, file)
+                possible = labels[file.name]
+                told = not possible & bits(LESION)
+                allowed = HEALTHY_MEANING.allowed(lung, file) if told else np.full_like(lung, possible)
+                yield Sample(picture, allowed, dataset.name, name, file), told
 
 
 def _check_groups(splits: dict[Split, list[Sample]], folder: Path) -> None:

@@ -6,7 +6,6 @@ the mask does not tell them apart.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from mmap import mmap
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ctseg.errors import DatasetError, ModelError
+from ctseg.errors import ModelError
 from ctseg.prepare import Preparation, prepare
 from ctseg.training import checkpoint
 from ctseg.training.fit import mixed_precision
+from ctseg.training.lineage import Group, descent, learnt_groups
 from ctseg.training.samples import Sample, Samples
 
 # A slice is shown to the teacher as it is and mirrored each way: the mean opinion is better than any.
@@ -35,7 +35,7 @@ class Teacher:
 
     nets: tuple[nn.Module, ...]
     preparation: Preparation
-    learnt: frozenset[tuple[str, str]]
+    learnt: frozenset[Group]
     provenance: tuple[Mapping[str, Any], ...]
     device: torch.device
 
@@ -79,35 +79,17 @@ def open_teacher(files: Sequence[Path], device: torch.device) -> Teacher:
     return Teacher(
         nets=tuple(one.net.to(device) for one in found),
         preparation=how,
-        learnt=frozenset(
-            (d["name"], g) for one in found for d in one.training["datasets"] for g in d["groups"]["train"]
-        ),
-        provenance=tuple(
-            {"preset": one.recipe.preset, "seed": one.recipe.seed, "sha256": sha256(file.read_bytes()).hexdigest()}
-            for file, one in zip(files, found, strict=True)
-        ),
+        learnt=frozenset[Group]().union(*map(learnt_groups, found)),
+        provenance=tuple(descent(one, file) for file, one in zip(files, found, strict=True)),
         device=device,
     )
 
 
-def check_teacher(teacher: Teacher, loaded: Sequence[Samples]) -> None:
-    """Raise DatasetError where the teacher learnt from a group that does not train here.
-
-    Through its opinions the smaller network would know that group, and figures on it would be too good.
-    """
-    training = {(data.dataset.name, sample.group) for data in loaded for sample in data.splits["train"]}
-    if strange := sorted(teacher.learnt - training):
-        dataset, group = strange[0]
-        raise DatasetError(
-            f"the teacher learnt from {group} of {dataset}, which does not train here ({len(strange)} such groups): "
-            "give both runs the same data sets, --seed and --validation-group"
-        )
-
-
 def taught(loaded: Sequence[Samples], teacher: Teacher) -> list[Samples]:
-    """The data sets, each training slice with the teacher's opinion of it."""
+    """The data sets, each training slice with the teacher's opinion of it, which makes the untold ones worth it."""
     result = []
     for data in loaded:
-        train = tuple(replace(sample, opinion=teacher.opinion(sample)) for sample in data.splits["train"])
-        result.append(replace(data, splits={**data.splits, "train": train}))
+        learnt_from = data.splits["train"] + data.untold
+        train = tuple(replace(sample, opinion=teacher.opinion(sample)) for sample in learnt_from)
+        result.append(replace(data, splits={**data.splits, "train": train}, untold=()))
     return result

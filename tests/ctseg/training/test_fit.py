@@ -164,6 +164,39 @@ def test_a_student_learns_from_a_teacher(squares, tmp_path):
     assert not all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_a_run_may_begin_where_another_ended_and_hold_no_group_back(squares, tmp_path, capsys):
+    common = ["train", str(squares), "--canvas", "32", "--batch-size", "4", "--device", "cpu"]
+    first, final = tmp_path / "first" / BEST, tmp_path / "final"
+    leave([*common, "--epochs", "1", "--out", str(first.parent)], 0)
+    going_on = [*common, "--epochs", "2", "--learning-rate", "0", "--start", str(first), "--out", str(final)]
+    leave([*going_on, "--all-groups", "--patience", "1"], 2)
+    assert "holds no group back" in capsys.readouterr().err
+    leave([*going_on, "--all-groups"], 0)
+    began, ended = checkpoint.load(first), checkpoint.load(final / BEST)
+    # At a learning rate of nothing the weights stay as they were; only batch normalisation still counts.
+    learnt = [name for name, _ in began.net.named_parameters()]
+    assert all(torch.equal(began.net.state_dict()[n], ended.net.state_dict()[n]) for n in learnt)
+    assert ended.temperature == began.temperature is not None
+    (described,) = ended.training["datasets"]
+    assert described["groups"] == {"train": [str(n) for n in range(6)], "val": [], "test": []}
+    assert (ended.training["all_groups"], ended.training["start"]["preset"]) == (True, "light")
+    metrics = json.loads((final / "metrics.json").read_text())
+    assert (metrics["best_epoch"], metrics["results"]) == (2, {})
+    capsys.readouterr()
+    leave([*going_on, "--all-groups", "--resume"], 0)
+    leave([*common, "--epochs", "2", "--learning-rate", "0", "--all-groups", "--out", str(final), "--resume"], 2)
+    leave(["evaluate", str(final / BEST), str(squares)], 2)
+    assert "no slices of it are held-out" in capsys.readouterr().err
+
+
+def test_a_start_that_learnt_from_a_group_held_back_is_refused(squares, tmp_path, capsys):
+    common = ["train", str(squares), "--canvas", "32", "--epochs", "1", "--batch-size", "4", "--device", "cpu"]
+    leave([*common, "--out", str(tmp_path / "first"), "--validation-group", "1"], 0)
+    start = ["--start", str(tmp_path / "first" / BEST)]
+    leave([*common, *start, "--out", str(tmp_path / "other"), "--validation-group", "2"], 2)
+    assert "learnt from 2 of squares" in " ".join(capsys.readouterr().err.split())
+
+
 def test_named_validation_groups_leave_all_others_to_train(squares):
     splits = load_samples(read_dataset(squares), 0, ["2", "4"]).splits
     assert {s.group for s in splits["val"]} == {"2", "4"}

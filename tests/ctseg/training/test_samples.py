@@ -8,6 +8,7 @@ import pytest
 
 from ctseg.dataset import read_dataset
 from ctseg.errors import DatasetError
+from ctseg.phantom import Phantom, write_dicom
 from ctseg.training.batches import plan_epoch
 from ctseg.training.recipe import LIGHT, SEED
 from ctseg.training.samples import load_samples, split_groups
@@ -46,6 +47,28 @@ def test_no_patient_is_on_two_sides(tmp_path):
 def test_a_named_group_validates(tmp_path):
     data = load_samples(read_dataset(seed_layout(tmp_path, 12)), seed=3, validation_groups=["7", "8"])
     assert {"7", "8"} <= {sample.group for sample in data.splits["val"]}
+
+
+def test_slices_of_a_series_that_may_be_diseased_are_set_apart_for_a_teacher(tmp_path):
+    files = write_dicom(Phantom(seed=1, slices=6, size=64), tmp_path / "s")
+    rows = "".join(f"{file.name},{int(n < 2)}\n" for n, file in enumerate(files))
+    (tmp_path / "s.csv").write_text(f"file,infected\n{rows}")
+    described = {
+        "name": "ct", "series": {"s": "s.csv"},
+        "slice_labels": {
+            "column": "infected", "0": ["background", "normal_lung"], "1": ["normal_lung", "consolidation"],
+        },
+    }  # fmt: skip
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    dataset = read_dataset(tmp_path)
+    data = load_samples(dataset, seed=0)
+    assert {s.file for s in data.untold} == set(files[:2])
+    assert {s.file for s in data.splits["train"]} == set(files[2:])
+    assert all((s.allowed == 0b1010).all() for s in data.untold)
+    held_back = load_samples(dataset, seed=0, validation_groups=["s"])
+    assert {s.file for s in held_back.splits["val"]} == set(files[2:])
+    assert not held_back.untold
+    assert len(load_samples(dataset, 0, ["s"], all_train=True).untold) == 2
 
 
 def test_an_index_that_puts_a_patient_on_two_sides_is_refused(tmp_path):

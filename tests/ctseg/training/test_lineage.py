@@ -1,0 +1,59 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctseg.dataset import Dataset, MaskMeaning
+from ctseg.errors import DatasetError, ModelError
+from ctseg.prepare import Preparation
+from ctseg.scan import Slice
+from ctseg.training import checkpoint
+from ctseg.training.checkpoint import Checkpoint
+from ctseg.training.lineage import check_learnt, learnt_groups, open_start
+from ctseg.training.networks import build
+from ctseg.training.recipe import LIGHT, Architecture
+from ctseg.training.samples import Sample, Samples
+
+RECIPE = replace(LIGHT, architecture=Architecture("light", (8, 8), (0, 1)))
+
+
+def samples(train, val=(), untold=()):
+    def of(groups):
+        blank = np.zeros((4, 4), np.uint8)
+        return tuple(Sample(Slice(blank, "grey8"), blank, "d", group, Path("f")) for group in groups)
+
+    splits = {"train": of(train), "val": of(val), "test": ()}
+    return Samples(Dataset("d", Path(), MaskMeaning({}), ()), MaskMeaning({}), splits, of(untold))
+
+
+@pytest.fixture
+def trained(tmp_path):
+    training = {"datasets": [{"name": "d", "groups": {"train": ["a"], "val": ["b"], "test": []}}], "seed": 0}
+    checkpoint.save(Checkpoint(build(RECIPE.architecture), RECIPE, training, {}, {}), tmp_path / "best.pt")
+    return tmp_path / "best.pt"
+
+
+def test_a_start_is_known_by_the_groups_it_was_trained_on(trained):
+    assert learnt_groups(open_start(trained, RECIPE)) == {("d", "a")}
+
+
+@pytest.mark.parametrize("learnt", ["c", "z"])
+def test_what_knows_more_than_the_training_groups_is_refused(learnt):
+    known = frozenset({("d", "a"), ("d", learnt)})
+    with pytest.raises(DatasetError, match=f"the teacher learnt from {learnt} of d"):
+        check_learnt("the teacher", known, [samples(["a"], ["c"])])
+    check_learnt("the teacher", known, [samples(["a", learnt])])
+    check_learnt("the teacher", known, [samples(["a"], untold=[learnt])])
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        (replace(RECIPE, architecture=Architecture("light", (8, 16), (0, 1))), "network"),
+        (replace(RECIPE, preparation=Preparation(long_side=64, multiple=32)), "preparation"),
+    ],
+)
+def test_a_start_that_the_recipe_does_not_train_is_refused(trained, other, what):
+    with pytest.raises(ModelError, match=rf"best\.pt is of another {what}"):
+        open_start(trained, other)
