@@ -1,6 +1,6 @@
 """How much the masks of `ctseg batch` suffer when slices come cropped, turned, noisy, resized or in other windows.
 
-    python benchmarks/robustness.py DATA [--model fast] [--series covid_p001] [--json FILE]
+    python benchmarks/robustness.py DATA [--model FILE] [--series covid_p001] [--json FILE]
 
 DATA holds `medseg` and `series` as docs/model-card.md describes them. The slices of `medseg` that are marked `val` are
 changed in each way and scored against their masks, changed alike; a series given as 8-bit images in several windows is
@@ -17,7 +17,7 @@ from typing import Annotated
 import cv2
 import numpy as np
 import typer
-from accuracy import GROUND_GLASS, LUNG, overlap, segment
+from accuracy import GROUND_GLASS, HELD_BACK, LUNG, check_held_back, overlap, segment
 from rich.console import Console
 from rich.table import Table
 
@@ -89,17 +89,18 @@ CHANGES: dict[str, Callable[[np.ndarray, np.ndarray], Pair]] = {
 
 def main(
     data: Annotated[Path, typer.Argument(help="The folder of the data sets.")],
-    model: Annotated[str, typer.Option(help="A shipped model's name or a file.")] = "fast",
+    model: Annotated[str, typer.Option(help="A model file that has patients held back.")] = HELD_BACK,
     series: Annotated[str, typer.Option(help="The series to show in other windows.")] = "covid_p001",
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures here, too.")] = None,
 ) -> None:
     """Print two tables: by change, and by window."""
+    check_held_back(model)
     with tempfile.TemporaryDirectory() as folder:
         changes = changed_figures(data / "medseg", model, Path(folder) / "changes")
         windows = window_figures(data / "series" / series, model, Path(folder) / "windows")
     console = Console()
-    console.print(tabled(f"{model}: medseg, mean IoU of the four classes", changes))
-    console.print(tabled(f"{model}: {series} in 8-bit windows, Dice against its masks from HU", windows))
+    console.print(tabled(f"{Path(model).name}: medseg, mean IoU of the four classes", changes))
+    console.print(tabled(f"{Path(model).name}: {series} in 8-bit windows, Dice against its masks from HU", windows))
     if out:
         out.write_text(json.dumps({"changes": changes, "windows": windows}, indent=2))
 

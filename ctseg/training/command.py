@@ -142,6 +142,7 @@ def _run(
     from ctseg.training import checkpoint, report
     from ctseg.training.calibrate import calibration_error, fit_temperature, look
     from ctseg.training.fit import BEST, Fit, final_scores
+    from ctseg.training.lineage import inherited_scores
     from ctseg.training.results import show_results
 
     if threads:
@@ -157,9 +158,9 @@ def _run(
             console.print("interrupted: the same call with --resume goes on after the last whole epoch")
             raise
     best = checkpoint.load(out / BEST)
-    results = final_scores(best.net, recipe, loaded, place)
+    results = final_scores(best.net, recipe, loaded, place) or inherited_scores(first)
     judged = look(best.net.to(place), recipe.preparation, loaded, place)
-    # Where no group is held back, the one that was fitted on those of the run it began with is the best there is.
+    # Where no group is held back, figures and temperature of the network it began with are the closest there are.
     temperature = fit_temperature(judged) or (first and first.temperature)
     calibration = {one.name: calibration_error(one, temperature) for one in judged} if temperature else {}
     checkpoint.save(replace(best, scores=results, temperature=temperature), out / BEST)

@@ -62,7 +62,7 @@ def evaluate(
 ) -> None:
     """Score a checkpoint or a model file on data sets: IoU and Dice of each class, pooled over the slices.
 
-    Example: ctseg evaluate fast data/medseg data/covid_ct_seg
+    Example: ctseg evaluate fast data/mine
     """
     if slices not in CHOICES:
         raise CallError(f"no choice {slices!r}: there are {', '.join(CHOICES)}")

@@ -40,6 +40,13 @@ def check_learnt(who: str, learnt: frozenset[Group], loaded: Sequence[Samples]) 
         )
 
 
+def inherited_scores(start: Checkpoint | None) -> dict[str, Any]:
+    """The figures of the network that a run began with, said to be its own; for a run that holds no group back."""
+    if start is None:
+        return {}
+    return {name: {**figures, "of": "the network that it began with"} for name, figures in start.scores.items()}
+
+
 def open_start(file: Path, recipe: Recipe) -> Checkpoint:
     """The checkpoint whose weights a run begins with; raises ModelError where the recipe trains another network."""
     found = checkpoint.load(file)

@@ -10,7 +10,8 @@ from rich.table import Table
 def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:
     """A table a data set: a row for IoU and one for Dice, a column a class and one for the mean."""
     for name, result in results.items():
-        table = Table(title=f"{name}: {result['slices']} slices ({result['split']})", title_justify="left")
+        whose = f" of {result['of']}" if "of" in result else ""
+        table = Table(title=f"{name}: {result['slices']} slices ({result['split']}){whose}", title_justify="left")
         table.add_column("")
         for group in result["iou"]:
             table.add_column(group.replace("_", " "), justify="right")

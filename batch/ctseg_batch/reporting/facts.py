@@ -29,13 +29,14 @@ class LearntFrom:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """IoU and Dice by class on what was held back of a data set."""
+    """IoU and Dice by class on what was held back of a data set; `of` the network that they are, if of another."""
 
     dataset: str
     slices: int | None
     groups: int | None
     iou: Mapping[str, float | None]
     dice: Mapping[str, float | None]
+    of: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,8 @@ def _trained(of: Any) -> int | None:
 
 
 def _score(dataset: str, of: Mapping[str, Any]) -> Score:
-    return Score(dataset, of.get("slices"), of.get("groups"), _figures(of.get("iou")), _figures(of.get("dice")))
+    iou, dice = _figures(of.get("iou")), _figures(of.get("dice"))
+    return Score(dataset, of.get("slices"), of.get("groups"), iou, dice, str(of.get("of", "")))
 
 
 def _figures(of: Any) -> dict[str, float | None]:

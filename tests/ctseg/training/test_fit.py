@@ -181,7 +181,9 @@ def test_a_run_may_begin_where_another_ended_and_hold_no_group_back(squares, tmp
     assert described["groups"] == {"train": [str(n) for n in range(6)], "val": [], "test": []}
     assert (ended.training["all_groups"], ended.training["start"]["preset"]) == (True, "light")
     metrics = json.loads((final / "metrics.json").read_text())
-    assert (metrics["best_epoch"], metrics["results"]) == (2, {})
+    before = json.loads((first.parent / "metrics.json").read_text())["results"][squares.name]
+    assert metrics["best_epoch"] == 2
+    assert metrics["results"][squares.name] == {**before, "of": "the network that it began with"}
     capsys.readouterr()
     leave([*going_on, "--all-groups", "--resume"], 0)
     leave([*common, "--epochs", "2", "--learning-rate", "0", "--all-groups", "--out", str(final), "--resume"], 2)
