@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,6 +77,7 @@ def check_held_back(model: str) -> None:
         raise typer.BadParameter(f"{model} learnt from every patient here; {HELD_BACK} did not")
 
 
+@cache
 def inspected(model: str) -> dict[str, Any]:
     """What a model file says of itself."""
     told = subprocess.run([ctseg(), "inspect", model, "--json"], check=True, capture_output=True, text=True).stdout

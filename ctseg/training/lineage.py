@@ -41,7 +41,7 @@ def check_learnt(who: str, learnt: frozenset[Group], loaded: Sequence[Samples]) 
 
 
 def inherited_scores(start: Checkpoint | None) -> dict[str, Any]:
-    """The figures of the network that a run began with, said to be its own; for a run that holds no group back."""
+    """The figures of the network that a run began with, marked as such, for a run that holds no group back."""
     if start is None:
         return {}
     return {name: {**figures, "of": "the network that it began with"} for name, figures in start.scores.items()}
