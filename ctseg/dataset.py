@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -105,6 +105,17 @@ class SeriesDataset:
 def group_digest(dataset: str, group: str) -> str:
     """By what a model file knows a group again without telling its name: a file travels, a name may be a patient's."""
     return blake2b(json.dumps([dataset, group]).encode(), digest_size=8).hexdigest()
+
+
+def learnt_groups(datasets: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """The digests of the groups that were learnt from, by what a checkpoint or a model file says of its data sets."""
+    found: set[str] = set()
+    for described in datasets:
+        if "learnt_from" in described:
+            found.update(described["learnt_from"])
+        else:
+            found.update(group_digest(described["name"], group) for group in described["groups"]["train"])
+    return frozenset(found)
 
 
 def read_dataset(folder: Path) -> Dataset | SeriesDataset:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ctseg.training.augment import QUADRUPLE, quadruple, randomise
 from ctseg.training.recipe import Recipe
-from ctseg.training.samples import Sample
+from ctseg.training.samples import Sample, Samples
 
 _AHEAD = 4
+_GLANCE = 24
 _THREADS = 2
 
 
@@ -44,6 +45,12 @@ class Batch(NamedTuple):
     grey: Tensor
     allowed: Tensor
     opinion: Tensor | None
+
+
+def glance(datasets: Sequence[Samples], recipe: Recipe) -> Iterator[Tensor]:
+    """What the network is shown (N, 1, canvas, canvas) in the first steps of a run."""
+    train = [data.splits["train"] for data in datasets if data.splits["train"]]
+    return (batch.grey for batch in load_epoch(plan_epoch(train, recipe, epoch=1)[:_GLANCE], recipe))
 
 
 def load_epoch(plan: Sequence[Sequence[Draw]], recipe: Recipe) -> Iterator[Batch]:

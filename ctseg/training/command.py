@@ -44,10 +44,16 @@ def train(
         typer.Option(help="A group (patient) that validates, whatever the index says; may be repeated."),
     ] = None,
     teacher: Annotated[
-        list[Path] | None, typer.Option(help="A checkpoint whose opinion is learnt beside the masks; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="A checkpoint, model file or shipped model whose opinion is learnt beside the masks; may be repeated."
+        ),
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="A checkpoint to begin with, instead of a network that knows nothing.")
+        str | None,
+        typer.Option(
+            help="A checkpoint, model file or shipped model to begin with, instead of a network that knows nothing."
+        ),
     ] = None,
     all_groups: Annotated[
         bool, typer.Option("--all-groups", help="Learn from every group and hold none back; keeps the last epoch.")
@@ -62,6 +68,7 @@ def train(
     never by slice. A run that was killed goes on with the same call and --resume, to the same result.
 
     Example: ctseg train data/medseg data/covid_ct_seg --out runs/light
+    Example, going on from the shipped model: ctseg train data/mine --start fast --learning-rate 0.001 --out runs/mine
     """
     require("torch", "train")
     require("matplotlib", "train")
@@ -71,29 +78,39 @@ def train(
     }  # fmt: skip
     recipe = choose_recipe(preset, changes)
     console = Console(stderr=True, soft_wrap=True)
-    place, teachers = choose_device(device), teacher or []
+    place = choose_device(device)
     if all_groups and (validation_group or recipe.patience):
         raise CallError("--all-groups holds no group back: leave --validation-group and --patience out")
     loaded = [load_samples(read_dataset(folder), seed, validation_group or (), all_groups) for folder in datasets]
     _check(loaded, ("train",) if all_groups else ("train", "val"))
-    from ctseg.training.lineage import check_learnt, descent, learnt_groups, open_start
+    from ctseg.training.lineage import check_learnt, descent, find_network, inherited_datasets, is_model, open_start
 
-    first = open_start(start, recipe) if start else None
     lineage: dict[str, Any] = {"all_groups": True} if all_groups else {}
-    if first and start:
-        check_learnt(str(start), learnt_groups(first), loaded)
-        lineage["start"] = descent(first, start)
-    if teachers:
+    first, theirs = None, []
+    if start:
+        file = find_network(start)
+        first = open_start(file, recipe)
+        theirs += first.training.get("datasets", ())
+        check_learnt(start, theirs, loaded)
+        lineage["start"] = descent(first, file)
+    if teacher:
         from ctseg.training.teach import open_teacher, taught
 
-        teaching = open_teacher(teachers, place)
-        check_learnt("the teacher", teaching.learnt, loaded)
+        teaching = open_teacher([find_network(one) for one in teacher], place)
+        theirs += teaching.datasets
+        check_learnt("the teacher", teaching.datasets, loaded)
         lineage["teachers"] = list(teaching.provenance)
     with claim(out, LOCK):
         _begin(out, {**asdict(recipe), "teachers": [], **lineage}, resume)
-        if teachers:
+        if teacher:
             loaded = taught(loaded, teaching)
-        training = {"datasets": [_provenance(data) for data in loaded], "seed": recipe.seed, **lineage}
+        if first and is_model(file):
+            from ctseg.training.batches import glance
+            from ctseg.training.unfold import settled
+
+            first = replace(first, net=settled(first.net, glance(loaded, recipe)))
+        own = [_provenance(data) for data in loaded]
+        training = {"datasets": [*own, *inherited_datasets(theirs, own)], "seed": recipe.seed, **lineage}
         _run(recipe, loaded, training, out, place, threads, console, first)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from ctseg.cleanup import Cleanup
-from ctseg.dataset import group_digest, read_dataset
+from ctseg.dataset import group_digest, learnt_groups, read_dataset
 from ctseg.errors import CallError, DatasetError, require
 from ctseg.metrics import scores
 from ctseg.model import INPUT, OUTPUT, find_model
@@ -39,13 +39,7 @@ class Candidate:
 
     def trained_on(self, sample: Sample, dataset: str) -> bool:
         """Whether the network learnt from a sample's group: a checkpoint names groups, a model file hides the names."""
-        return any(
-            sample.group in described["groups"]["train"]
-            if "learnt_from" not in described
-            else group_digest(dataset, sample.group) in described["learnt_from"]
-            for described in self.training.get("datasets", ())
-            if described["name"] == dataset
-        )
+        return group_digest(dataset, sample.group) in learnt_groups(self.training.get("datasets", ()))
 
 
 @app.command()
@@ -58,6 +52,9 @@ def evaluate(
             help="held-out: the groups (patients) that the model did not learn from; train: those it did; all."
         ),
     ] = "held-out",
+    group: Annotated[
+        list[str] | None, typer.Option(help="Only the slices of this group (patient); may be repeated.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON on standard output.")] = False,
 ) -> None:
     """Score a checkpoint or a model file on data sets: IoU and Dice of each class, pooled over the slices.
@@ -67,10 +64,14 @@ def evaluate(
     if slices not in CHOICES:
         raise CallError(f"no choice {slices!r}: there are {', '.join(CHOICES)}")
     candidate = open_candidate(model)
-    results = {}
+    results, strange = {}, set(group or ())
     for folder in datasets:
         data = load_samples(read_dataset(folder), seed=0)
-        chosen = choose(data, candidate, slices)
+        there = {sample.group for samples in data.splits.values() for sample in samples}
+        strange -= there
+        if group and not there.intersection(group):
+            continue
+        chosen = choose(data, candidate, slices, group or ())
         counts = count_errors(candidate.predict, chosen, data.meaning, candidate.preparation, candidate.cleanup)
         results[data.dataset.name] = {
             "split": slices,
@@ -78,6 +79,8 @@ def evaluate(
             "slices": len(chosen),
             **as_plain(scores(counts, data.meaning.names)),
         }
+    if strange:
+        raise CallError(f"no data set here has the group {min(strange)!r}")
     if as_json:
         sys.stdout.write(json.dumps(results, indent=2) + "\n")
     else:
@@ -100,13 +103,14 @@ def open_candidate(name_or_file: str) -> Candidate:
     return Candidate(predict, spec.preparation, spec.cleanup, spec.training)
 
 
-def choose(data: Samples, candidate: Candidate, slices: str) -> list[Sample]:
-    """The samples that `slices` names; raises DatasetError where there are none."""
+def choose(data: Samples, candidate: Candidate, slices: str, groups: Collection[str] = ()) -> list[Sample]:
+    """The samples that `slices` names, of all groups or the given ones; raises DatasetError where there are none."""
     wanted = [
         sample
         for samples in data.splits.values()
         for sample in samples
-        if slices == "all" or candidate.trained_on(sample, data.dataset.name) == (slices == "train")
+        if (not groups or sample.group in groups)
+        and (slices == "all" or candidate.trained_on(sample, data.dataset.name) == (slices == "train"))
     ]
     if not wanted:
         raise DatasetError(f"{data.dataset.folder}: no slices of it are {slices} for this model (try --slices all)")

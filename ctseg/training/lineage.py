@@ -1,23 +1,36 @@
 """What a run takes over from earlier ones: opinions, weights, and with them the groups that those learnt from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ctseg.dataset import group_digest, learnt_groups
 from ctseg.errors import DatasetError, ModelError
+from ctseg.model import find_model, shipped_models
 from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Samples
 
-Group = tuple[str, str]
-"""A data set's name and that of one of its groups (patients)."""
+
+def find_network(name_or_file: str) -> Path:
+    """The file of a shipped model's name, or the file named."""
+    return find_model(name_or_file) if name_or_file in shipped_models() else Path(name_or_file)
 
 
-def learnt_groups(source: Checkpoint) -> frozenset[Group]:
-    """The groups that a network was trained on."""
-    return frozenset((d["name"], group) for d in source.training["datasets"] for group in d["groups"]["train"])
+def is_model(file: Path) -> bool:
+    """Whether a file is an exported model rather than a checkpoint, by its ending."""
+    return file.suffix == ".onnx"
+
+
+def open_network(file: Path) -> Checkpoint:
+    """The network of a checkpoint or of a model file; raises ModelError."""
+    if not is_model(file):
+        return checkpoint.load(file)
+    from ctseg.training.unfold import open_model
+
+    return open_model(find_model(str(file)))
 
 
 def descent(source: Checkpoint, file: Path) -> dict[str, Any]:
@@ -26,18 +39,34 @@ def descent(source: Checkpoint, file: Path) -> dict[str, Any]:
     return {"preset": recipe.preset, "seed": recipe.seed, "sha256": sha256(file.read_bytes()).hexdigest()}
 
 
-def check_learnt(who: str, learnt: frozenset[Group], loaded: Sequence[Samples]) -> None:
-    """Raise DatasetError where `who` learnt from a group that does not train here.
+def check_learnt(who: str, datasets: Sequence[Mapping[str, Any]], loaded: Sequence[Samples]) -> None:
+    """Raise DatasetError where `who` learnt, by what it says of its `datasets`, from a group that is held back here.
 
     Through it the network would know that group, and figures on it would be too good.
     """
-    training = {(data.dataset.name, sample.group) for data in loaded for sample in data.splits["train"] + data.untold}
-    if strange := sorted(learnt - training):
-        dataset, group = strange[0]
+    learnt = learnt_groups(datasets)
+    held_back = {(data.dataset.name, s.group) for data in loaded for s in data.splits["val"] + data.splits["test"]}
+    if known := sorted(one for one in held_back if group_digest(*one) in learnt):
+        dataset, group = known[0]
         raise DatasetError(
-            f"{who} learnt from {group} of {dataset}, which does not train here ({len(strange)} such groups): "
-            "give both runs the same data sets, --seed and --validation-group"
+            f"{who} learnt from {group} of {dataset}, which is held back here ({len(known)} such groups): "
+            "give both runs the same data sets, --seed and --validation-group, or hold none back by --all-groups"
         )
+
+
+def inherited_datasets(
+    theirs: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Which of the data sets that a run's forebears learnt from tell of groups that its `own` do not.
+
+    A network knows what those knew that it comes of, and the licences of their data hold for it.
+    """
+    known, result = learnt_groups(own), []
+    for described in theirs:
+        if more := learnt_groups([described]) - known:
+            result.append(described)
+            known |= more
+    return result
 
 
 def inherited_scores(start: Checkpoint | None) -> dict[str, Any]:
@@ -48,8 +77,8 @@ def inherited_scores(start: Checkpoint | None) -> dict[str, Any]:
 
 
 def open_start(file: Path, recipe: Recipe) -> Checkpoint:
-    """The checkpoint whose weights a run begins with; raises ModelError where the recipe trains another network."""
-    found = checkpoint.load(file)
+    """What a run begins with the weights of; raises ModelError where the recipe trains another network."""
+    found = open_network(file)
     for what, theirs, ours in (
         ("network", found.recipe.architecture, recipe.architecture),
         ("preparation of slices", found.recipe.preparation, recipe.preparation),

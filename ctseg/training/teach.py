@@ -17,9 +17,8 @@ from torch import nn
 
 from ctseg.errors import ModelError
 from ctseg.prepare import Preparation, prepare
-from ctseg.training import checkpoint
 from ctseg.training.fit import mixed_precision
-from ctseg.training.lineage import Group, descent, learnt_groups
+from ctseg.training.lineage import descent, open_network
 from ctseg.training.samples import Sample, Samples
 
 # A slice is shown to the teacher as it is and mirrored each way: the mean opinion is better than any.
@@ -28,14 +27,15 @@ _MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
 
 @dataclass(frozen=True)
 class Teacher:
-    """One or more networks that were trained before, on the `learnt` groups by data set; their opinions are averaged.
+    """One or more networks that were trained before; their opinions are averaged.
 
-    `provenance`: what a checkpoint notes of them.
+    `datasets`: what they learnt from, as checkpoints and model files describe it. `provenance`: what a checkpoint notes
+    of them.
     """
 
     nets: tuple[nn.Module, ...]
     preparation: Preparation
-    learnt: frozenset[Group]
+    datasets: tuple[Mapping[str, Any], ...]
     provenance: tuple[Mapping[str, Any], ...]
     device: torch.device
 
@@ -68,8 +68,8 @@ def _off_the_heap(opinion: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def open_teacher(files: Sequence[Path], device: torch.device) -> Teacher:
-    """The networks of some checkpoints; raises ModelError for a file that is none."""
-    found = [checkpoint.load(file) for file in files]
+    """The networks of some checkpoints or model files; raises ModelError for a file that is neither."""
+    found = [open_network(file) for file in files]
     how = found[0].recipe.preparation
     for file, one in zip(files, found, strict=True):
         if one.recipe.preparation != how:
@@ -79,7 +79,7 @@ def open_teacher(files: Sequence[Path], device: torch.device) -> Teacher:
     return Teacher(
         nets=tuple(one.net.to(device) for one in found),
         preparation=how,
-        learnt=frozenset[Group]().union(*map(learnt_groups, found)),
+        datasets=tuple(described for one in found for described in one.training.get("datasets", ())),
         provenance=tuple(descent(one, file) for file, one in zip(files, found, strict=True)),
         device=device,
     )

@@ -100,7 +100,7 @@ def export_model(
 def _licence(training: Mapping[str, Any]) -> str:
     """What the data sets allow, in their own words, and what the weights are not for."""
     terms = [f"{d['name']}: {d['licence']}" for d in training.get("datasets", ()) if d.get("licence")]
-    return "; ".join([*terms, NOT_FOR_DIAGNOSIS])
+    return "; ".join(dict.fromkeys([*terms, NOT_FOR_DIAGNOSIS]))
 
 
 def _training(source: Checkpoint) -> dict[str, Any]:
@@ -112,6 +112,8 @@ def _training(source: Checkpoint) -> dict[str, Any]:
 
 def _anonymous(dataset: Mapping[str, Any]) -> dict[str, Any]:
     """The same with groups counted, and those that taught as digests: a file travels, a name may be a patient's."""
+    if "learnt_from" in dataset:  # of a model file that the network began with
+        return dict(dataset)
     groups = dataset["groups"]
     learnt = sorted(group_digest(dataset["name"], group) for group in groups["train"])
     return {**dataset, "groups": {split: len(names) for split, names in groups.items()}, "learnt_from": learnt}

@@ -44,3 +44,14 @@ def test_a_model_file_scores_as_its_checkpoint_does(trained, capsys):
     assert by_file["slices"] == 12
     # The checkpoint may be computed in bfloat16.
     assert by_file["iou"]["background"] == pytest.approx(by_checkpoint["iou"]["background"], abs=0.02)
+
+
+def test_groups_may_be_named_so_that_two_models_are_scored_on_the_same(trained, capsys):
+    held_back = evaluate(trained, "run/best.pt", capsys)["groups"]
+    named = [part for group in held_back for part in ("--group", group)]
+    assert evaluate(trained, "run/best.pt", capsys, *named) == evaluate(trained, "run/best.pt", capsys)
+    assert evaluate(trained, "run/best.pt", capsys, "--group", held_back[0])["groups"] == held_back[:1]
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", str(trained / "run" / "best.pt"), str(trained / "data"), "--group", "nobody"])
+    assert left.value.code == 2
+    assert "no data set here has the group 'nobody'" in capsys.readouterr().err

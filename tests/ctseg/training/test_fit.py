@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from hashlib import sha256
 
 import cv2
 import numpy as np
@@ -7,14 +8,17 @@ import pytest
 import torch
 
 from ctseg.cli import main
-from ctseg.dataset import read_dataset
+from ctseg.dataset import learnt_groups, read_dataset
 from ctseg.errors import ModelError
+from ctseg.model import find_model
 from ctseg.prepare import Preparation
 from ctseg.training import checkpoint
 from ctseg.training.fit import BEST, LAST, Fit, schedule_factor
+from ctseg.training.lineage import open_network
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, SEED, Architecture
 from ctseg.training.samples import load_samples
+from ctseg_export import export_model
 
 TINY = replace(
     LIGHT,
@@ -197,6 +201,23 @@ def test_a_start_that_learnt_from_a_group_held_back_is_refused(squares, tmp_path
     start = ["--start", str(tmp_path / "first" / BEST)]
     leave([*common, *start, "--out", str(tmp_path / "other"), "--validation-group", "2"], 2)
     assert "learnt from 2 of squares" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_shipped_model_may_be_gone_on_with_and_teach(squares, tmp_path):
+    out, shipped = tmp_path / "mine", find_model("fast")
+    call = ["train", str(squares), "--canvas", "64", "--batch-size", "4", "--epochs", "1", "--device", "cpu"]
+    call += ["--learning-rate", "0", "--start", "fast", "--teacher", "fast", "--out", str(out)]
+    leave(call, 0)
+    mine = checkpoint.load(out / BEST)
+    before, after = (net.encoder[2][1].first[0].weight.flatten() for net in (open_network(shipped).net, mine.net))
+    rows = before.view(48, -1), after.view(48, -1)
+    assert torch.cosine_similarity(*rows).min() > 0.9999  # sizes are brought to those that training begins with
+    digest = sha256(shipped.read_bytes()).hexdigest()
+    assert [one["sha256"] for one in (mine.training["start"], *mine.training["teachers"])] == [digest] * 2
+    spec = export_model(out / BEST, tmp_path / "mine.onnx").spec
+    learnt = learnt_groups(spec.training["datasets"])
+    assert learnt > learnt_groups(open_network(shipped).training["datasets"])
+    assert spec.licence.startswith("medseg: non-commercial use only")
 
 
 def test_named_validation_groups_leave_all_others_to_train(squares):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ctseg.dataset import Dataset, MaskMeaning
+from ctseg.dataset import Dataset, MaskMeaning, group_digest, learnt_groups
 from ctseg.errors import ModelError
 from ctseg.prepare import Preparation
 from ctseg.scan import Slice
@@ -44,7 +44,8 @@ def samples(train, val=()):
 
 
 def teacher(*learnt):
-    return Teacher((Threshold(),), HOW, frozenset(("d", group) for group in learnt), (), CPU)
+    described = {"name": "d", "learnt_from": [group_digest("d", group) for group in learnt]}
+    return Teacher((Threshold(),), HOW, (described,), (), CPU)
 
 
 def test_an_opinion_lies_on_the_slice_as_it_is_although_the_teacher_sees_it_mirrored_too():
@@ -99,7 +100,7 @@ def test_teachers_come_from_checkpoints_and_must_look_alike(tmp_path):
         checkpoint.save(Checkpoint(net, replace(recipe, preparation=how), training, {}, {}), tmp_path / name)
     found = open_teacher([tmp_path / "one.pt", tmp_path / "one.pt"], CPU)
     assert len(found.nets) == 2
-    assert found.learnt == {("d", "a")}
+    assert learnt_groups(found.datasets) == {group_digest("d", "a")}
     assert found.provenance[0]["preset"] == "light"
     with pytest.raises(ModelError, match=r"other\.pt"):
         open_teacher([tmp_path / "one.pt", tmp_path / "other.pt"], CPU)

@@ -1,0 +1,159 @@
+"""A model file's network, to go on from or to teach: what export folded into the convolutions is unfolded again."""
+
+import math
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ctseg.errors import ModelError, first_line, require
+from ctseg.model import INPUT, OUTPUT, ModelSpec
+from ctseg.phantom import Phantom
+from ctseg.prepare import prepare
+from ctseg.runtime import open_on_cpu
+from ctseg.scan import Slice
+from ctseg.training.checkpoint import Checkpoint
+from ctseg.training.networks import build
+from ctseg.training.recipe import Recipe, recipe_from
+
+_DIFFERENT_AT_MOST = 1e-3
+"""The share of a phantom slice's pixels whose label may differ: the order of sums differs, nothing else."""
+
+
+def open_model(file: Path) -> Checkpoint:
+    """The network of a model file in fp32, and what the file says of its training.
+
+    Its batch normalisations hand on what they get, but for the bias that was folded: before such a network is trained,
+    they must be `settled`. Raises ModelError where the file is in another precision, or is not by `ctseg export`.
+    """
+    require("onnx", "export")
+    session, spec = open_on_cpu(file)
+    if spec.precision != "fp32":
+        raise ModelError(f"{file} is in {spec.precision}, too coarse to learn from: take the same model in fp32")
+    try:
+        recipe = _recipe(spec)
+        net = build(recipe.architecture).eval()
+        _fill(net, file)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise ModelError(
+            f"{file} holds no network that this ctseg can train ({first_line(error, type(error).__name__)}): "
+            "start from a checkpoint of `ctseg train`"
+        ) from error
+    _prove(net, session, spec, file)
+    return Checkpoint(net, recipe, spec.training, spec.scores, {}, spec.temperature)
+
+
+def settled(net: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
+    """A copy whose batch normalisations know the mean and the variance of what they get on `batches`, (N, 1, H, W).
+
+    It computes what `net` computes, and hardly differs from it while it is trained, when they go by each batch. Each
+    convolution is brought to the size that training begins with (He et al. 2015), which learning rates are made for.
+    """
+    net = deepcopy(net).eval()
+    sums = {norm: _Moments() for _, norm in _pairs(net)}
+    hooks = [norm.register_forward_pre_hook(moments.take) for norm, moments in sums.items()]
+    with torch.no_grad():
+        for batch in batches:
+            net(batch)
+    for hook in hooks:
+        hook.remove()
+    with torch.no_grad():
+        for conv, norm in _pairs(net):
+            mean, variance = sums[norm].both()
+            size = math.sqrt(2) / conv.weight.flatten(1).norm(dim=1).clamp_min(1e-6)
+            conv.weight.mul_(size[:, None, None, None])
+            norm.running_mean, norm.running_var = size * mean, size**2 * variance
+            norm.weight.mul_((norm.running_var + norm.eps).sqrt() / size)
+            norm.bias.add_(mean)
+    return net
+
+
+class _Moments:
+    """Mean and variance of each channel, over all that was taken."""
+
+    def __init__(self) -> None:
+        self._count, self._sum, self._squares = 0, torch.zeros(()), torch.zeros(())
+
+    def take(self, _norm: nn.Module, arguments: tuple[Tensor]) -> None:
+        seen = arguments[0].double()
+        self._count += seen[:, 0].numel()
+        self._sum = self._sum + seen.sum(dim=(0, 2, 3))
+        self._squares = self._squares + seen.square().sum(dim=(0, 2, 3))
+
+    def both(self) -> tuple[Tensor, Tensor]:
+        mean = self._sum / self._count
+        return mean.float(), (self._squares / self._count - mean.square()).clamp_min(0).float()
+
+
+def _recipe(spec: ModelSpec) -> Recipe:
+    """The recipe, of which a model file keeps what is done before and after the network in fields of their own."""
+    return recipe_from(
+        {**spec.training["recipe"], "preparation": asdict(spec.preparation), "cleanup": asdict(spec.cleanup)}
+    )
+
+
+def _fill(net: nn.Module, file: Path) -> None:
+    """Give each convolution its weights and, where a normalisation follows, that one the bias."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(file, load_external_data=False).graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    inputs = {node.input[1]: list(node.input) for node in graph.node if node.op_type.startswith("Conv")}
+    following = {id(conv): norm for conv, norm in _pairs(net)}
+    convolutions = {
+        f"{name}.weight": module
+        for name, module in net.named_modules()
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d))
+    }
+    if convolutions.keys() != inputs.keys():
+        raise ValueError("it has other convolutions than its recipe")
+
+    def of(name: str, like: Tensor) -> Tensor:
+        values = torch.from_numpy(np.array(numpy_helper.to_array(stored[name]), np.float32))
+        if values.shape != like.shape:
+            raise ValueError(f"{name} is of another shape than its recipe says")
+        return values
+
+    with torch.no_grad():
+        for name, conv in convolutions.items():
+            _, weight, *bias = inputs[name]
+            conv.weight.copy_(of(weight, conv.weight))
+            norm = following.get(id(conv))
+            if norm is not None:
+                _hand_on(norm)
+            biased: Any = conv if norm is None else norm
+            if biased.bias is not None:  # export leaves one of nothing but zeros out
+                biased.bias.copy_(of(bias[0], biased.bias) if bias else torch.zeros(()))
+
+
+def _hand_on(norm: nn.BatchNorm2d) -> None:
+    nn.init.zeros_(norm.running_mean)  # type: ignore[arg-type]
+    nn.init.constant_(norm.running_var, 1 - norm.eps)  # type: ignore[arg-type]
+    nn.init.ones_(norm.weight)
+
+
+def _pairs(net: nn.Module) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """Each convolution that a batch normalisation comes right after."""
+    for module in net.modules():
+        if isinstance(module, nn.Sequential):
+            for one, other in pairwise(module):
+                if isinstance(one, nn.Conv2d) and isinstance(other, nn.BatchNorm2d):
+                    yield one, other
+
+
+def _prove(net: nn.Module, session: Any, spec: ModelSpec, file: Path) -> None:
+    """Raise ModelError where the network labels a phantom otherwise than the file."""
+    hu, _ = Phantom(seed=0, slices=3).slice(1)
+    grey, _ = prepare(Slice(hu, "hu"), spec.preparation)
+    with torch.inference_mode():
+        ours = net(torch.from_numpy(grey))[0].argmax(dim=0).numpy()
+    differing = float(np.mean(session.run([OUTPUT], {INPUT: grey})[0][0] != ours))
+    if differing > _DIFFERENT_AT_MOST:
+        raise ModelError(f"{file} is not what its recipe makes: {100 * differing:.1f} % of a phantom's labels differ")

@@ -1,0 +1,94 @@
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from ctseg.errors import ModelError
+from ctseg.training import checkpoint
+from ctseg.training.lineage import open_network
+from ctseg.training.unfold import open_model, settled
+from ctseg_export import export_model
+
+
+@pytest.fixture
+def exported(checkpoint_file, tmp_path):
+    return export_model(checkpoint_file, tmp_path / "light.onnx").file
+
+
+def changed(file, change):
+    """A model file with something else in it."""
+    model = onnx.load(file)
+    change(model)
+    onnx.save(model, file)
+    return file
+
+
+def widen(model):
+    for entry in model.metadata_props:
+        if entry.key == "ctseg.training":
+            entry.value = entry.value.replace("[8, 16, 16]", "[8, 16, 24]")
+
+
+def forget_the_recipe(model):
+    for entry in model.metadata_props:
+        if entry.key == "ctseg.training":
+            entry.value = "{}"
+
+
+def shift(model):
+    """Another operation than the network has, which no weight tells."""
+    bias = numpy_helper.from_array(numpy_helper.to_array(model.graph.initializer[0]).ravel()[:1] * 0 + 40, "shift")
+    model.graph.initializer.append(bias)
+    first = model.graph.node[0]
+    model.graph.node.insert(0, onnx.helper.make_node("Add", ["slice", "shift"], ["shifted"]))
+    first.input[list(first.input).index("slice")] = "shifted"
+
+
+def test_a_model_file_gives_back_the_network_it_was_made_of(example, tmp_path, noise):
+    kept = checkpoint.Checkpoint(example.net, example.recipe, {"datasets": [], "seed": 0}, {}, {}, 1.5)
+    checkpoint.save(kept, tmp_path / "best.pt")
+    found = open_network(export_model(tmp_path / "best.pt", tmp_path / "model.onnx").file)
+    batch = torch.from_numpy(noise(2, 64, 96))
+    with torch.inference_mode():
+        torch.testing.assert_close(found.net(batch), example.net(batch), atol=1e-4, rtol=1e-4)
+    assert found.recipe == example.recipe
+    assert found.temperature == 1.5
+
+
+def test_once_settled_it_computes_the_same_in_training_too(light, exported, noise):
+    batch = torch.from_numpy(noise(4, 96, 96))
+    net = settled(open_model(exported).net, [batch])
+    with torch.inference_mode():
+        theirs = light.net(batch)
+        torch.testing.assert_close(net.eval()(batch), theirs, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(net.train()(batch), theirs, atol=1e-3, rtol=1e-3)
+
+
+def test_what_is_settled_is_as_large_as_what_training_begins_with(exported, noise):
+    net = settled(open_model(exported).net, [torch.from_numpy(noise(4, 96, 96))])
+    inner = net.encoder[1][1].first[0].weight
+    assert inner.flatten(1).norm(dim=1).tolist() == pytest.approx([2**0.5] * len(inner), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (widen, "holds no network that this ctseg can train"),
+        (forget_the_recipe, "holds no network that this ctseg can train"),
+        (shift, "is not what its recipe makes"),
+    ],
+)
+def test_a_file_whose_network_is_not_known_is_refused(exported, change, reason):
+    with pytest.raises(ModelError, match=rf"light\.onnx {reason}"):
+        open_model(changed(exported, change))
+
+
+def test_a_file_in_half_precision_is_refused(checkpoint_file, tmp_path):
+    half = export_model(checkpoint_file, tmp_path / "half.onnx", precision="fp16").file
+    with pytest.raises(ModelError, match=r"half\.onnx is in fp16"):
+        open_model(half)
+
+
+def test_a_name_that_is_no_file_says_what_there_is(tmp_path):
+    with pytest.raises(ModelError, match="shipped model"):
+        open_network(tmp_path / "none.onnx")
