@@ -158,7 +158,7 @@ def _run(
 
     from ctseg.training import checkpoint, report
     from ctseg.training.calibrate import calibration_error, fit_temperature, look
-    from ctseg.training.fit import BEST, Fit, final_scores
+    from ctseg.training.fit import BEST, Fit, best_epoch, final_scores
     from ctseg.training.lineage import inherited_scores
     from ctseg.training.results import show_results
 
@@ -181,9 +181,8 @@ def _run(
     temperature = fit_temperature(judged) or (first and first.temperature)
     calibration = {one.name: calibration_error(one, temperature) for one in judged} if temperature else {}
     checkpoint.save(replace(best, scores=results, temperature=temperature), out / BEST)
-    best_epoch = best.scores["validation"]["epoch"] if "validation" in best.scores else None
     metrics = {
-        "best_epoch": best_epoch,
+        "best_epoch": best_epoch(history),
         "results": results,
         "temperature": temperature,
         "expected_calibration_error": calibration,

@@ -140,9 +140,7 @@ class Fit:
 
     def _write_down(self) -> None:
         kept = Checkpoint(self._kept(), self.recipe, self.training, {"validation": self.history[-1]}, {})
-        # Without validation no epoch is known to be better than the last.
-        ious = [line.get("val_iou", 0.0) for line in self.history]
-        if ious[-1] >= max(ious):
+        if best_epoch(self.history) == len(self.history):
             checkpoint.save(kept, self.folder / BEST)
         progress = {
             "history": self.history,
@@ -160,6 +158,11 @@ class Fit:
         if self.average is not None:
             self.average.module.load_state_dict(last.net.state_dict())
             self.average.n_averaged.fill_(last.progress["averaged_steps"])
+
+
+def best_epoch(history: Sequence[Mapping[str, Any]]) -> int:
+    """The epoch whose weights are kept: the last of those with the highest validation IoU; the last, without any."""
+    return max(range(1, len(history) + 1), key=lambda epoch: (history[epoch - 1].get("val_iou", 0.0), epoch))
 
 
 class Judge:

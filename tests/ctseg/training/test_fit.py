@@ -151,6 +151,7 @@ def test_the_command_makes_a_run_that_can_be_scored(squares, tmp_path, capsys):
     leave(call, 2)
     assert "holds a run already" in capsys.readouterr().err
     leave([*call, "--resume"], 0)
+    assert json.loads((out / "metrics.json").read_text()) == metrics
     leave([*call, "--resume", "--learning-rate", "0.5"], 2)
 
 
