@@ -1,7 +1,10 @@
 """The file between training and export: weights, and all that was done to get them. No code in it is run."""
 
 import os
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,16 +53,33 @@ def save(checkpoint: Checkpoint, file: Path) -> None:
     }
     part = file.with_name(f".{file.name}.tmp")
     try:
-        with part.open("wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
+        with _uninterrupted():
+            with part.open("wb") as stream:
+                torch.save(state, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(file)
     except (OSError, RuntimeError) as error:  # torch has a full disk as the latter
         part.unlink(missing_ok=True)
         raise CallError(
             f"{file} can't be written: {first_line(error, type(error).__name__)}; --resume goes on once it can"
         ) from error
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Keep Ctrl-C waiting: amid torch's writing it would end in C++ code, which takes it for a full disk, or aborts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    former = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former or signal.SIG_DFL)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def load(file: Path) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 from dataclasses import replace
 
 import cv2
@@ -162,3 +163,17 @@ def test_a_checkpoint_that_was_cut_off_or_damaged_is_refused_or_read(whole, tmp_
         (tmp_path / "bad.pt").write_bytes(damaged)
         with contextlib.suppress(ModelError):
             assert isinstance(checkpoint.load(tmp_path / "bad.pt"), Checkpoint)
+
+
+def test_ctrl_c_waits_until_a_checkpoint_is_written(whole, tmp_path, monkeypatch):
+    save, handler = torch.save, signal.getsignal(signal.SIGINT)
+
+    def interrupted(state, stream):
+        signal.raise_signal(signal.SIGINT)
+        save(state, stream)
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(checkpoint.load(whole), tmp_path / "new.pt")
+    assert checkpoint.load(tmp_path / "new.pt").recipe == TINY
+    assert signal.getsignal(signal.SIGINT) is handler
