@@ -7,7 +7,7 @@ from typing import Any
 
 from ctseg.dataset import group_digest, learnt_groups
 from ctseg.errors import DatasetError, ModelError
-from ctseg.model import find_model, shipped_models
+from ctseg.model import find_model
 from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.recipe import Recipe
@@ -15,8 +15,8 @@ from ctseg.training.samples import Samples
 
 
 def find_network(name_or_file: str) -> Path:
-    """The file of a shipped model's name, or the file named."""
-    return find_model(name_or_file) if name_or_file in shipped_models() else Path(name_or_file)
+    """A checkpoint by its ending .pt, else a model's file; raises ModelError naming what there is."""
+    return Path(name_or_file) if name_or_file.endswith(".pt") else find_model(name_or_file)
 
 
 def is_model(file: Path) -> bool:
@@ -30,7 +30,7 @@ def open_network(file: Path) -> Checkpoint:
         return checkpoint.load(file)
     from ctseg.training.unfold import open_model
 
-    return open_model(find_model(str(file)))
+    return open_model(file)
 
 
 def descent(source: Checkpoint, file: Path) -> dict[str, Any]:

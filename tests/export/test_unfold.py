@@ -5,7 +5,7 @@ from onnx import numpy_helper
 
 from ctseg.errors import ModelError
 from ctseg.training import checkpoint
-from ctseg.training.lineage import open_network
+from ctseg.training.lineage import find_network, open_network
 from ctseg.training.unfold import open_model, settled
 from ctseg_export import export_model
 
@@ -89,6 +89,7 @@ def test_a_file_in_half_precision_is_refused(checkpoint_file, tmp_path):
         open_model(half)
 
 
-def test_a_name_that_is_no_file_says_what_there_is(tmp_path):
-    with pytest.raises(ModelError, match="shipped model"):
-        open_network(tmp_path / "none.onnx")
+@pytest.mark.parametrize("name", ["fst", "none.onnx"])
+def test_a_name_that_is_no_file_says_what_there_is(name):
+    with pytest.raises(ModelError, match=r"neither a file nor a shipped model \(fast\)"):
+        find_network(name)
