@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ctseg.training.augment import QUADRUPLE, quadruple, randomise
 from ctseg.training.recipe import Recipe
-from ctseg.training.samples import Sample, Samples
+from ctseg.training.samples import Sample, Samples, training_slices
 
 _AHEAD = 4
 _GLANCE = 24
@@ -49,8 +49,8 @@ class Batch(NamedTuple):
 
 def glance(datasets: Sequence[Samples], recipe: Recipe) -> Iterator[Tensor]:
     """What the network is shown (N, 1, canvas, canvas) in the first steps of a run."""
-    train = [data.splits["train"] for data in datasets if data.splits["train"]]
-    return (batch.grey for batch in load_epoch(plan_epoch(train, recipe, epoch=1)[:_GLANCE], recipe))
+    plan = plan_epoch(training_slices(datasets), recipe, epoch=1)
+    return (batch.grey for batch in load_epoch(plan[:_GLANCE], recipe))
 
 
 def load_epoch(plan: Sequence[Sequence[Draw]], recipe: Recipe) -> Iterator[Batch]:

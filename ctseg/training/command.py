@@ -104,7 +104,9 @@ def train(
         _begin(out, {**asdict(recipe), "teachers": [], **lineage}, resume)
         if teacher:
             loaded = taught(loaded, teaching)
-        if first and is_model(file):
+        from ctseg.training.fit import LAST
+
+        if first and is_model(file) and not (out / LAST).is_file():  # a run that has begun has weights of its own
             from ctseg.training.batches import glance
             from ctseg.training.unfold import settled
 

@@ -30,16 +30,16 @@ CHOICES = ("held-out", "train", "all")
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is to be scored, whichever kind of file it comes from."""
+    """What is to be scored, whichever kind of file it comes from. `learnt`: digests of the groups it learnt from."""
 
     predict: Predict
     preparation: Preparation
     cleanup: Cleanup
-    training: Mapping[str, Any]
+    learnt: frozenset[str]
 
     def trained_on(self, sample: Sample, dataset: str) -> bool:
-        """Whether the network learnt from a sample's group: a checkpoint names groups, a model file hides the names."""
-        return group_digest(dataset, sample.group) in learnt_groups(self.training.get("datasets", ()))
+        """Whether the network learnt from a sample's group."""
+        return group_digest(dataset, sample.group) in self.learnt
 
 
 @app.command()
@@ -100,7 +100,7 @@ def open_candidate(name_or_file: str) -> Candidate:
         labels: Labels = session.run([OUTPUT], {INPUT: grey})[0][0]
         return labels
 
-    return Candidate(predict, spec.preparation, spec.cleanup, spec.training)
+    return Candidate(predict, spec.preparation, spec.cleanup, _learnt(spec.training))
 
 
 def choose(data: Samples, candidate: Candidate, slices: str, groups: Collection[str] = ()) -> list[Sample]:
@@ -125,4 +125,8 @@ def _from_checkpoint(file: Path) -> Candidate:
 
     found = checkpoint.load(file)
     judge = Judge(found.net, torch.device("cpu"), found.recipe.dice_weight)
-    return Candidate(judge, found.recipe.preparation, found.recipe.cleanup, found.training)
+    return Candidate(judge, found.recipe.preparation, found.recipe.cleanup, _learnt(found.training))
+
+
+def _learnt(training: Mapping[str, Any]) -> frozenset[str]:
+    return learnt_groups(training.get("datasets", ()))

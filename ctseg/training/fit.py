@@ -22,7 +22,7 @@ from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.loss import partial_label_loss
 from ctseg.training.networks import build, untrained
 from ctseg.training.recipe import Recipe, Schedule
-from ctseg.training.samples import Sample, Samples, Split
+from ctseg.training.samples import Sample, Samples, Split, training_slices
 from ctseg.training.score import as_plain, count_errors, told_iou
 
 LAST, BEST = "last.pt", "best.pt"
@@ -80,7 +80,7 @@ class Fit:
 
     def fit(self) -> list[dict[str, Any]]:
         """Run the epochs that are left and return the history of all, a dictionary an epoch."""
-        train = [data.splits["train"] for data in self.datasets if data.splits["train"]]
+        train = training_slices(self.datasets)
         for epoch in range(len(self.history) + 1, self.recipe.epochs + 1):
             if self._is_stuck():
                 break

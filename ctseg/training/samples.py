@@ -90,6 +90,11 @@ def load_samples(
     return Samples(dataset, meaning, told, tuple(s for s in splits["train"] if s.file in untold))
 
 
+def training_slices(datasets: Iterable[Samples]) -> list[tuple[Sample, ...]]:
+    """What is learnt from, of each data set that has such slices."""
+    return [data.splits["train"] for data in datasets if data.splits["train"]]
+
+
 def split_groups(groups: Iterable[str], seed: int) -> dict[str, Split]:
     """Draw train, validation and test groups, 70 : 15 : 15; one group trains, two train and validate."""
     # By hash, so that a patient more or less does not move the others across.
