@@ -40,12 +40,16 @@ def quadruple(sample: Sample, variant: int, how: Preparation, canvas: int) -> Dr
     return _draw(sample, to_grey(sample.image, how.window), matrix, 1.0, canvas)
 
 
-def randomise(sample: Sample, rng: np.random.Generator, how: Preparation, canvas: int) -> Drawn:
-    """The slice in a random window, place, size and orientation, with random damage to its grey values."""
-    grey = to_grey(sample.image, _random_window(rng, how))
+def randomise(sample: Sample, rng: np.random.Generator, how: Preparation, canvas: int, plain: float = 0.0) -> Drawn:
+    """The slice in a random window, place, size and orientation, with random damage to its grey values.
+
+    With a chance of `plain` it is seen as in use: in the model's own window, undamaged.
+    """
+    is_plain = plain > 0 and rng.random() < plain
+    grey = to_grey(sample.image, how.window if is_plain else _random_window(rng, how))
     scale = how.long_side / canvas * float(np.exp(rng.uniform(np.log(0.65), np.log(1.35))))
     grey, allowed, opinion = _draw(sample, grey, _random_geometry(rng), scale, canvas)
-    for chance, change in _CHANGES:
+    for chance, change in () if is_plain else _CHANGES:
         if rng.random() < chance:
             grey = np.clip(change(grey, rng), 0, 255).astype(np.float32)
     return Drawn(grey, allowed, opinion)

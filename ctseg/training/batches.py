@@ -94,7 +94,10 @@ def _draw_batch(draws: Sequence[Draw], recipe: Recipe) -> Batch:
     if recipe.augmentation == "quadruple":
         drawn = [quadruple(d.sample, d.variant, recipe.preparation, recipe.canvas) for d in draws]
     else:
-        drawn = [randomise(d.sample, np.random.default_rng(d.seed), recipe.preparation, recipe.canvas) for d in draws]
+        drawn = [
+            randomise(d.sample, np.random.default_rng(d.seed), recipe.preparation, recipe.canvas, recipe.plain)
+            for d in draws
+        ]
     grey, allowed, opinions = zip(*drawn, strict=True)
     told = [opinion for opinion in opinions if opinion is not None]
     opinion = torch.from_numpy(np.stack(told)).permute(0, 3, 1, 2) if len(told) == len(draws) else None

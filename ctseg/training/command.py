@@ -35,6 +35,14 @@ def train(
     canvas: Annotated[
         int | None, typer.Option(min=32, help="Side of the training slices in pixels, a multiple of 32.")
     ] = None,
+    plain: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="The share of slices whose grey values stay as they are: for a last run, from --start.",
+        ),
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(min=0, help="Stop after so many epochs without a better IoU; 0: never.")
     ] = None,
@@ -74,7 +82,7 @@ def train(
     require("matplotlib", "train")
     changes: dict[str, Any] = {
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "schedule": schedule,
-        "canvas": canvas, "patience": patience, "seed": seed,
+        "canvas": canvas, "plain": plain, "patience": patience, "seed": seed,
     }  # fmt: skip
     recipe = choose_recipe(preset, changes)
     console = Console(stderr=True, soft_wrap=True)
@@ -125,6 +133,8 @@ def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
     if (changes.get("canvas") or 32) % 32:
         raise CallError(f"the canvas must be a multiple of 32, not {changes['canvas']}")
     recipe = replace(PRESETS[preset], **{key: value for key, value in changes.items() if value is not None})
+    if recipe.plain and recipe.augmentation != "random":
+        raise CallError(f"the preset {preset} leaves all grey values as they are: leave --plain out")
     if recipe.augmentation == "quadruple":
         # It draws whole frames as they are, so slices must be as large in use as they were in training.
         recipe = replace(recipe, preparation=replace(recipe.preparation, long_side=recipe.canvas))

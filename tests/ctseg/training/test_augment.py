@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -63,3 +64,14 @@ def test_random_draws_keep_labels_on_what_they_label():
             agreement.append(grey[allowed == 0b1000].mean() - grey[allowed == 0b0001].mean())
     assert len(agreement) > 20
     assert min(agreement) > 0
+
+
+@pytest.mark.parametrize(("plain", "fewest", "most"), [(0.0, 0, 5), (0.5, 25, 55), (1.0, 80, 80)])
+def test_a_share_of_the_random_draws_is_in_the_grey_values_of_use(plain, fewest, most):
+    frame = sample(np.full((64, 64), -500), np.full((64, 64), 0b0010))
+    seen = 0
+    for seed in range(80):
+        grey, allowed, _ = randomise(frame, np.random.default_rng(seed), HOW, 48, plain)
+        inside = cv2.erode((allowed == 0b0010).astype(np.uint8), np.ones((5, 5)), borderValue=0) > 0
+        seen += bool(np.abs(grey[inside] - 127.5).max(initial=0) < 0.01)
+    assert fewest <= seen <= most

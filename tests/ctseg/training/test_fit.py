@@ -169,6 +169,11 @@ def test_a_student_learns_from_a_teacher(squares, tmp_path):
     assert not all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_a_recipe_that_changes_no_grey_values_needs_no_share_of_plain_slices(squares, tmp_path, capsys):
+    leave(["train", str(squares), "--preset", "seed", "--plain", "0.5", "--out", str(tmp_path / "run")], 2)
+    assert "leave --plain out" in capsys.readouterr().err
+
+
 def test_a_run_may_begin_where_another_ended_and_hold_no_group_back(squares, tmp_path, capsys):
     common = ["train", str(squares), "--canvas", "32", "--batch-size", "4", "--device", "cpu"]
     first, final = tmp_path / "first" / BEST, tmp_path / "final"
