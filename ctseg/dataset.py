@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.classes import CLASSES, TissueClass, bits, class_named
-from ctseg.errors import DatasetError
+from ctseg.errors import DatasetError, ModelError
 
 DESCRIPTION = "dataset.json"
 _UNKNOWN = 255
@@ -108,13 +108,21 @@ def group_digest(dataset: str, group: str) -> str:
 
 
 def learnt_groups(datasets: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """The digests of the groups that were learnt from, by what a checkpoint or a model file says of its data sets."""
+    """The digests of the groups that were learnt from, by what a checkpoint or a model file says of its data sets.
+
+    Raises ModelError where it does not say.
+    """
     found: set[str] = set()
-    for described in datasets:
-        if "learnt_from" in described:
-            found.update(described["learnt_from"])
-        else:
-            found.update(group_digest(described["name"], group) for group in described["groups"]["train"])
+    try:
+        for described in datasets:
+            if "learnt_from" in described:
+                found.update(described["learnt_from"])
+            else:
+                found.update(group_digest(described["name"], group) for group in described["groups"]["train"])
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"the model's notes of its data sets do not tell whom it learnt from ({error!r}): export it again"
+        ) from error
     return frozenset(found)
 
 

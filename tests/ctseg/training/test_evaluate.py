@@ -1,9 +1,13 @@
 import json
+from dataclasses import replace
 
+import onnx
 import pytest
 
 from ctseg.cli import main
+from ctseg.model import to_metadata
 from ctseg.phantom import Phantom, write_dataset
+from ctseg.runtime import open_on_cpu
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,18 @@ def test_a_model_file_knows_whom_it_learnt_from_and_is_scored_on_the_others(trai
     learnt = evaluate(trained, "model.onnx", capsys, "--slices", "train")["groups"]
     assert learnt
     assert sorted([*learnt, *by_file["groups"]]) == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_a_model_file_that_does_not_tell_whom_it_learnt_from_is_refused(trained, capsys):
+    spec = open_on_cpu(trained / "model.onnx")[1]
+    untold = replace(spec, training={**spec.training, "datasets": [{"name": "data"}]})
+    graph = onnx.load(trained / "model.onnx")
+    onnx.helper.set_model_props(graph, to_metadata(untold))
+    onnx.save(graph, trained / "untold.onnx")
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", str(trained / "untold.onnx"), str(trained / "data")])
+    assert left.value.code == 2
+    assert "do not tell whom it learnt from" in capsys.readouterr().err
 
 
 def test_a_model_file_scores_as_its_checkpoint_does(trained, capsys):
