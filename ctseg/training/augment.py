@@ -99,7 +99,8 @@ def _random_window(rng: np.random.Generator, how: Preparation) -> tuple[float, f
     """The model's own window now and then, else anything between a narrow lung and a wide all-purpose window."""
     if rng.random() < 0.35:
         return how.window
-    return float(rng.uniform(-1400, -950)), float(rng.choice([rng.uniform(-450, 300), rng.uniform(300, 1200)]))
+    white = rng.choice([rng.uniform(-450, -250), rng.uniform(-450, 300), rng.uniform(300, 1200)])
+    return float(rng.uniform(-1400, -950)), float(white)
 
 
 def _random_geometry(rng: np.random.Generator) -> npt.NDArray[np.float64]:
@@ -172,7 +173,7 @@ _CHANGES: tuple[tuple[float, Callable[[Grey, np.random.Generator], Grey]], ...] 
     (0.2, _coarsen),
     (0.2, _blur),
     (0.2, _sharpen),
-    (0.3, _levels),
+    (0.5, _levels),
     (0.4, _gamma),
     (0.25, _clahe),
     (0.3, _noise),
