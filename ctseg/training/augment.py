@@ -43,12 +43,14 @@ def quadruple(sample: Sample, variant: int, how: Preparation, canvas: int) -> Dr
 def randomise(sample: Sample, rng: np.random.Generator, how: Preparation, canvas: int, plain: float = 0.0) -> Drawn:
     """The slice in a random window, place, size and orientation, with random damage to its grey values.
 
-    With a chance of `plain` it is seen as in use: in the model's own window, undamaged.
+    With a chance of `plain` it is seen as in use: in the model's own window, undamaged, nearly as large and upright.
     """
     is_plain = plain > 0 and rng.random() < plain
     grey = to_grey(sample.image, how.window if is_plain else _random_window(rng, how))
-    scale = how.long_side / canvas * float(np.exp(rng.uniform(np.log(0.65), np.log(1.35))))
-    grey, allowed, opinion = _draw(sample, grey, _random_geometry(rng), scale, canvas)
+    low, high = (0.85, 1.15) if is_plain else (0.65, 1.35)
+    scale = how.long_side / canvas * float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    turn = _random_geometry(rng, 0.0 if is_plain else 0.25)
+    grey, allowed, opinion = _draw(sample, grey, turn, scale, canvas)
     for chance, change in () if is_plain else _CHANGES:
         if rng.random() < chance:
             grey = np.clip(change(grey, rng), 0, 255).astype(np.float32)
@@ -99,12 +101,14 @@ def _random_window(rng: np.random.Generator, how: Preparation) -> tuple[float, f
     """The model's own window now and then, else anything between a narrow lung and a wide all-purpose window."""
     if rng.random() < 0.35:
         return how.window
+    black = rng.uniform(-1400, -950)
     white = rng.choice([rng.uniform(-450, -250), rng.uniform(-450, 300), rng.uniform(300, 1200)])
-    return float(rng.uniform(-1400, -950)), float(white)
+    return float(black), float(white)
 
 
-def _random_geometry(rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    angle = rng.uniform(-180, 180) if rng.random() < 0.25 else rng.normal(0, 10)
+def _random_geometry(rng: np.random.Generator, turned: float) -> npt.NDArray[np.float64]:
+    """Nearly upright, or, with a chance of `turned`, at any angle; mirrored, shifted, stretched, sheared a little."""
+    angle = rng.uniform(-180, 180) if rng.random() < turned else rng.normal(0, 10)
     stretch = np.exp(rng.normal(0, 0.06))
     shear = rng.normal(0, 0.04)
     mirror = np.diag([1.0 if rng.random() < 0.5 else -1.0, 1.0 if rng.random() < 0.7 else -1.0, 1.0])

@@ -28,7 +28,7 @@ class Recipe:
     many of each data set in every batch. `dice_weight`: of the Dice loss beside the cross-entropy.
     `averaging`: decay a step of the running mean of the weights that is kept; 0 keeps the weights as they are.
     `patience`: epochs without a better validation IoU after which the run ends; 0 for never.
-    `plain`: of the slices drawn anew, the share whose grey values stay as they are.
+    `plain`: of the slices drawn anew, the share that is seen as in use, its grey values as they are.
     """
 
     preset: str
