@@ -74,8 +74,10 @@ def _kinds(hint: Any) -> Iterator[Any]:
 
 
 def _limits(param: Any) -> str:
-    lowest = getattr(param, "min", None)
-    return "" if lowest is None else f" At least {lowest}."
+    lowest, highest = getattr(param, "min", None), getattr(param, "max", None)
+    if lowest is None:
+        return ""
+    return f" At least {lowest}." if highest is None else f" From {lowest} to {highest}."
 
 
 def _default(param: Any) -> str:

@@ -40,7 +40,7 @@ def train(
         typer.Option(
             min=0,
             max=1,
-            help="The share of slices (0 to 1) that are shown as in use, undamaged: for a last run, from --start.",
+            help="The share of slices that are shown as in use, undamaged: for a last run, from --start.",
         ),
     ] = None,
     patience: Annotated[
