@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -142,6 +142,30 @@ def read_dataset(folder: Path) -> Dataset | SeriesDataset:
     raise DatasetError(f"{folder} is no data set: it has neither {DESCRIPTION} nor the folders image/ and mask/")
 
 
+def read_datasets(folders: Sequence[Path]) -> list[Dataset | SeriesDataset]:
+    """Some data sets to be used together; raises DatasetError, also where two go by one name."""
+    found: dict[str, Dataset | SeriesDataset] = {}
+    for folder in folders:
+        dataset = read_dataset(folder)
+        if other := found.get(dataset.name):
+            raise DatasetError(
+                f"{other.folder} and {folder} are both data sets named {dataset.name!r}: their figures and patients "
+                f"would be mixed up. Rename a folder, or give it a {DESCRIPTION} with another name"
+            )
+        found[dataset.name] = dataset
+    return list(found.values())
+
+
+def mask_folders(folder: Path) -> set[Path]:
+    """The folders below `folder` that hold masks of data sets and not slices; raises DatasetError."""
+    found = {masks for masks in folder.rglob("mask") if (masks.parent / "image").is_dir()}
+    for description in folder.rglob(DESCRIPTION):
+        described = _read_json(description)
+        if isinstance(described, dict) and "masks" in described:
+            found.add(description.parent / str(described["masks"]))
+    return found
+
+
 def meaning_beside(folder: Path) -> MaskMeaning:
     """What the masks in `folder` mean: by a `dataset.json` there or a level up, else class indices."""
     for place in (folder, folder.resolve().parent):
@@ -155,7 +179,7 @@ def meaning_beside(folder: Path) -> MaskMeaning:
 def _described(folder: Path, described: Mapping[str, Any]) -> Dataset:
     meaning = _meaning(described["mask_values"], folder / DESCRIPTION)
     slices = []
-    for row in _read_csv(folder / described["index"]):
+    for row in _read_csv(folder / described["index"], ("file", described["group"])):
         image, mask = folder / described["images"] / row["file"], folder / described["masks"] / row["file"]
         for file in (image, mask):
             if not file.is_file():
@@ -170,7 +194,10 @@ def _series_dataset(folder: Path, described: Mapping[str, Any]) -> SeriesDataset
     how = described["slice_labels"]
     meanings = _meaning({k: v for k, v in how.items() if k != "column"}, folder / DESCRIPTION).values
     labels = {
-        series: {row["file"]: bits(meanings[int(row[how["column"]])]) for row in _read_csv(folder / table)}
+        series: {
+            row["file"]: bits(meanings[int(row[how["column"]])])
+            for row in _read_csv(folder / table, ("file", how["column"]))
+        }
         for series, table in described["series"].items()
     }
     return SeriesDataset(str(described["name"]), folder, labels, *_provenance(described))
@@ -192,9 +219,15 @@ def _patient_folders(folder: Path) -> Dataset:
 
 def _meaning(values: Mapping[str, list[str]], source: Path) -> MaskMeaning:
     try:
-        return MaskMeaning({_byte(v): tuple(class_named(name) for name in names) for v, names in values.items()})
+        return MaskMeaning({_byte(v): _classes(v, names) for v, names in values.items()})
     except (ValueError, TypeError, AttributeError) as error:
         raise DatasetError(f"{source}: {error}") from error
+
+
+def _classes(value: str, names: list[str]) -> tuple[TissueClass, ...]:
+    if not names:
+        raise ValueError(f"the mask value {value} stands for no class: name all that it may be, or all four")
+    return tuple(class_named(name) for name in names)
 
 
 def _byte(text: str) -> int:
@@ -215,9 +248,13 @@ def _read_json(file: Path) -> Any:
         raise DatasetError(f"{file} can't be read: {error}") from error
 
 
-def _read_csv(file: Path) -> Iterator[dict[str, str]]:
+def _read_csv(file: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     try:
-        with file.open(newline="", encoding="utf-8") as lines:
-            yield from csv.DictReader(lines)
+        # Spreadsheets put a mark in front of UTF-8.
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            table = csv.DictReader(lines)
+            if missing := set(columns).difference(table.fieldnames or ()):
+                raise DatasetError(f"{file} has no column {min(missing)!r}")
+            yield from table
     except OSError as error:
         raise DatasetError(f"{file} can't be read: {error}") from error

@@ -95,6 +95,8 @@ def restore(labels: Labels, undo: Restoration) -> Labels:
         return labels
     # Each class's own mask is resized smoothly and the strongest one wins: borders stay smooth where
     # nearest-neighbour labels would turn to stairs. What the others leave is the background's.
+    # Where a slice is smaller than its picture was, linear would be nearest again: all that a pixel covers counts.
+    method = cv2.INTER_AREA if undo.original < undo.resized else cv2.INTER_LINEAR
     strongest = np.full(undo.original, _WHOLE, np.uint8)
     shares: list[tuple[int, _Box, npt.NDArray[np.uint8]]] = []
     for index in range(1, int(labels.max()) + 1):
@@ -103,7 +105,7 @@ def restore(labels: Labels, undo: Restoration) -> Labels:
         size = (outer[1].stop - outer[1].start, outer[0].stop - outer[0].start)
         if not all(size):
             continue
-        share = np.asarray(cv2.resize(mask[inner] * _WHOLE, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        share = np.asarray(cv2.resize(mask[inner] * _WHOLE, size, interpolation=method), np.uint8)
         cv2.subtract(strongest[outer], share, strongest[outer])
         shares.append((index, outer, share))
     restored = np.zeros(undo.original, np.uint8)

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError
-from ctseg.reading.pictures import DECODERS, Pixels, decode_png, decode_with
+from ctseg.reading.pictures import DECODERS, Decoder, Pixels, decode_png, decode_tiff_samples, decode_with
+from ctseg.reading.signatures import PictureFormat
 from ctseg.scan import Labels
 
 _GREY, _PALETTE = 0, 3
@@ -18,12 +20,12 @@ _IHDR = struct.Struct(">II5B")
 
 
 def read_mask(file: Path) -> Labels:
-    """The labels (H, W) of a PNG, TIFF, BMP or NPY; of a palette PNG, its indices.
+    """The labels (H, W) of a PNG, TIFF, BMP or NPY; of a palette in PNG or TIFF, its indices.
 
     A colour picture is taken where its channels agree. Raises UnreadableFile for one where they do not, for values
     outside 0..255, fractions, and JPEG, which keeps no exact values.
     """
-    pixels = decode_with({**DECODERS, "PNG": _decode_png_samples, "JPEG": _refuse_jpeg}, file)
+    pixels = decode_with({**DECODERS, **_EXACT}, file)
     if pixels.ndim == 3:
         pixels = _common_channel(pixels, file)
     return as_labels(pixels, file)
@@ -78,3 +80,10 @@ def _as_grey_png(data: bytes) -> bytes:
             kept.append(data[place : place + 12 + length])
         place += 12 + length
     return b"".join(kept)
+
+
+_EXACT: Mapping[PictureFormat, Decoder] = {
+    "PNG": _decode_png_samples,
+    "TIFF": decode_tiff_samples,
+    "JPEG": _refuse_jpeg,
+}

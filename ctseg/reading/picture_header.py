@@ -22,6 +22,7 @@ _TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_DEPTH = 256, 
 _TIFF_TAGS = (_TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_DEPTH)
 _TIFF_VALUES = {3: "H", 4: "I", 16: "Q"}
 _BIG_TIFF = 43
+_WHITE_IS_ZERO, _PALETTE = 0, 3
 
 # ISO 15444-1, A.4.1 and A.5.1: a codestream begins with these two markers, and then says its size.
 _JPEG2000 = b"\xff\x4f\xff\x51"
@@ -104,12 +105,13 @@ def jpeg2000_size(codestream: bytes) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class TiffHeader:
-    """The size of a TIFF's first page, numbers a pixel, whether 0 is white there, and whether more pages follow."""
+    """The size of a TIFF's first page, numbers a pixel, what these stand for, and whether more pages follow."""
 
     rows: int
     columns: int
     samples: int
     is_zero_white: bool
+    has_palette: bool
     has_more_pages: bool
 
 
@@ -133,6 +135,7 @@ def read_tiff_header(data: bytes) -> TiffHeader:
         rows=tags[_TIFF_ROWS],
         columns=tags[_TIFF_COLUMNS],
         samples=tags.get(_TIFF_SAMPLES, 1) * tags.get(_TIFF_DEPTH, 1),
-        is_zero_white=tags.get(_TIFF_PHOTOMETRIC) == 0,
+        is_zero_white=tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO,
+        has_palette=tags.get(_TIFF_PHOTOMETRIC) == _PALETTE,
         has_more_pages=next_page != 0,
     )

@@ -80,7 +80,14 @@ def decode_jpeg(data: bytes) -> Pixels:
 
 
 def decode_tiff(data: bytes) -> Pixels:
-    """The pixels of a TIFF's one page, 0 black, palettes left as indices; raises ContentError."""
+    """The pixels of a TIFF's one page, 0 black; raises ContentError."""
+    if read_tiff_header(data).has_palette:
+        raise ContentError("its pixels are places in a palette: save it as grey")
+    return decode_tiff_samples(data)
+
+
+def decode_tiff_samples(data: bytes) -> Pixels:
+    """The same with palettes left as indices."""
     import imagecodecs
 
     header = read_tiff_header(data)

@@ -92,10 +92,16 @@ def described(
     from nibabel.affines import obliquity
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-    steps = _steps(affine, spacing)
-    flags = {UNKNOWN_ORIENTATION: not is_placed, "oblique": obliquity(affine).max() > _OBLIQUE}
+    _steps(affine, spacing)
     orientation = ornt_transform(io_orientation(affine), axcodes2ornt("LPS"))
-    to_file = np.argsort(orientation[:, 0])
+    to_file = np.argsort(orientation[:, 0]).tolist()
+    shear = _apart(affine, to_file)
+    steps = _steps(affine, [step * (shear if axis == to_file[2] else 1) for axis, step in enumerate(spacing)])
+    flags = {
+        UNKNOWN_ORIENTATION: not is_placed,
+        "oblique": obliquity(affine).max() > _OBLIQUE,
+        "gantry tilt": shear < 1,
+    }
     return VolumeHeader(
         stored=stored,
         slope=slope,
@@ -121,6 +127,19 @@ def described_by_axes(
     if np.abs((axes @ axes.T) / np.outer(steps, steps) - np.eye(3)).max() > _SQUARE:
         raise ContentError("its axes are not at right angles: resample it first")
     return described(stored, affine, steps.tolist(), placed_header(stored.shape, affine, SCANNER), is_placed=is_placed)
+
+
+def _apart(affine: Affine, to_file: Sequence[int]) -> float:
+    """How far apart two slices lie for each mm between their first pixels: 1 where these lie above each other.
+
+    `to_file`: which axes of the file run across, down and along the slices.
+    """
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if np.abs(axes.T @ axes - np.eye(3)).max() <= _SQUARE:
+        return 1.0
+    across, down, along = to_file
+    normal = np.cross(axes[:, across], axes[:, down])
+    return float(abs(axes[:, along] @ normal) / max(np.linalg.norm(normal), np.finfo(float).tiny))
 
 
 def _steps(affine: Affine, spacing: Iterable[float]) -> tuple[float, ...]:

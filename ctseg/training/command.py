@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from ctseg.claim import claim
-from ctseg.dataset import read_dataset
+from ctseg.dataset import read_datasets
 from ctseg.errors import CallError, DatasetError, DeviceError, require
 from ctseg.training.recipe import PRESETS, Recipe
 from ctseg.training.samples import Samples, Split, load_samples
@@ -46,7 +46,7 @@ def train(
     patience: Annotated[
         int | None, typer.Option(min=0, help="Stop after so many epochs without a better IoU; 0: never.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Draws the weights, the batches and the splits.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the weights, the batches and the splits.")] = 0,
     validation_group: Annotated[
         list[str] | None,
         typer.Option(help="A group (patient) that validates, whatever the index says; may be repeated."),
@@ -89,8 +89,13 @@ def train(
     place = choose_device(device)
     if all_groups and (validation_group or recipe.patience):
         raise CallError("--all-groups holds no group back: leave --validation-group and --patience out")
-    loaded = [load_samples(read_dataset(folder), seed, validation_group or (), all_groups) for folder in datasets]
+    loaded = [load_samples(data, seed, validation_group or (), all_groups) for data in read_datasets(datasets)]
     _check(loaded, ("train",) if all_groups else ("train", "val"))
+    sets = sum(1 for data in loaded if data.splits["train"] or (teacher and data.untold))
+    if recipe.sampling == "balanced" and recipe.batch_size < sets:
+        raise CallError(
+            f"--batch-size {recipe.batch_size} is too small: each step takes a slice of all {sets} data sets"
+        )
     from ctseg.training.lineage import check_learnt, descent, find_network, inherited_datasets, is_model, open_start
 
     lineage: dict[str, Any] = {"all_groups": True} if all_groups else {}
@@ -109,7 +114,8 @@ def train(
         check_learnt("the teacher", teaching.datasets, loaded)
         lineage["teachers"] = list(teaching.provenance)
     with claim(out, LOCK):
-        _begin(out, {**asdict(recipe), "teachers": [], **lineage}, resume)
+        noted = [_provenance(data) for data in loaded]
+        _begin(out, {**asdict(recipe), "teachers": [], **lineage, "datasets": noted}, resume)
         if teacher:
             loaded = taught(loaded, teaching)
         from ctseg.training.fit import LAST
@@ -149,7 +155,10 @@ def _begin(out: Path, made_by: Mapping[str, Any], resume: bool) -> None:
         if not resume:
             raise CallError(f"{out} holds a run already: go on with it by --resume, or name another folder")
         if noted.read_text(encoding="utf-8") != wanted:
-            raise CallError(f"{out} holds a run with another recipe ({noted}): repeat its options to go on with it")
+            raise CallError(
+                f"{out} holds a run with another recipe, other slices or other groups ({noted}): "
+                "repeat its call to go on with it, or name another folder"
+            )
         return
     if resume:
         raise CallError(f"{out} holds no run to go on with: leave --resume out")

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from ctseg.cleanup import Cleanup
-from ctseg.dataset import group_digest, learnt_groups, read_dataset
+from ctseg.dataset import group_digest, learnt_groups, read_datasets
 from ctseg.errors import CallError, DatasetError, require
 from ctseg.metrics import scores
 from ctseg.model import INPUT, OUTPUT, find_model
@@ -65,8 +65,8 @@ def evaluate(
         raise CallError(f"no choice {slices!r}: there are {', '.join(CHOICES)}")
     candidate = open_candidate(model)
     results, strange = {}, set(group or ())
-    for folder in datasets:
-        data = load_samples(read_dataset(folder), seed=0)
+    for dataset in read_datasets(datasets):
+        data = load_samples(dataset, seed=0)
         there = {sample.group for samples in data.splits.values() for sample in samples}
         strange -= there
         if group and not there.intersection(group):

@@ -21,7 +21,7 @@ def find_network(name_or_file: str) -> Path:
 
 def is_model(file: Path) -> bool:
     """Whether a file is an exported model rather than a checkpoint, by its ending."""
-    return file.suffix == ".onnx"
+    return file.suffix != ".pt"
 
 
 def open_network(file: Path) -> Checkpoint:

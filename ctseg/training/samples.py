@@ -97,7 +97,7 @@ def training_slices(datasets: Iterable[Samples]) -> list[tuple[Sample, ...]]:
 
 def split_groups(groups: Iterable[str], seed: int) -> dict[str, Split]:
     """Draw train, validation and test groups, 70 : 15 : 15; one group trains, two train and validate."""
-    # By hash, so that a patient more or less does not move the others across.
+    # By hash, so that a patient more or less moves hardly any other across.
     ordered = sorted(groups, key=lambda group: blake2b(f"{seed}/{group}".encode(), digest_size=8).digest())
     validate = max(round(_VALIDATION_SHARE * len(ordered)), 1 if len(ordered) > 1 else 0)
     test = max(round(_TEST_SHARE * len(ordered)), 1 if len(ordered) > 2 else 0)
@@ -129,6 +129,8 @@ def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
             with ThreadPoolExecutor() as pool:
                 slices = list(pool.map(series.read, range(len(series))))
                 fields = list(pool.map(lambda s: lung_field(s.pixels.astype(np.int16)), slices))
+            if len({field.shape for field in fields}) > 1:
+                raise DatasetError(f"{dataset.folder / name} holds a series of slices of several sizes: leave some out")
             # Bowel gas and pieces of the airways that pass for lung in one slice do not in the whole scan.
             lungs = clean_volume([field.astype(np.uint8) for field in fields], Cleanup(volume_fraction=0.05))
             for file, picture, lung in zip(series.files, slices, lungs, strict=True):
@@ -136,6 +138,8 @@ def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
                     raise DatasetError(f"{file} has no row in the table of slice labels of {dataset.name}")
                 possible = labels[file.name]
                 told = not possible & bits(LESION)
+                if told and picture.domain != "hu":
+                    raise DatasetError(f"{file} is not in Hounsfield units, by which lung is told where disease is not")
                 allowed = HEALTHY_MEANING.allowed(lung, file) if told else np.full_like(lung, possible)
                 yield Sample(picture, allowed, dataset.name, name, file), told
 

@@ -120,7 +120,11 @@ def _anonymous(dataset: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scores(source: Checkpoint) -> dict[str, Any]:
-    return {name: {k: len(v) if k == "groups" else v for k, v in told.items()} for name, told in source.scores.items()}
+    """The figures, groups counted and not named; those that come from a model file hold the count already."""
+    return {
+        name: {key: len(value) if isinstance(value, list) else value for key, value in told.items()}
+        for name, told in source.scores.items()
+    }
 
 
 def _cost(net: nn.Module, how: Preparation) -> dict[str, Any]:

@@ -68,6 +68,14 @@ def test_restoring_at_half_the_size_favours_no_class():
     assert (mask[:, 16:] == 1).all()
 
 
+def test_a_smaller_slice_takes_the_class_that_covers_most_of_a_pixel():
+    """At two thirds of the size a corner of the picture covers 4/9 of the slice's first pixel."""
+    labels = np.ones((96, 96), np.uint8)
+    labels[0, 0] = 2
+    mask = restore(labels, Restoration((64, 64), (96, 96)))
+    assert (mask == 1).all()
+
+
 @pytest.mark.parametrize(("window", "side", "multiple"), [((0, 0), 64, 32), ((5, -5), 64, 32), ((0, 1), 16, 32)])
 def test_impossible_preparations_are_refused(window, side, multiple):
     with pytest.raises(ValueError, match=r"empty|fit together"):
