@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ctseg.classes import BACKGROUND, CONSOLIDATION, GROUND_GLASS, NORMAL_LUNG
-from ctseg.dataset import Dataset, MaskMeaning, SeriesDataset, meaning_beside, read_dataset
+from ctseg.dataset import Dataset, MaskMeaning, SeriesDataset, meaning_beside, read_dataset, read_datasets
 from ctseg.errors import DatasetError
 
 INFECTION = MaskMeaning({0: (BACKGROUND,), 7: (NORMAL_LUNG,), 9: (GROUND_GLASS, CONSOLIDATION)})
@@ -84,13 +84,29 @@ def test_series_say_which_classes_a_slice_may_have(tmp_path):
         ({"mask_values": {"300": ["background"]}}, "300 is not a value"),
         ({"mask_values": 3}, "not a data set's description|mask_values|attribute"),
         ({"index": "none.csv"}, "none.csv can't be read"),
-        ({"group": "person"}, "person"),
+        ({"group": "person"}, r"index\.csv has no column 'person'"),
+        ({"mask_values": {"0": ["background"], "7": []}}, r"dataset\.json: the mask value 7 stands for no class"),
         ({"images": "pictures"}, "not there"),
     ],
 )
 def test_descriptions_that_do_not_fit_are_refused(tmp_path, changes, reason):
     with pytest.raises(DatasetError, match=reason):
         read_dataset(describe(tmp_path / "d", **changes))
+
+
+def test_an_index_out_of_a_spreadsheet_is_read(tmp_path):
+    """Excel's "CSV UTF-8" begins with a byte order mark."""
+    folder = describe(tmp_path / "d")
+    index = folder / "index.csv"
+    index.write_text(index.read_text(), encoding="utf-8-sig")
+    assert len(read_dataset(folder).slices) == 2
+
+
+def test_two_data_sets_of_one_name_are_not_taken_for_one(tmp_path):
+    one, other = describe(tmp_path / "one"), describe(tmp_path / "other")
+    with pytest.raises(DatasetError, match=r"one and .*other are both data sets named 'mine'"):
+        read_datasets([one, other])
+    assert [d.name for d in read_datasets([one, describe(tmp_path / "third", name="theirs")])] == ["mine", "theirs"]
 
 
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path):

@@ -19,6 +19,15 @@ def test_slices_are_spread_over_all_that_is_there(tmp_path):
     assert [int(s.pixels[0, 0]) for s in found if s.domain == "hu"] == [-700] * 4
 
 
+def test_masks_are_no_slices(tmp_path):
+    """Of a data set that a dataset.json describes, and of one that its folders do."""
+    for number, folder in enumerate(("a/pictures", "a/truth", "b/image/1", "b/mask/1")):
+        (tmp_path / folder).mkdir(parents=True)
+        np.save(tmp_path / folder / "0.npy", np.full((8, 8), number, np.uint8))
+    (tmp_path / "a" / "dataset.json").write_text('{"name": "a", "images": "pictures", "masks": "truth"}')
+    assert [int(s.pixels[0, 0]) for s in real_slices(tmp_path, 10)] == [0, 2]
+
+
 def test_fewer_slices_than_asked_for_are_all_taken_once(tmp_path):
     for number in range(3):
         np.save(tmp_path / f"{number}.npy", np.full((8, 8), number, np.uint8))

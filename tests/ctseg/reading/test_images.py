@@ -10,6 +10,7 @@ import pytest
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading import open_images
+from ctseg.reading.masks import read_mask
 
 RAMP = (np.arange(24 * 20).reshape(24, 20) % 256).astype(np.uint8)
 CT = (np.arange(24 * 20).reshape(24, 20) * 5 - 1024).astype(np.int16)
@@ -130,6 +131,15 @@ def test_a_palette_is_looked_up(tmp_path):
     palette = (b"PLTE", bytes([10, 10, 10, 200, 200, 200]))
     (tmp_path / "a.png").write_bytes(png(1, 4, 8, 3, [bytes([0, 1, 1, 0])], palette))
     np.testing.assert_array_equal(read(tmp_path / "a.png").pixels, [[10, 200, 200, 10]])
+
+
+def test_a_tiff_with_a_palette_is_no_slice(tmp_path):
+    """Its numbers are places in the palette: taken for grey they would be another picture."""
+    colours = np.repeat(np.arange(255, -1, -1, dtype=np.uint16)[None] * 257, 3, axis=0)
+    (tmp_path / "a.tif").write_bytes(imagecodecs.tiff_encode(RAMP, photometric="palette", colormap=colours))
+    with pytest.raises(UnreadableFile, match="places in a palette: save it as grey"):
+        read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), RAMP)
 
 
 def test_the_content_and_not_the_ending_says_what_a_file_is(tmp_path):

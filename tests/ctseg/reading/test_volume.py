@@ -215,6 +215,17 @@ def test_an_oblique_volume_and_one_without_orientation_say_so(tmp_path):
     assert open_volume(file).patients_right is None
 
 
+def test_slices_shifted_against_each_other_are_as_far_apart_as_along_their_normal(tmp_path):
+    """A gantry tilted by 20 degrees, the table moved by 5 mm a slice: as dcm2niix writes it, rows turned, steps not."""
+    tilt = np.radians(20)
+    affine = np.array([[0.7, 0, 0, 0], [0, 0.7 * np.cos(tilt), 0, 0], [0, 0.7 * np.sin(tilt), 5, 0], [0, 0, 0, 1]])
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), affine), tmp_path / "ct.nii")
+    volume = open_volume(tmp_path / "ct.nii")
+    assert volume.spacing_mm == pytest.approx((5 * np.cos(tilt), 0.7, 0.7), abs=1e-5)
+    assert np.prod(volume.spacing_mm) == pytest.approx(np.linalg.det(affine[:3, :3]), rel=1e-5)
+    assert "gantry tilt" in volume.flags
+
+
 def test_the_labels_of_a_mask_volume_are_exact(tmp_path):
     labels = (np.arange(SHOWN.size) % 5).astype(np.uint8).reshape(SHOWN.shape)
     for codes, dtype in (("RAS", np.uint8), ("PIR", np.int32), ("LPS", np.float32)):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from hashlib import sha256
 
@@ -155,6 +156,25 @@ def test_the_command_makes_a_run_that_can_be_scored(squares, tmp_path, capsys):
     leave([*call, "--resume", "--learning-rate", "0.5"], 2)
 
 
+def test_a_run_is_not_gone_on_with_on_other_groups(squares, tmp_path, capsys):
+    """Else patients that it learnt from would be scored as new to it."""
+    call = ["train", str(squares), "--out", str(tmp_path / "run"), "--canvas", "32", "--epochs", "1"]
+    call += ["--batch-size", "4", "--device", "cpu"]
+    leave([*call, "--validation-group", "1"], 0)
+    for other in ([], ["--validation-group", "2"]):
+        leave([*call, *other, "--resume"], 2)
+        assert "other slices or other groups" in capsys.readouterr().err
+    leave([*call, "--validation-group", "1", "--resume"], 0)
+
+
+def test_a_batch_has_room_for_a_slice_of_each_data_set(squares, tmp_path, capsys):
+    shutil.copytree(squares, tmp_path / "more")
+    call = ["train", str(squares), str(tmp_path / "more"), "--canvas", "32", "--device", "cpu"]
+    leave([*call, "--batch-size", "1", "--out", str(tmp_path / "run")], 2)
+    assert "--batch-size 1 is too small" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_student_learns_from_a_teacher(squares, tmp_path):
     common = [str(squares), "--canvas", "32", "--epochs", "1", "--batch-size", "4", "--device", "cpu"]
     teacher = tmp_path / "teacher" / BEST
@@ -212,7 +232,7 @@ def test_a_start_that_learnt_from_a_group_held_back_is_refused(squares, tmp_path
 def test_the_shipped_model_may_be_gone_on_with_and_teach(squares, tmp_path):
     out, shipped = tmp_path / "mine", find_model("fast")
     call = ["train", str(squares), "--canvas", "64", "--batch-size", "4", "--epochs", "1", "--device", "cpu"]
-    call += ["--learning-rate", "0", "--start", "fast", "--teacher", "fast", "--out", str(out)]
+    call += ["--learning-rate", "0", "--start", "fast", "--teacher", "fast", "--out", str(out), "--all-groups"]
     leave(call, 0)
     mine = checkpoint.load(out / BEST)
     before, after = (net.encoder[2][1].first[0].weight.flatten() for net in (open_network(shipped).net, mine.net))
@@ -224,6 +244,7 @@ def test_the_shipped_model_may_be_gone_on_with_and_teach(squares, tmp_path):
     learnt = learnt_groups(spec.training["datasets"])
     assert learnt > learnt_groups(open_network(shipped).training["datasets"])
     assert spec.licence.startswith("medseg: non-commercial use only")
+    assert spec.scores["medseg"]["iou"] == open_network(shipped).scores["medseg"]["iou"]
 
 
 def test_named_validation_groups_leave_all_others_to_train(squares):

@@ -4,6 +4,7 @@ from collections import Counter
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 
 from ctseg.dataset import read_dataset
@@ -69,6 +70,28 @@ def test_slices_of_a_series_that_may_be_diseased_are_set_apart_for_a_teacher(tmp
     assert {s.file for s in held_back.splits["val"]} == set(files[2:])
     assert not held_back.untold
     assert len(load_samples(dataset, 0, ["s"], all_train=True).untold) == 2
+
+
+def halve(slice_):
+    slice_.Rows, slice_.PixelData = 16, slice_.PixelData[: len(slice_.PixelData) // 2]
+
+
+def forget_hu(slice_):
+    slice_.PixelRepresentation = 0
+    del slice_["RescaleSlope"], slice_["RescaleIntercept"]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), [(halve, "several sizes"), (forget_hu, "not in Hounsfield")])
+def test_a_healthy_series_whose_lung_can_not_be_told_is_refused(tmp_path, spoil, reason):
+    files = write_dicom(Phantom(seed=1, slices=2, size=32), tmp_path / "s")
+    slice_ = pydicom.dcmread(files[1])
+    spoil(slice_)
+    slice_.save_as(files[1])
+    (tmp_path / "s.csv").write_text("file,infected\n0000.dcm,0\n0001.dcm,0\n")
+    labels = {"column": "infected", "0": ["background", "normal_lung"]}
+    (tmp_path / "dataset.json").write_text(json.dumps({"name": "ct", "series": {"s": "s.csv"}, "slice_labels": labels}))
+    with pytest.raises(DatasetError, match=reason):
+        load_samples(read_dataset(tmp_path), seed=0)
 
 
 def test_an_index_that_puts_a_patient_on_two_sides_is_refused(tmp_path):
