@@ -31,10 +31,12 @@ def demo(
     from ctseg_batch.watch import ConsoleWatcher
 
     scans, truth, results = out / "scans", out / "truth", out / "results"
-    if out.exists() and not scans.is_dir():
+    drawn = _scans(scans, truth)
+    # Its scans are written over and its results replaced: of anybody else's, neither may be.
+    if out.exists() and not (scans.is_dir() and drawn.keys() >= {entry.name for entry in scans.iterdir()}):
         raise CallError(f"{out} is there already and holds no demo: name another folder by --out")
     console = people_console()
-    for name, write in _scans(scans, truth).items():
+    for name, write in drawn.items():
         with console.status(f"drawing {name}"):
             write()
     with ConsoleWatcher(console) as watcher:

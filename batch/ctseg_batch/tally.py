@@ -95,7 +95,7 @@ class Tally:
         if masks is None or file is None or self._truth is None:
             return None
         try:
-            return self._truth.grouped(masks.read(index, len(self._todo.names)), file, labels)
+            return self._truth.grouped(masks.read(index, self._todo.slices), file, labels)
         except UnreadableFile as error:
             return error
 

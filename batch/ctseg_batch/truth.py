@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -16,7 +16,7 @@ from ctseg.classes import CLASSES
 from ctseg.dataset import MaskMeaning, meaning_beside
 from ctseg.errors import CallError, DatasetError, UnreadableFile
 from ctseg.metrics import Confusion, confusion
-from ctseg.scan import Labels
+from ctseg.scan import Labels, Scan
 from ctseg_batch.site import volume_slice
 
 
@@ -32,8 +32,8 @@ class Masks(Protocol):
         """The file that holds the truth of a slice, if there is any."""
         ...
 
-    def read(self, index: int, slices: int, /) -> Labels:
-        """Mask values (H, W) of a slice that has a truth, of a scan of so many `slices`; raises UnreadableFile."""
+    def read(self, index: int, scan: Scan, /) -> Labels:
+        """Mask values (H, W) of a slice of `scan` that has a truth; raises UnreadableFile."""
         ...
 
 
@@ -52,7 +52,7 @@ class SliceMasks:
         """The slice's file."""
         return self.by_slice[index]
 
-    def read(self, index: int, _slices: int, /) -> Labels:
+    def read(self, index: int, _scan: Scan, /) -> Labels:
         """The slice's mask."""
         file = self.by_slice[index]
         assert file is not None
@@ -75,45 +75,50 @@ class FolderMasks:
         file = self.folder / volume_slice(index)
         return file if file.is_file() else None
 
-    def read(self, index: int, _slices: int, /) -> Labels:
+    def read(self, index: int, _scan: Scan, /) -> Labels:
         """The slice's mask."""
         return reading.read_mask(self.folder / volume_slice(index))
 
 
-@dataclass(frozen=True)
 class VolumeMask:
     """A volume's truth as a volume; read when the first slice is asked for, and held with the scan."""
 
-    file: Path
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._volume: Labels | UnreadableFile | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The one file, or its header and its voxels."""
-        return reading.volume_files(self.file)
+        return reading.volume_files(self._file)
 
     def find(self, _index: int, /) -> Path | None:
         """The volume, of any slice."""
-        return self.file
+        return self._file
 
-    def read(self, index: int, slices: int, /) -> Labels:
-        """The slice's mask; raises UnreadableFile where the volume has more or fewer slices than its scan."""
+    def read(self, index: int, scan: Scan, /) -> Labels:
+        """The slice's mask; raises UnreadableFile where the volume lies otherwise than its scan."""
         with self._lock:
+            if self._volume is None:
+                self._volume = self._tried(scan)
             volume = self._volume
         if isinstance(volume, UnreadableFile):
             raise UnreadableFile(volume.file, volume.reason)
-        if len(volume) != slices:
-            raise UnreadableFile(self.file, f"has {len(volume)} slices, its scan {slices}: a mask must have its scan's")
         mask: Labels = volume[index]
         return mask
 
-    @cached_property
-    def _volume(self) -> Labels | UnreadableFile:
+    def _tried(self, scan: Scan) -> Labels | UnreadableFile:
         """The voxels, or why there are none: it is tried once, not for every slice."""
         try:
-            return reading.read_mask_volume(self.file)
+            volume = reading.read_mask_volume(self._file, scan)
         except UnreadableFile as error:
             return error
+        found, wanted = len(volume), len(scan)
+        if found != wanted:
+            reason = f"has {found} slices, its scan {wanted}: a mask must have its scan's"
+            return UnreadableFile(self._file, reason)
+        return volume
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctseg.reading.kind import Kind, kind_of
-from ctseg.scan import Labels
+from ctseg.scan import Labels, Scan
 
 if TYPE_CHECKING:
     from ctseg.reading.dicom_series import SeriesFound
@@ -58,11 +58,14 @@ def read_mask(file: Path) -> Labels:
     return masks.read_mask(file)
 
 
-def read_mask_volume(file: Path) -> Labels:
-    """A volume file of labels, (slices, H, W), turned as `open_volume` turns a scan; raises UnreadableFile."""
+def read_mask_volume(file: Path, scan: Scan | None = None) -> Labels:
+    """A volume file of labels, (slices, H, W), turned as `open_volume` turns a scan; raises UnreadableFile.
+
+    With the `scan` that they are of, also where the two lie in different ways.
+    """
     from ctseg.reading import volume
 
-    return volume.read_mask_volume(file)
+    return volume.read_mask_volume(file, scan)
 
 
 def volume_files(file: Path) -> tuple[Path, ...]:

@@ -13,7 +13,7 @@ from ctseg.reading.stored import Voxels
 from ctseg.reading.values import finite_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_formats import read_volume_header
 from ctseg.reading.volume_header import UNKNOWN_ORIENTATION, VolumeHeader
-from ctseg.scan import Domain, Labels, Side, Slice, Spacing
+from ctseg.scan import Domain, Labels, Scan, Side, Slice, Spacing
 from ctseg.stages import stage
 
 
@@ -44,7 +44,7 @@ class Volume:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """`orientation unknown`, `oblique`."""
+        """`orientation unknown`, `oblique`, `gantry tilt`."""
         return self._header.flags
 
     @property
@@ -54,6 +54,13 @@ class Volume:
 
     def __len__(self) -> int:
         return self._header.shown_shape[0]
+
+    def lies_as(self, other: VolumeHeader) -> bool:
+        """Whether the voxels of another file of as many lie where this one's do, once both are turned."""
+        own = self._header
+        if own.shown_shape != other.shown_shape or np.array_equal(own.orientation, other.orientation):
+            return True  # of other sizes it is said elsewhere; and stored alike, they are turned alike
+        return bool(np.abs(own.ends() - other.ends()).max() <= max(own.spacing_mm))
 
     def read(self, index: int) -> Slice:
         """The slice at `index`: HU where the volume goes below -200, else grey by the volume's own range.
@@ -76,9 +83,18 @@ class Volume:
         return self._header.grid()
 
 
-def read_mask_volume(file: Path) -> Labels:
-    """The labels (slices, H, W) of a volume file, turned as a Volume is; raises UnreadableFile."""
+def read_mask_volume(file: Path, scan: Scan | None = None) -> Labels:
+    """The labels (slices, H, W) of a volume file, turned as a Volume is.
+
+    Raises UnreadableFile, also where `scan` is a volume that lies otherwise: turned each by its own header, they would
+    not lie one on the other.
+    """
     header = read_volume_header(file)
+    if isinstance(scan, Volume) and not scan.lies_as(header):
+        raise UnreadableFile(
+            file,
+            "lies otherwise than its scan, as their headers tell of their axes: save it with its scan's header",
+        )
     stored = header.stored.read()
     try:
         values = rescaled(stored, header.slope, header.intercept)

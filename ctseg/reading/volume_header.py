@@ -50,6 +50,15 @@ class VolumeHeader:
         by_axis = dict(zip(self.orientation[:, 0], self.stored.shape, strict=True))
         return by_axis[_HEADWARD], by_axis[1], by_axis[0]
 
+    def ends(self) -> npt.NDArray[np.float64]:
+        """Where the first and the last voxel lie once they are turned, in mm, (2, 3)."""
+        from nibabel.orientations import inv_ornt_aff
+
+        turned = self.placement.get_best_affine() @ inv_ornt_aff(self.orientation, self.stored.shape)
+        last = np.subtract(self.shown_shape[::-1], 1)
+        places: npt.NDArray[np.float64] = np.array([[0, 0, 0, 1], [*last, 1]]) @ turned.T
+        return places[:, :3]
+
     def to_slices(self, voxels: Voxels) -> Voxels:
         """From the file's axes to (slices, rows, columns): feet to head, front to back, right to left; a view."""
         from nibabel.orientations import apply_orientation

@@ -29,7 +29,9 @@ def test_the_demo_goes_all_the_way_and_says_that_it_is_synthetic(tmp_path, capsy
 
 
 def test_a_folder_that_is_no_demo_is_left_alone(tmp_path, capsys):
-    (tmp_path / "mine.txt").write_text("precious")
-    status, said = leave(["--out", tmp_path], capsys)
-    assert (status, said.count("\n")) == (2, 1)
-    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+    for mine in (tmp_path / "a" / "mine.txt", tmp_path / "b" / "scans" / "mine.nii.gz"):
+        mine.parent.mkdir(parents=True)
+        mine.write_text("precious")
+        status, said = leave(["--out", tmp_path / mine.relative_to(tmp_path).parts[0]], capsys)
+        assert (status, said.count("\n")) == (2, 1)
+    assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == ["mine.nii.gz", "mine.txt"]

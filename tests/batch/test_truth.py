@@ -3,6 +3,7 @@
 import json
 import re
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -89,6 +90,46 @@ def test_a_volume_of_another_length_is_no_truth(batch, draw, save_volume, tmp_pa
     done = batch(tmp_path / "scans", truth=tmp_path / "truth")
     assert (done.status, done.scan["iou"]) == (1, None)
     assert "2 slices" in done.scan["errors"][0]["reason"]
+
+
+LEFT_AND_BACK = np.array([[-2.0, 0, 0, 60], [0, -2, 0, 40], [0, 0, 3, -90], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda voxels: nibabel.Nifti1Image(voxels, LEFT_AND_BACK),
+        lambda voxels: nibabel.as_closest_canonical(nibabel.Nifti1Image(voxels, LEFT_AND_BACK)),
+        lambda voxels: nibabel.Nifti1Image(voxels, np.diag([-1, -1, 1, 1])),
+    ],
+    ids=["as the scan", "turned with its header", "turned alike"],
+)
+def test_a_truth_volume_may_be_stored_otherwise_if_its_header_says_so(batch, turned_scan, saved):
+    folder, voxels = turned_scan
+    (folder / "truth").mkdir()
+    nibabel.save(saved(voxels), folder / "truth" / "ct.nii")
+    assert batch(folder / "scans", truth=folder / "truth").scan["iou"]["mean"] == 1
+
+
+def test_a_truth_volume_whose_header_would_mirror_it_is_no_truth(batch, turned_scan):
+    """Saved from an array without its scan's affine, as happens easily."""
+    folder, voxels = turned_scan
+    (folder / "truth").mkdir()
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), folder / "truth" / "ct.nii")
+    done = batch(folder / "scans", truth=folder / "truth")
+    assert (done.status, done.scan["iou"]) == (1, None)
+    assert "lies otherwise than its scan" in done.scan["errors"][0]["reason"]
+
+
+@pytest.fixture
+def turned_scan(draw, save_volume, tmp_path):
+    """A scan whose voxels run to the patient's left and back, and the labels (columns, rows, slices) of its voxels."""
+    labels = np.stack([draw(seed) for seed in range(3)])
+    plain = nibabel.load(save_volume(tmp_path / "plain.nii", labels))
+    hu = np.asanyarray(plain.dataobj)[::-1, ::-1]
+    (tmp_path / "scans").mkdir()
+    nibabel.save(nibabel.Nifti1Image(hu, LEFT_AND_BACK), tmp_path / "scans" / "ct.nii")
+    return tmp_path, np.ascontiguousarray(labels.transpose(2, 1, 0))
 
 
 def test_the_truth_within_the_input_is_not_searched(batch, draw, save_slice, save, tmp_path):

@@ -84,7 +84,7 @@ def test_oblique_slices_are_sorted_along_their_normal(write_stack):
     )
     assert order(series) == [0, 1, 2, 3]
     assert series.spacing_mm == pytest.approx((3.0, 0.7, 0.8))
-    assert series.flags == ()
+    assert series.flags == ("oblique",)
 
 
 def test_without_positions_the_slice_location_tells(write_stack):
