@@ -19,14 +19,20 @@ def pack(slices: Iterable[SliceFigures]) -> str:
     """Some slices of one scan as a short text: names without what they have in common."""
     all_of_them = list(slices)
     within = os.path.commonprefix([one.source for one in all_of_them])  # noqa: RUF071 - as long as it can be
-    rows = [[one.source[len(within) :], one.mask.removeprefix(one.source), *(one.pixels or ())] for one in all_of_them]
+    rows = [[one.source[len(within) :], _beyond(one), *(one.pixels or ())] for one in all_of_them]
     return json.dumps([within, *rows] if rows else [], separators=(",", ":"))
 
 
 def unpack(packed: str) -> Iterator[SliceFigures]:
-    """The slices again; a mask is called as its source is, and something after that."""
+    """The slices again."""
     rows = iter(json.loads(packed))
     within = next(rows, "")
-    for tail, ending, *pixels in rows:
+    for tail, beyond, *pixels in rows:
         source = within + tail
-        yield SliceFigures(source, source + ending, tuple(pixels) or None)
+        mask = source + beyond if isinstance(beyond, str) else beyond[0]
+        yield SliceFigures(source, mask, tuple(pixels) or None)
+
+
+def _beyond(one: SliceFigures) -> str | list[str]:
+    """What a mask's name has after its source's; in brackets all of it, where an object's first file names the mask."""
+    return one.mask.removeprefix(one.source) if one.mask.startswith(one.source) else [one.mask]

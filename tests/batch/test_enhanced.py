@@ -1,5 +1,6 @@
 """Enhanced CT through the command: the same slices as a series of files and as one object of another program."""
 
+import csv
 import os
 
 import nibabel
@@ -65,6 +66,25 @@ def test_stacks_of_one_file_are_numbered(batch, save_series, convert, labels, tm
     assert done.scans.keys() == {"ct.dcm/1", "ct.dcm/2"}
     np.testing.assert_array_equal(of_volume(done, "ct.dcm/1"), labels[2:])
     np.testing.assert_array_equal(of_volume(done, "ct.dcm/2"), labels[:2])
+
+
+@pytest.mark.parametrize("names", [("a.dcm", "b.dcm"), ("ab", "a")])
+def test_each_slice_of_an_object_in_two_files_is_listed_with_its_own_mask(
+    batch, save_series, convert, labels, tmp_path, names
+):
+    series = save_series(tmp_path / "series", labels)
+    for number, (name, some) in enumerate(zip(names, (series[:2], series[2:]), strict=True), start=1):
+        file = convert(tmp_path / "in/p" / name, some, series_instance_uid="1.2.8")
+        dataset = pydicom.dcmread(file)
+        dataset.ConcatenationUID, dataset.InConcatenationNumber, dataset.InConcatenationTotalNumber = "1.2.9", number, 2
+        dataset.save_as(file)
+    first, second = (f"p/{name}" for name in names)
+    for _ in range(2):
+        done = batch(tmp_path / "in")
+        np.testing.assert_array_equal(of_volume(done, first), labels)
+        with (done.out / "slices.csv").open(newline="") as text:
+            rows = [(row["source"], row["mask"]) for row in csv.DictReader(text)]
+        assert rows == list(zip([first, first, second, second], done.masks, strict=True))
 
 
 def test_its_truth_is_found_as_that_of_a_volume(batch, save_series, save_volume, save, convert, labels, tmp_path):
