@@ -32,7 +32,7 @@ Noted = dict[str, Any]
 class Past:
     """What earlier runs noted. `size` is the journal's length up to a torn line; 0: there is none to go on with.
 
-    `outdated` are journals of other shares, of results under other settings.
+    `outdated` are journals of results under other settings, but for those of the other shares of a cut.
     """
 
     parts: dict[str, Noted] = field(default_factory=dict)
@@ -84,14 +84,19 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
     past, outdated = Past(), []
     for journal in journal_files(out):
         lines = _whole_lines(journal)
-        start, head = next(lines, (0, {}))
+        try:
+            start, head = next(lines, (0, {}))
+        except FileNotFoundError:  # another share has just found it outdated
+            continue
         _check(called or str(out), root, journal, head)
+        if is_sibling(journal.name, mark):  # it has none of this share's scans, and may be at work
+            continue
         if head["settings"] != wanted:
             outdated += [] if journal == own else [journal]
         elif journal == own:
             past.size = start
             _take_in(past, lines)
-        elif not is_sibling(journal.name, mark):  # those have none of this share's scans
+        else:
             other = Past()
             _take_in(other, lines)
             past.parts, past.folders = other.parts | past.parts, other.folders | past.folders

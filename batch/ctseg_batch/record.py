@@ -11,11 +11,10 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-from ctseg.claim import claim, is_held
-from ctseg.errors import CallError
+from ctseg.claim import claim
 from ctseg_batch.files import refused, removed, write_whole
 from ctseg_batch.listing import Listing
-from ctseg_batch.past import ENDING, FOLDER, FORMAT, JOURNAL, Noted, Past, cut_of, journal_file, plain_settings
+from ctseg_batch.past import FOLDER, FORMAT, Noted, Past, cut_of, journal_file, plain_settings
 from ctseg_batch.result import PartResult, Settings
 
 LOCK = "lock"
@@ -35,11 +34,6 @@ def claim_out(out: Path, mark: str) -> Iterator[None]:
 def excludes(mark: str) -> Callable[[str], bool]:
     """Says of the name of a lock whether a run, or the share with that mark, can't be at work while it is held."""
     return lambda name: name.startswith(LOCK) and not (mark and name.endswith(cut_of(mark)))
-
-
-def lock_of(journal: str) -> str:
-    """The lock of the run, or of the share, that a journal is of."""
-    return journal.replace(JOURNAL, LOCK, 1).removesuffix(ENDING)
 
 
 class Notes:
@@ -67,9 +61,9 @@ class Notes:
 
 
 class Journal(Notes):
-    """Notes parts in OUT as they are finished; a context manager.
+    """Notes parts in OUT, which is held, as they are finished; a context manager.
 
-    Raises CallError where OUT can't be written, or another run writes to it under other settings.
+    What was noted under other settings is forgotten. Raises CallError where OUT can't be written.
     """
 
     def __init__(
@@ -87,7 +81,7 @@ class Journal(Notes):
         file = journal_file(out, mark)
         try:
             for outdated in past.outdated:
-                _forget(outdated)
+                outdated.unlink(missing_ok=True)
             if not past.size:
                 head = {"format": FORMAT, "id": uuid4().hex[:8], "root": root, "settings": plain_settings(settings)}
                 write_whole(file, _line(head))
@@ -131,14 +125,6 @@ class Journal(Notes):
 
     def written(self, line: bytes) -> None:
         """A line is on the disk."""
-
-
-def _forget(journal: Path) -> None:
-    """Delete the journal of a share of results that are about to be replaced."""
-    lock = journal.with_name(lock_of(journal.name))
-    if lock.exists() and is_held(lock):
-        raise CallError(f"another share of {journal.parent.parent} is at work, with other settings: name another OUT")
-    journal.unlink(missing_ok=True)
 
 
 def _line(noted: Noted) -> bytes:

@@ -5,12 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from ctseg.errors import CallError
+from ctseg_batch.job import Call
+from ctseg_batch.run import run
 from ctseg_batch.shards import Shard
+from ctseg_batch.watch import SilentWatcher
 
 OF = 8
 CTSEG = [sys.executable, "-m", "ctseg", "batch", "--device", "cpu"]
@@ -125,8 +129,60 @@ def test_results_under_other_settings_are_never_taken_for_those_of_today(batch, 
     assert batch(many).summary["throughput"]["slices"] == slices
 
 
+def test_under_new_settings_a_share_leaves_the_others_what_they_noted(batch, many):
+    for number in (1, 2):
+        batch(many, shard=Shard(number, 2))
+    new = {"write": ["mask", "overlay"]}
+    batch(many, shard=Shard(1, 2), **new)
+    assert batch(many, shard=Shard(2, 2)).summary["throughput"]["slices"] == 0
+    assert batch(many, shard=Shard(2, 2), **new).summary["throughput"]["slices"] > 0
+    for number in (1, 2):
+        assert batch(many, shard=Shard(number, 2), **new).summary["throughput"]["slices"] == 0
+
+
+def test_a_share_that_ends_while_another_begins_under_new_settings_is_done(batch, many, quarters, tmp_path):
+    for number in (1, 2):
+        batch(many, shard=Shard(number, 2))
+    new = {"write": ["mask", "overlay"]}
+
+    class WhileItBegins(SilentWatcher):
+        """The other share does all of its own once the first has read what was done before."""
+
+        def remark(self, line):
+            if not ended:
+                ended.append(batch(many, shard=Shard(2, 2), **new))
+
+    ended = []
+    call = Call([many], tmp_path / "out", model=str(quarters), device="cpu", shard=Shard(1, 2), **new)
+    run(call, WhileItBegins())
+    assert ended[0].summary["throughput"]["slices"] > 1
+    assert batch(many, shard=Shard(2, 2), **new).summary["throughput"]["slices"] == 0
+
+
+def test_shares_begin_at_once_under_new_settings(batch, many, tmp_path):
+    for number in (1, 2):
+        batch(many, shard=Shard(number, 2))
+    with held(tmp_path / "out", ".2-of-2"):
+        again = batch(many, shard=Shard(1, 2), write=["mask", "overlay"])
+    assert again.summary["throughput"]["slices"] > 1
+
+
+@contextmanager
+def held(out, mark):
+    """Another process holds OUT, or the share with that mark: a lock that this one holds, it may take again."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom ctseg.claim import claim\n"
+        f"with claim(Path({str(out)!r}), '.ctseg/lock{mark}'):\n"
+        "    print(flush=True)\n    sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        yield
+        other.communicate()
+
+
 @pytest.mark.parametrize(
-    ("held", "wanted", "refused"),
+    ("mark", "wanted", "refused"),
     [
         (".2-of-3", Shard(1, 3), False),
         (".2-of-3", Shard(2, 3), True),
@@ -135,21 +191,13 @@ def test_results_under_other_settings_are_never_taken_for_those_of_today(batch, 
         ("", Shard(1, 3), True),
     ],
 )
-def test_shards_of_one_cut_work_at_once_and_nobody_else(batch, many, tmp_path, held, wanted, refused):
-    # Held by another process: a lock that this one holds, it may take again.
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom ctseg.claim import claim\n"
-        f"with claim(Path({str(tmp_path / 'out')!r}), '.ctseg/lock{held}'):\n"
-        "    print(flush=True)\n    sys.stdin.read()"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        other.stdout.readline()
+def test_shards_of_one_cut_work_at_once_and_nobody_else(batch, many, tmp_path, mark, wanted, refused):
+    with held(tmp_path / "out", mark):
         if refused:
             with pytest.raises(CallError, match="another run writes to"):
                 batch(many, out=tmp_path / "out", shard=wanted)
         else:
             assert batch(many, out=tmp_path / "out", shard=wanted).summary["scans"]
-        other.communicate()
 
 
 def test_a_report_is_made_of_all_not_of_a_share(batch, many):

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ctseg_batch.past import FOLDER, Past, is_journal, recall
-from ctseg_batch.record import LOCK, Journal, excludes, lock_of
+from ctseg_batch.record import LOCK, Journal, excludes
 from ctseg_batch.remote.journal import StoredJournal, read_stored
-from ctseg_batch.remote.lease import Lease, leased, refuse_if_held
+from ctseg_batch.remote.lease import Lease, leased
 from ctseg_batch.remote.results import store_tables
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store
@@ -41,9 +41,7 @@ class StoreHome:
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:
         """Written here, and stored piece by piece."""
         assert self._lease is not None
-        for outdated in past.outdated:
-            refuse_if_held(self._store, f"{FOLDER}/{lock_of(outdated.name)}")
-            self._store.remove([f"{FOLDER}/{outdated.name}"])
+        self._store.remove(f"{FOLDER}/{outdated.name}" for outdated in past.outdated)
         return StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark)
 
     def deliver(self) -> None:

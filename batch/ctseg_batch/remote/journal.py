@@ -13,7 +13,7 @@ from ctseg_batch.past import ENDING, FOLDER, Past, is_sibling, journal_file
 from ctseg_batch.record import Journal
 from ctseg_batch.remote.lease import Lease
 from ctseg_batch.remote.patience import StoreError
-from ctseg_batch.remote.store import Store
+from ctseg_batch.remote.store import GONE, Store
 from ctseg_batch.result import Settings
 
 _FLUSH_S = 15.0
@@ -103,20 +103,23 @@ def read_stored(store: Store, name: str, file: Path, mark: str) -> None:
     if is_sibling(name, mark):
         file.write_bytes(store.read(path, _HEAD_BYTES).partition(b"\n")[0] + b"\n")
         return
-    _fetch(store, {path: file})
+    lost = store.fetch({path: file})
+    if lost == {path: GONE}:  # another share has just found it outdated
+        return
+    _refuse(store, lost)
     with file.open("rb+") as journal:
         identity = _identity(journal.read(_HEAD_BYTES))
         journal.seek(0, os.SEEK_END)
         names = sorted(one for one in store.names(pieces_of(name)) if one.startswith(identity))
         pieces = {f"{pieces_of(name)}/{one}": file.parent / one for one in names}
-        _fetch(store, pieces)
+        _refuse(store, store.fetch(pieces))
         for piece in pieces.values():
             journal.write(piece.read_bytes())
             piece.unlink()
 
 
-def _fetch(store: Store, files: Mapping[str, Path]) -> None:
-    for path, why in store.fetch(files).items():
+def _refuse(store: Store, lost: Mapping[str, str]) -> None:
+    for path, why in lost.items():
         raise StoreError(store.url / path, "can't be fetched", why)
 
 

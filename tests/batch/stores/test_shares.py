@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,18 @@ def test_shares_that_write_to_one_place_come_to_what_one_run_does(
     assert {one["reason"] for one in json.loads(told_of_some)["errors"]} == {
         f"was not done: --shard 3/{OF} has not ended, call it again"
     }
+
+
+def test_under_new_settings_a_share_neither_waits_for_another_nor_forgets_what_it_noted(few, bucket, told):
+    for number in (1, 2):
+        assert told("--shard", f"{number}/2", "-q").status == 0
+    # As another share that is at work on another machine has it.
+    held = {"id": "another", "machine": "another", "pid": 1, "beat": time.time()}
+    bucket.put("out/.ctseg/lock.2-of-2", json.dumps(held).encode())
+    assert told("--shard", "1/2", "--write", "mask,overlay", "-q").status == 0
+    bucket.remove("out/.ctseg/lock.2-of-2")
+    again = told("--shard", "2/2", "--json", "-q")
+    assert json.loads(again.out)["throughput"]["slices"] == 0
 
 
 def test_what_holds_no_run_can_not_be_joined_nor_a_run_be_overwritten(few, bucket, told, summarize, tmp_path):
