@@ -4,9 +4,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from ctseg_batch.files import refused
 from ctseg_batch.past import Past, recall
 from ctseg_batch.record import Journal, claim_out
 from ctseg_batch.result import Settings
+from ctseg_batch.sheets import superseded
 
 
 class Home(Protocol):
@@ -30,7 +32,10 @@ class Home(Protocol):
         ...
 
     def deliver(self) -> None:
-        """The tables are written: have them in OUT, summary.json last; raises CallError."""
+        """The tables are written: have them in OUT, summary.json last; raises CallError.
+
+        Those of shares that were cut otherwise go then: they tell of an earlier run.
+        """
         ...
 
 
@@ -54,3 +59,8 @@ class FolderHome:
 
     def deliver(self) -> None:
         """They are there."""
+        for name in superseded([file.name for file in self.folder.iterdir()], self._mark):
+            try:
+                (self.folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise refused(self.folder / name, error) from error

@@ -43,9 +43,10 @@ def check_alike(runs: Sequence[Run]) -> None:
         for title, told in _TRAITS.items():
             one, other = told(first.summary), told(run.summary)
             if one != other:
+                cure = "call all shares with the same options" if run.out == first.out else "join what is alike"
                 raise CallError(
-                    f"{first.called} and {run.called} differ in {title}: {one} and {other}; "
-                    "join what is alike, or all of it by --mixed"
+                    f"{first.title} and {run.title} differ in {title}: {one} and {other}; "
+                    f"{cure}, or join all of it by --mixed"
                 )
 
 
@@ -64,7 +65,7 @@ def join(runs: Sequence[Run]) -> Joined:
             name = scan["scan"]
             owner, known = owners.setdefault(name, (run, scan))
             if known != scan:
-                raise CallError(f"the scan {name} is in {owner.called} and in {run.called}, with different figures")
+                raise CallError(f"the scan {name} is in {owner.title} and in {run.title}, with different figures")
             if owner is run:
                 new.add(name)
         taken.append((run, frozenset(new)))

@@ -9,7 +9,7 @@ from typing import Any
 from ctseg.errors import CallError
 from ctseg_batch.columns import Row
 from ctseg_batch.shards import Shard
-from ctseg_batch.sheets import SLICES_CSV, SUMMARY_JSON, marked
+from ctseg_batch.sheets import SLICES_CSV, SUMMARY_JSON, marked, share_of
 from ctseg_batch.slices_file import read_slices
 from ctseg_batch.summary import SCHEMA, Summary
 from ctseg_batch.summary_form import FormCheck
@@ -35,6 +35,11 @@ class Run:
         told = self.summary["shard"]
         return Shard(told["number"], told["of"]) if told else None
 
+    @property
+    def title(self) -> str:
+        """What tells it from others, also from those in the same folder."""
+        return f"{self.called} (share {self.shard})" if self.shard else self.called
+
     def places(self) -> Mapping[str, int]:
         """Where its scans stand among all that its root holds, as far as it knows."""
         told = self.summary["shard"] or {"places": ()}
@@ -49,22 +54,24 @@ class Run:
 def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Run]:
     """Read what OUT has of a run, or of each share of one that has ended. `called`: where it is, if not at `out`.
 
-    Raises CallError for a summary that is missing, damaged, or none of this version.
+    A run takes the tables of shares away when it ends: where there are some, shares came after it. Raises CallError for
+    a summary that is missing, damaged, or none of this version, and for shares of several cuts.
     """
-    shares = sorted((int(of), int(number)) for number, of in map(_numbers, out.glob(marked(SUMMARY_JSON, ".*-of-*"))))
     name = called or str(out)
-    runs = [_read_run(out, Shard(number, of).mark, fault, name) for of, number in shares]
-    whole = _read_run(out, "", fault, name) if not runs or (out / SUMMARY_JSON).exists() else None
-    if whole is not None and whole.summary["runs"] is None:
-        runs.append(whole)
-    elif not runs:
+    found = (share_of(file.name) for file in out.glob(marked(SUMMARY_JSON, ".*-of-*")))
+    shares = sorted((share.of, share.number) for share in found if share)
+    cuts = sorted({of for of, _ in shares})
+    if len(cuts) > 1:
+        raise CallError(
+            f"{name} holds tables of shares of {' and of '.join(map(str, cuts))}, which tell of different runs: call "
+            "any share of the last run again, it takes the others away"
+        )
+    if shares:
+        return [_read_run(out, Shard(number, of).mark, fault, name) for of, number in shares]
+    whole = _read_run(out, "", fault, name)
+    if whole.summary["runs"] is not None:
         raise CallError(f"{name}/{SUMMARY_JSON} is of runs that were joined: name the runs themselves")
-    return runs
-
-
-def _numbers(file: Path) -> tuple[str, str]:
-    number, _, of = file.name.split(".")[1].partition("-of-")
-    return number, of
+    return [whole]
 
 
 def _read_run(out: Path, mark: str, fault: FormCheck, called: str) -> Run:

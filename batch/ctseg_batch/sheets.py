@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,10 +11,14 @@ from typing import BinaryIO
 from ctseg.errors import require
 from ctseg_batch.columns import SLICE_COLUMNS, Column, Row, scan_table
 from ctseg_batch.files import refused, write_whole, writing
+from ctseg_batch.past import cut_of
+from ctseg_batch.shards import Shard
 from ctseg_batch.summary import Summary, to_json
 
 SUMMARY_JSON, SUMMARY_CSV, SLICES_CSV = "summary.json", "summary.csv", "slices.csv"
 PARQUET_MODULE, PARQUET_EXTRA = "pyarrow", "parquet"
+
+_OF_SHARE = re.compile(r"(?:summary|slices)\.([1-9][0-9]*)-of-([1-9][0-9]*)\.(?:json|csv|parquet)")
 
 Table = Callable[[], tuple[Sequence[Column], Iterable[Row]]]
 """Gives the columns and the rows, each time anew."""
@@ -26,6 +31,18 @@ def marked(name: str, mark: str) -> str:
     """What a file is called of the share with that mark: `summary.3-of-8.json`."""
     stem, _, ending = name.partition(".")
     return f"{stem}{mark}.{ending}"
+
+
+def share_of(name: str) -> Shard | None:
+    """Which share a file is a table of, by its name; None for any other file, also for a copy of a table."""
+    found = _OF_SHARE.fullmatch(name)
+    return Shard(int(found[1]), int(found[2])) if found else None
+
+
+def superseded(names: Iterable[str], mark: str) -> list[str]:
+    """Which files in OUT are tables of shares that were cut otherwise than by the run, or the share, with that mark."""
+    shares = {name: share_of(name) for name in names}
+    return [name for name, share in shares.items() if share and cut_of(share.mark) != cut_of(mark)]
 
 
 def write_sheets(

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+from ctseg_batch.shards import Shard
 from ctseg_batch.summary_form import form_check
 
 
@@ -243,3 +244,77 @@ def test_names_of_any_kind_are_joined(batch, summarize, draw, save_slice, tmp_pa
     assert status == 0
     assert (tmp_path / "all/slices.csv").read_bytes() == (out / "slices.csv").read_bytes()
     assert printed == (out / "summary.csv").read_bytes()
+
+
+@pytest.fixture
+def folders(draw, save_slice, tmp_path):
+    """Four scans of a slice each."""
+    for number in range(4):
+        save_slice(tmp_path / f"in/{number}/1.png", draw(number))
+    return tmp_path / "in"
+
+
+def tables(out):
+    """What lies in OUT of shares."""
+    return {file.name for file in out.glob("*-of-*")}
+
+
+@pytest.mark.parametrize("later", [[Shard(n, 3) for n in (1, 2, 3)], [None]], ids=["other shares", "one run"])
+def test_scans_that_were_done_in_other_shares_before_are_not_joined(batch, summarize, folders, later):
+    for number in (1, 2):
+        out = batch(folders, shard=Shard(number, 2), parquet=True).out
+    (folders / "3").rename(folders / "4")
+    for shard in later:
+        batch(folders, shard=shard)
+    status, printed, _ = summarize(out, "--json")
+    assert status == 0
+    assert [scan["scan"] for scan in json.loads(printed)["scans"]] == ["0", "1", "2", "4"]
+    assert not any("-of-2." in name for name in tables(out))
+
+
+def test_shares_stand_for_the_run_that_was_there_before(batch, summarize, folders):
+    batch(folders)
+    (folders / "3").rename(folders / "4")
+    for number in (1, 2):
+        out = batch(folders, shard=Shard(number, 2)).out
+    status, printed, _ = summarize(out, "--json")
+    assert status == 0
+    assert json.loads(printed)["totals"]["scans"] == 4
+
+
+def test_shares_of_other_settings_are_told_apart_by_their_numbers_until_all_are_done(batch, summarize, folders):
+    for number in (1, 2):
+        batch(folders, shard=Shard(number, 2))
+    for number in (1, 2, 3):
+        out = batch(folders, shard=Shard(number, 3)).out
+    batch(folders, shard=Shard(2, 3), measures="full")
+    status, _, err = summarize(out)
+    said = err.replace("\n", " ")
+    assert status == 2
+    assert f"{out} (share 1/3) and {out} (share 2/3) differ in what was measured: basic and full" in said
+    assert "call all shares with the same options" in said
+    for number in (1, 3):
+        batch(folders, shard=Shard(number, 3), measures="full")
+    assert summarize(out)[0] == 0
+
+
+def test_tables_of_two_cuts_are_refused_until_a_share_is_called_again(batch, summarize, folders, tmp_path):
+    older, out = (batch(folders, shard=Shard(1, of), out=tmp_path / f"of {of}").out for of in (2, 3))
+    for name in tables(older):
+        shutil.copy(older / name, out)
+    status, _, err = summarize(out)
+    assert status == 2
+    assert "holds tables of shares of 2 and of 3" in err.replace("\n", " ")
+    batch(folders, shard=Shard(1, 3), out=out)
+    assert all("-of-3." in name for name in tables(out))
+    assert "--shard 2/3 has not ended" in summarize(out)[2].replace("\n", " ")
+
+
+def test_copies_under_other_names_are_not_joined(batch, summarize, folders):
+    for number in (1, 2):
+        out = batch(folders, shard=Shard(number, 2)).out
+    for name in ("summary.1-of-2 (1).json", "summary.1-of-2.conflict.json", "summary.copy-of-2.json"):
+        shutil.copy(out / "summary.1-of-2.json", out / name)
+    status, printed, _ = summarize(out, "--json")
+    assert status == 0
+    assert len(json.loads(printed)["runs"]) == 2

@@ -11,6 +11,7 @@ from ctseg_batch.remote.results import store_tables
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store
 from ctseg_batch.result import Settings
+from ctseg_batch.sheets import superseded
 
 
 class StoreHome:
@@ -45,7 +46,8 @@ class StoreHome:
         return StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark)
 
     def deliver(self) -> None:
-        """The last of them is summary.json."""
+        """The last of them that is stored is summary.json."""
         assert self._lease is not None
         self._lease.check()
         store_tables(self._store, self.folder, self._mark)
+        self._store.remove(superseded(self._store.names(""), self._mark))

@@ -82,6 +82,22 @@ def test_under_new_settings_a_share_neither_waits_for_another_nor_forgets_what_i
     assert json.loads(again.out)["throughput"]["slices"] == 0
 
 
+def test_tables_of_shares_go_as_others_take_their_place(few, bucket, told):
+    def told_of():
+        return {name.split(".")[1] for name in bucket.listed("out/") if "-of-" in name and ".ctseg" not in name}
+
+    for shards, left in (
+        (("1/2", "2/2"), {"1-of-2", "2-of-2"}),
+        (("3/3",), {"3-of-3"}),
+        (("1/3",), {"1-of-3", "3-of-3"}),
+    ):
+        for shard in shards:
+            assert told("--shard", shard, "-q").status == 0
+        assert told_of() == left
+    assert told("-q").status == 0
+    assert told_of() == set()
+
+
 def test_what_holds_no_run_can_not_be_joined_nor_a_run_be_overwritten(few, bucket, told, summarize, tmp_path):
     status, _, err = summarize(bucket.url("nothing"))
     assert (status, err.count("\n")) == (2, 1)
