@@ -5,12 +5,12 @@ from pathlib import Path
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
-from ctseg.scan import Scan
 from ctseg_batch.leavings import Leavings, Lost
 from ctseg_batch.listing import ListedSeries, Listing
 from ctseg_batch.opened import Opened, open_folder
 from ctseg_batch.outputs import Outputs
 from ctseg_batch.past import Past, place_of
+from ctseg_batch.recheck import Recheck
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.selection import Selection
 from ctseg_batch.site import Site, volume_names
@@ -52,6 +52,7 @@ class Planner:
         self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
         self._lost, self._selection, self._supply, self._stack_images = lost, selection, supply, stack_images
         self._leavings = Leavings(past, outputs, lost)
+        self._recheck = Recheck(outputs, truth, supply)
         self.outdone: Mapping[str, str] = {}
 
     def survey(self, sites: Iterable[Site]) -> None:
@@ -108,13 +109,10 @@ class Planner:
         sources = site.below(site.files) * len(volume)
         files = [one.name for one in reading.volume_files(file)]
         todo = part_of_volume(site.name, volume, site, self._truth, files, sources)
-        done = self._past.result(todo.place, todo.key)
-        # One slice tells: none of a volume can be read without the others.
-        if done and done.failed_slices == done.slices and not _can_be_read(volume, 0):
-            yield done
-            return
-        self._leavings.take_away(site, {site.name: len(volume)})
-        yield todo
+        step = self._unless_done(site, todo)
+        if isinstance(step, Todo):
+            self._leavings.take_away(site, {site.name: len(volume)})
+        yield step
 
     def _dicom(self, site: Site) -> Iterator[Step]:
         key = self._folder_key(site)
@@ -175,49 +173,33 @@ class Planner:
         return {scan: Failure(scan, reason) for scan, reason in reasons.items() if reason}
 
     def _done_series(self, site: Site, listed: ListedSeries) -> PartResult | None:
-        """What came of a series of files or a stack of frames, if all of it was done."""
+        """What came of a series of files or a stack of frames, if all of it was done and nothing failed."""
         files = tuple(listed.files(site.files))
         if listed.key is None:
             return self._done_volume(site, listed.scan, sorted(files))
         done = self._past.result(place_of(listed.scan), listed.key)
-        is_there = done and self._is_in_place(site.mask_names(files), site.whole(listed.scan), done)
-        return done if is_there else None
+        is_sure = done and self._recheck.is_sure(site.mask_names(files), site.whole(listed.scan), done)
+        return done if is_sure else None
 
     def _done_volume(self, site: Site, scan: str, files: Iterable[str]) -> PartResult | None:
-        """What came of a scan that is called by its file, if all of it was done from just these inputs."""
+        """The same of a scan that is called by its file."""
         if place_of(scan) not in self._past.parts:
             return None
         if site.kind == "volume":
             files = self._supply.volume_files(site)
         key = key_of(site.stamped(files), [scan], volume_masks(scan, self._truth))
         done = self._past.result(place_of(scan), key)
-        is_there = done and self._is_in_place(volume_names(scan, done.slices), site.whole_by_file(scan), done)
-        return done if is_there else None
+        is_sure = done and self._recheck.is_sure(volume_names(scan, done.slices), site.whole_by_file(scan), done)
+        return done if is_sure else None
 
     def _folder_key(self, site: Site) -> str:
         masks = slice_masks(site, site.files, truth_beside(site, self._truth))
         return key_of(site.stamped(site.files), site.mask_names(site.files), masks)
 
     def _unless_done(self, site: Site, todo: Todo) -> Step:
-        """What came of a part before, or the part: also where a slice that could not be read then can be now."""
+        """What came of a part before, or the part: also where what failed of it then may not fail now."""
         done = self._past.result(todo.place, todo.key)
-        return done if done is not None and self._is_still(site, todo, done) else todo
-
-    def _is_still(self, site: Site, todo: Todo, done: PartResult) -> bool:
-        """Whether it would come to the same."""
-        missing = [index for index, name in enumerate(todo.names) if not self._outputs.are_there([name])]
-        if (missing and len(missing) != done.failed_slices) or not self._outputs.scans.are_there(todo.whole, done):
-            return False
-        if not done.failed_slices:
-            return True
-        # Where nothing is written of a slice alone, nothing is missing: it may be any of a file with a failure.
-        failed = {failure.file for failure in done.failures}
-        doubtful = missing or [index for index, source in enumerate(todo.sources) if source in failed]
-        self._supply.fetch(site)
-        return sum(not _can_be_read(todo.slices, index) for index in doubtful) == done.failed_slices
-
-    def _is_in_place(self, names: Iterable[str], whole: str, done: PartResult) -> bool:
-        return self._outputs.are_there(names) and self._outputs.scans.are_there(whole, done)
+        return done if done is not None and self._recheck.holds(site, todo, done) else todo
 
 
 def unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:
@@ -225,14 +207,6 @@ def unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:
     names = site.mask_names(failure.file.removeprefix(site.within) for failure in failed)
     rows = pack(SliceFigures(failure.file, name, None) for failure, name in zip(failed, names, strict=True))
     return PartResult(site.name, len(failed), len(failed), failed, by_slice=rows)
-
-
-def _can_be_read(slices: Scan, index: int) -> bool:
-    try:
-        slices.read(index)
-    except (UnreadableFile, MemoryError):
-        return False
-    return True
 
 
 def _failure(site: Site, file: Path, reason: str) -> Failure:

@@ -15,6 +15,10 @@ MeasuresWish = Literal["basic", "full"]
 """Whether to measure what takes a scan as a whole: lungs, thirds, lesions, surfaces."""
 
 
+UNMEASURED = "no full measures of the scan"
+"""What a reason begins with that is no slice's, but that of the figures of a stack which could not be had."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Failure:
     """A file that came to nothing, by its path below the root, and why."""
@@ -101,6 +105,11 @@ class PartResult:
     precision: str = ""
     by_slice: str = "[]"
     whole: StackFigures | None = None
+
+    @property
+    def is_unmeasured(self) -> bool:
+        """Whether the figures of the stack were asked for and failed."""
+        return any(failure.reason.startswith(UNMEASURED) for failure in self.failures)
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "PartResult":

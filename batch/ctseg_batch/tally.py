@@ -11,7 +11,7 @@ from ctseg.metrics import Confusion
 from ctseg.scan import Labels, Slice, Spacing
 from ctseg.stages import stage
 from ctseg_batch.gauge import Gauge
-from ctseg_batch.result import Failure, MeasuresWish, PartResult
+from ctseg_batch.result import UNMEASURED, Failure, MeasuresWish, PartResult
 from ctseg_batch.slice_figures import SliceFigures, pack
 from ctseg_batch.todo import Todo
 from ctseg_batch.truth import Truth
@@ -95,7 +95,7 @@ class Tally:
         if masks is None or file is None or self._truth is None:
             return None
         try:
-            return self._truth.grouped(masks.read(index, self._todo.slices), file, labels)
+            return self._truth.grouped(masks.read(index, self._todo.slices), file, labels.shape)
         except UnreadableFile as error:
             return error
 
@@ -110,5 +110,5 @@ class Tally:
             reason = unforeseen(error)
         else:
             return replace(result, whole=whole, flags=(*result.flags, *doubts))
-        failure = Failure(self._todo.sources[0], f"no full measures of the scan: {reason}")
+        failure = Failure(self._todo.sources[0], f"{UNMEASURED}: {reason}")
         return replace(result, failures=(*result.failures, failure))

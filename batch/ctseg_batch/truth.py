@@ -132,10 +132,13 @@ class Truth:
         """The masks of one folder, by its path below the root; none where there is no such folder."""
         return TruthFolder(self.folder / within)
 
-    def grouped(self, mask: Labels, file: Path, labels: Labels) -> Labels:
-        """The group of classes of each pixel of a slice's truth; raises UnreadableFile for one that can't be used."""
-        if mask.shape != labels.shape:
-            size, own = ("x".join(map(str, shape[::-1])) for shape in (mask.shape, labels.shape))
+    def grouped(self, mask: Labels, file: Path, shape: tuple[int, ...]) -> Labels:
+        """The group of classes of each pixel of the truth of a slice of that `shape`.
+
+        Raises UnreadableFile for one that can't be used.
+        """
+        if mask.shape != shape:
+            size, own = ("x".join(map(str, one[::-1])) for one in (mask.shape, shape))
             raise UnreadableFile(file, f"is {size}, its slice {own}: a mask must have its slice's size")
         try:
             return self.meaning.grouped(mask, file)

@@ -200,6 +200,30 @@ def test_what_goes_wrong_in_one_scan_leaves_its_other_figures_and_all_others(
     assert "what a library says" in reasons[1]
 
 
+@pytest.mark.parametrize("write", [("mask",), ("nifti",)])
+@pytest.mark.parametrize("name", ["images", "series", "ct.nii"])
+def test_measures_for_which_there_was_no_memory_are_tried_again(
+    batch, lungs, save_slice, save_series, save_volume, tmp_path, monkeypatch, name, write
+):
+    for index, mask in enumerate(lungs):
+        save_slice(tmp_path / f"in/images/{index}.png", mask)
+    save_series(tmp_path / "in/series", lungs)
+    save_volume(tmp_path / "in/ct.nii", lungs, SPACING)
+    call = {"measures": "full", "spacing": SPACING, "write": write}
+
+    def short(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ctseg_batch.gauge.find_lesions", short)
+        first = batch(tmp_path / "in" / name, **call)
+    assert (first.status, first.scan["failed_slices"], first.scan["regions"]) == (1, 0, None)
+    second = batch(tmp_path / "in" / name, **call)
+    assert (second.status, second.scan["status"]) == (0, "ok")
+    assert second.scan["regions"] is not None
+    assert batch(tmp_path / "in" / name, **call).summary["throughput"]["slices"] == 0
+
+
 def test_any_number_of_workers_gives_the_same_figures(batch, lungs, draw, save_volume, save_series, tmp_path):
     save_series(tmp_path / "in/series", lungs)
     save_volume(tmp_path / "in/ct.nii.gz", np.stack([draw(seed, 64, 64) for seed in range(5)]), SPACING)

@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import pydicom
 import pytest
 
 from ctseg_batch.engine import Engine
@@ -176,26 +177,35 @@ def test_what_a_folder_without_slices_skips_is_told_once(batch, draw, save_serie
         assert batch(tmp_path / "in").summary["skipped"] == [{"file": "scouts/000.dcm", "reason": "localizer"}]
 
 
-def test_a_failed_slice_is_not_done_again_before_it_can_be_read(batch, mixed, counted):
+@pytest.mark.parametrize("write", [("mask",), ("nifti",), ("dicom-seg",)])
+def test_a_failed_slice_is_not_done_again_before_it_can_be_read(batch, mixed, counted, write):
     """A file that could not be read for the moment has the same size and time of change once it can be."""
-    file = mixed / "images/1.png"
-    whole, found = file.read_bytes(), file.stat()
+    image, slice_of_series = mixed / "images/1.png", mixed / "series/001.dcm"
+    whole = {file: (file.read_bytes(), file.stat()) for file in (image, slice_of_series)}
 
-    def put(content):
+    def put(file, content):
         file.write_bytes(content)
-        os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+        os.utime(file, ns=(whole[file][1].st_atime_ns, whole[file][1].st_mtime_ns))
 
-    put(bytes(len(whole)))
-    assert batch(mixed).status == 1
+    dataset = pydicom.dcmread(slice_of_series)
+    dataset.RescaleSlope = 0  # its header is in order, its pixels are not
+    dataset.save_as(slice_of_series)
+    assert slice_of_series.stat().st_size == len(whole[slice_of_series][0])
+    put(slice_of_series, slice_of_series.read_bytes())
+    put(image, bytes(len(whole[image][0])))
+    first = batch(mixed, write=write)
+    assert (first.status, first.summary["totals"]["failed_slices"]) == (1, 2)
     counted()
-    assert batch(mixed).status == 1
+    assert figures(batch(mixed, write=write).summary) == figures(first.summary)
     assert counted() == 0
-    put(whole)
-    assert batch(mixed).status == 0
-    assert counted() == 3
+    for file in whole:
+        put(file, whole[file][0])
+    assert batch(mixed, write=write).status == 0
+    assert counted() == 6
 
 
-def test_a_damaged_volume_is_nothing_to_do_before_it_can_be_read(batch, mixed):
+@pytest.mark.parametrize("write", [("mask",), ("nifti",), ("dicom-seg",)])
+def test_a_damaged_volume_is_nothing_to_do_before_it_can_be_read(batch, mixed, write):
     file = mixed / "ct.nii.gz"
     whole, found = file.read_bytes(), file.stat()
 
@@ -204,13 +214,34 @@ def test_a_damaged_volume_is_nothing_to_do_before_it_can_be_read(batch, mixed):
         os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
 
     put(whole[: len(whole) // 2].ljust(len(whole), b"\0"))
-    first = batch(mixed)
+    first = batch(mixed, write=write)
     assert first.scans["ct.nii.gz"]["failed_slices"] == 3
-    second = batch(mixed)
+    second = batch(mixed, write=write)
     assert second.summary["throughput"]["slices"] == 0
     assert figures(second.summary) == figures(first.summary)
     put(whole)
-    assert batch(mixed).scans["ct.nii.gz"]["status"] == "ok"
+    assert batch(mixed, write=write).scans["ct.nii.gz"]["status"] == "ok"
+
+
+@pytest.mark.parametrize("write", [("mask",), ("nifti",), ("dicom-seg",)])
+@pytest.mark.parametrize("name", ["images", "series", "ct.nii.gz", "ct.dcm"])
+def test_a_slice_for_which_there_was_no_memory_is_tried_again(batch, mixed, convert, monkeypatch, name, write):
+    convert(mixed / "ct.dcm", sorted((mixed / "series").iterdir()))
+    segment, failing = Engine.segment, []
+
+    def short(self, sources):
+        failing.extend(sources[: not failing])
+        if sources[0] is failing[0]:
+            raise MemoryError
+        return segment(self, sources)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "segment", short)
+        first = batch(mixed / name, write=write)
+    assert (first.scan["failed_slices"], first.scan["slices"]) == (1, 3)
+    assert "fewer --workers need less" in first.scan["errors"][0]["reason"]
+    second = batch(mixed / name, write=write, workers=1)
+    assert (second.status, second.scan["failed_slices"]) == (0, 0)
 
 
 def test_what_it_left_is_cleared_also_when_all_is_done_again(batch, mixed):

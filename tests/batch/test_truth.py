@@ -1,7 +1,10 @@
 """Scores against a truth: how masks are found, what their values mean, what they come to."""
 
+import errno
 import json
+import os
 import re
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -231,6 +234,70 @@ def test_a_truth_that_changed_is_compared_again(batch, hand_worked, save):
     truth.unlink()
     assert batch(hand_worked / "image", truth=hand_worked / "mask").scan["iou"] is None
     assert batch(hand_worked / "image").scan["flags"] == []
+
+
+@pytest.fixture
+def truths(draw, save_slice, save_series, save_volume, save, tmp_path):
+    """Images, a series, a volume, three slices each, and a truth of them all."""
+    labels = np.stack([draw(seed, 64, 64) for seed in range(3)])
+    save_series(tmp_path / "in/series", labels)
+    save_volume(tmp_path / "in/ct.nii", labels)
+    save_volume(tmp_path / "truth/ct.nii", labels, truth=True)
+    for index, mask in enumerate(labels):
+        save_slice(tmp_path / f"in/images/{index}.png", mask)
+        save(tmp_path / f"truth/images/{index}.png", mask)
+        save(tmp_path / f"truth/series/{index:03d}.png", mask)
+    return tmp_path
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE])
+@pytest.mark.parametrize("name", ["images/1.png", "series/001.png", "ct.nii"])
+def test_a_truth_that_could_not_be_read_is_compared_once_it_can_be(batch, truths, counted, monkeypatch, name, number):
+    """Neither its size nor its time of change tell: they are the same."""
+    truth, opened = truths / "truth" / name, Path.open
+
+    def refuse(self, *given, **more):
+        if self == truth:
+            raise OSError(number, os.strerror(number), str(self))
+        return opened(self, *given, **more)
+
+    def read(self):
+        with self.open("rb") as stream:
+            return stream.read()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refuse)
+        patched.setattr(Path, "read_bytes", read)
+        for done_now in (9, 0):
+            done = batch(truths / "in", truth=truths / "truth")
+            assert (done.status, counted()) == (1, done_now)
+            (error,) = (error for scan in done.scans.values() for error in scan["errors"])
+            assert error == {"file": str(truth), "reason": f"can't be opened: {os.strerror(number)}"}
+    done = batch(truths / "in", truth=truths / "truth")
+    assert (done.status, counted()) == (0, 3)
+    assert [scan["iou"]["mean"] for scan in done.scans.values()] == [1, 1, 1]
+    assert batch(truths / "in", truth=truths / "truth").summary["throughput"]["slices"] == 0
+
+
+@pytest.mark.parametrize("fault", ["size", "value", "JPEG", "length"])
+@pytest.mark.parametrize("kind", ["images", "series", "ct.nii"])
+def test_a_truth_that_fits_no_better_than_before_gives_nothing_to_do(
+    batch, truths, save, save_volume, counted, kind, fault
+):
+    wrong = np.zeros((64, 32), np.uint8) if fault == "size" else np.diag(np.full(64, 9, np.uint8))
+    name = {"images": "1", "series": "001"}.get(kind)
+    if name is None:
+        masks = np.stack([wrong * 0, wrong, wrong * 0][: 2 if fault == "length" else 3])
+        save_volume(truths / "truth/ct.nii", masks, truth=True)
+    else:
+        (truths / f"truth/{kind}/{name}.png").unlink()
+        save(truths / f"truth/{kind}/{name}.{'jpg' if fault == 'JPEG' else 'png'}", wrong)
+    first = batch(truths / "in", truth=truths / "truth")
+    assert [bool(scan["errors"]) for scan in first.scans.values()].count(True) == 1
+    counted()
+    second = batch(truths / "in", truth=truths / "truth")
+    assert counted() == 0
+    assert second.summary["scans"] == first.summary["scans"]
 
 
 def test_a_damaged_description_is_a_wrong_call(command, hand_worked):

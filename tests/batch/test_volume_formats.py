@@ -1,6 +1,8 @@
 """MetaImage and NRRD volumes on their way through a run, as scans and as truths."""
 
+import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,3 +68,24 @@ def test_voxels_that_are_gone_fail_alone_and_are_named(batch, save_image, labels
     done = batch(tmp_path / "in")
     assert {name: scan["status"] for name, scan in done.scans.items()} == {"a/ct.mhd": "failed", "b/ct.mha": "ok"}
     assert [error["file"] for error in done.scans["a/ct.mhd"]["errors"]] == ["a/ct.raw"]
+
+
+def test_a_truth_whose_voxels_could_not_be_read_is_compared_once_they_can_be(
+    batch, save_image, labels, counted, monkeypatch, tmp_path
+):
+    save_image(tmp_path / "in/ct.mha", labels)
+    save_image(tmp_path / "truth/ct.mhd", labels, truth=True)
+    voxels, opened = tmp_path / "truth/ct.raw", Path.open
+
+    def refuse(self, *given, **more):
+        if self == voxels:
+            raise OSError(errno.EACCES, "Permission denied", str(self))
+        return opened(self, *given, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refuse)
+        for done_now in (3, 0):
+            done = batch(tmp_path / "in", truth=tmp_path / "truth")
+            assert [error["file"] for error in done.scan["errors"]] == [str(voxels)]
+            assert counted() == done_now
+    assert batch(tmp_path / "in", truth=tmp_path / "truth").scan["iou"]["mean"] == 1
