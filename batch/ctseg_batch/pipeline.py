@@ -95,10 +95,12 @@ class PartWork(ABC):
         for index in indices:
             with self._failing(index):
                 sources[index] = self._read(index)
-        seen = self._see(sources)
-        for index, one in seen.items():
-            self._tally.look(index, sources[index], one.labels)
-        return seen
+        looked_at = {}
+        for index, seen in self._see(sources).items():
+            with self._failing(index):
+                self._tally.look(index, sources[index], seen.labels)
+                looked_at[index] = seen
+        return looked_at
 
     def _see(self, sources: Mapping[int, Slice]) -> dict[int, Seen]:
         """Label slices that were read, all at once or, where that fails, one by one."""

@@ -9,6 +9,7 @@ import SimpleITK
 from ctseg.cleanup import Cleanup
 from ctseg.errors import MissingExtraError
 from ctseg.phantom import Phantom
+from ctseg_batch.gauge import Gauge
 
 SPACING = (10.0, 5.0, 5.0)
 VOXEL_ML = 0.25
@@ -198,6 +199,36 @@ def test_what_goes_wrong_in_one_scan_leaves_its_other_figures_and_all_others(
     reasons = [scan["errors"][0]["reason"] for scan in done.scans.values()]
     assert "fewer --workers need less" in reasons[0]
     assert "what a library says" in reasons[1]
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_slice_whose_pixels_there_is_no_memory_to_hold_fails_alone(
+    command, lungs, save_series, tmp_path, monkeypatch, size
+):
+    save_series(tmp_path / "in/a", lungs)
+    save_series(tmp_path / "in/b", lungs)
+    look = Gauge.look
+
+    def short(self, index, source, labels):
+        if index == 2:
+            raise MemoryError
+        look(self, index, source, labels)
+
+    call = [tmp_path / "in", "--out", tmp_path / "out", "--measures", "full", "--batch-size", size, "--json"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Gauge, "look", short)
+        left = command(*call)
+    assert (left.status, "Traceback" in left.err) == (1, False)
+    for scan in json.loads(left.out)["scans"]:
+        (error,) = scan["errors"]
+        assert (scan["slices"], scan["failed_slices"]) == (SLICES, 1)
+        assert (error["file"], error["reason"]) == (
+            f"{scan['scan']}/002.dcm", "there was not enough memory for it: fewer --workers need less",
+        )  # fmt: skip
+        assert scan["regions"]["right"]["mean_hu"]["normal_lung"] == pytest.approx(-600, abs=0.5)
+        masks = sorted(file.name for file in (tmp_path / "out/masks" / scan["scan"]).iterdir())
+        assert masks == [f"{index:03d}.dcm.png" for index in range(SLICES) if index != 2]
+    assert command(*call).status == 0
 
 
 @pytest.mark.parametrize("write", [("mask",), ("nifti",)])
