@@ -1,6 +1,7 @@
 """Files written whole or not at all: beside their place as `.<name>.tmp`, then renamed into it; and kept for good."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ def _moved_to(file: Path, mark: str = "") -> Iterator[Path]:
         yield part
         part.replace(file)
     except BaseException:
-        with contextlib.suppress(OSError):  # with a name that is too long, not even looking for it works
+        with contextlib.suppress(OSError):  # with a name that is none there, not even looking for it works
             part.unlink()
         raise
 
@@ -57,16 +58,29 @@ def keep(files: Iterable[Path]) -> None:
     """
     folders = set()
     for file in files:
-        with contextlib.suppress(FileNotFoundError):
-            _sync(file, os.O_RDWR)
-            folders.add(file.parent)
+        try:
+            opened = os.open(file, os.O_RDWR)
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) or is_of_name(error):
+                continue
+            raise
+        _sync(opened)
+        folders.add(file.parent)
     if os.name == "posix":  # elsewhere a folder can't be opened, nor need it be
         for folder in folders:
-            _sync(folder, os.O_RDONLY)
+            _sync(os.open(folder, os.O_RDONLY))
 
 
-def _sync(path: Path, how: int) -> None:
-    opened = os.open(path, how)
+def is_of_name(error: OSError) -> bool:
+    """Whether the system finds fault with a name, which then no file of that file system can have.
+
+    Some take no more than 255 bytes, no `:` or `?` (exFAT, NTFS), or nothing but UTF-8 (APFS, ZFS).
+    """
+    return error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+
+
+def _sync(opened: int) -> None:
+    """And close it."""
     try:
         os.fsync(opened)
     finally:

@@ -113,7 +113,7 @@ class Outputs:
     def write(self, name: str, seen: Seen) -> None:
         """Write a slice's files, called `name` below each kind's folder.
 
-        Raises UnreadableFile where the name is too long; CallError where OUT can't be written at all.
+        Raises UnreadableFile where OUT can't hold the name; CallError where OUT can't be written at all.
         """
         for writer in self._writers:
             with stage("encode"):

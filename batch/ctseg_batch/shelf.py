@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ctseg.errors import UnreadableFile
 from ctseg.stages import stage
-from ctseg_batch.files import clear_leftovers, keep, refused, write_whole
+from ctseg_batch.files import clear_leftovers, is_of_name, keep, refused, write_whole
 
 
 class Shelf(Protocol):
@@ -17,7 +17,7 @@ class Shelf(Protocol):
     def write(self, path: str, content: bytes) -> None:
         """Put a file there, whole or not at all.
 
-        Raises UnreadableFile where its name is too long, CallError where OUT can't be written at all.
+        Raises UnreadableFile where OUT can't hold its name, CallError where OUT can't be written at all.
         """
         ...
 
@@ -61,6 +61,8 @@ class FolderShelf:
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 raise UnreadableFile(file, "has too long a name for an output to be named after it") from error
+            if is_of_name(error):
+                raise UnreadableFile(file, "has a name that OUT can't hold: rename it, or name another OUT") from error
             raise refused(file, error) from error
 
     def keep(self, paths: Iterable[str]) -> None:
@@ -72,12 +74,12 @@ class FolderShelf:
             raise refused(self._out, error) from error
 
     def remove(self, path: str) -> None:
-        """Of a name that is too long, there is none."""
+        """Of a name that OUT can't hold, there is none."""
         file = self._out / path
         try:
             file.unlink(missing_ok=True)
         except OSError as error:
-            if error.errno not in (errno.ENAMETOOLONG, errno.ENOTDIR):  # no run can have left such a file
+            if not is_of_name(error) and error.errno != errno.ENOTDIR:  # no run can have left such a file
                 raise refused(file, error) from error
 
     def is_there(self, path: str) -> bool:

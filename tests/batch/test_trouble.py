@@ -1,7 +1,10 @@
 """What can be wrong with a call, a name, a disk: one line each, and never a traceback."""
 
 import csv
+import errno
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,65 @@ def test_a_name_too_long_for_a_mask_fails_alone(batch, draw, save_slice, tmp_pat
         assert done.status == 1
         assert [error["file"] for error in done.scan["errors"]] == [longest]
         assert list(done.masks) == ["short.jpg.png"]
+
+
+@pytest.fixture
+def picky(monkeypatch, tmp_path):
+    """Makes OUT lie on a file system that takes no name with a `:`, and says so by the error of that number."""
+
+    def made(number):
+        def refusing(real):
+            def tried(path, *given, **more):
+                below = str(path).removeprefix(str(tmp_path / "out"))
+                if ":" in below and below != str(path):
+                    raise OSError(number, os.strerror(number), str(path))
+                return real(path, *given, **more)
+
+            return tried
+
+        for name in ("write_bytes", "mkdir", "unlink", "replace"):
+            monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
+        monkeypatch.setattr(os, "open", refusing(os.open))
+        monkeypatch.setattr(os, "stat", refusing(os.stat))
+
+    return made
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG])
+def test_a_name_that_out_can_not_hold_fails_alone(
+    command, draw, save_slice, save_series, save_volume, picky, tmp_path, number
+):
+    labels = np.stack([draw(seed, 64, 64) for seed in range(2)])
+    for name in ("images/9:30.jpg", "images/10.jpg", "a:b/1.jpg"):
+        save_slice(tmp_path / "in" / name, draw())
+    save_volume(tmp_path / "in/c:t.nii", labels)
+    save_volume(tmp_path / "in/ct.nii", labels)
+    save_series(tmp_path / "in/p:q", labels)
+    picky(number)
+    for _ in range(2):
+        left = command(tmp_path / "in", "--out", tmp_path / "out", "--write", "mask,nifti,dicom-seg", "--json")
+        assert (left.status, "Traceback" in left.err) == (1, False)
+        scans = {scan["scan"]: scan for scan in json.loads(left.out)["scans"]}
+        assert {name: scan["failed_slices"] for name, scan in scans.items()} == {
+            "images": 1, "a:b": 1, "c:t.nii": 2, "ct.nii": 0, "p:q": 2,
+        }  # fmt: skip
+        errors = [error for scan in scans.values() for error in scan["errors"]]
+        assert all(":" in error["file"] and "name" in error["reason"] for error in errors)
+        top = tmp_path / "out/masks"
+        masks = [file.relative_to(top).as_posix() for file in top.rglob("*.png")]
+        assert sorted(masks) == ["ct.nii/0000.png", "ct.nii/0001.png", "images/10.jpg.png"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG])
+def test_a_label_map_whose_name_out_can_not_hold_fails_alone(batch, draw, save_series, picky, tmp_path, number):
+    labels = np.stack([draw(seed, 64, 64) for seed in range(2)])
+    save_series(tmp_path / "in/p:q", labels)
+    save_series(tmp_path / "in/pq", labels)
+    picky(number)
+    done = batch(tmp_path / "in", write=("nifti", "dicom-seg"))
+    assert (done.status, done.scans["pq"]["status"], done.scans["p:q"]["failed_slices"]) == (1, "ok", 0)
+    assert [error["file"] for error in done.scans["p:q"]["errors"]] == ["p:q/000.dcm"] * 2
+    assert sorted(file.name for file in (tmp_path / "out").rglob("pq.*")) == ["pq.dcm", "pq.nii.gz"]
 
 
 @pytest.mark.parametrize("option", ["--out", "--truth", "--model", "INPUT"])
