@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from ctseg.reading.files import check_regular, read_start
-from ctseg.reading.signatures import SNIFFED, is_dicom, is_metaimage, is_nifti, is_nrrd, picture_format
+from ctseg.reading.signatures import LONGEST_HEADER, SNIFFED, is_dicom, is_metaimage, is_nifti, is_nrrd, picture_format
 
 Kind = Literal["dicom", "volume", "image"]
 
@@ -13,6 +13,11 @@ _ENDINGS: dict[str, Kind] = {
     **dict.fromkeys((".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr"), "volume"),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy"), "image"),
 }
+
+_HEADERS, _OFTEN_WHOLE = (".mhd", ".nhdr"), (".mha", ".nrrd")
+
+DETACHED_ENDINGS = (*_HEADERS, *_OFTEN_WHOLE)
+"""Of volumes whose voxels may lie in a file beside their header: whatever they mean, both forms come under either."""
 
 
 def kind_of(path: Path) -> Kind | None:
@@ -50,3 +55,9 @@ def kind_by_start(start: bytes) -> Kind | None:
     if is_nifti(start) or is_nrrd(start) or is_metaimage(start):
         return "volume"
     return "image" if picture_format(start) else None
+
+
+def may_be_detached(name: str, size: int) -> bool:
+    """Whether a volume of this name and size may be a header alone; a longer one under an ending of both is whole."""
+    name = name.lower()
+    return name.endswith(_HEADERS) or (name.endswith(_OFTEN_WHOLE) and size <= LONGEST_HEADER)

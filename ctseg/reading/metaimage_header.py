@@ -10,10 +10,10 @@ import numpy.typing as npt
 from ctseg.errors import UnreadableFile
 from ctseg.grid import LPS_TO_RAS
 from ctseg.reading.files import ContentError, beside, read_start
+from ctseg.reading.signatures import LONGEST_HEADER
 from ctseg.reading.stored import Stored
 from ctseg.reading.volume_header import VolumeHeader, described_by_axes, volume_shape
 
-_LONGEST_HEADER = 2**16
 _LAST = "ElementDataFile"
 _IN_THE_SAME_FILE = ("LOCAL", "Local", "local")
 _TYPES = {
@@ -44,7 +44,7 @@ def _fields(file: Path) -> tuple[_Fields, int]:
     """The header's keys and values, and where in the file it ends."""
     fields: dict[str, str] = {}
     end = 0
-    for line in read_start(file, _LONGEST_HEADER).splitlines(keepends=True):
+    for line in read_start(file, LONGEST_HEADER).splitlines(keepends=True):
         end += len(line)
         key, equals, value = line.decode("utf-8", "replace").partition("=")
         if not equals:

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from ctseg.errors import UnreadableFile
 from ctseg.grid import LPS_TO_RAS
 from ctseg.reading.files import ContentError, beside, read_start
+from ctseg.reading.signatures import LONGEST_HEADER
 from ctseg.reading.stored import Stored
 from ctseg.reading.volume_header import VolumeHeader, described_by_axes, volume_shape
 
-_LONGEST_HEADER = 2**16
 _ENDS = (b"\n\n", b"\n\r\n")
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -60,7 +60,7 @@ def _fields(file: Path) -> tuple[_Fields, int]:
     """The header's fields by their names without spaces, and where in the file it ends."""
     import nrrd
 
-    start = io.BytesIO(read_start(file, _LONGEST_HEADER))
+    start = io.BytesIO(read_start(file, LONGEST_HEADER))
     try:
         with np.errstate(all="ignore"):
             found = nrrd.read_header(start)

@@ -8,6 +8,9 @@ PictureFormat = Literal["PNG", "JPEG", "TIFF", "BMP", "NPY"]
 SNIFFED = 512
 """How many first bytes are enough."""
 
+LONGEST_HEADER = 2**16
+"""How many first bytes of a MetaImage or NRRD are looked at for its header."""
+
 _GZIP, _GZIP_WBITS = b"\x1f\x8b\x08", 31
 _NIFTI1_AT, _NIFTI1 = 344, b"n+1\0"
 _NIFTI2_AT, _NIFTI2 = 4, b"n+2\0\r\n\032\n"

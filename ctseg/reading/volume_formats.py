@@ -7,6 +7,7 @@ import numpy as np
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError, read_start
+from ctseg.reading.kind import DETACHED_ENDINGS
 from ctseg.reading.metaimage_header import metaimage_data_file, read_metaimage_header
 from ctseg.reading.nifti_header import read_nifti_header
 from ctseg.reading.nrrd_header import nrrd_data_file, read_nrrd_header
@@ -15,7 +16,6 @@ from ctseg.reading.stored import stamp_of
 from ctseg.reading.volume_header import VolumeHeader
 
 _METAIMAGE_ENDINGS = (".mha", ".mhd")
-_DETACHED_ENDINGS = (".mhd", ".nhdr", ".mha", ".nrrd")  # whatever they mean, both forms come under either
 
 
 def read_volume_header(file: Path) -> VolumeHeader:
@@ -47,7 +47,7 @@ def read_volume_header(file: Path) -> VolumeHeader:
 
 def volume_files(file: Path) -> tuple[Path, ...]:
     """The file, and where its voxels lie beside it in another one, that too."""
-    if file.suffix.lower() not in _DETACHED_ENDINGS:
+    if file.suffix.lower() not in DETACHED_ENDINGS:
         return (file,)
     try:
         start = read_start(file, SNIFFED)

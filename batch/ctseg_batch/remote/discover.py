@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from ctseg.errors import CallError, UnreadableFile
-from ctseg.reading.kind import Kind, kind_by_name, kind_by_start
+from ctseg.reading.kind import Kind, kind_by_name, kind_by_start, may_be_detached
 from ctseg.reading.signatures import SNIFFED
 from ctseg_batch.discover import APPLE_DOUBLE, Found, sites_of
 from ctseg_batch.outputs import FOLDERS
@@ -15,7 +15,7 @@ from ctseg_batch.past import FOLDER as RECORD
 from ctseg_batch.remote.opening import AT_ONCE
 from ctseg_batch.remote.patience import StoreError
 from ctseg_batch.remote.store import GONE, Entry, Store
-from ctseg_batch.remote.supply import DETACHED, StoreSupply
+from ctseg_batch.remote.supply import StoreSupply
 from ctseg_batch.remote.url import Url, holding, is_plain
 from ctseg_batch.site import Site
 
@@ -122,8 +122,10 @@ def _by_folder(entries: Mapping[str, Entry]) -> Mapping[str, list[str]]:
 
 
 def _stamped(site: Site, top: Url, entries: Mapping[str, Entry], beside: Mapping[str, list[str]]) -> Site:
-    """A site with the state of its files, and of a volume with that of what lies beside it: it may be its voxels."""
-    names = beside[site.within] if site.files[0].lower().endswith(DETACHED) else site.files
+    """A site with the state of its files, and of a header with that of what lies beside it: it may be its voxels."""
+    first = site.files[0]
+    is_apart = site.kind == "volume" and may_be_detached(first, entries[site.within + first].size)
+    names = beside[site.within] if is_apart else site.files
     where = str(top / site.within)
     stamps = {name: (where, entry.size, entry.state) for name in names if (entry := entries[site.within + name])}
     return replace(site, stamps=stamps)

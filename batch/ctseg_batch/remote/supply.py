@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ctseg import reading
+from ctseg.reading.kind import may_be_detached
 from ctseg_batch.remote.patience import reason
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store
@@ -17,9 +18,6 @@ from ctseg_batch.site import Site
 
 # Who needs a file: a site, or a part of one.
 _User = tuple[str, str, int | None]
-
-DETACHED = (".mhd", ".nhdr")
-"""What headers end in that name a file beside them, which holds the voxels."""
 
 
 class StoreSupply:
@@ -65,7 +63,8 @@ class StoreSupply:
 
     def volume_files(self, site: Site) -> Sequence[str]:
         """Only a header that may name another file is fetched for it."""
-        if not site.files[0].lower().endswith(DETACHED):
+        ((_, size, _),) = site.stamped(site.files)
+        if not may_be_detached(site.files[0], size):
             return site.files
         self._fetch(site, site.files)
         return self._made_of(site)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 
 from ctseg_batch.remote.store import Store
 
@@ -177,6 +178,49 @@ def test_all_that_can_be_written_is_what_a_folder_gets(
     ).keys()
     run(**{**wanted, "parquet": False})
     assert "summary.parquet" not in bucket.files("out")
+
+
+HU = np.array([-1000, -600, -200, 100], np.int16)
+
+
+def save_image(file, labels, named=""):
+    """By SimpleITK; the file, or the header of one with its voxels beside it, is `named` otherwise then."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(HU[labels]), str(file))
+    if named:
+        file.rename(file.with_name(named))
+
+
+def test_voxels_beside_a_header_are_found_whatever_its_ending(
+    figures, files, bucket, run, batch, draw, counted, tmp_path
+):
+    labels = np.stack([draw(seed) for seed in range(3)])
+    for name, header in {"a": "ct.mhd", "b": "ct.nhdr", "c": "ct.mha", "d": "ct.NRRD"}.items():
+        save_image(tmp_path / "scans" / name / ("ct.mhd" if name in "ac" else "ct.nhdr"), labels, header)
+    bucket.upload(tmp_path / "scans", "scans")
+    here, there = batch(tmp_path / "scans", out=tmp_path / "here"), run()
+    assert (here.status, here.summary["totals"]["failed_slices"]) == (0, 0)
+    assert figures(there.summary) == figures(here.summary)
+    assert bucket.files("out") == files(here.out)
+    counted()
+    run()
+    assert counted() == 0
+    for name in "abcd":
+        bucket.put(f"scans/{name}/ct.raw", HU[np.roll(labels, 8, 1)].tobytes())
+        run()
+        assert counted() == 3
+
+
+def test_a_volume_that_is_longer_than_a_header_is_not_fetched_to_see_what_it_is_made_of(bucket, run, draw, tmp_path):
+    labels = np.stack([draw(seed, 64, 64) for seed in range(10)])
+    for name in ("ct.mha", "ct.nrrd", "ct.nii"):
+        save_image(tmp_path / "scans" / name, labels)
+    bucket.upload(tmp_path / "scans", "scans")
+    bucket.counts()
+    run()
+    first = bucket.counts()["GET"]
+    assert run().summary["throughput"]["slices"] == 0
+    assert bucket.counts()["GET"] <= first - 3 + 1  # the journal besides, which the first had not
 
 
 def test_a_dry_run_fetches_no_image_and_writes_nothing(few, bucket, told):
