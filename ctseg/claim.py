@@ -6,6 +6,9 @@ from pathlib import Path
 
 from ctseg.errors import CallError
 
+# A lock is looked at by taking it, for an instant. Who meets another that looks waits so many seconds for him to end.
+_INSTANT = 0.5
+
 
 @contextmanager
 def claim(folder: Path, lock: str, excludes: Callable[[str], bool] = lambda _: False) -> Iterator[None]:
@@ -20,7 +23,7 @@ def claim(folder: Path, lock: str, excludes: Callable[[str], bool] = lambda _: F
     file = folder / lock
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(file, blocking=False).acquire()
+        held = FileLock(file, timeout=_INSTANT).acquire()
     except Timeout:
         raise _taken(folder) from None
     except OSError as error:
@@ -37,7 +40,7 @@ def is_held(lock: Path) -> bool:
     from filelock import FileLock, Timeout
 
     try:
-        with FileLock(lock, blocking=False):
+        with FileLock(lock, timeout=_INSTANT):
             return False
     except Timeout:
         return True
