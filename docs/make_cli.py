@@ -36,7 +36,7 @@ def _command(name: str) -> Iterator[str]:
     words = (
         [_argument(param) for param in arguments] + [_usage(o, hints) for o in options if o.required] + ["[OPTIONS]"]
     )
-    about, example = (command.help or "").rsplit("Example: ", 1)
+    about, *examples = (command.help or "").split("Example: ")
     yield from (f"\n## ctseg {name}\n", f"```\nctseg {name} {' '.join(words)}\n```")
     for paragraph in about.strip().split("\n\n"):
         yield "\n" + textwrap.fill(paragraph, 120, break_on_hyphens=False, break_long_words=False)
@@ -46,7 +46,7 @@ def _command(name: str) -> Iterator[str]:
         yield _row(_argument(param), param.help, "", "")
     for param in options:
         yield _row(_usage(param, hints), param.help + _limits(param), _default(param), _set_by(name, param))
-    yield f"\n```sh\n{example.strip()}\n```"
+    yield "\n```sh\n" + "\n".join(example.strip() for example in examples) + "\n```"
 
 
 def _argument(param: Any) -> str:
@@ -83,7 +83,7 @@ def _limits(param: Any) -> str:
 def _default(param: Any) -> str:
     if param.required:
         return "must be given"
-    return "" if param.default in (None, False) else f"`{param.default}`"
+    return "" if param.default is None or param.default is False else f"`{param.default}`"
 
 
 def _set_by(name: str, param: Any) -> str:

@@ -64,7 +64,7 @@ def batch(
         str | None,
         typer.Option(
             "--from",
-            help="A file that lists further INPUTs, a line each, or parted by NUL bytes; - is standard input.",
+            help="A file that lists further INPUTs, a line each, or separated by NUL bytes; - is standard input.",
             metavar="FILE",
         ),
     ] = None,

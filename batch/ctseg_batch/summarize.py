@@ -26,7 +26,7 @@ def _tell_schema(wanted: bool) -> None:
 
 @app.command()
 def summarize(
-    runs: Annotated[list[str], typer.Argument(help="Folders or URLs that `ctseg batch` wrote to.", metavar="OUT...")],
+    runs: Annotated[list[str], typer.Argument(help="Folders or URLs that `ctseg batch` wrote to.", metavar="OUT")],
     out: Annotated[
         str | None, typer.Option(help="The folder for summary.json, summary.csv and slices.csv of all of them.")
     ] = None,
@@ -46,7 +46,7 @@ def summarize(
     A scan that is the same in two runs counts once. Where a run was done in shares, all that are there are joined, and
     a scan that no share has done counts as failed. Exit status: as a run of all the scans would have had it.
 
-    Example: ctseg summarize results/shard-* --out results/all
+    Example: ctseg summarize results-a results-b --out all
     """
     from ctseg_batch.columns import scan_table
     from ctseg_batch.join import check_alike, join

@@ -76,7 +76,8 @@ def train(
     never by slice. A run that was killed goes on with the same call and --resume, to the same result.
 
     Example: ctseg train data/medseg data/covid_ct_seg --out runs/light
-    Example, going on from the shipped model: ctseg train data/mine --start fast --learning-rate 0.001 --out runs/mine
+
+    Example: ctseg train data/mine --start fast --teacher fast --learning-rate 0.001 --epochs 30 --out runs/mine
     """
     require("torch", "train")
     require("matplotlib", "train")

@@ -29,7 +29,7 @@ _OPERATORS = 15
 @app.command()
 def profile(
     inputs: Annotated[
-        list[Path], typer.Argument(help="Files or folders of CT, as for `ctseg batch`.", metavar="INPUT")
+        list[Path], typer.Argument(help="Files or folders of CT, as for `ctseg batch`, but no URLs.", metavar="INPUT")
     ],
     model: Annotated[str, typer.Option(help="A model file, or the name of a shipped model.")] = DEFAULT_MODEL,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="As for `ctseg batch`.")] = "auto",
