@@ -117,6 +117,7 @@ def _named(value: Any) -> Mapping[str, Any] | None:
         return value
     if isinstance(value, Sequence) and value and all(isinstance(v, Mapping) for v in value):
         names = [str(v.get("name", number)) for number, v in enumerate(value, start=1)]
+        names = [f"{name} ({n})" if names.count(name) > 1 else name for n, name in enumerate(names, start=1)]
         parts = [{k: part for k, part in v.items() if k != "name"} for v in value]
         return dict(zip(names, parts, strict=True))
     return None

@@ -9,7 +9,7 @@ import numpy as np
 
 from ctseg import __version__
 from ctseg.classes import CLASSES
-from ctseg.lungs import LUNGS, THIRDS
+from ctseg.lungs import LUNGS, THIRDS, absent
 from ctseg.measures import Measures, doubts, measure, voxel_ml
 from ctseg.regions import Amounts, Lungs, describe, grade, total
 from ctseg.scan import Spacing
@@ -165,15 +165,16 @@ def _regional(whole: StackFigures | None, spacing: Spacing | None) -> dict[str, 
 
 
 def _lungs(lungs: Lungs, spacing: Spacing) -> Iterator[dict[str, Any] | None]:
-    """The figures of each lung and of its thirds; None for a lung that there is nothing of."""
+    """The figures of each lung and of its thirds; None for a lung of which there is nothing, or next to nothing."""
 
     def described(amounts: Amounts) -> dict[str, Any]:
         return asdict(describe(amounts, spacing))
 
-    for lung in lungs:
-        whole = total(lung)
-        by_third = {name: described(third) for name, third in zip(THIRDS, lung, strict=True)}
-        yield {**described(whole), "thirds": by_third} if any(amount.voxels for amount in whole) else None
+    voxels = [sum(amount.voxels for amount in total(lung)) for lung in lungs]
+    gone = absent(voxels)
+    for name, lung, own in zip(LUNGS, lungs, voxels, strict=True):
+        by_third = {third: described(amounts) for third, amounts in zip(THIRDS, lung, strict=True)}
+        yield {**described(total(lung)), "thirds": by_third} if own and name not in gone else None
 
 
 def _confusion(parts: Sequence[PartResult]) -> list[list[int]] | None:

@@ -121,6 +121,18 @@ def test_a_lung_that_is_not_there_is_null_and_flagged(batch, lungs, save_volume,
     assert "no left lung" in scan["flags"]
 
 
+def test_next_to_nothing_is_no_lung(batch, lungs, save_volume, tmp_path):
+    """What reaches over the midline after a lung was taken out has no severity of its own."""
+    labels = np.where(np.arange(64) < 32, lungs, 0)
+    labels[3, 30:32, 28:58] = 1
+    labels[3, 30:32, 54:58] = 2
+    save_volume(tmp_path / "in/ct.nii", labels.astype(np.uint8), SPACING)
+    scan = batch(tmp_path / "in", measures="full").scan
+    assert "no left lung" in scan["flags"]
+    assert scan["regions"]["left"] is None
+    assert scan["severity"] == {"right": 1, "left": None, "total": None}
+
+
 def test_hu_are_those_of_the_lung_that_a_rule_has_left(batch, lungs, make_model, save_volume, tmp_path):
     """A speck of consolidation far from the lungs is taken away in 3-D: it counts in no mean."""
     labels = lungs.copy()

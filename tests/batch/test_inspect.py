@@ -142,3 +142,10 @@ def test_neither_torch_nor_onnx_is_needed(write):
 def test_nested_figures_become_indented_lines():
     story = {"a": {"b": {"c": 1, "d": [2, 3]}, "e": None}, "f": "text"}
     assert list(told(story)) == ["a", "  b: c 1, d 2 3", "  e: -", "f: text"]
+
+
+def test_data_sets_of_one_name_are_both_told():
+    story = {
+        "datasets": [{"name": "mine", "slices": 10}, {"name": "theirs", "slices": 1}, {"name": "mine", "slices": 9}]
+    }
+    assert list(told(story)) == ["datasets", "  mine (1): slices 10", "  theirs: slices 1", "  mine (3): slices 9"]

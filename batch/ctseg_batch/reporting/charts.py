@@ -134,7 +134,7 @@ def _scatter(scans: Sequence[Mapping[str, Any]]) -> Chart | None:
 def _edges(values: Numbers, lowest: float, highest: float) -> Numbers:
     """Round edges of few bars that hold all values; from `lowest`, of what is usual, where they come near it."""
     low, high = float(values.min()), float(values.max())
-    low = lowest if low < lowest + (high - lowest) / 3 else low
+    low = min(low, lowest) if low < lowest + (high - lowest) / 3 else low
     span = max(high - low, (highest - lowest) / 50)
     power = 10.0 ** np.floor(np.log10(span / _MOST_BARS))
     step = next(step for step in (power, 2 * power, 5 * power, 10 * power, 20 * power) if span / step <= _MOST_BARS - 1)

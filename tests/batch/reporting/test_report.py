@@ -347,6 +347,14 @@ def test_a_histogram_has_few_bars_however_far_its_values_reach(page, summary_of,
     assert float(bars[-1]["data-to"]) >= widest
 
 
+@pytest.mark.parametrize("volumes", [(0, 0, 0), (150, 200, 300), (210, 3000, 5000, 4200), (1900, 4200, 5000)])
+def test_lungs_smaller_than_any_should_be_have_their_bars(page, summary_of, save_summary, volumes):
+    top = page(save_summary(summary_of(*({"lung_ml": volume} for volume in volumes))))
+    bars = [one for one in top.one("figure", data_column="lung_ml").walk() if "data-from" in one.attributes]
+    assert sum(int(re.search(r": (\d+) scan", bar.one("title").text)[1]) for bar in bars) == len(volumes)
+    assert float(bars[0]["data-from"]) <= min(volumes)
+
+
 def test_each_dot_of_the_scatter_plot_leads_to_its_scan(page, summary_of, save_summary):
     pixels = {"background": 0, "normal_lung": 90, "ground_glass": 10, "consolidation": 0}
     scans = [{"pixels": dict.fromkeys(pixels, 0)}, {"pixels": pixels}, {}, {"scan": ATTACK}]
