@@ -33,7 +33,7 @@ def test_the_figures_are_those_of_a_run(command, slices, tmp_path):
     assert left.status == 0
     figures = json.loads(left.out)
     run = figures["run"]
-    assert run["slices"] == 24 - 24 // 4  # a quarter warms up, as there are so few
+    assert (run["slices"], run["warm_up_slices"]) == (18, 6)  # a quarter warms up, as there are so few
     assert run["slices_per_second"] > 0
     assert run["failed_slices"] == 0
     assert sum(times["share"] for times in run["stages"].values()) == pytest.approx(1)
@@ -105,6 +105,26 @@ def test_what_can_not_be_read_can_not_be_measured(command, tmp_path):
     left = command(tmp_path / "in", name="profile")
     assert left.status == 2
     assert "nothing to measure" in left.err
+
+
+def test_nor_can_what_fails_after_the_warm_up(command, slices):
+    for file in sorted(slices.iterdir())[2:]:
+        if file.stem < "08":
+            file.write_bytes(b"no picture")
+        else:
+            file.unlink()
+    left = command(slices, "--workers", 1, name="profile")
+    assert (left.status, left.err.count("\n")) == (2, 1)
+    assert "nothing to measure: 02.png: is no PNG" in left.err
+
+
+@pytest.mark.parametrize(("workers", "batch_size", "calls"), [(1, 8, 1), (8, 1, 8)])
+def test_slices_that_are_all_done_at_once_are_measured(command, slices, workers, batch_size, calls):
+    options = ("--slices", 8, "--workers", workers, "--batch-size", batch_size)
+    run = json.loads(command(slices, *options, "--json", name="profile").out)["run"]
+    assert (run["slices"], run["warm_up_slices"]) == (8, 0)
+    assert run["stages"]["infer"]["count"] == calls
+    assert "over 8 slices after a warm-up of 0" in command(slices, *options, name="profile").err
 
 
 def test_what_the_model_does_not_take_can_not_be_measured(command, slices, make_model, tmp_path):

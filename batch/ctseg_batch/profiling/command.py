@@ -115,6 +115,7 @@ def _figures(measured: "Measured", job: "Job", batch: "npt.NDArray[np.float32]",
         "batch_size": len(batch),
         "run": {
             "slices": recorder.slices,
+            "warm_up_slices": recorder.warm_up,
             "slices_per_second": recorder.slices_per_second,
             "failed_slices": measured.failed,
             "stages": {name: asdict(times) for name, times in stages.items()},

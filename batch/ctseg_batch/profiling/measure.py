@@ -20,7 +20,8 @@ from ctseg_batch.shelf import FolderShelf
 from ctseg_batch.summary import Summary
 from ctseg_batch.todo import Todo
 
-_WARM_UP_A_WORKER = 4
+# Rounds, in each of which every worker does a batch.
+_ROUNDS_OF_WARM_UP, _ROUNDS_LEFT = 4, 2
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Measured:
 def measure(job: Job, warm_up: int) -> Measured:
     """Run an open job into a temporary OUT; the first `warm_up` slices do not count.
 
-    Raises CallError where no slice is left, or all failed.
+    Raises CallError where none is left that the network saw, or all failed.
     """
     recorder = Recorder(warm_up)
     with tempfile.TemporaryDirectory(prefix="ctseg-profile-") as folder:
@@ -52,16 +53,22 @@ def measure(job: Job, warm_up: int) -> Measured:
             summary = run_job(here, recorder)
     recorder.finish()
     measured = Measured(summary, recorder)
-    if recorder.slices <= 0 or measured.failed == summary["totals"]["slices"]:
-        reasons = [error["reason"] for scan in summary["scans"] for error in scan["errors"]]
-        raise CallError(f"there is nothing to measure: {reasons[0] if reasons else 'too few slices'}")
+    seen = recorder.slices > 0 and "infer" in recorder.stages()
+    if not seen or measured.failed == summary["totals"]["slices"]:
+        failures = [f"{error['file']}: {error['reason']}" for scan in summary["scans"] for error in scan["errors"]]
+        raise CallError(f"there is nothing to measure: {failures[0] if failures else 'too few slices'}")
     return measured
 
 
 def warm_up_of(job: Job, workers: int, batch_size: int) -> int:
-    """How many slices a run of so many workers needs until all is loaded; fewer where there are few."""
+    """How many slices a run of so many workers needs until all is loaded; fewer where there are few.
+
+    None where hardly a round would be left: most of what counts would have been done within the warm-up.
+    """
     files = sum(len(site.files) for site in job.found.sites)
-    return min(_WARM_UP_A_WORKER * workers * batch_size, min(files, job.most or files) // 4)
+    slices, a_round = min(files, job.most or files), workers * batch_size
+    warm_up = min(_ROUNDS_OF_WARM_UP * a_round, slices // 4)
+    return warm_up if slices - warm_up >= _ROUNDS_LEFT * a_round else 0
 
 
 def first_batch(job: Job, batch_size: int) -> npt.NDArray[np.float32]:

@@ -38,7 +38,7 @@ class Recorder:
     """A listener to stages and a watcher of a run at once. The first `warm_up` slices are left out of all figures."""
 
     def __init__(self, warm_up: int) -> None:
-        self._warm_up = warm_up
+        self.warm_up = warm_up
         self._lock = threading.Lock()
         self._threads: dict[int, int] = {}
         self._done = 0
@@ -64,7 +64,7 @@ class Recorder:
         """A slice is labelled, or has failed."""
         with self._lock:
             self._done += 1
-            if self._done == self._warm_up:
+            if self._done == self.warm_up:
                 self.warm = time.perf_counter_ns()
                 self._cores = _core_times()
 
@@ -79,7 +79,7 @@ class Recorder:
     @property
     def slices(self) -> int:
         """Those that count: all but the warm-up."""
-        return max(0, self._done - self._warm_up)
+        return max(0, self._done - self.warm_up)
 
     @property
     def slices_per_second(self) -> float:

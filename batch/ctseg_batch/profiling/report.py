@@ -17,7 +17,8 @@ def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
     """The tables of a run: how fast, where the time goes, how far from the roof."""
     roof, run = figures["roof"], figures["run"]
     table = Table(title="the run", title_justify="left", show_header=False)
-    table.add_row("slices/s", f"[bold]{run['slices_per_second']:.1f}[/] over {run['slices']} slices after the warm-up")
+    over = f"over {run['slices']} slices after a warm-up of {run['warm_up_slices']}"
+    table.add_row("slices/s", f"[bold]{run['slices_per_second']:.1f}[/] {over}")
     if run["failed_slices"]:
         table.add_row("failed", f"[red]{run['failed_slices']} slices[/], which take less time than others")
     table.add_row("start-up", f"{figures['start_up_s']:.2f} s to find the files and open the model")
