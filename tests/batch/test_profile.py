@@ -7,6 +7,7 @@ import onnx.parser
 import pytest
 
 from ctseg.model import find_model
+from ctseg_batch.profiling.measure import measure
 from ctseg_batch.profiling.network import costliest, count_gmac
 from ctseg_batch.profiling.recorder import Recorder
 
@@ -78,8 +79,52 @@ def test_nothing_is_left_behind(command, slices, tmp_path, monkeypatch):
 
 def test_no_more_slices_are_done_than_asked_for_also_of_a_volume(command, draw, save_volume, tmp_path):
     save_volume(tmp_path / "in" / "ct.nii", np.stack([draw(n) for n in range(20)]))
-    figures = json.loads(command(tmp_path / "in", "--slices", "7", "--json", name="profile").out)
-    assert figures["run"]["stages"]["infer"]["count"] == figures["run"]["slices"] == 7
+    options = ("--slices", 7, "--workers", 1)
+    run = json.loads(command(tmp_path / "in", *options, "--json", name="profile").out)["run"]
+    assert run["warm_up_slices"] == 7 // 4
+    assert run["stages"]["infer"]["count"] == run["slices"] == 7 - 7 // 4
+
+
+@pytest.fixture
+def one_file(draw, save_volume, save_series, convert, tmp_path):
+    """Makes a file with 24 slices, alone in its folder."""
+    labels = np.stack([draw(number, 64, 64) for number in range(24)])
+
+    def made(name):
+        if name.endswith(".dcm"):
+            return convert(tmp_path / "in" / name, save_series(tmp_path / "series", labels))
+        return save_volume(tmp_path / "in" / name, labels)
+
+    return made
+
+
+@pytest.mark.parametrize("name", ["ct.nii.gz", "ct.dcm"])
+def test_slices_of_one_file_warm_up_as_files_do(command, one_file, name):
+    run = json.loads(command(one_file(name), "--json", name="profile").out)["run"]
+    assert (run["slices"], run["warm_up_slices"]) == (18, 6)
+
+
+def test_what_is_no_slice_does_not_lengthen_the_warm_up(command, draw, save_series, tmp_path):
+    labels = np.stack([draw(number, 64, 64) for number in range(24)])
+    save_series(tmp_path / "in", labels[:8])
+    scouts = [f"scout{number:02}" for number in range(24)]
+    save_series(tmp_path / "in", labels, scouts, seed=1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    run = json.loads(command(tmp_path / "in", "--json", name="profile").out)["run"]
+    assert (run["slices"], run["warm_up_slices"]) == (6, 2)
+
+
+def test_all_ways_of_a_sweep_warm_up_on_slices_of_one_file(command, one_file, monkeypatch):
+    warm_ups = []
+
+    def noted(job, warm_up):
+        warm_ups.append(warm_up)
+        return measure(job, warm_up)
+
+    monkeypatch.setattr("ctseg_batch.profiling.sweep._ROUNDS", 1)
+    monkeypatch.setattr("ctseg_batch.profiling.sweep.measure", noted)
+    monkeypatch.setattr("ctseg_batch.cpus.usable_cpus", lambda: 2)  # up to 8 slices are under way at once
+    assert command(one_file("ct.nii.gz"), "--sweep", name="profile").status == 0
+    assert set(warm_ups) == {6}
 
 
 @pytest.mark.parametrize("precisions", [("fp32",), ("fp32", "int8"), ("int8",), ("fp16",)])

@@ -1,6 +1,7 @@
 """One measured run of the real pipeline on the user's own files, written to a folder that is thrown away."""
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,15 +66,26 @@ def warm_up_of(job: Job, workers: int, batch_size: int) -> int:
 
     None where hardly a round would be left: most of what counts would have been done within the warm-up.
     """
-    files = sum(len(site.files) for site in job.found.sites)
-    slices, a_round = min(files, job.most or files), workers * batch_size
-    warm_up = min(_ROUNDS_OF_WARM_UP * a_round, slices // 4)
+    a_round = workers * batch_size
+    wanted = _ROUNDS_OF_WARM_UP * a_round
+    slices = _count_slices(job, 4 * wanted)
+    warm_up = min(wanted, slices // 4)
     return warm_up if slices - warm_up >= _ROUNDS_LEFT * a_round else 0
+
+
+def _count_slices(job: Job, most: int) -> int:
+    """How many slices there are to do, counted up to `most`: no more headers are read than that takes."""
+    most, count = min(most, job.most or most), 0
+    for todo in _parts(job):
+        count += len(todo.names)
+        if count >= most:
+            return most
+    return count
 
 
 def first_batch(job: Job, batch_size: int) -> npt.NDArray[np.float32]:
     """What the network is fed for the first slice that can be read, `batch_size` times; raises CallError."""
-    for todo in (step for step in foresee(job) if isinstance(step, Todo)):
+    for todo in _parts(job):
         for index in range(len(todo.names)):
             try:
                 grey = prepare(todo.slices.read(index), job.engine.spec.preparation)[0]
@@ -81,3 +93,8 @@ def first_batch(job: Job, batch_size: int) -> npt.NDArray[np.float32]:
                 continue
             return np.repeat(grey, batch_size, axis=0)
     raise CallError("no slice of the inputs can be read, so there is nothing to measure")
+
+
+def _parts(job: Job) -> Iterator[Todo]:
+    """What there is to do."""
+    return (step for step in foresee(job) if isinstance(step, Todo))
