@@ -25,7 +25,7 @@ PHANTOMS = (
     Phantom(5, slices=40, disease=0.4),
 )
 ERRORS = {
-    "gas in the stomach taken for lung": lambda truth, mask: (truth == 0) & (mask >= LUNG),
+    "what is no lung taken for it": lambda truth, mask: (truth == 0) & (mask >= LUNG),
     "consolidation missed at the wall": lambda truth, mask: (truth == CONSOLIDATION) & (mask == 0),
     "ground glass taken for normal lung": lambda truth, mask: (truth == GROUND_GLASS) & (mask == LUNG),
 }
