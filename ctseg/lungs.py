@@ -13,6 +13,9 @@ LUNGS = ("right", "left")
 
 THIRDS = ("upper", "middle", "lower")
 
+ON_A_SIDE: tuple[Side, Side] = ("top", "bottom")
+"""Where the patient's right is in slices of a patient who lay on a side."""
+
 # How far from the midline, in mm, the border may run: junction lines are displaced by less.
 _BAND_MM = 40.0
 # The border pays a millimetre for each millimetre of lung that it cuts, and this for each that it runs as far away from
@@ -46,8 +49,14 @@ class Border:
 
 def facing(pixels: npt.NDArray[np.generic], patients_right: Side) -> npt.NDArray[np.generic]:
     """A slice (H, W) so turned, or mirrored, that its columns run from the patient's right to the left; a view."""
-    upright = pixels.T if patients_right in ("top", "bottom") else pixels
+    upright = pixels.T if patients_right in ON_A_SIDE else pixels
     return upright[:, ::-1] if patients_right in ("right", "bottom") else upright
+
+
+def facing_spacing(spacing: Spacing, patients_right: Side) -> Spacing:
+    """That of slices that `facing` has turned."""
+    z, y, x = spacing
+    return (z, x, y) if patients_right in ON_A_SIDE else spacing
 
 
 def part_lungs(masks: Sequence[Labels], spacing: Spacing) -> Border:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.lesions import find_lesions
-from ctseg.lungs import absent, facing, part_lungs
+from ctseg.lungs import absent, facing, facing_spacing, part_lungs
 from ctseg.regions import LungValues, sum_by_lung
 from ctseg.scan import NOT_HU, Labels, Side, Slice, Spacing
 from ctseg.surface import SurfaceDistances, surface_distances
@@ -66,10 +66,8 @@ class Gauge:
         if not indices:
             return None, ()
         right = self._slices.patients_right or "left"
-        z, y, x = spacing
-        facing_spacing = (z, x, y) if right in ("top", "bottom") else spacing
         masks = [cast(Labels, facing(self._masks[index], right)) for index in indices]
-        border = part_lungs(masks, facing_spacing)
+        border = part_lungs(masks, facing_spacing(spacing, right))
         lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, right))
         figures = StackFigures(lungs, find_lesions(masks, border, spacing), self._surfaces(indices, spacing))
         doubts = [f"no {lung} lung" for lung in absent(border.share_out(masks))]

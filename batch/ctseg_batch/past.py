@@ -7,12 +7,13 @@ done in shares has a journal of its own, so that shares never wait for each othe
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ctseg.errors import CallError
+from ctseg.scan import Side
 from ctseg_batch.listing import Listing
 from ctseg_batch.result import PartResult, Settings
 from ctseg_batch.site import Site
@@ -128,6 +129,16 @@ def recorded_root(out: Path) -> Path | None:
         if isinstance(head.get("root"), str):
             return Path(head["root"])
     return None
+
+
+def recorded_sides(out: Path) -> Mapping[str, Side]:
+    """On which side of a scan's slices the patient's right is, by its name; without those of which no journal says."""
+    sides: dict[Any, Any] = {}
+    for journal in journal_files(out):
+        for _, noted in _whole_lines(journal):
+            if isinstance(result := noted.get("result"), dict):
+                sides[str(result.get("scan"))] = result.get("patients_right")
+    return {scan: side for scan, side in sides.items() if side in get_args(Side)}
 
 
 def is_journal(name: str) -> bool:

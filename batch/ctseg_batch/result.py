@@ -8,7 +8,7 @@ from ctseg.classes import CLASSES
 from ctseg.dataset import MaskMeaning
 from ctseg.lesions import Lesions
 from ctseg.regions import Amount, Lungs
-from ctseg.scan import Spacing
+from ctseg.scan import Side, Spacing
 from ctseg.surface import SurfaceDistances
 
 MeasuresWish = Literal["basic", "full"]
@@ -85,7 +85,7 @@ class PartResult:
     by (true, predicted) group of classes, is None without a truth; `unscored` counts the masks without a usable
     one, and `bad_truth` names truths that can't be used. `left_out`: outputs of the scan as a whole that there are
     none of. `by_slice` are the figures of each slice, packed by `slice_figures.pack`, and `whole` those of the stack,
-    None where nobody asked for them.
+    None where nobody asked for them. `patients_right` is as a Scan has it.
     """
 
     scan: str
@@ -105,6 +105,7 @@ class PartResult:
     precision: str = ""
     by_slice: str = "[]"
     whole: StackFigures | None = None
+    patients_right: Side | None = None
 
     @property
     def is_unmeasured(self) -> bool:
@@ -127,4 +128,5 @@ class PartResult:
             bad_truth=tuple(Failure(**one) for one in read["bad_truth"]),
             left_out=tuple(LeftOut(**one) for one in read["left_out"]),
             whole=None if read["whole"] is None else StackFigures.from_json(read["whole"]),
+            patients_right=read.get("patients_right"),  # it was not always noted
         )

@@ -85,6 +85,7 @@ class Tally:
                 SliceFigures(source, name, self._pixels.get(index))
                 for index, (source, name) in enumerate(zip(todo.sources, todo.names, strict=True))
             ),
+            patients_right=todo.slices.patients_right,
         )
         return result if self._gauge is None or spacing is None else self._with_whole(result, self._gauge, spacing)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.files import refused, write_whole
+from ctseg_batch.past import recorded_sides
 from ctseg_batch.reporting import REPORT_HTML, overview
 from ctseg_batch.reporting.agreement import agreement
 from ctseg_batch.reporting.charts import charts
@@ -84,5 +85,5 @@ def _parts(results: Results, most: int, watched: Watched) -> tuple[ScanPart, ...
         return scan_part(place, chosen[place], scan, None if rows is None else rows.get(scan["scan"], ()), origin)
 
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        origin = Origin(results.out, results.root, pool)
+        origin = Origin(results.out, results.root, recorded_sides(results.out), pool)
         return tuple(draw(place, origin) for place in watched(list(chosen)))

@@ -3,12 +3,14 @@
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ctseg.classes import CLASSES, LESION, LUNG
-from ctseg.scan import Labels, Spacing
+from ctseg.lungs import ON_A_SIDE, facing, facing_spacing
+from ctseg.scan import Labels, Side, Spacing
 from ctseg_batch.overlay import Grey
 from ctseg_batch.reporting.images import Picture, Size, coloured, fit, picture
 from ctseg_batch.reporting.sources import ScanFiles
@@ -29,7 +31,7 @@ _USUAL_PIXEL_MM = 0.7
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """The pixels of each class in a mask, (classes, H) by row and (classes, W) by column."""
+    """The pixels of each class in a mask that faces the reader, by row and by column; `shape` is as it is stored."""
 
     shape: tuple[int, ...]
     by_row: Counts
@@ -38,21 +40,28 @@ class _Side:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What all masks of a scan say together. `box` holds all lung; `plane` is the row with most disease, else lung.
+    """What all masks of a scan say together. `shape` is that of each slice, and `box` holds all lung, as it is stored.
 
-    `depth` (slices, classes, W): the pixels of each class by column; zeros where a slice has no mask. `shape` is each
-    slice's.
+    The rest is of slices that face the reader, the patient's right on the left. `right`: where that is in those stored.
+    `columns` are those of all lung; `plane`, of `planes`, is the row with most disease, else lung; `depth` (slices,
+    classes, W) are the pixels of each class by column, zeros where a slice has no mask.
     """
 
     shape: tuple[int, ...]
     box: Box
+    right: Side
+    columns: slice
     plane: int
+    planes: int
     depth: Counts
 
 
-def survey(files: ScanFiles, spacing: Spacing | None, pool: Executor) -> Survey | None:
-    """Look through all masks; None where there is none, or where they are of several sizes."""
-    sides = list(pool.map(partial(_side, files), range(len(files.rows))))
+def survey(files: ScanFiles, spacing: Spacing | None, right: Side, pool: Executor) -> Survey | None:
+    """Look through all masks; None where there is none, or where they are of several sizes.
+
+    `right` is the side of the slices as they are stored on which the patient's right is.
+    """
+    sides = list(pool.map(partial(_side, files, right), range(len(files.rows))))
     there = [side for side in sides if side is not None]
     if len({side.shape for side in there}) != 1:
         return None
@@ -60,23 +69,26 @@ def survey(files: ScanFiles, spacing: Spacing | None, pool: Executor) -> Survey 
     nothing = np.zeros_like(there[0].by_column)
     depth = np.stack([nothing if side is None else side.by_column for side in sides])
     lung, lesion = (rows[[tissue.index for tissue in classes]].sum(axis=0) for classes in (LUNG, LESION))
-    down, across = spacing[1:] if spacing else (_USUAL_PIXEL_MM, _USUAL_PIXEL_MM)
-    box = (_around(lung, _MARGIN_MM / down), _around(depth[:, 1:].sum(axis=(0, 1)), _MARGIN_MM / across))
-    return Survey(there[0].shape, box, int(np.argmax(lesion if lesion.any() else lung)), depth)
+    _, down, across = facing_spacing(spacing, right) if spacing else (None, _USUAL_PIXEL_MM, _USUAL_PIXEL_MM)
+    columns = _around(depth[:, 1:].sum(axis=(0, 1)), _MARGIN_MM / across)
+    box = _as_stored((_around(lung, _MARGIN_MM / down), columns), depth.shape[2], right)
+    plane = int(np.argmax(lesion if lesion.any() else lung))
+    return Survey(there[0].shape, box, right, columns, plane, len(lung), depth)
 
 
 def from_the_front(files: ScanFiles, found: Survey, spacing: Spacing, pool: Executor) -> tuple[Picture, Picture]:
     """The coronal plane with its classes, and the classes in depth; the head is at the top."""
     lines = list(pool.map(partial(_line, files, found), range(len(files.rows))))
-    columns = found.box[1]
-    labels = np.stack([line for line, _ in lines])[::-1, columns]
+    labels = np.stack([line for line, _ in lines])[::-1, found.columns]
     ct = None
     if any(grey is not None for _, grey in lines):
-        black = np.zeros(found.shape[1], np.uint8)
-        ct = np.stack([black if grey is None else grey for _, grey in lines])[::-1, columns]
-    size = fit((labels.shape[0] * spacing[0], labels.shape[1] * spacing[2]), _ROOM)
-    plane = picture(ct, labels, size, _SHARPNESS, plane_alt(found.plane, found.shape[0], labels, has_ct=ct is not None))
-    shown = _through(found.depth[::-1, :, columns])
+        black = np.zeros(found.depth.shape[2], np.uint8)
+        ct = np.stack([black if grey is None else grey for _, grey in lines])[::-1, found.columns]
+    up, _, across = facing_spacing(spacing, found.right)
+    size = fit((labels.shape[0] * up, labels.shape[1] * across), _ROOM)
+    line = f"{'column' if found.right in ON_A_SIDE else 'row'} {found.plane} of {found.planes}"
+    plane = picture(ct, labels, size, _SHARPNESS, plane_alt(line, labels, has_ct=ct is not None))
+    shown = _through(found.depth[::-1, :, found.columns])
     pixels = [int(of) for of in found.depth.sum(axis=(0, 2))]
     return plane, coloured(shown, size, _SHARPNESS, depth_alt(pixels))
 
@@ -92,20 +104,32 @@ def _through(depth: Counts) -> npt.NDArray[np.uint8]:
     return found
 
 
-def _side(files: ScanFiles, place: int) -> _Side | None:
+def _side(files: ScanFiles, right: Side, place: int) -> _Side | None:
     labels = files.labels(place)
     if labels is None:
         return None
-    of_class = np.stack([labels == tissue.index for tissue in CLASSES])
+    of_class = np.stack([facing(labels, right) == tissue.index for tissue in CLASSES])
     of_class[0] = False
     return _Side(labels.shape, of_class.sum(axis=2), of_class.sum(axis=1))
 
 
 def _line(files: ScanFiles, found: Survey, place: int) -> tuple[Labels, Grey | None]:
-    """The row of a slice that lies in the plane."""
+    """What of a slice lies in the plane."""
     labels, grey = files.labels(place), files.ct(place, found.shape)
-    line = np.zeros(found.shape[1], np.uint8) if labels is None else labels[found.plane].copy()
-    return line, None if grey is None else grey[found.plane].copy()
+    line = np.zeros(found.depth.shape[2], np.uint8) if labels is None else _in_plane(labels, found)
+    return line, None if grey is None else _in_plane(grey, found)
+
+
+def _in_plane(pixels: npt.NDArray[np.uint8], found: Survey) -> npt.NDArray[np.uint8]:
+    return cast(npt.NDArray[np.uint8], facing(pixels, found.right)[found.plane].copy())
+
+
+def _as_stored(box: Box, width: int, right: Side) -> Box:
+    """Where a box of slices that face the reader, `width` columns wide, lies in them as they are stored."""
+    rows, columns = box
+    if right in ("right", "bottom"):
+        columns = slice(width - columns.stop, width - columns.start)
+    return (columns, rows) if right in ON_A_SIDE else (rows, columns)
 
 
 def _around(lung: Counts, margin: float) -> slice:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ctseg.classes import LESION
+from ctseg.scan import Side
 from ctseg_batch.reporting.overview import Trouble, by_reason
 from ctseg_batch.reporting.pictures import ScanPictures, draw
 from ctseg_batch.reporting.profile import Profile, draw_profile
 from ctseg_batch.reporting.regional import Regional, regional
 from ctseg_batch.reporting.results import SliceRow
+from ctseg_batch.reporting.sources import ScanFiles
 from ctseg_batch.reporting.table import severity, share
 from ctseg_batch.reporting.words import explain, number
 
@@ -21,10 +23,11 @@ _NOTHING = "Nothing of it could be read."
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where masks and slices are found, and who looks for them."""
+    """Where masks and slices are found, how those of each scan are stored, and who looks for them."""
 
     out: Path
     root: Path | None
+    patients_right: Mapping[str, Side]
     pool: Executor
 
 
@@ -67,7 +70,9 @@ def scan_part(
     if rows is None or scan["status"] == "failed":
         pictures = ScanPictures(notes=(_NOTHING if scan["status"] == "failed" else _NO_LIST,))
     else:
-        pictures = draw(origin.out, origin.root, rows, spacing, origin.pool)
+        pictures = draw(
+            ScanFiles(origin.out, origin.root, rows), spacing, origin.patients_right.get(scan["scan"]), origin.pool
+        )
         height = pictures.plane.size[0] if pictures.plane else None
         profile = draw_profile(rows, spacing, height, f"profile-{place}")
     return ScanPart(

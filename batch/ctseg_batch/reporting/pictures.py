@@ -1,22 +1,21 @@
 """The pictures of a scan: the slices that matter, and the patient from the front."""
 
-from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-from ctseg.scan import Spacing
+from ctseg.scan import Side, Spacing
 from ctseg_batch.reporting.choose import choose_slices
 from ctseg_batch.reporting.frontal import Survey, from_the_front, survey
 from ctseg_batch.reporting.images import Picture, Size, coloured, fit, picture
-from ctseg_batch.reporting.results import SliceRow
 from ctseg_batch.reporting.sources import ScanFiles
-from ctseg_batch.reporting.words import involvement, tile_alt
+from ctseg_batch.reporting.words import involvement, lungs_told, stored_told, tile_alt
 
 _TILE: Size = (200, 220)
 _SHARPNESS = 1.5
 _FEWEST_FOR_A_PLANE = 3
+
+_NOTHING = "Nothing can be shown: neither masks nor overlays are in place."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +31,15 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class ScanPictures:
-    """What is seen of a scan, from the head to the feet. `notes` say what is missing, and why."""
+    """What is seen of a scan, from the head to the feet. `notes` say what is missing, and why.
+
+    `lungs` says which of them is where in `plane` and in `depth`.
+    """
 
     tiles: tuple[Tile, ...] = ()
     plane: Picture | None = None
     depth: Picture | None = None
+    lungs: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -46,12 +49,10 @@ class ScanPictures:
         return sum(one.bytes for one in shown)
 
 
-def draw(
-    out: Path, root: Path | None, rows: Sequence[SliceRow], spacing: Spacing | None, pool: Executor
-) -> ScanPictures:
-    """The pictures of a scan with these slices; `spacing` is None where it is not known."""
-    files = ScanFiles(out, root, rows)
-    found = survey(files, spacing, pool)
+def draw(files: ScanFiles, spacing: Spacing | None, right: Side | None, pool: Executor) -> ScanPictures:
+    """The pictures of a scan; `spacing`, or on which side the patient's `right` is, is None where it is not known."""
+    rows = files.rows
+    found = survey(files, spacing, right or "left", pool)
     chosen = choose_slices(rows)
     drawn = pool.map(partial(_tile, files, found, spacing), chosen)
     tiles = [
@@ -62,13 +63,12 @@ def draw(
     plane = depth = None
     if found and spacing and len(rows) >= _FEWEST_FOR_A_PLANE:
         plane, depth = from_the_front(files, found, spacing, pool)
-    return ScanPictures(tuple(reversed(tiles)), plane, depth, _notes(files, found, spacing, has_tiles=bool(tiles)))
+    notes = _notes(files, found, spacing, right) if tiles else (_NOTHING,)
+    return ScanPictures(tuple(reversed(tiles)), plane, depth, lungs_told(right), notes)
 
 
-def _notes(files: ScanFiles, found: Survey | None, spacing: Spacing | None, *, has_tiles: bool) -> tuple[str, ...]:
-    if not has_tiles:
-        return ("Nothing can be shown: neither masks nor overlays are in place.",)
-    notes = []
+def _notes(files: ScanFiles, found: Survey | None, spacing: Spacing | None, right: Side | None) -> tuple[str, ...]:
+    notes = [stored_told(right)] if right and right != "left" else []
     if not files.has_ct:
         notes.append("The scan is no longer where the run read it, so its masks are shown alone.")
     if spacing is None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ctseg.classes import CLASSES, LESION, LUNG, TissueClass
+from ctseg.lungs import ON_A_SIDE
 from ctseg.measures import PLAUSIBLE_LUNG_ML
-from ctseg.scan import Labels
+from ctseg.scan import Labels, Side
 from ctseg_batch.reporting.results import SliceRow
 
 UNKNOWN = "\N{EN DASH}"
@@ -96,11 +97,22 @@ def tile_alt(row: SliceRow, slices: int) -> str:
     return f"Slice {row.index} of {slices}: {_shares([pixels[c.index] for c in CLASSES], 'the lung in it')}"
 
 
-def plane_alt(plane: int, rows: int, labels: Labels, *, has_ct: bool) -> str:
-    """What is seen in the coronal plane."""
+def lungs_told(right: Side | None) -> str:
+    """Which lung is where in a view from the front, by the side of the slices on which the patient's right is."""
+    return "which lung is the right one is not known" if right is None else "right lung on the left"
+
+
+def stored_told(right: Side) -> str:
+    """Where the patient's right is in slices as they are stored."""
+    place = f"at the {right}" if right in ON_A_SIDE else f"on the {right}"
+    return f"Its slices are shown as they are stored, with the patient's right {place}."
+
+
+def plane_alt(line: str, labels: Labels, *, has_ct: bool) -> str:
+    """What is seen in the coronal plane, which is a `line` of each slice."""
     counts = [int(n) for n in np.bincount(labels.ravel(), minlength=len(CLASSES))]
     what = "CT with its classes" if has_ct else "classes"
-    return f"Coronal plane at row {plane} of {rows}, {what}, head at the top: {_shares(counts, 'the lung in it')}"
+    return f"Coronal plane at {line}, {what}, head at the top: {_shares(counts, 'the lung in it')}"
 
 
 def depth_alt(pixels: Sequence[int]) -> str:

@@ -1,0 +1,100 @@
+"""The views from the front: the right lung on the left, whichever way the patient lay."""
+
+import json
+import shutil
+from base64 import b64decode
+
+import cv2
+import numpy as np
+import pytest
+
+CONSOLIDATION = (70, 57, 230)  # blue, green, red
+
+LAY = {
+    "face down": ([-1, 0, 0, 0, -1, 0], lambda shown: shown[:, ::-1, ::-1]),
+    "feet first": ([-1, 0, 0, 0, 1, 0], lambda shown: shown[:, :, ::-1]),
+    "on a side": ([0, 1, 0, -1, 0, 0], lambda shown: np.rot90(shown, axes=(1, 2))),
+    "on the other side": ([0, -1, 0, 1, 0, 0], lambda shown: np.rot90(shown, -1, axes=(1, 2))),
+}
+
+
+@pytest.fixture
+def run_over(batch, save_series, lungs, tmp_path):
+    """Run over the lungs as they are stored of a patient who lay so, pixels 1 mm high and 2 mm wide to the patient."""
+
+    def run(name, orientation=(1, 0, 0, 0, 1, 0), turn=lambda shown: shown):
+        spacing = [1, 2] if orientation[0] else [2, 1]
+        stored = np.ascontiguousarray(turn(lungs))
+        save_series(tmp_path / name, stored, ImageOrientationPatient=list(orientation), PixelSpacing=spacing)
+        return batch(tmp_path / name, out=tmp_path / f"out {name}", measures="full").out
+
+    return run
+
+
+def from_the_front(part):
+    """Both pictures: what they show, their sizes, and the captions."""
+    figures = part.all("figure", class_="plane")
+    shown = [(one["src"], one["width"], one["height"]) for figure in figures for one in figure.all("img")]
+    return shown, [figure.one("figcaption").text for figure in figures]
+
+
+def layer(figure):
+    """The classes of a picture, (H, W, 4)."""
+    return cv2.imdecode(np.frombuffer(b64decode(figure.all("img")[-1]["src"].split(",", 1)[1]), np.uint8), -1)
+
+
+def test_the_right_lung_is_on_the_left_as_in_the_table(page, run_over):
+    part = page(run_over("supine")).one("article")
+    plane = layer(part.all("figure", class_="plane")[0])
+    rows, columns = np.nonzero((plane[..., :3] == CONSOLIDATION).all(axis=2) & (plane[..., 3] > 0))
+    assert columns.min() > plane.shape[1] / 2
+    assert rows.min() > plane.shape[0] / 2
+    assert all(caption.endswith("; right lung on the left") for caption in from_the_front(part)[1])
+    assert not part.all("p", class_="note")[1:]  # one tells of lesions
+
+
+@pytest.mark.parametrize("is_moved", [False, True], ids=["in place", "moved"])
+@pytest.mark.parametrize("lay", LAY)
+def test_it_is_there_whichever_way_the_patient_lay(page, run_over, tmp_path, lay, is_moved):
+    supine, other = run_over("supine"), run_over("other", *LAY[lay])
+    if is_moved:
+        shutil.rmtree(tmp_path / "supine")
+        shutil.rmtree(tmp_path / "other")
+    assert from_the_front(page(other).one("article")) == from_the_front(page(supine).one("article"))
+
+
+@pytest.mark.parametrize(
+    ("lay", "said"), [*zip(LAY, ("on the right", "on the right", "at the bottom", "at the top"), strict=True)]
+)
+def test_slices_are_shown_as_they_are_stored_and_it_is_said(page, run_over, lay, said):
+    supine, other = (page(out).one("article") for out in (run_over("supine"), run_over("other", *LAY[lay])))
+    assert f"shown as they are stored, with the patient's right {said}." in other.text
+    upright, stored = (layer(part.one("ul", class_="montage").all("figure")[-1]) for part in (supine, other))
+    if "side" in lay:
+        stored = stored.transpose(1, 0, 2)
+    assert stored.shape[1] / stored.shape[0] == pytest.approx(upright.shape[1] / upright.shape[0], rel=0.02)
+    # All of the lung is in it, and no more about it.
+    assert np.mean(stored[..., 3] > 0) == pytest.approx(np.mean(upright[..., 3] > 0), rel=0.05)
+
+
+def test_where_nobody_says_which_lung_is_which_the_captions_say_so(batch, page, save_slice, lungs, tmp_path):
+    for index, labels in enumerate(lungs):
+        save_slice(tmp_path / f"in/{index}.png", labels)
+    part = page(batch(tmp_path / "in", spacing=(10, 5, 5)).out).one("article")
+    shown, captions = from_the_front(part)
+    assert len(shown) == 3
+    assert all(caption.endswith("; which lung is the right one is not known") for caption in captions)
+
+
+def test_a_journal_of_before_it_was_noted_counts_and_the_captions_say_so(
+    batch, page, save_series, counted, lungs, tmp_path
+):
+    save_series(tmp_path / "in", lungs)
+    journal = batch(tmp_path / "in").out / ".ctseg/journal.jsonl"
+    noted = list(map(json.loads, journal.read_bytes().splitlines()))
+    assert [one["result"].pop("patients_right") for one in noted if "result" in one] == ["left"]
+    journal.write_text("".join(f"{json.dumps(one)}\n" for one in noted))
+    counted()
+    out = batch(tmp_path / "in").out
+    assert counted() == 0
+    assert "which lung is the right one is not known" in page(out).one("article").text
