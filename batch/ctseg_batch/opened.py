@@ -39,7 +39,7 @@ def open_folder(site: Site, truth: Truth | None) -> Opened:
     scans = [site.name if len(plain) == 1 else f"{site.name}#{_short(one.uid)}" for one in plain]
     beside = truth_beside(site, truth)
     series = [part_of_files(scan, 0, one, site, beside, is_whole=True) for scan, one in zip(scans, plain, strict=True)]
-    named = list(_named_by_file(site, found.series))
+    named = [(site.within + name, one) for name, one in named_by_file(found.series)]
     stacks = [_stack(scan, one, site, truth) for scan, one in named]
     listed = [_listed(site, todo.scan, todo.key, one) for todo, one in zip(series, plain, strict=True)]
     listed += [_listed(site, scan, None, one) for scan, one in named]
@@ -52,12 +52,12 @@ def _stack(scan: str, frames: "DicomSeries", site: Site, truth: Truth | None) ->
     return part_of_volume(scan, frames, site, truth, sorted(set(files)), site.below(files))
 
 
-def _named_by_file(site: Site, found: Iterable["DicomSeries"]) -> Iterator[tuple[str, "DicomSeries"]]:
+def named_by_file(found: Iterable["DicomSeries"]) -> Iterator[tuple[str, "DicomSeries"]]:
     """The stacks in files of several frames: each called by its file, with a number where that holds more than one.
 
     A number follows after `/`, as if the file were a folder: nothing else can be called so.
     """
-    stacks = [(one, site.within + one.home.name) for one in found if one.home]
+    stacks = [(one, one.home.name) for one in found if one.home]
     of_file = Counter(file for _, file in stacks)
     numbers = {file: count(1) for file in of_file}
     for one, file in stacks:

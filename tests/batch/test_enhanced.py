@@ -279,7 +279,7 @@ def test_there_is_no_dicom_segmentation_of_it_and_a_note_says_why(batch, save_se
 def test_the_report_shows_each_frame_as_its_own_slice(save_series, convert, labels, tmp_path):
     convert(tmp_path / "ct.dcm", save_series(tmp_path / "series", labels))
     rows = [SliceRow(index, "ct.dcm", f"ct.dcm/{index:04}.png", None) for index in range(4)]
-    shown = ScanFiles(tmp_path / "out", tmp_path, rows)
+    shown = ScanFiles(tmp_path / "out", tmp_path, "ct.dcm", rows)
     expected = [as_shown(slice_) for slice_ in open_slices(tmp_path / "series")]
     for place in range(4):
         np.testing.assert_array_equal(shown.ct(place, (64, 64)), expected[place])

@@ -70,9 +70,8 @@ def scan_part(
     if rows is None or scan["status"] == "failed":
         pictures = ScanPictures(notes=(_NOTHING if scan["status"] == "failed" else _NO_LIST,))
     else:
-        pictures = draw(
-            ScanFiles(origin.out, origin.root, rows), spacing, origin.patients_right.get(scan["scan"]), origin.pool
-        )
+        files = ScanFiles(origin.out, origin.root, scan["scan"], rows)
+        pictures = draw(files, spacing, origin.patients_right.get(scan["scan"]), origin.pool)
         height = pictures.plane.size[0] if pictures.plane else None
         profile = draw_profile(rows, spacing, height, f"profile-{place}")
     return ScanPart(

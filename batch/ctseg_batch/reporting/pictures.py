@@ -1,5 +1,6 @@
 """The pictures of a scan: the slices that matter, and the patient from the front."""
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,8 @@ _SHARPNESS = 1.5
 _FEWEST_FOR_A_PLANE = 3
 
 _NOTHING = "Nothing can be shown: neither masks nor overlays are in place."
+_MOVED = "The scan is no longer where the run read it, so its masks are shown alone."
+_UNREAD = "The scan is where the run read it, but can't be read or has changed, so its masks are shown alone."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +66,16 @@ def draw(files: ScanFiles, spacing: Spacing | None, right: Side | None, pool: Ex
     plane = depth = None
     if found and spacing and len(rows) >= _FEWEST_FOR_A_PLANE:
         plane, depth = from_the_front(files, found, spacing, pool)
-    notes = _notes(files, found, spacing, right) if tiles else (_NOTHING,)
+    notes = _notes(files, found, spacing, right, tiles) if tiles else (_NOTHING,)
     return ScanPictures(tuple(reversed(tiles)), plane, depth, lungs_told(right), notes)
 
 
-def _notes(files: ScanFiles, found: Survey | None, spacing: Spacing | None, right: Side | None) -> tuple[str, ...]:
+def _notes(
+    files: ScanFiles, found: Survey | None, spacing: Spacing | None, right: Side | None, tiles: Sequence[Tile]
+) -> tuple[str, ...]:
     notes = [stored_told(right)] if right and right != "left" else []
-    if not files.has_ct:
-        notes.append("The scan is no longer where the run read it, so its masks are shown alone.")
+    if not any(tile.picture.ct for tile in tiles):
+        notes.append(_UNREAD if files.in_place else _MOVED)
     if spacing is None:
         notes.append("How far its slices lie apart is not known, so it is not shown from the front.")
     elif found is None:

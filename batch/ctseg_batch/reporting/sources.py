@@ -13,6 +13,8 @@ from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import read_bytes
 from ctseg.scan import Labels, Slice
+from ctseg_batch.discover import as_counted
+from ctseg_batch.opened import named_by_file
 from ctseg_batch.outputs import WRITERS
 from ctseg_batch.overlay import Grey, Picture, as_shown
 from ctseg_batch.reporting.results import SliceRow, below
@@ -26,14 +28,17 @@ _Read = Callable[[], Slice]
 class ScanFiles:
     """The files of a scan's slices, by the slice's place in `rows`. What is gone or damaged is None.
 
-    `has_ct`: the scan's own files are where the run read them. May be used from several threads.
+    `in_place`: there are files where the run read the scan. May be used from several threads.
     """
 
-    def __init__(self, out: Path, root: Path | None, rows: Sequence[SliceRow]) -> None:
+    def __init__(self, out: Path, root: Path | None, scan: str, rows: Sequence[SliceRow]) -> None:
         self.rows = rows
         self._out = out
-        self._reads = _sources(root, rows) if root else {}
-        self.has_ct = bool(self._reads)
+        files = [below(root, row.source) if root else None for row in rows]
+        there = {file for file in files if file and os.path.isfile(file)}  # noqa: PTH113 - never raises
+        paths = sorted(there, key=lambda file: as_counted(file.name))  # as a run has them, which numbers stacks in turn
+        self.in_place = bool(paths)
+        self._reads = _sources(scan, files, paths, rows) if paths else {}
 
     def labels(self, place: int) -> Labels | None:
         """The mask (H, W)."""
@@ -73,12 +78,12 @@ class ScanFiles:
         return None if row.pixels is None else below(self._out / WRITERS[kind].folder, row.mask)
 
 
-def _sources(root: Path, rows: Sequence[SliceRow]) -> Mapping[int, _Read]:
-    """How to read each slice that is still there."""
-    files = [below(root, row.source) for row in rows]
-    paths = list(dict.fromkeys(file for file in files if file and os.path.isfile(file)))  # noqa: PTH113 - never raises
+def _sources(
+    scan: str, files: Sequence[Path | None], paths: Sequence[Path], rows: Sequence[SliceRow]
+) -> Mapping[int, _Read]:
+    """How to read each slice that is still there, of a scan with these files, of which `paths` are there."""
     try:
-        kind = reading.kind_of(paths[0]) if paths else None
+        kind = reading.kind_of(paths[0])
         if kind == "volume":
             volume = reading.open_volume(paths[0])
             return {place: partial(volume.read, row.index) for place, row in enumerate(rows) if row.index < len(volume)}
@@ -86,7 +91,8 @@ def _sources(root: Path, rows: Sequence[SliceRow]) -> Mapping[int, _Read]:
         if kind == "dicom":
             found = reading.open_series(paths).series
             if any(series.home for series in found):
-                return _frames(found, rows)
+                stack = _stack(found, scan, files)
+                return {} if stack is None else {place: partial(stack.read, place) for place in range(len(rows))}
             for series in found:
                 reads |= {file: partial(series.read, index) for index, file in enumerate(series.files)}
         elif kind == "image":
@@ -97,8 +103,17 @@ def _sources(root: Path, rows: Sequence[SliceRow]) -> Mapping[int, _Read]:
     return {place: reads[file] for place, file in enumerate(files) if file in reads}
 
 
-def _frames(found: Sequence["DicomSeries"], rows: Sequence[SliceRow]) -> Mapping[int, _Read]:
-    """The same of a scan in a file of several frames; none where that holds more scans: a row does not say which."""
-    if len(found) > 1:
-        return {}
-    return {place: partial(found[0].read, row.index) for place, row in enumerate(rows) if row.index < len(found[0])}
+def _stack(found: Sequence["DicomSeries"], scan: str, files: Sequence[Path | None]) -> "DicomSeries | None":
+    """The stack of frames with these files that a run called `scan`; None where it has changed, or can't be told."""
+    if not _is_all(found):  # then its number says nothing
+        alike = [one for one in found if list(one.files) == files]
+        return alike[0] if len(alike) == 1 else None
+    named = (one for name, one in named_by_file(found) if f"/{scan}".endswith(f"/{name}"))
+    return next((one for one in named if list(one.files) == files), None)
+
+
+def _is_all(found: Sequence["DicomSeries"]) -> bool:
+    """Whether these are all stacks of an object: others may lie in files of it that the scan has no slice in."""
+    frames = [header.frame for one in found for header in one.slices if header.frame]
+    is_spread = any(frame.whole for frame in frames)
+    return not is_spread or 1 < frames[0].parts == len({frame.part for frame in frames})

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK
 
@@ -219,6 +220,71 @@ def test_without_the_scans_the_masks_are_shown_alone_and_the_page_says_so(page, 
     assert len(tiles) == 6
     assert all(tile["alt"].startswith("Slice ") for tile in tiles)
     assert part.one("figure", class_="profile")
+
+
+def in_two_stacks(file):
+    """Have the first half of an object's frames, the upper one, be a stack, and the rest another."""
+    dataset = pydicom.dcmread(file)
+    frames = dataset.PerFrameFunctionalGroupsSequence
+    for place, frame in enumerate(frames):
+        frame.FrameContentSequence[0].StackID = "lower" if place >= len(frames) / 2 else "upper"
+    dataset.save_as(file)
+
+
+def brightness(part):
+    """How bright the slices of a scan are on the average, the CT alone; None of one that is shown by its mask alone."""
+    tiles = [tile.all("img") for tile in part.one("ul", class_="montage").all("li")]
+    return {round(pixels(shown[0]["src"]).mean()) if len(shown) == 2 else None for shown in tiles}
+
+
+def test_each_stack_of_one_file_is_laid_under_its_own_masks(batch, page, save_series, convert, tmp_path):
+    labels = np.repeat([1, 3], 3)[:, None, None] * np.ones((1, 64, 64), np.uint8)
+    series = save_series(tmp_path / "series", labels)
+    in_two_stacks(convert(tmp_path / "in/ct.dcm", series))
+    top = page(batch(tmp_path / "in").out)
+    parts = {part.one("h3").text: part for part in top.all("article")}
+    assert parts.keys() == {"ct.dcm/1", "ct.dcm/2"}
+    (upper,), (lower,) = (brightness(parts[f"ct.dcm/{number}"]) for number in (1, 2))
+    assert upper > 200 > 150 > lower  # consolidation is nearly white in a lung window
+    assert not [part for part in parts.values() if part.all("p", class_="note")]
+
+
+def test_so_is_each_of_an_object_in_several_files(batch, page, save_series, convert, tmp_path):
+    labels = np.repeat([1, 3], 3)[:, None, None] * np.ones((1, 64, 64), np.uint8)
+    series = save_series(tmp_path / "series", labels)
+    for number, (name, some) in enumerate({"a": series[:3], "b": series[3:]}.items(), start=1):
+        file = convert(tmp_path / f"in/{name}.dcm", some, series_instance_uid="1.2.8")
+        dataset = pydicom.dcmread(file)
+        dataset.ConcatenationUID, dataset.InConcatenationNumber, dataset.InConcatenationTotalNumber = "1.2.9", number, 2
+        for frame in dataset.PerFrameFunctionalGroupsSequence:
+            frame.FrameContentSequence[0].StackID = name
+        dataset.save_as(file)
+    parts = {part.one("h3").text: part for part in page(batch(tmp_path / "in").out).all("article")}
+    assert parts.keys() == {"a.dcm/1", "a.dcm/2"}
+    (lower,), (upper,) = (brightness(parts[f"a.dcm/{number}"]) for number in (1, 2))
+    assert upper > 200 > 150 > lower
+
+
+def test_an_object_that_holds_other_stacks_now_is_not_laid_under_old_masks(
+    batch, page, save_series, convert, stack, tmp_path
+):
+    file = convert(tmp_path / "in/ct.dcm", save_series(tmp_path / "series", stack))
+    out = batch(tmp_path / "in").out
+    in_two_stacks(file)
+    part = page(out).one("article")
+    assert brightness(part) == {None}
+    assert "The scan is where the run read it, but can't be read or has changed" in part.text
+
+
+def test_of_a_scan_that_is_there_and_cant_be_read_it_is_not_said_that_it_moved(page, volume, tmp_path):
+    file = tmp_path / "in/ct.nii.gz"
+    for content in (b"", file.read_bytes()[:400]):
+        file.write_bytes(content)
+        part = page(volume.out).one("article")
+        assert brightness(part) == {None}
+        assert [note.text for note in part.all("p", class_="note")] == [
+            "The scan is where the run read it, but can't be read or has changed, so its masks are shown alone."
+        ]
 
 
 def test_a_scan_that_changed_its_size_is_not_laid_under_old_masks(page, volume, save_volume, tmp_path, draw):
