@@ -30,17 +30,17 @@ def claim(folder: Path, lock: str, excludes: Callable[[str], bool] = lambda _: F
         raise CallError(f"{folder} can't be written: {error.strerror}") from error
     with held:
         for other in file.parent.iterdir():
-            if other != file and excludes(other.name) and is_held(other):
+            if other != file and excludes(other.name) and is_held(other, _INSTANT):
                 raise _taken(folder)
         yield
 
 
-def is_held(lock: Path) -> bool:
-    """Whether a run holds a lock."""
+def is_held(lock: Path, wait_s: float = 0.0) -> bool:
+    """Whether a run holds a lock, still after `wait_s`; without a wait it may be one that looks at it, too."""
     from filelock import FileLock, Timeout
 
     try:
-        with FileLock(lock, timeout=_INSTANT):
+        with FileLock(lock, timeout=wait_s):
             return False
     except Timeout:
         return True

@@ -108,8 +108,7 @@ def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
     normals = np.array([normal_of(s.orientation) for s in ordered if s.orientation is not None])
     if len(normals) and (normals @ normals[0]).min() < _PARALLEL:
         yield "mixed orientations"
-    axes = np.array([s.orientation for s in ordered if s.orientation is not None]).reshape(-1, 3)
-    if len(axes) and (np.abs(axes).max(axis=1) < _PARALLEL * np.linalg.norm(axes, axis=1)).any():
+    if len(normals) and np.abs(normals).max(axis=1).min() < _PARALLEL:
         yield "oblique"
     first, last = ordered[0].position, ordered[-1].position
     if first is None or last is None:
