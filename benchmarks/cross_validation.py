@@ -12,6 +12,7 @@ goes on when it is made again.
 import csv
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -62,9 +63,7 @@ def lay_out(dataset: Path, to: Path, fold: int, folds: int) -> None:
     """The data set again, by links, with an index that holds back the patients of a fold."""
     with (dataset / "index.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
-    sizes: dict[str, int] = {}
-    for row in rows:
-        sizes[row["patient"]] = sizes.get(row["patient"], 0) + 1
+    sizes = Counter(row["patient"] for row in rows)
     # There and back again, the largest first, so that no fold gets the larger one of every round.
     turns = [*range(folds), *reversed(range(folds))]
     largest_first = sorted(sizes, key=lambda patient: (-sizes[patient], patient))

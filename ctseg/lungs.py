@@ -16,6 +16,9 @@ THIRDS = ("upper", "middle", "lower")
 ON_A_SIDE: tuple[Side, Side] = ("top", "bottom")
 """Where the patient's right is in slices of a patient who lay on a side."""
 
+MIRRORED: tuple[Side, Side] = ("right", "bottom")
+"""Where it is in slices that show the patient's left first."""
+
 # How far from the midline, in mm, the border may run: junction lines are displaced by less.
 _BAND_MM = 40.0
 # The border pays a millimetre for each millimetre of lung that it cuts, and this for each that it runs as far away from
@@ -50,7 +53,7 @@ class Border:
 def facing(pixels: npt.NDArray[np.generic], patients_right: Side) -> npt.NDArray[np.generic]:
     """A slice (H, W) so turned, or mirrored, that its columns run from the patient's right to the left; a view."""
     upright = pixels.T if patients_right in ON_A_SIDE else pixels
-    return upright[:, ::-1] if patients_right in ("right", "bottom") else upright
+    return upright[:, ::-1] if patients_right in MIRRORED else upright
 
 
 def facing_spacing(spacing: Spacing, patients_right: Side) -> Spacing:

@@ -170,11 +170,12 @@ def _lungs(lungs: Lungs, spacing: Spacing) -> Iterator[dict[str, Any] | None]:
     def described(amounts: Amounts) -> dict[str, Any]:
         return asdict(describe(amounts, spacing))
 
-    voxels = [sum(amount.voxels for amount in total(lung)) for lung in lungs]
+    wholes = [total(lung) for lung in lungs]
+    voxels = [sum(amount.voxels for amount in whole) for whole in wholes]
     gone = absent(voxels)
-    for name, lung, own in zip(LUNGS, lungs, voxels, strict=True):
+    for name, lung, whole, own in zip(LUNGS, lungs, wholes, voxels, strict=True):
         by_third = {third: described(amounts) for third, amounts in zip(THIRDS, lung, strict=True)}
-        yield {**described(total(lung)), "thirds": by_third} if own and name not in gone else None
+        yield {**described(whole), "thirds": by_third} if own and name not in gone else None
 
 
 def _confusion(parts: Sequence[PartResult]) -> list[list[int]] | None:

@@ -114,9 +114,8 @@ class VolumeMask:
             volume = reading.read_mask_volume(self._file, scan)
         except UnreadableFile as error:
             return error
-        found, wanted = len(volume), len(scan)
-        if found != wanted:
-            reason = f"has {found} slices, its scan {wanted}: a mask must have its scan's"
+        if len(volume) != len(scan):
+            reason = f"has {len(volume)} slices, its scan {len(scan)}: a mask must have its scan's"
             return UnreadableFile(self._file, reason)
         return volume
 

@@ -25,7 +25,7 @@ def read_mask(file: Path) -> Labels:
     A colour picture is taken where its channels agree. Raises UnreadableFile for one where they do not, for values
     outside 0..255, fractions, and JPEG, which keeps no exact values.
     """
-    pixels = decode_with({**DECODERS, **_EXACT}, file)
+    pixels = decode_with(_EXACT, file)
     if pixels.ndim == 3:
         pixels = _common_channel(pixels, file)
     return as_labels(pixels, file)
@@ -83,6 +83,7 @@ def _as_grey_png(data: bytes) -> bytes:
 
 
 _EXACT: Mapping[PictureFormat, Decoder] = {
+    **DECODERS,
     "PNG": _decode_png_samples,
     "TIFF": decode_tiff_samples,
     "JPEG": _refuse_jpeg,

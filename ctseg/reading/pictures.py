@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError, read_bytes
-from ctseg.reading.picture_header import bmp_size, check_size, png_size, read_jpeg_header, read_tiff_header
+from ctseg.reading.picture_header import TiffHeader, bmp_size, check_size, png_size, read_jpeg_header, read_tiff_header
 from ctseg.reading.signatures import SNIFFED, PictureFormat, picture_format
 from ctseg.stages import stage
 
@@ -81,16 +81,20 @@ def decode_jpeg(data: bytes) -> Pixels:
 
 def decode_tiff(data: bytes) -> Pixels:
     """The pixels of a TIFF's one page, 0 black; raises ContentError."""
-    if read_tiff_header(data).has_palette:
+    header = read_tiff_header(data)
+    if header.has_palette:
         raise ContentError("its pixels are places in a palette: save it as grey")
-    return decode_tiff_samples(data)
+    return _tiff_samples(data, header)
 
 
 def decode_tiff_samples(data: bytes) -> Pixels:
     """The same with palettes left as indices."""
+    return _tiff_samples(data, read_tiff_header(data))
+
+
+def _tiff_samples(data: bytes, header: TiffHeader) -> Pixels:
     import imagecodecs
 
-    header = read_tiff_header(data)
     check_size(header.rows, header.columns)
     if header.samples > _MOST_CHANNELS:
         raise ContentError(f"it holds {header.samples} numbers a pixel: save it as grey")

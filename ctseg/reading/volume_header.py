@@ -101,7 +101,7 @@ def described(
     from nibabel.affines import obliquity
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-    _steps(affine, spacing)
+    _steps(affine, spacing)  # before anything is made of them
     orientation = ornt_transform(io_orientation(affine), axcodes2ornt("LPS"))
     to_file = np.argsort(orientation[:, 0]).tolist()
     shear = _apart(affine, to_file)

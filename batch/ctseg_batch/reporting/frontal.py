@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.classes import CLASSES, LESION, LUNG
-from ctseg.lungs import ON_A_SIDE, facing, facing_spacing
+from ctseg.lungs import MIRRORED, ON_A_SIDE, facing, facing_spacing
 from ctseg.scan import Labels, Side, Spacing
 from ctseg_batch.overlay import Grey
 from ctseg_batch.reporting.images import Picture, Size, coloured, fit, picture
@@ -43,8 +43,8 @@ class Survey:
     """What all masks of a scan say together. `shape` is that of each slice, and `box` holds all lung, as it is stored.
 
     The rest is of slices that face the reader, the patient's right on the left. `right`: where that is in those stored.
-    `columns` are those of all lung; `plane`, of `planes`, is the row with most disease, else lung; `depth` (slices,
-    classes, W) are the pixels of each class by column, zeros where a slice has no mask.
+    `columns` are those of all lung; `plane` is the row with most disease, else lung; `depth` (slices, classes, W) are
+    the pixels of each class by column, zeros where a slice has no mask.
     """
 
     shape: tuple[int, ...]
@@ -52,7 +52,6 @@ class Survey:
     right: Side
     columns: slice
     plane: int
-    planes: int
     depth: Counts
 
 
@@ -73,7 +72,7 @@ def survey(files: ScanFiles, spacing: Spacing | None, right: Side, pool: Executo
     columns = _around(depth[:, 1:].sum(axis=(0, 1)), _MARGIN_MM / across)
     box = _as_stored((_around(lung, _MARGIN_MM / down), columns), depth.shape[2], right)
     plane = int(np.argmax(lesion if lesion.any() else lung))
-    return Survey(there[0].shape, box, right, columns, plane, len(lung), depth)
+    return Survey(there[0].shape, box, right, columns, plane, depth)
 
 
 def from_the_front(files: ScanFiles, found: Survey, spacing: Spacing, pool: Executor) -> tuple[Picture, Picture]:
@@ -86,8 +85,10 @@ def from_the_front(files: ScanFiles, found: Survey, spacing: Spacing, pool: Exec
         ct = np.stack([black if grey is None else grey for _, grey in lines])[::-1, found.columns]
     up, _, across = facing_spacing(spacing, found.right)
     size = fit((labels.shape[0] * up, labels.shape[1] * across), _ROOM)
-    line = f"{'column' if found.right in ON_A_SIDE else 'row'} {found.plane} of {found.planes}"
-    plane = picture(ct, labels, size, _SHARPNESS, plane_alt(line, labels, has_ct=ct is not None))
+    rows, columns = found.shape
+    line, of = ("column", columns) if found.right in ON_A_SIDE else ("row", rows)
+    seen = plane_alt(f"{line} {found.plane} of {of}", labels, has_ct=ct is not None)
+    plane = picture(ct, labels, size, _SHARPNESS, seen)
     shown = _through(found.depth[::-1, :, found.columns])
     pixels = [int(of) for of in found.depth.sum(axis=(0, 2))]
     return plane, coloured(shown, size, _SHARPNESS, depth_alt(pixels))
@@ -127,7 +128,7 @@ def _in_plane(pixels: npt.NDArray[np.uint8], found: Survey) -> npt.NDArray[np.ui
 def _as_stored(box: Box, width: int, right: Side) -> Box:
     """Where a box of slices that face the reader, `width` columns wide, lies in them as they are stored."""
     rows, columns = box
-    if right in ("right", "bottom"):
+    if right in MIRRORED:
         columns = slice(width - columns.stop, width - columns.start)
     return (columns, rows) if right in ON_A_SIDE else (rows, columns)
 
