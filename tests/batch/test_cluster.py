@@ -26,11 +26,12 @@ BATCH = [Path(sys.executable).with_name("ctseg"), "batch"]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 VOLUMES, SLICES = 30, 40
 
-# Whoever opens such a file on a node is dead at once.
-LETHAL = "lethal.png"
+# Whoever opens the first file on a node, or would put the mask of the second in its place, is dead at once.
+LETHAL, LETHAL_LATER = "lethal.png", "later.png"
 LEAVE = f"""
 import os, sys
-sys.addaudithook(lambda event, given: os._exit(1) if event == "open" and "{LETHAL}" in str(given[0]) else None)
+kills = {{"open": "{LETHAL}", "os.rename": "{LETHAL_LATER}"}}
+sys.addaudithook(lambda event, given: os._exit(1) if event in kills and kills[event] in str(given[0]) else None)
 """
 # Gives up sooner, since Ray waits longer each time.
 IMPATIENT = """
@@ -257,17 +258,22 @@ def test_a_scan_that_kills_its_workers_fails_by_name_and_takes_no_other_along(
     folder = Path(shutil.copytree(few, tmp_path / "in"))
     (folder / "images05").mkdir()
     shutil.copy(few / "images0/0.png", folder / "images05" / LETHAL)
+    (folder / "images06").mkdir()
+    shutil.copy(few / "images0/0.png", folder / "images06" / LETHAL_LATER)
     out = tmp_path / "out"
     by = [sys.executable, "-c", IMPATIENT, "batch"]
     status, _, err = ended(start(environment, folder, out, quarters, "--address", cluster.with_a_node(), by=by))
     assert status == 1
     reason = "each worker that had it was lost, as where memory runs out: the same call tries again"
-    assert f"failed: images05/{LETHAL}: {reason}\n" in err
+    for file in (f"images05/{LETHAL}", f"images06/{LETHAL_LATER}"):
+        assert f"failed: {file}: {reason}\n" in err
+    assert not list(out.rglob("*.tmp"))
     scans = {scan["scan"]: scan["status"] for scan in figures(out)["scans"]}
     failed = {name for name, status in scans.items() if status == "failed"}
-    assert failed == {"images05", "volumes/damaged.nii"}
-    assert len(scans) == 8
-    shutil.rmtree(folder / "images05")
+    assert failed == {"images05", "images06", "volumes/damaged.nii"}
+    assert len(scans) == 9
+    for name in ("images05", "images06"):
+        shutil.rmtree(folder / name)
     assert local(folder, out, quarters) == 1
     assert json.loads((out / "summary.json").read_text())["throughput"]["slices"] == 0
 

@@ -58,6 +58,8 @@ def work_on_cluster(
             alone = [bundle for one in worked.missing() for bundle in bundled([one], past, planner.outdone, count)]
             for report in _reports(job, alone, count) if alone else ():
                 worked.take(report)
+        # A worker that was killed has left what it was writing; no later run would look for that, since this one ends.
+        job.outputs.clear()
     return worked.complete()
 
 
