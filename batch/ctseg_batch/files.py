@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -95,12 +95,13 @@ def _beside(file: Path, mark: str) -> Path:
     return file.with_name(part)
 
 
-def clear_leftovers(folders: Iterable[Path], mark: str = "") -> None:
-    """Remove what a killed run left unfinished below the folders: all of it, or what ends with a mark."""
+def clear_leftovers(folders: Iterable[Path], is_at_work: Callable[[str], bool] = lambda _: False) -> None:
+    """Remove what killed runs left unfinished below the folders, but of those that may be at work, by their marks."""
     for top in folders:
         for folder, _, names in os.walk(top):
             for name in names:
-                if name.startswith(".") and name.endswith(f"{mark}{_UNFINISHED}"):
+                written = name.removesuffix(_UNFINISHED)
+                if name.startswith(".") and written != name and not is_at_work(written):
                     Path(folder, name).unlink(missing_ok=True)
 
 

@@ -1,5 +1,6 @@
 """OUT as a run itself uses it: held against other runs, with the journal and the tables."""
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -8,7 +9,7 @@ from ctseg_batch.files import refused
 from ctseg_batch.past import Past, recall
 from ctseg_batch.record import Journal, claim_out
 from ctseg_batch.result import Settings
-from ctseg_batch.sheets import superseded
+from ctseg_batch.sheets import SUMMARY_JSON, marked, superseded
 
 
 class Home(Protocol):
@@ -29,6 +30,10 @@ class Home(Protocol):
 
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:
         """What notes this run; raises CallError."""
+        ...
+
+    def withdraw(self) -> None:
+        """A share begins: until it ends, it has no summary.json that others would be joined with; raises CallError."""
         ...
 
     def deliver(self) -> None:
@@ -57,9 +62,16 @@ class FolderHome:
         """A file in OUT."""
         return Journal(self.folder, root, settings, past, self._mark)
 
+    def withdraw(self) -> None:
+        """Its own."""
+        self._remove([marked(SUMMARY_JSON, self._mark)])
+
     def deliver(self) -> None:
         """They are there."""
-        for name in superseded([file.name for file in self.folder.iterdir()], self._mark):
+        self._remove(superseded([file.name for file in self.folder.iterdir()], self._mark))
+
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
             try:
                 (self.folder / name).unlink(missing_ok=True)
             except OSError as error:

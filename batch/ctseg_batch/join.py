@@ -5,6 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -79,19 +80,24 @@ def join(runs: Sequence[Run]) -> Joined:
 
 def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
     """The scans that no share has done, as far as the shares know what there is."""
-    ended: dict[tuple[Path, int], set[int]] = defaultdict(set)
-    lists: dict[tuple[Path, int], set[str]] = defaultdict(set)
+    ended: dict[tuple[Path, int], dict[int, str]] = defaultdict(dict)
     for run in runs:
         if run.shard:
-            ended[run.out, run.shard.of].add(run.shard.number)
-            lists[run.out, run.shard.of].add(run.summary["shard"]["found"])
+            ended[run.out, run.shard.of][run.shard.number] = run.summary["shard"]["found"]
     missing = {}
-    for (out, of), numbers in ended.items():
-        absent = [Shard(number, of) for number in range(1, of + 1) if number not in numbers]
-        for name in (name for digest in sorted(lists[out, of]) if absent for name in Inventory.read(out, digest).names):
-            shard = next((shard for shard in absent if shard.holds(name)), None)
-            if shard and name not in done:
-                missing[name] = Failure(name, f"was not done: --shard {shard} has not ended, call it again")
+    for (out, of), found in ended.items():
+        digests = sorted(set(found.values()))
+        if len(digests) == 1 and len(found) == of:
+            continue
+        names = {digest: dict.fromkeys(Inventory.read(out, digest).names) for digest in digests}
+        for name in dict.fromkeys(chain.from_iterable(names.values())):
+            shard = Shard.holder(name, of)
+            if name in done or (shard.number in found and name in names[found[shard.number]]):
+                continue
+            why = f"--shard {shard} has not ended, call it again"
+            if shard.number in found:
+                why = "other shares have found it, its own has not, so it is new, or gone: call all shares again"
+            missing[name] = Failure(name, f"was not done: {why}")
     return list(missing.values())
 
 

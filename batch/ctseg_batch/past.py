@@ -16,6 +16,7 @@ from ctseg.errors import CallError
 from ctseg.scan import Side
 from ctseg_batch.listing import Listing
 from ctseg_batch.result import PartResult, Settings
+from ctseg_batch.shards import is_of_sibling
 from ctseg_batch.site import Site
 
 FOLDER = ".ctseg"
@@ -33,11 +34,15 @@ Noted = dict[str, Any]
 class Past:
     """What earlier runs noted. `size` is the journal's length up to a torn line; 0: there is none to go on with.
 
-    `outdated` are journals of results under other settings, but for those of the other shares of a cut.
+    `runs` says of each part which run noted it last, `run` is the latest of all: of two journals, that one counts which
+    has a part from the later run. `closed`: all that wrote to OUT ended by themselves. `outdated` are journals of
+    results under other settings. The other shares of a cut are left out everywhere.
     """
 
     parts: dict[str, Noted] = field(default_factory=dict)
     folders: dict[str, Noted] = field(default_factory=dict)
+    runs: dict[str, int] = field(default_factory=dict)
+    run: int = 0
     size: int = 0
     closed: bool = False
     outdated: tuple[Path, ...] = ()
@@ -82,7 +87,7 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
     Raises CallError where OUT holds the results of another root.
     """
     own, wanted = journal_file(out, mark), plain_settings(settings)
-    past, outdated = Past(), []
+    past, outdated, closed, latest = Past(), [], [], []
     for journal in journal_files(out):
         lines = _whole_lines(journal)
         try:
@@ -92,34 +97,52 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
         _check(called or str(out), root, journal, head)
         if is_sibling(journal.name, mark):  # it has none of this share's scans, and may be at work
             continue
+        one = _read(start, lines)
+        closed.append(one.closed)
+        latest.append(one.run)
         if head["settings"] != wanted:
             outdated += [] if journal == own else [journal]
-        elif journal == own:
-            past.size = start
-            _take_in(past, lines)
+            continue
+        if journal == own:
+            past.size, past.folders = one.size, past.folders | one.folders
         else:
-            other = Past()
-            _take_in(other, lines)
-            past.parts, past.folders = other.parts | past.parts, other.folders | past.folders
+            past.folders = one.folders | past.folders
+        _take_over(past, one)
     past.outdated = tuple(outdated)
+    past.run = max(latest, default=0)
+    past.closed = past.size > 0 and all(closed)
     return past
 
 
 def _check(out: str, root: str, journal: Path, head: Noted) -> None:
     if head.get("format") != FORMAT:
-        raise CallError(f"{journal} is damaged or of another version of ctseg: delete {journal.parent} and begin anew")
+        raise CallError(f"{journal} is damaged or of another version of ctseg: delete it, what it noted is done anew")
     if head["root"] != root:
         former = head["root"]
         raise CallError(f"{out} holds the results of {former}, not of {root}: name another OUT, or --root {former}")
 
 
-def _take_in(past: Past, lines: Iterator[tuple[int, Noted]]) -> None:
+def _read(start: int, lines: Iterator[tuple[int, Noted]]) -> Past:
+    """What a journal holds beyond its first line."""
+    past = Past(size=start)
     for past.size, noted in lines:
         past.closed = "closed" in noted
+        past.run = noted.get("run", past.run)
         if "part" in noted:
-            past.parts[noted["part"]] = noted
+            past.parts[noted["part"]], past.runs[noted["part"]] = noted, past.run
         elif "folder" in noted:
             past.folders[noted["folder"]] = noted
+    return past
+
+
+def _take_over(past: Past, other: Past) -> None:
+    """Of each part, what the later run noted; where that can't be told, as of versions that did not say, neither."""
+    for place, noted in other.parts.items():
+        ours, theirs = past.runs.get(place, -1), other.runs[place]
+        if theirs > ours:
+            past.parts[place], past.runs[place] = noted, theirs
+        elif theirs == ours and noted["key"] != past.parts[place]["key"]:
+            past.parts[place] = {"part": place, "key": None}
 
 
 def recorded_root(out: Path) -> Path | None:
@@ -148,12 +171,7 @@ def is_journal(name: str) -> bool:
 
 def is_sibling(name: str, mark: str) -> bool:
     """Whether a journal belongs to another share of the same cut."""
-    return bool(mark) and name.endswith(f"{cut_of(mark)}{ENDING}") and mark not in name
-
-
-def cut_of(mark: str) -> str:
-    """What the marks of all shares of one cut end in: `-of-8`."""
-    return f"-of-{mark.rpartition('-')[2]}"
+    return is_of_sibling(name.removesuffix(ENDING), mark)
 
 
 def place_of(scan: str, part: int = 0) -> str:

@@ -12,10 +12,11 @@ from typing import Self
 from uuid import uuid4
 
 from ctseg.claim import claim
-from ctseg_batch.files import refused, removed, write_whole
+from ctseg_batch.files import keep, refused, removed, write_whole
 from ctseg_batch.listing import Listing
-from ctseg_batch.past import FOLDER, FORMAT, Noted, Past, cut_of, journal_file, plain_settings
+from ctseg_batch.past import FOLDER, FORMAT, Noted, Past, journal_file, plain_settings
 from ctseg_batch.result import PartResult, Settings
+from ctseg_batch.shards import cut_of
 
 LOCK = "lock"
 """What a run is held by, in FOLDER."""
@@ -77,7 +78,7 @@ class Journal(Notes):
         super().__init__()
         self._past = past
         self._idle = True
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         file = journal_file(out, mark)
         try:
             for outdated in past.outdated:
@@ -85,6 +86,7 @@ class Journal(Notes):
             if not past.size:
                 head = {"format": FORMAT, "id": uuid4().hex[:8], "root": root, "settings": plain_settings(settings)}
                 write_whole(file, _line(head))
+                keep([file])
             self._lines = file.open("r+b", buffering=0)
             self._lines.seek(past.size or 0, os.SEEK_SET if past.size else os.SEEK_END)
             self._lines.truncate()
@@ -103,14 +105,26 @@ class Journal(Notes):
                 self.add({"closed": True})
 
     def begin(self, *places: str) -> None:
-        """Take back what was noted of parts, if anything was."""
+        """Take back what was noted of parts, if anything was; from the first of them on, the run is under way."""
+        if places:
+            self._open()
         super().begin(*(place for place in places if place in self._past.parts))
 
     def add(self, noted: Noted) -> None:
         """A line, on the disk when this returns."""
+        self._open()
+        self._append(noted)
+
+    def _open(self) -> None:
+        """Say once which run the lines from here on are of: the next one after all that wrote to OUT before."""
+        with self._lock:
+            if self._idle:
+                self._idle = False
+                self._append({"run": self._past.run + 1})
+
+    def _append(self, noted: Noted) -> None:
         line = _line(noted)
         with self._lock:
-            self._idle = False
             try:
                 left = memoryview(line)
                 while left:

@@ -32,10 +32,25 @@ class Shard:
 
     def holds(self, name: str) -> bool:
         """Whether a scan belongs to it: by the name of its folder, or of the file that it is called by."""
+        return self.holder(name, self.of) == self
+
+    @classmethod
+    def holder(cls, name: str, of: int) -> Self:
+        """Whose a scan is of so many shares."""
         digest = blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()
-        return int.from_bytes(digest) % self.of == self.number - 1
+        return cls(int.from_bytes(digest) % of + 1, of)
 
 
 def mark_of(shard: Shard | None) -> str:
     """The mark of a share, nothing where all is done by one run."""
     return "" if shard is None else shard.mark
+
+
+def cut_of(mark: str) -> str:
+    """What the marks of all shares of one cut end in: `-of-8`."""
+    return f"-of-{mark.rpartition('-')[2]}"
+
+
+def is_of_sibling(name: str, mark: str) -> bool:
+    """Whether a name ends in the mark of another share of the same cut, which may be at work."""
+    return bool(mark) and name.endswith(cut_of(mark)) and not name.endswith(mark)

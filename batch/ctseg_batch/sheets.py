@@ -11,8 +11,7 @@ from typing import BinaryIO
 from ctseg.errors import require
 from ctseg_batch.columns import SLICE_COLUMNS, Column, Row, scan_table
 from ctseg_batch.files import refused, write_whole, writing
-from ctseg_batch.past import cut_of
-from ctseg_batch.shards import Shard
+from ctseg_batch.shards import Shard, cut_of
 from ctseg_batch.summary import Summary, to_json
 
 SUMMARY_JSON, SUMMARY_CSV, SLICES_CSV = "summary.json", "summary.csv", "slices.csv"

@@ -3,12 +3,14 @@
 import errno
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from ctseg.errors import UnreadableFile
 from ctseg.stages import stage
 from ctseg_batch.files import clear_leftovers, is_of_name, keep, refused, write_whole
+from ctseg_batch.shards import is_of_sibling
 
 
 class Shelf(Protocol):
@@ -91,8 +93,8 @@ class FolderShelf:
         return os.path.isdir(self._out / path)  # noqa: PTH112
 
     def clear(self, folders: Iterable[str]) -> None:
-        """By what unfinished files are called."""
-        clear_leftovers((self._out / folder for folder in folders), self._mark)
+        """By what unfinished files are called; those of the other shares of the same cut may be under way."""
+        clear_leftovers((self._out / folder for folder in folders), partial(is_of_sibling, mark=self._mark))
 
     def of_worker(self, name: str) -> "FolderShelf":
         """With its name before the mark, which is still what a file's name ends in."""

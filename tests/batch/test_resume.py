@@ -102,6 +102,25 @@ def test_what_a_killed_run_left_unfinished_is_cleared(batch, mixed):
     assert not list(first.out.rglob("*.tmp"))
 
 
+def test_what_was_left_unfinished_of_a_scan_that_is_gone_is_cleared_too(batch, mixed, draw, save_slice, monkeypatch):
+    """It was new, so of its part nothing had been noted that could be taken back."""
+    out = batch(mixed).out
+    new = save_slice(mixed / "new/1.png", draw(3))
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "segment", die)
+        with pytest.raises(KeyboardInterrupt):
+            batch(mixed)
+    (out / "masks/new").mkdir()
+    (out / "masks/new/.1.png.tmp").write_bytes(b"half")
+    new.unlink()
+    batch(mixed)
+    assert not list(out.rglob("*.tmp"))
+
+
 def test_any_number_of_workers_gives_the_same_bytes(batch, mixed, tmp_path):
     runs = [batch(mixed, workers=count, out=tmp_path / f"out{count}") for count in (1, 3)]
     files = [{f.relative_to(run.out): f.read_bytes() for f in (run.out / "masks").rglob("*.png")} for run in runs]
@@ -269,7 +288,7 @@ def test_a_journal_that_says_nothing_is_refused(batch, command, mixed, head):
     (out / ".ctseg/journal.jsonl").write_bytes(head)
     left = command(mixed, "--out", out)
     assert left.status == 2
-    assert "begin anew" in left.err
+    assert f"{out / '.ctseg/journal.jsonl'} is damaged or of another version of ctseg: delete it" in left.err
 
 
 def test_a_part_that_was_begun_again_counts_as_not_done(batch, mixed, monkeypatch):

@@ -1,6 +1,7 @@
 """`--shard I/N`: shares that know nothing of each other come to what one run does."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from ctseg.errors import CallError
+from ctseg_batch.engine import Engine
 from ctseg_batch.job import Call
 from ctseg_batch.run import run
 from ctseg_batch.shards import Shard
@@ -120,6 +122,53 @@ def test_what_shards_have_done_need_not_be_done_again_by_one_run_or_by_other_sha
     whole = batch(many)
     assert whole.summary["throughput"]["slices"] <= 1  # the bad one is looked at again
     assert sum(batch(many, shard=Shard(n, 3)).summary["throughput"]["slices"] for n in (1, 2, 3)) <= 1
+
+
+@pytest.mark.parametrize("cuts", [(0, 2), (2, 0), (3, 2)])
+def test_what_another_cut_has_replaced_is_not_taken_for_what_was_noted_before(batch, draw, save_slice, tmp_path, cuts):
+    """The first file comes back, with its time: its figures are known, but the mask in OUT is that of the second."""
+    file = save_slice(tmp_path / "in/a/1.png", draw(1))
+    save_slice(tmp_path / "in/b/1.png", draw(2))
+    stamp = file.stat()
+
+    def call(of):
+        shares = [batch(tmp_path / "in", shard=Shard(n, of)) for n in range(1, of + 1)] or [batch(tmp_path / "in")]
+        return sum(one.summary["throughput"]["slices"] for one in shares), shares[-1].masks["a/1.png"]
+
+    first, content = call(cuts[0])[1], file.read_bytes()
+    save_slice(file, draw(7))
+    _, second = call(cuts[1])
+    assert (first != second).any()
+    file.write_bytes(content)
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    slices, third = call(cuts[0])
+    assert slices == 1
+    assert (third == first).all()
+    assert [call(of)[0] for of in (*cuts, *cuts)] == [0, 0, 0, 0]
+
+
+def test_what_a_run_left_unfinished_its_shares_clear_and_the_other_way_round(batch, many, monkeypatch):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    def stopped(**call):
+        with monkeypatch.context() as patched:
+            patched.setattr(Engine, "segment", die)
+            with pytest.raises(KeyboardInterrupt):
+                batch(many, **call)
+
+    stopped()
+    out = batch(many, shard=Shard(2, 2)).out  # makes the folder
+    half = out / "masks/images/.left.png.tmp"
+    half.write_bytes(b"half")
+    batch(many, shard=Shard(1, 2))
+    assert not half.exists()
+    batch(many)
+    stopped(shard=Shard(1, 2), overwrite=True)
+    half = out / "masks/images/.left.png.1-of-2.tmp"
+    half.write_bytes(b"half")
+    batch(many)
+    assert not half.exists()
 
 
 def test_results_under_other_settings_are_never_taken_for_those_of_today(batch, many):

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+from ctseg_batch.engine import Engine
 from ctseg_batch.shards import Shard
 from ctseg_batch.summary_form import form_check
 
@@ -296,6 +297,51 @@ def test_shares_of_other_settings_are_told_apart_by_their_numbers_until_all_are_
     for number in (1, 3):
         batch(folders, shard=Shard(number, 3), measures="full")
     assert summarize(out)[0] == 0
+
+
+def test_what_came_after_a_share_had_ended_is_named(batch, summarize, folders, draw, save_slice):
+    for number in (1, 2):
+        out = batch(folders, shard=Shard(number, 2)).out
+    new = {name for name in map(str, range(4, 12)) if Shard(2, 2).holds(name)}
+    for name in map(str, range(4, 12)):
+        save_slice(folders / name / "1.png", draw(int(name)))
+    batch(folders, shard=Shard(1, 2))
+    status, told, _ = summarize(out, "--json")
+    errors = json.loads(told)["errors"]
+    assert status == 1
+    assert {error["file"] for error in errors} == new != set()
+    assert {error["reason"] for error in errors} == {
+        "was not done: other shares have found it, its own has not, so it is new, or gone: call all shares again"
+    }
+    batch(folders, shard=Shard(2, 2))
+    assert summarize(out, "--json")[0] == 0
+
+
+def test_a_share_that_began_again_has_not_ended(batch, summarize, folders, monkeypatch):
+    for number in (1, 2):
+        out = batch(folders, shard=Shard(number, 2)).out
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "segment", stop)
+        with pytest.raises(KeyboardInterrupt):
+            batch(folders, shard=Shard(2, 2), overwrite=True)
+    status, told, _ = summarize(out, "--json")
+    assert status == 1
+    assert {error["file"] for error in json.loads(told)["errors"]} == {n for n in "0123" if Shard(2, 2).holds(n)}
+
+
+def test_a_damaged_list_of_what_was_found_is_written_anew(batch, summarize, folders):
+    out = batch(folders, shard=Shard(1, 2)).out
+    (found,) = (out / ".ctseg").glob("found.*")
+    found.write_bytes(b"damaged")
+    status, _, err = summarize(out, "--json")
+    assert status == 2
+    assert f"{found} is lost or damaged: call ctseg batch again, with any of its shares" in err
+    batch(folders, shard=Shard(1, 2))
+    assert summarize(out, "--json")[0] == 1
 
 
 def test_tables_of_two_cuts_are_refused_until_a_share_is_called_again(batch, summarize, folders, tmp_path):

@@ -11,7 +11,7 @@ from ctseg_batch.remote.results import store_tables
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store
 from ctseg_batch.result import Settings
-from ctseg_batch.sheets import superseded
+from ctseg_batch.sheets import SUMMARY_JSON, marked, superseded
 
 
 class StoreHome:
@@ -44,6 +44,10 @@ class StoreHome:
         assert self._lease is not None
         self._store.remove(f"{FOLDER}/{outdated.name}" for outdated in past.outdated)
         return StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark)
+
+    def withdraw(self) -> None:
+        """The stored one."""
+        self._store.remove([marked(SUMMARY_JSON, self._mark)])
 
     def deliver(self) -> None:
         """The last of them that is stored is summary.json."""

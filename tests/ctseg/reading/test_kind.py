@@ -33,9 +33,14 @@ def volume():
 
 SNIFFED = {
     "dicom": (b"\0" * 128 + b"DICM" + b"\2\0\0\0",),
-    "volume": (volume(), gzip.compress(volume()), b"NRRD0004\ntype: short\n", b"ObjectType = Image\nNDims = 3\n"),
+    "volume": (
+        volume(),
+        gzip.compress(volume(), mtime=0),
+        b"NRRD0004\ntype: short\n",
+        b"ObjectType = Image\nNDims = 3\n",
+    ),
     "image": (picture(".png"), picture(".jpg"), picture(".tif"), picture(".bmp"), b"\x93NUMPY\1\0"),
-    None: (b"", b"hello", gzip.compress(b"hello")),
+    None: (b"", b"hello", gzip.compress(b"hello", mtime=0)),
 }
 
 
