@@ -13,6 +13,7 @@ from ctseg.reading import Kind, kind_of
 from ctseg_batch import scan_names
 from ctseg_batch.outputs import FOLDERS
 from ctseg_batch.past import FOLDER as RECORD
+from ctseg_batch.past import recorded_root
 from ctseg_batch.remote.url import Url
 from ctseg_batch.result import Failure
 from ctseg_batch.site import Site
@@ -52,6 +53,7 @@ def discover(
     for path in inputs:
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a folder on the way may not be entered
             raise CallError(f"{absolute(path)} is not there, or you may not read it")
+        _refuse_results(absolute(path))
     given = list(dict.fromkeys(map(absolute, [*inputs, *listed])))
     folders = [path for path in given if os.path.isdir(path)]  # noqa: PTH112
     files = [path for path in given if not os.path.isdir(path)]  # noqa: PTH112
@@ -63,6 +65,16 @@ def discover(
         walk.take(file)
     top = _holding([*folders, *(file.parent for file in files)], root)
     return Found(top, tuple(sites_of(top, walk.kinds)), walk.ignored, tuple(walk.failed))
+
+
+def _refuse_results(path: Path) -> None:
+    """Raise CallError for what a run has written: its masks would pass for strange CT."""
+    for folder in (path, *path.parents):
+        out = folder.parent
+        if folder.name in FOLDERS and os.path.isdir(out / RECORD):  # noqa: PTH112
+            root = recorded_root(out)
+            if root is None or not root.is_relative_to(folder):  # else a folder of scans that happens to be called so
+                raise CallError(f"{path} is what ctseg wrote into {out}: name the scans themselves")
 
 
 def as_counted(name: str) -> tuple[list[str | int], str]:

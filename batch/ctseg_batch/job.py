@@ -126,7 +126,7 @@ class Job:
     def recall(self) -> Past:
         """What earlier runs into OUT have done of it; raises CallError where that was another root."""
         past = self.home.recall(self.root, self.settings)
-        return Past(outdated=past.outdated) if self.call.overwrite else past
+        return Past(run=past.run, outdated=past.outdated) if self.call.overwrite else past
 
 
 def open_job(call: Call) -> Job:

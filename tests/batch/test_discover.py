@@ -230,6 +230,20 @@ def test_what_may_not_be_read_is_named(tree):
     }
 
 
+@pytest.mark.parametrize("named", ["out/masks", "out/masks/images", "out/masks/images/1.png"])
+def test_what_a_run_has_written_is_refused_also_where_it_is_named(tree, batch, draw, save_slice, tmp_path, named):
+    save_slice(tmp_path / "in/images/1.png", draw(1))
+    out = batch(tmp_path / "in").out
+    with pytest.raises(CallError, match=f"what ctseg wrote into {out}: name the scans"):
+        discover([tmp_path / named])
+
+
+def test_scans_in_a_folder_that_is_called_like_one_of_results_are_found_again(batch, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "nifti/1.png", draw(1))
+    for _ in range(2):
+        assert list(batch(tmp_path / "nifti", out=tmp_path).scans) == ["nifti"]
+
+
 def test_an_input_that_is_not_there_is_an_error(tree):
     with pytest.raises(CallError, match="nowhere is not there"):
         discover([tree("a/1.png"), tree() / "nowhere"])

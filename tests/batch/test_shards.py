@@ -22,10 +22,10 @@ OF = 8
 CTSEG = [sys.executable, "-m", "ctseg", "batch", "--device", "cpu"]
 
 
-@pytest.fixture
-def many(draw, save_slice, save_volume, save_series, tmp_path):
+@pytest.fixture(scope="module")
+def many(draw, save_slice, save_volume, save_series, tmp_path_factory):
     """A root with scans of all kinds, more than there are shares."""
-    root = tmp_path / "in"
+    root = tmp_path_factory.mktemp("many") / "in"
     for number in range(9):
         save_slice(root / f"images/{number}/1.png", draw(number))
         save_slice(root / f"images/{number}/2.png", draw(number + 1))
@@ -145,6 +145,19 @@ def test_what_another_cut_has_replaced_is_not_taken_for_what_was_noted_before(ba
     assert slices == 1
     assert (third == first).all()
     assert [call(of)[0] for of in (*cuts, *cuts)] == [0, 0, 0, 0]
+
+
+def test_of_what_was_overwritten_nothing_counts_any_more(batch, draw, save_slice, tmp_path):
+    file = save_slice(tmp_path / "in/1.png", draw(1))
+    stamp = file.stat()
+    content = file.read_bytes()
+    for number in (1, 2):
+        batch(tmp_path / "in", shard=Shard(number, 2))
+    save_slice(file, draw(7))
+    batch(tmp_path / "in", overwrite=True)
+    file.write_bytes(content)
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert sum(batch(tmp_path / "in", shard=Shard(n, 2)).summary["throughput"]["slices"] for n in (1, 2)) == 1
 
 
 def test_what_a_run_left_unfinished_its_shares_clear_and_the_other_way_round(batch, many, monkeypatch):

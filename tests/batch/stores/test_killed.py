@@ -187,6 +187,7 @@ def test_a_run_keeps_others_out_until_it_ends_or_is_killed(process_of_batch, man
         while not any("masks" in name for name in bucket.listed("out/")):
             assert first.poll() is None
             time.sleep(0.05)
+        first.send_signal(signal.SIGSTOP)  # however slow the second one is to begin
         second = told()
         first.kill()
     bucket.faults()

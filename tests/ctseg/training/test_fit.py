@@ -167,6 +167,14 @@ def test_a_run_is_not_gone_on_with_on_other_groups(squares, tmp_path, capsys):
     leave([*call, "--validation-group", "1", "--resume"], 0)
 
 
+def test_a_group_that_is_to_validate_but_is_nowhere_is_refused(squares, tmp_path, capsys):
+    leave(
+        ["train", str(squares), "--out", str(tmp_path / "run"), "--validation-group", "1", "--validation-group", "x"], 2
+    )
+    assert "--validation-group x: no data set has such a group" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_batch_has_room_for_a_slice_of_each_data_set(squares, tmp_path, capsys):
     shutil.copytree(squares, tmp_path / "more")
     call = ["train", str(squares), str(tmp_path / "more"), "--canvas", "32", "--device", "cpu"]
@@ -272,7 +280,7 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(tmp_path):
             return (open, (str(tmp_path / "boom"), "w"))
 
     torch.save({"format": Bomb()}, tmp_path / "bomb.pt")
-    with pytest.raises(ModelError, match="safely"):
+    with pytest.raises(ModelError, match="no checkpoint of ctseg train"):
         checkpoint.load(tmp_path / "bomb.pt")
     assert not (tmp_path / "boom").exists()
 
