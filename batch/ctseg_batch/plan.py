@@ -87,10 +87,10 @@ class Planner:
             yield from site.cut(_IMAGES_A_PART)
 
     def _images(self, site: Site) -> Iterator[Step]:
-        scan, truth = f"{site.name}#images" if site.mixed else site.name, truth_beside(site, self._truth)
+        truth = truth_beside(site, self._truth)
         for part in self.parts(site):
             images, is_whole = reading.open_images(part.paths(part.files)), part.part is None
-            todo = part_of_files(scan, part.part or 0, images, part, truth, is_whole=is_whole)
+            todo = part_of_files(site.scan, part.part or 0, images, part, truth, is_whole=is_whole)
             yield self._unless_done(part, todo)
 
     def _volume(self, site: Site) -> Iterator[Step]:
@@ -203,10 +203,10 @@ class Planner:
 
 
 def unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:
-    """The DICOM files of a folder whose headers can't be read."""
+    """Files of a site that come to nothing."""
     names = site.mask_names(failure.file.removeprefix(site.within) for failure in failed)
     rows = pack(SliceFigures(failure.file, name, None) for failure, name in zip(failed, names, strict=True))
-    return PartResult(site.name, len(failed), len(failed), failed, by_slice=rows)
+    return PartResult(site.scan, len(failed), len(failed), failed, by_slice=rows)
 
 
 def _failure(site: Site, file: Path, reason: str) -> Failure:

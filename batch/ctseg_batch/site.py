@@ -34,6 +34,11 @@ class Site:
     part: int | None = None
     stamps: Mapping[str, Stamp] | None = None
 
+    @property
+    def scan(self) -> str:
+        """What its files are called as one scan: images beside DICOM files have a name of their own."""
+        return f"{self.name}#images" if self.mixed and self.kind == "image" else self.name
+
     def paths(self, files: Iterable[str]) -> tuple[Path, ...]:
         """Where files of this site are."""
         return tuple(self.folder / file for file in files)

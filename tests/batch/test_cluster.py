@@ -1,7 +1,9 @@
 """`--engine ray`: the same run on a cluster, whose nodes and workers may die."""
 
+import contextlib
 import json
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -18,6 +20,7 @@ from ctseg_batch.job import Call, open_job
 
 pytest.importorskip("ray.data")
 
+from ctseg_batch.cluster import driver
 from ctseg_batch.cluster.bundles import Bundle
 from ctseg_batch.cluster.worker import Labeller, for_travel
 from ctseg_batch.past import Past
@@ -434,3 +437,37 @@ def test_a_worker_with_another_model_than_the_drivers_is_refused(few, make_model
     assert trouble.startswith(f"{model} is another file on a worker's machine than on the driver's")
     model.unlink()
     assert str(model) in Labeller(job, "cpu")({"bundle": bundle})["report"].trouble
+
+
+@pytest.fixture
+def in_process(batch, monkeypatch):
+    """A run on a cluster whose only worker is this process; what goes there and comes back is pickled, as by Ray."""
+
+    def travelled(thing):
+        return pickle.loads(pickle.dumps(thing))
+
+    def reports(job, bundles, count):
+        worker = Labeller(travelled(for_travel(job)), "cpu")
+        for bundle in bundles:
+            yield travelled(worker({"bundle": travelled(bundle)})["report"])
+
+    monkeypatch.setattr(driver, "_cluster", lambda job, watcher: contextlib.nullcontext(1))
+    monkeypatch.setattr(driver, "_reports", reports)
+    return lambda *inputs, **wanted: batch(*inputs, engine="ray", **wanted)
+
+
+def slices_of(done):
+    return done.summary["throughput"]["slices"]
+
+
+def test_images_beside_dicom_that_no_worker_came_back_with_fail_as_what_they_are(
+    in_process, draw, save_slice, save_series, monkeypatch, tmp_path
+):
+    save_series(tmp_path / "in/p", np.stack([draw(n, 64, 64) for n in range(3)]))
+    save_slice(tmp_path / "in/p/x.png", draw(0))
+    with monkeypatch.context() as none_comes_back:
+        none_comes_back.setattr(driver, "_reports", lambda job, bundles, count: iter(()))
+        failed = in_process(tmp_path / "in").scans
+    counts = {name: (scan["slices"], scan["failed_slices"]) for name, scan in failed.items()}
+    assert counts == {"p": (3, 3), "p#images": (1, 1)}
+    assert in_process(tmp_path / "in").scans.keys() == failed.keys()

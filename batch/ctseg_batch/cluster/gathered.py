@@ -80,7 +80,7 @@ class Gathered:
         for place, part in self.missing():
             reason = "each worker that had it was lost, as where memory runs out: the same call tries again"
             self._results[place] = [unread(part, tuple(Failure(file, reason) for file in part.below(part.files)))]
-            self._homes[part.name] = part.name
+            self._homes[part.scan] = part.name
         skipped = [one for _, one in sorted(self._skipped, key=lambda placed: placed[0])]
         return Worked(
             [result for place in sorted(self._results) for result in self._results[place]],
