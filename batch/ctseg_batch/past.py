@@ -72,7 +72,7 @@ class Past:
     def about(self, site: Site) -> "Past":
         """What of it tells of one site: enough to plan that alone."""
         if site.kind == "image":
-            places = [place_of(f"{site.name}{mixed}", site.part or 0) for mixed in ("", "#images")]
+            places = [place_of(site.scan, site.part or 0)]
         else:
             listed = self.folders.get(site.name, {}).get("series", ())
             places = [place_of(site.name), *(place_of(one["scan"]) for one in listed)]

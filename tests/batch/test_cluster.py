@@ -471,3 +471,43 @@ def test_images_beside_dicom_that_no_worker_came_back_with_fail_as_what_they_are
     counts = {name: (scan["slices"], scan["failed_slices"]) for name, scan in failed.items()}
     assert counts == {"p": (3, 3), "p#images": (1, 1)}
     assert in_process(tmp_path / "in").scans.keys() == failed.keys()
+
+
+@pytest.fixture
+def study(draw, save_series, tmp_path):
+    """The folder of a study with two series of three slices, which `save_part_of` makes longer."""
+    for number in (1, 2):
+        save_part_of(tmp_path / "in/study", draw, save_series, number, 3)
+    return tmp_path / "in/study"
+
+
+def save_part_of(study, draw, save_series, number, slices):
+    uids = {"SeriesInstanceUID": f"1.2.{number}", "StudyInstanceUID": "1.3", "SeriesDescription": "lung"}
+    labels = np.stack([draw(n, 64, 64) for n in range(slices)])
+    return save_series(study, labels, [f"{number}-{n}" for n in range(slices)], **uids)
+
+
+DAMAGED = bytes(128) + b"DICM" + b"damaged"
+
+
+@pytest.mark.parametrize("options", [{}, {"series_filter": ["description~lung"]}])
+def test_what_a_worker_finds_done_stays_done(in_process, study, options):
+    for file in study.glob("2-*"):
+        file.unlink()
+    if not options:
+        (study / "damaged.dcm").write_bytes(DAMAGED)
+    assert [slices_of(in_process(study.parent, **options)) for _ in range(4)] == [3, 0, 0, 0]
+
+
+def test_a_series_that_grows_is_done_again_alone(in_process, study, draw, save_series):
+    in_process(study.parent)
+    save_part_of(study, draw, save_series, 2, 5)
+    assert [slices_of(in_process(study.parent)) for _ in range(2)] == [5, 0]
+
+
+def test_an_image_that_changes_is_done_again_alone(in_process, draw, save_series, save_slice, tmp_path):
+    save_part_of(tmp_path / "in/study", draw, save_series, 1, 3)
+    save_slice(tmp_path / "in/study/x.png", draw(0))
+    in_process(tmp_path / "in")
+    save_slice(tmp_path / "in/study/x.png", draw(0, 64, 64))
+    assert [slices_of(in_process(tmp_path / "in")) for _ in range(2)] == [1, 0]

@@ -61,12 +61,15 @@ class Labeller:
                 here = supply.localised(site)
                 under_way.append(work_off([here], planner, bench, notes, SilentWatcher(), supply))
         told, self._notes[:] = list(self._notes), []
+        # The driver has taken back all that was known of the bundle: what was not touched holds as it did.
+        touched = {noted.get("part") for noted in notes.gathered}
+        still = [noted for place, noted in bundle.past.parts.items() if place not in touched]
         return Report(
             bundle.places,
             results=[one.in_order() for one in under_way],
             homes={scan: home for one in under_way for scan, home in one.homes.items()},
             slices=sum(one.slices for one in under_way),
-            noted=notes.gathered,
+            noted=[*still, *notes.gathered],
             skipped=planner.skipped,
             errors=list(map(supply.explained, planner.errors)),
             notes=told,
