@@ -7,8 +7,10 @@ done in shares has a journal of its own, so that shares never wait for each othe
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,6 +27,8 @@ FOLDER = ".ctseg"
 JOURNAL, ENDING = "journal", ".jsonl"
 FORMAT = 2
 _IS_JOURNAL = re.compile(rf"{JOURNAL}(\.\d+-of-\d+)?\{ENDING}")
+# A series in a folder of several, a stack of frames in a file of several.
+_ONE_OF_SEVERAL = re.compile(r"(.*[#/])(?:(?<=#)[0-9a-f]{8}|(?<=/)\d+):0", re.DOTALL)
 
 Noted = dict[str, Any]
 """A line of a journal."""
@@ -69,13 +73,22 @@ class Past:
             return None
         return Listing.from_json(noted)
 
+    @cached_property
+    def _several(self) -> Mapping[str, Sequence[str]]:
+        """The places of scans that share a folder or file, by what their names begin with: that name and `#` or `/`."""
+        places = defaultdict(list)
+        for place in self.parts:
+            if one := _ONE_OF_SEVERAL.fullmatch(place):
+                places[one[1]].append(place)
+        return places
+
     def about(self, site: Site) -> "Past":
         """What of it tells of one site: enough to plan that alone."""
-        if site.kind == "image":
-            places = [place_of(site.scan, site.part or 0)]
-        else:
-            listed = self.folders.get(site.name, {}).get("series", ())
-            places = [place_of(site.name), *(place_of(one["scan"]) for one in listed)]
+        places = [place_of(site.scan, site.part or 0)]
+        if site.kind != "image":
+            places += self._several.get(f"{site.name}#", ())
+            for file in site.below(site.files):
+                places += [place_of(file), *self._several.get(f"{file}/", ())]
         parts = {place: self.parts[place] for place in places if place in self.parts}
         return Past(parts, {site.name: self.folders[site.name]} if site.name in self.folders else {})
 

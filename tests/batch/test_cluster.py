@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pydicom
 import pytest
 
 from ctseg_batch.job import Call, open_job
@@ -511,3 +512,17 @@ def test_an_image_that_changes_is_done_again_alone(in_process, draw, save_series
     in_process(tmp_path / "in")
     save_slice(tmp_path / "in/study/x.png", draw(0, 64, 64))
     assert [slices_of(in_process(tmp_path / "in")) for _ in range(2)] == [1, 0]
+
+
+def test_scans_of_a_folder_with_a_damaged_header_stay_done(in_process, study, convert):
+    convert(study / "one.dcm", sorted(study.glob("1-*")))
+    file = convert(study / "two.dcm", sorted(study.glob("2-*")))
+    dataset = pydicom.dcmread(file)
+    for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        frame.FrameContentSequence[0].StackID = "upper" if number < 2 else "lower"
+    dataset.save_as(file)
+    (study / "damaged.dcm").write_bytes(DAMAGED)
+    done = in_process(study.parent)
+    assert done.scans.keys() > {"study/one.dcm", "study/two.dcm/1", "study/two.dcm/2"}
+    assert slices_of(done) == 12
+    assert slices_of(in_process(study.parent)) == 0
