@@ -526,3 +526,20 @@ def test_scans_of_a_folder_with_a_damaged_header_stay_done(in_process, study, co
     assert done.scans.keys() > {"study/one.dcm", "study/two.dcm/1", "study/two.dcm/2"}
     assert slices_of(done) == 12
     assert slices_of(in_process(study.parent)) == 0
+
+
+def test_what_a_machine_that_only_seemed_dead_takes_away_the_next_call_makes_again(
+    in_process, quarters, draw, save_slice, tmp_path
+):
+    folder, away = tmp_path / "in", tmp_path / "away"
+    for number in range(3):
+        save_slice(folder / f"{number}.png", draw(number))
+    job = open_job(Call([folder], tmp_path / "out", model=str(quarters), device="cpu", engine="ray"))
+    masks = in_process(folder).masks
+    folder.rename(away)
+    Labeller(for_travel(job), "cpu")({"bundle": Bundle((0,), tuple(job.sites()), Past(), {})})
+    assert not list((tmp_path / "out/masks").iterdir())
+    away.rename(folder)
+    done = in_process(folder)
+    assert slices_of(done) == 3
+    assert done.masks.keys() == masks.keys()
