@@ -56,7 +56,13 @@ def load(name: str) -> Any:
 
     command = typer.main.get_command(importlib.import_module(COMMANDS[name].module).app)
     command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in (command.help or "").split("\n\n"))
-    return open_to_settings(command, name, COMMANDS)
+    command = open_to_settings(command, name, COMMANDS)
+    for param in command.params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""  # Typer's help would show a value
+        elif param.param_type_name == "argument" and param.metavar is None:
+            param.metavar = param.name.upper()
+    return command
 
 
 def _leave(reason: str) -> NoReturn:

@@ -28,6 +28,12 @@ def test_every_command_has_help_of_its_own(name, capsys):
     assert f"ctseg {name}" in said.out
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_no_value_where_an_option_takes_none(name, capsys):
+    _, said = leave([name, "--help"], capsys)
+    assert [line for line in said.out.splitlines() if "<bool>" in line and "--help" not in line] == []
+
+
 def test_the_version_is_told(capsys):
     status, said = leave(["--version"], capsys)
     assert (status, said.out.strip()) == (0, f"ctseg {__version__}")
