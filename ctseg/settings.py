@@ -43,6 +43,7 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
             place = f"{file}: [{name}] {key}"
             param = options[_known(key.replace("_", "-"), options, place)]
             found[param.name] = _checked(value, hints[param.name], param, context, place)
+        _tell_strange(name, variables.values())
         set_by = dict.fromkeys(found, str(file))
         for key, param in options.items():
             if written := os.environ.get(variables[key]):
@@ -54,6 +55,13 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
 
     command.params.append(_config_option(settle))
     return command
+
+
+def _tell_strange(command: str, known: Collection[str]) -> None:
+    """Of variables that are no option's; no error, since Kubernetes sets such for a service of that name."""
+    for name in sorted(os.environ):
+        if name.startswith(variable(command, "")) and name not in known:
+            typer.echo(f"{name} is set, but ctseg {command} has no such option: it is left aside", err=True)
 
 
 def variable(command: str, option: str) -> str:

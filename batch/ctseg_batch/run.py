@@ -6,6 +6,7 @@ from functools import partial
 from ctseg_batch.columns import slice_rows
 from ctseg_batch.inventory import Inventory, write_inventory
 from ctseg_batch.job import Call, Job, open_job
+from ctseg_batch.reporting import REPORT_HTML
 from ctseg_batch.scan_outputs import notes_of
 from ctseg_batch.sheets import write_sheets
 from ctseg_batch.summary import Figures, ShardFigures, Summary, summarise
@@ -60,6 +61,8 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     summary = summarise(figures, job.engine)
     write_sheets(job.home.folder, summary, partial(slice_rows, worked.results), call.parquet, job.mark)
     job.home.deliver()
+    if worked.slices and not call.report and (job.home.folder / REPORT_HTML).is_file():
+        watcher.remark(f"{REPORT_HTML} in OUT is of an earlier run: ctseg report makes it anew")
     if call.report:
         from ctseg_batch.reporting import DEFAULT_PICTURES
         from ctseg_batch.reporting.build import write_report

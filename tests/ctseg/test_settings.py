@@ -78,6 +78,15 @@ def test_what_is_wrong_in_a_file_is_named(demo, tmp_path, capsys, content, said)
     assert err.count("\n") == 1
 
 
+def test_a_variable_of_no_option_is_told(demo, capsys, monkeypatch):
+    monkeypatch.setenv("CTSEG_INSPECT_JASON", "1")
+    monkeypatch.setenv("CTSEG_BATCH_ANYTHING", "of another command")
+    assert demo() == 0
+    assert capsys.readouterr().err == (
+        "CTSEG_INSPECT_JASON is set, but ctseg inspect has no such option: it is left aside\n"
+    )
+
+
 def test_a_file_that_is_no_text_is_no_file_of_settings(demo, tmp_path, capsys):
     (tmp_path / "ctseg.toml").write_bytes(b"\xff\xfe")
     assert demo() == 2

@@ -594,6 +594,15 @@ def test_the_report_of_a_run_shows_every_kind_of_scan(
     }
 
 
+def test_a_report_of_an_earlier_run_is_told_as_one(command, save_volume, tmp_path, stack):
+    save_volume(tmp_path / "in/a.nii.gz", stack, (5.0, 2.0, 2.0))
+    call = (tmp_path / "in", "--out", tmp_path / "out")
+    assert "of an earlier run" not in command(*call, "--report").err
+    assert "of an earlier run" not in command(*call).err
+    save_volume(tmp_path / "in/b.nii.gz", stack, (5.0, 2.0, 2.0))
+    assert "report.html in OUT is of an earlier run: ctseg report makes it anew\n" in command(*call).err
+
+
 def test_without_its_extra_a_report_is_refused_before_the_run(
     command, report, save_volume, tmp_path, stack, monkeypatch
 ):
