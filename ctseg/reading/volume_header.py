@@ -96,7 +96,8 @@ def described(
 ) -> VolumeHeader:
     """A header from where its voxels lie, as the affine has it; `spacing` along each axis of the file, in mm.
 
-    `is_placed`: whether the file itself says so. Raises ContentError for no distance between voxels.
+    `is_placed`: whether the file itself says so. Raises ContentError for no distance between voxels, and for skewed
+    slices.
     """
     from nibabel.affines import obliquity
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
@@ -141,14 +142,16 @@ def described_by_axes(
 def _apart(affine: Affine, to_file: Sequence[int]) -> float:
     """How far apart two slices lie for each mm between their first pixels: 1 where these lie above each other.
 
-    `to_file`: which axes of the file run across, down and along the slices.
+    `to_file`: which axes of the file run across, down and along the slices. Raises ContentError where the first two are
+    not at right angles.
     """
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     if np.abs(axes.T @ axes - np.eye(3)).max() <= _SQUARE:
         return 1.0
     across, down, along = to_file
-    normal = np.cross(axes[:, across], axes[:, down])
-    return float(abs(axes[:, along] @ normal) / max(np.linalg.norm(normal), np.finfo(float).tiny))
+    if abs(axes[:, across] @ axes[:, down]) > _SQUARE:
+        raise ContentError("its rows and columns are not at right angles: resample it first")
+    return float(abs(axes[:, along] @ np.cross(axes[:, across], axes[:, down])))
 
 
 def _steps(affine: Affine, spacing: Iterable[float]) -> tuple[float, ...]:

@@ -226,6 +226,14 @@ def test_slices_shifted_against_each_other_are_as_far_apart_as_along_their_norma
     assert "gantry tilt" in volume.flags
 
 
+def test_rows_and_columns_that_are_not_at_right_angles_are_refused(tmp_path):
+    """As MetaImage and NRRD are: slices pushed over each other stay pictures of the patient, skewed ones do not."""
+    affine = np.array([[0.7, 0.25, 0, 0], [0, 0.7, 0, 0], [0, 0, 5, 0], [0, 0, 0, 1]])
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), affine), tmp_path / "ct.nii")
+    with pytest.raises(UnreadableFile, match="not at right angles: resample it first"):
+        open_volume(tmp_path / "ct.nii")
+
+
 def test_the_labels_of_a_mask_volume_are_exact(tmp_path):
     labels = (np.arange(SHOWN.size) % 5).astype(np.uint8).reshape(SHOWN.shape)
     for codes, dtype in (("RAS", np.uint8), ("PIR", np.int32), ("LPS", np.float32)):
