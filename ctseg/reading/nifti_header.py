@@ -68,13 +68,13 @@ def _understood(header: Any, file: Path, *, is_compressed: bool) -> VolumeHeader
         raise ContentError(f"its voxels are {header.get_value_label('datatype')}, not plain numbers")
     slope, intercept = header.get_slope_inter()
     affine = header.get_best_affine()
-    unit = _SPATIAL_UNITS.get(int(header["xyzt_units"]) % 8, 1.0)
+    affine[:3] *= _SPATIAL_UNITS.get(int(header["xyzt_units"]) % 8, 1.0)
     return described(
         Stored(
             file, volume_shape(header.get_data_shape()), dtype, skip=header.get_data_offset(), is_deflated=is_compressed
         ),
         affine,
-        voxel_sizes(affine) * unit,
+        voxel_sizes(affine),
         _placement(header),
         is_placed=bool(header["sform_code"] > 0 or header["qform_code"] > 0),
         slope=1.0 if slope is None else float(slope),

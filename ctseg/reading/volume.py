@@ -16,6 +16,9 @@ from ctseg.reading.volume_header import UNKNOWN_ORIENTATION, VolumeHeader
 from ctseg.scan import Domain, Labels, Scan, Side, Slice, Spacing
 from ctseg.stages import stage
 
+# In voxels: half of one, and what rounding leaves of it.
+_NEAR = 0.501
+
 
 class Volume:
     """A NIfTI, MetaImage or NRRD volume with its header read; the voxels are loaded by the first `read`.
@@ -58,9 +61,12 @@ class Volume:
     def lies_as(self, other: VolumeHeader) -> bool:
         """Whether the voxels of another file of as many lie where this one's do, once both are turned."""
         own = self._header
-        if own.shown_shape != other.shown_shape or np.array_equal(own.orientation, other.orientation):
-            return True  # of other sizes it is said elsewhere; and stored alike, they are turned alike
-        return bool(np.abs(own.ends() - other.ends()).max() <= max(own.spacing_mm))
+        is_turned_alike = np.array_equal(own.orientation, other.orientation)
+        if own.shown_shape != other.shown_shape or (is_turned_alike and not (own.has_place and other.has_place)):
+            return True  # of other sizes it is said elsewhere; and of two arrays turned alike, one knows no place
+        first, last = np.abs(own.ends() - other.ends())
+        is_near = bool((first <= np.multiply(own.spacing_mm[::-1], _NEAR)).all())
+        return is_near and (is_turned_alike or bool(last.max() <= max(own.spacing_mm)))
 
     def read(self, index: int) -> Slice:
         """The slice at `index`: HU where the volume goes below -200, else grey by the volume's own range.
@@ -93,7 +99,7 @@ def read_mask_volume(file: Path, scan: Scan | None = None) -> Labels:
     if isinstance(scan, Volume) and not scan.lies_as(header):
         raise UnreadableFile(
             file,
-            "lies otherwise than its scan, as their headers tell of their axes: save it with its scan's header",
+            "lies otherwise than its scan, as their headers tell of axes and origins: save it with its scan's header",
         )
     stored = header.stored.read()
     try:

@@ -18,6 +18,7 @@ from ctseg.scan import Labels, Spacing
 
 _LARGEST_STEP_MM = 1000
 _FARTHEST_MM = 1e5
+_AT_0_MM = 1e-3
 
 UNKNOWN_ORIENTATION = "orientation unknown"
 
@@ -31,14 +32,15 @@ _SQUARE = 0.01
 class VolumeHeader:
     """How the voxels lie in the file and in the patient.
 
-    `slope`, `intercept`: from stored numbers to values. `orientation`: for each axis of the file the one of (left,
-    back, head) that it is closest to, and its direction, as nibabel.orientations has it. `placement`: a NIfTI header
-    that says where the voxels lie.
+    `slope`, `intercept`: from stored numbers to values. `affine`: where the voxels lie, in mm. `orientation`: for each
+    axis of the file the one of (left, back, head) that it is closest to, and its direction, as nibabel.orientations has
+    it. `placement`: a NIfTI header that says where the voxels lie.
     """
 
     stored: Stored
     slope: float
     intercept: float
+    affine: Affine
     orientation: npt.NDArray[np.float64]
     spacing_mm: Spacing
     flags: tuple[str, ...]
@@ -50,11 +52,16 @@ class VolumeHeader:
         by_axis = dict(zip(self.orientation[:, 0], self.stored.shape, strict=True))
         return by_axis[_HEADWARD], by_axis[1], by_axis[0]
 
+    @property
+    def has_place(self) -> bool:
+        """Whether the file says where in the patient it lies; a corner at 0 comes of programs that do not know."""
+        return UNKNOWN_ORIENTATION not in self.flags and not (np.abs(self.ends()) < _AT_0_MM).any(axis=0).all()
+
     def ends(self) -> npt.NDArray[np.float64]:
         """Where the first and the last voxel lie once they are turned, in mm, (2, 3)."""
         from nibabel.orientations import inv_ornt_aff
 
-        turned = self.placement.get_best_affine() @ inv_ornt_aff(self.orientation, self.stored.shape)
+        turned = self.affine @ inv_ornt_aff(self.orientation, self.stored.shape)
         last = np.subtract(self.shown_shape[::-1], 1)
         places: npt.NDArray[np.float64] = np.array([[0, 0, 0, 1], [*last, 1]]) @ turned.T
         return places[:, :3]
@@ -116,6 +123,7 @@ def described(
         stored=stored,
         slope=slope,
         intercept=intercept,
+        affine=affine,
         orientation=orientation,
         spacing_mm=(steps[to_file[2]], steps[to_file[1]], steps[to_file[0]]),
         flags=tuple(flag for flag, holds in flags.items() if holds),

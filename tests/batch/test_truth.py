@@ -124,6 +124,69 @@ def test_a_truth_volume_whose_header_would_mirror_it_is_no_truth(batch, turned_s
     assert "lies otherwise than its scan" in done.scan["errors"][0]["reason"]
 
 
+@pytest.mark.parametrize(("unit", "mm"), [("mm", 1), ("meter", 1000), ("micron", 0.001)])
+def test_the_unit_of_a_header_counts_where_scan_and_truth_are_compared(batch, turned_scan, unit, mm):
+    folder, voxels = turned_scan
+    hu = np.asanyarray(nibabel.load(folder / "scans/ct.nii").dataobj).copy()
+    scan = nibabel.Nifti1Image(hu, np.diag([1 / mm, 1 / mm, 1 / mm, 1]) @ LEFT_AND_BACK)
+    scan.header.set_xyzt_units(unit)
+    nibabel.save(scan, folder / "scans/ct.nii")
+    turned = nibabel.as_closest_canonical(nibabel.Nifti1Image(voxels, LEFT_AND_BACK))
+    (folder / "truth").mkdir()
+    nibabel.save(turned, folder / "truth/ct.nii")
+    done = batch(folder / "scans", truth=folder / "truth")
+    assert (done.status, done.scan["iou"]["mean"]) == (0, 1)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([2.0, 2, 3, 1])), folder / "truth/ct.nii")
+    done = batch(folder / "scans", truth=folder / "truth")
+    assert "lies otherwise than its scan" in done.scan["errors"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("slices", "columns", "is_refused"), [(1, 0, True), (0, -1, True), (0.4, 0.4, False), (0.6, 0, True)]
+)
+def test_a_truth_volume_more_than_half_a_voxel_from_its_scan_is_no_truth(
+    batch, turned_scan, slices, columns, is_refused
+):
+    folder, voxels = turned_scan
+    moved = LEFT_AND_BACK.copy()
+    moved[[2, 0], 3] += 3 * slices, 2 * columns
+    (folder / "truth").mkdir()
+    nibabel.save(nibabel.Nifti1Image(voxels, moved), folder / "truth/ct.nii")
+    done = batch(folder / "scans", truth=folder / "truth")
+    assert done.status == is_refused
+    assert ["lies otherwise than its scan" in error["reason"] for error in done.scan["errors"]] == [True] * is_refused
+
+
+def without_place(image):
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+    return image
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda voxels: nibabel.Nifti1Image(voxels, np.diag([-1, 1, 1, 1])),
+        lambda voxels: nibabel.Nifti1Image(voxels[::-1], np.diag([0.7, 0.7, 2.5, 1])).as_reoriented(
+            [[0, -1], [1, 1], [2, 1]]
+        ),
+        lambda voxels: without_place(nibabel.Nifti1Image(voxels, np.eye(4))),
+    ],
+    ids=["a corner at 0", "another corner at 0", "nothing said"],
+)
+@pytest.mark.parametrize("lost", ["scans", "truth"])
+def test_a_header_that_knows_no_place_refuses_no_truth(batch, turned_scan, saved, lost):
+    """As programs save arrays: turned alike, though at an origin of 0."""
+    folder, voxels = turned_scan
+    voxels = voxels[:, ::-1]
+    hu = np.asanyarray(nibabel.load(folder / "scans/ct.nii").dataobj).copy()[:, ::-1]
+    (folder / "truth").mkdir()
+    for name, array in (("scans", hu), ("truth", voxels)):
+        placed = nibabel.Nifti1Image(array, np.diag([1, -1, 1, 1]) @ LEFT_AND_BACK)
+        nibabel.save(saved(array) if name == lost else placed, folder / name / "ct.nii")
+    assert batch(folder / "scans", truth=folder / "truth").scan["iou"]["mean"] == 1
+
+
 @pytest.fixture
 def turned_scan(draw, save_volume, tmp_path):
     """A scan whose voxels run to the patient's left and back, and the labels (columns, rows, slices) of its voxels."""
