@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Domain = Literal["hu", "grey8"]
 NOT_HU = "not rescaled to HU"
-"""The flag of a scan whose domain is HU, though its files do not say how their numbers become HU."""
+"""The flag of a scan whose files do not say how their numbers become HU, or of a volume whose numbers can be none."""
 
 Spacing = tuple[float, float, float]
 """Distance between voxel centres in mm along z (slice to slice), y (row to row), x (column to column)."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ctseg.errors import CallError
 from ctseg.grid import NoPlaces
-from ctseg.reading.values import finite_range, hounsfield, is_hounsfield, stretched
+from ctseg.reading.values import finite_range, grey_range, hounsfield, is_hounsfield, stretched
 from ctseg.scan import Domain, Slice, Spacing
 
 _COLOURS = (3, 4)
@@ -19,8 +19,8 @@ _COLOURS = (3, 4)
 class ArrayScan:
     """An array (slices, H, W); `is_volume`, whether its slices lie one on the other.
 
-    `domain`: uint8 is grey as it is, what goes below -200 is HU, anything else is grey, stretched from the `ends` of
-    its own range: the rule for files.
+    `domain`: uint8 is grey as it is, what goes below -200 is HU, anything else is grey, stretched between the `ends` of
+    its own range, of a stack without the rarest values: the rule for files.
     """
 
     values: npt.NDArray[Any]
@@ -82,4 +82,6 @@ def scan_of(array: npt.ArrayLike) -> ArrayScan:
     except ValueError as error:
         raise CallError(f"the array can't be used: {error}") from error
     domain: Domain = "hu" if values.dtype != np.uint8 and is_hounsfield(ends[0]) else "grey8"
-    return ArrayScan(values if values.ndim == 3 else values[np.newaxis], values.ndim == 3, domain, ends)
+    if values.ndim == 2:
+        return ArrayScan(values[np.newaxis], is_volume=False, domain=domain, ends=ends)
+    return ArrayScan(values, is_volume=True, domain=domain, ends=grey_range(values) if domain == "grey8" else ends)

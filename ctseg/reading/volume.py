@@ -1,6 +1,8 @@
 """A volume file as a scan, turned the way radiologists look at it."""
 
 import threading
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,10 @@ from ctseg.grid import Grid
 from ctseg.reading.files import ContentError
 from ctseg.reading.masks import as_labels
 from ctseg.reading.stored import Voxels
-from ctseg.reading.values import finite_range, hounsfield, is_hounsfield, rescaled, stretched
+from ctseg.reading.values import finite_range, grey_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_formats import read_volume_header
 from ctseg.reading.volume_header import UNKNOWN_ORIENTATION, VolumeHeader
-from ctseg.scan import Domain, Labels, Scan, Side, Slice, Spacing
+from ctseg.scan import NOT_HU, Domain, Labels, Scan, Side, Slice, Spacing
 from ctseg.stages import stage
 
 # In voxels: half of one, and what rounding leaves of it.
@@ -34,6 +36,7 @@ class Volume:
         self._header = read_volume_header(file)
         self._lock = threading.Lock()
         self._loaded: tuple[Voxels, Domain] | None = None
+        self._is_grey = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -47,8 +50,8 @@ class Volume:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """`orientation unknown`, `oblique`, `gantry tilt`."""
-        return self._header.flags
+        """`orientation unknown`, `oblique`, `gantry tilt`; once a slice was read, `not rescaled to HU`."""
+        return (*self._header.flags, NOT_HU) if self._is_grey else self._header.flags
 
     @property
     def patients_right(self) -> Side | None:
@@ -77,6 +80,7 @@ class Volume:
             if self._loaded is None:
                 self._loaded = _load(self._file, self._header)
             voxels, domain = self._loaded
+            self._is_grey = domain == "grey8"
         return Slice(voxels[index], domain)
 
     def close(self) -> None:
@@ -110,7 +114,7 @@ def read_mask_volume(file: Path, scan: Scan | None = None) -> Labels:
 
 
 def _load(file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
-    """The voxels (slices, H, W), converted slice by slice: a scan of floats is large."""
+    """The voxels (slices, H, W)."""
     with stage("read"):
         stored = header.to_slices(header.stored.read())
     with stage("decode"):
@@ -121,16 +125,21 @@ def _load(file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
 
 
 def _converted(stored: Voxels, header: VolumeHeader) -> tuple[Voxels, Domain]:
-    ends = finite_range(stored)
-    lowest, highest = sorted(end * header.slope + header.intercept for end in ends)
-    domain: Domain = "hu" if is_hounsfield(lowest) else "grey8"
+    def value(number: float) -> float:
+        return number * header.slope + header.intercept
 
-    def convert(plane: Voxels) -> Voxels:
-        values = rescaled(plane, header.slope, header.intercept)
-        return hounsfield(values) if domain == "hu" else stretched(values, lowest, highest)
+    if is_hounsfield(min(map(value, finite_range(stored)))):
+        return _slice_by_slice(stored, header, hounsfield), "hu"
+    lowest, highest = sorted(map(value, grey_range(stored)))
+    return _slice_by_slice(stored, header, lambda values: stretched(values, lowest, highest)), "grey8"
 
-    voxels = np.empty(stored.shape, convert(stored[0]).dtype)
-    for plane, place in zip(stored, voxels, strict=True):
-        place[...] = convert(plane)
+
+def _slice_by_slice(stored: Voxels, header: VolumeHeader, convert: Callable[[Voxels], Voxels]) -> Voxels:
+    """The voxels converted once they are rescaled; not all at once, since a scan of floats is large."""
+    planes = (convert(rescaled(plane, header.slope, header.intercept)) for plane in stored)
+    first = next(planes)
+    voxels = np.empty(stored.shape, first.dtype)
+    for place, plane in zip(voxels, chain([first], planes), strict=True):
+        place[...] = plane
     voxels.flags.writeable = False
-    return voxels, domain
+    return voxels

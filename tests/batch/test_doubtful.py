@@ -97,6 +97,14 @@ def test_a_volume_over_a_doubtful_geometry_says_so(batch, command, series, tmp_p
     assert flag in next(line for line in told.splitlines() if line.startswith("doubtful: ct: "))
 
 
+def test_a_volume_of_numbers_that_can_be_no_hu_says_so(batch, save_volume, draw, tmp_path):
+    labels = np.stack([draw(seed) for seed in range(3)])
+    save_volume(tmp_path / "in/hu.nii", labels)
+    save_volume(tmp_path / "in/grey.nii", labels, truth=True)
+    done = batch(tmp_path / "in")
+    assert [name for name, scan in done.scans.items() if "not rescaled to HU" in scan["flags"]] == ["grey.nii"]
+
+
 def test_the_volume_of_a_tilted_stack_is_that_of_an_upright_one(batch, series, tmp_path):
     """Slices that are pushed over each other fill the same space."""
     files, _ = series

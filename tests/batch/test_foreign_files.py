@@ -133,7 +133,10 @@ def test_every_volume_is_the_one_that_nibabel_reads_and_none_is_refused_without_
         seen = np.stack([volume.read(index).pixels for index in range(len(volume))])
         # From the feet up, front first, the patient's right on the left.
         expected = nibabel.as_closest_canonical(image).get_fdata().transpose(2, 1, 0)[:, ::-1, ::-1]
-        same_as(seen, expected, expected.min() < -200, is_grey=False, name=file.name)
+        is_hounsfield = expected.min() < -200
+        if not is_hounsfield:
+            expected = expected.clip(*np.percentile(expected[:, ::4, ::4], (0.5, 99.5), method="nearest"))
+        same_as(seen, expected, is_hounsfield, is_grey=False, name=file.name)
         compared += 1
     assert compared >= 3
 

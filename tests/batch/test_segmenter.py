@@ -84,12 +84,14 @@ def test_a_path_gives_what_the_command_gives(
     ids=["HU", "floats", "big-endian", "columns first", "reversed", "grey", "16 bits", "lists"],
 )
 def test_a_stack_of_any_kind_of_numbers_has_the_rules_of_a_volume(segment, speck, stored):
-    result = segment(stored(speck), spacing=(5, 2, 2))
-    np.testing.assert_array_equal(result.labels, np.where(speck == 3, 0, speck))
-    lung = np.count_nonzero(speck % 3)
+    lungs = np.where(speck == 3, 0, speck)
+    lungs[:, 8:32, 36:56] = 3
+    result = segment(stored(np.maximum(lungs, speck)), spacing=(5, 2, 2))
+    np.testing.assert_array_equal(result.labels, lungs)
+    lung = np.count_nonzero(lungs)
     assert result.lung_ml == pytest.approx(lung * 20 / 1000)
     assert result.volumes_ml == pytest.approx(
-        {"normal_lung": lung / 2 * 0.02, "ground_glass": lung / 2 * 0.02, "consolidation": 0}
+        {"normal_lung": lung / 2 * 0.02, "ground_glass": lung / 4 * 0.02, "consolidation": lung / 4 * 0.02}
     )
     assert result.involvement_percent == pytest.approx(50)
     assert result.spacing_mm == (5, 2, 2)

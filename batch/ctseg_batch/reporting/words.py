@@ -29,7 +29,8 @@ _FLAGS: Mapping[str, str] = {
     "mixed orientations": "The slices are turned in different ways, so they can't all be right in one stack.",
     "mixed sizes": "The slices have different numbers of pixels.",
     "mixed pixel spacing": "The pixels of some slices are larger than those of others: volumes follow the first.",
-    "not rescaled to HU": "The file does not say how its values become Hounsfield units; they were taken as they are.",
+    "not rescaled to HU": "Nothing says that the values are Hounsfield units; they were taken as they are, or as grey "
+    "where none is as low as air.",
     "parts missing": "The scan is spread over several files, and some are not there: volumes are too small.",
     "orientation unknown": "The file does not say which way is up: slices may be mirrored or upside down.",
     "no left lung": "No left lung was found: its figures are empty.",

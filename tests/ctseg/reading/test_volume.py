@@ -82,14 +82,20 @@ def test_fractions_are_kept_and_padding_is_air(tmp_path):
     np.testing.assert_array_equal(slices(open_volume(file)), expected)
 
 
-def test_values_that_never_go_low_are_grey_in_the_volumes_own_range(tmp_path):
+def test_values_that_never_go_low_are_grey_in_the_volumes_own_range_but_for_rare_ones(tmp_path):
     file = tmp_path / "ct.nii"
-    nibabel.save(image("RAS", (SHOWN - SHOWN.min()).astype(np.int16)), file)
+    values = np.arange(2000, dtype=np.int16).repeat(16).reshape(20, 40, 40)
+    values[7, :2, :2] = 30000
+    nibabel.save(image("RAS", values), file)
     volume = open_volume(file)
+    assert volume.flags == ()
     assert volume.read(0).domain == "grey8"
+    assert volume.flags == ("not rescaled to HU",)
     shown = slices(volume)
     assert (shown.min(), shown.max()) == (0, 255)
-    np.testing.assert_allclose(shown, (SHOWN - SHOWN.min()) * (255 / (SHOWN.max() - SHOWN.min())), atol=0.5)
+    np.testing.assert_allclose(shown, np.clip((values - 10.0) * (255 / 1980), 0, 255), atol=1.5)
+    volume.close()
+    assert volume.flags == ("not rescaled to HU",)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
