@@ -6,8 +6,11 @@
 import gzip
 import logging
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError, read_start, unopened
@@ -17,6 +20,8 @@ from ctseg.reading.volume_header import VolumeHeader, described, volume_shape
 
 # Codes of xyzt_units: metre and micrometre; all else is mm.
 _SPATIAL_UNITS = {1: 1000.0, 3: 0.001}
+# Of the step from voxel to voxel: by less than this the affine that counts may differ from pixdim, as a qform has it.
+_SAME_STEP = 0.01
 _HEADER_BYTES = 540  # of NIfTI-2, the longer one
 # What says where voxels lie; all else, which may name a patient, stays behind.
 _PLACEMENT = (
@@ -68,8 +73,9 @@ def _understood(header: Any, file: Path, *, is_compressed: bool) -> VolumeHeader
         raise ContentError(f"its voxels are {header.get_value_label('datatype')}, not plain numbers")
     slope, intercept = header.get_slope_inter()
     affine = header.get_best_affine()
+    has_two_spacings = not np.allclose(voxel_sizes(affine), header["pixdim"][1:4], rtol=_SAME_STEP, atol=0)
     affine[:3] *= _SPATIAL_UNITS.get(int(header["xyzt_units"]) % 8, 1.0)
-    return described(
+    found = described(
         Stored(
             file, volume_shape(header.get_data_shape()), dtype, skip=header.get_data_offset(), is_deflated=is_compressed
         ),
@@ -80,6 +86,7 @@ def _understood(header: Any, file: Path, *, is_compressed: bool) -> VolumeHeader
         slope=1.0 if slope is None else float(slope),
         intercept=0.0 if intercept is None else float(intercept),
     )
+    return replace(found, flags=(*found.flags, "two spacings")) if has_two_spacings else found
 
 
 def _placement(header: Any) -> Any:

@@ -50,7 +50,7 @@ class Volume:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """`orientation unknown`, `oblique`, `gantry tilt`; once a slice was read, `not rescaled to HU`."""
+        """Such as `orientation unknown`, `oblique`, `two spacings`; once a slice was read, `not rescaled to HU`."""
         return (*self._header.flags, NOT_HU) if self._is_grey else self._header.flags
 
     @property

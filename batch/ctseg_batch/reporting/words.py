@@ -29,6 +29,7 @@ _FLAGS: Mapping[str, str] = {
     "mixed orientations": "The slices are turned in different ways, so they can't all be right in one stack.",
     "mixed sizes": "The slices have different numbers of pixels.",
     "mixed pixel spacing": "The pixels of some slices are larger than those of others: volumes follow the first.",
+    "two spacings": "The header tells of two spacings: volumes follow its sform, other programs may follow its pixdim.",
     "not rescaled to HU": "Nothing says that the values are Hounsfield units; they were taken as they are, or as grey "
     "where none is as low as air.",
     "parts missing": "The scan is spread over several files, and some are not there: volumes are too small.",

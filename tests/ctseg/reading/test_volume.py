@@ -221,6 +221,21 @@ def test_an_oblique_volume_and_one_without_orientation_say_so(tmp_path):
     assert open_volume(file).patients_right is None
 
 
+def test_a_header_that_tells_of_two_spacings_says_so(tmp_path):
+    file = tmp_path / "ct.nii"
+    written = image("RAS")
+    written.set_sform(written.affine, 1)
+    for scale, flags in ((1.005, ()), (1.2, ("two spacings",))):
+        written.set_qform(written.affine @ np.diag([scale, scale, scale, 1]), 1)
+        nibabel.save(written, file)
+        assert open_volume(file).flags == flags
+        assert open_volume(file).spacing_mm == pytest.approx(STEPS)
+    written.set_sform(None, 0)
+    nibabel.save(written, file)
+    assert open_volume(file).flags == ()
+    assert open_volume(file).spacing_mm == pytest.approx(np.multiply(STEPS, 1.2))
+
+
 def test_slices_shifted_against_each_other_are_as_far_apart_as_along_their_normal(tmp_path):
     """A gantry tilted by 20 degrees, the table moved by 5 mm a slice: as dcm2niix writes it, rows turned, steps not."""
     tilt = np.radians(20)
