@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ctseg.reading.dicom_header import SliceHeader, normal_of
 from ctseg.scan import NOT_HU, Spacing
 
-# Gaps may differ by a tenth, or by what rounding positions to 0.1 mm does to them.
+# How far a slice may lie from its place among even ones: a tenth of a step, or what rounding to 0.1 mm makes of it.
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11
 _SAME_PLACE_MM = 0.01
 # No two slices of a scan lie closer, but those of another time may not lie exactly where the first did.
@@ -46,8 +46,27 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
     else:
         by_offset = sorted(zip(offsets, slices, strict=True), key=lambda pair: (pair[0], _tie_break(pair[1])))
         ordered = tuple(found for _, found in by_offset)
-        doubts += [*_doubts_of_gaps(np.sort(offsets)), *_doubts_of_direction(ordered)]
+        doubts += [*_doubts_of_places(np.sort(offsets)), *_doubts_of_direction(ordered)]
     return Stack(ordered, _spacing(ordered, offsets), (*doubts, *_doubts_of_mixture(ordered)))
+
+
+def even_planes(places: Offsets) -> tuple[npt.NDArray[np.int64], float] | None:
+    """Which plane of a block with even steps each of several places is, from 0 up, and the step in mm.
+
+    A step is what they have in common: positions that were rounded differ from each other by more or less than that.
+    None where they are unevenly spaced.
+    """
+    gaps = np.diff(places)
+    usual = np.quantile(gaps, 0.5, method="lower")
+    planes = np.concatenate([[0], np.cumsum(np.maximum(np.rint(gaps / usual), 1))]).astype(np.int64)
+    step = float(places[-1] - places[0]) / int(planes[-1])
+    astray = np.abs(places - places[0] - planes * step).max()
+    return (planes, step) if astray <= max(_UNEVEN * step, _ROUNDING_MM) else None
+
+
+def places_of(offsets: Offsets) -> Offsets:
+    """Where there are slices, from the feet up: places at which several lie count once."""
+    return offsets[np.diff(offsets, prepend=-np.inf) > _SAME_PLACE_MM]
 
 
 def most_at_one_place(slices: Sequence[SliceHeader]) -> int:
@@ -80,27 +99,27 @@ def _normal(slices: Sequence[SliceHeader]) -> Offsets:
 
 def _spacing(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Spacing | None:
     """From positions: SliceThickness counts only where a slice is alone."""
-    gaps = _gaps(np.sort(offsets)) if offsets is not None else np.empty(0)
-    between = round(float(np.median(gaps)), 5) if len(gaps) else None
-    if len(ordered) == 1:
-        between = ordered[0].thickness
+    between = ordered[0].thickness if len(ordered) == 1 else None if offsets is None else _step(np.sort(offsets))
     within = Counter(s.pixel_spacing for s in ordered).most_common(1)[0][0]
     if between is None or within is None or not all(0 < step < _LARGEST_STEP_MM for step in (between, *within)):
         return None
     return between, within[0], within[1]
 
 
-def _gaps(offsets: Offsets) -> Offsets:
-    """The steps between slices that do not lie at the same place."""
-    gaps = np.diff(offsets)
-    return gaps[gaps > _SAME_PLACE_MM]
+def _step(offsets: Offsets) -> float | None:
+    """From slice to slice in mm; None where all lie at one place."""
+    places = places_of(offsets)
+    if len(places) == 1:
+        return None
+    even = even_planes(places)
+    return round(even[1] if even else float(np.median(np.diff(places))), 5)
 
 
-def _doubts_of_gaps(offsets: Offsets) -> Iterable[str]:
-    gaps = _gaps(offsets)
-    if len(gaps) < len(offsets) - 1:
+def _doubts_of_places(offsets: Offsets) -> Iterable[str]:
+    places = places_of(offsets)
+    if len(places) < len(offsets):
         yield "duplicate positions"
-    if len(gaps) and np.abs(gaps - np.median(gaps)).max() > max(_UNEVEN * np.median(gaps), _ROUNDING_MM):
+    if len(places) > 1 and ((even := even_planes(places)) is None or even[0][-1] >= len(places)):
         yield "gap"
 
 

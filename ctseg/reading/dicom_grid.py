@@ -6,11 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.grid import LPS_TO_RAS, SCANNER, Grid, NoGrid, NoPlaces, grid_of
+from ctseg.reading.dicom_geometry import even_planes, places_of
 from ctseg.reading.dicom_header import SliceHeader, normal_of
 
-# How far a slice may lie from its place in the block: a tenth of a step, or what rounding to 0.1 mm makes of it.
-_UNEVEN, _ROUNDING_MM = 0.1, 0.11
-_SAME_PLACE_MM = 0.01
 _SAME_DIRECTION = 1e-3
 _FARTHEST_MM = 1e5
 
@@ -74,12 +72,9 @@ def _planes(offsets: Numbers, thickness: float | None) -> tuple[npt.NDArray[np.i
         if not thickness or thickness <= 0:
             raise NoGrid("it is one slice of unknown thickness")
         return np.zeros(1, np.int64), thickness
-    gaps = np.diff(offsets)
-    if gaps.min() <= _SAME_PLACE_MM:
+    if len(places_of(offsets)) < len(offsets):
         raise NoGrid("several of its slices lie at the same place")
-    usual = np.quantile(gaps, 0.5, method="lower")
-    planes = np.concatenate([[0], np.cumsum(np.maximum(np.rint(gaps / usual), 1))]).astype(np.int64)
-    step = float(offsets[-1] - offsets[0]) / int(planes[-1])
-    if np.abs(offsets - offsets[0] - planes * step).max() > max(_UNEVEN * step, _ROUNDING_MM):
+    even = even_planes(offsets)
+    if even is None:
         raise NoGrid("its slices are unevenly spaced")
-    return planes, step
+    return even

@@ -196,10 +196,11 @@ def test_positions_that_were_rounded_are_even_all_the_same(batch, draw, save_ser
         dataset = pydicom.dcmread(file)
         dataset.ImagePositionPatient = [0, 0, round(index * 1.25 + 0.01, 1)]
         dataset.save_as(file)
-    batch(tmp_path / "in", write=NIFTI)
+    done = batch(tmp_path / "in", write=NIFTI)
     made = nibabel.load(tmp_path / "out/nifti/ct/ct.nii.gz")
     assert made.shape == (64, 64, 40)
     assert made.affine[2, 2] == pytest.approx(1.25, abs=0.005)
+    assert done.scan["spacing_mm"][0] == pytest.approx(made.affine[2, 2], abs=1e-5)
 
 
 @pytest.mark.parametrize("slide", [(0, 0.67, 0), (0.3, -0.5, 0)])

@@ -135,6 +135,14 @@ def test_what_is_doubtful_is_said(write_stack, heights, flag, between):
     assert series.spacing_mm[0] == between
 
 
+@pytest.mark.parametrize("step", [0.3125, 0.33, 0.45, 0.625, 1.25, 1.375])
+def test_slices_whose_positions_were_rounded_are_as_far_apart_as_they_were(write_stack, step):
+    """By the median of the rounded steps, a scan at 0.45 mm would be 11 % too small."""
+    series = one(write_stack(61, lambda n: {"ImagePositionPatient": [0, 0, round(-151.3 + n * step, 1)]}))
+    assert series.spacing_mm[0] == pytest.approx(step, abs=0.1 / 60)
+    assert series.flags == ()
+
+
 def test_a_tilted_gantry_is_said(write_stack):
     """The slices stand upright, but each lies a little further back than the one before."""
     series = one(write_stack(3, lambda n: {"ImagePositionPatient": [0, n, 3 * n]}))
