@@ -60,7 +60,7 @@ class Scan(Protocol):
 
     @property
     def patients_right(self) -> Side | None:
-        """On which side of the slices the patient's right is; None where the files do not say."""
+        """On which side of the slices the patient's right is; None where the files do not say, or differ in it."""
         ...
 
     def __len__(self) -> int: ...

@@ -124,14 +124,18 @@ def _doubts_of_places(offsets: Offsets) -> Iterable[str]:
 
 
 def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
-    normals = np.array([normal_of(s.orientation) for s in ordered if s.orientation is not None])
-    if len(normals) and (normals @ normals[0]).min() < _PARALLEL:
+    known = [s.orientation for s in ordered if s.orientation is not None]
+    normals, ways = np.array([normal_of(one) for one in known]), np.array(known).reshape(-1, 2, 3)
+    ways /= np.linalg.norm(ways, axis=2, keepdims=True)
+    # Those along rows and down columns: slices may lie in one plane, and be turned or mirrored in it.
+    is_mixed = len(ways) and (ways * ways[0]).sum(axis=2).min() < _PARALLEL
+    if is_mixed:
         yield "mixed orientations"
     if len(normals) and np.abs(normals).max(axis=1).min() < _PARALLEL:
         yield "oblique"
     first, last = ordered[0].position, ordered[-1].position
-    if first is None or last is None:
-        return
+    if first is None or last is None or is_mixed:
+        return  # corners of slices that are turned lie askew without a tilt
     along = np.subtract(last, first)
     if along @ _normal(ordered) < _PARALLEL * np.linalg.norm(along):
         yield "gantry tilt"

@@ -53,7 +53,7 @@ def common_plane(slices: Sequence[SliceHeader]) -> tuple[Numbers, Numbers, Numbe
         raise NoGrid("its slices differ in size")
     directions = np.array([orientation for _, orientation, _ in placed], float)
     if np.abs(directions - directions[0]).max() > _SAME_DIRECTION:
-        raise NoGrid("its slices are not parallel")
+        raise NoGrid("its slices are not parallel, or are turned in different ways")
     across, down = (part / np.linalg.norm(part) for part in np.split(directions[0], 2))
     if abs(across @ down) > _SAME_DIRECTION:
         raise NoGrid("its rows and columns are not at right angles")

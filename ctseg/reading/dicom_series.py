@@ -114,6 +114,7 @@ def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
     for stacked in _grouped(slices, lambda s: s.frame and s.frame.stack):
         for phase in _phases(stacked):
             found = stack(phase)
+            sides = {right_of(s.orientation) for s in found.slices if s.orientation is not None}
             yield DicomSeries(
                 uid=first.series,
                 number=first.series_number,
@@ -126,7 +127,7 @@ def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
                 spacing_mm=found.spacing_mm,
                 flags=(*found.flags, "parts missing") if missing else found.flags,
                 slices=found.slices,
-                patients_right=next((right_of(s.orientation) for s in found.slices if s.orientation is not None), None),
+                patients_right=sides.pop() if len(sides) == 1 else None,
             )
 
 

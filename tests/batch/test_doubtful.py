@@ -57,6 +57,18 @@ def turn_one(files):
     change(files[4], ImageOrientationPatient=[1, 0, 0, 0, 0.98, 0.199])
 
 
+def turn_one_in_its_plane(files):
+    dataset = pydicom.dcmread(files[4])
+    left, back, head = dataset.ImagePositionPatient
+    rows, columns = (63 * step for step in dataset.PixelSpacing)
+    change(
+        files[4],
+        ImageOrientationPatient=[-1, 0, 0, 0, -1, 0],
+        ImagePositionPatient=[left + columns, back + rows, head],
+        PixelData=dataset.pixel_array[::-1, ::-1].tobytes(),
+    )
+
+
 def stretch_one(files):
     change(files[4], PixelSpacing=[0.5, 0.5])
 
@@ -80,6 +92,7 @@ def lose_all_places(files):
         (put_one_on_another, "duplicate positions"),
         (tilt, "gantry tilt"),
         (turn_one, "mixed orientations"),
+        (turn_one_in_its_plane, "mixed orientations"),
         (stretch_one, "mixed pixel spacing"),
         (halve_one, "mixed sizes"),
         (lose_all_places, "order by SliceLocation"),
@@ -103,6 +116,13 @@ def test_a_volume_of_numbers_that_can_be_no_hu_says_so(batch, save_volume, draw,
     save_volume(tmp_path / "in/grey.nii", labels, truth=True)
     done = batch(tmp_path / "in")
     assert [name for name, scan in done.scans.items() if "not rescaled to HU" in scan["flags"]] == ["grey.nii"]
+
+
+def test_slices_that_are_turned_in_their_plane_are_no_tilt_and_leave_the_sides_open(batch, series, tmp_path):
+    turn_one_in_its_plane(series[0])
+    done = batch(tmp_path / "in", measures="full")
+    assert {"mixed orientations", "sides assumed"} <= set(done.scan["flags"])
+    assert "gantry tilt" not in done.scan["flags"]
 
 
 def test_the_volume_of_a_tilted_stack_is_that_of_an_upright_one(batch, series, tmp_path):

@@ -26,7 +26,8 @@ _FLAGS: Mapping[str, str] = {
     "duplicate positions": "Several slices lie at one place: what is there may be counted twice.",
     "gantry tilt": "The scanner was tilted: slices are shifted against each other.",
     "oblique": "The slices are not axial; the model has learnt from axial ones.",
-    "mixed orientations": "The slices are turned in different ways, so they can't all be right in one stack.",
+    "mixed orientations": "The slices are turned in different ways, so they can't all be right in one stack; where the "
+    "sides are assumed, too, right and left are mixed up.",
     "mixed sizes": "The slices have different numbers of pixels.",
     "mixed pixel spacing": "The pixels of some slices are larger than those of others: volumes follow the first.",
     "two spacings": "The header tells of two spacings: volumes follow its sform, other programs may follow its pixdim.",
@@ -36,7 +37,8 @@ _FLAGS: Mapping[str, str] = {
     "orientation unknown": "The file does not say which way is up: slices may be mirrored or upside down.",
     "no left lung": "No left lung was found: its figures are empty.",
     "no right lung": "No right lung was found: its figures are empty.",
-    "sides assumed": "The file does not say which way is up: the patient's right is taken to be on the left.",
+    "sides assumed": "The files do not say which side is which, or differ in it: the patient's right is taken to be "
+    "on the left.",
     "too many images for a stack": "The folder holds more images than a scan has slices: nothing is told of regions.",
     "order by SliceLocation": "The files don't give positions; the order of slices follows their SliceLocation.",
     "order by InstanceNumber": "The files don't give positions; the order of slices follows their InstanceNumber.",
