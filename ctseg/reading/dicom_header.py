@@ -19,7 +19,7 @@ from ctseg.scan import Side
 _TAGS = [
     "ImageType", "SOPClassUID", "SeriesDescription", "SliceThickness", "SeriesInstanceUID", "SeriesNumber",
     "ModalityLUTSequence",
-    "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation",
+    "SOPInstanceUID", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation",
     "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", "StudyInstanceUID", "ConvolutionKernel",
     *PIXEL_TAGS, *GROUP_TAGS, *SPAN_TAGS,
 ]  # fmt: skip
@@ -43,10 +43,12 @@ class SliceHeader:
 
     `position` and `orientation`: ImagePositionPatient and ImageOrientationPatient, mm in the patient's axes (left,
     back, head). `pixel_spacing`: between rows, between columns, in mm. `kernel`: ConvolutionKernel, its values joined
-    by backslashes. What a file does not say is None, a text empty. `frame` is None for the one slice of a file.
+    by backslashes. `instance`: SOPInstanceUID. What a file does not say is None, a text empty. `frame` is None for the
+    one slice of a file.
     """
 
     file: Path
+    instance: str
     series: str
     series_number: int | None
     description: str
@@ -153,6 +155,7 @@ def _slice_header(file: Path, dataset: Dataset, orientation: Numbers | None, pix
         raise ContentError("Rows and Columns are missing: it holds no picture, or is cut off")
     return SliceHeader(
         file=file,
+        instance=text(dataset, "SOPInstanceUID"),
         series=text(dataset, "SeriesInstanceUID"),
         series_number=whole(dataset, "SeriesNumber"),
         description=text(dataset, "SeriesDescription"),

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctseg.errors import UnreadableFile
@@ -12,6 +12,8 @@ from ctseg.reading.dicom_grid import series_grid
 from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, right_of
 from ctseg.reading.dicom_pixels import read_slice
 from ctseg.scan import Side, Slice, Spacing
+
+_COPY = "copy of a slice that is there: its SOPInstanceUID and header are those of another file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class DicomSeries:
 
 @dataclass(frozen=True, slots=True)
 class SeriesFound:
-    """What a folder of DICOM files holds: series by number, files that are no slices and why, unreadable files.
+    """What a folder of DICOM files holds: series by number, files that are no slices of them and why, unreadable files.
 
     A file some of whose frames are no slices is in `series` and in `skipped`.
     """
@@ -84,6 +86,9 @@ def find_series(files: Sequence[Path]) -> SeriesFound:
             continue
         slices += [header for header in headers if isinstance(header, SliceHeader)]
         skipped += [(file, reason) for reason in _reasons(headers)]
+    copies = _copies(slices)
+    slices = [header for header in slices if header.file not in copies]
+    skipped += [(file, _COPY) for file in files if file in copies]
     scans = [scan for members in _grouped(slices, _whole) for scan in _scans(members)]
     scans.sort(key=lambda s: (s.number is None, s.number or 0, s.uid, str(s.home or "")))
     return SeriesFound(tuple(scans), tuple(skipped), tuple(failed))
@@ -93,6 +98,18 @@ def _reasons(headers: Sequence[SliceHeader | Skipped]) -> Iterable[str]:
     """Why a file, or some of its frames, are no slices."""
     for reason, count in Counter(header.reason for header in headers if isinstance(header, Skipped)).items():
         yield reason if count == len(headers) else f"{count} of {len(headers)} frames: {reason}"
+
+
+def _copies(slices: Iterable[SliceHeader]) -> set[Path]:
+    """The files that hold the same instance as one of a shorter name; else the slice would count twice.
+
+    Where UIDs were given anyhow, headers differ in the place or the number of a slice.
+    """
+    kept: dict[SliceHeader, Path] = {}
+    slices = [s for s in slices if s.instance and s.frame is None and (s.position, s.location, s.number) != (None,) * 3]
+    for header in sorted(slices, key=lambda s: (len(s.file.name), s.file)):
+        kept.setdefault(replace(header, file=Path()), header.file)
+    return {header.file for header in slices}.difference(kept.values())
 
 
 def _grouped(slices: Sequence[SliceHeader], key: Callable[[SliceHeader], Hashable]) -> Iterable[list[SliceHeader]]:

@@ -187,6 +187,29 @@ def test_what_is_no_slice_beside_a_series_is_told_and_is_no_failure(batch, serie
     assert "gap" not in done.scan["flags"]
 
 
+def test_a_copy_of_a_slice_counts_once_and_is_told(batch, series, tmp_path):
+    files, _ = series
+    once = batch(tmp_path / "in", out=tmp_path / "before")
+    copies = [shutil.copy(file, file.with_name(f"{file.stem} (1).dcm")) for file in files]
+    done = batch(tmp_path / "in")
+    assert done.status == 0
+    assert {one["file"] for one in done.summary["skipped"]} == {f"ct/{copy.name}" for copy in copies}
+    assert all(one["reason"].startswith("copy of a slice") for one in done.summary["skipped"])
+    assert done.summary["scans"] == once.summary["scans"]
+    assert done.masks.keys() == once.masks.keys()
+    again = batch(tmp_path / "in")
+    assert again.summary["throughput"]["slices"] == 0
+    assert {**again.summary, "throughput": None} == {**done.summary, "throughput": None}
+
+
+def test_slices_that_share_a_uid_by_mistake_all_count(batch, series, tmp_path):
+    files, _ = series
+    for file in files:
+        change(file, SOPInstanceUID="1.2.3")
+    done = batch(tmp_path / "in")
+    assert (done.scan["slices"], done.summary["skipped"]) == (6, [])
+
+
 def test_a_dicomdir_is_ignored(batch, series, tmp_path):
     shutil.copy(get_testdata_file("dicomdirtests/DICOMDIR"), tmp_path / "in/ct/DICOMDIR")
     done = batch(tmp_path / "in")
