@@ -38,11 +38,14 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
     """Put the slices of one series in order.
 
     By ImagePositionPatient along the normal of ImageOrientationPatient; by SliceLocation where a slice has no
-    position; by InstanceNumber where one has neither, and then nothing is known of the distance between slices.
+    position; by InstanceNumber where one has neither, from the head down as most scanners count. Then nothing is known
+    of the distance between slices.
     """
     offsets, doubts = _offsets(slices)
     if offsets is None:
-        ordered = tuple(sorted(slices, key=_tie_break))
+        is_numbered = all(s.number is not None for s in slices)
+        doubts = ["order by InstanceNumber" if is_numbered else "order by file name"]
+        ordered = tuple(sorted(slices, key=_tie_break, reverse=is_numbered))
     else:
         by_offset = sorted(zip(offsets, slices, strict=True), key=lambda pair: (pair[0], _tie_break(pair[1])))
         ordered = tuple(found for _, found in by_offset)
@@ -88,8 +91,7 @@ def _offsets(slices: Sequence[SliceHeader]) -> tuple[Offsets | None, list[str]]:
     locations = [s.location for s in slices if s.location is not None]
     if len(locations) == len(slices):
         return np.array(locations), ["order by SliceLocation"]
-    is_numbered = all(s.number is not None for s in slices)
-    return None, ["order by InstanceNumber" if is_numbered else "order by file name"]
+    return None, []
 
 
 def _normal(slices: Sequence[SliceHeader]) -> Offsets:

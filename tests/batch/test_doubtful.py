@@ -135,6 +135,20 @@ def test_the_volume_of_a_tilted_stack_is_that_of_an_upright_one(batch, series, t
     assert tilted["volumes_ml"] == upright["volumes_ml"]
 
 
+def test_without_places_the_first_of_a_scanners_numbers_is_the_head(batch, series, tmp_path):
+    files, _ = series
+    placed = batch(tmp_path / "in", out=tmp_path / "before", measures="full").scan
+    for number, file in enumerate(reversed(files), start=1):
+        dataset = pydicom.dcmread(file)
+        del dataset.ImagePositionPatient, dataset.SliceLocation
+        dataset.InstanceNumber = number
+        dataset.save_as(file)
+    scan = batch(tmp_path / "in", measures="full", spacing=placed["spacing_mm"]).scan
+    assert "order by InstanceNumber" in scan["flags"]
+    assert scan["regions"] == placed["regions"]
+    assert any(scan["regions"].values())
+
+
 def test_a_slice_whose_pixels_fail_is_missing_from_the_volume_and_counted(batch, series, tmp_path):
     files, labels = series
     whole = batch(tmp_path / "in", out=tmp_path / "before").scan

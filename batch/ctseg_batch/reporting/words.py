@@ -41,8 +41,10 @@ _FLAGS: Mapping[str, str] = {
     "on the left.",
     "too many images for a stack": "The folder holds more images than a scan has slices: nothing is told of regions.",
     "order by SliceLocation": "The files don't give positions; the order of slices follows their SliceLocation.",
-    "order by InstanceNumber": "The files don't give positions; the order of slices follows their InstanceNumber.",
-    "order by file name": "The files don't give positions; the order of slices follows their names.",
+    "order by InstanceNumber": "The files don't give positions; the slices are taken to be numbered from the head "
+    "down. If they are not, upper and lower are exchanged.",
+    "order by file name": "The files don't give positions; the slices are taken to be named from the feet up. If they "
+    "are not, upper and lower are exchanged.",
     f"no truth for {_SOME}": "IoU and Dice rest on the other slices.",
     "failed slices are background in nifti": "The label map of the whole scan is empty where a slice failed.",
     # With what is against it after a colon.

@@ -94,9 +94,9 @@ def test_without_positions_the_slice_location_tells(write_stack):
     assert series.flags == ("order by SliceLocation",)
 
 
-def test_without_either_the_instance_number_tells_the_order_and_nothing_the_distance(write_stack):
+def test_without_either_the_instance_number_tells_the_order_from_the_head_and_nothing_the_distance(write_stack):
     series = one(write_stack(3, lambda n: {"ImagePositionPatient": None, "InstanceNumber": [10, 9, 2][n]}))
-    assert order(series) == [2, 1, 0]
+    assert order(series) == [0, 1, 2]
     assert series.spacing_mm is None
     assert series.flags == ("order by InstanceNumber",)
 
