@@ -18,7 +18,7 @@ from pydicom.tag import BaseTag
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_values import tag_of, text
-from ctseg.reading.files import LARGEST_FILE, ContentError, check_regular, unopened
+from ctseg.reading.files import LARGEST_FILE, ContentError, Stamp, check_regular, stamp_of, unopened
 from ctseg.reading.signatures import is_dicom
 
 _PIECE = 2**20
@@ -47,7 +47,12 @@ class Opened:
     meta: Dataset
     is_little: bool
     end: int
-    stream: BinaryIO
+    stream: "_Stream"
+
+    @property
+    def stamp(self) -> Stamp:
+        """What state the file is in."""
+        return self.stream.stamp
 
     @property
     def syntax(self) -> uid.UID:
@@ -60,7 +65,7 @@ class _Stream(BufferedReader):
 
     def __init__(self, file: Path) -> None:
         super().__init__(FileIO(os.fspath(file)))
-        self._size = os.fstat(self.fileno()).st_size
+        self.stamp = stamp_of(os.fstat(self.fileno()))
 
     def read(self, size: int | None = -1, /) -> bytes:
         """As ever; pydicom asks for all that is left where the data set is deflated, and inflates it at once."""
@@ -68,7 +73,7 @@ class _Stream(BufferedReader):
             rest = super().read()
             _check_inflated(rest)
             return rest
-        return super().read(size if size < _PIECE else min(size, self._size))
+        return super().read(size if size < _PIECE else min(size, self.stamp[0]))
 
 
 def _check_inflated(deflated: bytes) -> None:
@@ -107,7 +112,7 @@ def open_dicom(file: Path, tags: Collection[str] | None) -> Iterator[Opened]:
         raise UnreadableFile(file, "is cut off or damaged: its header can't be read") from error
 
 
-def _read(stream: BinaryIO, tags: Collection[str] | None) -> Opened:
+def _read(stream: _Stream, tags: Collection[str] | None) -> Opened:
     """By pydicom, which gets over many an irregularity."""
     stream.seek(0)
     stops = tags is None or "PixelData" not in tags
@@ -116,7 +121,7 @@ def _read(stream: BinaryIO, tags: Collection[str] | None) -> Opened:
     return Opened(dataset, dataset.file_meta, dataset.original_encoding[1] is not False, stream.tell(), stream)
 
 
-def _read_plain(start: bytes, stream: BinaryIO, tags: Collection[str]) -> Opened | None:
+def _read_plain(start: bytes, stream: _Stream, tags: Collection[str]) -> Opened | None:
     """The same in a third of the time, by that part of pydicom alone which reads elements; None where more is needed.
 
     The rest of it finds out how a file is encoded, and makes sure. Nearly all files begin with what needs no second

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_file import Opened, open_dicom
 from ctseg.reading.dicom_values import number, text, whole
-from ctseg.reading.files import LARGEST_FILE, ContentError, check_regular, unopened
+from ctseg.reading.files import LARGEST_FILE, ContentError, Stamp, check_regular, check_same, unopened
 from ctseg.reading.picture_header import check_size
 
 PIXEL_TAGS = (
@@ -61,7 +61,7 @@ class PixelHeader:
     """How one slice is stored.
 
     `offset` is that of the PixelData element; None in a file that is deflated as a whole. `span` is None where the
-    slice is all that the file holds. Numbers that the file does not say are 0.
+    slice is all that the file holds. Numbers that the file does not say are 0. `stamp`: of the file when it was read.
     """
 
     offset: int | None
@@ -76,6 +76,7 @@ class PixelHeader:
     rescale: Rescale
     span: Span | None = None
     inflated: "Inflated | None" = None
+    stamp: Stamp | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,8 +106,8 @@ class PixelHeader:
 class Inflated:
     """The pixels of a file of several frames that is deflated as a whole, held since no frame can be read alone."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, stamp: Stamp | None) -> None:
+        self._file, self._stamp = file, stamp
         self._lock = threading.Lock()
         self._value: bytes | None = None
 
@@ -114,7 +115,7 @@ class Inflated:
         """All of PixelData, read when it is asked for first; raises UnreadableFile."""
         with self._lock:
             if self._value is None:
-                self._value = _inflate(self._file)
+                self._value = _inflate(self._file, self._stamp)
             return self._value
 
     def close(self) -> None:
@@ -137,6 +138,7 @@ def pixel_header(opened: Opened) -> PixelHeader:
         is_signed=whole(dataset, "PixelRepresentation") == 1,
         photometric=text(dataset, "PhotometricInterpretation") or "MONOCHROME2",
         rescale=rescale_of(dataset),
+        stamp=opened.stamp,
     )
 
 
@@ -152,13 +154,14 @@ def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
     """
     span = header.span
     if header.offset is None:
-        value = header.inflated.value() if header.inflated else _inflate(file)
+        value = header.inflated.value() if header.inflated else _inflate(file, header.stamp)
         return value[span.start : span.start + span.size] if span else value
     left = check_regular(file) - header.offset
     if (size := span.size if span else left) > LARGEST_FILE:
         raise UnreadableFile(file, f"is too large for one slice ({size / LARGEST_FILE:.1f} GiB)")
     try:
         with file.open("rb", buffering=0) as stream:
+            check_same(file, stream, header.stamp)
             start, length = find_value(stream, header)
             stream.seek(start + span.start if span else start)
             data = stream.read(span.size if span else -1)
@@ -188,6 +191,7 @@ def find_value(stream: BinaryIO, header: PixelHeader) -> tuple[int, int]:
     return header.offset + at, length
 
 
-def _inflate(file: Path) -> bytes:
+def _inflate(file: Path, stamp: Stamp | None) -> bytes:
     with open_dicom(file, ["PixelData"]) as opened:
+        check_same(file, opened.stream, stamp)
         return bytes(opened.dataset.get("PixelData") or b"")

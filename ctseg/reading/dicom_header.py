@@ -94,7 +94,7 @@ def _enhanced(file: Path, opened: Opened) -> Sequence[SliceHeader | Skipped]:
     if not has_frames(opened.dataset):
         return [_header(file, header, replace(pixels, rescale=rescale_of(header))) for header, _ in headers]
     spans = frame_spans(opened.stream, opened.dataset, pixels, len(headers))
-    inflated = Inflated(file) if pixels.offset is None else None
+    inflated = Inflated(file, pixels.stamp) if pixels.offset is None else None
     found: list[SliceHeader | Skipped] = []
     for place, ((header, frame), span) in enumerate(zip(headers, spans, strict=True), start=1):
         own = replace(pixels, rescale=rescale_of(header), span=span, inflated=inflated)

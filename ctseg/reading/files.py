@@ -3,11 +3,15 @@
 import os
 import stat
 from pathlib import Path
+from typing import IO, Any
 
 from ctseg.errors import UnreadableFile
 
 LARGEST_FILE = 2**30
 """Bytes that the file of one slice may have."""
+
+Stamp = tuple[int, int]
+"""Tells one state of a file from another: its size and time of change."""
 
 _NOT_A_FILE = {
     stat.S_IFDIR: "a folder",
@@ -37,6 +41,20 @@ def stat_regular(file: Path) -> os.stat_result:
         what = _NOT_A_FILE.get(stat.S_IFMT(found.st_mode), "something else")
         raise UnreadableFile(file, f"is {what}, not a file")
     return found
+
+
+def stamp_of(found: os.stat_result) -> Stamp:
+    """From what the system says of a file."""
+    return found.st_size, found.st_mtime_ns
+
+
+def check_same(file: Path, opened: IO[Any], stamp: Stamp | None) -> None:
+    """Raise UnreadableFile for a file that is another one, now that it is open, than when its header was read.
+
+    By the open file: on a network share, what its path tells may be seconds old.
+    """
+    if stamp and stamp_of(os.fstat(opened.fileno())) != stamp:
+        raise UnreadableFile(file, "has changed since its header was read: call again")
 
 
 def read_start(file: Path, count: int) -> bytes:

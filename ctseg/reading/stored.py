@@ -12,22 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import check_regular, stat_regular, unopened
+from ctseg.reading.files import Stamp, check_regular, check_same, unopened
 from ctseg.reading.signatures import is_gzip
 
 Voxels = npt.NDArray[Any]
 
-Stamp = tuple[int, int]
-"""Tells one state of a file from another: its size and time of change."""
-
 # No deflate stream is smaller (RFC 1951: 258 bytes from two bits), so what promises more is a lie.
 _DEFLATE_RATIO = 1032
 _READ, _PIECE = 2**20, 2**24
-
-
-def stamp_of(file: Path) -> Stamp:
-    """Of a file as it is now; raises UnreadableFile for one that is no file."""
-    return _stamp(stat_regular(file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +58,7 @@ class Stored:
         """The numbers as stored, in the file's own order of axes; raises UnreadableFile where some are missing."""
         try:
             with self.file.open("rb") as stream:
-                if self.stamp and _stamp(os.fstat(stream.fileno())) != self.stamp:
-                    raise UnreadableFile(self.file, "has changed since its header was read: call again")
+                check_same(self.file, stream, self.stamp)
                 stream.seek(self.start)
                 data = self._inflated(stream) if self.is_deflated else _taken(stream, self.skip, self.size)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -88,10 +79,6 @@ class Stored:
             data = _taken(inflated, self.skip, self.size)
             inflated.read(1)  # at the end this compares the checksum
         return data
-
-
-def _stamp(found: os.stat_result) -> Stamp:
-    return found.st_size, found.st_mtime_ns
 
 
 def _taken(stream: IO[bytes] | gzip.GzipFile, skip: int, size: int) -> bytearray:

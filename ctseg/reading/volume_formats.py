@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import ContentError, read_start
+from ctseg.reading.files import ContentError, read_start, stamp_of, stat_regular
 from ctseg.reading.kind import DETACHED_ENDINGS
 from ctseg.reading.metaimage_header import metaimage_data_file, read_metaimage_header
 from ctseg.reading.nifti_header import read_nifti_header
 from ctseg.reading.nrrd_header import nrrd_data_file, read_nrrd_header
 from ctseg.reading.signatures import SNIFFED, is_metaimage, is_nrrd
-from ctseg.reading.stored import stamp_of
 from ctseg.reading.volume_header import VolumeHeader
 
 _METAIMAGE_ENDINGS = (".mha", ".mhd")
@@ -23,7 +22,7 @@ def read_volume_header(file: Path) -> VolumeHeader:
 
     The voxels are not read, but the file that holds them is long enough for them.
     """
-    stamp, start = stamp_of(file), read_start(file, SNIFFED)
+    stamp, start = stamp_of(stat_regular(file)), read_start(file, SNIFFED)
     if is_nrrd(start):
         form, read = "an NRRD", read_nrrd_header
     elif _is_metaimage(file, start):
@@ -40,7 +39,7 @@ def read_volume_header(file: Path) -> VolumeHeader:
     except Exception as error:  # libraries raise whatever their parsing and arithmetic meet
         raise UnreadableFile(file, f"has {form} header that is damaged") from error
     apart = header.stored.file
-    stored = replace(header.stored, stamp=stamp if apart == file else stamp_of(apart))
+    stored = replace(header.stored, stamp=stamp if apart == file else stamp_of(stat_regular(apart)))
     stored.check_size()
     return replace(header, stored=stored)
 

@@ -8,7 +8,10 @@ import shutil
 import socket
 import sys
 
+import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from ctseg.reading import dicom_file
 
@@ -122,3 +125,32 @@ def test_a_folder_that_vanishes_in_mid_run_is_named(beside, monkeypatch):
     one_more(beside, "images/more/x.png")
     between(monkeypatch, FOUND, lambda: shutil.rmtree(beside.folder / "images/more"))
     assert beside.failures() == {"images/more/x.png": "can't be opened: No such file or directory"}
+
+
+@pytest.mark.parametrize("enhanced", [False, True])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_a_series_that_is_replaced_once_its_headers_are_read_is_not_told_by_two_states(
+    batch, save_series, convert, draw, monkeypatch, tmp_path, enhanced, syntax
+):
+    """Sent again with other headers, its pixels where they were: what the first said is no measure of the second."""
+    files = save_series(tmp_path / "in/ct", np.stack([draw(seed, 64, 64) for seed in range(2)]))
+    if enhanced:
+        made = convert(tmp_path / "in/ct.dcm", files)
+        shutil.rmtree(tmp_path / "in/ct")
+        files = [made]
+
+    def send(spacing):
+        for file in files:
+            dataset = dcmread(file)
+            dataset.file_meta.TransferSyntaxUID = syntax
+            shared = dataset.SharedFunctionalGroupsSequence[0] if enhanced else None
+            (shared.PixelMeasuresSequence[0] if shared else dataset).PixelSpacing = [spacing, spacing]
+            dataset.save_as(file)
+
+    send("1.5")
+    between(monkeypatch, SERIES_OPEN, lambda: send("2.5"))
+    first = batch(tmp_path / "in")
+    assert {error["reason"] for error in first.scan["errors"]} == {"has changed since its header was read: call again"}
+    assert (first.status, first.scan["failed_slices"], first.masks) == (2, 2, {})
+    second = batch(tmp_path / "in")
+    assert (second.status, second.scan["spacing_mm"][1:]) == (0, (2.5, 2.5))
