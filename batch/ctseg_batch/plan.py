@@ -84,7 +84,9 @@ class Planner:
         if site.kind != "image" or site.part is not None or (is_stack and len(site.files) <= _MOST_IN_A_STACK):
             yield site
         else:
-            yield from site.cut(_IMAGES_A_PART)
+            parts = list(site.cut(_IMAGES_A_PART))
+            self._leavings.take_away_beyond(site, site.scan, len(parts))
+            yield from parts
 
     def _images(self, site: Site) -> Iterator[Step]:
         truth = truth_beside(site, self._truth)
@@ -136,6 +138,8 @@ class Planner:
         self.skipped += [*opened.listing.skipped, *unwanted.values()]
         slices = {file.name for todo in opened.series for file in todo.slices.files}
         gone = sorted(self._past.scans(site.name) - {todo.scan for todo in opened.series})
+        for scan in gone:
+            self._leavings.take_away_gone(site, place_of(scan))
         self._lost(map(place_of, gone), site.mask_names(set(site.files) - slices), map(site.whole, gone))
         self._leavings.take_away(site, {todo.scan: len(todo.names) for todo in opened.stacks})
         failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
@@ -199,7 +203,10 @@ class Planner:
     def _unless_done(self, site: Site, todo: Todo) -> Step:
         """What came of a part before, or the part: also where what failed of it then may not fail now."""
         done = self._past.result(todo.place, todo.key)
-        return done if done is not None and self._recheck.holds(site, todo, done) else todo
+        if done is not None and self._recheck.holds(site, todo, done):
+            return done
+        self._leavings.take_away_gone(site, todo.place)
+        return todo
 
 
 def unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:

@@ -50,6 +50,12 @@ class Site:
             return (stamp(os.path.join(folder, file)) for file in files)  # noqa: PTH118
         return (self.stamps.get(file, (file, 0, 0)) for file in files)
 
+    def has(self, file: str) -> bool:
+        """Whether there is such a file in its folder, of this site or another; in a store, of this site."""
+        if self.stamps is None:
+            return os.path.lexists(self.folder / file)
+        return file in self.stamps
+
     def cut(self, size: int) -> Iterator["Site"]:
         """Parts of it with so many files."""
         for number, first in enumerate(range(0, len(self.files), size)):

@@ -178,6 +178,48 @@ def test_of_many_images_only_those_around_the_changed_one_are_done_again(batch, 
     assert second.scan["pixels"] == batch(tmp_path / "in", out=tmp_path / "anew").scan["pixels"]
 
 
+@pytest.mark.parametrize(("file", "mask"), [("images/1.png", "images/1.png"), ("series/001.dcm", "series/001.dcm.png")])
+def test_a_slice_that_is_gone_leaves_no_mask(batch, mixed, counted, file, mask):
+    before = batch(mixed, write=("mask", "overlay")).times
+    counted()
+    (mixed / file).unlink()
+    second = batch(mixed, write=("mask", "overlay"))
+    assert counted() == 2
+    assert before.keys() - second.times.keys() == {mask}
+    assert not (second.out / "overlays" / mask).exists()
+
+
+def test_a_series_that_is_gone_leaves_no_mask(batch, mixed, draw, save_series):
+    save_series(mixed / "series", draw(7, 64, 64)[None], stems=["other"], seed=1)
+    before = batch(mixed).times
+    for name in ("000", "001", "002"):
+        (mixed / "series" / f"{name}.dcm").unlink()
+    gone = {f"series/{name}.dcm.png" for name in ("000", "001", "002")}
+    assert before.keys() - batch(mixed).times.keys() == gone
+
+
+def test_of_many_images_those_that_are_gone_leave_no_masks(batch, save_slice, counted, draw, tmp_path):
+    files = [save_slice(tmp_path / "in" / f"{number}.png", draw(number % 7, 16, 16)) for number in range(520)]
+    batch(tmp_path / "in")
+    for file in (files[100], *files[250:]):
+        file.unlink()
+    assert set(batch(tmp_path / "in").masks) == {f"{number}.png" for number in range(250) if number != 100}
+    counted()
+    batch(tmp_path / "in")
+    assert counted() == 0
+
+
+def test_an_image_called_like_the_mask_of_one_that_is_gone_keeps_its_own(batch, save_slice, draw, tmp_path):
+    jpeg = save_slice(tmp_path / "in/1.jpg", draw())
+    save_slice(tmp_path / "in/2.png", draw(2))
+    assert set(batch(tmp_path / "in").masks) == {"1.jpg.png", "2.png"}
+    jpeg.unlink()
+    save_slice(tmp_path / "in/1.jpg.png", draw(1))
+    done = batch(tmp_path / "in")
+    assert set(done.masks) == {"1.jpg.png", "2.png"}
+    np.testing.assert_array_equal(done.masks["1.jpg.png"], draw(1))
+
+
 def test_dicom_headers_are_not_read_again(batch, mixed, monkeypatch):
     first = batch(mixed)
 
