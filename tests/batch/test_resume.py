@@ -1,5 +1,6 @@
 """The same call again does only what is missing or has changed; a run that was killed goes on to the same bytes."""
 
+import importlib
 import json
 import os
 import shutil
@@ -282,6 +283,32 @@ def test_a_damaged_volume_is_nothing_to_do_before_it_can_be_read(batch, mixed, w
     assert figures(second.summary) == figures(first.summary)
     put(whole)
     assert batch(mixed, write=write).scans["ct.nii.gz"]["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("reader", "name"),
+    [
+        ("ctseg.reading.images.read_image", "images/1.png"),
+        ("ctseg.reading.dicom_series.read_slice", "series/001.dcm"),
+        ("ctseg.reading.volume._load", "ct.nii.gz"),
+    ],
+)
+def test_what_no_reader_foresaw_fails_as_before_and_nothing_else(batch, mixed, monkeypatch, reader, name):
+    module, function = reader.rsplit(".", 1)
+    read = getattr(importlib.import_module(module), function)
+
+    def failing(file, *rest):
+        if file == mixed / name:
+            raise KeyError("of a library")
+        return read(file, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reader, failing)
+        first, second = batch(mixed), batch(mixed)
+    assert first.status == 1
+    assert second.summary["throughput"]["slices"] == 0
+    assert figures(second.summary) == figures(first.summary)
+    assert batch(mixed).status == 0
 
 
 @pytest.mark.parametrize("write", [("mask",), ("nifti",), ("dicom-seg",)])

@@ -363,6 +363,17 @@ def test_a_truth_that_fits_no_better_than_before_gives_nothing_to_do(
     assert second.summary["scans"] == first.summary["scans"]
 
 
+def test_a_truth_that_no_reader_foresaw_does_not_end_the_next_run(batch, truths, save, monkeypatch):
+    save(truths / "truth/images/1.png", np.zeros((64, 32), np.uint8))
+    first = batch(truths / "in", truth=truths / "truth")
+
+    def failing(_):
+        raise KeyError("of a library")
+
+    monkeypatch.setattr("ctseg.reading.read_mask", failing)
+    assert batch(truths / "in", truth=truths / "truth").summary["scans"] == first.summary["scans"]
+
+
 def test_a_damaged_description_is_a_wrong_call(command, hand_worked):
     (hand_worked / "mask/dataset.json").write_text("{")
     left = command(hand_worked / "image", "--truth", hand_worked / "mask", "--out", hand_worked / "out")
