@@ -32,8 +32,10 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `ctseg ARGUMENTS` and leave the process with the command's exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    from ctseg.errors import CtsegError
+    from ctseg.errors import CtsegError, unforeseen
+    from ctseg.lenient import make_lenient
 
+    make_lenient()
     try:
         if given and given[0] in COMMANDS:
             _silence_logs()
@@ -46,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:  # before the command was there to deal with it
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told in a line, and by the status
+        _leave(f"a fault of ctseg, please report it: {unforeseen(error)} ({_place(error)})")
 
 
 def load(name: str) -> Any:
@@ -75,6 +79,14 @@ def _leave(reason: str) -> NoReturn:
     said = Text.assemble(("error:", "bold red"), f" {printable(reason)}")
     Console(stderr=True, soft_wrap=True).print(said)
     sys.exit(2)
+
+
+def _place(error: BaseException) -> str:
+    """Where in the code it was raised."""
+    import traceback
+
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}:{last.lineno}"
 
 
 def _silence_logs() -> None:

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
     """Nothing printed on standard error, by libraries past Python too; exceptions go through as ever."""
+    if sys.stderr is None:  # as in a service that was started without
+        yield
+        return
     sys.stderr.flush()
     kept = os.dup(2)
     try:

@@ -174,6 +174,51 @@ def test_a_disk_that_is_full_in_truth_is_an_error_in_one_line(quarters, night, t
     assert "Traceback" not in err
 
 
+@pytest.fixture(scope="module")
+def few(draw, save_slice, tmp_path_factory):
+    """Three images."""
+    top = tmp_path_factory.mktemp("few")
+    for number in range(3):
+        save_slice(top / f"{number}.png", draw(number))
+    return top
+
+
+NOTHING_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+LOGS = [
+    pytest.param("2>/dev/full", marks=NOTHING_FULL, id="a full disk"),
+    pytest.param("2>&-", id="none"),
+    pytest.param("<&- >&- 2>&-", id="no standard files"),
+]
+
+
+@pytest.mark.parametrize("options", [(), ("--quiet",), ("-v",)])
+@pytest.mark.parametrize("log", LOGS)
+def test_a_log_that_can_not_be_written_stops_nobody(process_of_batch, quarters, few, tmp_path, log, options):
+    call = [*process_of_batch, few, "--out", tmp_path / "out", "--model", quarters, "--device", "cpu", *options]
+    done = subprocess.run(["sh", "-c", f'"$@" {log}', "sh", *map(str, call)], check=False)
+    assert done.returncode == 0
+    assert len(written(tmp_path / "out")) == 3
+    assert (tmp_path / "out/summary.json").exists()
+
+
+@NOTHING_FULL
+def test_a_wrong_call_is_status_2_also_where_nobody_can_be_told(process_of_batch, tmp_path):
+    call = [*process_of_batch, str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(call, stderr=full, check=False).returncode == 2
+
+
+def test_a_terminal_that_goes_away_stops_nobody(process_of_batch, quarters, few, tmp_path):
+    ours, theirs = os.openpty()
+    call = [*process_of_batch, few, "--out", tmp_path / "out", "--model", quarters, "--device", "cpu"]
+    process = subprocess.Popen([*map(str, call)], stderr=theirs, stdin=subprocess.DEVNULL, start_new_session=True)
+    os.close(theirs)
+    os.read(ours, 1)
+    os.close(ours)
+    assert process.wait() == 0
+    assert len(written(tmp_path / "out")) == 3
+
+
 def test_an_out_that_is_removed_in_mid_run_is_an_error_and_the_next_run_begins_anew(
     batch, night, monkeypatch, tmp_path
 ):

@@ -52,6 +52,18 @@ def test_our_errors_are_one_line_and_status_2(capsys):
     assert said.err.count("\n") == 1
 
 
+def test_a_fault_of_our_own_is_one_line_and_status_2(capsys, monkeypatch):
+    def fail(_):
+        raise KeyError("nobody\nknows")
+
+    monkeypatch.setattr("ctseg.cli.load", fail)
+    status, said = leave(["inspect"], capsys)
+    assert status == 2
+    assert said.err.startswith("error: a fault of ctseg, please report it: KeyError: ")
+    assert "test_cli.py:" in said.err
+    assert said.err.count("\n") == 1
+
+
 def test_help_and_import_load_neither_torch_nor_a_runtime():
     code = (
         "import sys, ctseg, ctseg_batch\n"
