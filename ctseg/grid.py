@@ -33,7 +33,14 @@ class NoGrid(CtsegError):  # noqa: N818 - no fault, but what a scan is like
 
 
 class NoPlaces(NoGrid):
-    """The files of a scan do not say where its slices lie: somebody else may."""
+    """The files of a scan do not say where its slices lie: somebody else may.
+
+    `stacked` makes a block of them by the spacing that somebody says, where the files say more than their pixels.
+    """
+
+    def __init__(self, reason: str, stacked: "Callable[[Spacing], Grid] | None" = None) -> None:
+        super().__init__(reason)
+        self.stacked = stacked
 
 
 @dataclass(frozen=True, eq=False)

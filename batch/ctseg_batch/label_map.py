@@ -37,18 +37,26 @@ def label_map(scan: Labelled) -> bytes:
 
 
 def _grid(scan: Labelled) -> Grid:
-    shapes = {mask.shape for mask in scan.masks.values()}
     try:
-        return scan.slices.grid()
-    except NoPlaces as error:
-        if scan.spacing is None:
-            raise NotMade(f"{error}, and no --spacing does") from error
-        if len(shapes) > 1:
-            raise OtherSource("images of several sizes") from error
-        (shape,) = shapes
-        return stacked_grid(len(scan.slices), (shape[0], shape[1]), scan.spacing)
+        try:
+            return scan.slices.grid()
+        except NoPlaces as error:
+            return _stacked(scan, error)
     except NoGrid as error:
         raise NotMade(str(error)) from error
+
+
+def _stacked(scan: Labelled, error: NoPlaces) -> Grid:
+    """By what somebody says of a scan whose files do not say where its slices lie."""
+    if scan.spacing is None:
+        raise NotMade(f"{error}, and no --spacing does") from error
+    if error.stacked is not None:
+        return error.stacked(scan.spacing)
+    shapes = {mask.shape for mask in scan.masks.values()}
+    if len(shapes) > 1:
+        raise OtherSource("images of several sizes") from error
+    (shape,) = shapes
+    return stacked_grid(len(scan.slices), (shape[0], shape[1]), scan.spacing)
 
 
 def _meaning(engine: Engine) -> str:

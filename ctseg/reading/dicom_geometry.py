@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.reading.dicom_header import SliceHeader, normal_of
+from ctseg.reading.dicom_values import Numbers
 from ctseg.scan import NOT_HU, Spacing
 
 # How far a slice may lie from its place among even ones: a tenth of a step, or what rounding to 0.1 mm makes of it.
@@ -41,7 +42,7 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
     position; by InstanceNumber where one has neither, from the head down as most scanners count. Then nothing is known
     of the distance between slices.
     """
-    offsets, doubts = _offsets(slices)
+    offsets, doubts = offsets_of(slices)
     if offsets is None:
         is_numbered = all(s.number is not None for s in slices)
         doubts = ["order by InstanceNumber" if is_numbered else "order by file name"]
@@ -74,7 +75,7 @@ def places_of(offsets: Offsets) -> Offsets:
 
 def most_at_one_place(slices: Sequence[SliceHeader]) -> int:
     """How many slices lie at the place where most do."""
-    offsets, _ = _offsets(slices)
+    offsets, _ = offsets_of(slices)
     return 1 if offsets is None else max(Counter(np.round(offsets / _APART_MM).tolist()).values())
 
 
@@ -83,8 +84,8 @@ def _tie_break(found: SliceHeader) -> tuple[bool, int, Path]:
     return found.number is None, found.number or 0, found.file
 
 
-def _offsets(slices: Sequence[SliceHeader]) -> tuple[Offsets | None, list[str]]:
-    """How far towards the head each slice lies, in mm, and what is doubtful about that."""
+def offsets_of(slices: Sequence[SliceHeader]) -> tuple[Offsets | None, list[str]]:
+    """How far towards the head each slice lies, in mm, and what is doubtful about that; None where it is not known."""
     positions = [s.position for s in slices if s.position is not None]
     if len(positions) == len(slices):
         return np.array(positions) @ _normal(slices), []
@@ -94,9 +95,13 @@ def _offsets(slices: Sequence[SliceHeader]) -> tuple[Offsets | None, list[str]]:
     return None, []
 
 
+def orientation_of(slices: Sequence[SliceHeader]) -> Numbers:
+    """That of the first slice that says; axial where none does."""
+    return next((s.orientation for s in slices if s.orientation is not None), _AXIAL)
+
+
 def _normal(slices: Sequence[SliceHeader]) -> Offsets:
-    orientation = next((s.orientation for s in slices if s.orientation is not None), _AXIAL)
-    return np.array(normal_of(orientation))
+    return np.array(normal_of(orientation_of(slices)))
 
 
 def _spacing(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Spacing | None:

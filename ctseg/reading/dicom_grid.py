@@ -1,13 +1,16 @@
 """The slices of a DICOM series as one block of voxels, or why they are none."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.grid import LPS_TO_RAS, SCANNER, Grid, NoGrid, NoPlaces, grid_of
-from ctseg.reading.dicom_geometry import even_planes, places_of
+from ctseg.grid import ALIGNED, LPS_TO_RAS, SCANNER, Grid, NoGrid, NoPlaces, grid_of
+from ctseg.reading.dicom_geometry import even_planes, offsets_of, orientation_of, places_of
 from ctseg.reading.dicom_header import SliceHeader, normal_of
+from ctseg.scan import Spacing
 
 _SAME_DIRECTION = 1e-3
 _FARTHEST_MM = 1e5
@@ -15,16 +18,19 @@ _FARTHEST_MM = 1e5
 Numbers = npt.NDArray[np.float64]
 
 
-def series_grid(slices: Sequence[SliceHeader], thickness: float | None) -> Grid:
-    """The block of a series whose slices are in order; `thickness` stands for a step where there is but one slice.
+def series_grid(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Grid:
+    """The block of a series whose slices are in order; `spacing` stands for what they do not say.
 
     A place where a slice is missing stays empty. Where slices do not lie straight above each other, as with a tilted
     gantry, they are shifted by whole pixels in a block that is large enough: the block's axes are at right angles, no
     pixel is changed, and each lies within half a pixel of its place. Raises NoGrid for what an affine can't tell.
     """
+    is_placed = all(None not in (s.position, s.orientation, s.pixel_spacing) for s in slices)
+    if not is_placed:
+        slices = _heaped(slices, spacing)
     positions, across, down, (between_rows, between_columns) = common_plane(slices)
     normal = np.array(normal_of((*across, *down)))
-    planes, step = _planes(positions @ normal, thickness)
+    planes, step = _planes(positions @ normal, spacing and spacing[0])
     slid = positions - positions[0] - np.outer(planes * step, normal)
     rows, columns = (
         np.rint(slid @ way / between).astype(int) for way, between in ((down, between_rows), (across, between_columns))
@@ -37,8 +43,28 @@ def series_grid(slices: Sequence[SliceHeader], thickness: float | None) -> Grid:
         (int(planes[-1]) + 1, height + int(np.ptp(rows)), width + int(np.ptp(columns))),
         list(zip(planes.tolist(), (rows - rows.min()).tolist(), (columns - columns.min()).tolist(), strict=True)),
         LPS_TO_RAS @ affine,
-        SCANNER,
+        SCANNER if is_placed else ALIGNED,
     )
+
+
+def _heaped(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Sequence[SliceHeader]:
+    """One on the other, by SliceLocation if that is known, so that only where they lie as a whole remains open."""
+    if spacing is None:
+        raise NoPlaces("its slices do not say where they lie", partial(series_grid, slices))
+    if len({one.pixel_spacing for one in slices}) > 1:
+        raise NoGrid("its slices differ in size")
+    heights, _ = offsets_of(slices)
+    even = [index * spacing[0] for index in range(len(slices))]
+    orientation = orientation_of(slices)
+    return [
+        replace(
+            one,
+            position=tuple(height * way for way in normal_of(orientation)),
+            orientation=one.orientation or orientation,
+            pixel_spacing=spacing[1:],
+        )
+        for one, height in zip(slices, even if heights is None else heights.tolist(), strict=True)
+    ]
 
 
 def common_plane(slices: Sequence[SliceHeader]) -> tuple[Numbers, Numbers, Numbers, tuple[float, ...]]:

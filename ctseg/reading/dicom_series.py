@@ -52,7 +52,7 @@ class DicomSeries:
 
     def grid(self) -> Grid:
         """The slices as one block; raises NoGrid where they are none."""
-        return series_grid(self.slices, self.spacing_mm[0] if self.spacing_mm else None)
+        return series_grid(self.slices, self.spacing_mm)
 
     def close(self) -> None:
         """Let go of what is held of files that can't be read frame by frame."""

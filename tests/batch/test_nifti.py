@@ -305,6 +305,32 @@ def test_a_series_without_places_is_stacked_where_somebody_says_how_far_apart_it
     assert made.GetSpacing() == pytest.approx((0.8, 0.7, 2.5))
 
 
+@pytest.mark.parametrize(
+    "orientation", [(1, 0, 0, 0, 1, 0), (-1, 0, 0, 0, 1, 0), (-1, 0, 0, 0, -1, 0), (0, 1, 0, 1, 0, 0)]
+)
+@pytest.mark.parametrize("spacing", [None, (9.0, 9.0, 9.0)])
+def test_a_series_without_positions_is_turned_and_spaced_as_its_files_say(
+    batch, save_series, square, tmp_path, orientation, spacing
+):
+    files = save_series(tmp_path / "in/ct", square)
+    place(files, orientation)
+    whole = series_image(tmp_path / "in/ct")
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        left, back, dataset.SliceLocation = dataset.ImagePositionPatient
+        del dataset.ImagePositionPatient
+        dataset.save_as(file)
+    files[1].unlink()
+    done = batch(tmp_path / "in", write=NIFTI, spacing=spacing)
+    made = SimpleITK.ReadImage(str(tmp_path / "out/nifti/ct/ct.nii.gz"))
+    assert made.GetSpacing() == pytest.approx(done.scan["spacing_mm"][::-1], abs=1e-5)
+    made.SetOrigin(np.add(made.GetOrigin(), (left, back, 0)).tolist())  # which nothing says any more
+    seen = SimpleITK.Resample(made, whole, SimpleITK.Transform(), SimpleITK.sitkNearestNeighbor, 99)
+    expected = labels_of(SimpleITK.GetArrayFromImage(whole))
+    expected[1] = 0
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(seen), expected)
+
+
 def test_images_of_several_sizes_are_no_stack(batch, save_slice, draw, tmp_path):
     save_slice(tmp_path / "in/a/1.png", draw(1, 64, 48))
     save_slice(tmp_path / "in/a/2.png", draw(1, 64, 40))
