@@ -50,7 +50,7 @@ class Scan(Protocol):
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What makes the geometry doubtful, in words: `gap`, `duplicate positions`, `gantry tilt` ..."""
+        """What makes the geometry doubtful, in words: `gap`, `uneven spacing`, `gantry tilt` ..."""
         ...
 
     @property

@@ -14,7 +14,6 @@ from ctseg.scan import NOT_HU, Spacing
 
 # How far a slice may lie from its place among even ones: a tenth of a step, or what rounding to 0.1 mm makes of it.
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11
-_SAME_PLACE_MM = 0.01
 # No two slices of a scan lie closer, but those of another time may not lie exactly where the first did.
 _APART_MM = 0.1
 _LARGEST_STEP_MM = 1000
@@ -70,7 +69,7 @@ def even_planes(places: Offsets) -> tuple[npt.NDArray[np.int64], float] | None:
 
 def places_of(offsets: Offsets) -> Offsets:
     """Where there are slices, from the feet up: places at which several lie count once."""
-    return offsets[np.diff(offsets, prepend=-np.inf) > _SAME_PLACE_MM]
+    return offsets[np.diff(offsets, prepend=-np.inf) > _APART_MM]
 
 
 def most_at_one_place(slices: Sequence[SliceHeader]) -> int:
@@ -114,19 +113,24 @@ def _spacing(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Spacing
 
 
 def _step(offsets: Offsets) -> float | None:
-    """From slice to slice in mm; None where all lie at one place."""
+    """From slice to slice in mm, the mean of what is uneven; None where all lie at one place."""
     places = places_of(offsets)
     if len(places) == 1:
         return None
     even = even_planes(places)
-    return round(even[1] if even else float(np.median(np.diff(places))), 5)
+    return round(even[1] if even else float(np.diff(places).mean()), 5)
 
 
 def _doubts_of_places(offsets: Offsets) -> Iterable[str]:
     places = places_of(offsets)
     if len(places) < len(offsets):
         yield "duplicate positions"
-    if len(places) > 1 and ((even := even_planes(places)) is None or even[0][-1] >= len(places)):
+    if len(places) == 1:
+        return
+    even = even_planes(places)
+    if even is None:
+        yield "uneven spacing"
+    elif even[0][-1] >= len(places):
         yield "gap"
 
 

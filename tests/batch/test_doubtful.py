@@ -40,6 +40,11 @@ def lose_one(files):
     files[2].unlink()
 
 
+def space_unevenly(files):
+    for file, height in zip(files, (0, 1, 2, 7, 12, 17), strict=True):
+        change(file, ImagePositionPatient=[0, 0, height])
+
+
 def damage_one(files):
     files[2].write_bytes(b"damaged")
 
@@ -89,6 +94,7 @@ def lose_all_places(files):
     [
         (lose_one, "gap"),
         (damage_one, "gap"),
+        (space_unevenly, "uneven spacing"),
         (put_one_on_another, "duplicate positions"),
         (tilt, "gantry tilt"),
         (turn_one, "mixed orientations"),
@@ -116,6 +122,15 @@ def test_a_volume_of_numbers_that_can_be_no_hu_says_so(batch, save_volume, draw,
     save_volume(tmp_path / "in/grey.nii", labels, truth=True)
     done = batch(tmp_path / "in")
     assert [name for name, scan in done.scans.items() if "not rescaled to HU" in scan["flags"]] == ["grey.nii"]
+
+
+def test_the_volume_of_uneven_slices_is_that_of_the_room_they_take(batch, series, tmp_path):
+    """Which one takes how much of it is not told, and there is no label map."""
+    space_unevenly(series[0])
+    scan = batch(tmp_path / "in", write=("mask", "nifti")).scan
+    assert scan["spacing_mm"][0] == 17 / 5
+    assert "gap" not in scan["flags"]
+    assert "no nifti: its slices are unevenly spaced" in scan["flags"]
 
 
 def test_slices_that_are_turned_in_their_plane_are_no_tilt_and_leave_the_sides_open(batch, series, tmp_path):
