@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.errors import CallError
+from ctseg.errors import CallError, unforeseen
 from ctseg.grid import NoPlaces
 from ctseg.reading.values import finite_range, grey_range, hounsfield, is_hounsfield, stretched
 from ctseg.scan import Domain, Slice, Spacing
@@ -68,7 +68,12 @@ class ArrayScan:
 
 def scan_of(array: npt.ArrayLike) -> ArrayScan:
     """An array (H, W) or (slices, H, W) as a scan; raises CallError for what is none."""
-    values = np.asarray(array)
+    try:
+        values = np.asarray(array)
+    except Exception as error:  # lists of several lengths, tensors on a GPU: each library has errors of its own
+        raise CallError(
+            f"a {type(array).__name__} that is no array ({unforeseen(error)}): give one of numbers"
+        ) from error
     if values.dtype.kind not in "buif":
         raise CallError(f"an array of {values.dtype} holds no pixels: give numbers, Hounsfield units or grey values")
     if values.ndim not in (2, 3):

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import SupportsIndex, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -66,8 +66,8 @@ class Segmenter:
         for what, wish, wishes in asked:
             if wish not in get_args(wishes):
                 raise CallError(f"no {what} {wish!r}: there are {', '.join(get_args(wishes))}")
-        if workers is not None and workers < 1:
-            raise CallError(f"{workers} workers do nothing: give 1 or more, or None for one a CPU")
+        if workers is not None and not (isinstance(workers, SupportsIndex) and workers >= 1):
+            raise CallError(f"{workers!r} workers do nothing: give 1 or more, or None for one a CPU")
         file = find_model(str(model))
         opened = open_engine(file, device, precision)
         warn = logging.getLogger("ctseg_batch").warning
@@ -108,7 +108,7 @@ class Segmenter:
         return find_scans(Path(path), selection)
 
     def _segment(self, source: Source, spacing: Spacing | None, kept: "_Kept") -> Segmentation:
-        _check(spacing)
+        spacing = _checked(spacing)
         scan, is_single = self._open(source)
         if scan.failed or scan.slices is None:
             raise scan.failed[0]
@@ -197,6 +197,14 @@ def _raise_failures(result: PartResult) -> None:
         raise UnreadableFile(Path(first.file), f"{first.reason}{also}")
 
 
-def _check(spacing: Spacing | None) -> None:
-    if spacing is not None and not (len(spacing) == 3 and all(0 < step < 1000 for step in spacing)):
+def _checked(spacing: Spacing | None) -> Spacing | None:
+    """Three numbers, whatever they came in; raises CallError for anything else."""
+    if spacing is None:
+        return None
+    try:
+        z, y, x = map(float, spacing)
+    except (TypeError, ValueError):
+        z = y = x = 0.0
+    if not all(0 < step < 1000 for step in (z, y, x)):
         raise CallError(f"spacing {spacing}: give three lengths in mm, slices, rows, columns, like (2, 0.7, 0.7)")
+    return z, y, x

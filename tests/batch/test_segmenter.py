@@ -253,6 +253,7 @@ def test_what_cannot_be_read_is_an_error_with_the_files_name(segment, speck, sav
         (np.array([["a", "b"]]), "holds no pixels"),
         (np.full((4, 4), np.nan), "not finite"),
         (np.zeros((4, 4), complex), "holds no pixels"),
+        ([[1, 2], [3]], "a list that is no array"),
         ("nowhere/at/all.nii", "is not there"),
     ],
 )
@@ -271,10 +272,14 @@ def test_a_folder_without_ct_and_slices_of_several_sizes_are_wrong_calls(segment
         segment(tmp_path / "in")
 
 
-@pytest.mark.parametrize("spacing", [(1, 2), (1, 2, 0), (1, 2, float("nan")), (1, 2, 3, 4)])
+@pytest.mark.parametrize("spacing", [(1, 2), (1, 2, 0), (1, 2, float("nan")), (1, 2, 3, 4), 5, "abc"])
 def test_a_spacing_that_is_none_is_a_wrong_call(segment, speck, spacing):
     with pytest.raises(ctseg_batch.CallError, match="three lengths in mm"):
         segment(HU[speck], spacing)
+
+
+def test_a_spacing_may_be_an_array(segment, speck):
+    assert segment(HU[speck], np.array([5, 2, 2], np.float32)).measures == segment(HU[speck], (5, 2, 2)).measures
 
 
 @pytest.mark.parametrize(
@@ -283,6 +288,7 @@ def test_a_spacing_that_is_none_is_a_wrong_call(segment, speck, spacing):
         ({"device": "gpu"}, "no device 'gpu': there are auto, cpu, cuda"),
         ({"precision": "half"}, "no precision 'half': there are auto, fp32, fp16, int8"),
         ({"workers": 0}, "0 workers"),
+        ({"workers": "2"}, "'2' workers"),
     ],
 )
 def test_a_wish_that_there_is_not_is_a_wrong_call(strict, wanted, said):
