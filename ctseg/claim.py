@@ -1,10 +1,15 @@
 """A folder held by one run alone, so that two never write into it at once."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ctseg.errors import CallError
+
+if TYPE_CHECKING:
+    from filelock import AcquireReturnProxy
 
 # A lock is looked at by taking it, for an instant. Who meets another that looks waits so many seconds for him to end.
 _INSTANT = 0.5
@@ -18,12 +23,12 @@ def claim(folder: Path, lock: str, excludes: Callable[[str], bool] = lambda _: F
     looks at the others then, so that of two that exclude each other, one sees the other. Raises CallError where another
     run holds the folder, or where it can't be written. The system lets go of a lock when a run dies, however it dies.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     file = folder / lock
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(file, timeout=_INSTANT).acquire()
+        held = take(file, _INSTANT)
     except Timeout:
         raise _taken(folder) from None
     except OSError as error:
@@ -37,13 +42,23 @@ def claim(folder: Path, lock: str, excludes: Callable[[str], bool] = lambda _: F
 
 def is_held(lock: Path, wait_s: float = 0.0) -> bool:
     """Whether a run holds a lock, still after `wait_s`; without a wait it may be one that looks at it, too."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     try:
-        with FileLock(lock, timeout=wait_s):
+        with take(lock, wait_s):
             return False
     except Timeout:
         return True
+
+
+def take(lock: Path, wait_s: float = 0.0) -> "AcquireReturnProxy[Any]":
+    """Take a lock; raises filelock's Timeout where it is still held after `wait_s`."""
+    from filelock import FileLock
+
+    with warnings.catch_warnings():
+        # Where a file system knows no locks, filelock says so, and makes do with a file that is there or is not.
+        warnings.filterwarnings("ignore", "flock not supported")
+        return FileLock(lock, timeout=wait_s).acquire()
 
 
 def _taken(folder: Path) -> CallError:

@@ -7,7 +7,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctseg.claim import is_held
+from ctseg.claim import is_held, take
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -22,12 +22,9 @@ class Scratch:
     """
 
     def __init__(self) -> None:
-        from filelock import FileLock
-
         _clear()
         made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
-        lock = FileLock(made / _LOCK, blocking=False)
-        lock.acquire()
+        lock = take(made / _LOCK).lock
         # Only now it gets the name by which others find it: without a lock, it would be a dead one's.
         self.folder = made.rename(made.with_name(made.name.removeprefix(".")))
         self._end = weakref.finalize(self, _remove, self.folder, lock)
