@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Domain = Literal["hu", "grey8"]
 NOT_HU = "not rescaled to HU"
 """The flag of a scan whose files do not say how their numbers become HU, or of a volume whose numbers can be none."""
+LABEL_MAP = "looks like a label map"
+"""The flag of a scan that is rather the mask of one."""
 
 Spacing = tuple[float, float, float]
 """Distance between voxel centres in mm along z (slice to slice), y (row to row), x (column to column)."""

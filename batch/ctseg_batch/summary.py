@@ -205,6 +205,8 @@ def _distances(
 def _flags(done: Sequence[PartResult], measures: Measures, *, is_scored: bool) -> list[str]:
     """What makes the scan's numbers doubtful, in words."""
     flags = [flag for part in done for flag in part.flags]
+    if done and measures.involvement_percent is None:
+        flags.append("no lung found")
     if done and done[0].stack:
         largest = max(part.lung[1] for part in done)
         flags += doubts(measures, (done[0].lung[0], largest, done[-1].lung[2]))

@@ -11,6 +11,7 @@ from ctseg.metrics import Confusion
 from ctseg.scan import Labels, Slice, Spacing
 from ctseg.stages import stage
 from ctseg_batch.gauge import Gauge
+from ctseg_batch.looks import Look, doubts_of, look_at
 from ctseg_batch.result import UNMEASURED, Failure, MeasuresWish, PartResult
 from ctseg_batch.slice_figures import SliceFigures, pack
 from ctseg_batch.todo import Todo
@@ -26,6 +27,7 @@ class Tally:
         self._lock = threading.Lock()
         self._pixels: dict[int, tuple[int, ...]] = {}
         self._failed: dict[int, Failure] = {}
+        self._looks: list[Look] = []
         self._confusion: Confusion | None = None
         self._scored = 0
         self._bad_truth: set[Failure] = set()
@@ -34,6 +36,9 @@ class Tally:
         """A slice is labelled, and its pixels are still there."""
         if self._gauge:
             self._gauge.look(index, source, labels)
+        look = look_at(source)
+        with self._lock:
+            self._looks.append(look)
 
     def add(self, index: int, labels: Labels) -> None:
         """A slice is written: count it."""
@@ -75,7 +80,7 @@ class Tally:
             stack=stack,
             pixels=tuple(sum(pixels[c.index] for pixels in labelled) for c in CLASSES),
             lung=(lung[0], max(lung), lung[-1]) if lung else (0, 0, 0),
-            flags=todo.slices.flags,
+            flags=(*todo.slices.flags, *doubts_of(self._looks)),
             confusion=None if self._confusion is None else tuple(map(tuple, self._confusion.tolist())),
             unscored=len(labelled) - self._scored if self._truth else 0,
             bad_truth=tuple(sorted(self._bad_truth)),

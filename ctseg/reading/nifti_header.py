@@ -17,11 +17,13 @@ from ctseg.reading.files import ContentError, read_start, unopened
 from ctseg.reading.signatures import is_gzip, nifti_version
 from ctseg.reading.stored import Stored
 from ctseg.reading.volume_header import VolumeHeader, described, volume_shape
+from ctseg.scan import LABEL_MAP
 
 # Codes of xyzt_units: metre and micrometre; all else is mm.
 _SPATIAL_UNITS = {1: 1000.0, 3: 0.001}
 # Of the step from voxel to voxel: by less than this the affine that counts may differ from pixdim, as a qform has it.
 _SAME_STEP = 0.01
+_LABELS = 1002  # of intent_code, NIFTI_INTENT_LABEL
 _HEADER_BYTES = 540  # of NIfTI-2, the longer one
 # What says where voxels lie; all else, which may name a patient, stays behind.
 _PLACEMENT = (
@@ -86,7 +88,8 @@ def _understood(header: Any, file: Path, *, is_compressed: bool) -> VolumeHeader
         slope=1.0 if slope is None else float(slope),
         intercept=0.0 if intercept is None else float(intercept),
     )
-    return replace(found, flags=(*found.flags, "two spacings")) if has_two_spacings else found
+    doubts = {"two spacings": has_two_spacings, LABEL_MAP: header["intent_code"] == _LABELS}
+    return replace(found, flags=(*found.flags, *(flag for flag, is_so in doubts.items() if is_so)))
 
 
 def _placement(header: Any) -> Any:

@@ -105,8 +105,13 @@ def save() -> Callable[[Path, np.ndarray], Path]:
 
 @pytest.fixture(scope="session")
 def save_slice(save: Callable[[Path, np.ndarray], Path]) -> Callable[[Path, np.ndarray], Path]:
-    """Save the 8-bit slice whose mask will be the labels given."""
-    return lambda file, labels: save(file, _GREY[labels])
+    """Save the 8-bit slice whose mask will be the labels given, with as many grey values as CT has."""
+
+    def saved(file: Path, labels: np.ndarray) -> Path:
+        texture = np.random.default_rng(0).integers(0, 16, labels.shape, dtype=np.uint8)
+        return save(file, _GREY[labels] + texture)
+
+    return saved
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import shutil
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -244,3 +245,48 @@ def test_a_dicomdir_is_ignored(batch, series, tmp_path):
     done = batch(tmp_path / "in")
     assert (done.status, done.summary["ignored"], done.summary["skipped"]) == (0, 1, [])
     assert len(done.masks) == 6
+
+
+def mask_volume(folder, save, save_volume, labels):
+    save_volume(folder / "a_seg.nii.gz", labels.astype(np.uint8), truth=True)
+
+
+def mask_folder(folder, save, save_volume, labels):
+    for number, mask in enumerate(labels):
+        save(folder / f"masks/{number}.png", mask.astype(np.uint8) * 85)
+
+
+def map_of_organs(folder, save, save_volume, labels):
+    """More labels than the eye tells apart; its header says what it is."""
+    many = np.arange(4 * 64 * 64).reshape(4, 64, 64) % 100
+    image = nibabel.Nifti1Image(many.astype(np.uint8), np.eye(4))
+    image.header.set_intent("label")
+    folder.mkdir()
+    nibabel.save(image, folder / "organs.nii.gz")
+
+
+@pytest.mark.parametrize("put", [mask_volume, mask_folder, map_of_organs])
+def test_a_mask_that_is_taken_for_a_scan_is_flagged(batch, draw, save, save_volume, tmp_path, put):
+    labels = np.stack([np.zeros((64, 64), np.uint8), *(draw(seed, 64, 64) for seed in range(3))])
+    put(tmp_path / "in", save, save_volume, labels)
+    done = batch(tmp_path / "in")
+    assert done.status == 0
+    assert "looks like a label map" in done.scan["flags"]
+
+
+def test_slices_outside_the_patient_make_no_label_map_of_a_scan(batch, draw, save, save_slice, tmp_path):
+    for number in range(4):
+        save_slice(tmp_path / f"in/{number}.png", draw(number))
+    for number in range(4, 9):
+        save(tmp_path / f"in/{number}.png", np.full((64, 48), 7, np.uint8))
+    table = np.full((64, 48), 7, np.uint8)
+    table[60:] = 90
+    save(tmp_path / "in/9.png", table)
+    assert batch(tmp_path / "in").scan["flags"] == []
+
+
+@pytest.mark.parametrize("spacing", [None, (1, 1, 1)])
+def test_a_scan_without_any_lung_is_flagged(batch, save_slice, tmp_path, spacing):
+    for name in "ab":
+        save_slice(tmp_path / f"in/{name}.png", np.zeros((64, 64), np.uint8))
+    assert batch(tmp_path / "in", spacing=spacing).scan["flags"].count("no lung found") == 1

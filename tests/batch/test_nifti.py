@@ -343,10 +343,10 @@ def test_images_of_several_sizes_are_no_stack(batch, save_slice, draw, tmp_path)
 
 def test_300_images_are_one_stack(batch, save_slice, draw, tmp_path):
     for number in range(300):
-        save_slice(tmp_path / f"in/{number}.png", draw(number % 7, 16, 16))
+        save_slice(tmp_path / f"in/{number}.png", draw(number % 7, 64, 16))
     done = batch(tmp_path / "in", write=NIFTI, spacing=(1.0, 1.0, 1.0))
     made = np.asarray(nibabel.load(tmp_path / "out/nifti/in.nii.gz").dataobj)
-    np.testing.assert_array_equal(made, np.stack([draw(n % 7, 16, 16) for n in range(300)]).transpose(2, 1, 0))
+    np.testing.assert_array_equal(made, np.stack([draw(n % 7, 64, 16) for n in range(300)]).transpose(2, 1, 0))
     assert done.scan["slices"] == 300
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from ctseg.classes import CLASSES, LESION, LUNG, TissueClass
 from ctseg.lungs import ON_A_SIDE
 from ctseg.measures import PLAUSIBLE_LUNG_ML
-from ctseg.scan import Labels, Side
+from ctseg.scan import LABEL_MAP, Labels, Side
 from ctseg_batch.reporting.results import SliceRow
 
 UNKNOWN = "\N{EN DASH}"
@@ -18,6 +18,8 @@ _NUMBERED = re.compile(r"\d+ slices?")
 _SOME = "some slices"
 _LOW, _HIGH = (f"{volume / 1000:g}" for volume in PLAUSIBLE_LUNG_ML)
 _FLAGS: Mapping[str, str] = {
+    LABEL_MAP: "Its slices hold a few values alone, as masks do: if it is no CT, its figures mean nothing.",
+    "no lung found": "There is no lung in any slice: it may be no CT of a chest, or none that the model can read.",
     "implausible lung volume": f"The lungs hold less than {_LOW} or more than {_HIGH} litres: part of them may be "
     "missing, or something else was taken for lung.",
     "lungs cut off at the first slice": "The scan begins inside the lungs, at the feet's end: volumes are too small.",

@@ -1,0 +1,47 @@
+"""What the pixels of slices say against their being CT, seen in passing."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.scan import LABEL_MAP, Slice
+
+# No slice of the data sets that the model learnt from has fewer than 177 grey values; of a label map of all organs of
+# the chest, few slices have more than these.
+_MOST_LABELS = 32
+# A slice outside the patient may have as few, and there are some at the ends of a scan.
+_SHARE = 0.25
+# Rows and columns that are looked at first.
+_GLANCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A slice has as few grey values as a label map, or nothing but one."""
+
+    is_sparse: bool
+    is_empty: bool
+
+
+def look_at(source: Slice) -> Look:
+    """A glance that costs next to nothing; all pixels are counted where it sees few values. HU are no labels."""
+    rows, columns = (-(-length // _GLANCE) for length in source.pixels.shape)
+    if source.domain == "hu" or _values(source.pixels[::rows, ::columns]) > _MOST_LABELS:
+        return Look(is_sparse=False, is_empty=False)
+    values = _values(source.pixels)
+    return Look(is_sparse=values <= _MOST_LABELS, is_empty=values == 1)
+
+
+def doubts_of(looks: Collection[Look]) -> tuple[str, ...]:
+    """What is doubtful of a part of a scan, in words."""
+    filled = [look for look in looks if not look.is_empty]
+    sparse = sum(look.is_sparse for look in filled)
+    return (LABEL_MAP,) if sparse and sparse >= _SHARE * len(filled) else ()
+
+
+def _values(pixels: npt.NDArray[Any]) -> int:
+    """How many values there are among grey pixels."""
+    return int(np.count_nonzero(np.bincount(pixels.ravel())))
