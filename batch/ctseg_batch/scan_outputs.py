@@ -70,7 +70,7 @@ def _dicom_seg(scan: Labelled) -> bytes:
 
 DICOM_ALONE = "it is made of DICOM series alone"
 NO_FRAMES = "it refers to files of one slice, not to the frames of an enhanced CT"
-_STACKS_ALONE = "images are stacked where --spacing is given, and only as many as a CT has"
+_STACKS_ALONE = "images are a stack with --spacing Z,Y,X alone, and at most 4096 of them"
 
 SCAN_WRITERS: Mapping[str, ScanWriter] = {
     "nifti": ScanWriter("nifti", ".nii.gz", _nifti, _STACKS_ALONE, _label_tables),

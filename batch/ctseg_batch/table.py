@@ -206,6 +206,7 @@ def _notes(summary: Summary) -> Iterator[Text]:
         yield Text(f"{throughput['slices']} slices in {throughput['wall_s']:.1f} s, {rate:.1f} a second")
     elif before:
         yield Text(f"nothing to do: {before} slices were done before")
+    yield from map(Text, map(printable, summary["notes"]))
     if summary["ignored"]:
         yield Text(f"{summary['ignored']} files of other kinds were ignored")
     yield from _listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")

@@ -283,7 +283,7 @@ def test_images_are_stacked_where_somebody_says_how_far_apart_they_lie(batch, sa
     assert done.summary["notes"] == []
     without = batch(tmp_path / "in", write=NIFTI, out=tmp_path / "without")
     assert without.summary["notes"] == [
-        "no nifti of 1 scan: images are stacked where --spacing is given, and only as many as a CT has"
+        "no nifti of 1 scan: images are a stack with --spacing Z,Y,X alone, and at most 4096 of them"
     ]
     assert not list((tmp_path / "without/nifti").rglob("*.nii.gz"))
     assert without.scan["flags"] == []

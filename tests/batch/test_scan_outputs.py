@@ -120,7 +120,7 @@ def test_the_same_call_does_nothing_and_says_the_same(batch, mixed, counted):
     assert [(first.out / name).stat().st_mtime_ns for name in MIXED] == times
     assert first.summary["notes"] == [
         "no dicom-seg of 2 scans: it is made of DICOM series alone",
-        "no nifti of 1 scan: images are stacked where --spacing is given, and only as many as a CT has",
+        "no nifti of 1 scan: images are a stack with --spacing Z,Y,X alone, and at most 4096 of them",
     ]
 
 

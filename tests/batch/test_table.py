@@ -67,6 +67,15 @@ def test_much_that_failed_is_not_listed_endlessly(told, draw, save_slice, tmp_pa
     assert "failed: 10 more, all in summary.json" in lines
 
 
+def test_an_output_that_none_is_made_of_is_told_with_the_reason(command, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "--write", "nifti,dicom-seg")
+    assert left.status == 0
+    lines = left.err.splitlines()
+    assert "no dicom-seg of 1 scan: it is made of DICOM series alone" in lines
+    assert "no nifti of 1 scan: images are a stack with --spacing Z,Y,X alone, and at most 4096 of them" in lines
+
+
 def test_images_without_a_spacing_lead_to_the_option(told, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in/a.png", draw())
     assert "--spacing Z,Y,X in mm" in told(120, tmp_path / "in")
