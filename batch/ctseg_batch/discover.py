@@ -14,7 +14,7 @@ from ctseg_batch import scan_names
 from ctseg_batch.outputs import FOLDERS
 from ctseg_batch.past import FOLDER as RECORD
 from ctseg_batch.past import recorded_root
-from ctseg_batch.remote.url import Url
+from ctseg_batch.remote.url import ARCHIVE, Location, Url
 from ctseg_batch.result import Failure
 from ctseg_batch.site import Site
 
@@ -26,6 +26,7 @@ APPLE_DOUBLE = "._"
 class Found:
     """What there is below the root; `ignored` counts files that are no CT, `failed` are those that can't be told.
 
+    A file that is no CT has failed where somebody named it.
     `place` is where the root is, if it is none of this machine's folders.
     """
 
@@ -57,7 +58,7 @@ def discover(
     given = list(dict.fromkeys(map(absolute, [*inputs, *listed])))
     folders = [path for path in given if os.path.isdir(path)]  # noqa: PTH112
     files = [path for path in given if not os.path.isdir(path)]  # noqa: PTH112
-    walk = _Walk(frozenset(os.path.realpath(path) for path in never))
+    walk = _Walk(frozenset(os.path.realpath(path) for path in never), frozenset(map(absolute, inputs)))
     for folder in folders:
         walk.search(folder)
     walk.follow_links()
@@ -85,9 +86,13 @@ def as_counted(name: str) -> tuple[list[str | int], str]:
 
 @dataclass
 class _Walk:
-    """The state of one search: the kind of each file by folder, what was passed over, what could not be told."""
+    """The state of one search: the kind of each file by folder, what was passed over, what could not be told.
+
+    No CT is passed over but for the `named`: somebody takes them for it.
+    """
 
     never: frozenset[str]
+    named: frozenset[Path]
     kinds: dict[Path, dict[str, Kind]] = field(default_factory=lambda: defaultdict(dict))
     ignored: int = 0
     failed: list[UnreadableFile] = field(default_factory=list)
@@ -119,7 +124,7 @@ class _Walk:
                 self.search(link)
 
     def take(self, file: Path) -> None:
-        """Take a file that was named itself, unless its folder was searched."""
+        """Take a file by itself, unless its folder was searched."""
         if not os.path.exists(file):  # noqa: PTH110
             self.failed.append(UnreadableFile(file, "is not there, or you may not read it"))
         elif os.path.realpath(file.parent) not in self._searched:
@@ -145,10 +150,24 @@ class _Walk:
         except UnreadableFile as error:
             self.failed.append(error)
             return
-        if kind is None:
+        if kind is None and folder / name in self.named:
+            self.failed.append(UnreadableFile(folder / name, no_ct(folder / name)))
+        elif kind is None:
             self.ignored += 1
         else:
             self.kinds[folder][sys.intern(name)] = kind  # many folders have a slice1.png
+
+
+def no_ct(place: Location) -> str:
+    """Why a file that somebody named is not read."""
+    if place.name.lower().endswith(f".{ARCHIVE}"):
+        return f"is an archive: give it as {ARCHIVE}::{place}"
+    return "is no CT: neither DICOM nor a volume nor a picture, as its name goes"
+
+
+def ignored_told(many: int) -> str:
+    """How many files were passed over."""
+    return "1 file of another kind was ignored" if many == 1 else f"{many} files of other kinds were ignored"
 
 
 def absolute(path: Path) -> Path:

@@ -10,7 +10,7 @@ from ctseg import __version__, surface
 from ctseg.errors import CallError, require
 from ctseg.model import DEFAULT_MODEL, find_model, shipped_models
 from ctseg.scan import Spacing
-from ctseg_batch.discover import Found, absolute, discover
+from ctseg_batch.discover import Found, absolute, discover, ignored_told
 from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine, open_unplaced
 from ctseg_batch.home import FolderHome, Home
 from ctseg_batch.leavings import Lost
@@ -143,7 +143,7 @@ def open_job(call: Call) -> Job:
     found, supply = _find(call, outputs.folders)
     if not found.sites and not found.failed:
         given = ", ".join(map(str, call.inputs)) or "what is listed"
-        raise CallError(f"no CT in {given}: {found.ignored} files of other kinds were ignored")
+        raise CallError(f"no CT in {given}{f': {ignored_told(found.ignored)}' if found.ignored else ''}")
     engine = _open_engine(call)
     if outputs.need("confidence") and engine.spec.temperature is None:
         raise CallError(f"--write confidence: the model {engine.spec.name} gives no probabilities: export it again")

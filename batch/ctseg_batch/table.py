@@ -12,6 +12,7 @@ from rich.text import Text
 from ctseg.classes import CLASSES, LUNG
 from ctseg.lungs import LUNGS
 from ctseg.printable import printable
+from ctseg_batch.discover import ignored_told
 from ctseg_batch.foresee import Plan
 from ctseg_batch.summary import Summary
 
@@ -39,6 +40,10 @@ def people_console() -> Console:
 def report(summary: Summary, width: int) -> Iterator[RenderableType]:
     """All that a person is told at the end of a run, on so many columns."""
     groups, scans, totals = _groups(summary), summary["scans"], summary["totals"]
+    if not scans:
+        yield from _notes(summary)
+        yield from failures(summary)
+        return
     if groups and width < _ROOM_FOR_ALL:
         yield _table(scans, [*_volume_columns(), _STATUS], totals)
         yield _table(scans, _score_columns(groups), totals)
@@ -208,7 +213,7 @@ def _notes(summary: Summary) -> Iterator[Text]:
         yield Text(f"nothing to do: {before} slices were done before")
     yield from map(Text, map(printable, summary["notes"]))
     if summary["ignored"]:
-        yield Text(f"{summary['ignored']} files of other kinds were ignored")
+        yield Text(ignored_told(summary["ignored"]))
     yield from _listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
     doubtful = ((scan["scan"], "; ".join(scan["flags"])) for scan in scans if scan["flags"])
     yield from _listed("doubtful", doubtful, "yellow")

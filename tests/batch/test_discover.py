@@ -63,6 +63,18 @@ def test_files_of_other_kinds_are_counted(tree):
     assert not found.failed
 
 
+def test_a_file_that_was_named_itself_is_not_passed_over(tree):
+    folder = tree("few/1.png", "few/readme.txt", "brief.pdf", "scan.zip", "notes")
+    named = [folder / name for name in ("brief.pdf", "scan.zip", "few/readme.txt")]
+    found = discover([folder / "few", *named], listed=[folder / "notes"])
+    assert {failure.file: failure.reason for failure in found.failures} == {
+        "brief.pdf": "is no CT: neither DICOM nor a volume nor a picture, as its name goes",
+        "scan.zip": f"is an archive: give it as zip::{folder / 'scan.zip'}",
+        "few/readme.txt": "is no CT: neither DICOM nor a volume nor a picture, as its name goes",
+    }
+    assert found.ignored == 1
+
+
 def test_files_without_an_ending_are_sniffed(tree):
     tree("picture", "1.2.840.7", content=PNG)
     tree("IM0001", content=bytes(128) + b"DICM")

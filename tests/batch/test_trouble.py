@@ -21,6 +21,25 @@ def test_a_name_too_long_for_a_mask_fails_alone(batch, draw, save_slice, tmp_pat
         assert list(done.masks) == ["short.jpg.png"]
 
 
+def test_an_archive_as_an_input_leads_to_how_it_is_read(command, tmp_path):
+    (tmp_path / "scan.zip").write_bytes(b"PK")
+    left = command(tmp_path / "scan.zip", "--out", tmp_path / "out")
+    assert left.status == 2
+    assert left.err.splitlines()[-1] == f"failed: scan.zip: is an archive: give it as zip::{tmp_path / 'scan.zip'}"
+
+
+@pytest.mark.parametrize(
+    ("names", "ignored"),
+    [((), ""), (["a.txt"], ": 1 file of another kind was ignored"), ("ab", ": 2 files of other kinds were ignored")],
+)
+def test_a_folder_without_ct_is_a_wrong_call(command, tmp_path, names, ignored):
+    (tmp_path / "in").mkdir()
+    for name in names:
+        (tmp_path / "in" / name).write_text("text")
+    left = command(tmp_path / "in", "--out", tmp_path / "out")
+    assert (left.status, left.err) == (2, f"error: no CT in {tmp_path / 'in'}{ignored}\n")
+
+
 @pytest.fixture
 def picky(monkeypatch, tmp_path):
     """Makes OUT lie on a file system that takes no name with a `:`, and says so by the error of that number."""

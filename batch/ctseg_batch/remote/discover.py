@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading.kind import Kind, kind_by_name, kind_by_start, may_be_detached
 from ctseg.reading.signatures import SNIFFED
-from ctseg_batch.discover import APPLE_DOUBLE, Found, sites_of
+from ctseg_batch.discover import APPLE_DOUBLE, Found, no_ct, sites_of
 from ctseg_batch.outputs import FOLDERS
 from ctseg_batch.past import FOLDER as RECORD
 from ctseg_batch.remote.opening import AT_ONCE
@@ -43,10 +43,12 @@ def discover_urls(
     if "" in entries:
         raise CallError(f"--root {root}: it is a file")
     entries = _but_results(entries)
-    kinds, ignored = _kinds(store, entries, failed, supply.top)
+    kinds, others = _kinds(store, entries, failed, supply.top)
+    named = {path: no_ct(url) for url in inputs if (path := url.below(top) or "") in others}
+    failed += [UnreadableFile(supply.top / path, reason) for path, reason in named.items()]
     beside = _by_folder(entries)
     sites = tuple(_stamped(site, top, entries, beside) for site in sites_of(supply.top, kinds))
-    return Found(supply.top, sites, ignored, tuple(failed), top), supply
+    return Found(supply.top, sites, len(others) - len(named), tuple(failed), top), supply
 
 
 def _root(urls: Sequence[Url], root: Url | None) -> Store:
@@ -78,14 +80,14 @@ def _steps(path: str) -> Iterator[tuple[str, str]]:
 
 def _kinds(
     store: Store, entries: Mapping[str, Entry], failed: list[UnreadableFile], top: Path
-) -> tuple[dict[Path, dict[str, Kind]], int]:
-    """The kind of each file by folder and name, and how many are none."""
+) -> tuple[dict[Path, dict[str, Kind]], set[str]]:
+    """The kind of each file by folder and name, and those that are none."""
     found: dict[Path, dict[str, Kind]] = defaultdict(dict)
     told = {path: None if _name(path).startswith(APPLE_DOUBLE) else kind_by_name(_name(path)) for path in entries}
     untold = [path for path, kind in told.items() if kind == "untold" and is_plain(path)]
     with ThreadPoolExecutor(AT_ONCE) as threads:
         sniffed = dict(zip(untold, threads.map(lambda path: _start(store, entries[path]), untold), strict=True))
-    ignored = 0
+    others = set()
     for path, by_name in told.items():
         kind = by_name
         if kind is not None and not is_plain(path):
@@ -98,10 +100,10 @@ def _kinds(
                 continue
             kind = kind_by_start(start)
         if kind is None:
-            ignored += 1
+            others.add(path)
         else:
             found[top / PurePosixPath(path).parent][_name(path)] = kind
-    return found, ignored
+    return found, others
 
 
 def _start(store: Store, entry: Entry) -> bytes | str:
