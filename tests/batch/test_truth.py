@@ -299,6 +299,24 @@ def test_a_truth_that_changed_is_compared_again(batch, hand_worked, save):
     assert batch(hand_worked / "image").scan["flags"] == []
 
 
+def test_a_truth_folder_with_none_of_the_slices_says_what_was_looked_for(command, hand_worked):
+    (hand_worked / "mask/8").mkdir()
+    for truth in (hand_worked, hand_worked / "mask/8"):
+        left = command(hand_worked / "image", "--out", hand_worked / "out", "--truth", truth)
+        assert left.status == 0
+        told = "no truth was found for any slice: there is no 7/3.* below --truth, nor any other"
+        assert told in left.err.splitlines()
+    left = command(hand_worked / "image", "--out", hand_worked / "out", "--truth", hand_worked / "mask")
+    assert "no truth was found" not in left.err
+
+
+def test_the_truth_of_a_volume_that_is_not_there_is_told_by_its_name(batch, save_volume, tmp_path):
+    save_volume(tmp_path / "in/p/ct.nii.gz", np.ones((2, 64, 48), np.uint8))
+    (tmp_path / "truth").mkdir()
+    (note,) = batch(tmp_path / "in", truth=tmp_path / "truth").summary["notes"]
+    assert note == "no truth was found for any slice: there is no p/ct.* below --truth, nor any other"
+
+
 @pytest.fixture
 def truths(draw, save_slice, save_series, save_volume, save, tmp_path):
     """Images, a series, a volume, three slices each, and a truth of them all."""
