@@ -188,6 +188,8 @@ def _find(call: Call, folders: Collection[str]) -> tuple[Found, Supply]:
     given = [*call.inputs, *call.listed]
     truths = [call.truth] if call.truth else []
     urls, paths = _urls(given), _paths(given)
+    if any(os.path.realpath(truth) == os.path.realpath(path) for truth in truths for path in paths):
+        raise CallError(f"--truth {call.truth}: it is the INPUT itself; name the folder of its masks")
     if isinstance(call.out, Path):
         _keep_apart([*paths, *truths], call.out, [call.out / folder for folder in (*folders, FOLDER)])
     else:

@@ -158,6 +158,8 @@ class Truth:
 
 def open_truth(folder: Path) -> Truth:
     """The truth in a folder; raises CallError where there is none, DatasetError for a damaged description."""
+    if os.path.isfile(folder):  # noqa: PTH113
+        raise CallError(f"--truth {folder}: it is a file; name the folder that holds the masks")
     if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where a folder on the way may not be entered
         raise CallError(f"--truth {folder}: there is no such folder on this machine, or you may not read it")
     return Truth(folder, meaning_beside(folder))

@@ -317,6 +317,18 @@ def test_the_truth_of_a_volume_that_is_not_there_is_told_by_its_name(batch, save
     assert note == "no truth was found for any slice: there is no p/ct.* below --truth, nor any other"
 
 
+def test_a_truth_that_is_the_input_is_a_wrong_call(command, hand_worked, save):
+    image = hand_worked / "image"
+    left = command(image, "--out", hand_worked / "out", "--truth", hand_worked / "mask/../image")
+    assert left.status == 2
+    assert (
+        left.err
+        == f"error: --truth {hand_worked / 'mask/../image'}: it is the INPUT itself; name the folder of its masks\n"
+    )
+    left = command(image, "--out", hand_worked / "out", "--truth", image / "7/3.jpg")
+    assert left.err == f"error: --truth {image / '7/3.jpg'}: it is a file; name the folder that holds the masks\n"
+
+
 @pytest.fixture
 def truths(draw, save_slice, save_series, save_volume, save, tmp_path):
     """Images, a series, a volume, three slices each, and a truth of them all."""
