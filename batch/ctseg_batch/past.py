@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, get_args
 
 from ctseg.errors import CallError
@@ -132,7 +132,8 @@ def _check(out: str, root: str, journal: Path, head: Noted) -> None:
         raise CallError(f"{journal} is damaged or of another version of ctseg: delete it, what it noted is done anew")
     if head["root"] != root:
         former = head["root"]
-        raise CallError(f"{out} holds the results of {former}, not of {root}: name another OUT, or --root {former}")
+        or_root = f", or --root {former}" if PurePath(root).is_relative_to(former) else ""
+        raise CallError(f"{out} holds the results of {former}, not of {root}: name another OUT{or_root}")
 
 
 def _read(start: int, lines: Iterator[tuple[int, Noted]]) -> Past:

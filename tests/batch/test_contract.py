@@ -193,7 +193,16 @@ def test_out_of_another_root_is_refused(batch, command, draw, save_slice, tmp_pa
     batch(tmp_path / "one")
     left = command(tmp_path / "two", "--out", tmp_path / "out")
     assert left.status == 2
-    assert "holds the results of" in left.err
+    assert left.err.endswith(f"holds the results of {tmp_path / 'one'}, not of {tmp_path / 'two'}: name another OUT\n")
+
+
+def test_a_root_that_is_offered_for_the_out_of_another_can_be_taken(batch, command, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a/1.png", draw())
+    batch(tmp_path / "in")
+    left = command(tmp_path / "in/a", "--out", tmp_path / "out")
+    assert left.status == 2
+    assert left.err.endswith(f": name another OUT, or --root {tmp_path / 'in'}\n")
+    assert command(tmp_path / "in/a", "--out", tmp_path / "out", "--root", tmp_path / "in").status == 0
 
 
 @pytest.mark.parametrize("kinds", ["", "mesh", "mask,mesh"])
