@@ -9,6 +9,7 @@ from ctseg.scan import Side, Spacing
 from ctseg_batch.reporting.choose import choose_slices
 from ctseg_batch.reporting.frontal import Survey, from_the_front, survey
 from ctseg_batch.reporting.images import Picture, Size, coloured, fit, picture
+from ctseg_batch.reporting.results import own_files
 from ctseg_batch.reporting.sources import ScanFiles
 from ctseg_batch.reporting.words import involvement, lungs_told, stored_told, tile_alt
 
@@ -23,10 +24,14 @@ _UNREAD = "The scan is where the run read it, but can't be read or has changed, 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A slice of the montage: its place in the scan, its number, `why` it was chosen if for more than its place."""
+    """A slice of the montage: its place in the scan, its number, `why` it was chosen if for more than its place.
+
+    `file`: the one that it has to itself, below the root; empty where there is none.
+    """
 
     place: int
     index: int
+    file: str
     why: str
     involvement: float | None
     picture: Picture
@@ -54,12 +59,13 @@ class ScanPictures:
 
 def draw(files: ScanFiles, spacing: Spacing | None, right: Side | None, pool: Executor) -> ScanPictures:
     """The pictures of a scan; `spacing`, or on which side the patient's `right` is, is None where it is not known."""
-    rows = files.rows
+    rows, own = files.rows, own_files(files.rows)
     found = survey(files, spacing, right or "left", pool)
     chosen = choose_slices(rows)
-    drawn = pool.map(partial(_tile, files, found, spacing), chosen)
+    alts = [tile_alt(rows[place], own[place]) for place in chosen]
+    drawn = pool.map(partial(_tile, files, found, spacing), chosen, alts)
     tiles = [
-        Tile(place, rows[place].index, why, involvement(rows[place].pixels), shown)
+        Tile(place, rows[place].index, own[place], why, involvement(rows[place].pixels), shown)
         for (place, why), shown in zip(chosen.items(), drawn, strict=True)
         if shown
     ]
@@ -83,8 +89,7 @@ def _notes(
     return tuple(notes)
 
 
-def _tile(files: ScanFiles, found: Survey | None, spacing: Spacing | None, place: int) -> Picture | None:
-    alt = tile_alt(files.rows[place], len(files.rows))
+def _tile(files: ScanFiles, found: Survey | None, spacing: Spacing | None, place: int, alt: str) -> Picture | None:
     labels = files.labels(place)
     if labels is None:
         shown = files.overlay(place)

@@ -10,9 +10,9 @@ from matplotlib.ticker import MaxNLocator
 from ctseg.classes import CLASSES, LESION, LUNG
 from ctseg.scan import Spacing
 from ctseg_batch.reporting.canvas import drawing, new_axes
-from ctseg_batch.reporting.results import SliceRow
+from ctseg_batch.reporting.results import SliceRow, own_files
 from ctseg_batch.reporting.svg import EDGES, FILLS, LINE, MUTED, to_svg
-from ctseg_batch.reporting.words import involvement
+from ctseg_batch.reporting.words import involvement, slice_name
 
 _FEWEST = 3
 _WIDTH = 300
@@ -62,6 +62,7 @@ def draw_profile(rows: Sequence[SliceRow], spacing: Spacing | None, height: int 
         svg = to_svg(figure, name, _label(rows), {})
     data = {
         "slices": [row.index for row in rows],
+        "names": [slice_name(row.index, file) for row, file in zip(rows, own_files(rows), strict=True)],
         "unit": "cm²" if spacing else "pixels",
         "areas": [None if row.pixels is None else _rounded(area, row) for row in rows],
     }
@@ -78,7 +79,8 @@ def _label(rows: Sequence[SliceRow]) -> str:
     if not diseased:
         return f"Area of the classes in each of {len(rows)} slices: no disease in any of them"
     worst = max(diseased, key=lambda row: sum((row.pixels or ())[tissue.index] for tissue in LESION))
+    name = slice_name(worst.index, own_files(rows)[rows.index(worst)])
     return (
         f"Area of the classes in each of {len(rows)} slices from the feet to the head: disease in {len(diseased)} of "
-        f"them, most in slice {worst.index}, where {involvement(worst.pixels) or 0:.0f} % of the lung is diseased"
+        f"them, most in slice {name}, where {involvement(worst.pixels) or 0:.0f} % of the lung is diseased"
     )

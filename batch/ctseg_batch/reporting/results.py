@@ -76,6 +76,12 @@ def read_slices(out: Path, scans: Collection[str]) -> Mapping[str, Sequence[Slic
     return found
 
 
+def own_files(rows: Sequence[SliceRow]) -> list[str]:
+    """The file that each slice has to itself; empty where one holds several, as a volume does."""
+    sources = [row.source for row in rows]
+    return sources if len(set(sources)) == len(sources) else [""] * len(sources)
+
+
 def below(folder: Path, name: str) -> Path | None:
     """A file by its path below a folder; None where that leads out of it, which no run writes."""
     path = Path(name)

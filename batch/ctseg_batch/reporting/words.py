@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from ctseg.classes import CLASSES, LESION, LUNG, TissueClass
 from ctseg.lungs import ON_A_SIDE
 from ctseg.measures import PLAUSIBLE_LUNG_ML
+from ctseg.printable import printable
 from ctseg.scan import LABEL_MAP, Labels, Side
 from ctseg_batch.reporting.results import SliceRow
 
@@ -101,10 +103,15 @@ def without_number(flag: str) -> str:
     return _NUMBERED.sub(_SOME, flag)
 
 
-def tile_alt(row: SliceRow, slices: int) -> str:
+def slice_name(index: int, file: str) -> str:
+    """`43`, as slices.csv counts; `43 (060.png)` of one that has a file to itself."""
+    return f"{index} ({printable(PurePosixPath(file).name)})" if file else str(index)
+
+
+def tile_alt(row: SliceRow, file: str) -> str:
     """What is seen in a slice of the montage."""
     pixels = row.pixels or (0,) * len(CLASSES)
-    return f"Slice {row.index} of {slices}: {_shares([pixels[c.index] for c in CLASSES], 'the lung in it')}"
+    return f"Slice {slice_name(row.index, file)}: {_shares([pixels[c.index] for c in CLASSES], 'the lung in it')}"
 
 
 def lungs_told(right: Side | None) -> str:

@@ -110,12 +110,25 @@ def test_a_scan_is_shown_by_slices_whose_pictures_say_what_is_seen(page, volume,
     assert "most disease" in worst.text
     assert "100.0 %" in worst.text
     ct, layer = worst.all("img")
-    assert ct["alt"] == "Slice 3 of 6: of the lung in it, 0 % ground glass and 100 % consolidation"
+    assert ct["alt"] == "Slice 3: of the lung in it, 0 % ground glass and 100 % consolidation"
     assert layer["alt"] == ""
     assert pixels(ct["src"]).mean() > 200  # consolidation, 100 HU, is nearly white in a lung window
     classes = pixels(layer["src"])
     assert classes.shape[2] == 4
     assert {tuple(colour) for colour in classes[..., :3].reshape(-1, 3).tolist()} == {(70, 57, 230)}
+
+
+def test_a_slice_is_told_by_its_file_where_it_has_one_to_itself(batch, page, save_slice, draw, tmp_path, volume):
+    for name in ("043", "060", "<b>"):
+        save_slice(tmp_path / f"images/{name}.png", draw(0))
+    top = page(batch(tmp_path / "images", out=tmp_path / "of images").out)
+    tile = top.one("ul", class_="montage").one("li", data_place="1")
+    assert tile.one("figcaption").text.startswith("1 060.png ")
+    assert tile.one("code")["title"] == "060.png"
+    assert tile.all("img")[0]["alt"].startswith("Slice 1 (060.png): ")
+    assert top.data("profile-data")["0"]["names"] == ["0 (043.png)", "1 (060.png)", "2 (<b>.png)"]
+    assert "most in slice 0 (043.png)" in top.one("figure", class_="profile").one("svg")["aria-label"]
+    assert not page(volume.out).one("ul", class_="montage").all("code")
 
 
 def test_the_view_from_the_front_has_the_proportions_of_the_patient(page, volume):

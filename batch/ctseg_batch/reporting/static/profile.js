@@ -25,7 +25,7 @@
 
     const words = (place) => {
       const areas = profile.areas[place];
-      const name = `Slice ${profile.slices[place]}`;
+      const name = `Slice ${profile.names[place]}`;
       if (!areas) return `${name}: failed`;
       const [normal, glass, solid] = areas.map((area) => `${number.format(area)} ${profile.unit}`);
       return `${name}: ${normal} normal lung, ${glass} ground glass, ${solid} consolidation`;
