@@ -46,7 +46,7 @@ def choose_slices(rows: Sequence[SliceRow]) -> dict[int, str]:
         if len(chosen) == _MOST_DISEASED or not lesion[place]:
             break
         if all(abs(place - other) >= apart for other in chosen):
-            chosen[place] = "much disease" if chosen else "most disease"
+            chosen[place] = "next largest diseased area" if chosen else "largest diseased area"
     others = [place for place in seen if all(abs(place - other) >= apart for other in chosen)]
     wanted = _TILES - len(chosen)
     # In the middle of as many equal lengths of the lung: its ends show little of it.

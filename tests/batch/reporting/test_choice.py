@@ -51,8 +51,8 @@ def test_the_most_diseased_slices_are_shown_apart_from_each_other():
     disease[40:44] = [90, 99, 98, 97]
     disease[70] = 50
     chosen = choose_slices(rows(*((1000, pixels) for pixels in disease)))
-    assert chosen[41] == "most disease"
-    assert chosen[70] == "much disease"
+    assert chosen[41] == "largest diseased area"
+    assert chosen[70] == "next largest diseased area"
     assert [place for place in chosen if 38 < place < 45 and place != 41] == []
     assert len(chosen) == 8
 

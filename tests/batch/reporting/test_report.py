@@ -107,7 +107,7 @@ def test_a_scan_is_shown_by_slices_whose_pictures_say_what_is_seen(page, volume,
     tiles = montage.all("li")
     assert [tile["data-place"] for tile in tiles] == ["5", "4", "3", "2", "1", "0"]
     worst = tiles[2]
-    assert "most disease" in worst.text
+    assert "largest diseased area" in worst.text
     assert "100.0 %" in worst.text
     ct, layer = worst.all("img")
     assert ct["alt"] == "Slice 3: of the lung in it, 0 % ground glass and 100 % consolidation"
