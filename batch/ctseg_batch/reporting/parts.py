@@ -15,7 +15,7 @@ from ctseg_batch.reporting.regional import Regional, regional
 from ctseg_batch.reporting.results import SliceRow
 from ctseg_batch.reporting.sources import ScanFiles
 from ctseg_batch.reporting.table import severity, share
-from ctseg_batch.reporting.words import explain, number
+from ctseg_batch.reporting.words import explain, number, order_told
 
 _NO_LIST = "Pictures need slices.csv, which this OUT does not hold: the same call of `ctseg batch` writes it."
 _NOTHING = "Nothing of it could be read."
@@ -71,9 +71,10 @@ def scan_part(
         pictures = ScanPictures(notes=(_NOTHING if scan["status"] == "failed" else _NO_LIST,))
     else:
         files = ScanFiles(origin.out, origin.root, scan["scan"], rows)
-        pictures = draw(files, spacing, origin.patients_right.get(scan["scan"]), origin.pool)
+        right = origin.patients_right.get(scan["scan"])
+        pictures = draw(files, spacing, right, origin.pool)
         height = pictures.plane.size[0] if pictures.plane else None
-        profile = draw_profile(rows, spacing, height, f"profile-{place}")
+        profile = draw_profile(rows, order_told(scan["flags"], spacing, right), spacing, height, f"profile-{place}")
     return ScanPart(
         place=place,
         why=why,

@@ -25,18 +25,22 @@ _LOWEST = 90
 class Profile:
     """The chart; its plot begins at the top and is `height` pixels high, one slice as high as any other.
 
-    `data` is what the script needs to read values off.
+    `order` says in which its slices are; `data` is what the script needs to read values off.
     """
 
     svg: str
+    order: str
     height: int
     data: dict[str, Any]
 
 
-def draw_profile(rows: Sequence[SliceRow], spacing: Spacing | None, height: int | None, name: str) -> Profile | None:
-    """The areas of the classes from the feet (below) to the head; None for too few slices to make a line.
+def draw_profile(
+    rows: Sequence[SliceRow], order: str, spacing: Spacing | None, height: int | None, name: str
+) -> Profile | None:
+    """The areas of the classes, the first slice below; None for too few slices to make a line.
 
-    `spacing` tells cm2 from pixels. `height`: of the picture from the front that it stands beside, if there is one.
+    `order` says in which they are, `spacing` tells cm2 from pixels. `height`: of the picture from the front that it
+    stands beside, if there is one.
     """
     if len(rows) < _FEWEST:
         return None
@@ -59,28 +63,28 @@ def draw_profile(rows: Sequence[SliceRow], spacing: Spacing | None, height: int 
         axes.tick_params(length=0, labelcolor=MUTED)
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))
         axes.yaxis.set_major_locator(MaxNLocator(6, integer=True, steps=(1, 2, 5, 10)))
-        svg = to_svg(figure, name, _label(rows), {})
+        svg = to_svg(figure, name, _label(rows, order), {})
     data = {
         "slices": [row.index for row in rows],
         "names": [slice_name(row.index, file) for row, file in zip(rows, own_files(rows), strict=True)],
         "unit": "cm²" if spacing else "pixels",
         "areas": [None if row.pixels is None else _rounded(area, row) for row in rows],
     }
-    return Profile(svg, high, data)
+    return Profile(svg, order, high, data)
 
 
 def _rounded(area: float, row: SliceRow) -> list[float]:
     return [round(area * (row.pixels or ())[tissue.index], 1) for tissue in LUNG]
 
 
-def _label(rows: Sequence[SliceRow]) -> str:
+def _label(rows: Sequence[SliceRow], order: str) -> str:
     """What is seen, in words."""
     diseased = [row for row in rows if row.pixels and any(row.pixels[tissue.index] for tissue in LESION)]
     if not diseased:
-        return f"Area of the classes in each of {len(rows)} slices: no disease in any of them"
+        return f"Area of the classes in each of {len(rows)} slices {order}: no disease in any of them"
     worst = max(diseased, key=lambda row: sum((row.pixels or ())[tissue.index] for tissue in LESION))
     name = slice_name(worst.index, own_files(rows)[rows.index(worst)])
     return (
-        f"Area of the classes in each of {len(rows)} slices from the feet to the head: disease in {len(diseased)} of "
+        f"Area of the classes in each of {len(rows)} slices {order}: disease in {len(diseased)} of "
         f"them, most in slice {name}, where {involvement(worst.pixels) or 0:.0f} % of the lung is diseased"
     )

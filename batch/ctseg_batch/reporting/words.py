@@ -10,7 +10,7 @@ from ctseg.classes import CLASSES, LESION, LUNG, TissueClass
 from ctseg.lungs import ON_A_SIDE
 from ctseg.measures import PLAUSIBLE_LUNG_ML
 from ctseg.printable import printable
-from ctseg.scan import LABEL_MAP, Labels, Side
+from ctseg.scan import LABEL_MAP, Labels, Side, Spacing
 from ctseg_batch.reporting.results import SliceRow
 
 UNKNOWN = "\N{EN DASH}"
@@ -18,6 +18,7 @@ SEVERITY_STEPS = "Each lung counts from 0, nothing diseased, and 1, below 5 %, t
 
 _NUMBERED = re.compile(r"\d+ slices?")
 _SOME = "some slices"
+_ORDER = "order by "
 _LOW, _HIGH = (f"{volume / 1000:g}" for volume in PLAUSIBLE_LUNG_ML)
 _FLAGS: Mapping[str, str] = {
     LABEL_MAP: "Its slices hold a few values alone, as masks do: if it is no CT, its figures mean nothing.",
@@ -112,6 +113,14 @@ def tile_alt(row: SliceRow, file: str) -> str:
     """What is seen in a slice of the montage."""
     pixels = row.pixels or (0,) * len(CLASSES)
     return f"Slice {slice_name(row.index, file)}: {_shares([pixels[c.index] for c in CLASSES], 'the lung in it')}"
+
+
+def order_told(flags: Sequence[str], spacing: Spacing | None, right: Side | None) -> str:
+    """In which order a scan's slices are; pictures that say nothing of where they lie have that of their names."""
+    flagged = next((flag for flag in flags if flag.startswith(_ORDER)), "")
+    if not flagged and (spacing or right):
+        return "from the feet to the head"
+    return f"in the order of {flagged.removeprefix(_ORDER) or 'file name'}s"
 
 
 def lungs_told(right: Side | None) -> str:

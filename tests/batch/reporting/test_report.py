@@ -153,6 +153,26 @@ def test_the_profile_holds_the_area_of_each_class_in_each_slice(page, volume, st
     assert "most in slice 3, where 100 % of the lung is diseased" in drawn["aria-label"]
 
 
+def order(top):
+    """In which order a scan's slices are said to be: below the profile, and in its own words."""
+    figure = top.one("figure", class_="profile")
+    words = re.search(r"slices (.+?): ", figure.one("svg")["aria-label"])[1]
+    assert figure.one("figcaption").text == f"Slice by slice {words}, the first below"
+    return words
+
+
+def test_the_profile_says_in_which_order_the_slices_are(batch, page, save_slice, save_series, volume, stack, tmp_path):
+    for number in range(3):
+        save_slice(tmp_path / f"images/{number}.png", stack[number])
+    nowhere = {"ImagePositionPatient": None, "SliceLocation": None}
+    save_series(tmp_path / "series", stack, **nowhere)
+    save_series(tmp_path / "placed", stack)
+    outs = {name: batch(tmp_path / name, out=tmp_path / f"out {name}").out for name in ("images", "series", "placed")}
+    assert order(page(outs["images"])) == "in the order of file names"
+    assert order(page(outs["series"])) == "in the order of InstanceNumbers"
+    assert order(page(outs["placed"])) == order(page(volume.out)) == "from the feet to the head"
+
+
 def test_the_same_out_gives_the_same_bytes(report, volume, tmp_path):
     report(volume.out)
     first = (volume.out / "report.html").read_bytes()
