@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.files import refused, write_whole
-from ctseg_batch.past import recorded_sides
+from ctseg_batch.past import recorded_root, recorded_sides
 from ctseg_batch.reporting import REPORT_HTML, overview
 from ctseg_batch.reporting.agreement import agreement
 from ctseg_batch.reporting.charts import charts
@@ -16,6 +16,7 @@ from ctseg_batch.reporting.facts import model_facts
 from ctseg_batch.reporting.page import Page, render
 from ctseg_batch.reporting.parts import Origin, ScanPart, scan_part
 from ctseg_batch.reporting.results import Results, read_results, read_slices
+from ctseg_batch.reporting.sources import holds
 from ctseg_batch.reporting.table import columns, table_data
 from ctseg_batch.reporting.words import count, size
 
@@ -80,10 +81,18 @@ def _parts(results: Results, most: int, watched: Watched) -> tuple[ScanPart, ...
     chosen = choose_scans(scans, most)
     rows = read_slices(results.out, {scans[place]["scan"] for place in chosen})
 
-    def draw(place: int, origin: Origin) -> ScanPart:
+    def draw(place: int, origins: Sequence[Origin]) -> ScanPart:
         scan = scans[place]
-        return scan_part(place, chosen[place], scan, None if rows is None else rows.get(scan["scan"], ()), origin)
+        of_scan = None if rows is None else rows.get(scan["scan"], ())
+        origin = next((one for one in origins if holds(one.out, of_scan or ())), origins[0])
+        return scan_part(place, chosen[place], scan, of_scan, origin)
 
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        origin = Origin(results.out, results.root, recorded_sides(results.out), pool)
-        return tuple(draw(place, origin) for place in watched(list(chosen)))
+        origins = [Origin(out, recorded_root(out), recorded_sides(out), pool) for out in _outs(results)]
+        return tuple(draw(place, origins) for place in watched(list(chosen)))
+
+
+def _outs(results: Results) -> Iterable[Path]:
+    """Where masks may lie: in OUT, and in those of the runs that were joined there."""
+    runs = results.summary.get("runs") or ()
+    return dict.fromkeys([results.out, *(Path(run["out"]) for run in runs)])

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ctseg.classes import CLASSES
 from ctseg.errors import CallError
-from ctseg_batch.past import recorded_root
 from ctseg_batch.sheets import SUMMARY_JSON
 from ctseg_batch.summary import SCHEMA, Summary
 
@@ -33,12 +32,11 @@ class SliceRow:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """`written`: when the summary was. `root`: the folder that the run read; None where OUT does not say."""
+    """A summary, and when it was `written`."""
 
     out: Path
     summary: Summary
     written: datetime
-    root: Path | None
 
 
 def read_results(out: Path) -> Results:
@@ -57,7 +55,7 @@ def read_results(out: Path) -> Results:
         raise CallError(f"{file} is no summary of `ctseg batch`: name the OUT of one")
     if summary["schema"] > SCHEMA:
         raise CallError(f"{file} has schema {summary['schema']}, this ctseg knows up to {SCHEMA}: update ctseg")
-    return Results(out, summary, written, recorded_root(out))
+    return Results(out, summary, written)
 
 
 def read_slices(out: Path, scans: Collection[str]) -> Mapping[str, Sequence[SliceRow]] | None:

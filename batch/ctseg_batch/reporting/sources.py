@@ -42,7 +42,7 @@ class ScanFiles:
 
     def labels(self, place: int) -> Labels | None:
         """The mask (H, W)."""
-        file = self._written("mask", place)
+        file = _written(self._out, "mask", self.rows[place])
         if file is None:
             return None
         try:
@@ -52,7 +52,7 @@ class ScanFiles:
 
     def overlay(self, place: int) -> Picture | None:
         """The overlay (H, W, 3), without its legend: as many rows as the slice has."""
-        file, pixels = self._written("overlay", place), self.rows[place].pixels or ()
+        file, pixels = _written(self._out, "overlay", self.rows[place]), self.rows[place].pixels or ()
         if file is None:
             return None
         try:
@@ -73,9 +73,15 @@ class ScanFiles:
             return None
         return grey if grey.shape == shape else None
 
-    def _written(self, kind: str, place: int) -> Path | None:
-        row = self.rows[place]
-        return None if row.pixels is None else below(self._out / WRITERS[kind].folder, row.mask)
+
+def holds(out: Path, rows: Sequence[SliceRow]) -> bool:
+    """Whether OUT has the mask or the overlay of any of these slices."""
+    kinds = ("mask", "overlay")
+    return any((file := _written(out, kind, row)) and file.is_file() for row in rows for kind in kinds)
+
+
+def _written(out: Path, kind: str, row: SliceRow) -> Path | None:
+    return None if row.pixels is None else below(out / WRITERS[kind].folder, row.mask)
 
 
 def _sources(

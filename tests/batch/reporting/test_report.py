@@ -533,6 +533,9 @@ def test_runs_of_other_models_that_were_joined_have_a_report(
     assert [run[:3] for run in runs] == [[str(tmp_path / name), "1", "basic"] for name in "ab"]
     assert "None" not in overview.text
     assert len(top.one("section", id="model").all("dl")) == 2
+    for part in top.all("article"):
+        tiles = part.one("ul", class_="montage").all("li")
+        assert [len(tile.all("img")) for tile in tiles] == [2] * 6  # the CT and its mask
     told = page(tmp_path / "all", "--model", other).one("section", id="model").text
     assert told.count("file is not at hand") == 1
 
