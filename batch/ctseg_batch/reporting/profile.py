@@ -56,7 +56,7 @@ def draw_profile(
             axes.fill_betweenx(at, start, end, facecolor=FILLS[tissue], edgecolor=EDGES[tissue], linewidth=0.6)
             start = end
         axes.set_ylim(-0.5, len(rows) - 0.5)
-        axes.set_xlim(0, max(1e-6, 1.04 * float(np.nanmax(start, initial=0))))
+        axes.set_xlim(0, max(1.0, 1.04 * float(np.nanmax(start, initial=0))))
         axes.set_xlabel("area of lung, cm²" if spacing else "area of lung, pixels")
         axes.set_ylabel("slice")
         axes.grid(axis="x", color=LINE)

@@ -173,6 +173,13 @@ def test_the_profile_says_in_which_order_the_slices_are(batch, page, save_slice,
     assert order(page(outs["placed"])) == order(page(volume.out)) == "from the feet to the head"
 
 
+def test_the_profile_of_a_scan_without_lung_has_an_axis_of_round_numbers(batch, page, save_volume, tmp_path):
+    save_volume(tmp_path / "in/ct.nii", np.zeros((4, 32, 32), np.uint8))
+    drawn = page(batch(tmp_path / "in").out).one("figure", class_="profile").one("svg")
+    assert not [text.text for text in drawn.all("text") if "e" in text.text and text.text[0].isdigit()]
+    assert "1.0" in [text.text for text in drawn.all("text")]
+
+
 def test_the_same_out_gives_the_same_bytes(report, volume, tmp_path):
     report(volume.out)
     first = (volume.out / "report.html").read_bytes()
