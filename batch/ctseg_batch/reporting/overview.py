@@ -98,7 +98,8 @@ def _lead(summary: Summary) -> str:
         ]
         pieces.append(f"{count(len(summary['errors']), 'file')} of no scan failed" if summary["errors"] else "")
         done = f"{', '.join(filter(None, pieces))}."
-    doubtful = f"{flagged:,} of {count(len(scans), 'scan')} carry flags that make their figures doubtful."
+    carry = "carries" if flagged == 1 else "carry"
+    doubtful = f"{flagged:,} of {count(len(scans), 'scan')} {carry} flags that make their figures doubtful."
     return f"{done} {doubtful if flagged else 'No figure is flagged as doubtful.'}"
 
 

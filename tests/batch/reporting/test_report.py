@@ -413,6 +413,8 @@ def test_flags_are_explained_and_counted(page, summary_of, save_summary):
     assert doubts[0].startswith("gap 2 scans Slices are missing in between")
     assert doubts[1] == "no truth for some slices 2 scans IoU and Dice rest on the other slices."
     assert "3 of 4 scans carry flags" in top.one("p", class_="lead").text
+    top = page(save_summary(summary_of(scans[0]), "one"))
+    assert "1 of 1 scan carries flags" in top.one("p", class_="lead").text
 
 
 def test_every_flag_that_the_docs_name_is_explained():
