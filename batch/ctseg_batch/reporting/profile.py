@@ -12,7 +12,7 @@ from ctseg.scan import Spacing
 from ctseg_batch.reporting.canvas import drawing, new_axes
 from ctseg_batch.reporting.results import SliceRow, own_files
 from ctseg_batch.reporting.svg import EDGES, FILLS, LINE, MUTED, to_svg
-from ctseg_batch.reporting.words import involvement, slice_name
+from ctseg_batch.reporting.words import involvement, percent, slice_name
 
 _FEWEST = 3
 _WIDTH = 300
@@ -86,5 +86,5 @@ def _label(rows: Sequence[SliceRow], order: str) -> str:
     name = slice_name(worst.index, own_files(rows)[rows.index(worst)])
     return (
         f"Area of the classes in each of {len(rows)} slices {order}: disease in {len(diseased)} of "
-        f"them, most in slice {name}, where {involvement(worst.pixels) or 0:.0f} % of the lung is diseased"
+        f"them, most in slice {name}, where {percent(involvement(worst.pixels) or 0)} of the lung is diseased"
     )

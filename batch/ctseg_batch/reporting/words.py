@@ -154,6 +154,13 @@ def involvement(pixels: Sequence[int] | None) -> float | None:
     return 100 * sum(pixels[tissue.index] for tissue in LESION) / lung if lung else None
 
 
+def percent(share: float) -> str:
+    """`0 %` and `100 %` of what is exactly that, else to a tenth: `0.5 %`, `below 0.1 %`."""
+    if share in (0, 100):
+        return f"{share:.0f} %"
+    return "below 0.1 %" if share < 0.1 else f"{share:.1f} %"
+
+
 def _shares(pixels: Sequence[int], whole: str) -> str:
     lung = sum(pixels[tissue.index] for tissue in LUNG)
     if not lung:
@@ -162,4 +169,4 @@ def _shares(pixels: Sequence[int], whole: str) -> str:
 
 
 def _share(tissue: TissueClass, part: int, whole: int) -> str:
-    return f"{100 * part / whole if whole else 0:.0f} % {tissue.title}"
+    return f"{percent(100 * part / whole)} {tissue.title}"

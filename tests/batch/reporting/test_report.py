@@ -153,6 +153,18 @@ def test_the_profile_holds_the_area_of_each_class_in_each_slice(page, volume, st
     assert "most in slice 3, where 100 % of the lung is diseased" in drawn["aria-label"]
 
 
+def test_what_is_little_is_not_told_as_nothing(batch, page, save_volume, tmp_path):
+    labels = np.ones((3, 64, 64), np.uint8)
+    labels[:, 0, :2] = 2
+    labels[:, 1, :20] = 3
+    save_volume(tmp_path / "in/ct.nii", labels)
+    top = page(batch(tmp_path / "in").out)
+    told = top.one("ul", class_="montage").all("img")[0]["alt"]
+    assert told == "Slice 2: of the lung in it, below 0.1 % ground glass and 0.5 % consolidation"
+    profile = top.one("figure", class_="profile").one("svg")["aria-label"]
+    assert profile.endswith("where 0.5 % of the lung is diseased")
+
+
 def order(top):
     """In which order a scan's slices are said to be: below the profile, and in its own words."""
     figure = top.one("figure", class_="profile")
