@@ -16,7 +16,7 @@ Picture = npt.NDArray[np.uint8]
 
 _OPACITY = 0.35
 _FONT, _SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
-_STRIP = 24  # rows of the legend
+_USUAL_WIDTH, _LINE = 512, 24  # columns of a slice, and rows that a line of its legend takes
 
 
 def as_shown(source: Slice) -> Grey:
@@ -25,7 +25,7 @@ def as_shown(source: Slice) -> Grey:
 
 
 def overlay(grey: Grey, labels: Labels) -> Picture:
-    """The slice in grey, its classes tinted and outlined in their colours: (H + 24, W, 3), the legend at the bottom."""
+    """The slice in grey, its classes tinted and outlined in their colours: (H, W, 3), and a legend below."""
     picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     colours = cv2.applyColorMap(labels, _palette())
     tinted = cv2.addWeighted(picture, 1 - _OPACITY, colours, _OPACITY, 0)
@@ -44,13 +44,16 @@ def _palette() -> Picture:
 
 
 def _legend(width: int) -> Picture:
-    """A strip (24, width, 3) with the classes' names in their colours, as large as fits."""
-    widths = [cv2.getTextSize(tissue.title, _FONT, _SCALE, 1)[0][0] + _STRIP for tissue in LUNG]
-    shrink = min(1.0, width / sum(widths))
-    strip = np.zeros((_STRIP, width, 3), np.uint8)
-    left = 8 * shrink
+    """A strip as wide as the slice, with the classes' names in their colours: below each other where it is narrow."""
+    unit = max(1.0, width / _USUAL_WIDTH)
+    scale, strokes, line, gap = _SCALE * unit, round(unit), round(_LINE * unit), round(_LINE * unit / 3)
+    widths = [cv2.getTextSize(tissue.title, _FONT, scale, strokes)[0][0] + 3 * gap for tissue in LUNG]
+    is_narrow = sum(widths) > width
+    if is_narrow:
+        scale *= min(1.0, width / max(widths))
+    strip = np.zeros((line * len(LUNG) if is_narrow else line, width, 3), np.uint8)
+    left, baseline = gap, round(line * 0.68)
     for tissue, taken in zip(LUNG, widths, strict=True):
-        place = (round(left), round(_STRIP * 0.68))
-        cv2.putText(strip, tissue.title, place, _FONT, _SCALE * shrink, tissue.colour[::-1], 1, cv2.LINE_AA)
-        left += taken * shrink
+        cv2.putText(strip, tissue.title, (left, baseline), _FONT, scale, tissue.colour[::-1], strokes, cv2.LINE_AA)
+        left, baseline = (left, baseline + line) if is_narrow else (left + taken, baseline)
     return strip

@@ -173,7 +173,7 @@ def test_an_overlay_shows_the_slice_with_its_classes_and_a_legend(batch, draw, s
     save_slice(tmp_path / "in" / "a.png", labels)
     done = batch(tmp_path / "in", write=("mask", "overlay"))
     picture = cv2.imread(str(done.out / "overlays" / "a.png"))
-    assert picture.shape == (64 + 24, 40, 3)
+    assert picture.shape == (64 + 72, 40, 3)
     shown = picture[:64].astype(int)
     colourless = shown.max(axis=2) == shown.min(axis=2)
     np.testing.assert_array_equal(colourless, labels == 0)

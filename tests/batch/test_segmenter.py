@@ -178,13 +178,13 @@ def test_an_overlay_is_in_rgb_and_shows_the_slice_with_most_disease(segment, spe
     result = segment(tmp_path / "ct")
     np.testing.assert_array_equal(result.overlay(), result.overlay(0))
     picture = result.overlay(1)
-    assert picture.shape == (64 + 24, 64, 3)
+    assert picture.shape == (64 + 72, 64, 3)
     assert tuple(picture[8, 36]) == CLASSES[2].colour  # the outline of the lesion
     assert tuple(picture[8, 8]) == CLASSES[1].colour
     np.testing.assert_array_equal(result.overlay(-3), picture)
     with pytest.raises(IndexError):
         result.overlay(4)
-    assert segment(HU[speck[1]]).overlay().shape == (64 + 24, 64, 3)
+    assert segment(HU[speck[1]]).overlay().shape == (64 + 72, 64, 3)
 
 
 def test_a_folder_with_several_scans_is_an_error_that_names_them_and_scans_goes_through_them(
