@@ -1,10 +1,12 @@
 """The classes in colour over a slice, as people look at it, with a legend under it."""
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import CLASSES, LUNG
+from ctseg.classes import CLASSES, LESION, LUNG, NORMAL_LUNG
 from ctseg.prepare import LUNG_WINDOW, to_grey
 from ctseg.scan import Labels, Slice
 
@@ -14,7 +16,9 @@ Grey = npt.NDArray[np.uint8]
 Picture = npt.NDArray[np.uint8]
 """(H, W, 3), channels blue, green, red, as OpenCV has them."""
 
-_OPACITY = 0.35
+TINTS: Mapping[int, int] = {NORMAL_LUNG.index: 16, **{tissue.index: 84 for tissue in LESION}}
+"""How strongly a class is tinted, out of 255: what is normal is outlined and left to be seen."""
+
 _FONT, _SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
 _USUAL_WIDTH, _LINE = 512, 24  # columns of a slice, and rows that a line of its legend takes
 
@@ -25,11 +29,12 @@ def as_shown(source: Slice) -> Grey:
 
 
 def overlay(grey: Grey, labels: Labels) -> Picture:
-    """The slice in grey, its classes tinted and outlined in their colours: (H, W, 3), and a legend below."""
+    """The slice in grey, its classes outlined in their colours and tinted by TINTS: (H, W, 3), and a legend below."""
     picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     colours = cv2.applyColorMap(labels, _palette())
-    tinted = cv2.addWeighted(picture, 1 - _OPACITY, colours, _OPACITY, 0)
-    cv2.copyTo(tinted, labels, picture)
+    for index, tint in TINTS.items():
+        tinted = cv2.addWeighted(picture, 1 - tint / 255, colours, tint / 255, 0)
+        cv2.copyTo(tinted, (labels == index).astype(np.uint8), picture)
     outer = labels - cv2.erode(labels, np.ones((3, 3), np.uint8))
     cv2.copyTo(colours, outer, picture)
     return np.concatenate([picture, _legend(picture.shape[1])]).astype(np.uint8, copy=False)

@@ -1,25 +1,23 @@
 """Pictures as they stand in a page: a slice in grey as WebP, its classes as a transparent layer over it."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import CLASSES, LESION, NORMAL_LUNG
+from ctseg.classes import CLASSES
 from ctseg.prepare import Restoration, restore
 from ctseg.scan import Labels
-from ctseg_batch.overlay import Grey
+from ctseg_batch.overlay import TINTS, Grey
 
 Size = tuple[int, int]
 """Rows and columns."""
 
 _GREY_QUALITY = 78
 _LOSSLESS = 101
-# How strongly a class is tinted, out of 255: what is normal is outlined and left to be seen.
-_TINT = {NORMAL_LUNG.index: 16, **{tissue.index: 84 for tissue in LESION}}
 _OPAQUE = 255
 
 
@@ -46,7 +44,7 @@ def picture(grey: Grey | None, labels: Labels, size: Size, sharpness: float, alt
     shape = _embedded(size, sharpness)
     seen = restore(labels, Restoration(shape, (labels.shape[0], labels.shape[1])))
     if grey is None:
-        return Picture(None, _webp(_tinted(seen, dict.fromkeys(_TINT, _OPAQUE)), _LOSSLESS), size, alt)
+        return Picture(None, _webp(_tinted(seen, dict.fromkeys(TINTS, _OPAQUE)), _LOSSLESS), size, alt)
     return Picture(_webp(_resized(grey, shape), _GREY_QUALITY), _webp(_outlined(seen), _LOSSLESS), size, alt)
 
 
@@ -73,13 +71,13 @@ def _resized(pixels: npt.NDArray[np.uint8], shape: Size) -> npt.NDArray[np.uint8
 
 def _outlined(labels: Labels) -> npt.NDArray[np.uint8]:
     """The classes tinted, with their outlines in full colour: (H, W, 4), blue, green, red, alpha."""
-    layer = _tinted(labels, _TINT)
+    layer = _tinted(labels, TINTS)
     inner = cv2.erode(labels, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
     layer[..., 3][labels != inner] = _OPAQUE
     return layer
 
 
-def _tinted(labels: Labels, alpha: dict[int, int]) -> npt.NDArray[np.uint8]:
+def _tinted(labels: Labels, alpha: Mapping[int, int]) -> npt.NDArray[np.uint8]:
     table = np.zeros((256, 4), np.uint8)
     for tissue in CLASSES:
         table[tissue.index] = (*tissue.colour[::-1], alpha.get(tissue.index, 0))
