@@ -27,7 +27,7 @@ _FLAGS: Mapping[str, str] = {
     "missing, or something else was taken for lung.",
     "lungs cut off at the first slice": "The scan begins inside the lungs, at the feet's end: volumes are too small.",
     "lungs cut off at the last slice": "The scan ends inside the lungs, at the head's end: volumes are too small.",
-    "gap": "Some slices lie twice as far apart as the others, or farther: what lies between is missing in the volumes.",
+    "gap": "Slices are missing in between, or lie farther apart than most: what would be there is not in the volumes.",
     "uneven spacing": "The slices are not evenly spaced: volumes follow their mean distance, and may be too "
     "large or too small.",
     "duplicate positions": "Several slices lie at one place: what is there may be counted twice.",
