@@ -13,6 +13,7 @@ from ctseg.errors import CallError
 from ctseg.scan import Labels, Spacing
 from ctseg.stages import stage
 from ctseg_batch.overlay import Grey, overlay
+from ctseg_batch.past import FOLDER
 from ctseg_batch.scan_outputs import SCAN_WRITERS, ScanOutputs
 from ctseg_batch.shelf import Shelf
 
@@ -98,6 +99,11 @@ class Outputs:
         """Where files go, below OUT."""
         return (*(writer.folder for writer in self._writers), *self.scans.folders)
 
+    @property
+    def is_of_slices(self) -> bool:
+        """Whether anything is written of a slice alone."""
+        return bool(self._writers)
+
     def need(self, what: Need) -> bool:
         """Whether some output is made of it."""
         return any(writer.needs == what for writer in self._writers)
@@ -145,6 +151,10 @@ class Outputs:
     def has_folder(self, name: str) -> bool:
         """Whether some output has a folder of that name, as volumes have for their slices."""
         return any(self._shelf.has_folder(f"{folder}/{name}") for folder in self.folders)
+
+    def tell_case(self) -> bool:
+        """Whether names that differ by case alone are two; known once OUT is held."""
+        return self._shelf.tells_case(FOLDER)
 
     def _files(self, names: Iterable[str]) -> Iterator[str]:
         return (f"{writer.folder}/{name}" for name in names for writer in self._writers)

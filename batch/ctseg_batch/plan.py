@@ -1,6 +1,7 @@
 """From what was found to what has to be done: files become scans, scans parts, and parts that were done stay done."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ctseg import reading
@@ -9,6 +10,7 @@ from ctseg_batch.leavings import Leavings, Lost
 from ctseg_batch.listing import ListedSeries, Listing
 from ctseg_batch.opened import Opened, open_folder
 from ctseg_batch.outputs import Outputs
+from ctseg_batch.overwriting import overwriting
 from ctseg_batch.past import Past, place_of
 from ctseg_batch.recheck import Recheck
 from ctseg_batch.result import Failure, PartResult
@@ -54,9 +56,17 @@ class Planner:
         self._leavings = Leavings(past, outputs, lost)
         self._recheck = Recheck(outputs, truth, supply)
         self.outdone: Mapping[str, str] = {}
+        self._overwriting: Mapping[str, str] = {}
 
-    def survey(self, sites: Iterable[Site]) -> None:
-        """Where one series a study is wanted, look at all of them before any is planned: a study may fill folders."""
+    def survey(self, sites: Sequence[Site]) -> None:
+        """Look at all sites before any is planned.
+
+        Where one series a study is wanted, a study may fill folders; where OUT does not tell case, any two may clash.
+        """
+        if not self._outputs.tell_case():
+            self._overwriting = overwriting(
+                sites, of_slices=self._outputs.is_of_slices, of_scans=bool(self._outputs.scans.kinds)
+            )
         if self._selection.one_a_study:
             series = [one for site in sites if site.kind == "dicom" for one in self._list(site)]
             self.outdone = self._selection.outdone(series)
@@ -64,7 +74,8 @@ class Planner:
     def plan(self, site: Site) -> Iterator[Step]:
         """What there is to do at a site, and the results of what was done before or can't be opened."""
         planners = {"dicom": self._dicom, "volume": self._volume, "image": self._images}
-        yield from planners[site.kind](site)
+        for left in self._apart(site):
+            yield from planners[left.kind](left)
 
     def remembered(self, site: Site) -> list[PartResult] | None:
         """What came of a site that was done before; None where there is something to do.
@@ -80,6 +91,19 @@ class Planner:
 
     def parts(self, site: Site) -> Iterator[Site]:
         """What a site is done in: the images of a folder in parts, unless they are a stack."""
+        for left in self._apart(site):
+            yield from self._parts(left)
+
+    def _apart(self, site: Site) -> Iterator[Site]:
+        """What is left of a site without the files that would overwrite what is of others: these have failed."""
+        failed = self._overwriting.keys() & site.below(site.files) if self._overwriting else ()
+        self.errors += [Failure(file, self._overwriting[file]) for file in failed]
+        if failed:
+            site = replace(site, files=tuple(file for file in site.files if site.within + file not in failed))
+        if site.files:
+            yield site
+
+    def _parts(self, site: Site) -> Iterator[Site]:
         is_stack = self._stack_images or self._outputs.scans.stack_images
         if site.kind != "image" or site.part is not None or (is_stack and len(site.files) <= _MOST_IN_A_STACK):
             yield site

@@ -39,6 +39,10 @@ class Shelf(Protocol):
         """Whether there is a folder with anything in it."""
         ...
 
+    def tells_case(self, path: str) -> bool:
+        """Whether what is there by this path is not found by the same one in another case."""
+        ...
+
     def clear(self, folders: Iterable[str]) -> None:
         """Take away what a killed run left unfinished in folders below OUT."""
         ...
@@ -91,6 +95,13 @@ class FolderShelf:
     def has_folder(self, path: str) -> bool:
         """Or an empty one."""
         return os.path.isdir(self._out / path)  # noqa: PTH112
+
+    def tells_case(self, path: str) -> bool:
+        """As the file system does."""
+        try:
+            return not os.path.samefile(self._out / path.swapcase(), self._out / path)  # noqa: PTH121
+        except OSError:
+            return True
 
     def clear(self, folders: Iterable[str]) -> None:
         """By what unfinished files are called; those of the other shares of the same cut may be under way."""

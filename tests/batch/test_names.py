@@ -124,6 +124,55 @@ def test_an_input_given_by_a_winding_path_is_the_same_folder(command, fill, tmp_
     check_masks({f.relative_to(masks).as_posix(): cv2.imread(str(f), -1) for f in masks.rglob("*.png")}, labels)
 
 
+@pytest.fixture
+def caseless(tmp_path):
+    """An OUT that finds a file by its name in another case, as far as a run looks; the names that a run is kept by."""
+    (tmp_path / "out/.ctseg").mkdir(parents=True)
+    (tmp_path / "out/.CTSEG").symlink_to(".ctseg")
+    return tmp_path / "out"
+
+
+def failures(done):
+    assert all(
+        re.fullmatch(
+            "would overwrite what is written of .*: OUT does not tell names by case; rename one .*", e["reason"]
+        )
+        for e in done.summary["errors"]
+    )
+    return [error["file"] for error in done.summary["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("write", "lost"),
+    [
+        (("mask",), ["case1/1.png", "case1/a.PNG", "v/ct.nii.gz"]),
+        (("nifti",), ["case1/1.png", "case1/2.png", "v/ct.nii.gz"]),
+        (("mask", "nifti"), ["case1/1.png", "case1/2.png", "case1/A.PNG", "case1/a.PNG", "v/ct.nii.gz"]),
+    ],
+)
+def test_where_out_does_not_tell_case_nothing_overwrites_anything(
+    batch, fill, caseless, save_volume, tmp_path, write, lost
+):
+    labels = fill(tmp_path / "in", ["Case1/1.png", "case1/1.png", "case1/2.png", "x/1.png"])
+    if "mask" in write:
+        labels |= fill(tmp_path / "in", ["case1/A.PNG", "case1/a.PNG"])
+    for name in ("ct.nii.gz", "CT.nii.gz"):
+        save_volume(tmp_path / "in/v" / name, labels["x/1.png"][None])
+    first, second = (batch(tmp_path / "in", write=write, spacing=(1.0, 1.0, 1.0)) for _ in range(2))
+    assert failures(first) == lost
+    assert (first.status, second.status, second.summary["throughput"]["slices"]) == (1, 1, 0)
+    assert second.summary["errors"] == first.summary["errors"]
+    written = [file.relative_to(caseless).as_posix() for file in caseless.rglob("*.*") if file.is_file()]
+    assert len({name.lower() for name in written}) == len(written)
+    assert first.scans["Case1"]["status"] == first.scans["v/CT.nii.gz"]["status"] == "ok"
+
+
+def test_where_out_tells_case_all_is_done(batch, fill, tmp_path):
+    fill(tmp_path / "in", ["Case1/1.png", "case1/1.png"])
+    done = batch(tmp_path / "in", write=("mask", "nifti"), spacing=(1.0, 1.0, 1.0))
+    assert (done.status, list(done.masks)) == (0, ["Case1/1.png", "case1/1.png"])
+
+
 # Few, so that many are alike but for case or ending.
 STEMS = st.sampled_from(["a", "A", "a.b", "-é\n ", "..a", "1"])
 ENDINGS = st.sampled_from(["", ".png", ".PNG", ".jpg", ".png.png", ".jpg.png", ".7", ".nii", ".nii.gz", ".txt"])

@@ -76,6 +76,10 @@ class StoreShelf:
         """By the same lists."""
         return self.is_there(path)
 
+    def tells_case(self, path: str) -> bool:  # noqa: ARG002
+        """All stores do."""
+        return True
+
     def clear(self, folders: Iterable[str]) -> None:
         """Nothing: a store shows no file before all of it is there."""
 
