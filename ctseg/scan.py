@@ -15,6 +15,8 @@ NOT_HU = "not rescaled to HU"
 """The flag of a scan whose files do not say how their numbers become HU, or of a volume whose numbers can be none."""
 LABEL_MAP = "looks like a label map"
 """The flag of a scan that is rather the mask of one."""
+COLOURED = "colour turned grey"
+"""The flag of a scan with pictures that are in colour: CT is not."""
 
 Spacing = tuple[float, float, float]
 """Distance between voxel centres in mm along z (slice to slice), y (row to row), x (column to column)."""
@@ -28,10 +30,14 @@ Labels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One slice: `pixels` (H, W), int16 or float32 Hounsfield units or uint8 grey values, as `domain` says."""
+    """One slice: `pixels` (H, W), int16 or float32 Hounsfield units or uint8 grey values, as `domain` says.
+
+    `is_coloured`: they come of more colours than a mark or two.
+    """
 
     pixels: npt.NDArray[np.int16] | npt.NDArray[np.float32] | npt.NDArray[np.uint8]
     domain: Domain
+    is_coloured: bool = False
 
 
 class Scan(Protocol):

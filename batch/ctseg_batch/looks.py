@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.scan import LABEL_MAP, Slice
+from ctseg.scan import COLOURED, LABEL_MAP, Slice
 
 # No slice of the data sets that the model learnt from has fewer than 177 grey values; of a label map of all organs of
 # the chest, few slices have more than these.
@@ -20,26 +20,31 @@ _GLANCE = 64
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A slice has as few grey values as a label map, or nothing but one."""
+    """A slice has as few grey values as a label map, or nothing but one; or it was in colour."""
 
     is_sparse: bool
     is_empty: bool
+    is_coloured: bool
 
 
 def look_at(source: Slice) -> Look:
     """A glance that costs next to nothing; all pixels are counted where it sees few values. HU are no labels."""
     rows, columns = (-(-length // _GLANCE) for length in source.pixels.shape)
     if source.domain == "hu" or _values(source.pixels[::rows, ::columns]) > _MOST_LABELS:
-        return Look(is_sparse=False, is_empty=False)
+        return Look(is_sparse=False, is_empty=False, is_coloured=source.is_coloured)
     values = _values(source.pixels)
-    return Look(is_sparse=values <= _MOST_LABELS, is_empty=values == 1)
+    return Look(is_sparse=values <= _MOST_LABELS, is_empty=values == 1, is_coloured=source.is_coloured)
 
 
 def doubts_of(looks: Collection[Look]) -> tuple[str, ...]:
     """What is doubtful of a part of a scan, in words."""
     filled = [look for look in looks if not look.is_empty]
     sparse = sum(look.is_sparse for look in filled)
-    return (LABEL_MAP,) if sparse and sparse >= _SHARE * len(filled) else ()
+    flags = {
+        LABEL_MAP: sparse > 0 and sparse >= _SHARE * len(filled),
+        COLOURED: any(look.is_coloured for look in looks),
+    }
+    return tuple(flag for flag, holds in flags.items() if holds)
 
 
 def _values(pixels: npt.NDArray[Any]) -> int:

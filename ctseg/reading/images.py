@@ -1,6 +1,6 @@
 """A folder of image slices as a scan."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +15,9 @@ from ctseg.reading.values import as_slice
 from ctseg.scan import Slice
 
 _COLOURS = (np.uint8, np.uint16, np.float32)
+# Rows and columns that are looked at for colour; how far apart red, green and blue are then, as a share of their range;
+# and the share of pixels that a mark or a line of writing does not take.
+_GLANCE, _APART, _MARKS = 64, 1 / 16, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def read_image(file: Path) -> Slice:
     """
     pixels = read_picture(file)
     try:
-        return as_slice(_as_grey(pixels))
+        return replace(as_slice(_as_grey(pixels)), is_coloured=_is_coloured(pixels))
     except ContentError as error:
         raise UnreadableFile(file, f"can't be used as a slice: {error}") from error
 
@@ -79,3 +82,13 @@ def _as_grey(pixels: Pixels) -> Pixels:
         raise ContentError(f"its colours are {pixels.dtype}: save it as grey")
     grey: Pixels = cv2.cvtColor(pixels[:, :, :3].copy(), cv2.COLOR_RGB2GRAY)
     return grey
+
+
+def _is_coloured(pixels: Pixels) -> bool:
+    """Whether more of a picture than a mark on it is in colour, at a glance."""
+    if pixels.ndim == 2 or pixels.shape[2] < 3:
+        return False
+    rows, columns = (-(-length // _GLANCE) for length in pixels.shape[:2])
+    seen = np.ascontiguousarray(pixels[::rows, ::columns, :3].transpose(2, 0, 1))  # an axis of 3 is slow if it is last
+    apart = np.ptp(seen, axis=0) > _APART * np.ptp(seen)
+    return bool(apart.mean() > _MARKS)

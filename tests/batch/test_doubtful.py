@@ -290,3 +290,33 @@ def test_a_scan_without_any_lung_is_flagged(batch, save_slice, tmp_path, spacing
     for name in "ab":
         save_slice(tmp_path / f"in/{name}.png", np.zeros((64, 64), np.uint8))
     assert batch(tmp_path / "in", spacing=spacing).scan["flags"].count("no lung found") == 1
+
+
+def in_colours(grey):
+    return np.stack([grey, grey // 2, grey // 3], axis=-1)
+
+
+def in_grey(grey):
+    return np.stack([grey] * 3, axis=-1)
+
+
+def with_a_mark(grey):
+    pixels = in_grey(grey)
+    pixels[:4, :4] = 0, 0, 255
+    return pixels
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize(("shown", "flags"), [(in_colours, ["colour turned grey"]), (in_grey, []), (with_a_mark, [])])
+def test_pictures_in_colour_are_flagged_but_not_grey_or_a_mark_on_it(batch, save, tmp_path, ending, shown, flags):
+    ramp = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
+    save(tmp_path / f"in/1{ending}", shown(ramp))
+    save(tmp_path / f"in/2{ending}", in_grey(ramp))
+    done = batch(tmp_path / "in")
+    assert (done.status, done.scan["flags"]) == (0, flags)
+
+
+def test_colours_of_16_bits_are_flagged_too(batch, save, tmp_path):
+    ramp = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint16) * 256
+    save(tmp_path / "in/a.png", in_colours(ramp))
+    assert batch(tmp_path / "in").scan["flags"] == ["colour turned grey"]

@@ -10,7 +10,7 @@ from ctseg.classes import CLASSES, LESION, LUNG, TissueClass
 from ctseg.lungs import ON_A_SIDE
 from ctseg.measures import PLAUSIBLE_LUNG_ML
 from ctseg.printable import printable
-from ctseg.scan import LABEL_MAP, Labels, Side, Spacing
+from ctseg.scan import COLOURED, LABEL_MAP, Labels, Side, Spacing
 from ctseg_batch.reporting.results import SliceRow
 
 UNKNOWN = "\N{EN DASH}"
@@ -22,6 +22,7 @@ _ORDER = "order by "
 _LOW, _HIGH = (f"{volume / 1000:g}" for volume in PLAUSIBLE_LUNG_ML)
 _FLAGS: Mapping[str, str] = {
     LABEL_MAP: "Its slices hold a few values alone, as masks do: if it is no CT, its figures mean nothing.",
+    COLOURED: "Pictures were in colour, as CT is not: if they are no plain slices, the figures mean nothing.",
     "no lung found": "There is no lung in any slice: it may be no CT of a chest, or none that the model can read.",
     "implausible lung volume": f"The lungs hold less than {_LOW} or more than {_HIGH} litres: part of them may be "
     "missing, or something else was taken for lung.",
