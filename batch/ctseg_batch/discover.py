@@ -38,8 +38,9 @@ class Found:
 
     @property
     def failures(self) -> Iterator[Failure]:
-        """What could not be told, by its path below the root."""
-        return (Failure(os.path.relpath(error.file, self.root), error.reason) for error in self.failed)
+        """What could not be told, by its path below the root, which goes by its own name."""
+        below = ((os.path.relpath(error.file, self.root), error) for error in self.failed)
+        return (Failure(self.root.name or path if path == "." else path, error.reason) for path, error in below)
 
 
 def discover(

@@ -28,6 +28,18 @@ def test_an_archive_as_an_input_leads_to_how_it_is_read(command, tmp_path):
     assert left.err.splitlines()[-1] == f"failed: scan.zip: is an archive: give it as zip::{tmp_path / 'scan.zip'}"
 
 
+def test_an_input_that_can_not_be_listed_fails_by_its_name(command, tmp_path, monkeypatch):
+    def refused(folder):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+    (tmp_path / "in").mkdir()
+    monkeypatch.setattr(os, "scandir", refused)
+    left = command(tmp_path / "in", "--out", tmp_path / "out")
+    assert left.status == 2
+    assert left.err.splitlines()[-1] == "failed: in: can't be listed: Permission denied"
+    assert "slices" not in left.err
+
+
 @pytest.mark.parametrize(
     ("names", "ignored"),
     [((), ""), (["a.txt"], ": 1 file of another kind was ignored"), ("ab", ": 2 files of other kinds were ignored")],
