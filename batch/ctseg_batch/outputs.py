@@ -81,7 +81,7 @@ def choose_writers(names: Iterable[str]) -> tuple[str, ...]:
     """The kinds of output in their own order; raises CallError for one that there is not."""
     wanted = set(names)
     if not wanted or wanted - set(KINDS):
-        strange = ", ".join(sorted(wanted - set(KINDS))) or "nothing"
+        strange = ", ".join(name or "''" for name in sorted(wanted - set(KINDS))) or "nothing"
         raise CallError(f"--write {strange}: there are {', '.join(KINDS)}")
     return tuple(name for name in KINDS if name in wanted)
 

@@ -152,6 +152,11 @@ def test_what_can_not_be_read_can_not_be_measured(command, tmp_path):
     assert "nothing to measure" in left.err
 
 
+def test_nor_can_what_lies_in_a_store(command):
+    left = command("s3://bucket/scans", name="profile")
+    assert (left.status, left.err) == (2, "error: s3://bucket/scans: what lies on this machine is measured, no URLs\n")
+
+
 def test_nor_can_what_fails_after_the_warm_up(command, slices):
     for file in sorted(slices.iterdir())[2:]:
         if file.stem < "08":

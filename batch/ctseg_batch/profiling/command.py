@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _OPERATORS = 15
 @app.command()
 def profile(
     inputs: Annotated[
-        list[Path], typer.Argument(help="Files or folders of CT, as for `ctseg batch`, but no URLs.", metavar="INPUT")
+        list[str], typer.Argument(help="Files or folders of CT, as for `ctseg batch`, but no URLs.", metavar="INPUT")
     ],
     model: Annotated[str, typer.Option(help="A model file, or the name of a shipped model.")] = DEFAULT_MODEL,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="As for `ctseg batch`.")] = "auto",
@@ -61,11 +62,16 @@ def profile(
     from ctseg_batch.profiling.recorder import chrome_trace
     from ctseg_batch.profiling.report import operators_table, report, sweep_table
     from ctseg_batch.profiling.sweep import sweep as tried
+    from ctseg_batch.remote.url import Url, location
     from ctseg_batch.table import people_console
 
+    places = [location(one) for one in inputs]
+    for place in places:
+        if isinstance(place, Url):
+            raise CallError(f"{place}: what lies on this machine is measured, no URLs")
     count, console = workers or usable_cpus(), people_console()
     nowhere = Path(tempfile.gettempdir(), f"ctseg-profile-{os.getpid()}")  # each run is given a folder of its own
-    call = Call(inputs, nowhere, model=model, device=device, precision=precision, workers=count, batch_size=batch_size)
+    call = Call(places, nowhere, model=model, device=device, precision=precision, workers=count, batch_size=batch_size)
     began = time.perf_counter()
     job = replace(open_job(call), most=slices)
     start_up = time.perf_counter() - began
