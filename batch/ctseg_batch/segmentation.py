@@ -72,7 +72,7 @@ class Segmentation:
         return self._scan.grid().to_file(self.labels) if isinstance(self._scan, Volume) else self.labels
 
     def overlay(self, index: int | None = None) -> Picture:
-        """A slice with its classes in colour and a legend below, (H + 24, W, 3) in RGB.
+        """A slice (H, W, 3) in RGB, with its classes in colour, and a legend below.
 
         Without an `index`, the slice with most disease, or else with most lung. Reads the slice again: raises
         UnreadableFile where that is not possible any more, and IndexError where there is no such slice.

@@ -37,6 +37,6 @@ def test_its_commands_run_and_leave_what_it_says(tmp_path):
     assert set(scans) == {"another", "mild.nii.gz", "severe"}
     assert scans["another"]["iou_mean"] == scans["severe"]["iou_mean"] != ""
     assert (top / "results/overlays/mild.nii.gz/0000.png").is_file()
-    assert cv2.imread(str(top / "mild.png")).shape == (64 + 24, 64, 3)
+    assert cv2.imread(str(top / "mild.png")).shape == (64 + 72, 64, 3)
     assert "nothing to do: 9 slices were done before" in done.stderr
     assert "write is set by ctseg.toml" not in done.stderr
