@@ -1,7 +1,7 @@
 """`ctseg train`: from data sets to a run folder with checkpoints, curves, panels and figures."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from ctseg.claim import claim
 from ctseg.dataset import read_datasets
 from ctseg.errors import CallError, DatasetError, DeviceError, require
 from ctseg.training.recipe import PRESETS, Recipe
-from ctseg.training.samples import Samples, Split, load_samples
+from ctseg.training.samples import Samples, Split, check_known, load_samples
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -91,7 +91,7 @@ def train(
     if all_groups and (validation_group or recipe.patience):
         raise CallError("--all-groups holds no group back: leave --validation-group and --patience out")
     loaded = [load_samples(data, seed, validation_group or (), all_groups) for data in read_datasets(datasets)]
-    _check_known(loaded, validation_group or ())
+    check_known(loaded, validation_group or ())
     _check(loaded, ("train",) if all_groups else ("train", "val"))
     sets = sum(1 for data in loaded if data.splits["train"] or (teacher and data.untold))
     if recipe.sampling == "balanced" and recipe.batch_size < sets:
@@ -165,14 +165,6 @@ def _begin(out: Path, made_by: Mapping[str, Any], resume: bool) -> None:
     if resume:
         raise CallError(f"{out} holds no run to go on with: leave --resume out")
     noted.write_text(wanted, encoding="utf-8")
-
-
-def _check_known(loaded: list[Samples], named: Collection[str]) -> None:
-    """Raise CallError for a group that is to validate but is nowhere: it would be learnt from under its right name."""
-    samples = (sample for data in loaded for some in (*data.splits.values(), data.untold) for sample in some)
-    unknown = set(named) - {sample.group for sample in samples}
-    if unknown:
-        raise CallError(f"--validation-group {min(unknown)}: no data set has such a group; their index.csv names them")
 
 
 def _check(loaded: list[Samples], needed: tuple[Split, ...]) -> None:

@@ -14,7 +14,7 @@ from ctseg import reading
 from ctseg.classes import BACKGROUND, LESION, NORMAL_LUNG, bits
 from ctseg.cleanup import Cleanup, clean_volume
 from ctseg.dataset import Dataset, MaskMeaning, SeriesDataset
-from ctseg.errors import DatasetError
+from ctseg.errors import CallError, DatasetError
 from ctseg.scan import Slice
 from ctseg.training.lung_field import lung_field
 
@@ -88,6 +88,14 @@ def load_samples(
     _check_groups(splits, dataset.folder)
     told = {split: tuple(s for s in samples if s.file not in untold) for split, samples in splits.items()}
     return Samples(dataset, meaning, told, tuple(s for s in splits["train"] if s.file in untold))
+
+
+def check_known(loaded: Iterable[Samples], named: Collection[str]) -> None:
+    """Raise CallError for a group that is to validate but is nowhere: it would be learnt from under its right name."""
+    samples = (sample for data in loaded for some in (*data.splits.values(), data.untold) for sample in some)
+    unknown = set(named) - {sample.group for sample in samples}
+    if unknown:
+        raise CallError(f"--validation-group {min(unknown)}: no data set has such a group; their index.csv names them")
 
 
 def training_slices(datasets: Iterable[Samples]) -> list[tuple[Sample, ...]]:
