@@ -39,8 +39,9 @@ class Past:
     """What earlier runs noted. `size` is the journal's length up to a torn line; 0: there is none to go on with.
 
     `runs` says of each part which run noted it last, `run` is the latest of all: of two journals, that one counts which
-    has a part from the later run. `closed`: all that wrote to OUT ended by themselves. `outdated` are journals of
-    results under other settings. The other shares of a cut are left out everywhere.
+    has a part from the later run. `closed`: the last run of this journal ended by itself; `all_closed`: so did those of
+    all others, and nothing half written is left in OUT. `outdated` are journals of results under other settings. The
+    other shares of a cut are left out everywhere.
     """
 
     parts: dict[str, Noted] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class Past:
     run: int = 0
     size: int = 0
     closed: bool = False
+    all_closed: bool = False
     outdated: tuple[Path, ...] = ()
 
     def result(self, place: str, key: str) -> PartResult | None:
@@ -117,13 +119,13 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
             outdated += [] if journal == own else [journal]
             continue
         if journal == own:
-            past.size, past.folders = one.size, past.folders | one.folders
+            past.size, past.closed, past.folders = one.size, one.closed, past.folders | one.folders
         else:
             past.folders = one.folders | past.folders
         _take_over(past, one)
     past.outdated = tuple(outdated)
     past.run = max(latest, default=0)
-    past.closed = past.size > 0 and all(closed)
+    past.all_closed = past.size > 0 and all(closed)
     return past
 
 

@@ -37,7 +37,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
 
     watcher.remark(job.engine.remark)
     started = time.perf_counter()
-    if not past.closed:
+    if not past.all_closed:
         job.outputs.clear()
     job.outputs.begin()
     inventory = Inventory(tuple(dict.fromkeys(site.name for site in job.found.sites))) if call.shard else None

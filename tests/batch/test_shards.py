@@ -180,8 +180,11 @@ def test_what_a_run_left_unfinished_its_shares_clear_and_the_other_way_round(bat
     stopped(shard=Shard(1, 2), overwrite=True)
     half = out / "masks/images/.left.png.1-of-2.tmp"
     half.write_bytes(b"half")
-    batch(many)
+    journal = batch(many).out / ".ctseg/journal.jsonl"
     assert not half.exists()
+    before = journal.read_bytes()
+    assert batch(many, workers=1).summary["throughput"]["slices"] == 0
+    assert journal.read_bytes() == before
 
 
 def test_results_under_other_settings_are_never_taken_for_those_of_today(batch, many):
