@@ -109,7 +109,8 @@ class Recorder:
 def _share(before: tuple[float, float], after: tuple[float, float]) -> float:
     """Busy seconds over all seconds between two looks at a CPU."""
     total = after[1] - before[1]
-    return (after[0] - before[0]) / total if total > 0 else 0.0
+    # Linux lets the time that a CPU waited for a disk run backwards now and then (man proc).
+    return min(1.0, max(0.0, (after[0] - before[0]) / total)) if total > 0 else 0.0
 
 
 _ORDER: tuple[Stage, ...] = (
