@@ -95,7 +95,7 @@ def _beside(file: Path, mark: str) -> Path:
     return file.with_name(part)
 
 
-def clear_leftovers(folders: Iterable[Path], is_at_work: Callable[[str], bool] = lambda _: False) -> None:
+def clear_leftovers(folders: Iterable[Path], is_at_work: Callable[[str], bool]) -> None:
     """Remove what killed runs left unfinished below the folders, but of those that may be at work, by their marks."""
     for top in folders:
         for folder, _, names in os.walk(top):

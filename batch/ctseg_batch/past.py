@@ -102,7 +102,7 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
     Raises CallError where OUT holds the results of another root.
     """
     own, wanted = journal_file(out, mark), plain_settings(settings)
-    past, outdated, closed, latest = Past(), [], [], []
+    past, outdated, all_closed = Past(), [], True
     for journal in journal_files(out):
         lines = _whole_lines(journal)
         try:
@@ -113,8 +113,8 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
         if is_sibling(journal.name, mark):  # it has none of this share's scans, and may be at work
             continue
         one = _read(start, lines)
-        closed.append(one.closed)
-        latest.append(one.run)
+        all_closed = all_closed and one.closed
+        past.run = max(past.run, one.run)
         if head["settings"] != wanted:
             outdated += [] if journal == own else [journal]
             continue
@@ -124,8 +124,7 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
             past.folders = one.folders | past.folders
         _take_over(past, one)
     past.outdated = tuple(outdated)
-    past.run = max(latest, default=0)
-    past.all_closed = past.size > 0 and all(closed)
+    past.all_closed = past.size > 0 and all_closed
     return past
 
 
