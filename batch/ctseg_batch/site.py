@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctseg.reading import Kind
+from ctseg.reading.files import stamp_of
 from ctseg_batch import scan_names
 
 Stamp = tuple[str, int, int | str]
@@ -106,4 +107,4 @@ def stamp(file: Path | str) -> Stamp:
         found = os.stat(file)  # noqa: PTH116
     except OSError:
         return (str(file), 0, 0)  # it fails when it is read
-    return (str(file), found.st_size, found.st_mtime_ns)
+    return (str(file), *stamp_of(found))
