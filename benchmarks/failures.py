@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from ctseg.phantom import Phantom, write_dicom
 from ctseg.reading import open_series
-from ctseg_batch.overlay import as_shown, overlay
+from ctseg_batch.outputs.overlay import as_shown, overlay
 
 PHANTOMS = (
     Phantom(3, slices=40, disease=0.02),

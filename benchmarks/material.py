@@ -20,7 +20,7 @@ from ctseg.phantom.dicom import to_dicom
 from ctseg.prepare import prepare
 from ctseg.reading import open_images, open_series
 from ctseg.runtime import open_on_cpu
-from ctseg_batch.outputs import WRITERS, Seen
+from ctseg_batch.outputs.slice_outputs import WRITERS, Seen
 
 SLICES_A_SERIES = 40
 

@@ -10,12 +10,12 @@ import numpy as np
 from ctseg.phantom import Phantom
 from ctseg.phantom.dicom import to_dicom
 from ctseg_batch.job import Call, Job, open_job
-from ctseg_batch.outputs import WRITERS, Seen
-from ctseg_batch.past import Past
-from ctseg_batch.record import Journal, claim_out
+from ctseg_batch.journal.past import Past
+from ctseg_batch.journal.record import Journal, claim_out
+from ctseg_batch.outputs.slice_outputs import WRITERS, Seen
+from ctseg_batch.parts.tally import Tally
+from ctseg_batch.parts.todo import Todo
 from ctseg_batch.result import PartResult
-from ctseg_batch.tally import Tally
-from ctseg_batch.todo import Todo
 
 IMAGES_A_FOLDER, FILES_A_SERIES = 1000, 100
 SIDE = 16

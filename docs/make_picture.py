@@ -9,7 +9,7 @@ from ctseg.phantom import Phantom
 from ctseg.prepare import LUNG_WINDOW, to_grey
 from ctseg.scan import Slice
 from ctseg_batch import Segmenter
-from ctseg_batch.overlay import overlay
+from ctseg_batch.outputs.overlay import overlay
 
 PICTURE = Path(__file__).with_name("overview.jpg")
 _SHOWN = (40, 54, 68)

@@ -6,8 +6,8 @@
     result = segment("ct.nii.gz")
     print(result.volumes_ml, result.involvement_percent)
 
-The data of a run go `discover` -> `plan` -> `pipeline` (read, label, write; `engine`, `outputs`, `truth`) -> `tally` ->
-`record` -> `summary` -> `table`; `run` holds it together, `command` is its face in a shell and `segmenter` in Python.
+The data of a run go `inputs` -> `parts` (through `network` to `outputs`, noted in the `journal`) -> `figures` ->
+`terminal`; `job`, `run` and `work` hold it together, `command` is its face in a shell and `segmenter` in Python.
 """
 
 import importlib

@@ -11,7 +11,7 @@ from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
 from ctseg.scan import Spacing
 from ctseg.settings import origins
-from ctseg_batch.path_list import read_paths
+from ctseg_batch.inputs.path_list import read_paths
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -117,7 +117,7 @@ def batch(
     from ctseg_batch.job import Call
     from ctseg_batch.remote.url import location
     from ctseg_batch.shards import Shard
-    from ctseg_batch.telling import run_telling, run_watched, tell, tell_plan
+    from ctseg_batch.terminal.telling import run_telling, run_watched, tell, tell_plan
 
     if not inputs and listed is None:
         raise CallError("name an INPUT, or a file that lists them by --from")
@@ -150,10 +150,10 @@ def batch(
     if dry_run:
         tell_plan(call, as_json=as_json)
         return
+    from ctseg_batch.parts.workers import any_at_work
     from ctseg_batch.signals import Terminated, raised
-    from ctseg_batch.table import people_console
-    from ctseg_batch.watch import ConsoleWatcher, SilentWatcher
-    from ctseg_batch.workers import any_at_work
+    from ctseg_batch.terminal.table import people_console
+    from ctseg_batch.terminal.watch import ConsoleWatcher, SilentWatcher
 
     console = people_console()
     try:

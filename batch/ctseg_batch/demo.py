@@ -24,11 +24,11 @@ def demo(
     """
     from rich.text import Text
 
+    from ctseg_batch.figures.summary import exit_status
     from ctseg_batch.job import Call
     from ctseg_batch.run import run
-    from ctseg_batch.summary import exit_status
-    from ctseg_batch.table import legend, people_console, report
-    from ctseg_batch.watch import ConsoleWatcher
+    from ctseg_batch.terminal.table import legend, people_console, report
+    from ctseg_batch.terminal.watch import ConsoleWatcher
 
     scans, truth, results = out / "scans", out / "truth", out / "results"
     drawn = _scans(scans, truth)

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ctseg_batch.job import Call, Job, open_job
-from ctseg_batch.plan import Planner
+from ctseg_batch.parts.plan import Planner
+from ctseg_batch.parts.todo import Step, Todo
 from ctseg_batch.result import Failure
-from ctseg_batch.todo import Step, Todo
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from ctseg_batch.files import refused
-from ctseg_batch.past import Past, recall
-from ctseg_batch.record import Journal, claim_out
+from ctseg_batch.figures.sheets import SUMMARY_JSON, marked, superseded
+from ctseg_batch.journal.past import Past, recall
+from ctseg_batch.journal.record import Journal, claim_out
+from ctseg_batch.outputs.files import refused
 from ctseg_batch.result import Settings
-from ctseg_batch.sheets import SUMMARY_JSON, marked, superseded
 
 
 class Home(Protocol):

@@ -10,24 +10,25 @@ from ctseg import __version__, surface
 from ctseg.errors import CallError, require
 from ctseg.model import DEFAULT_MODEL, find_model, shipped_models
 from ctseg.scan import Spacing
-from ctseg_batch.discover import Found, absolute, discover, ignored_told
-from ctseg_batch.engine import DeviceWish, Engine, PrecisionWish, open_engine, open_unplaced
+from ctseg_batch.figures.sheets import PARQUET_EXTRA, PARQUET_MODULE
 from ctseg_batch.home import FolderHome, Home
-from ctseg_batch.leavings import Lost
-from ctseg_batch.listing import Listing
-from ctseg_batch.outputs import Outputs, choose_writers
-from ctseg_batch.past import FOLDER, Past
-from ctseg_batch.plan import Planner
+from ctseg_batch.inputs.discover import Found, absolute, discover, ignored_told
+from ctseg_batch.inputs.listing import Listing
+from ctseg_batch.inputs.selection import Selection, parse_condition
+from ctseg_batch.inputs.site import Site
+from ctseg_batch.inputs.supply import AtHand, Supply
+from ctseg_batch.inputs.truth import Truth, open_truth
+from ctseg_batch.journal.leavings import Lost
+from ctseg_batch.journal.past import Past
+from ctseg_batch.layout import FOLDER
+from ctseg_batch.network.engine import DeviceWish, Engine, PrecisionWish, open_engine, open_unplaced
+from ctseg_batch.outputs.shelf import FolderShelf, Shelf
+from ctseg_batch.outputs.slice_outputs import Outputs, choose_writers
+from ctseg_batch.parts.plan import Planner
 from ctseg_batch.remote.url import Location, Url
 from ctseg_batch.reporting import require_report
 from ctseg_batch.result import Failure, MeasuresWish, Settings
-from ctseg_batch.selection import Selection, parse_condition
 from ctseg_batch.shards import Shard, mark_of
-from ctseg_batch.sheets import PARQUET_EXTRA, PARQUET_MODULE
-from ctseg_batch.shelf import FolderShelf, Shelf
-from ctseg_batch.site import Site
-from ctseg_batch.supply import AtHand, Supply
-from ctseg_batch.truth import Truth, open_truth
 
 EngineWish = Literal["local", "ray"]
 
@@ -39,7 +40,7 @@ class Call:
     `workers` None: one for each CPU that this process may use. `batch_size`: slices that go through the network at
     once. `overwrite`: do again what was done before. `listed`: inputs of which one may be missing, and has failed then.
     `root`: the folder that scans are named from; None for the deepest that holds all. `series_filter`, `best_series`:
-    which DICOM series are wanted, as `ctseg_batch.selection` has it. `report`: write report.html at the end.
+    which DICOM series are wanted, as `ctseg_batch.inputs.selection` has it. `report`: write report.html at the end.
     `measures`: what is told of scans that are stacks. `parquet`: write the tables as Parquet too. `shard`: do this
     share of the scans alone. `engine`: ray has the workers of a cluster do it, the one at `address` or one of this
     machine alone; each has a CPU, and `gpus_per_worker` of a GPU.

@@ -8,14 +8,14 @@ from pathlib import Path
 from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
-from ctseg_batch.discover import discover
-from ctseg_batch.outputs import Outputs
-from ctseg_batch.past import Past
-from ctseg_batch.plan import Planner
+from ctseg_batch.inputs.discover import discover
+from ctseg_batch.inputs.selection import Selection
+from ctseg_batch.journal.past import Past
+from ctseg_batch.outputs.shelf import FolderShelf
+from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.parts.plan import Planner
+from ctseg_batch.parts.todo import Todo
 from ctseg_batch.result import Failure, PartResult
-from ctseg_batch.selection import Selection
-from ctseg_batch.shelf import FolderShelf
-from ctseg_batch.todo import Todo
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from ctseg.classes import LESION, LUNG
 from ctseg.confidence import Confidence
 from ctseg.errors import CallError
 from ctseg.scan import Labels, Scan, Spacing
-from ctseg_batch.overlay import as_shown, overlay
+from ctseg_batch.outputs.overlay import as_shown, overlay
 
 Picture = npt.NDArray[np.uint8]
 """(H, W, 3), channels red, green, blue, as matplotlib and Pillow have them."""

@@ -16,18 +16,18 @@ from ctseg.model import DEFAULT_MODEL, ModelSpec, find_model
 from ctseg.scan import Labels, Scan, Spacing
 from ctseg_batch.arrays import scan_of
 from ctseg_batch.cpus import usable_cpus
-from ctseg_batch.engine import DeviceWish, PrecisionWish, open_engine
-from ctseg_batch.outputs import Need, Outputs, Seen
-from ctseg_batch.pipeline import Bench, begin
+from ctseg_batch.figures.summary import Figures, summarise
+from ctseg_batch.inputs.selection import Selection, parse_condition
+from ctseg_batch.network.engine import DeviceWish, PrecisionWish, open_engine
+from ctseg_batch.network.steady import SteadyEngine
+from ctseg_batch.outputs.shelf import FolderShelf
+from ctseg_batch.outputs.slice_outputs import Need, Outputs, Seen
+from ctseg_batch.parts.pipeline import Bench, begin
+from ctseg_batch.parts.todo import Todo
+from ctseg_batch.parts.workers import Workers
 from ctseg_batch.result import MeasuresWish, PartResult
 from ctseg_batch.scans import NamedScan, find_scans
 from ctseg_batch.segmentation import Segmentation
-from ctseg_batch.selection import Selection, parse_condition
-from ctseg_batch.shelf import FolderShelf
-from ctseg_batch.steady import SteadyEngine
-from ctseg_batch.summary import Figures, summarise
-from ctseg_batch.todo import Todo
-from ctseg_batch.workers import Workers
 
 Source = npt.ArrayLike | str | os.PathLike[str] | NamedScan
 """What can be segmented: an array (H, W) or (slices, H, W), a path, or what `Segmenter.scans` found."""

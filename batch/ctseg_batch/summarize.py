@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 def _tell_schema(wanted: bool) -> None:
     if wanted:
-        from ctseg_batch.summary_form import SCHEMA_FILE
+        from ctseg_batch.figures.summary_form import SCHEMA_FILE
 
         typer.echo(SCHEMA_FILE)
         raise typer.Exit
@@ -48,15 +48,15 @@ def summarize(
 
     Example: ctseg summarize results-a results-b --out all
     """
-    from ctseg_batch.columns import scan_table
-    from ctseg_batch.join import check_alike, join
+    from ctseg_batch.figures.columns import scan_table
+    from ctseg_batch.figures.join import check_alike, join
+    from ctseg_batch.figures.runs import read_runs
+    from ctseg_batch.figures.sheets import PARQUET_EXTRA, PARQUET_MODULE, print_csv, write_sheets
+    from ctseg_batch.figures.summary import exit_status, to_json
+    from ctseg_batch.figures.summary_form import form_check
     from ctseg_batch.remote.results import at_hand, written_to
     from ctseg_batch.remote.url import location
-    from ctseg_batch.runs import read_runs
-    from ctseg_batch.sheets import PARQUET_EXTRA, PARQUET_MODULE, print_csv, write_sheets
-    from ctseg_batch.summary import exit_status, to_json
-    from ctseg_batch.summary_form import form_check
-    from ctseg_batch.table import failures, people_console, report
+    from ctseg_batch.terminal.table import failures, people_console, report
 
     if as_json and as_csv:
         raise CallError("--json and --csv: standard output holds one of them")
@@ -88,7 +88,7 @@ def summarize(
 
 def _keep_apart(out: str, runs: Iterable[str]) -> None:
     """Refuse to write over a run; that of shares may lie beside them."""
-    from ctseg_batch.past import journal_file, journal_files
+    from ctseg_batch.layout import journal_file, journal_files
     from ctseg_batch.remote.results import at_hand
     from ctseg_batch.remote.url import Url, check_writable, location
 

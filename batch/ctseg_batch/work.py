@@ -11,19 +11,19 @@ import cv2
 from ctseg.model import find_model
 from ctseg.stages import stage
 from ctseg_batch.cpus import usable_cpus
-from ctseg_batch.engine import open_engine
+from ctseg_batch.inputs.site import Site
+from ctseg_batch.inputs.supply import Supply
 from ctseg_batch.job import Job
-from ctseg_batch.outputs import Outputs
-from ctseg_batch.past import Past
-from ctseg_batch.pipeline import Bench, begin
-from ctseg_batch.plan import Planner
-from ctseg_batch.record import Notes
+from ctseg_batch.journal.past import Past
+from ctseg_batch.journal.record import Notes
+from ctseg_batch.network.engine import open_engine
+from ctseg_batch.network.steady import SteadyEngine
+from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.parts.pipeline import Bench, begin
+from ctseg_batch.parts.plan import Planner
+from ctseg_batch.parts.todo import Step, Todo
+from ctseg_batch.parts.workers import Countdown, Workers
 from ctseg_batch.result import Failure, PartResult
-from ctseg_batch.site import Site
-from ctseg_batch.steady import SteadyEngine
-from ctseg_batch.supply import Supply
-from ctseg_batch.todo import Step, Todo
-from ctseg_batch.workers import Countdown, Workers
 
 
 class Watcher(Protocol):

@@ -21,11 +21,11 @@ from ctseg.model import ModelSpec, to_metadata
 from ctseg.phantom import Phantom
 from ctseg.phantom.dicom import to_dicom
 from ctseg.prepare import Preparation
-from ctseg_batch.engine import Engine
+from ctseg_batch.figures.summary import exit_status
 from ctseg_batch.job import Call
+from ctseg_batch.network.engine import Engine
 from ctseg_batch.run import run
-from ctseg_batch.summary import exit_status
-from ctseg_batch.watch import SilentWatcher
+from ctseg_batch.terminal.watch import SilentWatcher
 
 SIDE = 64
 """Slices of this long side go through the model without a resize, so their masks are known to the pixel."""

@@ -24,7 +24,7 @@ pytest.importorskip("ray.data")
 from ctseg_batch.cluster import driver
 from ctseg_batch.cluster.bundles import Bundle
 from ctseg_batch.cluster.worker import Labeller, for_travel
-from ctseg_batch.past import Past
+from ctseg_batch.journal.past import Past
 
 BATCH = [Path(sys.executable).with_name("ctseg"), "batch"]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]

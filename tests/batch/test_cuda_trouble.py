@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from ctseg_batch import engine, job, work
+from ctseg_batch import job, work
+from ctseg_batch.network import engine
 
 OUT_OF_MEMORY = "CUDA failure 2: out of memory ; GPU=0\nand a long story"
 

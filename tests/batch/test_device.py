@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ctseg_batch.cpus import usable_cpus
-from ctseg_batch.cuda import find_trouble
+from ctseg_batch.network.cuda import find_trouble
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "series" / "covid_p001"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ctseg.errors import CallError
-from ctseg_batch.discover import as_counted, discover
-from ctseg_batch.site import volume_names
+from ctseg_batch.inputs.discover import as_counted, discover
+from ctseg_batch.inputs.site import volume_names
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

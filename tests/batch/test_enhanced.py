@@ -10,7 +10,7 @@ import pytest
 from pydicom.uid import JPEGLSLossless, RLELossless
 
 from ctseg.reading import open_series
-from ctseg_batch.overlay import as_shown
+from ctseg_batch.outputs.overlay import as_shown
 from ctseg_batch.reporting.results import SliceRow
 from ctseg_batch.reporting.sources import ScanFiles
 

@@ -9,7 +9,7 @@ import SimpleITK
 from ctseg.cleanup import Cleanup
 from ctseg.errors import MissingExtraError
 from ctseg.phantom import Phantom
-from ctseg_batch.gauge import Gauge
+from ctseg_batch.parts.gauge import Gauge
 
 SPACING = (10.0, 5.0, 5.0)
 VOXEL_ML = 0.25
@@ -173,7 +173,7 @@ def test_many_images_are_one_stack_and_still_one_scan(batch, lungs, save_slice, 
 
 
 def test_a_folder_of_more_images_than_a_ct_has_is_no_stack(batch, lungs, save_slice, tmp_path, monkeypatch):
-    monkeypatch.setattr("ctseg_batch.plan._MOST_IN_A_STACK", 2)
+    monkeypatch.setattr("ctseg_batch.parts.plan._MOST_IN_A_STACK", 2)
     for index in range(3):
         save_slice(tmp_path / f"in/{index}.png", lungs[index])
     scan = batch(tmp_path / "in", measures="full", spacing=SPACING).scan
@@ -203,7 +203,7 @@ def test_what_goes_wrong_in_one_scan_leaves_its_other_figures_and_all_others(
             raise MemoryError
         raise ValueError("what a library says")
 
-    monkeypatch.setattr("ctseg_batch.gauge.find_lesions", find)
+    monkeypatch.setattr("ctseg_batch.parts.gauge.find_lesions", find)
     done = batch(tmp_path / "in", measures="full", workers=1)
     assert done.status == 1
     assert {scan["status"] for scan in done.scans.values()} == {"partial"}
@@ -258,7 +258,7 @@ def test_measures_for_which_there_was_no_memory_are_tried_again(
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr("ctseg_batch.gauge.find_lesions", short)
+        patched.setattr("ctseg_batch.parts.gauge.find_lesions", short)
         first = batch(tmp_path / "in" / name, **call)
     assert (first.status, first.scan["failed_slices"], first.scan["regions"]) == (1, 0, None)
     second = batch(tmp_path / "in" / name, **call)

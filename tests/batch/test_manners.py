@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ctseg_batch.watch import ConsoleWatcher
+from ctseg_batch.terminal.watch import ConsoleWatcher
 
 
 @pytest.fixture

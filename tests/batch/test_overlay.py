@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ctseg.classes import CLASSES, NORMAL_LUNG
-from ctseg_batch.overlay import overlay
+from ctseg_batch.outputs.overlay import overlay
 
 
 @pytest.fixture

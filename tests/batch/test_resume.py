@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from ctseg_batch.engine import Engine
+from ctseg_batch.network.engine import Engine
 
 
 @pytest.fixture

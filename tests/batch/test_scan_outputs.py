@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from ctseg.stages import listening
-from ctseg_batch import scan_outputs
-from ctseg_batch.outputs import Outputs
+from ctseg_batch.outputs import scan_outputs
+from ctseg_batch.outputs.slice_outputs import Outputs
 
 BOTH = ("nifti", "dicom-seg")
 ALL = ("mask", *BOTH)
@@ -285,7 +285,7 @@ def test_a_run_without_them_loads_none_of_their_libraries(mixed, quarters, tmp_p
     code = (
         "import sys, json\nfrom pathlib import Path\n"
         "from ctseg_batch.job import Call\nfrom ctseg_batch.run import run\n"
-        "from ctseg_batch.watch import SilentWatcher\n"
+        "from ctseg_batch.terminal.watch import SilentWatcher\n"
         "top, out, model = sys.argv[1:]\n"
         "run(Call([Path(top)], out=Path(out), model=model, device='cpu'), SilentWatcher())\n"
         "print(json.dumps([name for name in ('highdicom', 'nrrd', 'SimpleITK') if name in sys.modules]))"

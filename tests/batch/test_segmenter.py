@@ -16,7 +16,7 @@ import SimpleITK
 import ctseg_batch
 from ctseg.classes import CLASSES
 from ctseg.cleanup import Cleanup
-from ctseg_batch import engine
+from ctseg_batch.network import engine
 
 ROOT = Path(__file__).parents[2]
 HU = np.array([-1000, -600, -200, 100], np.int16)

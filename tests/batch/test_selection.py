@@ -9,8 +9,8 @@ import pydicom
 import pytest
 
 from ctseg.errors import CallError
-from ctseg_batch.listing import ListedSeries, SeriesFacts, runs_of
-from ctseg_batch.selection import best_of, parse_condition
+from ctseg_batch.inputs.listing import ListedSeries, SeriesFacts, runs_of
+from ctseg_batch.inputs.selection import best_of, parse_condition
 
 
 @pytest.fixture(scope="module")

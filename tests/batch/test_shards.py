@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from ctseg.errors import CallError
-from ctseg_batch.engine import Engine
 from ctseg_batch.job import Call
+from ctseg_batch.network.engine import Engine
 from ctseg_batch.run import run
 from ctseg_batch.shards import Shard
-from ctseg_batch.watch import SilentWatcher
+from ctseg_batch.terminal.watch import SilentWatcher
 
 OF = 8
 CTSEG = [sys.executable, "-m", "ctseg", "batch", "--device", "cpu"]

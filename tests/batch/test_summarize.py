@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from ctseg_batch.engine import Engine
+from ctseg_batch.figures.summary_form import form_check
+from ctseg_batch.network.engine import Engine
 from ctseg_batch.shards import Shard
-from ctseg_batch.summary_form import form_check
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ctseg.cli import main
-from ctseg_batch.summary_form import SCHEMA_FILE, form_check
+from ctseg_batch.figures.summary_form import SCHEMA_FILE, form_check
 
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ctseg_batch.table import report
+from ctseg_batch.terminal.table import report
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from ctseg.errors import CallError
-from ctseg_batch import past, pipeline, record
-from ctseg_batch.engine import Engine
+from ctseg_batch.journal import record
+from ctseg_batch.layout import FOLDER
+from ctseg_batch.network.engine import Engine
+from ctseg_batch.parts import pipeline
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits are another matter there")
 
@@ -64,11 +66,11 @@ def test_fifty_times_killed_it_comes_to_the_same_bytes(batch, quarters, night, t
     out = tmp_path / "killed"
     statuses = set()
     for _ in range(KILLS):
-        seen = (out / past.FOLDER / "journal.jsonl").stat().st_size if out.exists() else 0
+        seen = (out / FOLDER / "journal.jsonl").stat().st_size if out.exists() else 0
         process = start(night, "--out", out, "--model", quarters)
         early = draws.random() < 0.1  # before anything is done, perhaps even while Python itself starts
         while not early and process.poll() is None:
-            journal = out / past.FOLDER / "journal.jsonl"
+            journal = out / FOLDER / "journal.jsonl"
             if journal.exists() and journal.stat().st_size > seen:
                 break
             time.sleep(0.002)

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from ctseg_batch.workers import Workers
+from ctseg_batch.parts.workers import Workers
 
 
 @pytest.mark.parametrize("count", [1, 4])

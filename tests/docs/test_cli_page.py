@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ctseg.cli import COMMANDS, load
-from ctseg_batch.selection import NUMBERS, TEXTS, parse_condition
+from ctseg_batch.inputs.selection import NUMBERS, TEXTS, parse_condition
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "cli.md").read_text(encoding="utf-8")

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ctseg_batch.past import Noted, Past
+from ctseg_batch.inputs.site import Site
+from ctseg_batch.journal.past import Past
+from ctseg_batch.layout import Noted
 from ctseg_batch.result import Failure, PartResult
-from ctseg_batch.site import Site
 
 # Slices that a worker gets at once, at most: seconds of work, so that what Ray does for each bundle does not count, and
 # little is lost with a worker.

@@ -21,12 +21,12 @@ from ctseg_batch.cluster.bundles import Bundle, Report, bundled
 from ctseg_batch.cluster.gathered import TRIES, Gathered
 from ctseg_batch.cluster.worker import Labeller, for_travel
 from ctseg_batch.cpus import usable_cpus
+from ctseg_batch.inputs.site import Site
 from ctseg_batch.job import Call, Job
-from ctseg_batch.past import Past
-from ctseg_batch.quiet import silenced
-from ctseg_batch.record import Notes
+from ctseg_batch.journal.past import Past
+from ctseg_batch.journal.record import Notes
+from ctseg_batch.network.quiet import silenced
 from ctseg_batch.signals import awaiting_start
-from ctseg_batch.site import Site
 from ctseg_batch.work import Watcher, Worked, lose
 
 MODULE, EXTRA = "ray.data", "ray"

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ctseg.errors import CallError
 from ctseg_batch.cluster.bundles import Report
-from ctseg_batch.plan import Planner, unread
-from ctseg_batch.record import Notes
+from ctseg_batch.inputs.site import Site
+from ctseg_batch.inputs.supply import Supply
+from ctseg_batch.journal.record import Notes
+from ctseg_batch.parts.plan import Planner, unread
 from ctseg_batch.result import Failure, PartResult
-from ctseg_batch.site import Site
-from ctseg_batch.supply import Supply
 from ctseg_batch.work import Watcher, Worked
 
 TRIES = 10

@@ -10,15 +10,15 @@ import cv2
 from ctseg.errors import CallError, CtsegError, unforeseen
 from ctseg.model import find_model
 from ctseg_batch.cluster.bundles import Bundle, Report
-from ctseg_batch.engine import DeviceWish, open_engine
 from ctseg_batch.job import Job
-from ctseg_batch.outputs import Outputs
-from ctseg_batch.pipeline import Bench
-from ctseg_batch.record import Notes
-from ctseg_batch.steady import SteadyEngine
-from ctseg_batch.watch import SilentWatcher
+from ctseg_batch.journal.record import Notes
+from ctseg_batch.network.engine import DeviceWish, open_engine
+from ctseg_batch.network.steady import SteadyEngine
+from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.parts.pipeline import Bench
+from ctseg_batch.parts.workers import Workers
+from ctseg_batch.terminal.watch import SilentWatcher
 from ctseg_batch.work import UnderWay, lose, work_off
-from ctseg_batch.workers import Workers
 
 
 class Labeller:

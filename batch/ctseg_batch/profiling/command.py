@@ -63,7 +63,7 @@ def profile(
     from ctseg_batch.profiling.report import operators_table, report, sweep_table
     from ctseg_batch.profiling.sweep import sweep as tried
     from ctseg_batch.remote.url import Url, location
-    from ctseg_batch.table import people_console
+    from ctseg_batch.terminal.table import people_console
 
     places = [location(one) for one in inputs]
     for place in places:
@@ -140,7 +140,7 @@ def _figures(measured: "Measured", job: "Job", batch: "npt.NDArray[np.float32]",
 
 
 def _write(file: Path, trace: Mapping[str, Any]) -> None:
-    from ctseg_batch.files import refused, write_whole
+    from ctseg_batch.outputs.files import refused, write_whole
 
     try:
         write_whole(file, json.dumps(trace).encode())

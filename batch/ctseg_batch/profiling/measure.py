@@ -11,15 +11,15 @@ import numpy.typing as npt
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.prepare import prepare
 from ctseg.stages import listening
+from ctseg_batch.figures.summary import Summary
 from ctseg_batch.foresee import foresee
 from ctseg_batch.home import FolderHome
 from ctseg_batch.job import Job
-from ctseg_batch.outputs import Outputs
+from ctseg_batch.outputs.shelf import FolderShelf
+from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.parts.todo import Todo
 from ctseg_batch.profiling.recorder import Recorder
 from ctseg_batch.run import run_job
-from ctseg_batch.shelf import FolderShelf
-from ctseg_batch.summary import Summary
-from ctseg_batch.todo import Todo
 
 # Rounds, in each of which every worker does a batch.
 _ROUNDS_OF_WARM_UP, _ROUNDS_LEFT = 4, 2

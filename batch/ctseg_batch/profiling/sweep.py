@@ -7,8 +7,8 @@ import numpy as np
 
 from ctseg.errors import DeviceError
 from ctseg.model import Precision
-from ctseg_batch.engine import Engine, open_engine
 from ctseg_batch.job import Job
+from ctseg_batch.network.engine import Engine, open_engine
 from ctseg_batch.profiling.measure import measure, warm_up_of
 
 _SLICES_A_TRY = 24

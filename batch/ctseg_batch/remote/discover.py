@@ -9,21 +9,21 @@ from pathlib import Path, PurePosixPath
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading.kind import Kind, kind_by_name, kind_by_start, may_be_detached
 from ctseg.reading.signatures import SNIFFED
-from ctseg_batch.discover import APPLE_DOUBLE, Found, no_ct, sites_of
-from ctseg_batch.outputs import FOLDERS
-from ctseg_batch.past import FOLDER as RECORD
+from ctseg_batch.inputs.discover import APPLE_DOUBLE, Found, no_ct, sites_of
+from ctseg_batch.inputs.site import Site
+from ctseg_batch.layout import FOLDER as RECORD
+from ctseg_batch.outputs.slice_outputs import FOLDERS
 from ctseg_batch.remote.opening import AT_ONCE
 from ctseg_batch.remote.patience import StoreError
 from ctseg_batch.remote.store import GONE, Entry, Store
 from ctseg_batch.remote.supply import StoreSupply
 from ctseg_batch.remote.url import Url, holding, is_plain
-from ctseg_batch.site import Site
 
 
 def discover_urls(
     inputs: Sequence[Url], never: Collection[Url] = (), listed: Sequence[Url] = (), root: Url | None = None
 ) -> tuple[Found, StoreSupply]:
-    """As `ctseg_batch.discover.discover`, of URLs of one store; and who fetches what was found.
+    """As `ctseg_batch.inputs.discover.discover`, of URLs of one store; and who fetches what was found.
 
     Raises CallError for an input that is not there, and for inputs of several stores.
     """

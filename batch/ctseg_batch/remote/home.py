@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ctseg_batch.past import FOLDER, Past, is_journal, recall
-from ctseg_batch.record import LOCK, Journal, excludes
+from ctseg_batch.figures.sheets import SUMMARY_JSON, marked, superseded
+from ctseg_batch.journal.past import Past, recall
+from ctseg_batch.journal.record import LOCK, Journal, excludes
+from ctseg_batch.layout import FOLDER, is_journal
 from ctseg_batch.remote.journal import StoredJournal, read_stored
 from ctseg_batch.remote.lease import Lease, leased
 from ctseg_batch.remote.results import store_tables
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store
 from ctseg_batch.result import Settings
-from ctseg_batch.sheets import SUMMARY_JSON, marked, superseded
 
 
 class StoreHome:

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
 
-from ctseg_batch.past import ENDING, FOLDER, Past, is_sibling, journal_file
-from ctseg_batch.record import Journal
+from ctseg_batch.journal.past import Past
+from ctseg_batch.journal.record import Journal
+from ctseg_batch.layout import ENDING, FOLDER, is_sibling, journal_file
 from ctseg_batch.remote.lease import Lease
 from ctseg_batch.remote.patience import StoreError
 from ctseg_batch.remote.store import GONE, Store

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from ctseg.errors import CallError
-from ctseg_batch.past import FOLDER
+from ctseg_batch.layout import FOLDER
 from ctseg_batch.remote.patience import StoreError
 from ctseg_batch.remote.store import Store
 

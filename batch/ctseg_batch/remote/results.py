@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ctseg_batch.past import FOLDER, is_journal
+from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_CSV, SUMMARY_JSON, marked
+from ctseg_batch.layout import FOLDER, is_journal
 from ctseg_batch.remote.patience import StoreError
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store, writable
 from ctseg_batch.remote.url import Location, Url
-from ctseg_batch.sheets import SLICES_CSV, SUMMARY_CSV, SUMMARY_JSON, marked
 
 _TABLES = ("summary*.json", "slices*.csv", "found.*.json.gz", "journal*.jsonl")
 

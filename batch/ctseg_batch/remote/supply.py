@@ -10,11 +10,11 @@ from pathlib import Path
 
 from ctseg import reading
 from ctseg.reading.kind import may_be_detached
+from ctseg_batch.inputs.site import Site
 from ctseg_batch.remote.patience import reason
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store
 from ctseg_batch.result import Failure
-from ctseg_batch.site import Site
 
 # Who needs a file: a site, or a part of one.
 _User = tuple[str, str, int | None]

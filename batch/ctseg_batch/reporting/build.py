@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctseg_batch.cpus import usable_cpus
-from ctseg_batch.files import refused, write_whole
-from ctseg_batch.past import recorded_root, recorded_sides
+from ctseg_batch.layout import recorded_root, recorded_sides
+from ctseg_batch.outputs.files import refused, write_whole
 from ctseg_batch.reporting import REPORT_HTML, overview
 from ctseg_batch.reporting.agreement import agreement
 from ctseg_batch.reporting.charts import charts

@@ -39,7 +39,7 @@ def report(
     from rich.text import Text
 
     from ctseg_batch.reporting.build import write_report
-    from ctseg_batch.table import people_console
+    from ctseg_batch.terminal.table import people_console
 
     console = people_console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -11,7 +11,7 @@ from ctseg.classes import CLASSES
 from ctseg.errors import CallError, ModelError
 from ctseg.model import ModelSpec, shipped_models
 from ctseg.runtime import open_on_cpu
-from ctseg_batch.summary import Summary
+from ctseg_batch.figures.summary import Summary
 
 _DESCRIBED = ("name", "version", "precision", "licence", "sha256")
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ctseg.classes import CLASSES, LESION, LUNG
 from ctseg.lungs import MIRRORED, ON_A_SIDE, facing, facing_spacing
 from ctseg.scan import Labels, Side, Spacing
-from ctseg_batch.overlay import Grey
+from ctseg_batch.outputs.overlay import Grey
 from ctseg_batch.reporting.images import Picture, Size, coloured, fit, picture
 from ctseg_batch.reporting.sources import ScanFiles
 from ctseg_batch.reporting.words import depth_alt, plane_alt

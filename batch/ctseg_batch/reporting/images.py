@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ctseg.classes import CLASSES
 from ctseg.prepare import Restoration, restore
 from ctseg.scan import Labels
-from ctseg_batch.overlay import TINTS, Grey
+from ctseg_batch.outputs.overlay import TINTS, Grey
 
 Size = tuple[int, int]
 """Rows and columns."""

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from ctseg_batch.figures.summary import Summary
 from ctseg_batch.reporting.words import count, explain, number, without_number
-from ctseg_batch.summary import Summary
 
 _DEVICES = {"cpu": "the CPU", "cuda": "CUDA"}
 _MOST_GROUPS = 100

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from ctseg.classes import LUNG
 from ctseg.printable import printable
+from ctseg_batch.figures.summary import Summary
 from ctseg_batch.reporting.agreement import Agreement
 from ctseg_batch.reporting.canvas import Chart
 from ctseg_batch.reporting.facts import ModelFacts
@@ -20,7 +21,6 @@ from ctseg_batch.reporting.overview import Overview
 from ctseg_batch.reporting.parts import ScanPart
 from ctseg_batch.reporting.table import Column
 from ctseg_batch.reporting.words import count, group_title, number, signed, size
-from ctseg_batch.summary import Summary
 
 # Rows that stand in the page itself, for readers without scripts; the script adds the others as they are scrolled to.
 _ROWS_AT_ONCE = 200

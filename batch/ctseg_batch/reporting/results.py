@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ctseg.classes import CLASSES
 from ctseg.errors import CallError
-from ctseg_batch.sheets import SUMMARY_JSON
-from ctseg_batch.summary import SCHEMA, Summary
+from ctseg_batch.figures.sheets import SUMMARY_JSON
+from ctseg_batch.figures.summary import SCHEMA, Summary
 
 SLICES_CSV = "slices.csv"
 

@@ -13,10 +13,10 @@ from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import read_bytes
 from ctseg.scan import Labels, Slice
-from ctseg_batch.discover import as_counted
-from ctseg_batch.opened import named_by_file
-from ctseg_batch.outputs import WRITERS
-from ctseg_batch.overlay import Grey, Picture, as_shown
+from ctseg_batch.inputs.discover import as_counted
+from ctseg_batch.outputs.overlay import Grey, Picture, as_shown
+from ctseg_batch.outputs.slice_outputs import WRITERS
+from ctseg_batch.parts.opened import named_by_file
 from ctseg_batch.reporting.results import SliceRow, below
 
 if TYPE_CHECKING:

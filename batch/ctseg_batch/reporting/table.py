@@ -8,8 +8,8 @@ from typing import Any
 from ctseg.classes import LESION, LUNG, NORMAL_LUNG
 from ctseg.lungs import LUNGS
 from ctseg.printable import printable
+from ctseg_batch.figures.summary import Summary
 from ctseg_batch.reporting.words import explain, group_title
-from ctseg_batch.summary import Summary
 
 Scan = Mapping[str, Any]
 

@@ -1,0 +1,1 @@
+"""The figures of all scans: added up, joined over runs, written as tables."""

@@ -1,0 +1,126 @@
+"""The columns of the tables: a row a scan, a row a slice."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+from ctseg.classes import CLASSES, LESION, LUNG
+from ctseg.lungs import LUNGS, THIRDS
+from ctseg.measures import voxel_ml
+from ctseg.scan import Spacing
+from ctseg_batch.figures.summary import Summary, by_scan, spacing_of
+from ctseg_batch.journal.slice_figures import SliceFigures, unpack
+from ctseg_batch.result import PartResult
+
+Kind = Literal["text", "whole", "number"]
+
+Row = tuple[str | int | float | None, ...]
+
+
+class Column(NamedTuple):
+    """A name, and what kind of values stand below it; what is not known is None."""
+
+    name: str
+    kind: Kind
+
+
+class _ScanColumn(NamedTuple):
+    """A column, and where a scan's value is found."""
+
+    column: Column
+    of: Callable[[Mapping[str, Any]], Any]
+
+
+SLICE_COLUMNS = (
+    Column("scan", "text"),
+    Column("slice", "whole"),
+    Column("source", "text"),
+    Column("mask", "text"),
+    Column("status", "text"),
+    *(Column(c.name, "whole") for c in CLASSES),
+    Column("lung_ml", "number"),
+    Column("involvement_percent", "number"),
+)
+
+
+def scan_table(summary: Summary) -> tuple[Sequence[Column], Iterator[Row]]:
+    """A row a scan, all that summary.json says of it: `ground_glass_ml`, `left_upper_lung_ml`, `iou_mean` ..."""
+    columns = list(_scan_columns(summary["groups"] or [], has_regions=summary["measures"] != "basic"))
+    return [one.column for one in columns], (tuple(one.of(scan) for one in columns) for scan in summary["scans"])
+
+
+def slice_rows(results: Iterable[PartResult]) -> Iterator[Row]:
+    """A row a slice, in the order of the scans and of their slices."""
+    for scan, parts in by_scan(results).items():
+        spacing = spacing_of(parts)
+        slices = (one for part in parts for one in unpack(part.by_slice))
+        for index, one in enumerate(slices):
+            yield _slice_row(scan, index, one, spacing)
+
+
+def _slice_row(scan: str, index: int, one: SliceFigures, spacing: Spacing | None) -> Row:
+    where = (scan, index, one.source, one.mask)
+    if one.pixels is None:
+        return (*where, "failed", *(None for _ in CLASSES), None, None)
+    lung, lesion = (sum(one.pixels[c.index] for c in classes) for classes in (LUNG, LESION))
+    lung_ml = None if spacing is None else lung * voxel_ml(spacing)
+    return (*where, "ok", *one.pixels, lung_ml, 100 * lesion / lung if lung else None)
+
+
+def _scan_columns(groups: Sequence[str], *, has_regions: bool) -> Iterator[_ScanColumn]:
+    yield from (_at(name, "text", name) for name in ("scan", "status"))
+    yield from (_at(name, "whole", name) for name in ("slices", "failed_slices"))
+    yield from (_at(f"spacing_{axis}_mm", "number", "spacing_mm", place) for place, axis in enumerate("zyx"))
+    yield from (_at(f"{c.name}_pixels", "whole", "pixels", c.name) for c in CLASSES)
+    yield from (_at(f"{c.name}_ml", "number", "volumes_ml", c.name) for c in LUNG)
+    yield from (_at(name, "number", name) for name in ("lung_ml", "involvement_percent"))
+    if has_regions:
+        yield from _regional_columns()
+    for score in ("iou", "dice") if groups else ():
+        yield from (_at(f"{score}_{name}", "number", score, name) for name in (*groups, "mean"))
+    if has_regions:
+        for name in (group for group in groups if CLASSES[0].name not in group.split("+")):
+            yield from (_at(f"{name}_{key}", "number", "surface", name, key) for key in ("hd95_mm", "assd_mm"))
+            yield _at(f"{name}_volume_error_ml", "number", "volume_error_ml", name)
+    yield from (_at(name, "text", name) for name in ("device", "precision"))
+    yield _ScanColumn(Column("flags", "text"), lambda scan: "; ".join(scan["flags"]))
+    yield _ScanColumn(Column("errors", "text"), _errors)
+
+
+def _regional_columns() -> Iterator[_ScanColumn]:
+    for lung in LUNGS:
+        yield from _region_columns(lung, ("regions", lung))
+        for third in THIRDS:
+            yield from _region_columns(f"{lung}_{third}", ("regions", lung, "thirds", third))
+    yield from (_at(f"severity_{name}", "whole", "severity", name) for name in (*LUNGS, "total"))
+    yield from (_at(f"lesions_{key}", "whole", "lesions", key) for key in ("count", *LUNGS, "smaller"))
+    yield from (_at(f"lesions_{key}", "number", "lesions", key) for key in ("volume_ml", "median_ml", "largest_ml"))
+
+
+def _region_columns(name: str, path: tuple[str, ...]) -> Iterator[_ScanColumn]:
+    yield from (_at(f"{name}_{c.name}_ml", "number", *path, "volumes_ml", c.name) for c in LUNG)
+    yield _at(f"{name}_lung_ml", "number", *path, "lung_ml")
+    yield from (_at(f"{name}_{c.name}_percent", "number", *path, "percent", c.name) for c in LUNG)
+    yield _at(f"{name}_involvement_percent", "number", *path, "involvement_percent")
+    for key in ("mean_hu", "mass_g"):
+        yield from (
+            _at(f"{name}_{part}_{key}", "number", *path, key, part) for part in (*(c.name for c in LUNG), "lung")
+        )
+
+
+def _at(name: str, kind: Kind, *path: str | int) -> _ScanColumn:
+    return _ScanColumn(Column(name, kind), partial(_find, path))
+
+
+def _find(path: tuple[str | int, ...], scan: Mapping[str, Any]) -> Any:
+    """What lies at a path in a scan's figures; None where something on the way is null."""
+    found: Any = scan
+    for key in path:
+        if found is None:
+            return None
+        found = found[key]
+    return found
+
+
+def _errors(scan: Mapping[str, Any]) -> str:
+    return "; ".join(f"{error['file']}: {error['reason']}" for error in scan["errors"])

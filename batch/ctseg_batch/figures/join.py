@@ -1,0 +1,159 @@
+"""Many runs as one: shares, machines, months."""
+
+import heapq
+import json
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ctseg.errors import CallError
+from ctseg_batch.figures.columns import Row
+from ctseg_batch.figures.runs import Run
+from ctseg_batch.figures.summary import SCHEMA, Summary
+from ctseg_batch.figures.totals import totals
+from ctseg_batch.journal.inventory import Inventory
+from ctseg_batch.result import Failure
+from ctseg_batch.shards import Shard
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The summary of all runs, and for each run which of its scans are in it."""
+
+    summary: Summary
+    taken: Sequence[tuple[Run, frozenset[str]]]
+
+    def slices(self) -> Iterator[Row]:
+        """The rows of slices.csv, from the runs' own; raises CallError for one that does not fit its summary."""
+        place = {scan["scan"]: number for number, scan in enumerate(self.summary["scans"])}
+        rows = (_rows_of(scans, run) for run, scans in self.taken)
+        return heapq.merge(*rows, key=lambda row: place[str(row[0])])
+
+
+def _rows_of(scans: Container[object], run: Run) -> Iterator[Row]:
+    return (row for row in run.slices() if row[0] in scans)
+
+
+def check_alike(runs: Sequence[Run]) -> None:
+    """Raise CallError where runs differ in what their figures depend on, saying in what."""
+    first = runs[0]
+    for run in runs[1:]:
+        for title, told in _TRAITS.items():
+            one, other = told(first.summary), told(run.summary)
+            if one != other:
+                cure = "call all shares with the same options" if run.out == first.out else "join what is alike"
+                raise CallError(
+                    f"{first.title} and {run.title} differ in {title}: {one} and {other}; "
+                    f"{cure}, or join all of it by --mixed"
+                )
+
+
+def join(runs: Sequence[Run]) -> Joined:
+    """One summary of all scans, a scan that is the same in two of them once.
+
+    They are in the order of the runs; those of shares of one run in the order that it would have. What no share has
+    done is among the errors. What the runs do not have in common is null. Raises CallError for a scan that differs from
+    one run to the other.
+    """
+    owners: dict[str, tuple[Run, Mapping[str, Any]]] = {}
+    taken: list[tuple[Run, frozenset[str]]] = []
+    for run in runs:
+        new = set()
+        for scan in run.summary["scans"]:
+            name = scan["scan"]
+            owner, known = owners.setdefault(name, (run, scan))
+            if known != scan:
+                raise CallError(f"the scan {name} is in {owner.title} and in {run.title}, with different figures")
+            if owner is run:
+                new.add(name)
+        taken.append((run, frozenset(new)))
+    scans = [scan for _, scan in owners.values()]
+    if len({run.summary["shard"] and run.summary["shard"]["found"] for run in runs}) == 1 and runs[0].shard:
+        places = {scan: place for run in runs for scan, place in run.places().items()}
+        scans.sort(key=lambda scan: places[scan["scan"]])
+    missing = _missing(runs, owners.keys())
+    return Joined(_summary(runs, scans, [len(new) for _, new in taken], missing), taken)
+
+
+def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
+    """The scans that no share has done, as far as the shares know what there is."""
+    ended: dict[tuple[Path, int], dict[int, str]] = defaultdict(dict)
+    for run in runs:
+        if run.shard:
+            ended[run.out, run.shard.of][run.shard.number] = run.summary["shard"]["found"]
+    missing = {}
+    for (out, of), found in ended.items():
+        digests = sorted(set(found.values()))
+        if len(digests) == 1 and len(found) == of:
+            continue
+        names = {digest: dict.fromkeys(Inventory.read(out, digest).names) for digest in digests}
+        for name in dict.fromkeys(chain.from_iterable(names.values())):
+            shard = Shard.holder(name, of)
+            if name in done or (shard.number in found and name in names[found[shard.number]]):
+                continue
+            why = f"--shard {shard} has not ended, call it again"
+            if shard.number in found:
+                why = "other shares have found it, its own has not, so it is new, or gone: call all shares again"
+            missing[name] = Failure(name, f"was not done: {why}")
+    return list(missing.values())
+
+
+def _summary(
+    runs: Sequence[Run], scans: list[Mapping[str, Any]], counts: Sequence[int], missing: Sequence[Failure]
+) -> Summary:
+    summaries = [run.summary for run in runs]
+    common = {key: _common(summary[key] for summary in summaries) for key in ("version", "model", "measures", "groups")}
+    slices, wall_s = (sum(summary["throughput"][key] for summary in summaries) for key in ("slices", "wall_s"))
+    return {
+        "schema": SCHEMA,
+        **common,
+        "scans": scans,
+        "totals": totals(scans, common["groups"], common["measures"]),
+        "ignored": sum(summary["ignored"] for summary in summaries),
+        "skipped": _once(one for summary in summaries for one in summary["skipped"]),
+        "errors": _once([*(one for summary in summaries for one in summary["errors"]), *map(asdict, missing)]),
+        "notes": _once(one for summary in summaries for one in summary["notes"]),
+        "throughput": {
+            "slices": slices,
+            "slices_per_second": slices / wall_s if slices and wall_s else None,
+            "wall_s": wall_s,
+        },
+        "shard": None,
+        "runs": [
+            {
+                "out": run.called,
+                "shard": str(run.shard) if run.shard else None,
+                "scans": count,
+                **{key: run.summary[key] for key in ("version", "model", "measures")},
+            }
+            for run, count in zip(runs, counts, strict=True)
+        ],
+    }
+
+
+def _model(summary: Summary) -> str:
+    model = summary["model"]
+    return f"{model['name']} {model['version']} (sha256 {model['sha256'][:12]})"
+
+
+_TRAITS: Mapping[str, Callable[[Summary], str]] = {
+    "the version of ctseg": lambda summary: summary["version"],
+    "the precision": lambda summary: summary["model"]["precision"],
+    "the model": _model,
+    "what was measured": lambda summary: summary["measures"],
+    "what their truth tells apart": lambda summary: ", ".join(summary["groups"] or ["no truth"]),
+}
+
+
+def _common(values: Iterable[Any]) -> Any:
+    """What all have in common; None where they differ."""
+    first, *others = values
+    return first if all(other == first for other in others) else None
+
+
+def _once(values: Iterable[Any]) -> list[Any]:
+    """Each of them once, in their order."""
+    return list({json.dumps(value, sort_keys=True): value for value in values}.values())

@@ -1,0 +1,121 @@
+"""What a run, or each share of one, left in OUT; it may have met anything since, and is checked."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ctseg.errors import CallError
+from ctseg_batch.figures.columns import Row
+from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_JSON, marked, share_of
+from ctseg_batch.figures.slices_file import read_slices
+from ctseg_batch.figures.summary import SCHEMA, Summary
+from ctseg_batch.figures.summary_form import FormCheck
+from ctseg_batch.shards import Shard
+
+_AGAIN = "call ctseg batch again, it does only what is missing"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, and what its summary.json holds; of a share, `mark` is in the names of its files.
+
+    `called` is where people know it to be.
+    """
+
+    out: Path
+    called: str
+    summary: Summary
+    mark: str = ""
+
+    @property
+    def shard(self) -> Shard | None:
+        """Which share it is."""
+        told = self.summary["shard"]
+        return Shard(told["number"], told["of"]) if told else None
+
+    @property
+    def title(self) -> str:
+        """What tells it from others, also from those in the same folder."""
+        return f"{self.called} (share {self.shard})" if self.shard else self.called
+
+    def places(self) -> Mapping[str, int]:
+        """Where its scans stand among all that its root holds, as far as it knows."""
+        told = self.summary["shard"] or {"places": ()}
+        return {scan["scan"]: place for scan, place in zip(self.summary["scans"], told["places"], strict=bool(told))}
+
+    def slices(self) -> Iterator[Row]:
+        """The rows of its slices.csv; raises CallError where it does not fit the summary."""
+        expected = {scan["scan"]: scan["slices"] for scan in self.summary["scans"]}
+        return read_slices(self.out / marked(SLICES_CSV, self.mark), expected)
+
+
+def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Run]:
+    """Read what OUT has of a run, or of each share of one that has ended. `called`: where it is, if not at `out`.
+
+    A run takes the tables of shares away when it ends: where there are some, shares came after it. Raises CallError for
+    a summary that is missing, damaged, or none of this version, and for shares of several cuts.
+    """
+    name = called or str(out)
+    found = (share_of(file.name) for file in out.glob(marked(SUMMARY_JSON, ".*-of-*")))
+    shares = sorted((share.of, share.number) for share in found if share)
+    cuts = sorted({of for of, _ in shares})
+    if len(cuts) > 1:
+        raise CallError(
+            f"{name} holds tables of shares of {' and of '.join(map(str, cuts))}, which tell of different runs: call "
+            "any share of the last run again, it takes the others away"
+        )
+    if shares:
+        return [_read_run(out, Shard(number, of).mark, fault, name) for of, number in shares]
+    whole = _read_run(out, "", fault, name)
+    if whole.summary["runs"] is not None:
+        raise CallError(f"{name}/{SUMMARY_JSON} is of runs that were joined: name the runs themselves")
+    return [whole]
+
+
+def _read_run(out: Path, mark: str, fault: FormCheck, called: str) -> Run:
+    name = marked(SUMMARY_JSON, mark)
+    file = f"{called}/{name}"
+    try:
+        read = json.loads((out / name).read_bytes(), parse_constant=_refuse)
+    except FileNotFoundError:
+        raise CallError(f"{file} is not there: {called} holds no run of ctseg batch, or one that was stopped") from None
+    except OSError as error:
+        raise CallError(f"{file} can't be read: {error.strerror}") from error
+    except (ValueError, RecursionError):
+        raise CallError(f"{file} is damaged: it is no JSON; {_AGAIN}") from None
+    schema = read.get("schema") if isinstance(read, dict) else None
+    if isinstance(schema, int) and schema != SCHEMA:
+        raise CallError(
+            f"{file} is of another version of ctseg (schema {schema}, not {SCHEMA}): run it again with this"
+        )
+    wrong = fault(read) or _inconsistency(read)
+    if wrong:
+        raise CallError(f"{file} is damaged, or no summary of ctseg: {wrong}")
+    return Run(out, called, read, mark)
+
+
+def _inconsistency(read: Mapping[str, Any]) -> str | None:
+    """What a schema can't say: names that are unique, and scores of the groups that are named."""
+    groups, shard = read["groups"] or [], read["shard"]
+    if shard and not (shard["number"] <= shard["of"] and len(shard["places"]) == len(read["scans"])):
+        return "its share is none"
+    named = set()
+    for scan in read["scans"]:
+        name = scan["scan"]
+        if name in named:
+            return f"the scan {name} is there twice"
+        named.add(name)
+        confusion = scan["confusion"]
+        if confusion is not None and [len(row) for row in confusion] != [len(groups)] * len(groups):
+            return f"the confusion of {name} is not of the groups"
+        if any(scan[key] is not None and set(scan[key]) != {*groups, "mean"} for key in ("iou", "dice")):
+            return f"the scores of {name} are not of the groups"
+        if any(scan[key] is not None and not set(scan[key]) <= set(groups) for key in ("surface", "volume_error_ml")):
+            return f"the distances of {name} are not of the groups"
+    return None
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")

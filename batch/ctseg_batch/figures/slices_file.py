@@ -1,0 +1,56 @@
+"""Read a run's slices.csv back, and see that it is what its summary says."""
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ctseg.errors import CallError
+from ctseg_batch.figures.columns import SLICE_COLUMNS, Kind, Row
+
+
+def read_slices(file: Path, expected: Mapping[str, int]) -> Iterator[Row]:
+    """The rows of a run's slices.csv; raises CallError where they are not those of the `expected` slices by scan."""
+    counts: Counter[str] = Counter()
+    try:
+        with file.open(newline="", encoding="utf-8", errors="surrogateescape") as text:
+            lines = csv.reader(text, strict=True)
+            if next(lines, None) != [column.name for column in SLICE_COLUMNS]:
+                raise ValueError("its first line does not name the columns")
+            for cells in lines:
+                row = _row(cells)
+                scan = str(row[0])
+                if row[1] != counts[scan]:
+                    raise ValueError(f"slice {row[1]} of {scan} is not the next one")
+                counts[scan] += 1
+                yield row
+    except FileNotFoundError:
+        raise CallError(f"{file} is not there: call ctseg batch again, which writes it") from None
+    except OSError as error:
+        raise CallError(f"{file} can't be read: {error.strerror}") from error
+    except (ValueError, csv.Error) as error:
+        raise CallError(f"{file} is damaged: {error}") from error
+    if counts != Counter(expected):
+        raise CallError(f"{file} does not have the slices of the summary.json beside it: call ctseg batch again")
+
+
+def _row(cells: list[str]) -> Row:
+    """The cells of a line as values; raises ValueError for what can't be."""
+    if len(cells) != len(SLICE_COLUMNS):
+        raise ValueError(f"a line has {len(cells)} values instead of {len(SLICE_COLUMNS)}")
+    return tuple(_value(cell, column.kind) for cell, column in zip(cells, SLICE_COLUMNS, strict=True))
+
+
+def _value(cell: str, kind: Kind) -> str | int | float | None:
+    if kind == "text":
+        return cell
+    if not cell:
+        return None
+    try:
+        value = int(cell) if kind == "whole" else float(cell)
+    except ValueError:
+        raise ValueError(f"{cell[:20]!r} is no number") from None
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{cell[:20]!r} is no figure of a slice")
+    return value

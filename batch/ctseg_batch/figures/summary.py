@@ -1,0 +1,232 @@
+"""All figures of a run, by scan and in total, as summary.json holds them: see docs/summary.md."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ctseg import __version__
+from ctseg.classes import CLASSES
+from ctseg.lungs import LUNGS, THIRDS, absent
+from ctseg.measures import Measures, doubts, measure, voxel_ml
+from ctseg.regions import Amounts, Lungs, describe, grade, total
+from ctseg.scan import Spacing
+from ctseg_batch.figures.totals import scored, totals
+from ctseg_batch.inputs.truth import stem
+from ctseg_batch.journal.slice_figures import unpack
+from ctseg_batch.network.engine import Engine
+from ctseg_batch.result import Failure, MeasuresWish, PartResult, StackFigures
+from ctseg_batch.shards import Shard
+
+SCHEMA = 2
+
+Summary = dict[str, Any]
+"""What summary.json holds."""
+
+
+@dataclass(frozen=True)
+class ShardFigures:
+    """Which share of the scans was done, and where each scan's site stands among all that were found, by its name."""
+
+    shard: Shard
+    found: str
+    places: Mapping[str, int]
+
+    def told(self, scans: Iterable[str]) -> dict[str, Any]:
+        """What summary.json says of it."""
+        return {
+            "number": self.shard.number,
+            "of": self.shard.of,
+            "found": self.found,
+            "places": [self.places[scan] for scan in scans],
+        }
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a run found. `groups` are the names of what the truth tells apart; None without a truth.
+
+    `skipped` are readable files that are no slices, `errors` the failures of no scan, `ignored` counts files of
+    other kinds. `notes` are lines on the run as a whole. `slices` were done in this run, in `wall_s` seconds; the
+    others before. `measures` is what was asked for. `shard` says which share of the scans these are.
+    """
+
+    results: Sequence[PartResult]
+    groups: tuple[str, ...] | None
+    skipped: Sequence[Failure]
+    errors: Sequence[Failure]
+    notes: Sequence[str]
+    ignored: int
+    slices: int
+    wall_s: float
+    measures: MeasuresWish = "basic"
+    shard: ShardFigures | None = None
+
+
+def summarise(figures: Figures, engine: Engine) -> Summary:
+    """Add up the parts, by scan in the order of their first part, and over all."""
+    groups = None if figures.groups is None else list(figures.groups)
+    scans = [_scan(name, parts, groups) for name, parts in by_scan(figures.results).items()]
+    spec = engine.spec
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "model": {
+            "name": spec.name,
+            "version": spec.version,
+            "precision": spec.precision,
+            "licence": spec.licence,
+            "sha256": engine.sha256,
+        },
+        "measures": figures.measures,
+        "groups": groups,
+        "scans": scans,
+        "totals": totals(scans, groups, figures.measures),
+        "ignored": figures.ignored,
+        "skipped": [asdict(one) for one in figures.skipped],
+        "errors": [asdict(one) for one in figures.errors],
+        "notes": [*figures.notes, *_without_truth(figures)],
+        "throughput": {
+            "slices": figures.slices,
+            "slices_per_second": figures.slices / figures.wall_s if figures.slices else None,
+            "wall_s": figures.wall_s,
+        },
+        "shard": None if figures.shard is None else figures.shard.told(scan["scan"] for scan in scans),
+        "runs": None,
+    }
+
+
+def exit_status(summary: Summary) -> int:
+    """0 all well, 1 some input failed and the rest was done, 2 no input could be read."""
+    scans = summary["scans"]
+    if summary["shard"] is None and all(scan["status"] == "failed" for scan in scans):
+        return 2  # a share can't tell: another may have read something
+    return int(bool(summary["errors"]) or any(scan["errors"] for scan in scans))
+
+
+def to_json(summary: Summary) -> str:
+    """The summary as text, the same for the same figures."""
+    return json.dumps(summary, indent=2) + "\n"
+
+
+def by_scan(results: Iterable[PartResult]) -> dict[str, list[PartResult]]:
+    """The parts of each scan, in the order of its first part."""
+    parts: dict[str, list[PartResult]] = {}
+    for result in results:
+        parts.setdefault(result.scan, []).append(result)
+    return parts
+
+
+def spacing_of(parts: Iterable[PartResult]) -> Spacing | None:
+    """That of the first part of a scan of which something was labelled."""
+    return next((part.spacing_mm for part in parts if part.slices > part.failed_slices), None)
+
+
+def _scan(name: str, parts: Sequence[PartResult], groups: list[str] | None) -> dict[str, Any]:
+    slices, failed = sum(part.slices for part in parts), sum(part.failed_slices for part in parts)
+    errors = sorted({failure for part in parts for failure in (*part.failures, *part.bad_truth)})
+    done = [part for part in parts if part.slices > part.failed_slices]
+    spacing, whole = spacing_of(parts), next((part.whole for part in done if part.whole), None)
+    measures = measure([sum(counts) for counts in zip(*(part.pixels for part in parts), strict=True)], spacing)
+    confusion = _confusion(parts) if groups else None
+    return {
+        "scan": name,
+        "status": "failed" if not done else "partial" if errors else "ok",
+        "slices": slices,
+        "failed_slices": failed,
+        "spacing_mm": spacing,
+        "pixels": measures.pixels,
+        "volumes_ml": measures.volumes_ml,
+        "lung_ml": measures.lung_ml,
+        "involvement_percent": measures.involvement_percent,
+        **_regional(whole, spacing),
+        **scored([confusion], groups),
+        "confusion": confusion,
+        **_distances(whole, spacing, confusion, groups),
+        "flags": _flags(done, measures, is_scored=groups is not None),
+        "device": done[0].device if done else None,
+        "precision": done[0].precision if done else None,
+        "errors": [asdict(error) for error in errors],
+    }
+
+
+def _regional(whole: StackFigures | None, spacing: Spacing | None) -> dict[str, Any]:
+    """The lungs, how severely each is diseased, the lesions; None where nobody asked, or it is no stack."""
+    if whole is None or spacing is None:
+        return {"regions": None, "severity": None, "lesions": None}
+    regions = dict(zip(LUNGS, _lungs(whole.lungs, spacing), strict=True))
+    grades = {name: grade(None if lung is None else lung["involvement_percent"]) for name, lung in regions.items()}
+    known = [one for one in grades.values() if one is not None]
+    return {
+        "regions": regions,
+        "severity": {**grades, "total": sum(known) if len(known) == len(LUNGS) else None},
+        "lesions": asdict(whole.lesions),
+    }
+
+
+def _lungs(lungs: Lungs, spacing: Spacing) -> Iterator[dict[str, Any] | None]:
+    """The figures of each lung and of its thirds; None for a lung of which there is nothing, or next to nothing."""
+
+    def described(amounts: Amounts) -> dict[str, Any]:
+        return asdict(describe(amounts, spacing))
+
+    wholes = [total(lung) for lung in lungs]
+    voxels = [sum(amount.voxels for amount in whole) for whole in wholes]
+    gone = absent(voxels)
+    for name, lung, whole, own in zip(LUNGS, lungs, wholes, voxels, strict=True):
+        by_third = {third: described(amounts) for third, amounts in zip(THIRDS, lung, strict=True)}
+        yield {**described(whole), "thirds": by_third} if own and name not in gone else None
+
+
+def _confusion(parts: Sequence[PartResult]) -> list[list[int]] | None:
+    counts = [np.array(part.confusion) for part in parts if part.confusion is not None]
+    pooled: list[list[int]] | None = np.sum(counts, axis=0).tolist() if counts else None
+    return pooled
+
+
+def _distances(
+    whole: StackFigures | None, spacing: Spacing | None, confusion: list[list[int]] | None, groups: list[str] | None
+) -> dict[str, Any]:
+    """How far a stack's surfaces and volumes are from those of the truth, by group but background."""
+    if whole is None or spacing is None or confusion is None or groups is None:
+        return {"surface": None, "volume_error_ml": None}
+    counts = np.array(confusion)
+    errors = (counts.sum(axis=0) - counts.sum(axis=1)) * voxel_ml(spacing)
+    lung = [number for number, group in enumerate(groups) if CLASSES[0].name not in group.split("+")]
+    surfaces = whole.surfaces
+    return {
+        "surface": None
+        if surfaces is None
+        else {groups[n]: None if (one := surfaces[n]) is None else asdict(one) for n in lung},
+        "volume_error_ml": {groups[n]: float(errors[n]) for n in lung},
+    }
+
+
+def _without_truth(figures: Figures) -> Iterator[str]:
+    """A line where a truth was given and goes with nothing: it may be the wrong folder."""
+    done = [part for part in figures.results if part.slices > part.failed_slices]
+    if figures.groups is not None and done and all(_has_no_truth(part) for part in done):
+        example = next(one.source for one in unpack(done[0].by_slice))
+        folder, slash, name = example.rpartition("/")
+        path = f"{folder}{slash}{stem(name)}"
+        yield f"no truth was found for any slice: there is no {path}.* below --truth, nor any other"
+
+
+def _has_no_truth(part: PartResult) -> bool:
+    return not part.bad_truth and part.unscored == part.slices - part.failed_slices
+
+
+def _flags(done: Sequence[PartResult], measures: Measures, *, is_scored: bool) -> list[str]:
+    """What makes the scan's numbers doubtful, in words."""
+    flags = [flag for part in done for flag in part.flags]
+    if done and measures.involvement_percent is None:
+        flags.append("no lung found")
+    if done and done[0].stack:
+        largest = max(part.lung[1] for part in done)
+        flags += doubts(measures, (done[0].lung[0], largest, done[-1].lung[2]))
+    unscored = sum(part.unscored for part in done)
+    if is_scored and unscored:
+        flags.append(f"no truth for {unscored} slice{'s' * (unscored > 1)}")
+    return list(dict.fromkeys(flags))

@@ -1,0 +1,221 @@
+"""Walk the inputs: which files are CT, folder by folder, and which folder is the root of them all."""
+
+import os
+import re
+import sys
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ctseg.errors import CallError, UnreadableFile
+from ctseg.reading import Kind, kind_of
+from ctseg_batch.inputs import scan_names
+from ctseg_batch.inputs.site import Site
+from ctseg_batch.layout import FOLDER as RECORD
+from ctseg_batch.layout import recorded_root
+from ctseg_batch.outputs.slice_outputs import FOLDERS
+from ctseg_batch.remote.url import ARCHIVE, Location, Url
+from ctseg_batch.result import Failure
+
+APPLE_DOUBLE = "._"
+"""What macOS leaves beside each file on a foreign share: the file's name and ending, but no image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is below the root; `ignored` counts files that are no CT, `failed` are those that can't be told.
+
+    A file that is no CT has failed where somebody named it.
+    `place` is where the root is, if it is none of this machine's folders.
+    """
+
+    root: Path
+    sites: tuple[Site, ...]
+    ignored: int
+    failed: tuple[UnreadableFile, ...]
+    place: Url | None = None
+
+    @property
+    def failures(self) -> Iterator[Failure]:
+        """What could not be told, by its path below the root, which goes by its own name."""
+        below = ((os.path.relpath(error.file, self.root), error) for error in self.failed)
+        return (Failure(self.root.name or path if path == "." else path, error.reason) for path, error in below)
+
+
+def discover(
+    inputs: Sequence[Path], never: Collection[Path] = (), listed: Sequence[Path] = (), root: Path | None = None
+) -> Found:
+    """Search files and folders, recursively and through links, but no real folder twice and none of `never`.
+
+    Reads names, and of files without an ending the first bytes. Raises CallError for an input that is not there; of
+    those that are `listed`, one that is not there has failed. Without a `root`, the deepest folder that holds all
+    inputs is it; raises CallError for an input that is not below the one given.
+    """
+    for path in inputs:
+        if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a folder on the way may not be entered
+            raise CallError(f"{absolute(path)} is not there, or you may not read it")
+        _refuse_results(absolute(path))
+    given = list(dict.fromkeys(map(absolute, [*inputs, *listed])))
+    folders = [path for path in given if os.path.isdir(path)]  # noqa: PTH112
+    files = [path for path in given if not os.path.isdir(path)]  # noqa: PTH112
+    walk = _Walk(frozenset(os.path.realpath(path) for path in never), frozenset(map(absolute, inputs)))
+    for folder in folders:
+        walk.search(folder)
+    walk.follow_links()
+    for file in files:
+        walk.take(file)
+    top = _holding([*folders, *(file.parent for file in files)], root)
+    return Found(top, tuple(sites_of(top, walk.kinds)), walk.ignored, tuple(walk.failed))
+
+
+def _refuse_results(path: Path) -> None:
+    """Raise CallError for what a run has written: its masks would pass for strange CT."""
+    for folder in (path, *path.parents):
+        out = folder.parent
+        if folder.name in FOLDERS and os.path.isdir(out / RECORD):  # noqa: PTH112
+            root = recorded_root(out)
+            if root is None or not root.is_relative_to(folder):  # else a folder of scans that happens to be called so
+                raise CallError(f"{path} is what ctseg wrote into {out}: name the scans themselves")
+
+
+def as_counted(name: str) -> tuple[list[str | int], str]:
+    """Sorts names as people count: `slice2` before `slice10`."""
+    pieces = re.split(r"(\d+)", name.casefold())
+    return [int(piece) if place % 2 else piece for place, piece in enumerate(pieces)], name
+
+
+@dataclass
+class _Walk:
+    """The state of one search: the kind of each file by folder, what was passed over, what could not be told.
+
+    No CT is passed over but for the `named`: somebody takes them for it.
+    """
+
+    never: frozenset[str]
+    named: frozenset[Path]
+    kinds: dict[Path, dict[str, Kind]] = field(default_factory=lambda: defaultdict(dict))
+    ignored: int = 0
+    failed: list[UnreadableFile] = field(default_factory=list)
+    _searched: set[str] = field(default_factory=set)
+    _links: deque[Path] = field(default_factory=deque)
+
+    def search(self, top: Path) -> None:
+        """Take all files below a folder; links to folders wait, so that a folder goes by its real path if it can."""
+        waiting = [(top, os.path.realpath(top))]
+        while waiting:
+            folder, real = waiting.pop()
+            if real in self.never or real in self._searched:
+                continue
+            self._searched.add(real)
+            for entry in self._but_results(self._list(folder)):
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((folder / entry.name, os.path.join(real, entry.name)))  # noqa: PTH118
+                elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112
+                    self._links.append(folder / entry.name)
+                else:
+                    self._classify(folder, entry.name)
+
+    def follow_links(self) -> None:
+        """Search the folders that were met as links, but for those that lead into what is never searched."""
+        while self._links:
+            link = self._links.popleft()
+            real = Path(os.path.realpath(link))
+            if not any(real.is_relative_to(folder) for folder in self.never):
+                self.search(link)
+
+    def take(self, file: Path) -> None:
+        """Take a file by itself, unless its folder was searched."""
+        if not os.path.exists(file):  # noqa: PTH110
+            self.failed.append(UnreadableFile(file, "is not there, or you may not read it"))
+        elif os.path.realpath(file.parent) not in self._searched:
+            self._classify(file.parent, file.name)
+
+    def _but_results(self, entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+        """A folder's entries; where another run wrote its results there, not their folders: masks are no CT."""
+        if all(entry.name != RECORD for entry in entries):
+            return entries
+        return [entry for entry in entries if entry.name not in FOLDERS]
+
+    def _list(self, folder: Path) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            self.failed.append(UnreadableFile(folder, f"can't be listed: {error.strerror}"))
+            return []
+
+    def _classify(self, folder: Path, name: str) -> None:
+        try:
+            kind = None if name.startswith(APPLE_DOUBLE) else kind_of(folder / name)
+        except UnreadableFile as error:
+            self.failed.append(error)
+            return
+        if kind is None and folder / name in self.named:
+            self.failed.append(UnreadableFile(folder / name, no_ct(folder / name)))
+        elif kind is None:
+            self.ignored += 1
+        else:
+            self.kinds[folder][sys.intern(name)] = kind  # many folders have a slice1.png
+
+
+def no_ct(place: Location) -> str:
+    """Why a file that somebody named is not read."""
+    if place.name.lower().endswith(f".{ARCHIVE}"):
+        return f"is an archive: give it as {ARCHIVE}::{place}"
+    return "is no CT: neither DICOM nor a volume nor a picture, as its name goes"
+
+
+def ignored_told(many: int) -> str:
+    """How many files were passed over."""
+    return "1 file of another kind was ignored" if many == 1 else f"{many} files of other kinds were ignored"
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root of the file system: not Path.resolve, which would name scans after where a link points."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _holding(folders: Collection[Path], root: Path | None) -> Path:
+    """The root, or the deepest folder that holds all."""
+    if root is not None:
+        top = absolute(root)
+        for folder in folders:
+            if not folder.is_relative_to(top):
+                raise CallError(f"--root {root}: {folder} is not below it")
+        return top
+    try:
+        return Path(os.path.commonpath(folders))
+    except ValueError as error:
+        raise CallError("the inputs lie on different drives: call once for each") from error
+
+
+def sites_of(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> Iterator[Site]:
+    """The sites of files whose kind is known by folder and name, in the order of a run."""
+    own, folders = _own_name(root, kinds), scan_names.folders_below(kinds)
+    for folder in sorted(kinds, key=lambda folder: [as_counted(part) for part in folder.parts]):
+        name = own if folder == root else folder.relative_to(root).as_posix()
+        within = "" if folder == root else f"{name}/"
+        by_kind: dict[Kind, list[str]] = defaultdict(list)
+        for file in sorted(kinds[folder], key=as_counted):
+            by_kind[kinds[folder][file]].append(file)
+        volumes = by_kind.pop("volume", [])
+        kept = scan_names.kept_names(volumes, folders[folder])
+        for volume in volumes:
+            yield Site(folder, within, within + volume, "volume", (volume,), occupied=kept)
+        taken = _taken({*kinds[folder], *folders[folder]})
+        occupied = kept | scan_names.volume_names(volumes, kept)
+        for kind, files in sorted(by_kind.items()):
+            yield Site(folder, within, name, kind, tuple(files), taken, occupied, mixed=len(by_kind) > 1)
+
+
+def _own_name(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> str:
+    """What a root that holds slices itself goes by: its own name, unless something below it bears that."""
+    beneath = {folder.relative_to(root).parts[0] for folder in kinds if folder != root} | set(kinds.get(root, ()))
+    return root.name if root.name and root.name not in beneath else "."
+
+
+def _taken(names: Collection[str]) -> frozenset[str]:
+    """What is called like a PNG in a folder, where some other file's mask would take the name of one; else none."""
+    clash = any(f"{name}.png" in names for name in names if not name.endswith(".png"))
+    return frozenset(name for name in names if name.endswith(".png")) if clash else frozenset()

@@ -1,0 +1,151 @@
+"""Which series are wanted: conditions on what their headers say, and the best one of a study.
+
+A condition is a field, an operator and a value, `thickness<=2`; `|` stands between alternatives. Text is compared
+without regard to case: `~` is "contains". What a header does not say fulfils nothing but `!=` and `!~`.
+"""
+
+import operator
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from ctseg.errors import CallError
+from ctseg_batch.inputs.listing import ListedSeries, SeriesFacts
+
+TEXTS = ("description", "kernel")
+NUMBERS = ("thickness", "spacing", "slices", "number")
+# Descriptions are not quoted: people type them, and may name a patient.
+_TOLD = {
+    "description": "its description is not so",
+    "kernel": "its kernel is {}",
+    "thickness": "its slices are {:g} mm thick",
+    "spacing": "its slices lie {:g} mm apart",
+    "slices": "it has {} slices",
+    "number": "its number is {}",
+}
+_FORM = re.compile(r"\s*([a-z]+)\s*(!=|!~|<=|>=|=|~|<|>)\s*(\S.*?)\s*", re.IGNORECASE | re.DOTALL)
+
+# Headers hold 0.60000002: a thousandth of a millimetre has no meaning.
+_DIGITS = 3
+# A series that covers less than this share of what the longest one of its study does is a part of the chest.
+_COVERS = 0.5
+
+_TEXT_OPERATORS: Mapping[str, Callable[[str, str], bool]] = {"=": operator.eq, "~": operator.contains}
+_NUMBER_OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
+    "=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition as it was `written`: any of `alternatives` will do, or with `negated` none."""
+
+    written: str
+    field: str
+    sign: str
+    alternatives: tuple[str, ...]
+    negated: bool
+
+    def refusal(self, facts: SeriesFacts) -> str | None:
+        """Why a series does not fulfil it; None where it does."""
+        told = getattr(facts, self.field)
+        known = told not in (None, "")
+        holds = known and (self._text(told) if self.field in TEXTS else self._number(told))
+        if holds != self.negated:
+            return None
+        said = _TOLD[self.field].format(told) if known else f"its {self.field} is not known"
+        return f"left out by --series-filter {self.written}: {said}"
+
+    def _text(self, told: str) -> bool:
+        """Of several values, as a kernel may have, any single one counts, and all as they are written."""
+        values = {told.casefold(), *told.casefold().split("\\")}
+        holds = _TEXT_OPERATORS[self.sign]
+        return any(holds(value, wanted.casefold()) for value in values for wanted in self.alternatives)
+
+    def _number(self, told: float) -> bool:
+        holds = _NUMBER_OPERATORS[self.sign]
+        return any(holds(round(told, _DIGITS), round(float(wanted), _DIGITS)) for wanted in self.alternatives)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """All conditions hold of a series that is wanted; with `one_a_study`, only the best of its study is."""
+
+    conditions: tuple[Condition, ...] = ()
+    one_a_study: bool = False
+
+    @property
+    def needs_descriptions(self) -> bool:
+        """Whether a series can't be judged by what is noted of it."""
+        return any(one.field == "description" for one in self.conditions)
+
+    def refusal(self, facts: SeriesFacts) -> str | None:
+        """The first condition that a series does not fulfil, in words."""
+        return next((reason for one in self.conditions if (reason := one.refusal(facts))), None)
+
+    def outdone(self, series: Iterable[ListedSeries]) -> Mapping[str, str]:
+        """The scans that are not the best of their study, and why; one that tells of no study is a study itself."""
+        studies: dict[str, list[ListedSeries]] = defaultdict(list)
+        for one in series:
+            if one.facts.study and not self.refusal(one.facts):
+                studies[one.facts.study].append(one)
+        return {
+            one.scan: f"left out by --best-series: of its study, {best.scan} is taken"
+            for rivals in studies.values()
+            for best in [best_of(rivals)]
+            for one in rivals
+            if one is not best
+        }
+
+
+def parse_condition(written: str) -> Condition:
+    """A condition from what was typed; raises CallError, saying what can be."""
+    form = _FORM.fullmatch(written)
+    if not form:
+        raise _wrong(written, "write a field, an operator and a value, like thickness<=2 or description~lung")
+    field, sign, value = form[1].lower(), form[2], form[3]
+    if field not in (*TEXTS, *NUMBERS):
+        near = get_close_matches(field, (*TEXTS, *NUMBERS), 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise _wrong(written, f"there is no field {field}, there are {', '.join((*TEXTS, *NUMBERS))}{meant}")
+    plain, negated = sign.removeprefix("!"), sign.startswith("!")
+    possible = _TEXT_OPERATORS if field in TEXTS else _NUMBER_OPERATORS
+    if plain not in possible:
+        signs = "=, !=, ~, !~" if field in TEXTS else "=, !=, <, <=, >, >="
+        raise _wrong(written, f"{field} is a {'text' if field in TEXTS else 'number'}, which takes {signs}")
+    alternatives = tuple(part.strip() for part in value.split("|"))
+    if not all(alternatives):
+        raise _wrong(written, "an alternative beside | is empty")
+    if field in NUMBERS:
+        for one in alternatives:
+            if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", one):
+                raise _wrong(written, f"{field} is a number, and {one} is none")
+    return Condition(written.strip(), field, plain, alternatives, negated)
+
+
+def best_of(series: Iterable[ListedSeries]) -> ListedSeries:
+    """The best of a study for volumes.
+
+    Of the series that cover at least half of what the longest one does: the one whose slices lie closest, then the one
+    with most slices, then the lowest number, then the first by name. A series of unknown spacing comes last.
+    """
+    rivals = list(series)
+    longest = max(map(_coverage, rivals))
+    return min((one for one in rivals if _coverage(one) >= _COVERS * longest), key=_rank)
+
+
+def _rank(series: ListedSeries) -> tuple[bool, float, int, bool, int, str, str]:
+    facts = series.facts
+    step = round(facts.spacing or 0, _DIGITS)
+    return not step, step, -facts.slices, facts.number is None, facts.number or 0, series.scan, facts.uid
+
+
+def _coverage(series: ListedSeries) -> float:
+    """How much of the body the slices cover, in mm; 0 where that is not known."""
+    return (series.facts.spacing or 0) * series.facts.slices
+
+
+def _wrong(written: str, why: str) -> CallError:
+    return CallError(f"--series-filter {written}: {why}")

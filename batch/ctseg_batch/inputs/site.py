@@ -1,0 +1,110 @@
+"""Where scans are found: the files of one kind in one folder, and what their outputs are called."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ctseg.reading import Kind
+from ctseg.reading.files import stamp_of
+from ctseg_batch.inputs import scan_names
+
+Stamp = tuple[str, int, int | str]
+"""Tells one state of a file from another: where it lies, its size, when it was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Files of one kind in one folder, in the order people count: `2` before `10`. A volume is a site of its own.
+
+    `name` is the scan's, if it is one, and `within` the folder below the root, with a `/` at its end. `taken` are the
+    PNGs of the folder (and folders in it that are called so), where a file beside them would otherwise get a mask of
+    the same name; `occupied` the names that outputs of other scans get there, or folders of theirs. `mixed`: the folder
+    holds DICOM files as well as images. `part` numbers those that the images of a folder were cut into; None where they
+    were not. `stamps` tell what state the files are in where it can't be asked of the file system.
+    """
+
+    folder: Path
+    within: str
+    name: str
+    kind: Kind
+    files: tuple[str, ...]
+    taken: frozenset[str] = frozenset()
+    occupied: frozenset[str] = frozenset()
+    mixed: bool = False
+    part: int | None = None
+    stamps: Mapping[str, Stamp] | None = None
+
+    @property
+    def scan(self) -> str:
+        """What its files are called as one scan: images beside DICOM files have a name of their own."""
+        return f"{self.name}#images" if self.mixed and self.kind == "image" else self.name
+
+    def paths(self, files: Iterable[str]) -> tuple[Path, ...]:
+        """Where files of this site are."""
+        return tuple(self.folder / file for file in files)
+
+    def stamped(self, files: Iterable[str]) -> Iterator[Stamp]:
+        """The state that files of this site are in."""
+        if self.stamps is None:
+            folder = str(self.folder)  # of a million files, as many paths would take as long as the system does
+            return (stamp(os.path.join(folder, file)) for file in files)  # noqa: PTH118
+        return (self.stamps.get(file, (file, 0, 0)) for file in files)
+
+    def has(self, file: str) -> bool:
+        """Whether there is such a file in its folder, of this site or another; in a store, of this site."""
+        if self.stamps is None:
+            return os.path.lexists(self.folder / file)
+        return file in self.stamps
+
+    def cut(self, size: int) -> Iterator["Site"]:
+        """Parts of it with so many files."""
+        for number, first in enumerate(range(0, len(self.files), size)):
+            yield replace(self, files=self.files[first : first + size], part=number)
+
+    def below(self, files: Iterable[str]) -> tuple[str, ...]:
+        """The files' paths below the root."""
+        return tuple(self.within + file for file in files)
+
+    def mask_names(self, files: Iterable[str]) -> tuple[str, ...]:
+        """The masks' paths below their folder: a `.png` keeps its name, any other gets `.png` appended."""
+        return tuple(self.within + self._mask_name(file) for file in files)
+
+    def whole(self, scan: str) -> str:
+        """The path of what is written of a scan of this site as a whole, below its folder and without an ending."""
+        last = (self.folder.name or "scan") + scan[len(self.name) :]
+        return self.within + scan_names.of_slices(last, self.occupied)
+
+    def whole_by_file(self, scan: str) -> str:
+        """The same of a scan that is called by its file: of stacks of frames, in a folder of the file's name."""
+        file = scan.removeprefix(self.within)
+        if file not in self.files:
+            return scan  # one of several stacks in a file
+        return self.within + scan_names.of_volume(file, self.occupied) if self.kind == "volume" else f"{scan}/{file}"
+
+    def _mask_name(self, file: str) -> str:
+        if file.endswith(".png"):
+            return file
+        named = f"{file}.png"
+        while named in self.taken:
+            named += ".png"
+        return named
+
+
+def volume_names(scan: str, slices: int) -> tuple[str, ...]:
+    """The masks' paths of a scan that is called by its file: they lie in a folder of its name."""
+    return tuple(f"{scan}/{volume_slice(index)}" for index in range(slices))
+
+
+def volume_slice(index: int) -> str:
+    """What the mask of a volume's slice is called, counted from the feet up."""
+    return f"{index:04d}.png"
+
+
+def stamp(file: Path | str) -> Stamp:
+    """The state of a file on this machine."""
+    try:
+        found = os.stat(file)  # noqa: PTH116
+    except OSError:
+        return (str(file), 0, 0)  # it fails when it is read
+    return (str(file), *stamp_of(found))

@@ -1,0 +1,215 @@
+"""The ground truth beside the input: where it lies, what its values mean, how well a mask agrees with it."""
+
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg import reading
+from ctseg.classes import CLASSES
+from ctseg.dataset import MaskMeaning, meaning_beside
+from ctseg.errors import CallError, DatasetError, UnreadableFile
+from ctseg.metrics import Confusion, confusion
+from ctseg.scan import Labels, Scan
+from ctseg_batch.inputs.site import volume_slice
+
+
+class Masks(Protocol):
+    """The truth of a scan's slices."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that the masks may be read from."""
+        ...
+
+    def find(self, index: int, /) -> Path | None:
+        """The file that holds the truth of a slice, if there is any."""
+        ...
+
+    def read(self, index: int, scan: Scan, /) -> Labels:
+        """Mask values (H, W) of a slice of `scan` that has a truth; raises UnreadableFile."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SliceMasks:
+    """A file a slice, or none."""
+
+    by_slice: tuple[Path | None, ...]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those that are there."""
+        return tuple(file for file in self.by_slice if file is not None)
+
+    def find(self, index: int) -> Path | None:
+        """The slice's file."""
+        return self.by_slice[index]
+
+    def read(self, index: int, _scan: Scan, /) -> Labels:
+        """The slice's mask."""
+        file = self.by_slice[index]
+        assert file is not None
+        return reading.read_mask(file)
+
+
+@dataclass(frozen=True)
+class FolderMasks:
+    """A volume's truth as this program writes masks: a folder with `0000.png`, counted from the feet."""
+
+    folder: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of the folder."""
+        return tuple(sorted(self.folder.iterdir()))
+
+    def find(self, index: int) -> Path | None:
+        """The slice's file."""
+        file = self.folder / volume_slice(index)
+        return file if file.is_file() else None
+
+    def read(self, index: int, _scan: Scan, /) -> Labels:
+        """The slice's mask."""
+        return reading.read_mask(self.folder / volume_slice(index))
+
+
+class VolumeMask:
+    """A volume's truth as a volume; read when the first slice is asked for, and held with the scan."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._volume: Labels | UnreadableFile | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The one file, or its header and its voxels."""
+        return reading.volume_files(self._file)
+
+    def find(self, _index: int, /) -> Path | None:
+        """The volume, of any slice."""
+        return self._file
+
+    def read(self, index: int, scan: Scan, /) -> Labels:
+        """The slice's mask; raises UnreadableFile where the volume lies otherwise than its scan."""
+        with self._lock:
+            if self._volume is None:
+                self._volume = self._tried(scan)
+            volume = self._volume
+        if isinstance(volume, UnreadableFile):
+            raise UnreadableFile(volume.file, volume.reason)
+        mask: Labels = volume[index]
+        return mask
+
+    def _tried(self, scan: Scan) -> Labels | UnreadableFile:
+        """The voxels, or why there are none: it is tried once, not for every slice."""
+        try:
+            volume = reading.read_mask_volume(self._file, scan)
+        except UnreadableFile as error:
+            return error
+        if len(volume) != len(scan):
+            reason = f"has {len(volume)} slices, its scan {len(scan)}: a mask must have its scan's"
+            return UnreadableFile(self._file, reason)
+        return volume
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A folder of masks that mirrors the root, and what their values mean."""
+
+    folder: Path
+    meaning: MaskMeaning
+
+    def beside(self, within: str) -> "TruthFolder":
+        """The masks of one folder, by its path below the root; none where there is no such folder."""
+        return TruthFolder(self.folder / within)
+
+    def grouped(self, mask: Labels, file: Path, shape: tuple[int, ...]) -> Labels:
+        """The group of classes of each pixel of the truth of a slice of that `shape`.
+
+        Raises UnreadableFile for one that can't be used.
+        """
+        if mask.shape != shape:
+            size, own = ("x".join(map(str, one[::-1])) for one in (mask.shape, shape))
+            raise UnreadableFile(file, f"is {size}, its slice {own}: a mask must have its slice's size")
+        try:
+            return self.meaning.grouped(mask, file)
+        except DatasetError as error:
+            raise UnreadableFile(file, str(error).removeprefix(f"{file} ")) from error
+
+    def compare(self, true: Labels, labels: Labels) -> Confusion:
+        """Count pixels by (true, predicted) group of classes, of a truth that is grouped."""
+        return confusion(true, self._group_of[labels], len(self.meaning.groups))
+
+    @cached_property
+    def _group_of(self) -> npt.NDArray[np.uint8]:
+        table = np.zeros(len(CLASSES), np.uint8)
+        for number, group in enumerate(self.meaning.groups):
+            table[list(group)] = number
+        return table
+
+
+def open_truth(folder: Path) -> Truth:
+    """The truth in a folder; raises CallError where there is none, DatasetError for a damaged description."""
+    if os.path.isfile(folder):  # noqa: PTH113
+        raise CallError(f"--truth {folder}: it is a file; name the folder that holds the masks")
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where a folder on the way may not be entered
+        raise CallError(f"--truth {folder}: there is no such folder on this machine, or you may not read it")
+    return Truth(folder, meaning_beside(folder))
+
+
+class TruthFolder:
+    """What one folder of the truth holds: its names, and by kind the name that goes with a stem."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names = _list(folder)
+        # PNG comes last and so prevails: where there are others of the same stem, they may be pictures of the slice.
+        ordered = sorted(self._names, key=lambda name: (name.lower().endswith(".png"), name))
+        self._by_stem = {(_kind(folder / name), stem(name)): name for name in ordered}
+
+    def of_slices(self, files: Iterable[str], mask_names: Iterable[str]) -> SliceMasks:
+        """The truth of each slice: called as its mask would be, or of the same stem with any image ending."""
+        return SliceMasks(tuple(self._of_slice(*names) for names in zip(files, mask_names, strict=True)))
+
+    def of_volume(self, name: str) -> Masks | None:
+        """The truth of a volume: a volume of its name or stem, or a folder of its name with a mask a slice."""
+        found = name if name in self._names else self._by_stem.get(("volume", stem(name)))
+        if found is None:
+            return None
+        file = self._folder / found
+        return FolderMasks(file) if file.is_dir() else VolumeMask(file)
+
+    def _of_slice(self, file: str, mask_name: str) -> Path | None:
+        own = PurePosixPath(mask_name).name
+        found = own if own in self._names else self._by_stem.get(("image", stem(file)))
+        return None if found is None else self._folder / found
+
+
+def _list(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(entry.name for entry in folder.iterdir()) if folder.is_dir() else frozenset()
+    except OSError as error:
+        raise CallError(f"--truth: {folder} can't be listed ({error.strerror})") from error
+
+
+def _kind(file: Path) -> reading.Kind | None:
+    try:
+        return reading.kind_of(file) if file.suffix else None
+    except UnreadableFile:
+        return None
+
+
+def stem(name: str) -> str:
+    """A file name without its ending; a number at the end belongs to the name, as in a UID."""
+    if name.lower().endswith(".nii.gz"):
+        return name[: -len(".nii.gz")]
+    path = Path(name)
+    return name if path.suffix[1:].isdecimal() else path.stem

@@ -1,0 +1,58 @@
+"""What the shares of a run have found, noted once: so it can be told which scans no share has done, and their order."""
+
+import gzip
+import json
+import zlib
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Self
+
+from ctseg.errors import CallError
+from ctseg_batch.layout import FOLDER
+from ctseg_batch.outputs.shelf import Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The names of the sites that a run in shares has found, in the order of a run."""
+
+    names: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Tells it from what was found at another time."""
+        return blake2b(self._plain, digest_size=8).hexdigest()
+
+    @property
+    def content(self) -> bytes:
+        """What is written of it; the same for the same names, so that shares may write it at once."""
+        return gzip.compress(self._plain, mtime=0)
+
+    @property
+    def _plain(self) -> bytes:
+        return json.dumps(self.names).encode()
+
+    @classmethod
+    def read(cls, folder: Path, digest: str) -> Self:
+        """Back from below OUT; raises CallError."""
+        file = folder / cls.path(digest)
+        try:
+            found = cls(tuple(json.loads(gzip.decompress(file.read_bytes()))))
+        except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
+            raise CallError(f"{file} is lost or damaged: call ctseg batch again, with any of its shares") from error
+        if found.digest != digest:
+            raise CallError(f"{file} is damaged: call ctseg batch again, with any of its shares")
+        return found
+
+    @staticmethod
+    def path(digest: str) -> str:
+        """Where it lies below OUT."""
+        return f"{FOLDER}/found.{digest}.json.gz"
+
+
+def write_inventory(inventory: Inventory, shelf: Shelf) -> None:
+    """Put it where `Inventory.read` looks for it, in place of one that may be damaged; raises CallError."""
+    path = Inventory.path(inventory.digest)
+    shelf.write(path, inventory.content)
+    shelf.keep([path])

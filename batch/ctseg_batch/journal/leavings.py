@@ -1,0 +1,63 @@
+"""What earlier runs wrote for slices, volumes and stacks of frames that are no more, or shorter now."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, count, takewhile
+
+from ctseg_batch.inputs.site import Site, volume_slice
+from ctseg_batch.journal.past import Past, place_of
+from ctseg_batch.journal.slice_figures import unpack
+from ctseg_batch.outputs.slice_outputs import Outputs
+
+Lost = Callable[[Iterable[str], Iterable[str], Iterable[str]], None]
+"""Is told which parts of an earlier run stand for nothing any more, and which files, of slices and of whole scans."""
+
+
+class Leavings:
+    """Finds it by what was noted and by what is there, and tells `lost`."""
+
+    def __init__(self, past: Past, outputs: Outputs, lost: Lost) -> None:
+        self._past, self._outputs, self._lost = past, outputs, lost
+
+    def take_away(self, site: Site, scans: Mapping[str, int]) -> None:
+        """Of the files of a site, all beyond the slices that each of the scans has now."""
+        for file in site.below(site.files):
+            numbered = takewhile(lambda scan: scan in scans or self._is_known(scan), _numbered(file))
+            for scan in chain([file], numbered):
+                if scan in scans:
+                    self._lost([], self._left_over(scan, scans[scan]), [])
+                elif site.kind == "volume" or self._is_known(scan):
+                    self._lost([place_of(scan)], self._left_over(scan, 0), [site.whole_by_file(scan)])
+
+    def take_away_gone(self, site: Site, place: str) -> None:
+        """Of a part of a site, the slices that were noted and whose files are gone."""
+        noted, within = self._past.parts.get(place), len(site.within)
+        if noted is None or not noted["key"]:
+            return
+        slices = [(one.source[within:], one.mask) for one in unpack(noted["result"]["by_slice"])]
+        # A mask may have got the name that a PNG beside it has by now.
+        self._lost([], [mask for file, mask in slices if not site.has(file) and not site.has(mask[within:])], [])
+
+    def take_away_beyond(self, site: Site, scan: str, parts: int) -> None:
+        """The parts that a scan has no more, if it had more of them."""
+        for part in count(parts):
+            place = place_of(scan, part)
+            if place not in self._past.parts:
+                return
+            self.take_away_gone(site, place)
+            self._lost([place], [], [])
+
+    def _is_known(self, scan: str) -> bool:
+        return self._past.slices(scan) > 0 or self._outputs.has_folder(scan)
+
+    def _left_over(self, scan: str, slices: int) -> Iterator[str]:
+        """What was written from this slice on, whether it was noted or not."""
+        noted = self._past.slices(scan)
+        for number in count(slices):
+            name = f"{scan}/{volume_slice(number)}"
+            if number >= noted and not self._outputs.is_any_there(name):
+                return
+            yield name
+
+
+def _numbered(file: str) -> Iterator[str]:
+    return (f"{file}/{number}" for number in count(1))

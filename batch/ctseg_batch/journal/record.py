@@ -1,0 +1,146 @@
+"""Notes what is done in a journal in OUT, line by line, as `past` reads it; and holds OUT meanwhile."""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from ctseg.claim import claim
+from ctseg_batch.inputs.listing import Listing
+from ctseg_batch.journal.past import FORMAT, Past, plain_settings
+from ctseg_batch.layout import FOLDER, Noted, journal_file
+from ctseg_batch.outputs.files import keep, refused, removed, write_whole
+from ctseg_batch.result import PartResult, Settings
+from ctseg_batch.shards import cut_of
+
+LOCK = "lock"
+"""What a run is held by, in FOLDER."""
+
+
+@contextmanager
+def claim_out(out: Path, mark: str) -> Iterator[None]:
+    """Hold OUT, or one share of it, against other runs; raises CallError where another run holds it.
+
+    Shares of one cut may be at work at once, and nobody else beside them.
+    """
+    with claim(out, f"{FOLDER}/{LOCK}{mark}", excludes(mark)):
+        yield
+
+
+def excludes(mark: str) -> Callable[[str], bool]:
+    """Says of the name of a lock whether a run, or the share with that mark, can't be at work while it is held."""
+    return lambda name: name.startswith(LOCK) and not (mark and name.endswith(cut_of(mark)))
+
+
+class Notes:
+    """Told of each step of a run; gathers what a journal would have. May be used from several threads."""
+
+    def __init__(self) -> None:
+        self.gathered: list[Noted] = []
+
+    def begin(self, *places: str) -> None:
+        """What was noted of parts counts no more: they are about to be done again, or gone."""
+        for place in places:
+            self.add({"part": place, "key": None})
+
+    def note(self, place: str, key: str, result: PartResult) -> None:
+        """A part is finished and its last file in place."""
+        self.add({"part": place, "key": key, "result": asdict(result)})
+
+    def list_folder(self, place: str, key: str, listing: Listing) -> None:
+        """The DICOM files of a folder are sorted into scans."""
+        self.add({"folder": place, "key": key, **listing.to_json()})
+
+    def add(self, noted: Noted) -> None:
+        """Anything of these."""
+        self.gathered.append(noted)
+
+
+class Journal(Notes):
+    """Notes parts in OUT, which is held, as they are finished; a context manager.
+
+    What was noted under other settings is forgotten. Raises CallError where OUT can't be written.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        root: str,
+        settings: Settings,
+        past: Past,
+        mark: str = "",
+    ) -> None:
+        super().__init__()
+        self._past = past
+        self._idle = True
+        self._lock = threading.RLock()
+        file = journal_file(out, mark)
+        try:
+            for outdated in past.outdated:
+                outdated.unlink(missing_ok=True)
+            if not past.size:
+                head = {"format": FORMAT, "id": uuid4().hex[:8], "root": root, "settings": plain_settings(settings)}
+                write_whole(file, _line(head))
+                keep([file])
+            self._lines = file.open("r+b", buffering=0)
+            self._lines.seek(past.size or 0, os.SEEK_SET if past.size else os.SEEK_END)
+            self._lines.truncate()
+        except OSError as error:
+            raise refused(file, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Note that the run ended by itself, so that the next one need not look for leftovers."""
+        with self._lines:
+            if kind is None and not (self._past.closed and self._idle):
+                self.add({"closed": True})
+
+    def begin(self, *places: str) -> None:
+        """Take back what was noted of parts, if anything was; from the first of them on, the run is under way."""
+        if places:
+            self._open()
+        super().begin(*(place for place in places if place in self._past.parts))
+
+    def add(self, noted: Noted) -> None:
+        """A line, on the disk when this returns."""
+        self._open()
+        self._append(noted)
+
+    def _open(self) -> None:
+        """Say once which run the lines from here on are of: the next one after all that wrote to OUT before."""
+        with self._lock:
+            if self._idle:
+                self._idle = False
+                self._append({"run": self._past.run + 1})
+
+    def _append(self, noted: Noted) -> None:
+        line = _line(noted)
+        with self._lock:
+            try:
+                left = memoryview(line)
+                while left:
+                    left = left[self._lines.write(left) :]
+                os.fsync(self._lines.fileno())
+                is_there = os.fstat(self._lines.fileno()).st_nlink
+            except OSError as error:
+                raise refused(Path(self._lines.name), error) from error
+            if not is_there:
+                raise removed(Path(self._lines.name))
+        self.written(line)
+
+    def written(self, line: bytes) -> None:
+        """A line is on the disk."""
+
+
+def _line(noted: Noted) -> bytes:
+    return json.dumps(noted, separators=(",", ":")).encode() + b"\n"

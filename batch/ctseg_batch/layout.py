@@ -1,0 +1,75 @@
+"""What OUT keeps for ctseg itself: where its journals lie, and what they say of OUT as a whole."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from ctseg.scan import Side
+from ctseg_batch.shards import is_of_sibling
+
+FOLDER = ".ctseg"
+"""Where OUT keeps what is for ctseg itself."""
+
+JOURNAL, ENDING = "journal", ".jsonl"
+_IS_JOURNAL = re.compile(rf"{JOURNAL}(\.\d+-of-\d+)?\{ENDING}")
+
+Noted = dict[str, Any]
+"""A line of a journal."""
+
+
+def journal_file(out: Path, mark: str) -> Path:
+    """The journal of a run, or of the share with that mark."""
+    return out / FOLDER / f"{JOURNAL}{mark}{ENDING}"
+
+
+def journal_files(out: Path) -> list[Path]:
+    """All in OUT; none where it may not be looked into."""
+    try:
+        return sorted(file for file in (out / FOLDER).iterdir() if is_journal(file.name))
+    except OSError:
+        return []
+
+
+def is_journal(name: str) -> bool:
+    """Whether a file in FOLDER is called like one."""
+    return _IS_JOURNAL.fullmatch(name) is not None
+
+
+def is_sibling(name: str, mark: str) -> bool:
+    """Whether a journal belongs to another share of the same cut."""
+    return is_of_sibling(name.removesuffix(ENDING), mark)
+
+
+def recorded_root(out: Path) -> Path | None:
+    """The folder whose results OUT holds; None where no journal says."""
+    for journal in journal_files(out):
+        _, head = next(whole_lines(journal), (0, {}))
+        if isinstance(head.get("root"), str):
+            return Path(head["root"])
+    return None
+
+
+def recorded_sides(out: Path) -> Mapping[str, Side]:
+    """On which side of a scan's slices the patient's right is, by its name; without those of which no journal says."""
+    sides: dict[Any, Any] = {}
+    for journal in journal_files(out):
+        for _, noted in whole_lines(journal):
+            if isinstance(result := noted.get("result"), dict):
+                sides[str(result.get("scan"))] = result.get("patients_right")
+    return {scan: side for scan, side in sides.items() if side in get_args(Side)}
+
+
+def whole_lines(journal: Path) -> Iterator[tuple[int, Noted]]:
+    """Each line with where it ends; those that are no JSON object, as after a power failure, are left out."""
+    end = 0
+    with journal.open("rb") as lines:
+        for line in lines:
+            end += len(line)
+            try:
+                noted = json.loads(line)
+            except ValueError:
+                continue
+            if line.endswith(b"\n") and isinstance(noted, dict):
+                yield end, noted

@@ -1,0 +1,65 @@
+"""Whether CUDA works here, found out without the runtime's own error messages on the terminal."""
+
+import contextlib
+import ctypes
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ctseg.errors import DeviceError, first_line
+from ctseg.model import INPUT, OUTPUT, ModelSpec
+from ctseg.runtime import open_session, session_options
+from ctseg_batch.network.quiet import silenced
+
+_PROVIDER = "CUDAExecutionProvider"
+# A search for the fastest convolution may end differently each time, and tf32 is not fp32: labels must repeat.
+_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+
+def load_onnxruntime() -> Any:
+    """Import onnxruntime; what it has to say of missing GPUs goes nowhere."""
+    with silenced():
+        import onnxruntime
+
+        onnxruntime.set_default_logger_severity(4)
+    return onnxruntime
+
+
+def find_trouble() -> str | None:
+    """Why CUDA can't work here, in words, as far as it can be told before it is tried; None: it may."""
+    onnxruntime = load_onnxruntime()
+    if _PROVIDER not in onnxruntime.get_available_providers():
+        return "this onnxruntime is built without it"
+    try:
+        driver = ctypes.CDLL(_DRIVER)
+    except OSError:
+        return f"no NVIDIA driver here ({_DRIVER})"
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return "the NVIDIA driver finds no GPU"
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), silenced():
+        onnxruntime.preload_dlls()
+    missing = [
+        line.split()[3].rstrip(":") for line in said.getvalue().splitlines() if line.startswith("Failed to load")
+    ]
+    return f"{', '.join(missing)} missing: pip install 'ctseg[cuda]' brings them" if missing else None
+
+
+def open_on_cuda(file: Path) -> tuple[Any, ModelSpec]:
+    """A session on the first GPU that has done a trial run; raises DeviceError where it does not work."""
+    with contextlib.redirect_stdout(io.StringIO()), silenced():
+        session, spec = open_session(file, session_options(), [(_PROVIDER, _OPTIONS)])
+        if session.get_providers()[0] != _PROVIDER:
+            raise DeviceError("its provider does not start; is cuDNN there? pip install 'ctseg[cuda]' brings it")
+        session.disable_fallback()
+        side = -(-spec.preparation.long_side // spec.preparation.multiple) * spec.preparation.multiple
+        try:
+            session.run([OUTPUT], {INPUT: np.zeros((1, 1, side, side), np.float32)})
+        except Exception as error:  # onnxruntime raises classes of its own without a common root
+            raise DeviceError(f"a trial run failed: {first_line(error, '')}") from error
+    return session, spec

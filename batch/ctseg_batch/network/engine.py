@@ -1,0 +1,137 @@
+"""The network on a device: from slices to their labels."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ctseg.cleanup import clean_slice
+from ctseg.confidence import Confidence, restore_confidence, winning_probability
+from ctseg.errors import DeviceError, ModelError
+from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, Precision
+from ctseg.prepare import Restoration, prepare, restore
+from ctseg.runtime import open_on_cpu
+from ctseg.scan import Domain, Labels, Slice
+from ctseg.stages import stage
+from ctseg_batch.network import cuda
+
+Device = Literal["cpu", "cuda"]
+DeviceWish = Literal["auto", "cpu", "cuda"]
+PrecisionWish = Literal["auto", "fp32", "fp16", "int8"]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A model opened on a device. May be used from several threads at once.
+
+    `file` is the model file of the precision that was taken, `sha256` its digest. `remark` says in one line what was
+    taken, and why not the other.
+    """
+
+    session: Any
+    spec: ModelSpec
+    file: Path
+    sha256: str
+    device: Device
+    remark: str
+
+    def segment(self, sources: Sequence[Slice]) -> list[Labels]:
+        """The masks (H, W) of some slices, each at its own size; raises ModelError for values that it does not take."""
+        return [self._mask(labels, undo) for undo, (labels,) in self._run(sources, [OUTPUT])]
+
+    def segment_with_confidence(self, sources: Sequence[Slice]) -> list[tuple[Labels, Confidence]]:
+        """The masks, and how sure the network was of each pixel before any rule changed it."""
+        temperature = self.spec.temperature
+        assert temperature is not None
+        return [
+            (self._mask(labels, undo), restore_confidence(winning_probability(logits, temperature), undo))
+            for undo, (labels, logits) in self._run(sources, [OUTPUT, LOGITS])
+        ]
+
+    def check(self, domain: Domain) -> None:
+        """Raise ModelError for values that the model does not take."""
+        if domain not in self.spec.domains:
+            raise ModelError(f"the model {self.spec.name} takes {' or '.join(self.spec.domains)}, not {domain}")
+
+    def _run(self, sources: Sequence[Slice], outputs: Sequence[str]) -> list[tuple[Restoration, list[Any]]]:
+        """What undoes each slice's preparation, and its part of each output; slices of one shape run at once."""
+        for source in sources:
+            self.check(source.domain)
+        with stage("prepare"):
+            prepared = [prepare(source, self.spec.preparation) for source in sources]
+        found: dict[int, list[Any]] = {}
+        for shape in dict.fromkeys(grey.shape for grey, _ in prepared):
+            members = [number for number, (grey, _) in enumerate(prepared) if grey.shape == shape]
+            stacked = [prepared[number][0] for number in members]
+            with stage("infer"):
+                batch = stacked[0] if len(stacked) == 1 else np.concatenate(stacked)
+                given = self.session.run(outputs, {INPUT: batch})
+            found |= {number: [output[place] for output in given] for place, number in enumerate(members)}
+        return [(undo, found[number]) for number, (_, undo) in enumerate(prepared)]
+
+    def _mask(self, labels: Labels, undo: Restoration) -> Labels:
+        with stage("restore"):
+            restored = restore(labels, undo)
+        with stage("clean"):
+            return clean_slice(restored, self.spec.cleanup)
+
+
+def open_engine(file: Path, device: DeviceWish, precision: PrecisionWish) -> Engine:
+    """Open a model on the device that is asked for; `auto` takes CUDA where it works.
+
+    A precision other than the file's own is looked for beside it, `fast.fp16.onnx` beside `fast.onnx`. Raises
+    DeviceError where the device or the precision is not to be had, ModelError for a file that is no model.
+    """
+    cuda.load_onnxruntime()
+    session, spec = open_on_cpu(file)
+    trouble = "not asked for" if device == "cpu" else cuda.find_trouble()
+    if trouble is None:
+        chosen = choose_file(file, spec.precision, precision, "fp16")
+        try:
+            return _engine(chosen, *cuda.open_on_cuda(chosen), "cuda", "on CUDA")
+        except DeviceError as error:
+            trouble = str(error)
+    if device == "cuda":
+        raise DeviceError(f"--device cuda does not work here: {trouble}; --device cpu needs no GPU")
+    chosen = choose_file(file, spec.precision, precision, "fp32")
+    if chosen != file:
+        session, spec = open_on_cpu(chosen)
+    return _engine(chosen, session, spec, "cpu", f"on the CPU (CUDA: {trouble})")
+
+
+def open_unplaced(file: Path, precision: PrecisionWish, device: Device) -> Engine:
+    """A model as `open_engine` would have it on another machine's device: it can tell of itself, and labels nothing."""
+    cuda.load_onnxruntime()
+    _, spec = open_on_cpu(file)
+    chosen = choose_file(file, spec.precision, precision, "fp16" if device == "cuda" else "fp32")
+    session, spec = open_on_cpu(chosen)
+    where = "on the GPUs of a cluster" if device == "cuda" else "on the CPUs of a cluster"
+    return _engine(chosen, session, spec, device, where)
+
+
+def choose_file(file: Path, own: Precision, wish: PrecisionWish, best: Precision) -> Path:
+    """The model file of the precision that is asked for; `auto` wants the `best` of the device, but takes any.
+
+    int8 is only taken on request, and to name an int8 file is one. Raises DeviceError, with what to do, where there is
+    none.
+    """
+    wanted = best if wish == "auto" else wish
+    if wanted == own or (wish == "auto" and own == "int8"):
+        return file
+    stem = file.stem.removesuffix(f".{own}")
+    beside = file.with_name(f"{stem}.onnx" if wanted == "fp32" else f"{stem}.{wanted}.onnx")
+    if beside.is_file():
+        return beside
+    if wish == "auto":
+        return file
+    slices = " --slices SCANS" if wanted == "int8" else ""
+    advice = f"`ctseg export CHECKPOINT --precision {wanted}{slices} --out {beside}` makes one"
+    raise DeviceError(f"{file} computes in {own}, and there is no {beside.name} beside it: {advice}")
+
+
+def _engine(file: Path, session: Any, spec: ModelSpec, device: Device, where: str) -> Engine:
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return Engine(session, spec, file, digest, device, f"model {spec.name} {spec.version} in {spec.precision} {where}")

@@ -1,0 +1,79 @@
+"""An engine that outlasts its device: where CUDA fails in mid-run, smaller batches are tried, then the CPU."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from ctseg.confidence import Confidence
+from ctseg.errors import CtsegError, first_line
+from ctseg.scan import Labels, Slice
+from ctseg_batch.network.engine import Engine
+
+T = TypeVar("T")
+
+_Label = Callable[[Engine, Sequence[Slice]], list[T]]
+
+
+class SteadyEngine:
+    """The engine of a run. May be used from several threads at once.
+
+    What fails on CUDA is tried again in halves, down to one slice, and that one on the CPU. If it works there, the
+    device was at fault, and the CPU has the rest of the run. `open_on_cpu` is called then; `told` hears of each step.
+    """
+
+    def __init__(self, engine: Engine, open_on_cpu: Callable[[], Engine], told: Callable[[str], None]) -> None:
+        self._engine, self._open_on_cpu, self._told = engine, open_on_cpu, told
+        self._most: int | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def current(self) -> Engine:
+        """The one that serves now."""
+        return self._engine
+
+    def segment(self, sources: Sequence[Slice]) -> list[Labels]:
+        """As Engine does."""
+        return self._label(lambda engine, some: engine.segment(some), sources)
+
+    def segment_with_confidence(self, sources: Sequence[Slice]) -> list[tuple[Labels, Confidence]]:
+        """As Engine does."""
+        return self._label(lambda engine, some: engine.segment_with_confidence(some), sources)
+
+    def _label(self, label: _Label[T], sources: Sequence[Slice]) -> list[T]:
+        if self._engine.device == "cpu":
+            return label(self._engine, sources)
+        return [seen for some in self._in_batches(sources) for seen in self._on_device(label, some)]
+
+    def _in_batches(self, sources: Sequence[Slice]) -> Iterator[Sequence[Slice]]:
+        while sources:
+            size = self._most or len(sources)
+            yield sources[:size]
+            sources = sources[size:]
+
+    def _on_device(self, label: _Label[T], sources: Sequence[Slice]) -> list[T]:
+        try:
+            return label(self._engine, sources)
+        except CtsegError:
+            raise  # that slice's own fault
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises classes of its own without a common root
+            if len(sources) == 1:
+                return self._on_cpu(label, sources, error)
+            self._shrink(len(sources) // 2, error)
+        return self._label(label, sources)
+
+    def _shrink(self, size: int, error: Exception) -> None:
+        with self._lock:
+            if self._most is None or size < self._most:
+                self._most = size
+                self._told(f"CUDA failed ({first_line(error, type(error).__name__)}): going on with batches of {size}")
+
+    def _on_cpu(self, label: _Label[T], sources: Sequence[Slice], error: Exception) -> list[T]:
+        """Label a slice on the CPU and stay there; raises what the CPU raises, and then the device has the next one."""
+        with self._lock:
+            cpu = self._engine if self._engine.device == "cpu" else self._open_on_cpu()
+            labelled = label(cpu, sources)
+            if cpu is not self._engine:
+                self._engine = cpu
+                said = first_line(error, type(error).__name__)
+                self._told(f"CUDA failed ({said}): the CPU does the rest, in {cpu.spec.precision}")
+        return labelled

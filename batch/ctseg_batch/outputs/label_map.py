@@ -1,0 +1,65 @@
+"""A scan's masks as one NIfTI volume, each voxel where its source has it."""
+
+# nibabel has annotations here and there only.
+# mypy: disable-error-code="no-untyped-call"
+
+import gzip
+import json
+
+import numpy as np
+
+from ctseg import __version__
+from ctseg.classes import CLASSES
+from ctseg.grid import Grid, NoGrid, NoPlaces, stacked_grid
+from ctseg_batch.network.engine import Engine
+from ctseg_batch.outputs.label_tables import ITK_SNAP_TABLE
+from ctseg_batch.outputs.labelled import Labelled, NotMade, OtherSource
+
+
+def label_map(scan: Labelled) -> bytes:
+    """The bytes of a .nii.gz of labels; the same for the same masks. Raises NotMade for what no affine can tell.
+
+    A slice that failed is background. The header's extension says in JSON what the labels mean and which model gave
+    them, as a comment, which programs that look for none pass over.
+    """
+    from nibabel.nifti1 import Nifti1Extension, Nifti1Image
+    from nibabel.nifti2 import Nifti2Header, Nifti2Image
+
+    grid = _grid(scan)
+    header = grid.header.copy()
+    header.set_data_dtype(np.uint8)
+    header.set_intent("label", name="ctseg")
+    header["aux_file"] = ITK_SNAP_TABLE.encode()  # NIfTI-1: where the names of labels are
+    header["descrip"] = f"ctseg {__version__}".encode()
+    header.extensions.append(Nifti1Extension("comment", _meaning(scan.engine).encode()))
+    form = Nifti2Image if isinstance(header, Nifti2Header) else Nifti1Image
+    return gzip.compress(form(grid.filled(scan.masks), None, header).to_bytes(), 6, mtime=0)
+
+
+def _grid(scan: Labelled) -> Grid:
+    try:
+        try:
+            return scan.slices.grid()
+        except NoPlaces as error:
+            return _stacked(scan, error)
+    except NoGrid as error:
+        raise NotMade(str(error)) from error
+
+
+def _stacked(scan: Labelled, error: NoPlaces) -> Grid:
+    """By what somebody says of a scan whose files do not say where its slices lie."""
+    if scan.spacing is None:
+        raise NotMade(f"{error}, and no --spacing does") from error
+    if error.stacked is not None:
+        return error.stacked(scan.spacing)
+    shapes = {mask.shape for mask in scan.masks.values()}
+    if len(shapes) > 1:
+        raise OtherSource("images of several sizes") from error
+    (shape,) = shapes
+    return stacked_grid(len(scan.slices), (shape[0], shape[1]), scan.spacing)
+
+
+def _meaning(engine: Engine) -> str:
+    model = {"name": engine.spec.name, "version": engine.spec.version, "sha256": engine.sha256}
+    labels = [{"value": tissue.index, "name": tissue.name, "rgb": tissue.colour} for tissue in CLASSES]
+    return json.dumps({"program": f"ctseg {__version__}", "model": model, "labels": labels})

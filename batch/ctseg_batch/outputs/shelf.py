@@ -1,0 +1,112 @@
+"""Where the files of a run end up, each by its path below OUT."""
+
+import errno
+import os
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from ctseg.errors import UnreadableFile
+from ctseg.stages import stage
+from ctseg_batch.outputs.files import clear_leftovers, is_of_name, keep, refused, write_whole
+from ctseg_batch.shards import is_of_sibling
+
+
+class Shelf(Protocol):
+    """Holds files by their paths below OUT. Used from several threads at once."""
+
+    def write(self, path: str, content: bytes) -> None:
+        """Put a file there, whole or not at all.
+
+        Raises UnreadableFile where OUT can't hold its name, CallError where OUT can't be written at all.
+        """
+        ...
+
+    def keep(self, paths: Iterable[str]) -> None:
+        """See to it that files outlast whatever comes, those that were written; raises CallError."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Take a file away, if it is there; raises CallError where that is forbidden."""
+        ...
+
+    def is_there(self, path: str) -> bool:
+        """Whether a file is in place."""
+        ...
+
+    def has_folder(self, path: str) -> bool:
+        """Whether there is a folder with anything in it."""
+        ...
+
+    def tells_case(self, path: str) -> bool:
+        """Whether what is there by this path is not found by the same one in another case."""
+        ...
+
+    def clear(self, folders: Iterable[str]) -> None:
+        """Take away what a killed run left unfinished in folders below OUT."""
+        ...
+
+    def of_worker(self, name: str) -> "Shelf":
+        """The same for one of several processes that write to it at once."""
+        ...
+
+
+class FolderShelf:
+    """A folder of this machine. `mark` tells its unfinished files from those of others that write to it."""
+
+    def __init__(self, out: Path, mark: str = "") -> None:
+        self._out, self._mark = out, mark
+
+    def write(self, path: str, content: bytes) -> None:
+        """Beside its place, then renamed into it."""
+        file = self._out / path
+        try:
+            with stage("write"):
+                write_whole(file, content, self._mark)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise UnreadableFile(file, "has too long a name for an output to be named after it") from error
+            if is_of_name(error):
+                raise UnreadableFile(file, "has a name that OUT can't hold: rename it, or name another OUT") from error
+            raise refused(file, error) from error
+
+    def keep(self, paths: Iterable[str]) -> None:
+        """Against a power failure."""
+        try:
+            with stage("keep"):
+                keep(self._out / path for path in paths)
+        except OSError as error:
+            raise refused(self._out, error) from error
+
+    def remove(self, path: str) -> None:
+        """Of a name that OUT can't hold, there is none."""
+        file = self._out / path
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            if not is_of_name(error) and error.errno != errno.ENOTDIR:  # no run can have left such a file
+                raise refused(file, error) from error
+
+    def is_there(self, path: str) -> bool:
+        """Not by Path.is_file, which raises for a name that is too long."""
+        return os.path.isfile(os.path.join(self._out, path))  # noqa: PTH113, PTH118
+
+    def has_folder(self, path: str) -> bool:
+        """Or an empty one."""
+        return os.path.isdir(self._out / path)  # noqa: PTH112
+
+    def tells_case(self, path: str) -> bool:
+        """As the file system does."""
+        try:
+            return not os.path.samefile(self._out / path.swapcase(), self._out / path)  # noqa: PTH121
+        except OSError:
+            return True
+
+    def clear(self, folders: Iterable[str]) -> None:
+        """By what unfinished files are called; those of the other shares of the same cut may be under way."""
+        clear_leftovers((self._out / folder for folder in folders), partial(is_of_sibling, mark=self._mark))
+
+    def of_worker(self, name: str) -> "FolderShelf":
+        """With its name before the mark, which is still what a file's name ends in."""
+        return FolderShelf(self._out, f".{name}{self._mark}")

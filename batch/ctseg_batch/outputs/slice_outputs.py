@@ -1,0 +1,167 @@
+"""What is written for a slice, its mask, its overlay, its confidence: each kind in a folder of its own below OUT."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.confidence import Confidence
+from ctseg.errors import CallError
+from ctseg.scan import Labels, Spacing
+from ctseg.stages import stage
+from ctseg_batch.layout import FOLDER
+from ctseg_batch.outputs.overlay import Grey, overlay
+from ctseg_batch.outputs.scan_outputs import SCAN_WRITERS, ScanOutputs
+from ctseg_batch.outputs.shelf import Shelf
+
+# Masks are long runs of few values: RLE and no filter. The filter has to be named, else OpenCV 5 is four times slower
+# as soon as a level is given.
+_PNG_OF_MASK = (
+    cv2.IMWRITE_PNG_COMPRESSION, 1,
+    cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
+    cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE,
+)  # fmt: skip
+_PNG_OF_PICTURE = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
+
+
+Need = Literal["grey", "confidence"]
+"""What a file may be made of besides the labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A slice that was labelled; and, where an output needs them, how a screen shows it and how sure the labels are."""
+
+    labels: Labels
+    grey: Grey | None = None
+    confidence: Confidence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceWriter:
+    """A kind of output: the folder below OUT, the bytes of a slice's file, and what they are made of but the labels."""
+
+    folder: str
+    encode: Callable[[Seen], bytes]
+    needs: Need | None = None
+
+
+def _mask(seen: Seen) -> bytes:
+    return _png(seen.labels, _PNG_OF_MASK)
+
+
+def _overlay(seen: Seen) -> bytes:
+    assert seen.grey is not None
+    return _png(overlay(seen.grey, seen.labels), _PNG_OF_PICTURE)
+
+
+def _confidence(seen: Seen) -> bytes:
+    assert seen.confidence is not None
+    return _png(seen.confidence, _PNG_OF_PICTURE)
+
+
+WRITERS: Mapping[str, SliceWriter] = {
+    "mask": SliceWriter("masks", _mask),
+    "overlay": SliceWriter("overlays", _overlay, needs="grey"),
+    "confidence": SliceWriter("confidence", _confidence, needs="confidence"),
+}
+
+
+KINDS = (*WRITERS, *SCAN_WRITERS)
+"""All that may be written: of each slice, and of whole scans."""
+
+FOLDERS = frozenset(w.folder for w in WRITERS.values()) | frozenset(w.folder for w in SCAN_WRITERS.values())
+"""What a run calls the folders that it writes to."""
+
+
+def choose_writers(names: Iterable[str]) -> tuple[str, ...]:
+    """The kinds of output in their own order; raises CallError for one that there is not."""
+    wanted = set(names)
+    if not wanted or wanted - set(KINDS):
+        strange = ", ".join(name or "''" for name in sorted(wanted - set(KINDS))) or "nothing"
+        raise CallError(f"--write {strange}: there are {', '.join(KINDS)}")
+    return tuple(name for name in KINDS if name in wanted)
+
+
+class Outputs:
+    """The files of one run on its shelf: those of slices, and `scans`, those of whole scans."""
+
+    def __init__(self, shelf: Shelf, kinds: Sequence[str], spacing: Spacing | None) -> None:
+        self._shelf = shelf
+        self._writers = [WRITERS[kind] for kind in kinds if kind in WRITERS]
+        self.scans = ScanOutputs(shelf, kinds, spacing)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Where files go, below OUT."""
+        return (*(writer.folder for writer in self._writers), *self.scans.folders)
+
+    @property
+    def is_of_slices(self) -> bool:
+        """Whether anything is written of a slice alone."""
+        return bool(self._writers)
+
+    def need(self, what: Need) -> bool:
+        """Whether some output is made of it."""
+        return any(writer.needs == what for writer in self._writers)
+
+    def begin(self) -> None:
+        """Write what lies beside the scans' files once; raises CallError."""
+        self.scans.begin()
+
+    def clear(self) -> None:
+        """Take away what a killed run left unfinished."""
+        self._shelf.clear(self.folders)
+
+    def write(self, name: str, seen: Seen) -> None:
+        """Write a slice's files, called `name` below each kind's folder.
+
+        Raises UnreadableFile where OUT can't hold the name; CallError where OUT can't be written at all.
+        """
+        for writer in self._writers:
+            with stage("encode"):
+                encoded = writer.encode(seen)
+            self._shelf.write(f"{writer.folder}/{name}", encoded)
+
+    def keep(self, names: Sequence[str], scan: str) -> None:
+        """See to it that the files of slices and their scan outlast whatever comes, those that are there.
+
+        Raises CallError.
+        """
+        self._shelf.keep([*self._files(names), *self.scans.files(scan)])
+
+    def remove(self, names: Iterable[str], scans: Iterable[str] = ()) -> None:
+        """Take files of slices and scans away, if there are any from an earlier run; raises CallError."""
+        for scan in scans:
+            self.scans.remove(scan, self.scans.kinds)
+        for file in self._files(names):
+            self._shelf.remove(file)
+
+    def are_there(self, names: Iterable[str]) -> bool:
+        """Whether all files of these slices are in place."""
+        return all(map(self._shelf.is_there, self._files(names)))
+
+    def is_any_there(self, name: str) -> bool:
+        """Whether any file of a slice is in place."""
+        return any(map(self._shelf.is_there, self._files([name])))
+
+    def has_folder(self, name: str) -> bool:
+        """Whether some output has a folder of that name, as volumes have for their slices."""
+        return any(self._shelf.has_folder(f"{folder}/{name}") for folder in self.folders)
+
+    def tell_case(self) -> bool:
+        """Whether names that differ by case alone are two; known once OUT is held."""
+        return self._shelf.tells_case(FOLDER)
+
+    def _files(self, names: Iterable[str]) -> Iterator[str]:
+        return (f"{writer.folder}/{name}" for name in names for writer in self._writers)
+
+
+def _png(picture: npt.NDArray[np.uint8], options: Sequence[int]) -> bytes:
+    done, encoded = cv2.imencode(".png", picture, options)
+    if not done:
+        raise MemoryError(f"OpenCV could not encode a picture of {picture.shape}")
+    return encoded.tobytes()

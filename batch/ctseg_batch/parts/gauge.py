@@ -1,0 +1,95 @@
+"""What `--measures full` takes of a stack as a whole: held slice by slice, and measured when the last one is in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.lesions import find_lesions
+from ctseg.lungs import absent, facing, facing_spacing, part_lungs
+from ctseg.regions import LungValues, sum_by_lung
+from ctseg.scan import NOT_HU, Labels, Side, Slice, Spacing
+from ctseg.surface import SurfaceDistances, surface_distances
+from ctseg_batch.inputs.truth import Truth
+from ctseg_batch.parts.todo import Todo
+from ctseg_batch.result import StackFigures
+
+_MIXED = "mixed sizes"
+
+
+@dataclass(frozen=True, slots=True)
+class _LungPixels:
+    """The HU of a slice where its mask had lung at first; `places` are these pixels, a bit each."""
+
+    places: npt.NDArray[np.uint8]
+    values: LungValues
+
+    def plane(self, shape: tuple[int, ...]) -> LungValues:
+        """The slice (H, W) again, 0 where there was no lung."""
+        pixels = np.zeros(shape, self.values.dtype)
+        pixels.ravel()[np.unpackbits(self.places, count=pixels.size).view(bool)] = self.values
+        return cast(LungValues, pixels)
+
+
+class Gauge:
+    """The masks of a part, the HU of its lung, and its truth. May be filled from several threads."""
+
+    def __init__(self, todo: Todo, truth: Truth | None) -> None:
+        self._slices, self._is_whole, self._truth = todo.slices, todo.is_whole, truth
+        self._is_hu = NOT_HU not in todo.slices.flags
+        self._values: dict[int, _LungPixels] = {}
+        self._masks: dict[int, Labels] = {}
+        self._true: dict[int, Labels] = {}
+
+    def look(self, index: int, source: Slice, labels: Labels) -> None:
+        """A slice is labelled, though a rule may still take lung away: keep what of its pixels may be needed."""
+        if self._is_whole and self._is_hu and source.domain == "hu":
+            lung = labels > 0
+            self._values[index] = _LungPixels(np.packbits(lung), cast(LungValues, source.pixels[lung]))
+
+    def add(self, index: int, labels: Labels, true: Labels | None) -> None:
+        """A slice is finished; `true` are the groups of its truth, if there is any."""
+        if self._is_whole:
+            self._masks[index] = labels
+            if true is not None:
+                self._true[index] = true
+
+    def measure(self, spacing: Spacing) -> tuple[StackFigures | None, tuple[str, ...]]:
+        """The figures, None where the slices are no stack, and what makes them doubtful."""
+        if not self._is_whole:
+            return None, ("too many images for a stack",)
+        indices = sorted(self._masks)
+        if len({self._masks[index].shape for index in indices}) > 1:
+            return None, (_MIXED,)
+        if not indices:
+            return None, ()
+        right = self._slices.patients_right or "left"
+        masks = [cast(Labels, facing(self._masks[index], right)) for index in indices]
+        border = part_lungs(masks, facing_spacing(spacing, right))
+        lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, right))
+        figures = StackFigures(lungs, find_lesions(masks, border, spacing), self._surfaces(indices, spacing))
+        doubts = [f"no {lung} lung" for lung in absent(border.share_out(masks))]
+        if self._slices.patients_right is None:
+            doubts.append("sides assumed")
+        return figures, tuple(doubts)
+
+    def _lung_values(self, indices: Sequence[int], masks: Sequence[Labels], right: Side) -> list[LungValues] | None:
+        """The HU of the lung of each mask that was turned, in the order of its rows; None unless all have HU."""
+        if any(index not in self._values for index in indices):
+            return None
+        planes = (self._values[index].plane(self._masks[index].shape) for index in indices)
+        return [cast(LungValues, facing(plane, right)[mask > 0]) for plane, mask in zip(planes, masks, strict=True)]
+
+    def _surfaces(self, indices: Sequence[int], spacing: Spacing) -> tuple[SurfaceDistances | None, ...] | None:
+        """The distances of each group but background; None where a slice has no truth."""
+        if self._truth is None or any(index not in self._true for index in indices):
+            return None
+        meaning = self._truth.meaning
+        true = np.stack([self._true[index] for index in indices])
+        labels = np.stack([self._masks[index] for index in indices])
+        return tuple(
+            None if 0 in group else surface_distances(true == number, np.isin(labels, group), spacing)
+            for number, group in enumerate(meaning.groups)
+        )

@@ -1,0 +1,72 @@
+"""The DICOM files of a folder opened: which scans they make up, and each as a part to be done."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import count
+from typing import TYPE_CHECKING
+
+from ctseg import reading
+from ctseg.errors import UnreadableFile
+from ctseg_batch.inputs.listing import ListedSeries, Listing, facts_of, runs_of
+from ctseg_batch.inputs.site import Site
+from ctseg_batch.inputs.truth import Truth
+from ctseg_batch.parts.todo import Todo, part_of_files, part_of_volume, truth_beside
+from ctseg_batch.result import Failure
+
+if TYPE_CHECKING:
+    from ctseg.reading.dicom_series import DicomSeries
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A folder's DICOM files with their headers read.
+
+    `series` of files and `stacks` of frames, each as a part to be done, and what failed.
+    """
+
+    listing: Listing
+    series: Sequence[Todo]
+    stacks: Sequence[Todo]
+    failed: Sequence[UnreadableFile]
+
+
+def open_folder(site: Site, truth: Truth | None) -> Opened:
+    """Read the headers of a folder's DICOM files."""
+    found = reading.open_series(site.paths(site.files))
+    plain = [one for one in found.series if one.home is None]
+    scans = [site.name if len(plain) == 1 else f"{site.name}#{_short(one.uid)}" for one in plain]
+    beside = truth_beside(site, truth)
+    series = [part_of_files(scan, 0, one, site, beside, is_whole=True) for scan, one in zip(scans, plain, strict=True)]
+    named = [(site.within + name, one) for name, one in named_by_file(found.series)]
+    stacks = [_stack(scan, one, site, truth) for scan, one in named]
+    listed = [_listed(site, todo.scan, todo.key, one) for todo, one in zip(series, plain, strict=True)]
+    listed += [_listed(site, scan, None, one) for scan, one in named]
+    skipped = tuple(Failure(site.within + file.name, reason) for file, reason in found.skipped)
+    return Opened(Listing(tuple(listed), skipped), series, stacks, found.failed)
+
+
+def _stack(scan: str, frames: "DicomSeries", site: Site, truth: Truth | None) -> Todo:
+    files = [file.name for file in frames.files]
+    return part_of_volume(scan, frames, site, truth, sorted(set(files)), site.below(files))
+
+
+def named_by_file(found: Iterable["DicomSeries"]) -> Iterator[tuple[str, "DicomSeries"]]:
+    """The stacks in files of several frames: each called by its file, with a number where that holds more than one.
+
+    A number follows after `/`, as if the file were a folder: nothing else can be called so.
+    """
+    stacks = [(one, one.home.name) for one in found if one.home]
+    of_file = Counter(file for _, file in stacks)
+    numbers = {file: count(1) for file in of_file}
+    for one, file in stacks:
+        yield (file if of_file[file] == 1 else f"{file}/{next(numbers[file])}"), one
+
+
+def _listed(site: Site, scan: str, key: str | None, series: "DicomSeries") -> ListedSeries:
+    return ListedSeries(scan, key, facts_of(series), runs_of([file.name for file in series.files], site.files))
+
+
+def _short(uid: str) -> str:
+    return blake2b(uid.encode(), digest_size=4).hexdigest()

@@ -1,0 +1,228 @@
+"""What happens to a part: its slices are read, labelled and written by whoever is free, and its figures noted."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ctseg.cleanup import Cleanup, clean_volume
+from ctseg.errors import CallError, CtsegError, UnreadableFile, unforeseen
+from ctseg.scan import Labels, Slice, Spacing
+from ctseg.stages import stage
+from ctseg_batch.inputs.truth import Truth
+from ctseg_batch.network.steady import SteadyEngine
+from ctseg_batch.outputs.labelled import Labelled
+from ctseg_batch.outputs.overlay import as_shown
+from ctseg_batch.outputs.slice_outputs import Outputs, Seen
+from ctseg_batch.parts.tally import Tally
+from ctseg_batch.parts.todo import Todo
+from ctseg_batch.parts.whole import WholeScan
+from ctseg_batch.parts.workers import Countdown, Workers
+from ctseg_batch.result import MeasuresWish, PartResult
+
+_NO_MEMORY = "there was not enough memory for it: fewer --workers need less"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the parts of a run share.
+
+    `spacing` holds for scans whose files do not say theirs. `batch_size` slices go through the network at once.
+    `measures` is what is told of scans that are stacks.
+    """
+
+    workers: Workers
+    engine: SteadyEngine
+    outputs: Outputs
+    truth: Truth | None
+    spacing: Spacing | None
+    batch_size: int = 1
+    measures: MeasuresWish = "basic"
+
+    def see(self, sources: Sequence[Slice]) -> list[Seen]:
+        """Label some slices, with all that the outputs are made of."""
+        greys = [as_shown(source) if self.outputs.need("grey") else None for source in sources]
+        if self.outputs.need("confidence"):
+            sure = self.engine.segment_with_confidence(sources)
+            return [Seen(labels, grey, confidence) for (labels, confidence), grey in zip(sure, greys, strict=True)]
+        return [Seen(labels, grey) for labels, grey in zip(self.engine.segment(sources), greys, strict=True)]
+
+
+class PartWork(ABC):
+    """One part on its way through the workers.
+
+    `advanced` is called after each slice, `ended` with the figures when the last file is in place.
+    """
+
+    def __init__(
+        self, todo: Todo, bench: Bench, advanced: Callable[[], None], ended: Callable[[PartResult], None]
+    ) -> None:
+        self._todo, self._bench, self._advanced, self._ended = todo, bench, advanced, ended
+        self._spacing = todo.slices.spacing_mm or bench.spacing
+        self._tally = Tally(todo, bench.truth, bench.measures if self._spacing else "basic")
+        self._whole = WholeScan(todo, bench.outputs.scans)
+        self._count = len(todo.names)
+        self._left = Countdown(self._count)
+        self._lost: str | None = None
+
+    def start(self) -> None:
+        """Hand the slices to the workers; returns when the last one waits there."""
+        step = self._bench.batch_size
+        for first in range(0, self._count, step):
+            self._bench.workers.add(partial(self._take, range(first, min(first + step, self._count))))
+
+    def _take(self, indices: Sequence[int]) -> None:
+        """Do some slices: a worker's task."""
+        for index, seen in self._label(indices).items():
+            self._keep(index, seen)
+        for _ in indices:
+            self._advanced()
+        if self._left.is_last(len(indices)):
+            self._settle()
+
+    @abstractmethod
+    def _keep(self, index: int, seen: Seen) -> None:
+        """What becomes of a slice once it is labelled."""
+
+    @abstractmethod
+    def _settle(self) -> None:
+        """What is left to do once all are."""
+
+    def _label(self, indices: Sequence[int]) -> dict[int, Seen]:
+        """Read and label slices. What fails is missing, and then nothing of an earlier run stays in its place."""
+        sources = {}
+        for index in indices:
+            with self._failing(index):
+                sources[index] = self._read(index)
+        looked_at = {}
+        for index, seen in self._see(sources).items():
+            with self._failing(index):
+                self._tally.look(index, sources[index], seen.labels)
+                looked_at[index] = seen
+        return looked_at
+
+    def _see(self, sources: Mapping[int, Slice]) -> dict[int, Seen]:
+        """Label slices that were read, all at once or, where that fails, one by one."""
+        try:
+            return dict(zip(sources, self._bench.see(list(sources.values())), strict=True))
+        except Exception:  # noqa: BLE001 - one by one, each has a reason of its own, or none
+            seen = {}
+            for index, source in sources.items():
+                with self._failing(index):
+                    (seen[index],) = self._bench.see([source])
+            return seen
+
+    def _read(self, index: int) -> Slice:
+        if self._lost:
+            raise UnreadableFile(self._todo.slices.files[0], self._lost)
+        try:
+            return self._todo.slices.read(index)
+        except (UnreadableFile, MemoryError) as error:
+            if len(self._todo.slices.files) < self._count:  # a file with all slices need not be tried again for each
+                self._lost = error.reason if isinstance(error, UnreadableFile) else _NO_MEMORY
+            raise
+
+    @contextmanager
+    def _failing(self, index: int) -> Iterator[None]:
+        """Turn whatever is raised into the slice's failure, but that OUT can't be written: it would fail for all."""
+        try:
+            yield
+        except CallError:
+            raise
+        except UnreadableFile as error:
+            self._fail(index, error.reason)
+        except CtsegError as error:
+            self._fail(index, str(error))
+        except MemoryError:
+            self._fail(index, _NO_MEMORY)
+        except Exception as error:  # noqa: BLE001 - whatever one slice does to a library, the others are done
+            self._fail(index, unforeseen(error))
+
+    def _write(self, index: int, seen: Seen) -> None:
+        with self._failing(index):
+            self._bench.outputs.write(self._todo.names[index], seen)
+            self._tally.add(index, seen.labels)
+            self._whole.hold(index, seen.labels)
+
+    def _fail(self, index: int, reason: str) -> None:
+        self._bench.outputs.remove([self._todo.names[index]])
+        self._tally.fail(index, reason)
+
+    def _complete(self) -> None:
+        """All slices are through: make what is made of the whole scan, then end."""
+        bench = self._bench
+        self._whole.make(
+            bench.workers,
+            lambda masks: Labelled(self._todo.slices, masks, bench.spacing, bench.engine.current),
+            self._end,
+        )
+
+    def _end(self) -> None:
+        slices, bench, engine = self._todo.slices, self._bench, self._bench.engine.current
+        stack = slices.is_volume or self._spacing is not None
+        slices.close()
+        bench.outputs.keep([self._todo.names[index] for index in self._tally.labelled], self._todo.whole)
+        result = self._tally.result(self._spacing, stack, engine.device, engine.spec.precision)
+        self._ended(self._whole.added_to(result))
+
+
+class ImagesWork(PartWork):
+    """Image slices go all the way one by one: they need not be neighbours."""
+
+    def _keep(self, index: int, seen: Seen) -> None:
+        self._write(index, seen)
+
+    def _settle(self) -> None:
+        self._complete()
+
+
+class StackWork(PartWork):
+    """The slices of a stack are held until all are labelled, since a rule of anatomy looks at the whole of it."""
+
+    def __init__(
+        self, todo: Todo, bench: Bench, advanced: Callable[[], None], ended: Callable[[PartResult], None]
+    ) -> None:
+        super().__init__(todo, bench, advanced, ended)
+        self._held: dict[int, Seen] = {}
+
+    def _keep(self, index: int, seen: Seen) -> None:
+        self._held[index] = seen
+
+    def _settle(self) -> None:
+        held, self._held = self._held, {}
+        masks = {index: held[index].labels for index in sorted(held)}
+        try:
+            with stage("clean"):
+                cleaned = clean_stack(masks, self._bench.engine.current.spec.cleanup)
+        except Exception as error:
+            cleaned = {}
+            for index in masks:
+                with self._failing(index):
+                    raise error
+        self._left = Countdown(len(cleaned))
+        for index, labels in cleaned.items():
+            self._bench.workers.add_next(partial(self._put, index, replace(held[index], labels=labels)))
+        if not cleaned:
+            self._complete()
+
+    def _put(self, index: int, seen: Seen) -> None:
+        self._write(index, seen)
+        if self._left.is_last():
+            self._complete()
+
+
+def clean_stack(labels: Mapping[int, Labels], rules: Cleanup) -> Mapping[int, Labels]:
+    """The masks of a stack after the 3-D rule. Slices that failed are missing: their neighbours count as adjacent.
+
+    Masks of several sizes are left as they are: it is unknown how they lie on each other.
+    """
+    if not rules.volume_fraction or len({mask.shape for mask in labels.values()}) != 1:
+        return labels
+    return dict(zip(labels, clean_volume(list(labels.values()), rules), strict=True))
+
+
+def begin(todo: Todo, bench: Bench, advanced: Callable[[], None], ended: Callable[[PartResult], None]) -> None:
+    """Hand a part to the workers; returns when the last of its slices waits there."""
+    work = StackWork if todo.slices.is_volume else ImagesWork
+    work(todo, bench, advanced, ended).start()

@@ -1,0 +1,253 @@
+"""From what was found to what has to be done: files become scans, scans parts, and parts that were done stay done."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ctseg import reading
+from ctseg.errors import UnreadableFile
+from ctseg_batch.inputs.listing import ListedSeries, Listing
+from ctseg_batch.inputs.overwriting import overwriting
+from ctseg_batch.inputs.selection import Selection
+from ctseg_batch.inputs.site import Site, volume_names
+from ctseg_batch.inputs.supply import AtHand, Supply
+from ctseg_batch.inputs.truth import Truth
+from ctseg_batch.journal.leavings import Leavings, Lost
+from ctseg_batch.journal.past import Past, place_of
+from ctseg_batch.journal.slice_figures import SliceFigures, pack
+from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.parts.opened import Opened, open_folder
+from ctseg_batch.parts.recheck import Recheck
+from ctseg_batch.parts.todo import (
+    Step,
+    Todo,
+    key_of,
+    part_of_files,
+    part_of_volume,
+    slice_masks,
+    truth_beside,
+    volume_masks,
+)
+from ctseg_batch.result import Failure, PartResult
+
+# Image slices that are recorded together: a killed run loses no more. No rule needs to see them all at once ...
+_IMAGES_A_PART = 256
+# ... but where they are stacked: no CT has more.
+_MOST_IN_A_STACK = 4096
+
+
+class Planner:
+    """Looks at each site: what of it was done before, and what there is to do.
+
+    `skipped` and `errors` fill as sites are planned: readable files that are no slices, series that are not wanted, and
+    failures of no scan. `listed` is told how a folder's DICOM files were sorted, so that the next run need not open
+    them; `lost` which parts of an earlier run stand for nothing any more, and which files, of slices and of whole
+    scans. `supply` has the files of a site that is opened. `stack_images`: those of a folder lie one on the other.
+    `outdone` says which scans are left for a better one of their study.
+    """
+
+    def __init__(
+        self,
+        past: Past,
+        outputs: Outputs,
+        truth: Truth | None,
+        listed: Callable[[str, str, Listing], None],
+        lost: Lost,
+        selection: Selection,
+        supply: Supply = AtHand(),  # noqa: B008 - it has no state
+        *,
+        stack_images: bool = False,
+    ) -> None:
+        self.skipped: list[Failure] = []
+        self.errors: list[Failure] = []
+        self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
+        self._lost, self._selection, self._supply, self._stack_images = lost, selection, supply, stack_images
+        self._leavings = Leavings(past, outputs, lost)
+        self._recheck = Recheck(outputs, truth, supply)
+        self.outdone: Mapping[str, str] = {}
+        self._overwriting: Mapping[str, str] = {}
+
+    def survey(self, sites: Sequence[Site]) -> None:
+        """Look at all sites before any is planned.
+
+        Where one series a study is wanted, a study may fill folders; where OUT does not tell case, any two may clash.
+        """
+        if not self._outputs.tell_case():
+            self._overwriting = overwriting(
+                sites, of_slices=self._outputs.is_of_slices, of_scans=bool(self._outputs.scans.kinds)
+            )
+        if self._selection.one_a_study:
+            series = [one for site in sites if site.kind == "dicom" for one in self._list(site)]
+            self.outdone = self._selection.outdone(series)
+
+    def plan(self, site: Site) -> Iterator[Step]:
+        """What there is to do at a site, and the results of what was done before or can't be opened."""
+        planners = {"dicom": self._dicom, "volume": self._volume, "image": self._images}
+        for left in self._apart(site):
+            yield from planners[left.kind](left)
+
+    def remembered(self, site: Site) -> list[PartResult] | None:
+        """What came of a site that was done before; None where there is something to do.
+
+        Opens no file, but those that could not be read then.
+        """
+        if site.kind == "dicom":
+            listing = self._noted(site, self._folder_key(site))
+            return None if listing is None else self._remembered(site, listing)
+        steps = list(self._images(site)) if site.kind == "image" else [self._done_volume(site, site.name, site.files)]
+        done = [step for step in steps if isinstance(step, PartResult)]
+        return done if len(done) == len(steps) else None
+
+    def parts(self, site: Site) -> Iterator[Site]:
+        """What a site is done in: the images of a folder in parts, unless they are a stack."""
+        for left in self._apart(site):
+            yield from self._parts(left)
+
+    def _apart(self, site: Site) -> Iterator[Site]:
+        """What is left of a site without the files that would overwrite what is of others: these have failed."""
+        failed = self._overwriting.keys() & site.below(site.files) if self._overwriting else ()
+        self.errors += [Failure(file, self._overwriting[file]) for file in failed]
+        if failed:
+            site = replace(site, files=tuple(file for file in site.files if site.within + file not in failed))
+        if site.files:
+            yield site
+
+    def _parts(self, site: Site) -> Iterator[Site]:
+        is_stack = self._stack_images or self._outputs.scans.stack_images
+        if site.kind != "image" or site.part is not None or (is_stack and len(site.files) <= _MOST_IN_A_STACK):
+            yield site
+        else:
+            parts = list(site.cut(_IMAGES_A_PART))
+            self._leavings.take_away_beyond(site, site.scan, len(parts))
+            yield from parts
+
+    def _images(self, site: Site) -> Iterator[Step]:
+        truth = truth_beside(site, self._truth)
+        for part in self.parts(site):
+            images, is_whole = reading.open_images(part.paths(part.files)), part.part is None
+            todo = part_of_files(site.scan, part.part or 0, images, part, truth, is_whole=is_whole)
+            yield self._unless_done(part, todo)
+
+    def _volume(self, site: Site) -> Iterator[Step]:
+        (file,) = site.paths(site.files)
+        done = self._done_volume(site, site.name, site.files)
+        if done:
+            yield done
+            return
+        self._supply.fetch(site)
+        try:
+            volume = reading.open_volume(file)
+        except UnreadableFile as error:
+            self._leavings.take_away(site, {})
+            yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
+            return
+        sources = site.below(site.files) * len(volume)
+        files = [one.name for one in reading.volume_files(file)]
+        todo = part_of_volume(site.name, volume, site, self._truth, files, sources)
+        step = self._unless_done(site, todo)
+        if isinstance(step, Todo):
+            self._leavings.take_away(site, {site.name: len(volume)})
+        yield step
+
+    def _dicom(self, site: Site) -> Iterator[Step]:
+        key = self._folder_key(site)
+        listing = self._noted(site, key)
+        done = None if listing is None else self._remembered(site, listing)
+        yield from self._opened_dicom(site, key) if done is None else done
+
+    def _remembered(self, site: Site, listing: Listing) -> list[PartResult] | None:
+        """The results of the scans that are wanted of a folder, if every one was done; else None."""
+        unwanted = self._unwanted(listing.series)
+        wanted = [one for one in listing.series if one.scan not in unwanted]
+        done = [result for one in wanted if (result := self._done_series(site, one))]
+        if len(done) < len(wanted):
+            return None
+        self.skipped += [*listing.skipped, *unwanted.values()]
+        return done
+
+    def _opened_dicom(self, site: Site, key: str) -> Iterator[Step]:
+        opened = self._open(site)
+        unwanted = self._unwanted(opened.listing.series)
+        self.skipped += [*opened.listing.skipped, *unwanted.values()]
+        slices = {file.name for todo in opened.series for file in todo.slices.files}
+        gone = sorted(self._past.scans(site.name) - {todo.scan for todo in opened.series})
+        for scan in gone:
+            self._leavings.take_away_gone(site, place_of(scan))
+        self._lost(map(place_of, gone), site.mask_names(set(site.files) - slices), map(site.whole, gone))
+        self._leavings.take_away(site, {todo.scan: len(todo.names) for todo in opened.stacks})
+        failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
+        if not failed:
+            self._listed(site.name, key, opened.listing)
+        elif len(opened.series) > 1 or unwanted:
+            self.errors += failed  # which of the series they belong to can't be told
+        for todo in (*opened.series, *opened.stacks):
+            if todo.scan not in unwanted:
+                yield self._unless_done(site, todo)
+        if failed and not (len(opened.series) > 1 or unwanted):
+            yield unread(site, failed)  # where they lie can't be told: they are counted after the others
+
+    def _noted(self, site: Site, key: str) -> Listing | None:
+        """What an earlier run noted of a folder, if none of its files has changed and it says enough."""
+        return None if self._selection.needs_descriptions else self._past.listing(site.name, key)
+
+    def _list(self, site: Site) -> Iterable[ListedSeries]:
+        """The series of a folder, as they were noted or else by opening it."""
+        noted = self._noted(site, self._folder_key(site))
+        if noted is not None:
+            return noted.series
+        try:
+            return self._open(site).listing.series
+        finally:
+            self._supply.release(site)
+
+    def _open(self, site: Site) -> Opened:
+        self._supply.fetch(site)
+        return open_folder(site, self._truth)
+
+    def _unwanted(self, series: Iterable[ListedSeries]) -> Mapping[str, Failure]:
+        """The scans that are left out, and why."""
+        reasons = {one.scan: self._selection.refusal(one.facts) or self.outdone.get(one.scan) for one in series}
+        return {scan: Failure(scan, reason) for scan, reason in reasons.items() if reason}
+
+    def _done_series(self, site: Site, listed: ListedSeries) -> PartResult | None:
+        """What came of a series of files or a stack of frames, if all of it was done and nothing failed."""
+        files = tuple(listed.files(site.files))
+        if listed.key is None:
+            return self._done_volume(site, listed.scan, sorted(files))
+        done = self._past.result(place_of(listed.scan), listed.key)
+        is_sure = done and self._recheck.is_sure(site.mask_names(files), site.whole(listed.scan), done)
+        return done if is_sure else None
+
+    def _done_volume(self, site: Site, scan: str, files: Iterable[str]) -> PartResult | None:
+        """The same of a scan that is called by its file."""
+        if place_of(scan) not in self._past.parts:
+            return None
+        if site.kind == "volume":
+            files = self._supply.volume_files(site)
+        key = key_of(site.stamped(files), [scan], volume_masks(scan, self._truth))
+        done = self._past.result(place_of(scan), key)
+        is_sure = done and self._recheck.is_sure(volume_names(scan, done.slices), site.whole_by_file(scan), done)
+        return done if is_sure else None
+
+    def _folder_key(self, site: Site) -> str:
+        masks = slice_masks(site, site.files, truth_beside(site, self._truth))
+        return key_of(site.stamped(site.files), site.mask_names(site.files), masks)
+
+    def _unless_done(self, site: Site, todo: Todo) -> Step:
+        """What came of a part before, or the part: also where what failed of it then may not fail now."""
+        done = self._past.result(todo.place, todo.key)
+        if done is not None and self._recheck.holds(site, todo, done):
+            return done
+        self._leavings.take_away_gone(site, todo.place)
+        return todo
+
+
+def unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:
+    """Files of a site that come to nothing."""
+    names = site.mask_names(failure.file.removeprefix(site.within) for failure in failed)
+    rows = pack(SliceFigures(failure.file, name, None) for failure, name in zip(failed, names, strict=True))
+    return PartResult(site.scan, len(failed), len(failed), failed, by_slice=rows)
+
+
+def _failure(site: Site, file: Path, reason: str) -> Failure:
+    return Failure(site.within + file.name, reason)

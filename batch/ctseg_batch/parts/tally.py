@@ -1,0 +1,120 @@
+"""The figures of a part, added up slice by slice from several threads."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ctseg.classes import CLASSES, LUNG
+from ctseg.errors import UnreadableFile, unforeseen
+from ctseg.measures import count_pixels
+from ctseg.metrics import Confusion
+from ctseg.scan import Labels, Slice, Spacing
+from ctseg.stages import stage
+from ctseg_batch.inputs.truth import Truth
+from ctseg_batch.journal.slice_figures import SliceFigures, pack
+from ctseg_batch.parts.gauge import Gauge
+from ctseg_batch.parts.looks import Look, doubts_of, look_at
+from ctseg_batch.parts.todo import Todo
+from ctseg_batch.result import UNMEASURED, Failure, MeasuresWish, PartResult
+
+
+class Tally:
+    """Counts the pixels of each slice, compares it with its truth, and keeps what failed."""
+
+    def __init__(self, todo: Todo, truth: Truth | None, measures: MeasuresWish = "basic") -> None:
+        self._todo, self._truth = todo, truth
+        self._gauge = Gauge(todo, truth) if measures == "full" else None
+        self._lock = threading.Lock()
+        self._pixels: dict[int, tuple[int, ...]] = {}
+        self._failed: dict[int, Failure] = {}
+        self._looks: list[Look] = []
+        self._confusion: Confusion | None = None
+        self._scored = 0
+        self._bad_truth: set[Failure] = set()
+
+    def look(self, index: int, source: Slice, labels: Labels) -> None:
+        """A slice is labelled, and its pixels are still there."""
+        if self._gauge:
+            self._gauge.look(index, source, labels)
+        look = look_at(source)
+        with self._lock:
+            self._looks.append(look)
+
+    def add(self, index: int, labels: Labels) -> None:
+        """A slice is written: count it."""
+        pixels = count_pixels(labels)
+        true = self._true(index, labels)
+        usable = None if isinstance(true, UnreadableFile) else true
+        scored = self._truth.compare(usable, labels) if self._truth and usable is not None else None
+        if self._gauge:
+            self._gauge.add(index, labels, usable)
+        with self._lock:
+            self._pixels[index] = pixels
+            if isinstance(true, UnreadableFile):
+                self._bad_truth.add(Failure(str(true.file), true.reason))
+            elif scored is not None:
+                self._confusion = scored if self._confusion is None else self._confusion + scored
+                self._scored += 1
+
+    def fail(self, index: int, reason: str) -> None:
+        """A slice came to nothing."""
+        with self._lock:
+            self._failed[index] = Failure(self._todo.sources[index], reason)
+
+    @property
+    def labelled(self) -> Sequence[int]:
+        """The slices that came to something."""
+        return sorted(self._pixels)
+
+    def result(self, spacing: Spacing | None, stack: bool, device: str, precision: str) -> PartResult:
+        """The figures, once all slices are in; the same whatever their order was."""
+        todo = self._todo
+        labelled = [self._pixels[index] for index in self.labelled]
+        lung = [sum(pixels[c.index] for c in LUNG) for pixels in labelled]
+        result = PartResult(
+            scan=todo.scan,
+            slices=len(todo.names),
+            failed_slices=len(self._failed),
+            failures=tuple(sorted(set(self._failed.values()))),
+            spacing_mm=spacing,
+            stack=stack,
+            pixels=tuple(sum(pixels[c.index] for pixels in labelled) for c in CLASSES),
+            lung=(lung[0], max(lung), lung[-1]) if lung else (0, 0, 0),
+            flags=(*todo.slices.flags, *doubts_of(self._looks)),
+            confusion=None if self._confusion is None else tuple(map(tuple, self._confusion.tolist())),
+            unscored=len(labelled) - self._scored if self._truth else 0,
+            bad_truth=tuple(sorted(self._bad_truth)),
+            device=device,
+            precision=precision,
+            by_slice=pack(
+                SliceFigures(source, name, self._pixels.get(index))
+                for index, (source, name) in enumerate(zip(todo.sources, todo.names, strict=True))
+            ),
+            patients_right=todo.slices.patients_right,
+        )
+        return result if self._gauge is None or spacing is None else self._with_whole(result, self._gauge, spacing)
+
+    def _true(self, index: int, labels: Labels) -> Labels | UnreadableFile | None:
+        """The groups of the slice's truth, or why it can't be used; None where it has none."""
+        masks = self._todo.masks
+        file = masks.find(index) if masks else None
+        if masks is None or file is None or self._truth is None:
+            return None
+        try:
+            return self._truth.grouped(masks.read(index, self._todo.slices), file, labels.shape)
+        except UnreadableFile as error:
+            return error
+
+    def _with_whole(self, result: PartResult, gauge: Gauge, spacing: Spacing) -> PartResult:
+        """The figures with those of the stack; what goes wrong there leaves the others as they are."""
+        try:
+            with stage("measure"):
+                whole, doubts = gauge.measure(spacing)
+        except MemoryError:
+            reason = "there was not enough memory for it: fewer --workers need less"
+        except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are measured
+            reason = unforeseen(error)
+        else:
+            return replace(result, whole=whole, flags=(*result.flags, *doubts))
+        failure = Failure(self._todo.sources[0], f"{UNMEASURED}: {reason}")
+        return replace(result, failures=(*result.failures, failure))

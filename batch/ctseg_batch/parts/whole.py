@@ -1,0 +1,86 @@
+"""A scan's masks, held until the last of them is written where some output is made of them all."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from ctseg.errors import CallError, UnreadableFile, unforeseen
+from ctseg.scan import Labels
+from ctseg_batch.outputs.labelled import Labelled, NotMade, OtherSource
+from ctseg_batch.outputs.scan_outputs import ScanOutputs
+from ctseg_batch.parts.todo import Todo
+from ctseg_batch.parts.workers import Countdown, Workers
+from ctseg_batch.result import Failure, LeftOut, PartResult
+
+_NO_MEMORY = "there was not enough memory for it: fewer --workers need less"
+
+
+class WholeScan:
+    """The outputs of one scan as a whole; where there are none, it holds nothing and does nothing."""
+
+    def __init__(self, todo: Todo, outputs: ScanOutputs) -> None:
+        self._todo, self._outputs = todo, outputs
+        self._masks: dict[int, Labels] = {}
+        self._made: set[str] = set()
+        self._left_out: set[LeftOut] = set()
+        self._flags: set[str] = set()
+        self._failures: set[Failure] = set()
+
+    def hold(self, index: int, labels: Labels) -> None:
+        """A slice's mask is written."""
+        if self._outputs.kinds and self._todo.is_whole:
+            self._masks[index] = labels
+
+    def make(
+        self, workers: Workers, labelled: Callable[[Mapping[int, Labels]], Labelled], ended: Callable[[], None]
+    ) -> None:
+        """From within a task: have each output made by whoever is free, then call `ended`.
+
+        `labelled` says what the masks belong to. Without any, nothing stays of an earlier run.
+        """
+        kinds = self._outputs.kinds
+        if not self._masks:
+            self._outputs.remove(self._todo.whole, kinds)
+            if not self._todo.is_whole:
+                self._left_out.update(self._outputs.left_out_in_parts())
+            ended()
+            return
+        scan, left = labelled(self._masks), Countdown(len(kinds))
+        self._masks = {}
+        for kind in kinds:
+            workers.add_next(partial(self._make, kind, scan, left, ended))
+
+    def added_to(self, result: PartResult) -> PartResult:
+        """The scan's figures, with what became of its outputs."""
+        failed = ["failed slices are background in nifti"] if result.failed_slices and "nifti" in self._made else []
+        return replace(
+            result,
+            flags=(*result.flags, *failed, *sorted(self._flags)),
+            failures=tuple(sorted({*result.failures, *self._failures})),
+            left_out=tuple(sorted(self._left_out)),
+        )
+
+    def _make(self, kind: str, scan: Labelled, left: Countdown, ended: Callable[[], None]) -> None:
+        """Make one output; in the place of one that comes to nothing, nothing stays of an earlier run."""
+        try:
+            self._outputs.write(kind, self._todo.whole, scan)
+            self._made.add(kind)
+        except CallError:
+            raise
+        except NotMade as error:
+            self._left_out.add(LeftOut(kind, str(error)))
+            if not isinstance(error, OtherSource):
+                self._flags.add(f"no {kind}: {error}")
+        except UnreadableFile as error:
+            self._fail(kind, error.reason)
+        except MemoryError:
+            self._fail(kind, _NO_MEMORY)
+        except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are done
+            self._fail(kind, unforeseen(error))
+        if kind not in self._made:
+            self._outputs.remove(self._todo.whole, [kind])
+        if left.is_last():
+            ended()
+
+    def _fail(self, kind: str, reason: str) -> None:
+        self._failures.add(Failure(self._todo.sources[0], f"no {kind}: {reason}"))

@@ -1,0 +1,236 @@
+"""The summary as people read it: a table with a row a scan, what is doubtful, what failed."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ctseg.classes import CLASSES, LUNG
+from ctseg.lungs import LUNGS
+from ctseg.printable import printable
+from ctseg_batch.figures.summary import Summary
+from ctseg_batch.foresee import Plan
+from ctseg_batch.inputs.discover import ignored_told
+
+_MOST_LISTED = 20
+_WIDE = 160
+_STATUS_STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
+_UNKNOWN = "-"
+# Columns that volumes and scores need side by side.
+_ROOM_FOR_ALL = 110
+
+
+class _Column(NamedTuple):
+    """A heading, and what stands below it for a scan or for all."""
+
+    title: str
+    cell: Callable[[Mapping[str, Any]], str | Text]
+
+
+def people_console() -> Console:
+    """Standard error; wide enough for the table where no terminal says how wide it is."""
+    console = Console(stderr=True)
+    return console if console.file.isatty() else Console(stderr=True, width=_WIDE)
+
+
+def report(summary: Summary, width: int) -> Iterator[RenderableType]:
+    """All that a person is told at the end of a run, on so many columns."""
+    groups, scans, totals = _groups(summary), summary["scans"], summary["totals"]
+    if not scans:
+        yield from _notes(summary)
+        yield from failures(summary)
+        return
+    if groups and width < _ROOM_FOR_ALL:
+        yield _table(scans, [*_volume_columns(), _STATUS], totals)
+        yield _table(scans, _score_columns(groups), totals)
+    else:
+        yield _table(scans, [*_volume_columns(), *_score_columns(groups), _STATUS], totals)
+    if any(scan["regions"] for scan in scans):
+        yield _table(scans, _lung_columns())
+    if summary["groups"] and any(scan["surface"] for scan in scans):
+        yield _table(scans, _surface_columns(summary["groups"]))
+    yield ""
+    yield from _agreement(summary)
+    yield from _notes(summary)
+    yield from failures(summary)
+
+
+def failures(summary: Summary) -> Iterator[Text]:
+    """A line for each file that failed, and why."""
+    errors = [*summary["errors"], *(error for scan in summary["scans"] for error in scan["errors"])]
+    yield from _listed("failed", ((error["file"], error["reason"]) for error in errors), "red")
+
+
+def plan_report(plan: Plan) -> Iterator[RenderableType]:
+    """A row a scan, how many slices it has and how many of them are to be done; then what is skipped, what failed."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    table.add_column("scan", overflow="fold")
+    for title in ("slices", "to do"):
+        table.add_column(title, justify="right")
+    for name, slices in plan.slices.items():
+        table.add_row(Text(printable(name)), str(slices), str(plan.to_do[name]))
+    table.add_section()
+    table.add_row(f"{len(plan.slices)} scans", str(sum(plan.slices.values())), str(sum(plan.to_do.values())))
+    yield table
+    yield from _listed("skipped", ((one.file, one.reason) for one in plan.skipped), "dim")
+    yield from _listed("failed", ((one.file, one.reason) for one in plan.errors), "red")
+
+
+def _table(
+    scans: Sequence[Mapping[str, Any]], columns: Sequence[_Column], totals: Mapping[str, Any] | None = None
+) -> Table:
+    """A row a scan, then the totals, where there are any and more than one scan."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("scan", overflow="fold", vertical="bottom")
+    for column in columns:
+        table.add_column(column.title, justify="right", vertical="bottom", no_wrap=True)
+    for scan in scans:
+        table.add_row(Text(printable(scan["scan"])), *(column.cell(scan) for column in columns))
+    if totals and len(scans) > 1:
+        table.add_section()
+        table.add_row(f"{len(scans)} scans", *(column.cell(totals) for column in columns))
+    return table
+
+
+def _volume_columns() -> list[_Column]:
+    return [
+        _Column("slices", _slices),
+        *(_Column(_heading(tissue.name, "mL"), partial(_volume_of, name=tissue.name)) for tissue in LUNG),
+        _Column("lung\nmL", lambda of: _volume(of["lung_ml"])),
+        _Column("involved\n%", lambda of: _number(of["involvement_percent"], 1)),
+    ]
+
+
+def _score_columns(groups: Iterable[str]) -> list[_Column]:
+    return [_Column(_heading(group, "IoU"), partial(_iou_of, group=group)) for group in groups]
+
+
+def _lung_columns() -> list[_Column]:
+    """What `--measures full` tells of the lungs and the lesions, the little that there is room for."""
+    return [
+        *(_Column(f"{lung}\nlung\nmL", partial(_lung_ml_of, lung=lung)) for lung in LUNGS),
+        *(_Column(f"{lung}\ninvolved\n%", partial(_involved_of, lung=lung)) for lung in LUNGS),
+        _Column("severity\nright\n+ left", _severity),
+        _Column("\n\nlesions", lambda of: str(of["lesions"]["count"]) if of["lesions"] else _UNKNOWN),
+        _Column("largest\nlesion\nmL", lambda of: _volume(of["lesions"]["largest_ml"] if of["lesions"] else None)),
+    ]
+
+
+def _surface_columns(groups: Iterable[str]) -> list[_Column]:
+    """How far the surfaces are from those of the truth, in mm."""
+    return [
+        _Column(_heading(group, title), partial(_distance_of, group=group, key=key))
+        for title, key in (("HD95", "hd95_mm"), ("ASSD", "assd_mm"))
+        for group in groups
+        if CLASSES[0].name not in group.split("+")
+    ]
+
+
+def _lung_ml_of(of: Mapping[str, Any], lung: str) -> str:
+    return _volume(((of["regions"] or {}).get(lung) or {}).get("lung_ml"))
+
+
+def _involved_of(of: Mapping[str, Any], lung: str) -> str:
+    return _number(((of["regions"] or {}).get(lung) or {}).get("involvement_percent"), 1)
+
+
+def _severity(of: Mapping[str, Any]) -> str:
+    grades = [(of["severity"] or {}).get(lung) for lung in LUNGS]
+    return " + ".join(_UNKNOWN if grade is None else str(grade) for grade in grades)
+
+
+def _distance_of(of: Mapping[str, Any], group: str, key: str) -> str:
+    return _number(((of["surface"] or {}).get(group) or {}).get(key), 1)
+
+
+def _agreement(summary: Summary) -> Iterator[Text]:
+    """A line for each measure: by how much it is off over the scans."""
+    found = summary["totals"]["agreement"]
+    if found is None:
+        return
+    volumes = {name.replace("_", " "): (one, "mL") for name, one in found["volumes_ml"].items()}
+    others = {"lung": (found["lung_ml"], "mL"), "involvement": (found["involvement_percent"], "%")}
+    for title, (one, unit) in {**volumes, **others}.items():
+        if one is not None and one["lower_limit"] is not None:
+            limits = f"{one['lower_limit']:,.1f} to {one['upper_limit']:,.1f} {unit}"
+            yield Text(f"{title}: off by {one['bias']:,.1f} {unit}, limits of agreement {limits}, {one['n']} scans")
+
+
+def _volume_of(of: Mapping[str, Any], name: str) -> str:
+    return _volume((of["volumes_ml"] or {}).get(name))
+
+
+def _iou_of(of: Mapping[str, Any], group: str) -> str:
+    return _number((of["iou"] or {}).get(group), 3)
+
+
+def _slices(of: Mapping[str, Any]) -> str:
+    failed, done = of["failed_slices"], of["slices"] - of["failed_slices"]
+    return f"{done} of {of['slices']}" if failed else str(done)
+
+
+def _status(of: Mapping[str, Any]) -> Text:
+    status = of.get("status", "")
+    return Text(status, _STATUS_STYLES.get(status, ""))
+
+
+_STATUS = _Column("status", _status)
+
+
+def _groups(summary: Summary) -> list[str]:
+    """What IoU is told of, the mean first; nothing where no scan has any."""
+    scored = summary["totals"]["iou"]
+    return [] if scored is None else ["mean", *(name for name in scored if name != "mean")]
+
+
+def _heading(name: str, unit: str) -> str:
+    """A class or a group of classes in short lines: columns are narrow."""
+    return "\n".join([*name.replace("consolidation", "consoli-_dation").replace("+", "_+_").split("_"), unit])
+
+
+def _volume(value: float | None) -> str:
+    """Millilitres; a tenth has a meaning only where there are few."""
+    return _number(value, 1 if value is not None and value < 100 else 0)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return _UNKNOWN if value is None else f"{value:,.{digits}f}"
+
+
+def _notes(summary: Summary) -> Iterator[Text]:
+    throughput, totals, scans = summary["throughput"], summary["totals"], summary["scans"]
+    before = totals["slices"] - totals["failed_slices"]
+    if summary["runs"] is not None:
+        yield Text(f"joined from {len(summary['runs'])} run{'s' * (len(summary['runs']) > 1)}")
+    elif throughput["slices"]:
+        rate = throughput["slices_per_second"]
+        yield Text(f"{throughput['slices']} slices in {throughput['wall_s']:.1f} s, {rate:.1f} a second")
+    elif before:
+        yield Text(f"nothing to do: {before} slices were done before")
+    yield from map(Text, map(printable, summary["notes"]))
+    if summary["ignored"]:
+        yield Text(ignored_told(summary["ignored"]))
+    yield from _listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
+    doubtful = ((scan["scan"], "; ".join(scan["flags"])) for scan in scans if scan["flags"])
+    yield from _listed("doubtful", doubtful, "yellow")
+    if any(scan["volumes_ml"] is None and scan["status"] != "failed" for scan in scans):
+        yield Text("volumes need the distance of pixels and slices, which images don't tell: --spacing Z,Y,X in mm")
+
+
+def _listed(title: str, lines: Iterable[tuple[str, str]], style: str) -> Iterator[Text]:
+    """`title: what: why`, a line each, not endlessly."""
+    found = list(lines)
+    for what, why in found[:_MOST_LISTED]:
+        yield Text.assemble((f"{title}: ", style), printable(what), ": ", printable(why))
+    if len(found) > _MOST_LISTED:
+        yield Text(f"{title}: {len(found) - _MOST_LISTED} more, all in summary.json", style)
+
+
+def legend() -> Text:
+    """The classes in their colours and what they are called in a mask."""
+    swatches = (Text.assemble(("██", "rgb({},{},{})".format(*c.colour)), f" {c.index} {c.title}") for c in CLASSES)
+    return Text("   ").join(swatches)

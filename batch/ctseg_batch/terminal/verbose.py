@@ -1,0 +1,66 @@
+"""What `-v` tells beside the rest: what was chosen and why, each scan as it ends, and where the time went."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from ctseg.measures import measure
+from ctseg.stages import Stage
+from ctseg_batch.cpus import usable_cpus
+from ctseg_batch.job import Job
+from ctseg_batch.result import PartResult
+from ctseg_batch.terminal.watch import ConsoleWatcher
+
+
+class VerboseWatcher(ConsoleWatcher):
+    """Tells of each scan as it ends."""
+
+    def tell(self, result: PartResult) -> None:
+        """A line with the scan's figures; of a large folder of images, one for each part."""
+        self.remark(", ".join(_figures(result)))
+
+
+class StageTotals:
+    """A listener that adds up the time of each stage, over all workers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ns: Counter[Stage] = Counter()
+
+    def note(self, name: Stage, start: int, end: int) -> None:
+        """A stage ended."""
+        with self._lock:
+            self._ns[name] += end - start
+
+    def told(self) -> str:
+        """The shares of the stages, the longest first."""
+        total = self._ns.total()
+        if not total:
+            return "where the time went: nothing was done"
+        shares = ", ".join(f"{name} {ns / total:.0%}" for name, ns in self._ns.most_common())
+        return f"where the time went: {shares}; {total / 1e9:.1f} s over all workers"
+
+
+def choices(job: Job, origins: Mapping[str, str]) -> Iterator[str]:
+    """Lines on what a run will do and why; `origins`, where a setting comes from, by its name in the Call."""
+    call, engine = job.call, job.engine
+    for name, origin in origins.items():
+        yield f"{name.replace('_', ' ')} is set by {origin}"
+    yield f"model file: {engine.file}, sha256 {engine.sha256[:12]}"
+    why = "" if call.workers else ", one for each CPU that this process may use"
+    yield f"workers: {call.workers or usable_cpus()}{why}; slices at once: {call.batch_size}"
+    files = sum(len(site.files) for site in job.found.sites)
+    yield f"found: {files} files of CT in {len(job.found.sites)} places below {job.root}"
+    yield f"written: {', '.join(map(str, job.outputs.folders))}"
+
+
+def _figures(result: PartResult) -> Iterator[str]:
+    done = result.slices - result.failed_slices
+    failed = f" of {result.slices}, the others failed" if result.failed_slices else ""
+    yield f"{result.scan}: {done} slices{failed}"
+    measures = measure(result.pixels, result.spacing_mm)
+    if measures.lung_ml is not None:
+        yield f"lung {measures.lung_ml:,.0f} mL"
+    if measures.involvement_percent is not None:
+        yield f"{measures.involvement_percent:.1f} % of it involved"
+    yield from result.flags
