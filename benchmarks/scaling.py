@@ -23,7 +23,7 @@ from page import rewrite, table
 from rich.console import Console
 from scaling_material import FILES_A_SERIES, IMAGES_A_FOLDER, note_as_done, plant_images, plant_series
 
-from ctseg_batch.job import Call
+from ctseg_batch.call import Call
 
 FEW = 1000
 PLANNED, AGAIN, UNREAD = "plan (`--dry-run`)", "the same call again", "plan, before headers were read"

@@ -9,7 +9,8 @@ import numpy as np
 
 from ctseg.phantom import Phantom
 from ctseg.phantom.dicom import to_dicom
-from ctseg_batch.job import Call, Job, open_job
+from ctseg_batch.call import Call
+from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import Journal, claim_out
 from ctseg_batch.outputs.slice_outputs import WRITERS, Seen

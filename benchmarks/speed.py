@@ -32,8 +32,8 @@ from rich.table import Table
 
 from ctseg.model import INPUT, OUTPUT, find_model
 from ctseg.runtime import open_on_cpu
+from ctseg_batch.call import Call
 from ctseg_batch.cpus import usable_cpus
-from ctseg_batch.job import Call
 from ctseg_batch.run import run
 from ctseg_batch.terminal.watch import SilentWatcher
 

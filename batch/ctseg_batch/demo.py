@@ -24,8 +24,8 @@ def demo(
     """
     from rich.text import Text
 
+    from ctseg_batch.call import Call
     from ctseg_batch.figures.summary import exit_status
-    from ctseg_batch.job import Call
     from ctseg_batch.run import run
     from ctseg_batch.terminal.table import legend, people_console, report
     from ctseg_batch.terminal.watch import ConsoleWatcher

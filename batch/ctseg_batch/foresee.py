@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ctseg_batch.job import Call, Job, open_job
+from ctseg_batch.call import Call
+from ctseg_batch.job import Job, open_job
 from ctseg_batch.parts.plan import Planner
 from ctseg_batch.parts.todo import Step, Todo
 from ctseg_batch.result import Failure

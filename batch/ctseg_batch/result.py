@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ctseg.classes import CLASSES
-from ctseg.dataset import MaskMeaning
 from ctseg.lesions import Lesions
+from ctseg.mask_meaning import MaskMeaning
 from ctseg.regions import Amount, Lungs
 from ctseg.scan import Side, Spacing
 from ctseg.surface import SurfaceDistances

@@ -3,10 +3,11 @@
 import time
 from functools import partial
 
+from ctseg_batch.call import Call
 from ctseg_batch.figures.columns import slice_rows
 from ctseg_batch.figures.sheets import write_sheets
 from ctseg_batch.figures.summary import Figures, ShardFigures, Summary, summarise
-from ctseg_batch.job import Call, Job, open_job
+from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.inventory import Inventory, write_inventory
 from ctseg_batch.outputs.scan_outputs import notes_of
 from ctseg_batch.reporting import REPORT_HTML

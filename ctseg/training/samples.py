@@ -13,8 +13,9 @@ import numpy.typing as npt
 from ctseg import reading
 from ctseg.classes import BACKGROUND, LESION, NORMAL_LUNG, bits
 from ctseg.cleanup import Cleanup, clean_volume
-from ctseg.dataset import Dataset, MaskMeaning, SeriesDataset
+from ctseg.dataset import Dataset, SeriesDataset
 from ctseg.errors import CallError, DatasetError
+from ctseg.mask_meaning import MaskMeaning
 from ctseg.scan import Slice
 from ctseg.training.lung_field import lung_field
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ctseg.classes import BACKGROUND, CLASSES, bits
 from ctseg.cleanup import Cleanup, clean_slice
-from ctseg.dataset import MaskMeaning
+from ctseg.mask_meaning import MaskMeaning
 from ctseg.metrics import Confusion, Scores, confusion, scores
 from ctseg.prepare import Preparation, Restoration, prepare, restore
 from ctseg.scan import Labels

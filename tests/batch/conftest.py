@@ -21,8 +21,8 @@ from ctseg.model import ModelSpec, to_metadata
 from ctseg.phantom import Phantom
 from ctseg.phantom.dicom import to_dicom
 from ctseg.prepare import Preparation
+from ctseg_batch.call import Call
 from ctseg_batch.figures.summary import exit_status
-from ctseg_batch.job import Call
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.run import run
 from ctseg_batch.terminal.watch import SilentWatcher

@@ -17,7 +17,8 @@ import psutil
 import pydicom
 import pytest
 
-from ctseg_batch.job import Call, open_job
+from ctseg_batch.call import Call
+from ctseg_batch.job import open_job
 
 pytest.importorskip("ray.data")
 

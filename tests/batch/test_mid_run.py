@@ -97,7 +97,7 @@ def one_more(beside, name):
     return beside.folder / name
 
 
-FOUND, SERIES_OPEN, VOLUME_OPEN = "ctseg_batch.job.discover", "ctseg.reading.open_series", "ctseg.reading.open_volume"
+FOUND, SERIES_OPEN, VOLUME_OPEN = "ctseg_batch.find.discover", "ctseg.reading.open_series", "ctseg.reading.open_volume"
 MID_RUN = [
     ("images/m.png", FOUND),
     ("series/b.dcm", FOUND),

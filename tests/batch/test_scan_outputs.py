@@ -284,7 +284,7 @@ def test_a_run_without_them_lets_go_of_each_mask_when_it_is_written(batch, mixed
 def test_a_run_without_them_loads_none_of_their_libraries(mixed, quarters, tmp_path):
     code = (
         "import sys, json\nfrom pathlib import Path\n"
-        "from ctseg_batch.job import Call\nfrom ctseg_batch.run import run\n"
+        "from ctseg_batch.call import Call\nfrom ctseg_batch.run import run\n"
         "from ctseg_batch.terminal.watch import SilentWatcher\n"
         "top, out, model = sys.argv[1:]\n"
         "run(Call([Path(top)], out=Path(out), model=model, device='cpu'), SilentWatcher())\n"

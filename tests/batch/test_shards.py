@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ctseg.errors import CallError
-from ctseg_batch.job import Call
+from ctseg_batch.call import Call
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.run import run
 from ctseg_batch.shards import Shard

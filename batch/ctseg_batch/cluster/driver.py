@@ -17,12 +17,13 @@ from typing import Any
 
 from ctseg.errors import CallError, first_line, require
 from ctseg.stages import stage
+from ctseg_batch.call import Call
 from ctseg_batch.cluster.bundles import Bundle, Report, bundled
 from ctseg_batch.cluster.gathered import TRIES, Gathered
 from ctseg_batch.cluster.worker import Labeller, for_travel
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.job import Call, Job
+from ctseg_batch.job import Job
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import Notes
 from ctseg_batch.network.quiet import silenced

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from ctseg import reading
 from ctseg.classes import CLASSES
-from ctseg.dataset import MaskMeaning, meaning_beside
+from ctseg.dataset import meaning_beside
 from ctseg.errors import CallError, DatasetError, UnreadableFile
+from ctseg.mask_meaning import MaskMeaning
 from ctseg.metrics import Confusion, confusion
 from ctseg.scan import Labels, Scan
 from ctseg_batch.inputs.site import volume_slice

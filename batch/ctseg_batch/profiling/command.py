@@ -55,8 +55,9 @@ def profile(
 
     Example: ctseg profile scans --slices 500 --sweep
     """
+    from ctseg_batch.call import Call
     from ctseg_batch.cpus import usable_cpus
-    from ctseg_batch.job import Call, open_job
+    from ctseg_batch.job import open_job
     from ctseg_batch.profiling.measure import first_batch, measure, warm_up_of
     from ctseg_batch.profiling.network import costliest
     from ctseg_batch.profiling.recorder import chrome_trace

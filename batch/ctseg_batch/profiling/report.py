@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from ctseg.model import DEFAULT_MODEL
-from ctseg_batch.job import Call
+from ctseg_batch.call import Call
 from ctseg_batch.profiling.network import Operator
 from ctseg_batch.profiling.sweep import Try
 

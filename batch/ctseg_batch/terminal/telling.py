@@ -12,8 +12,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ctseg_batch.call import Call
     from ctseg_batch.figures.summary import Summary
-    from ctseg_batch.job import Call
     from ctseg_batch.work import Watcher
 
 

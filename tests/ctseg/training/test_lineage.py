@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ctseg.dataset import Dataset, MaskMeaning, group_digest, learnt_groups
+from ctseg.dataset import Dataset, group_digest, learnt_groups
 from ctseg.errors import DatasetError, ModelError
+from ctseg.mask_meaning import MaskMeaning
 from ctseg.prepare import Preparation
 from ctseg.scan import Slice
 from ctseg.training import checkpoint

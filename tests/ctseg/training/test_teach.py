@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from ctseg.dataset import Dataset, MaskMeaning, group_digest, learnt_groups
+from ctseg.dataset import Dataset, group_digest, learnt_groups
 from ctseg.errors import ModelError
+from ctseg.mask_meaning import MaskMeaning
 from ctseg.prepare import Preparation
 from ctseg.scan import Slice
 from ctseg.training import checkpoint

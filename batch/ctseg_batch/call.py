@@ -1,0 +1,98 @@
+"""What a run is asked to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from ctseg import surface
+from ctseg.errors import CallError, require
+from ctseg.model import DEFAULT_MODEL, find_model, shipped_models
+from ctseg.scan import Spacing
+from ctseg_batch.figures.sheets import PARQUET_EXTRA, PARQUET_MODULE
+from ctseg_batch.inputs.discover import absolute
+from ctseg_batch.network.engine import DeviceWish, PrecisionWish
+from ctseg_batch.remote.url import Location, Url
+from ctseg_batch.reporting import require_report
+from ctseg_batch.result import MeasuresWish
+from ctseg_batch.shards import Shard
+
+EngineWish = Literal["local", "ray"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is wanted. `out` belongs to the run; `spacing` (mm, z y x) holds for scans whose files do not say theirs.
+
+    `workers` None: one for each CPU that this process may use. `batch_size`: slices that go through the network at
+    once. `overwrite`: do again what was done before. `listed`: inputs of which one may be missing, and has failed then.
+    `root`: the folder that scans are named from; None for the deepest that holds all. `series_filter`, `best_series`:
+    which DICOM series are wanted, as `ctseg_batch.inputs.selection` has it. `report`: write report.html at the end.
+    `measures`: what is told of scans that are stacks. `parquet`: write the tables as Parquet too. `shard`: do this
+    share of the scans alone. `engine`: ray has the workers of a cluster do it, the one at `address` or one of this
+    machine alone; each has a CPU, and `gpus_per_worker` of a GPU.
+    """
+
+    inputs: Sequence[Location]
+    out: Location
+    truth: Path | None = None
+    model: str = DEFAULT_MODEL
+    device: DeviceWish = "auto"
+    precision: PrecisionWish = "auto"
+    workers: int | None = None
+    batch_size: int = 1
+    spacing: Spacing | None = None
+    write: Sequence[str] = ("mask",)
+    overwrite: bool = False
+    listed: Sequence[Location] = ()
+    root: Location | None = None
+    series_filter: Sequence[str] = ()
+    best_series: bool = False
+    report: bool = False
+    measures: MeasuresWish = "basic"
+    parquet: bool = False
+    shard: Shard | None = None
+    engine: EngineWish = "local"
+    address: str | None = None
+    gpus_per_worker: float = 0.0
+
+
+def check(call: Call) -> None:
+    """Raise CallError for what contradicts itself or can't be told of, MissingExtraError for what is not installed."""
+    _check_extras(call)
+    _check_cluster(call)
+
+
+def from_anywhere(call: Call) -> Call:
+    """A call that means the same in whichever folder it is read."""
+    file = find_model(call.model)
+    model = call.model if file in shipped_models().values() else str(absolute(file))
+    out = call.out if isinstance(call.out, Url) else absolute(call.out)
+    return replace(call, out=out, truth=call.truth and absolute(call.truth), model=model)
+
+
+def _check_extras(call: Call) -> None:
+    """Raise CallError for what can't be told of, MissingExtraError for what is not installed."""
+    if call.report and (call.shard or isinstance(call.out, Url)):
+        what = "of all scans, not of a share" if call.shard else f"by what lies on this machine, not in {call.out}"
+        raise CallError(f"--report tells {what}: call ctseg summarize, then ctseg report, when all is done")
+    if call.report:
+        require_report()
+    if call.parquet:
+        require(PARQUET_MODULE, PARQUET_EXTRA)
+    if call.truth and call.measures == "full":
+        require(surface.MODULE, surface.EXTRA)
+
+
+def _check_cluster(call: Call) -> None:
+    """Raise CallError for what contradicts itself."""
+    if call.engine == "local" and (call.address or call.gpus_per_worker):
+        raise CallError("--address and --gpus-per-worker are for a cluster: call with --engine ray")
+    if call.gpus_per_worker < 0:
+        raise CallError(f"--gpus-per-worker {call.gpus_per_worker:g}: give a part of a GPU, like 0.25, or more")
+    if call.engine == "ray":
+        if call.device == "cuda" and not call.gpus_per_worker:
+            raise CallError("--device cuda on a cluster: say by --gpus-per-worker how much of a GPU each worker gets")
+        if call.device == "cpu" and call.gpus_per_worker:
+            raise CallError("--device cpu and --gpus-per-worker contradict each other: leave one out")
+        require("ray.data", "ray")

@@ -1,0 +1,61 @@
+"""The inputs of a call, found in folders or in a store, and kept apart from OUT."""
+
+import os
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from ctseg.errors import CallError
+from ctseg_batch.call import Call
+from ctseg_batch.inputs.discover import Found, discover
+from ctseg_batch.inputs.supply import AtHand, Supply
+from ctseg_batch.layout import FOLDER
+from ctseg_batch.remote.url import Location, Url
+
+
+def find(call: Call, folders: Collection[str]) -> tuple[Found, Supply]:
+    """The inputs, and who has their files; raises CallError where OUT would lie among them."""
+    given = [*call.inputs, *call.listed]
+    truths = [call.truth] if call.truth else []
+    urls, paths = _urls(given), _paths(given)
+    if any(os.path.realpath(truth) == os.path.realpath(path) for truth in truths for path in paths):
+        raise CallError(f"--truth {call.truth}: it is the INPUT itself; name the folder of its masks")
+    if isinstance(call.out, Path):
+        _keep_apart([*paths, *truths], call.out, [call.out / folder for folder in (*folders, FOLDER)])
+    else:
+        _keep_urls_apart(urls, call.out, (*folders, FOLDER))
+    if not urls:
+        if isinstance(call.root, Url):
+            raise CallError(f"--root {call.root}: the inputs are not below it")
+        never = [*_paths([call.out]), *truths]
+        return discover(_paths(call.inputs), never, _paths(call.listed), call.root), AtHand()
+    from ctseg_batch.remote.discover import discover_urls
+
+    if paths or isinstance(call.root, Path):
+        raise CallError("inputs on this machine and in a store: call once for each")
+    return discover_urls(_urls(call.inputs), _urls([call.out]), _urls(call.listed), call.root)
+
+
+def _urls(places: Iterable[Location]) -> list[Url]:
+    return [place for place in places if isinstance(place, Url)]
+
+
+def _paths(places: Iterable[Location]) -> list[Path]:
+    return [place for place in places if isinstance(place, Path)]
+
+
+def _keep_apart(read: Collection[Path], out: Path, folders: Collection[Path]) -> None:
+    """Refuse an OUT whose files would lie among what is read; within an input, OUT is left out of the search."""
+    home = Path(os.path.realpath(out))
+    owned = [Path(os.path.realpath(folder)) for folder in folders]
+    for given in read:
+        real = Path(os.path.realpath(given))
+        if real == home or any(real.is_relative_to(folder) for folder in owned):
+            raise CallError(f"--out {out}: {given} is read, and would be written to; name another folder")
+
+
+def _keep_urls_apart(read: Collection[Url], out: Url, folders: Collection[str]) -> None:
+    """The same of URLs."""
+    for given in read:
+        below = given.below(out)
+        if below is not None and below.partition("/")[0] in ("", *folders):
+            raise CallError(f"--out {out}: {given} is read, and would be written to; name another place")

@@ -1,0 +1,83 @@
+"""What the values of a mask stand for: each a class, or several that the mask does not tell apart."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.classes import CLASSES, TissueClass, bits, class_named
+from ctseg.errors import DatasetError
+
+_UNKNOWN = 255
+
+
+@dataclass(frozen=True)
+class MaskMeaning:
+    """The classes that a pixel of each mask value may be; a value may stand for more than one."""
+
+    values: Mapping[int, tuple[TissueClass, ...]]
+
+    @classmethod
+    def parse(cls, written: Mapping[str, list[str]], source: Path) -> Self:
+        """From what a description says, the names of classes by value; raises DatasetError."""
+        try:
+            return cls({_byte(value): _classes(value, names) for value, names in written.items()})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DatasetError(f"{source}: {error}") from error
+
+    @cached_property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The classes, by index, joined where some value does not tell them apart: `((0,), (1,), (2, 3))`."""
+        owner = {c.index: c.index for c in CLASSES}
+        for classes in self.values.values():
+            joined = {owner[c.index] for c in classes}
+            owner = {index: min(joined) if group in joined else group for index, group in owner.items()}
+        return tuple(tuple(i for i in owner if owner[i] == group) for group in sorted(set(owner.values())))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The name of each group: `ground_glass+consolidation` where the two are not told apart."""
+        return tuple("+".join(CLASSES[index].name for index in group) for group in self.groups)
+
+    def allowed(self, mask: npt.NDArray[np.uint8], source: Path) -> npt.NDArray[np.uint8]:
+        """Each pixel's classes as a bit field (H, W); raises DatasetError for a value without a meaning."""
+        return self._look_up(mask, {value: bits(classes) for value, classes in self.values.items()}, source)
+
+    def grouped(self, mask: npt.NDArray[np.uint8], source: Path) -> npt.NDArray[np.uint8]:
+        """Each pixel's index into `groups` (H, W); raises DatasetError for a value without a meaning."""
+        group_of = {index: number for number, group in enumerate(self.groups) for index in group}
+        table = {value: group_of[classes[0].index] for value, classes in self.values.items()}
+        return self._look_up(mask, table, source)
+
+    def _look_up(self, mask: npt.NDArray[np.uint8], table: Mapping[int, int], source: Path) -> npt.NDArray[np.uint8]:
+        lookup = np.full(256, _UNKNOWN, np.uint8)
+        for value, meaning in table.items():
+            lookup[value] = meaning
+        result = lookup[mask]
+        if (result == _UNKNOWN).any():
+            strange = sorted(set(np.unique(mask).tolist()) - set(table))
+            raise DatasetError(
+                f"{source} has the values {strange}, which mean nothing: say in dataset.json what they stand for"
+            )
+        return result
+
+
+PLAIN_MEANING = MaskMeaning({c.index: (c,) for c in CLASSES})
+"""Mask values that are class indices: what this program writes."""
+
+
+def _classes(value: str, names: list[str]) -> tuple[TissueClass, ...]:
+    if not names:
+        raise ValueError(f"the mask value {value} stands for no class: name all that it may be, or all four")
+    return tuple(class_named(name) for name in names)
+
+
+def _byte(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 255:
+        raise ValueError(f"{value} is not a value of an 8-bit mask")
+    return value
