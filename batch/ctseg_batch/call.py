@@ -12,10 +12,10 @@ from ctseg.scan import Spacing
 from ctseg_batch.figures.sheets import PARQUET_EXTRA, PARQUET_MODULE
 from ctseg_batch.inputs.discover import absolute
 from ctseg_batch.network.engine import DeviceWish, PrecisionWish
-from ctseg_batch.remote.url import Location, Url
 from ctseg_batch.reporting import require_report
 from ctseg_batch.result import MeasuresWish
 from ctseg_batch.shards import Shard
+from ctseg_batch.url import Location, Url
 
 EngineWish = Literal["local", "ray"]
 

@@ -115,9 +115,9 @@ def batch(
     Example: ctseg batch scans --out results --write mask,overlay
     """
     from ctseg_batch.call import Call
-    from ctseg_batch.remote.url import location
     from ctseg_batch.shards import Shard
     from ctseg_batch.terminal.telling import run_telling, run_watched, tell, tell_plan
+    from ctseg_batch.url import location
 
     if not inputs and listed is None:
         raise CallError("name an INPUT, or a file that lists them by --from")

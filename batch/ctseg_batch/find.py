@@ -9,7 +9,7 @@ from ctseg_batch.call import Call
 from ctseg_batch.inputs.discover import Found, discover
 from ctseg_batch.inputs.supply import AtHand, Supply
 from ctseg_batch.layout import FOLDER
-from ctseg_batch.remote.url import Location, Url
+from ctseg_batch.url import Location, Url
 
 
 def find(call: Call, folders: Collection[str]) -> tuple[Found, Supply]:

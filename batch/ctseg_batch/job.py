@@ -22,9 +22,9 @@ from ctseg_batch.network.engine import Engine, open_engine, open_unplaced
 from ctseg_batch.outputs.shelf import FolderShelf, Shelf
 from ctseg_batch.outputs.slice_outputs import Outputs, choose_writers
 from ctseg_batch.parts.plan import Planner
-from ctseg_batch.remote.url import Location
 from ctseg_batch.result import Failure, Settings
 from ctseg_batch.shards import mark_of
+from ctseg_batch.url import Location
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import typer
 from ctseg.errors import CallError, require
 
 if TYPE_CHECKING:
-    from ctseg_batch.remote.url import Location
+    from ctseg_batch.url import Location
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -55,8 +55,8 @@ def summarize(
     from ctseg_batch.figures.summary import exit_status, to_json
     from ctseg_batch.figures.summary_form import form_check
     from ctseg_batch.remote.results import at_hand, written_to
-    from ctseg_batch.remote.url import location
     from ctseg_batch.terminal.table import failures, people_console, report
+    from ctseg_batch.url import location
 
     if as_json and as_csv:
         raise CallError("--json and --csv: standard output holds one of them")
@@ -90,7 +90,7 @@ def _keep_apart(out: str, runs: Iterable[str]) -> None:
     """Refuse to write over a run; that of shares may lie beside them."""
     from ctseg_batch.layout import journal_file, journal_files
     from ctseg_batch.remote.results import at_hand
-    from ctseg_batch.remote.url import Url, check_writable, location
+    from ctseg_batch.url import Url, check_writable, location
 
     place = location(out)
     if isinstance(place, Url):

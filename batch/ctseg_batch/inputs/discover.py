@@ -15,8 +15,8 @@ from ctseg_batch.inputs.site import Site
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.layout import recorded_root
 from ctseg_batch.outputs.slice_outputs import FOLDERS
-from ctseg_batch.remote.url import ARCHIVE, Location, Url
 from ctseg_batch.result import Failure
+from ctseg_batch.url import ARCHIVE, Location, Url
 
 APPLE_DOUBLE = "._"
 """What macOS leaves beside each file on a foreign share: the file's name and ending, but no image."""

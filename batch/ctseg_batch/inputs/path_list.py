@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ctseg.errors import CallError
-from ctseg_batch.remote.url import Location, location
+from ctseg_batch.url import Location, location
 
 STANDARD_INPUT = "-"
 

@@ -17,7 +17,7 @@ from ctseg_batch.remote.opening import AT_ONCE
 from ctseg_batch.remote.patience import StoreError
 from ctseg_batch.remote.store import GONE, Entry, Store
 from ctseg_batch.remote.supply import StoreSupply
-from ctseg_batch.remote.url import Url, holding, is_plain
+from ctseg_batch.url import Url, holding, is_plain
 
 
 def discover_urls(

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ctseg.errors import require
-from ctseg_batch.remote.url import ARCHIVE, EXTRAS, Url, location
+from ctseg_batch.url import ARCHIVE, EXTRAS, Url, location
 
 AT_ONCE = 16
 """Files on their way to or from a store at the same time."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ctseg.errors import CallError, first_line
-from ctseg_batch.remote.url import Url
+from ctseg_batch.url import Url
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from ctseg_batch.layout import FOLDER, is_journal
 from ctseg_batch.remote.patience import StoreError
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store, writable
-from ctseg_batch.remote.url import Location, Url
+from ctseg_batch.url import Location, Url
 
 _TABLES = ("summary*.json", "slices*.csv", "found.*.json.gz", "journal*.jsonl")
 

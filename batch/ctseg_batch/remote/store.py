@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ctseg_batch.remote.opening import AT_ONCE, open_files
 from ctseg_batch.remote.patience import Patience, StoreError
-from ctseg_batch.remote.url import Url, check_writable
+from ctseg_batch.url import Url, check_writable
 
 T = TypeVar("T")
 

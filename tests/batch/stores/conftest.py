@@ -135,7 +135,7 @@ def bucket(server, environment, monkeypatch, request):
 @pytest.fixture
 def run(batch, bucket):
     """Run from what lies at `scans/` in the bucket into `out/` there."""
-    from ctseg_batch.remote.url import location
+    from ctseg_batch.url import location
 
     return lambda **more: batch(location(bucket.url("scans")), **{"out": location(bucket.url("out")), **more})
 

@@ -17,7 +17,7 @@ import pytest
 from ctseg.errors import CallError
 from ctseg_batch.remote import lease as lease_module
 from ctseg_batch.remote.store import Store
-from ctseg_batch.remote.url import location
+from ctseg_batch.url import location
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
 

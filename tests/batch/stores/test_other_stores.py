@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ctseg_batch.remote.url import location
+from ctseg_batch.url import location
 
 paramiko = pytest.importorskip("paramiko")
 

@@ -11,7 +11,7 @@ import pytest
 from ctseg.errors import CallError
 from ctseg_batch.remote.patience import reason
 from ctseg_batch.remote.store import Store
-from ctseg_batch.remote.url import Url, holding, location
+from ctseg_batch.url import Url, holding, location
 
 
 @pytest.mark.parametrize(
