@@ -25,6 +25,8 @@ from ctseg.training.recipe import Recipe, Schedule
 from ctseg.training.samples import Sample, Samples, Split, training_slices
 from ctseg.training.score import as_plain, count_errors, told_iou
 
+Weights = tuple[Tensor, ...] | list[Tensor]
+
 LAST, BEST = "last.pt", "best.pt"
 
 # An epoch's validation looks at so many slices of each data set, evenly spread; the end looks at all.
@@ -233,7 +235,12 @@ def mixed_precision(device: torch.device) -> Iterator[None]:
 
 
 def _averaged(net: nn.Module, decay: float) -> AveragedModel | None:
+    """The running mean of the weights; after few steps that of the last ones, or it would still be where it began."""
     if not decay:
         return None
-    running_mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(net, multi_avg_fn=running_mean, use_buffers=True)
+
+    def follow(means: Weights, weights: Weights, steps: Tensor | int) -> None:
+        rising = (1 + int(steps)) / (10 + int(steps))
+        get_ema_multi_avg_fn(min(decay, rising))(means, weights, steps)  # type: ignore[no-untyped-call]
+
+    return AveragedModel(net, multi_avg_fn=follow, use_buffers=True)

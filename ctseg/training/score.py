@@ -47,7 +47,7 @@ def at_working_size(
     grey, undo = prepare(sample.image, how)
     allowed = np.full(grey.shape[2:], bits([BACKGROUND]), np.uint8)
     rows, columns = undo.resized
-    allowed[:rows, :columns] = cv2.resize(sample.allowed, (columns, rows), interpolation=cv2.INTER_NEAREST)
+    allowed[:rows, :columns] = cv2.resize(sample.allowed, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
     return grey, allowed, undo
 
 

@@ -59,6 +59,18 @@ def weights(file):
     return checkpoint.load(file).net.state_dict()
 
 
+def test_the_mean_of_the_weights_follows_those_of_a_short_run(squares, tmp_path):
+    begun = make_fit(squares, tmp_path / "none", replace(TINY, averaging=0.998)).net.state_dict()
+    make_fit(squares, tmp_path / "run", replace(TINY, averaging=0.998, epochs=10)).fit()
+    last = checkpoint.load(tmp_path / "run" / LAST)
+    mean, trained = last.net.state_dict(), last.progress["weights"]
+    moved, behind = (
+        sum(float((one[name] - other[name]).pow(2).sum()) for name in one if one[name].is_floating_point())
+        for one, other in ((trained, begun), (trained, mean))
+    )
+    assert behind < 0.1 * moved
+
+
 class KilledError(Exception):
     pass
 
