@@ -61,11 +61,12 @@ def read_mask(file: Path) -> Labels:
 def read_mask_volume(file: Path, scan: Scan | None = None) -> Labels:
     """A volume file of labels, (slices, H, W), turned as `open_volume` turns a scan; raises UnreadableFile.
 
-    With the `scan` that they are of, also where the two lie in different ways.
+    With the `scan` that they are of, turned as its slices are; raises UnreadableFile also where the two don't lie one
+    on the other.
     """
-    from ctseg.reading import volume
+    from ctseg.reading import mask_volumes
 
-    return volume.read_mask_volume(file, scan)
+    return mask_volumes.read_mask_volume(file, scan)
 
 
 def volume_files(file: Path) -> tuple[Path, ...]:

@@ -10,16 +10,12 @@ import numpy as np
 from ctseg.errors import UnreadableFile
 from ctseg.grid import Grid
 from ctseg.reading.files import ContentError
-from ctseg.reading.masks import as_labels
 from ctseg.reading.stored import Voxels
 from ctseg.reading.values import finite_range, grey_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_formats import read_volume_header
-from ctseg.reading.volume_header import UNKNOWN_ORIENTATION, VolumeHeader
-from ctseg.scan import NOT_HU, Domain, Labels, Scan, Side, Slice, Spacing
+from ctseg.reading.volume_header import NEAR, UNKNOWN_ORIENTATION, VolumeHeader
+from ctseg.scan import NOT_HU, Domain, Side, Slice, Spacing
 from ctseg.stages import stage
-
-# In voxels: half of one, and what rounding leaves of it.
-_NEAR = 0.501
 
 
 class Volume:
@@ -68,7 +64,7 @@ class Volume:
         if own.shown_shape != other.shown_shape or (is_turned_alike and not (own.has_place and other.has_place)):
             return True  # of other sizes it is said elsewhere; and of two arrays turned alike, one knows no place
         first, last = np.abs(own.ends() - other.ends())
-        is_near = bool((first <= np.multiply(own.spacing_mm[::-1], _NEAR)).all())
+        is_near = bool((first <= np.multiply(own.spacing_mm[::-1], NEAR)).all())
         return is_near and (is_turned_alike or bool(last.max() <= max(own.spacing_mm)))
 
     def read(self, index: int) -> Slice:
@@ -91,26 +87,6 @@ class Volume:
     def grid(self) -> Grid:
         """The file's own voxels."""
         return self._header.grid()
-
-
-def read_mask_volume(file: Path, scan: Scan | None = None) -> Labels:
-    """The labels (slices, H, W) of a volume file, turned as a Volume is.
-
-    Raises UnreadableFile, also where `scan` is a volume that lies otherwise: turned each by its own header, they would
-    not lie one on the other.
-    """
-    header = read_volume_header(file)
-    if isinstance(scan, Volume) and not scan.lies_as(header):
-        raise UnreadableFile(
-            file,
-            "lies otherwise than its scan, as their headers tell of axes and origins: save it with its scan's header",
-        )
-    stored = header.stored.read()
-    try:
-        values = rescaled(stored, header.slope, header.intercept)
-    except ContentError as error:
-        raise UnreadableFile(file, f"is no mask: {error}") from error
-    return np.ascontiguousarray(header.to_slices(as_labels(values, file)))
 
 
 def _load(file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:

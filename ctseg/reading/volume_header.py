@@ -22,6 +22,9 @@ _AT_0_MM = 1e-3
 
 UNKNOWN_ORIENTATION = "orientation unknown"
 
+NEAR = 0.501
+"""In voxels: half of one, and what rounding leaves of it. No farther may a mask lie from its scan."""
+
 _OBLIQUE = math.radians(1)
 _HEADWARD = 2
 # The cosine of the angle between two axes, of which rounding leaves no more.

@@ -97,6 +97,87 @@ def test_its_truth_is_found_as_that_of_a_volume(batch, save_series, save_volume,
         assert scan["iou"]["mean"] == 1
 
 
+@pytest.fixture
+def turned(save_series, convert, labels, tmp_path):
+    """An object whose frames are turned, the labels of its voxels (columns, rows, slices), and where these lie."""
+
+    def made(orientation):
+        file = convert(tmp_path / "in/ct.dcm", save_series(tmp_path / "s", labels, ImageOrientationPatient=orientation))
+        slices = [pydicom.dcmread(one) for one in sorted(tmp_path.glob("s/*"))]
+        (rows, columns), low, high = slices[0].PixelSpacing, *(slices[n].ImagePositionPatient for n in (0, 1))
+        across, down = np.split(np.array(orientation, float), 2)
+        axes = np.column_stack([across * columns, down * rows, np.subtract(high, low), low])
+        affine = np.diag([-1, -1, 1, 1]) @ np.vstack([axes, [0, 0, 0, 1]])
+        (tmp_path / "truth").mkdir()
+        return file, labels.transpose(2, 1, 0), affine
+
+    return made
+
+
+HEAD_FIRST, PRONE, MIRRORED, LEFT_DOWN = (
+    [1, 0, 0, 0, 1, 0], [-1, 0, 0, 0, -1, 0], [-1, 0, 0, 0, 1, 0], [0, 1, 0, -1, 0, 0],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("orientation", [HEAD_FIRST, PRONE, MIRRORED, LEFT_DOWN])
+def test_a_truth_volume_is_laid_over_frames_as_both_headers_say(batch, turned, orientation, tmp_path):
+    _, voxels, affine = turned(orientation)
+    image = nibabel.Nifti1Image(voxels, affine)
+    for saved in (image, nibabel.as_closest_canonical(image)):
+        nibabel.save(saved, tmp_path / "truth/ct.nii")
+        done = batch(tmp_path / "in", truth=tmp_path / "truth")
+        assert (done.status, done.scan["iou"]["mean"]) == (0, 1)
+    moved, mirrored = np.eye(4), np.diag([-1, 1, 1, 1])
+    moved[1, 3] = 0.6
+    for wrong in (affine @ moved, affine @ mirrored):
+        nibabel.save(nibabel.Nifti1Image(voxels, wrong), tmp_path / "truth/ct.nii")
+        done = batch(tmp_path / "in", truth=tmp_path / "truth")
+        assert (done.status, done.scan["iou"]) == (1, None)
+        assert "lies otherwise than its scan" in done.scan["errors"][0]["reason"]
+
+
+@pytest.mark.parametrize(("orientation", "iou"), [(HEAD_FIRST, 1), (PRONE, None)])
+def test_a_truth_volume_without_an_orientation_fits_frames_as_radiologists_look_at_them(
+    batch, turned, orientation, iou, tmp_path
+):
+    _, voxels, _ = turned(orientation)
+    image = nibabel.Nifti1Image(np.ascontiguousarray(voxels[:, ::-1]), None)
+    nibabel.save(image, tmp_path / "truth/ct.nii")
+    done = batch(tmp_path / "in", truth=tmp_path / "truth")
+    assert (done.scan["iou"] and done.scan["iou"]["mean"]) == iou
+
+
+@pytest.mark.parametrize("fault", ["gap", "gantry tilt"])
+def test_its_own_label_map_is_its_truth(batch, turned, fault, tmp_path):
+    """Which has an empty plane for a missing slice, and is larger than slices that are shifted against each other."""
+    file, _, _ = turned(PRONE)
+    dataset = pydicom.dcmread(file)
+    for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        place = frame.PlanePositionSequence[0]
+        x, y, _ = place.ImagePositionPatient
+        height = 3 * (number + (fault == "gap" and number > 1))
+        place.ImagePositionPatient = [x, y + (0 if fault == "gap" else number), height]
+    dataset.save_as(file)
+    first = batch(tmp_path / "in", write=["mask", "nifti"])
+    assert first.scan["flags"][0] == fault
+    (tmp_path / "truth/ct.nii.gz").write_bytes((first.out / "nifti/ct.dcm/ct.dcm.nii.gz").read_bytes())
+    assert batch(tmp_path / "in", truth=tmp_path / "truth").scan["iou"]["mean"] == 1
+
+
+def test_a_truth_volume_of_frames_that_are_no_block_is_refused(batch, turned, save, tmp_path):
+    file, voxels, affine = turned(PRONE)
+    dataset = pydicom.dcmread(file)
+    frames = dataset.PerFrameFunctionalGroupsSequence
+    place = frames[1].PlanePositionSequence[0].ImagePositionPatient
+    place[2] += 0.4 * abs(place[2] - frames[0].PlanePositionSequence[0].ImagePositionPatient[2])
+    dataset.save_as(file)
+    nibabel.save(nibabel.Nifti1Image(voxels, affine), tmp_path / "truth/ct.nii")
+    (error,) = batch(tmp_path / "in", truth=tmp_path / "truth").scan["errors"]
+    assert error["reason"] == (
+        "can't be laid over its scan: its slices are unevenly spaced; give a folder with a mask a slice"
+    )
+
+
 def test_the_same_call_opens_nothing_and_a_change_does_that_scan_again(
     batch, save_series, convert, labels, counted, tmp_path, monkeypatch
 ):

@@ -1,0 +1,111 @@
+"""A volume file of labels, laid over the scan that they are of."""
+
+# nibabel has annotations here and there only.
+# mypy: disable-error-code="no-untyped-call"
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.errors import UnreadableFile
+from ctseg.grid import LPS_TO_RAS, SCANNER, Affine, Grid, NoGrid
+from ctseg.reading.files import ContentError
+from ctseg.reading.masks import as_labels
+from ctseg.reading.stored import Voxels
+from ctseg.reading.values import rescaled
+from ctseg.reading.volume import Volume
+from ctseg.reading.volume_formats import read_volume_header
+from ctseg.reading.volume_header import NEAR, UNKNOWN_ORIENTATION, VolumeHeader
+from ctseg.scan import Labels, Scan
+
+_ELSEWHERE = "lies otherwise than its scan, as their headers tell of axes and origins: save it with its scan's header"
+
+
+def read_mask_volume(file: Path, scan: Scan | None = None) -> Labels:
+    """The labels (slices, H, W) of a volume file, turned as a Volume is, or as the frames of a `scan` are stored.
+
+    Raises UnreadableFile, also where they would not lie one on the other.
+    """
+    header = read_volume_header(file)
+    if isinstance(scan, Volume) and not scan.lies_as(header):
+        raise UnreadableFile(file, _ELSEWHERE)
+    grid = None if scan is None or isinstance(scan, Volume) else _grid(file, scan)
+    if grid and not _lies_in(grid, header):
+        raise UnreadableFile(file, _ELSEWHERE)
+    stored = header.stored.read()
+    try:
+        values = rescaled(stored, header.slope, header.intercept)
+    except ContentError as error:
+        raise UnreadableFile(file, f"is no mask: {error}") from error
+    turned = _turned(values, header, grid) if grid else header.to_slices(values)
+    return np.ascontiguousarray(as_labels(turned, file))
+
+
+def _grid(file: Path, scan: Scan) -> Grid:
+    """The scan's block of voxels; raises UnreadableFile where it is none, and can't be told from the labels' one."""
+    try:
+        return scan.grid()
+    except NoGrid as error:
+        why = f"can't be laid over its scan: {error}; give a folder with a mask a slice"
+        raise UnreadableFile(file, why) from error
+
+
+def _affine(grid: Grid) -> Affine:
+    affine: Affine = grid.header.get_best_affine()
+    return affine
+
+
+def _to_grid(grid: Grid, header: VolumeHeader) -> npt.NDArray[np.float64]:
+    """How the axes of the file become those of the grid (columns, rows, slices), as nibabel.orientations has it."""
+    from nibabel.orientations import io_orientation
+
+    own, its = (affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0) for affine in (_affine(grid), header.affine))
+    between = np.eye(4)
+    between[:3, :3] = own.T @ its
+    turn: npt.NDArray[np.float64] = io_orientation(between)
+    return turn
+
+
+def _corners(grid: Grid, shape: Sequence[int]) -> Sequence[tuple[int, int, int]]:
+    """Where in labels of that shape the slices begin: they fill the grid, or are its slices without what is empty."""
+    return grid.corners if tuple(shape) == grid.shape else [(index, 0, 0) for index in range(len(grid.corners))]
+
+
+def _slice_shape(grid: Grid) -> tuple[int, int]:
+    """Rows and columns of each slice."""
+    _, row, column = np.max(grid.corners, axis=0).tolist()
+    return grid.shape[1] - row, grid.shape[2] - column
+
+
+def _lies_in(grid: Grid, header: VolumeHeader) -> bool:
+    """Whether the first and the last pixel of the scan lie at the same places by both headers, if both know any."""
+    from nibabel.orientations import inv_ornt_aff, io_orientation
+
+    affine = _affine(grid)
+    if UNKNOWN_ORIENTATION in header.flags:  # it is taken to be turned as radiologists look at it
+        return np.array_equal(io_orientation(affine), io_orientation(LPS_TO_RAS))
+    turn = _to_grid(grid, header)
+    shape = dict(zip(turn[:, 0].astype(int).tolist(), header.stored.shape, strict=True))
+    shown, own = (shape[2], shape[1], shape[0]), _slice_shape(grid)
+    if shown not in (grid.shape, (len(grid.corners), *own)):
+        return True  # it is said elsewhere
+    if not header.has_place or grid.header["sform_code"] != SCANNER:
+        return True
+    its = np.linalg.inv(affine) @ header.affine @ inv_ornt_aff(turn, header.stored.shape)
+    size = np.array([(0, 0, 0), (0, *np.subtract(own, 1))])
+    here, there = (np.array([corners[0], corners[-1]]) + size for corners in (grid.corners, _corners(grid, shown)))
+    first, last = np.abs(there[:, ::-1] @ its[:3, :3].T + its[:3, 3] - here[:, ::-1])
+    return bool(first.max() <= NEAR and last.max() <= 1)
+
+
+def _turned(values: Voxels, header: VolumeHeader, grid: Grid) -> Voxels:
+    """The voxels of each slice as the scan's are stored, (slices, rows, columns)."""
+    from nibabel.orientations import apply_orientation
+
+    block: Voxels = apply_orientation(values, _to_grid(grid, header)).transpose(2, 1, 0)
+    if block.shape != grid.shape:
+        return block
+    rows, columns = _slice_shape(grid)
+    return np.stack([block[at, row : row + rows, column : column + columns] for at, row, column in grid.corners])
