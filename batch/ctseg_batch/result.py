@@ -85,7 +85,8 @@ class PartResult:
     by (true, predicted) group of classes, is None without a truth; `unscored` counts the masks without a usable
     one, and `bad_truth` names truths that can't be used. `left_out`: outputs of the scan as a whole that there are
     none of. `by_slice` are the figures of each slice, packed by `slice_figures.pack`, and `whole` those of the stack,
-    None where nobody asked for them. `patients_right` is as a Scan has it.
+    None where nobody asked for them. `patients_right` is as a Scan has it. `series` is a digest of the
+    SeriesInstanceUID of files that are slices of one, else empty.
     """
 
     scan: str
@@ -106,6 +107,7 @@ class PartResult:
     by_slice: str = "[]"
     whole: StackFigures | None = None
     patients_right: Side | None = None
+    series: str = ""
 
     @property
     def is_unmeasured(self) -> bool:
@@ -129,4 +131,5 @@ class PartResult:
             left_out=tuple(LeftOut(**one) for one in read["left_out"]),
             whole=None if read["whole"] is None else StackFigures.from_json(read["whole"]),
             patients_right=read.get("patients_right"),  # it was not always noted
+            series=read.get("series", ""),  # nor was this
         )

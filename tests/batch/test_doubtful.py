@@ -117,6 +117,35 @@ def test_a_volume_over_a_doubtful_geometry_says_so(batch, command, series, tmp_p
     assert flag in next(line for line in told.splitlines() if line.startswith("doubtful: ct: "))
 
 
+SEVERAL_FOLDERS = "other files of the series in another folder"
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_a_series_in_several_folders_says_so_in_each(batch, series, save_series, counted, tmp_path, is_copied):
+    """As a CD has it that begins a folder every so many files; or copied, so that totals count it twice."""
+    files, labels = series
+    alone = batch(tmp_path / "in").scan
+    save_series(tmp_path / "in/other", labels[:2], seed=1)
+    (tmp_path / "in/more").mkdir()
+    for file in files[3:]:
+        (shutil.copy if is_copied else shutil.move)(file, tmp_path / "in/more")
+    counted()
+    done = batch(tmp_path / "in")
+    assert counted() == (5 if is_copied else 8)  # what was done before is flagged, too
+    flagged = {name: SEVERAL_FOLDERS in scan["flags"] for name, scan in done.scans.items()}
+    assert flagged == {"ct": True, "more": True, "other": False}
+    assert batch(tmp_path / "in").summary["scans"] == done.summary["scans"]
+    for file in files[3:]:
+        (tmp_path / "in/more" / file.name).replace(file)
+    assert batch(tmp_path / "in").scans["ct"] == alone
+
+
+def test_series_without_a_uid_are_not_parts_of_one(batch, save_series, draw, tmp_path):
+    for name in "ab":
+        save_series(tmp_path / f"in/{name}", draw(0, 64, 64)[None], SeriesInstanceUID="")
+    assert all(SEVERAL_FOLDERS not in scan["flags"] for scan in batch(tmp_path / "in").scans.values())
+
+
 def test_a_volume_of_numbers_that_can_be_no_hu_says_so(batch, save_volume, draw, tmp_path):
     labels = np.stack([draw(seed) for seed in range(3)])
     save_volume(tmp_path / "in/hu.nii", labels)

@@ -258,6 +258,20 @@ def test_one_series_a_study_also_where_each_has_its_own_folder(batch, draw, save
     }
 
 
+def test_no_part_of_the_best_series_is_left_out(batch, draw, save_series, tmp_path):
+    """Its third slice lies in another folder, as some exports split a series; another series is coarser."""
+    labels = np.stack([draw(seed, 64, 64) for seed in range(3)])
+    files = save_series(tmp_path / "in/s1", labels, SeriesInstanceUID="1.2.1", StudyInstanceUID="1.3")
+    (tmp_path / "in/s1b").mkdir()
+    files[2].replace(tmp_path / "in/s1b/2.dcm")
+    save_series(tmp_path / "in/s2", labels[:1], SeriesInstanceUID="1.2.2", StudyInstanceUID="1.3")
+    for _ in range(2):
+        done = batch(tmp_path / "in", best_series=True)
+        assert {name: scan["slices"] for name, scan in done.scans.items()} == {"s1": 2, "s1b": 1}
+        assert all("other files of the series in another folder" in scan["flags"] for scan in done.scans.values())
+        assert [one["file"] for one in done.summary["skipped"]] == ["s2"]
+
+
 def test_the_best_is_the_best_of_those_that_a_filter_leaves(command, study, tmp_path):
     left = command(study, "--out", tmp_path / "out", "--best-series", "--series-filter", "description!~lung", "--json")
     (scan,) = json.loads(left.out)["scans"]

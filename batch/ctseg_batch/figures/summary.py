@@ -1,7 +1,8 @@
 """All figures of a run, by scan and in total, as summary.json holds them: see docs/summary.md."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from ctseg_batch.result import Failure, MeasuresWish, PartResult, StackFigures
 from ctseg_batch.shards import Shard
 
 SCHEMA = 2
+
+_IN_SEVERAL_FOLDERS = "other files of the series in another folder"
 
 Summary = dict[str, Any]
 """What summary.json holds."""
@@ -68,7 +71,8 @@ class Figures:
 def summarise(figures: Figures, engine: Engine) -> Summary:
     """Add up the parts, by scan in the order of their first part, and over all."""
     groups = None if figures.groups is None else list(figures.groups)
-    scans = [_scan(name, parts, groups) for name, parts in by_scan(figures.results).items()]
+    several = {one for one, count in Counter(part.series for part in figures.results).items() if one and count > 1}
+    scans = [_scan(name, parts, groups, several) for name, parts in by_scan(figures.results).items()]
     spec = engine.spec
     return {
         "schema": SCHEMA,
@@ -124,7 +128,8 @@ def spacing_of(parts: Iterable[PartResult]) -> Spacing | None:
     return next((part.spacing_mm for part in parts if part.slices > part.failed_slices), None)
 
 
-def _scan(name: str, parts: Sequence[PartResult], groups: list[str] | None) -> dict[str, Any]:
+def _scan(name: str, parts: Sequence[PartResult], groups: list[str] | None, several: Container[str]) -> dict[str, Any]:
+    """What summary.json says of a scan; `several` are the series that lie in more than one folder."""
     slices, failed = sum(part.slices for part in parts), sum(part.failed_slices for part in parts)
     errors = sorted({failure for part in parts for failure in (*part.failures, *part.bad_truth)})
     done = [part for part in parts if part.slices > part.failed_slices]
@@ -145,7 +150,7 @@ def _scan(name: str, parts: Sequence[PartResult], groups: list[str] | None) -> d
         **scored([confusion], groups),
         "confusion": confusion,
         **_distances(whole, spacing, confusion, groups),
-        "flags": _flags(done, measures, is_scored=groups is not None),
+        "flags": _flags(done, measures, several, is_scored=groups is not None),
         "device": done[0].device if done else None,
         "precision": done[0].precision if done else None,
         "errors": [asdict(error) for error in errors],
@@ -218,9 +223,11 @@ def _has_no_truth(part: PartResult) -> bool:
     return not part.bad_truth and part.unscored == part.slices - part.failed_slices
 
 
-def _flags(done: Sequence[PartResult], measures: Measures, *, is_scored: bool) -> list[str]:
+def _flags(done: Sequence[PartResult], measures: Measures, several: Container[str], *, is_scored: bool) -> list[str]:
     """What makes the scan's numbers doubtful, in words."""
     flags = [flag for part in done for flag in part.flags]
+    if any(part.series in several for part in done):
+        flags.append(_IN_SEVERAL_FOLDERS)
     if done and measures.involvement_percent is None:
         flags.append("no lung found")
     if done and done[0].stack:

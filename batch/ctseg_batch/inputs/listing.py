@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class SeriesFacts:
     """What a series is chosen by. A text that its files do not hold is empty, a number None.
 
-    `uid` and `study` are digests of its UIDs. `spacing` is the distance of its slices and `thickness` their
-    SliceThickness, both in mm.
+    `uid` and `study` are digests of its UIDs, empty where it has none. `spacing` is the distance of its slices and
+    `thickness` their SliceThickness, both in mm.
     """
 
     uid: str
@@ -41,6 +41,10 @@ class ListedSeries:
     key: str | None
     facts: SeriesFacts
     runs: tuple[tuple[int, int], ...]
+
+    def shares_uid(self, other: "ListedSeries") -> bool:
+        """Whether both are files of one series, which lie in different folders. Frames are told apart by stack."""
+        return bool(self.facts.uid) and self.facts.uid == other.facts.uid and None not in (self.key, other.key)
 
     def files(self, folder: Sequence[str]) -> Iterator[str]:
         """Its files out of all files of the folder."""
@@ -78,8 +82,8 @@ class Listing:
 def facts_of(series: "DicomSeries") -> SeriesFacts:
     """What a series is chosen by."""
     return SeriesFacts(
-        uid=_digest(series.uid),
-        study=_digest(series.study) if series.study else "",
+        uid=digest_of(series.uid),
+        study=digest_of(series.study),
         number=series.number,
         description=series.description,
         kernel=series.kernel,
@@ -89,8 +93,9 @@ def facts_of(series: "DicomSeries") -> SeriesFacts:
     )
 
 
-def _digest(uid: str) -> str:
-    return blake2b(uid.encode(), digest_size=16).hexdigest()
+def digest_of(uid: str) -> str:
+    """What stands for a UID; nothing for none."""
+    return blake2b(uid.encode(), digest_size=16).hexdigest() if uid else ""
 
 
 def runs_of(files: Iterable[str], folder: Sequence[str]) -> tuple[tuple[int, int], ...]:

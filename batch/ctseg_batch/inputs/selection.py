@@ -86,7 +86,10 @@ class Selection:
         return next((reason for one in self.conditions if (reason := one.refusal(facts))), None)
 
     def outdone(self, series: Iterable[ListedSeries]) -> Mapping[str, str]:
-        """The scans that are not the best of their study, and why; one that tells of no study is a study itself."""
+        """The scans that are not the best of their study, and why; one that tells of no study is a study itself.
+
+        Where the best series lies in several folders, none of its parts is better than another.
+        """
         studies: dict[str, list[ListedSeries]] = defaultdict(list)
         for one in series:
             if one.facts.study and not self.refusal(one.facts):
@@ -96,7 +99,7 @@ class Selection:
             for rivals in studies.values()
             for best in [best_of(rivals)]
             for one in rivals
-            if one is not best
+            if one is not best and not one.shares_uid(best)
         }
 
 

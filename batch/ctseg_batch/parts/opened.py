@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import count
 from typing import TYPE_CHECKING
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
-from ctseg_batch.inputs.listing import ListedSeries, Listing, facts_of, runs_of
+from ctseg_batch.inputs.listing import ListedSeries, Listing, digest_of, facts_of, runs_of
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.parts.todo import Todo, part_of_files, part_of_volume, truth_beside
@@ -38,7 +38,10 @@ def open_folder(site: Site, truth: Truth | None) -> Opened:
     plain = [one for one in found.series if one.home is None]
     scans = [site.name if len(plain) == 1 else f"{site.name}#{_short(one.uid)}" for one in plain]
     beside = truth_beside(site, truth)
-    series = [part_of_files(scan, 0, one, site, beside, is_whole=True) for scan, one in zip(scans, plain, strict=True)]
+    series = [
+        replace(part_of_files(scan, 0, one, site, beside, is_whole=True), series=digest_of(one.uid))
+        for scan, one in zip(scans, plain, strict=True)
+    ]
     named = [(site.within + name, one) for name, one in named_by_file(found.series)]
     stacks = [_stack(scan, one, site, truth) for scan, one in named]
     listed = [_listed(site, todo.scan, todo.key, one) for todo, one in zip(series, plain, strict=True)]

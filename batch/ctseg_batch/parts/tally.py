@@ -91,6 +91,7 @@ class Tally:
                 for index, (source, name) in enumerate(zip(todo.sources, todo.names, strict=True))
             ),
             patients_right=todo.slices.patients_right,
+            series=todo.series,
         )
         return result if self._gauge is None or spacing is None else self._with_whole(result, self._gauge, spacing)
 

@@ -18,7 +18,8 @@ class Todo:
 
     `place` and `key` say where it is noted and from which inputs it is made. `names` are those of its slices' masks and
     `sources` its slices' files, both below the root; `whole` is that of what is written of the scan as a whole, without
-    an ending. `is_whole`: all slices of the scan are here, and may lie one on the other.
+    an ending. `is_whole`: all slices of the scan are here, and may lie one on the other. `series` is as
+    PartResult has it.
     """
 
     place: str
@@ -30,6 +31,7 @@ class Todo:
     masks: Masks | None
     whole: str
     is_whole: bool
+    series: str = ""
 
     def first(self, count: int) -> "Todo":
         """The same with its first `count` slices alone."""

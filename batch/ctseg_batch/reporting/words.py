@@ -32,6 +32,8 @@ _FLAGS: Mapping[str, str] = {
     "uneven spacing": "The slices are not evenly spaced: volumes follow their mean distance, and may be too "
     "large or too small.",
     "duplicate positions": "Several slices lie at one place: what is there may be counted twice.",
+    "other files of the series in another folder": "Another folder holds files of the same series: put them into one "
+    "folder, or, if they are copies, leave one out; what is there twice counts twice in the totals.",
     "gantry tilt": "The scanner was tilted: slices are shifted against each other.",
     "oblique": "The slices are not axial; the model has learnt from axial ones.",
     "mixed orientations": "The slices are turned in different ways, so they can't all be right in one stack; where the "
