@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Domain = Literal["hu", "grey8"]
 NOT_HU = "not rescaled to HU"
 """The flag of a scan whose files do not say how their numbers become HU, or of a volume whose numbers can be none."""
+COMPUTED = "projection or subtraction"
+"""The flag of a series with slices that are computed from several (MIP, MinIP) or from several scans: no plain HU."""
 LABEL_MAP = "looks like a label map"
 """The flag of a scan that is rather the mask of one."""
 COLOURED = "colour turned grey"

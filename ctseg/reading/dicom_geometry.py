@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ctseg.reading.dicom_header import SliceHeader, normal_of
 from ctseg.reading.dicom_values import Numbers
-from ctseg.scan import NOT_HU, Spacing
+from ctseg.scan import COMPUTED, NOT_HU, Spacing
 
 # How far a slice may lie from its place among even ones: a tenth of a step, or what rounding to 0.1 mm makes of it.
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11
@@ -159,3 +159,5 @@ def _doubts_of_mixture(slices: Sequence[SliceHeader]) -> Iterable[str]:
         yield "mixed pixel spacing"
     if not all(s.pixels.rescale.leads_to_hu for s in slices):
         yield NOT_HU
+    if any(s.is_computed for s in slices):
+        yield COMPUTED

@@ -1,6 +1,7 @@
 """What the header of one DICOM file says of its slice: which series, where it lies, whether it is one at all."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,11 @@ ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
 _CT = (CTImageStorage, *ENHANCED)
 _LOCALIZERS = frozenset({"LOCALIZER", "SCOUT"})
+# Where each pixel is made of several slices, or of several scans (ImageType, and its fourth value in an enhanced CT,
+# PS3.3, C.8.16.1.4); an average is not among them, its HU are those of a thicker slice.
+_COMPUTED = re.compile(
+    r"(?<![A-Z0-9])(MIP|MINIP|MIN IP|MAX IP|PROJECTION IMAGE|MAXIMUM|MINIMUM|SUBTRACTION)(?![A-Z0-9])"
+)
 # The plane that a slice lies in, by the axis its normal is closest to.
 _PLANES = ("sagittal", "coronal", "axial")
 
@@ -43,8 +49,8 @@ class SliceHeader:
 
     `position` and `orientation`: ImagePositionPatient and ImageOrientationPatient, mm in the patient's axes (left,
     back, head). `pixel_spacing`: between rows, between columns, in mm. `kernel`: ConvolutionKernel, its values joined
-    by backslashes. `instance`: SOPInstanceUID. What a file does not say is None, a text empty. `frame` is None for the
-    one slice of a file.
+    by backslashes. `instance`: SOPInstanceUID. `is_computed`: it is a projection (MIP, MinIP) or a subtraction. What a
+    file does not say is None, a text empty. `frame` is None for the one slice of a file.
     """
 
     file: Path
@@ -60,6 +66,7 @@ class SliceHeader:
     number: int | None
     thickness: float | None
     pixel_spacing: Numbers | None
+    is_computed: bool
     pixels: PixelHeader
     frame: Frame | None = None
 
@@ -137,7 +144,7 @@ def _sop_class(opened: Opened) -> UID:
 
 def _header(file: Path, dataset: Dataset, pixels: PixelHeader) -> SliceHeader | Skipped:
     """The header of one slice or frame, unless it lies in no axial plane."""
-    if _LOCALIZERS.intersection(value.upper() for tag in ("ImageType", "FrameType") for value in texts(dataset, tag)):
+    if _LOCALIZERS.intersection(_types(dataset)):
         return Skipped(file, "localizer")
     if (whole(dataset, "SamplesPerPixel") or 1) != 1:
         raise ContentError("it is a colour picture")
@@ -167,8 +174,15 @@ def _slice_header(file: Path, dataset: Dataset, orientation: Numbers | None, pix
         number=whole(dataset, "InstanceNumber"),
         thickness=number(dataset, "SliceThickness"),
         pixel_spacing=numbers(dataset, "PixelSpacing", 2),
+        is_computed=any(map(_COMPUTED.search, _types(dataset))),
         pixels=pixels,
     )
+
+
+def _types(dataset: Dataset) -> list[str]:
+    """What kind of picture it is, in capitals, a space between words."""
+    values = (value for tag in ("ImageType", "FrameType") for value in texts(dataset, tag))
+    return [" ".join(value.upper().replace("_", " ").split()) for value in values]
 
 
 def _orientation(dataset: Dataset) -> Numbers | None:

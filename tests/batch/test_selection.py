@@ -258,6 +258,18 @@ def test_one_series_a_study_also_where_each_has_its_own_folder(batch, draw, save
     }
 
 
+def test_a_projection_is_the_best_series_only_where_there_is_no_other(batch, draw, save_series, counted, tmp_path):
+    labels = np.stack([draw(seed, 64, 64) for seed in range(5)])
+    types = ["DERIVED", "SECONDARY", "AXIAL", "MIP"]
+    save_series(tmp_path / "in/mip", labels, SeriesInstanceUID="1.2.1", StudyInstanceUID="1.3", ImageType=types)
+    save_series(tmp_path / "in/plain", labels[:2], SeriesInstanceUID="1.2.2", StudyInstanceUID="1.3")
+    for slices in (2, 0):
+        assert list(batch(tmp_path / "in", best_series=True).scans) == ["plain"]
+        assert counted() == slices
+    shutil.rmtree(tmp_path / "in/plain")
+    assert "projection or subtraction" in batch(tmp_path / "in", best_series=True).scan["flags"]
+
+
 def test_no_part_of_the_best_series_is_left_out(batch, draw, save_series, tmp_path):
     """Its third slice lies in another folder, as some exports split a series; another series is coarser."""
     labels = np.stack([draw(seed, 64, 64) for seed in range(3)])

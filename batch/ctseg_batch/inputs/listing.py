@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from ctseg.scan import COMPUTED
 from ctseg_batch.result import Failure
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ class SeriesFacts:
     """What a series is chosen by. A text that its files do not hold is empty, a number None.
 
     `uid` and `study` are digests of its UIDs, empty where it has none. `spacing` is the distance of its slices and
-    `thickness` their SliceThickness, both in mm.
+    `thickness` their SliceThickness, both in mm. `is_computed`: some are projections or subtractions.
     """
 
     uid: str
@@ -27,6 +28,7 @@ class SeriesFacts:
     thickness: float | None
     spacing: float | None
     slices: int
+    is_computed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def facts_of(series: "DicomSeries") -> SeriesFacts:
         thickness=series.thickness_mm,
         spacing=series.spacing_mm[0] if series.spacing_mm else None,
         slices=len(series),
+        is_computed=COMPUTED in series.flags,
     )
 
 

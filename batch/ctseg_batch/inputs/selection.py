@@ -132,9 +132,11 @@ def best_of(series: Iterable[ListedSeries]) -> ListedSeries:
     """The best of a study for volumes.
 
     Of the series that cover at least half of what the longest one does: the one whose slices lie closest, then the one
-    with most slices, then the lowest number, then the first by name. A series of unknown spacing comes last.
+    with most slices, then the lowest number, then the first by name. A series of unknown spacing comes last, and
+    projections and subtractions only where there is nothing else.
     """
     rivals = list(series)
+    rivals = [one for one in rivals if not one.facts.is_computed] or rivals
     longest = max(map(_coverage, rivals))
     return min((one for one in rivals if _coverage(one) >= _COVERS * longest), key=_rank)
 

@@ -10,7 +10,7 @@ from ctseg.classes import CLASSES, LESION, LUNG, TissueClass
 from ctseg.lungs import ON_A_SIDE
 from ctseg.measures import PLAUSIBLE_LUNG_ML
 from ctseg.printable import printable
-from ctseg.scan import COLOURED, LABEL_MAP, Labels, Side, Spacing
+from ctseg.scan import COLOURED, COMPUTED, LABEL_MAP, Labels, Side, Spacing
 from ctseg_batch.reporting.results import SliceRow
 
 UNKNOWN = "\N{EN DASH}"
@@ -43,6 +43,8 @@ _FLAGS: Mapping[str, str] = {
     "two spacings": "The header tells of two spacings: volumes follow its sform, other programs may follow its pixdim.",
     "not rescaled to HU": "Nothing says that the values are Hounsfield units; they were taken as they are, or as grey "
     "where none is as low as air.",
+    COMPUTED: "Slices are computed from several, as in a MIP or MinIP, or from two scans: their values are no plain "
+    "Hounsfield units, and figures are off.",
     "parts missing": "The scan is spread over several files, and some are not there: volumes are too small.",
     "orientation unknown": "The file does not say which way is up: slices may be mirrored or upside down.",
     "no left lung": "No left lung was found: its figures are empty.",

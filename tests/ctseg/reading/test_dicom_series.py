@@ -163,6 +163,26 @@ def test_a_unit_that_is_not_hounsfields_is_said(write_stack, unit, flags):
     assert one(write_stack(2, lambda n: {"ImagePositionPatient": [0, 0, n], "RescaleType": unit})).flags == flags
 
 
+@pytest.mark.parametrize(
+    ("types", "flags"),
+    [
+        (["DERIVED", "SECONDARY", "AXIAL", "CT_SOM5 MIP"], ("projection or subtraction",)),
+        (["DERIVED", "SECONDARY", "REFORMATTED", "MIN IP"], ("projection or subtraction",)),
+        (["DERIVED", "SECONDARY", "MINIP"], ("projection or subtraction",)),
+        (["DERIVED", "SECONDARY", "PROJECTION IMAGE"], ("projection or subtraction",)),
+        (["DERIVED", "PRIMARY", "VOLUME", "MAXIMUM"], ("projection or subtraction",)),
+        (["DERIVED", "SECONDARY", "SUBTRACTION"], ("projection or subtraction",)),
+        (["DERIVED", "SECONDARY", "MPR", "AVERAGE"], ()),
+        (["DERIVED", "PRIMARY", "VOLUME", "MEAN"], ()),
+        (["DERIVED", "PRIMARY", "RESAMPLED"], ()),
+        (["DERIVED", "SECONDARY", "AXIAL", "CT_SOM5 SPI"], ()),
+        (["ORIGINAL", "PRIMARY", "AXIAL", "CHIMIP"], ()),
+    ],
+)
+def test_projections_and_subtractions_are_said(write_stack, types, flags):
+    assert one(write_stack(2, lambda n: {"ImagePositionPatient": [0, 0, n], "ImageType": types})).flags == flags
+
+
 def test_mixed_sizes_and_spacings_are_said(write_dicom, tmp_path):
     files = [
         write_dicom(

@@ -218,6 +218,11 @@ def test_a_file_of_localizers_is_skipped(write):
     assert (found.series, found.skipped) == ((), ((file, "localizer"),))
 
 
+def test_frames_that_are_projections_are_said(write):
+    file = write(shared=SHARED | {"CTImageFrameType": {"FrameType": ["DERIVED", "PRIMARY", "VOLUME", "MINIMUM"]}})
+    assert one(file).flags == ("projection or subtraction",)
+
+
 def test_each_stack_is_a_scan(write):
     stacks = ["A", "B", "A", "B", "A"]
     per_frame = [of_frame(h, FrameContent={"StackID": s}) for h, s in zip(HEIGHTS, stacks, strict=True)]
