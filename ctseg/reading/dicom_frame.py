@@ -2,7 +2,7 @@
 
 import struct
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -87,6 +87,10 @@ class PixelHeader:
     def size(self) -> int:
         """The bytes of a slice that is not compressed."""
         return self.rows * self.columns * self.bits_allocated // 8
+
+    def anyhow_stored(self) -> "PixelHeader":
+        """What two files of one slice have in common, whose transfer syntax or file meta differ."""
+        return replace(self, offset=None, syntax=uid.UID(""), is_little=True)
 
     def check(self) -> None:
         """Raise ContentError for what is no plain grey slice."""

@@ -103,12 +103,13 @@ def _reasons(headers: Sequence[SliceHeader | Skipped]) -> Iterable[str]:
 def _copies(slices: Iterable[SliceHeader]) -> set[Path]:
     """The files that hold the same instance as one of a shorter name; else the slice would count twice.
 
-    Where UIDs were given anyhow, headers differ in the place or the number of a slice.
+    However it is stored: one SOPInstanceUID is one instance (PS3.3, C.12.1). Where UIDs were given anyhow, headers
+    differ in the place or the number of a slice.
     """
     kept: dict[SliceHeader, Path] = {}
     slices = [s for s in slices if s.instance and s.frame is None and (s.position, s.location, s.number) != (None,) * 3]
     for header in sorted(slices, key=lambda s: (len(s.file.name), s.file)):
-        kept.setdefault(replace(header, file=Path()), header.file)
+        kept.setdefault(replace(header, file=Path(), pixels=header.pixels.anyhow_stored()), header.file)
     return {header.file for header in slices}.difference(kept.values())
 
 

@@ -261,6 +261,25 @@ def test_a_copy_of_a_slice_counts_once_and_is_told(batch, series, tmp_path):
     assert {**again.summary, "throughput": None} == {**done.summary, "throughput": None}
 
 
+@pytest.mark.parametrize("how", ["file meta", "JPEG-LS", "implicit VR"])
+def test_a_copy_that_is_stored_otherwise_counts_once(batch, series, tmp_path, how):
+    """As another program exports it."""
+    files, _ = series
+    once = batch(tmp_path / "in", out=tmp_path / "before")
+    for file in files[2:]:
+        dataset = pydicom.dcmread(file)
+        if how == "file meta":
+            dataset.file_meta.ImplementationVersionName = "ANOTHER"
+        elif how == "JPEG-LS":
+            dataset.compress(uid.JPEGLSLossless, generate_instance_uid=False)
+        else:
+            dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian
+        dataset.save_as(file.with_name(f"{file.stem}-again.dcm"), enforce_file_format=True)
+    done = batch(tmp_path / "in")
+    assert [one["file"] for one in done.summary["skipped"]] == [f"ct/{file.stem}-again.dcm" for file in files[2:]]
+    assert done.summary["scans"] == once.summary["scans"]
+
+
 def test_slices_that_share_a_uid_by_mistake_all_count(batch, series, tmp_path):
     files, _ = series
     for file in files:
