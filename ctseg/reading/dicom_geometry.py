@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,13 @@ _UNEVEN, _ROUNDING_MM = 0.1, 0.11
 # No two slices of a scan lie closer, but those of another time may not lie exactly where the first did.
 _APART_MM = 0.1
 _LARGEST_STEP_MM = 1000
+# A position that is worked out lies no farther from where those that are known would be by the same rule.
+_ASTRAY_MM = 1.0
+_LARGEST_NUMBER = 1e6  # of a slice; arithmetic with any would overflow
 # The cosine of one degree.
 _PARALLEL = 0.99985
+
+_BY_LOCATION, _BY_NUMBER = "order by SliceLocation", "order by InstanceNumber"
 
 _AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -39,12 +44,14 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
 
     By ImagePositionPatient along the normal of ImageOrientationPatient; by SliceLocation where a slice has no
     position; by InstanceNumber where one has neither, from the head down as most scanners count. Then nothing is known
-    of the distance between slices.
+    of the distance between slices. Where others have positions, a slice without one gets it from them.
     """
+    slices, worked_out = _placed(slices)
     offsets, doubts = offsets_of(slices)
+    doubts += worked_out
     if offsets is None:
         is_numbered = all(s.number is not None for s in slices)
-        doubts = ["order by InstanceNumber" if is_numbered else "order by file name"]
+        doubts = [_BY_NUMBER if is_numbered else "order by file name"]
         ordered = tuple(sorted(slices, key=_tie_break, reverse=is_numbered))
     else:
         by_offset = sorted(zip(offsets, slices, strict=True), key=lambda pair: (pair[0], _tie_break(pair[1])))
@@ -90,8 +97,36 @@ def offsets_of(slices: Sequence[SliceHeader]) -> tuple[Offsets | None, list[str]
         return np.array(positions) @ _normal(slices), []
     locations = [s.location for s in slices if s.location is not None]
     if len(locations) == len(slices):
-        return np.array(locations), ["order by SliceLocation"]
+        return np.array(locations), [_BY_LOCATION]
     return None, []
+
+
+def _placed(slices: Sequence[SliceHeader]) -> tuple[Sequence[SliceHeader], list[str]]:
+    """The same with positions for those without, if SliceLocation or InstanceNumber tells how the others go on."""
+    known = [s for s in slices if s.position is not None]
+    if len(known) < 2 or len(known) == len(slices):
+        return slices, []
+    for flag, told in ((_BY_LOCATION, [s.location for s in slices]), (_BY_NUMBER, [s.number for s in slices])):
+        if None not in told and (line := _line(slices, np.array(told, float))) is not None:
+            positions = [tuple(position) for position in line.tolist()]
+            return [
+                one if one.position is not None else replace(one, position=position)
+                for one, position in zip(slices, positions, strict=True)
+            ], [flag]
+    return slices, []
+
+
+def _line(slices: Sequence[SliceHeader], told: Offsets) -> Offsets | None:
+    """Where each slice lies, in mm, on the line through the known ones; None where these lie on none, or at one."""
+    is_known = np.array([s.position is not None for s in slices])
+    positions = np.array([s.position for s in slices if s.position is not None])
+    if np.abs(told).max() > _LARGEST_NUMBER or np.ptp(told[is_known]) == 0:
+        return None
+    if np.ptp(positions, axis=0).max() <= _APART_MM:
+        return None
+    rise = np.column_stack([told - told[is_known].mean(), np.ones(len(told))])
+    line: Offsets = rise @ np.linalg.lstsq(rise[is_known], positions, rcond=None)[0]
+    return line if np.abs(line[is_known] - positions).max() <= _ASTRAY_MM else None
 
 
 def orientation_of(slices: Sequence[SliceHeader]) -> Numbers:
@@ -148,7 +183,7 @@ def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
     if first is None or last is None or is_mixed:
         return  # corners of slices that are turned lie askew without a tilt
     along = np.subtract(last, first)
-    if along @ _normal(ordered) < _PARALLEL * np.linalg.norm(along):
+    if abs(along @ _normal(ordered)) < _PARALLEL * np.linalg.norm(along):
         yield "gantry tilt"
 
 

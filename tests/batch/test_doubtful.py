@@ -117,6 +117,29 @@ def test_a_volume_over_a_doubtful_geometry_says_so(batch, command, series, tmp_p
     assert flag in next(line for line in told.splitlines() if line.startswith("doubtful: ct: "))
 
 
+def test_a_slice_that_lost_its_place_is_where_it_was(batch, series, tmp_path):
+    """Its SliceLocation runs to the feet, as tables count."""
+    files, _ = series
+    for file in files:
+        change(file, SliceLocation=-pydicom.dcmread(file).ImagePositionPatient[2])
+    kinds = ["mask", "nifti", "dicom-seg"]
+    whole = batch(tmp_path / "in", write=kinds, out=tmp_path / "before")
+    dataset = pydicom.dcmread(files[2])
+    lost = list(dataset.ImagePositionPatient)
+    del dataset.ImagePositionPatient
+    dataset.save_as(files[2])
+    done = batch(tmp_path / "in", write=kinds)
+    assert done.scan == {**whole.scan, "flags": [*done.scan["flags"][:1], *whole.scan["flags"]]}
+    assert done.scan["flags"][0] == "order by SliceLocation"
+    one, other = (nibabel.load(run.out / "nifti/ct/ct.nii.gz") for run in (whole, done))
+    np.testing.assert_allclose(other.affine, one.affine, atol=1e-3)
+    np.testing.assert_array_equal(other.dataobj, one.dataobj)
+    (segmentation,) = (pydicom.dcmread(file) for file in done.out.rglob("dicom-seg/**/*.dcm"))
+    frames = segmentation.PerFrameFunctionalGroupsSequence
+    places = [frame.PlanePositionSequence[0].ImagePositionPatient for frame in frames]
+    assert any(np.allclose(place, lost, atol=1e-3) for place in places)
+
+
 SEVERAL_FOLDERS = "other files of the series in another folder"
 
 

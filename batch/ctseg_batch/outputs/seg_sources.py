@@ -29,6 +29,7 @@ _TAGS_OF_A_SLICE = [
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
 ]  # fmt: skip
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+_DIGITS = 4  # of a position: DICOM's numbers are 16 characters at most
 # When the series came to be, where it does not say when its study did; and what stands there if nobody knows.
 _MOMENTS = ("Study", "Series", "Acquisition", "Content")
 _UNKNOWN_DATE, _UNKNOWN_TIME = "19000101", "000000"
@@ -50,7 +51,9 @@ def read_sources(slices: Sequence[SliceHeader], step: float | None) -> "list[Dat
     for found in slices[1:]:
         with open_dicom(found.file, _TAGS_OF_A_SLICE) as opened:
             sources.append(opened.dataset)
-    for source in sources:
+    for source, found in zip(sources, slices, strict=True):
+        if not source.get("ImagePositionPatient"):  # it was worked out of the others'
+            source.ImagePositionPatient = [round(x, _DIGITS) for x in found.position or ()]
         if source.get("SOPClassUID") in ENHANCED:
             raise OtherSource(NO_FRAMES)
         missing = [tag for tag in _UIDS if not source.get(tag)]

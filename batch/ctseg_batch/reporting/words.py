@@ -52,9 +52,9 @@ _FLAGS: Mapping[str, str] = {
     "sides assumed": "The files do not say which side is which, or differ in it: the patient's right is taken to be "
     "on the left.",
     "too many images for a stack": "The folder holds more images than a scan has slices: nothing is told of regions.",
-    "order by SliceLocation": "The files don't give positions; the order of slices follows their SliceLocation.",
-    "order by InstanceNumber": "The files don't give positions; the slices are taken to be numbered from the head "
-    "down. If they are not, upper and lower are exchanged.",
+    "order by SliceLocation": "Some files don't give positions; the order of their slices follows SliceLocation.",
+    "order by InstanceNumber": "Some files don't give positions; unless others do, the slices are taken to be "
+    "numbered from the head down. If they are not, upper and lower are exchanged.",
     "order by file name": "The files don't give positions; the slices are taken to be named from the feet up. If they "
     "are not, upper and lower are exchanged.",
     f"no truth for {_SOME}": "IoU and Dice rest on the other slices.",

@@ -94,6 +94,36 @@ def test_without_positions_the_slice_location_tells(write_stack):
     assert series.flags == ("order by SliceLocation",)
 
 
+@pytest.mark.parametrize("told", ["SliceLocation", "InstanceNumber"])
+@pytest.mark.parametrize("lost", [{0}, {2}, {5}, {1, 3, 4}])
+def test_slices_without_a_position_lie_where_the_others_say(write_stack, told, lost):
+    """SliceLocation and InstanceNumber run to the feet here; a tilted gantry shifts the slices."""
+    heights = [10, 0, 50, 30, 20, 40]
+
+    def tags_of(n):
+        place = None if n in lost else [-100, heights[n] / 5, heights[n]]
+        return {"ImagePositionPatient": place, told: 9 - heights[n] // (10 if told == "InstanceNumber" else 1)}
+
+    series = one(write_stack(6, tags_of))
+    assert order(series) == [1, 0, 4, 3, 5, 2]
+    assert series.spacing_mm == (10, 0.7, 0.8)
+    assert set(series.flags) == {"gantry tilt", f"order by {told}"}
+    for n, found in zip(order(series), series.slices, strict=True):
+        assert found.position == pytest.approx((-100, heights[n] / 5, heights[n]))
+
+
+def test_a_position_that_contradicts_the_others_places_nothing(write_stack):
+    """What SliceLocation says can't be turned to positions."""
+    heights = [0, 10, 50, 30]
+    series = one(
+        write_stack(
+            5, lambda n: {"ImagePositionPatient": [0, 0, heights[n]] if n < 4 else None, "SliceLocation": 10 * n}
+        )
+    )
+    assert order(series) == [0, 1, 2, 3, 4]
+    assert series.flags == ("order by SliceLocation",)
+
+
 def test_without_either_the_instance_number_tells_the_order_from_the_head_and_nothing_the_distance(write_stack):
     series = one(write_stack(3, lambda n: {"ImagePositionPatient": None, "InstanceNumber": [10, 9, 2][n]}))
     assert order(series) == [0, 1, 2]
