@@ -73,6 +73,10 @@ def _understood(header: Any, file: Path, *, is_compressed: bool) -> VolumeHeader
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
         raise ContentError(f"its voxels are {header.get_value_label('datatype')}, not plain numbers")
+    if header.get_data_offset() < header.single_vox_offset:
+        raise ContentError(
+            f"its voxels would begin within its header, at byte {header.get_data_offset()}: save it again"
+        )
     slope, intercept = header.get_slope_inter()
     affine = header.get_best_affine()
     has_two_spacings = not np.allclose(voxel_sizes(affine), header["pixdim"][1:4], rtol=_SAME_STEP, atol=0)

@@ -206,6 +206,21 @@ def test_colours_are_refused(tmp_path):
         open_volume(file)
 
 
+@pytest.mark.parametrize("form", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
+def test_voxels_that_would_begin_within_the_header_are_refused(tmp_path, form, ending):
+    """nibabel and ITK read other bytes of such a file, and both not the voxels."""
+    plain = tmp_path / "plain.nii"
+    nibabel.save(form(np.zeros((4, 5, 6), np.int16), np.eye(4)), plain)
+    written = bytearray(plain.read_bytes())
+    at, code = (108, "<f") if form is nibabel.Nifti1Image else (168, "<q")
+    struct.pack_into(code, written, at, 0)
+    file = tmp_path / f"ct.{ending}"
+    file.write_bytes(gzip.compress(written) if ending == "nii.gz" else written)
+    with pytest.raises(UnreadableFile, match="would begin within its header, at byte 0: save it again"):
+        open_volume(file)
+
+
 def test_an_oblique_volume_and_one_without_orientation_say_so(tmp_path):
     file = tmp_path / "ct.nii"
     written = image("RAS")
