@@ -16,13 +16,15 @@ from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError, read_start, unopened
 from ctseg.reading.signatures import is_gzip, nifti_version
 from ctseg.reading.stored import Stored
-from ctseg.reading.volume_header import VolumeHeader, described, volume_shape
+from ctseg.reading.volume_header import TWO_ORIENTATIONS, VolumeHeader, described, volume_shape
 from ctseg.scan import LABEL_MAP
 
 # Codes of xyzt_units: metre and micrometre; all else is mm.
 _SPATIAL_UNITS = {1: 1000.0, 3: 0.001}
 # Of the step from voxel to voxel: by less than this the affine that counts may differ from pixdim, as a qform has it.
 _SAME_STEP = 0.01
+# The cosine of 45 degrees: axes farther apart run along, or towards, another side of the patient.
+_SAME_WAY = 0.7
 _LABELS = 1002  # of intent_code, NIFTI_INTENT_LABEL
 _HEADER_BYTES = 540  # of NIfTI-2, the longer one
 # What says where voxels lie; all else, which may name a patient, stays behind.
@@ -92,8 +94,25 @@ def _understood(header: Any, file: Path, *, is_compressed: bool) -> VolumeHeader
         slope=1.0 if slope is None else float(slope),
         intercept=0.0 if intercept is None else float(intercept),
     )
-    doubts = {"two spacings": has_two_spacings, LABEL_MAP: header["intent_code"] == _LABELS}
+    doubts = {
+        "two spacings": has_two_spacings,
+        TWO_ORIENTATIONS: _has_two_orientations(header),
+        LABEL_MAP: header["intent_code"] == _LABELS,
+    }
     return replace(found, flags=(*found.flags, *(flag for flag, is_so in doubts.items() if is_so)))
+
+
+def _has_two_orientations(header: Any) -> bool:
+    """Whether sform and qform both count, and an axis runs another way by the one than by the other."""
+    if not (header["sform_code"] > 0 and header["qform_code"] > 0):
+        return False
+    try:
+        qform, sform = header.get_qform(), header.get_sform()
+    except ValueError:  # the rotation is none: nobody else makes anything of it either
+        return False
+    ways = (sform[:3, :3] * qform[:3, :3]).sum(axis=0)
+    lengths = np.linalg.norm(sform[:3, :3], axis=0) * np.linalg.norm(qform[:3, :3], axis=0)
+    return bool((ways < _SAME_WAY * lengths).any())
 
 
 def _placement(header: Any) -> Any:

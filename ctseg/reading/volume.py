@@ -13,7 +13,7 @@ from ctseg.reading.files import ContentError
 from ctseg.reading.stored import Voxels
 from ctseg.reading.values import finite_range, grey_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_formats import read_volume_header
-from ctseg.reading.volume_header import NEAR, UNKNOWN_ORIENTATION, VolumeHeader
+from ctseg.reading.volume_header import NEAR, TWO_ORIENTATIONS, UNKNOWN_ORIENTATION, VolumeHeader
 from ctseg.scan import NOT_HU, Domain, Side, Slice, Spacing
 from ctseg.stages import stage
 
@@ -51,8 +51,8 @@ class Volume:
 
     @property
     def patients_right(self) -> Side | None:
-        """Where the slices are turned to, if the file says how its voxels lie."""
-        return None if UNKNOWN_ORIENTATION in self.flags else "left"
+        """Where the slices are turned to, if the file says how its voxels lie, and only in one way."""
+        return None if {UNKNOWN_ORIENTATION, TWO_ORIENTATIONS}.intersection(self.flags) else "left"
 
     def __len__(self) -> int:
         return self._header.shown_shape[0]

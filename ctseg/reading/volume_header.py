@@ -21,6 +21,7 @@ _FARTHEST_MM = 1e5
 _AT_0_MM = 1e-3
 
 UNKNOWN_ORIENTATION = "orientation unknown"
+TWO_ORIENTATIONS = "two orientations"
 
 NEAR = 0.501
 """In voxels: half of one, and what rounding leaves of it. No farther may a mask lie from its scan."""

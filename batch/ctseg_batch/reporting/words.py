@@ -41,6 +41,8 @@ _FLAGS: Mapping[str, str] = {
     "mixed sizes": "The slices have different numbers of pixels.",
     "mixed pixel spacing": "The pixels of some slices are larger than those of others: volumes follow the first.",
     "two spacings": "The header tells of two spacings: volumes follow its sform, other programs may follow its pixdim.",
+    "two orientations": "The header tells of two orientations: slices are turned by its sform, and may be mirrored or "
+    "upside down.",
     "not rescaled to HU": "Nothing says that the values are Hounsfield units; they were taken as they are, or as grey "
     "where none is as low as air.",
     COMPUTED: "Slices are computed from several, as in a MIP or MinIP, or from two scans: their values are no plain "

@@ -251,6 +251,37 @@ def test_a_header_that_tells_of_two_spacings_says_so(tmp_path):
     assert open_volume(file).spacing_mm == pytest.approx(np.multiply(STEPS, 1.2))
 
 
+@pytest.mark.parametrize(
+    ("turn", "flags"),
+    [
+        (np.diag([-1, 1, 1, 1]), ("two orientations",)),
+        (np.diag([1, 1, -1, 1]), ("two orientations",)),
+        (np.diag([-1, -1, 1, 1]), ("two orientations",)),
+        (np.array([[0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), ("two orientations",)),
+        (np.array([[0.96, -0.28, 0, 9], [0.28, 0.96, 0, -9], [0, 0, 1, 30], [0, 0, 0, 1]]), ()),
+    ],
+)
+def test_a_header_that_tells_of_two_orientations_says_so_and_knows_no_sides(tmp_path, turn, flags):
+    file = tmp_path / "ct.nii"
+    written = image("RAS")
+    written.set_sform(written.affine, 1)
+    written.set_qform(turn @ written.affine, 1)
+    nibabel.save(written, file)
+    assert open_volume(file).flags == flags
+    assert open_volume(file).patients_right == (None if flags else "left")
+    for code, side in ((0, "left"), (1, None if flags else "left")):
+        written.header["qform_code"] = code
+        nibabel.save(written, file)
+        assert open_volume(file).patients_right == side
+
+
+def test_a_qform_that_is_no_rotation_leaves_the_sform(tmp_path):
+    written = image("RAS")
+    written.header["qform_code"], written.header["quatern_b"] = 1, 2
+    nibabel.save(written, tmp_path / "ct.nii")
+    assert open_volume(tmp_path / "ct.nii").flags == ()
+
+
 def test_slices_shifted_against_each_other_are_as_far_apart_as_along_their_normal(tmp_path):
     """A gantry tilted by 20 degrees, the table moved by 5 mm a slice: as dcm2niix writes it, rows turned, steps not."""
     tilt = np.radians(20)
