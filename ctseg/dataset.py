@@ -1,8 +1,7 @@
 """What a data set says of itself in `dataset.json`: where its slices lie and what its mask values stand for."""
 
-import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from ctseg.classes import bits
 from ctseg.errors import DatasetError, ModelError
+from ctseg.index import read_rows
 from ctseg.mask_meaning import PLAIN_MEANING, MaskMeaning
 
 DESCRIPTION = "dataset.json"
@@ -127,16 +127,19 @@ def meaning_beside(folder: Path) -> MaskMeaning:
 
 def _described(folder: Path, described: Mapping[str, Any]) -> Dataset:
     meaning = MaskMeaning.parse(described["mask_values"], folder / DESCRIPTION)
-    slices = []
-    for row in _read_csv(folder / described["index"], ("file", described["group"])):
+    slices: dict[Path, LabelledSlice] = {}
+    for row in read_rows(folder / described["index"], ("file", described["group"])):
         image, mask = folder / described["images"] / row["file"], folder / described["masks"] / row["file"]
         for file in (image, mask):
             if not file.is_file():
-                raise DatasetError(f"{folder / described['index']} names {file}, which is not there")
-        slices.append(LabelledSlice(image, mask, row[described["group"]], row.get("split", "")))
+                raise DatasetError(f"{row.place} names {file}, which is not there")
+        # However its path is spelt: under two groups, a slice would be learnt from and scored on.
+        if image.resolve() in slices:
+            raise DatasetError(f"{row.place} names {image} again: leave one of the rows out")
+        slices[image.resolve()] = LabelledSlice(image, mask, row[described["group"]], row.get("split"))
     if not slices:
         raise DatasetError(f"{folder / described['index']} names no slices")
-    return Dataset(str(described["name"]), folder, meaning, tuple(slices), *_provenance(described))
+    return Dataset(str(described["name"]), folder, meaning, tuple(slices.values()), *_provenance(described))
 
 
 def _series_dataset(folder: Path, described: Mapping[str, Any]) -> SeriesDataset:
@@ -145,7 +148,7 @@ def _series_dataset(folder: Path, described: Mapping[str, Any]) -> SeriesDataset
     labels = {
         series: {
             row["file"]: bits(meanings[int(row[how["column"]])])
-            for row in _read_csv(folder / table, ("file", how["column"]))
+            for row in read_rows(folder / table, ("file", how["column"]))
         }
         for series, table in described["series"].items()
     }
@@ -174,16 +177,4 @@ def _read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{file} can't be read: {error}") from error
-
-
-def _read_csv(file: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    try:
-        # Spreadsheets put a mark in front of UTF-8.
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            table = csv.DictReader(lines)
-            if missing := set(columns).difference(table.fieldnames or ()):
-                raise DatasetError(f"{file} has no column {min(missing)!r}")
-            yield from table
-    except OSError as error:
         raise DatasetError(f"{file} can't be read: {error}") from error

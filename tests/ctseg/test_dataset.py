@@ -103,6 +103,44 @@ def test_an_index_out_of_a_spreadsheet_is_read(tmp_path):
     assert len(read_dataset(folder).slices) == 2
 
 
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("a.png,p3,val", r"index\.csv, line 4, names .*a\.png again"),
+        ("./a.png,p1,train", r"line 4, names .*a\.png again"),
+        ("../images/a.png,p1,train", r"line 4, names .*a\.png again"),
+        ("c.png,,val", r"line 4, says nothing under 'patient'"),
+        ("c.png, ,val", r"line 4, says nothing under 'patient'"),
+        (",p3,val", r"line 4, says nothing under 'file'"),
+        ("c.png", r"line 4, ends before 'patient'"),
+        ("c.png,p3", r"line 4, ends before 'split'"),
+        ("c.png,Doe, Anna,val", r"line 4, has more cells than there are columns"),
+    ],
+)
+def test_a_row_of_the_index_that_can_not_be_is_named(tmp_path, row, reason):
+    folder = describe(tmp_path / "d")
+    for part in ("images", "masks"):
+        cv2.imwrite(str(folder / part / "c.png"), np.zeros((4, 4), np.uint8))
+    index = folder / "index.csv"
+    index.write_text(f"{index.read_text()}{row}\n")
+    with pytest.raises(DatasetError, match=reason):
+        read_dataset(folder)
+
+
+def test_blanks_around_a_patient_make_no_other_patient(tmp_path):
+    folder = describe(tmp_path / "d")
+    (folder / "index.csv").write_text("file,patient,split\na.png,p1 ,train\nb.png, p1,\n")
+    assert [(s.group, s.split) for s in read_dataset(folder).slices] == [("p1", "train"), ("p1", "")]
+
+
+def test_an_index_in_another_encoding_is_told_by_its_name(tmp_path):
+    folder = describe(tmp_path / "d")
+    index = folder / "index.csv"
+    index.write_text(index.read_text(), encoding="utf-16")
+    with pytest.raises(DatasetError, match=r'index\.csv is not in UTF-8: .*"CSV UTF-8"'):
+        read_dataset(folder)
+
+
 def test_two_data_sets_of_one_name_are_not_taken_for_one(tmp_path):
     one, other = describe(tmp_path / "one"), describe(tmp_path / "other")
     with pytest.raises(DatasetError, match=r"one and .*other are both data sets named 'mine'"):

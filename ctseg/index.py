@@ -1,0 +1,48 @@
+"""The tables of a data set, row by row; what is wrong with a row is told with its file and line."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctseg.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: `place` names its file and line, `cells` are by column, None where it ends before."""
+
+    place: str
+    cells: Mapping[str, str | None]
+
+    def __getitem__(self, column: str) -> str:
+        """The cell of a column, which may not be empty; raises DatasetError."""
+        if text := self.get(column):
+            return text
+        raise DatasetError(f"{self.place} says nothing under {column!r}")
+
+    def get(self, column: str) -> str:
+        """The same, empty where the table has no such column or nothing there; raises DatasetError for a short row."""
+        text = self.cells.get(column, "")
+        if text is None:
+            raise DatasetError(f"{self.place} ends before {column!r}")
+        return text.strip()
+
+
+def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """The rows of a CSV with a header; raises DatasetError, also where one of the `columns` is missing."""
+    try:
+        # Spreadsheets put a mark in front of UTF-8.
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            table = csv.DictReader(lines)
+            if missing := set(columns).difference(table.fieldnames or ()):
+                raise DatasetError(f"{file} has no column {min(missing)!r}")
+            for cells in table:
+                place = f"{file}, line {table.line_num},"
+                if any(map(str.strip, cells.pop(None, ()))):
+                    raise DatasetError(f"{place} has more cells than there are columns: put quotes around a comma")
+                yield Row(place, cells)
+    except UnicodeDecodeError as error:
+        raise DatasetError(f'{file} is not in UTF-8: save it anew, in a spreadsheet as "CSV UTF-8"') from error
+    except (OSError, csv.Error) as error:
+        raise DatasetError(f"{file} can't be read: {error}") from error
