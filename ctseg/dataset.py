@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from ctseg.classes import bits
+from ctseg.classes import TissueClass, bits
 from ctseg.errors import DatasetError, ModelError
 from ctseg.index import read_rows
 from ctseg.mask_meaning import PLAIN_MEANING, MaskMeaning
@@ -146,13 +146,23 @@ def _series_dataset(folder: Path, described: Mapping[str, Any]) -> SeriesDataset
     how = described["slice_labels"]
     meanings = MaskMeaning.parse({k: v for k, v in how.items() if k != "column"}, folder / DESCRIPTION).values
     labels = {
-        series: {
-            row["file"]: bits(meanings[int(row[how["column"]])])
-            for row in read_rows(folder / table, ("file", how["column"]))
-        }
-        for series, table in described["series"].items()
+        series: _slice_labels(folder / table, how["column"], meanings) for series, table in described["series"].items()
     }
     return SeriesDataset(str(described["name"]), folder, labels, *_provenance(described))
+
+
+def _slice_labels(table: Path, column: str, meanings: Mapping[int, Sequence[TissueClass]]) -> dict[str, int]:
+    """The bit field of each file that a table of slice labels names."""
+    labels: dict[str, int] = {}
+    for row in read_rows(table, ("file", column)):
+        file, label = row["file"], row[column]
+        if not (label.isdecimal() and int(label) in meanings):
+            known = ", ".join(map(str, meanings))
+            raise DatasetError(f"{row.place} has {label!r} under {column!r}: {DESCRIPTION} gives a meaning to {known}")
+        if file in labels:
+            raise DatasetError(f"{row.place} names {file} again: leave one of the rows out")
+        labels[file] = bits(meanings[int(label)])
+    return labels
 
 
 def _patient_folders(folder: Path) -> Dataset:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ class MaskMeaning:
     values: Mapping[int, tuple[TissueClass, ...]]
 
     @classmethod
-    def parse(cls, written: Mapping[str, list[str]], source: Path) -> Self:
+    def parse(cls, written: Mapping[str, Any], source: Path) -> Self:
         """From what a description says, the names of classes by value; raises DatasetError."""
         try:
             return cls({_byte(value): _classes(value, names) for value, names in written.items()})
@@ -70,7 +70,9 @@ PLAIN_MEANING = MaskMeaning({c.index: (c,) for c in CLASSES})
 """Mask values that are class indices: what this program writes."""
 
 
-def _classes(value: str, names: list[str]) -> tuple[TissueClass, ...]:
+def _classes(value: str, names: Any) -> tuple[TissueClass, ...]:
+    if not isinstance(names, list):
+        raise ValueError(f'the value {value} wants a list of classes, as ["{CLASSES[0].name}"], not {names!r}')
     if not names:
         raise ValueError(f"the mask value {value} stands for no class: name all that it may be, or all four")
     return tuple(class_named(name) for name in names)

@@ -79,6 +79,24 @@ def test_series_say_which_classes_a_slice_may_have(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("b.dcm,2", r"s\.csv, line 3, has '2' under 'infected': dataset\.json gives a meaning to 0, 1"),
+        ("b.dcm,yes", r"s\.csv, line 3, has 'yes' under 'infected'"),
+        ("b.dcm,", r"s\.csv, line 3, says nothing under 'infected'"),
+        ("b.dcm", r"s\.csv, line 3, ends before 'infected'"),
+        ("a.dcm,1", r"s\.csv, line 3, names a\.dcm again"),
+    ],
+)
+def test_a_slice_label_that_can_not_be_is_named(tmp_path, row, reason):
+    (tmp_path / "s.csv").write_text(f"file,infected\na.dcm,0\n{row}\n")
+    labels = {"column": "infected", "0": ["background"], "1": ["normal_lung", "consolidation"]}
+    (tmp_path / "dataset.json").write_text(json.dumps({"name": "ct", "series": {"s": "s.csv"}, "slice_labels": labels}))
+    with pytest.raises(DatasetError, match=reason):
+        read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"mask_values": {"0": ["lung"]}}, "no class is called 'lung'"),
@@ -87,6 +105,7 @@ def test_series_say_which_classes_a_slice_may_have(tmp_path):
         ({"index": "none.csv"}, "none.csv can't be read"),
         ({"group": "person"}, r"index\.csv has no column 'person'"),
         ({"mask_values": {"0": ["background"], "7": []}}, r"dataset\.json: the mask value 7 stands for no class"),
+        ({"mask_values": {"0": "background"}}, r"the value 0 wants a list of classes, .*not 'background'"),
         ({"images": "pictures"}, "not there"),
     ],
 )
