@@ -129,27 +129,34 @@ def _masked_sample(dataset: Dataset, image: Path, mask: Path, group: str) -> Sam
 
 
 def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
-    """All slices, and whether their pixels are told apart: by HU where disease is ruled out, else not at all."""
+    """All slices, and whether it is known what their pixels are: only where disease is ruled out, by HU."""
     for name, labels in dataset.labels.items():
-        found = reading.open_series(sorted(f for f in (dataset.folder / name).iterdir() if f.is_file()))
+        folder = dataset.folder / name
+        found = reading.open_series(sorted(f for f in folder.iterdir() if f.is_file()) if folder.is_dir() else [])
         if found.failed:
             raise found.failed[0]
+        if not found.series:
+            raise DatasetError(f"{folder} holds no slices of a series")
+        if lost := labels.keys() - {file.name for series in found.series for file in series.files}:
+            file = folder / min(lost)
+            reason = dict(found.skipped).get(file, "it is not there")
+            raise DatasetError(f"{file} has a slice label, but is no slice of the series: {reason}")
         for series in found.series:
             with ThreadPoolExecutor() as pool:
                 slices = list(pool.map(series.read, range(len(series))))
                 fields = list(pool.map(lambda s: lung_field(s.pixels.astype(np.int16)), slices))
             if len({field.shape for field in fields}) > 1:
-                raise DatasetError(f"{dataset.folder / name} holds a series of slices of several sizes: leave some out")
+                raise DatasetError(f"{folder} holds a series of slices of several sizes: leave some out")
             # Bowel gas and pieces of the airways that pass for lung in one slice do not in the whole scan.
             lungs = clean_volume([field.astype(np.uint8) for field in fields], Cleanup(volume_fraction=0.05))
             for file, picture, lung in zip(series.files, slices, lungs, strict=True):
                 if file.name not in labels:
                     raise DatasetError(f"{file} has no row in the table of slice labels of {dataset.name}")
                 possible = labels[file.name]
-                told = not possible & bits(LESION)
-                if told and picture.domain != "hu":
+                told, by_hu = not possible & bits(LESION), possible == bits([BACKGROUND, NORMAL_LUNG])
+                if by_hu and picture.domain != "hu":
                     raise DatasetError(f"{file} is not in Hounsfield units, by which lung is told where disease is not")
-                allowed = HEALTHY_MEANING.allowed(lung, file) if told else np.full_like(lung, possible)
+                allowed = HEALTHY_MEANING.allowed(lung, file) if by_hu else np.full_like(lung, possible)
                 yield Sample(picture, allowed, dataset.name, name, file), told
 
 

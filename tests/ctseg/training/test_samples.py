@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 from collections import Counter
 
 import cv2
@@ -50,6 +51,14 @@ def test_a_named_group_validates(tmp_path):
     assert {"7", "8"} <= {sample.group for sample in data.splits["val"]}
 
 
+def series_layout(folder, rows, meanings):
+    """A data set of the series `s`, whose slices the rows of its table name."""
+    described = {"name": "ct", "series": {"s": "s.csv"}, "slice_labels": {"column": "infected", **meanings}}
+    (folder / "dataset.json").write_text(json.dumps(described))
+    (folder / "s.csv").write_text("file,infected\n" + "".join(f"{file},{label}\n" for file, label in rows))
+    return read_dataset(folder)
+
+
 def test_slices_of_a_series_that_may_be_diseased_are_set_apart_for_a_teacher(tmp_path):
     files = write_dicom(Phantom(seed=1, slices=6, size=64), tmp_path / "s")
     rows = "".join(f"{file.name},{int(n < 2)}\n" for n, file in enumerate(files))
@@ -92,6 +101,39 @@ def test_a_healthy_series_whose_lung_can_not_be_told_is_refused(tmp_path, spoil,
     (tmp_path / "dataset.json").write_text(json.dumps({"name": "ct", "series": {"s": "s.csv"}, "slice_labels": labels}))
     with pytest.raises(DatasetError, match=reason):
         load_samples(read_dataset(tmp_path), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([("0000.dcm", 0), ("0001.dcm", 0), ("gone.dcm", 0)], r"gone\.dcm has a slice label.*not there"),
+        ([("0000.dcm", 0), ("0001.dcm", 0), ("copy 0.dcm", 0)], r"copy 0\.dcm has a slice label.*: copy of a slice"),
+        ([("0000.dcm", 0)], r"0001\.dcm has no row"),
+    ],
+)
+def test_no_slice_of_a_series_is_lost_without_a_word(tmp_path, rows, reason):
+    files = write_dicom(Phantom(seed=1, slices=2, size=32), tmp_path / "s")
+    shutil.copy(files[0], tmp_path / "s/copy 0.dcm")
+    with pytest.raises(DatasetError, match=reason):
+        load_samples(series_layout(tmp_path, rows, {"0": ["background", "normal_lung"]}), seed=0)
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_series_without_slices_is_refused(tmp_path, made):
+    if made:
+        (tmp_path / "s").mkdir()
+    with pytest.raises(DatasetError, match="holds no slices of a series"):
+        load_samples(series_layout(tmp_path, [], {"0": ["background"]}), seed=0)
+
+
+def test_a_slice_of_one_class_is_that_throughout(tmp_path):
+    """What looks like lung in a slice that holds none, as air in the bowel does, is not."""
+    files = write_dicom(Phantom(seed=1, slices=6, size=128), tmp_path / "s")
+    meanings = {"0": ["background"], "1": ["normal_lung", "background"]}
+    data = load_samples(series_layout(tmp_path, [(f.name, int(f != files[3])) for f in files], meanings), seed=0)
+    fields = {sample.file: set(np.unique(sample.allowed).tolist()) for sample in data.splits["train"]}
+    assert fields[files[3]] == {0b01}
+    assert fields[files[2]] == {0b01, 0b10}
 
 
 def test_an_index_that_puts_a_patient_on_two_sides_is_refused(tmp_path):
