@@ -11,6 +11,7 @@ from ctseg.classes import TissueClass, bits
 from ctseg.errors import DatasetError, ModelError
 from ctseg.index import read_rows
 from ctseg.mask_meaning import PLAIN_MEANING, MaskMeaning
+from ctseg.reading.kind import kind_of
 
 DESCRIPTION = "dataset.json"
 
@@ -167,16 +168,25 @@ def _slice_labels(table: Path, column: str, meanings: Mapping[int, Sequence[Tiss
 
 def _patient_folders(folder: Path) -> Dataset:
     """`image/<patient>/<slice>.jpg` beside `mask/<patient>/<slice>.png`; the masks' values are class indices."""
+    images = folder / "image"
+    for file in (*images.glob("*"), *images.glob("*/*/**/*")):
+        if file.is_file() and not _is_hidden(file, images) and kind_of(file):
+            raise DatasetError(f"{file} is not where slices go: image/<patient>/<slice>.jpg")
     masks = {m.relative_to(folder / "mask").with_suffix(""): m for m in (folder / "mask").glob("*/*") if m.is_file()}
     slices = []
-    for image in sorted(i for i in (folder / "image").glob("*/*") if i.is_file()):
-        mask = masks.get(image.relative_to(folder / "image").with_suffix(""))
-        if mask is None:
+    for image in sorted(i for i in images.glob("*/*") if i.is_file() and not _is_hidden(i, images)):
+        mask = masks.get(image.relative_to(images).with_suffix(""))
+        if mask is not None:
+            slices.append(LabelledSlice(image, mask, image.parent.name))
+        elif kind_of(image):  # and not what a file browser leaves, as Thumbs.db
             raise DatasetError(f"{image} has no mask below {folder / 'mask'}")
-        slices.append(LabelledSlice(image, mask, image.parent.name))
     if not slices:
-        raise DatasetError(f"{folder / 'image'} holds no slices: they go to image/<patient>/<slice>.jpg")
+        raise DatasetError(f"{images} holds no slices: they go to image/<patient>/<slice>.jpg")
     return Dataset(folder.resolve().name, folder, PLAIN_MEANING, tuple(slices))
+
+
+def _is_hidden(file: Path, images: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(images).parts)
 
 
 def _provenance(described: Mapping[str, Any]) -> tuple[str, str]:

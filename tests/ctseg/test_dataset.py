@@ -50,12 +50,16 @@ def test_a_described_folder_is_read_as_it_says(tmp_path):
     assert found.meaning == INFECTION
 
 
-def test_the_seed_layout_is_read_as_it_is(tmp_path):
+def seed_layout(folder):
     for part, ending in (("image", ".jpg"), ("mask", ".png")):
         for patient in ("7", "12"):
-            (tmp_path / part / patient).mkdir(parents=True)
-            cv2.imwrite(str(tmp_path / part / patient / f"3{ending}"), np.zeros((4, 4), np.uint8))
-    found = read_dataset(tmp_path)
+            (folder / part / patient).mkdir(parents=True)
+            cv2.imwrite(str(folder / part / patient / f"3{ending}"), np.zeros((4, 4), np.uint8))
+    return folder
+
+
+def test_the_seed_layout_is_read_as_it_is(tmp_path):
+    found = read_dataset(seed_layout(tmp_path))
     assert isinstance(found, Dataset)
     assert {(s.group, s.image.name, s.mask.name) for s in found.slices} == {
         ("7", "3.jpg", "3.png"),
@@ -64,6 +68,24 @@ def test_the_seed_layout_is_read_as_it_is(tmp_path):
     (tmp_path / "mask" / "7" / "3.png").unlink()
     with pytest.raises(DatasetError, match=r"3\.jpg has no mask"):
         read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["loose.png", "7/study2/3.png", "7/a/b/3.dcm"])
+def test_a_slice_in_another_place_of_the_seed_layout_is_not_left_out(tmp_path, place):
+    file = seed_layout(tmp_path) / "image" / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(tmp_path / "slice.png"), np.zeros((4, 4), np.uint8))
+    (tmp_path / "slice.png").rename(file)
+    with pytest.raises(DatasetError, match=rf"{place} is not where slices go"):
+        read_dataset(tmp_path)
+
+
+def test_what_file_browsers_leave_in_the_seed_layout_is_no_slice(tmp_path):
+    seed_layout(tmp_path)
+    for place in (".DS_Store", "Thumbs.db", "7/.DS_Store", "7/Thumbs.db", "7/._3.png", ".cache/a/3.png", "notes.txt"):
+        (tmp_path / "image" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "image" / place).write_bytes(b"no slice")
+    assert len(read_dataset(tmp_path).slices) == 2
 
 
 def test_series_say_which_classes_a_slice_may_have(tmp_path):
