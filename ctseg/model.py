@@ -45,8 +45,14 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         """Refuse a temperature that is none: it may come from a model file."""
-        if self.temperature is not None and not 0 < self.temperature < 100:
-            raise ValueError(f"the temperature is {self.temperature}")
+        if self.temperature is not None:
+            check_temperature(self.temperature)
+
+
+def check_temperature(value: float) -> None:
+    """Raise ValueError for a number that logits can't be divided by to any use."""
+    if not 0 < value < 100:
+        raise ValueError(f"the temperature is {value}")
 
 
 def to_metadata(spec: ModelSpec) -> dict[str, str]:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
 
 from ctseg.classes import CLASSES
 from ctseg.errors import CallError, ModelError, first_line
+from ctseg.model import check_temperature
 from ctseg.training.networks import build
 from ctseg.training.recipe import Recipe, as_stored, recipe_from
 
@@ -99,15 +100,74 @@ def load(file: Path) -> Checkpoint:
         if state["classes"] != [c.name for c in CLASSES]:
             raise ModelError(f"{file} tells apart {', '.join(state['classes'])}: other classes than this ctseg's")
         recipe = recipe_from(state["recipe"])
+        _check_sides(recipe)
         net = build(recipe.architecture)
         net.load_state_dict(state["weights"])
-        training, scores, progress = (_mapping(state[part]) for part in ("training", "scores", "progress"))
-        return Checkpoint(net.eval(), recipe, training, scores, progress, state.get("temperature"))
+        _check_finite(net, file)
+        scores, temperature = _mapping(state["scores"]), state.get("temperature")
+        for figures in scores.values():
+            _mapping(figures)
+        return Checkpoint(
+            net.eval(),
+            recipe,
+            _training(state["training"]),
+            scores,
+            _Progress(_mapping(state["progress"]), file),
+            None if temperature is None else _temperature(temperature),
+        )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise ModelError(f"{file} is a damaged checkpoint: {first_line(error, type(error).__name__)}") from error
+
+
+class _Progress(dict[str, Any]):
+    """What a resumed run needs; it says by a ModelError what it lacks."""
+
+    def __init__(self, stored: Mapping[str, Any], file: Path) -> None:
+        super().__init__(stored)
+        self._file = file
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise ModelError(
+            f"{self._file} does not say where its run was (no {name}): go on from the run's own last.pt, "
+            "which best.pt is not, or begin another run with --start"
+        )
 
 
 def _mapping(part: Any) -> Mapping[str, Any]:
     if not isinstance(part, dict):
         raise TypeError("its story is not told by name")
     return part
+
+
+def _training(stored: Any) -> Mapping[str, Any]:
+    """The story, if its data sets tell what is learnt from and what export writes down."""
+    training = _mapping(stored)
+    for described in training.get("datasets", ()):
+        if not isinstance(described["name"], str):
+            raise TypeError("a data set has no name")
+        if "learnt_from" not in described:
+            groups = _mapping(described["groups"])
+            if not all(isinstance(names, list) for names in (groups["train"], *groups.values())):
+                raise TypeError(f"the groups of {described['name']} are not told by name")
+    return training
+
+
+def _temperature(stored: Any) -> float:
+    check_temperature(value := float(stored))
+    return value
+
+
+def _check_finite(net: nn.Module, file: Path) -> None:
+    if not all(weights.isfinite().all() for weights in net.state_dict().values()):
+        raise ModelError(
+            f"{file} holds weights that are no numbers: its training went astray, at too high a learning rate"
+        )
+
+
+def _check_sides(recipe: Recipe) -> None:
+    """Raise where the network does not take sides of the multiple that slices are padded to."""
+    side = recipe.preparation.multiple
+    with torch.device("meta"):
+        size = build(recipe.architecture).eval()(torch.empty(1, 1, side, side)).shape[2:]
+    if size != (side, side):
+        raise ValueError(f"its network does not take sides that are multiples of {side}")

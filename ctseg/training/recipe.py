@@ -1,12 +1,14 @@
 """How a network is trained: the presets, and all that a run needs to be repeated."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_args
 
 from ctseg.cleanup import Cleanup
 from ctseg.prepare import Preparation
 
+Kind = Literal["classic", "light", "efficient"]
 Schedule = Literal["constant", "cosine", "one-cycle"]
 
 
@@ -14,7 +16,7 @@ Schedule = Literal["constant", "cosine", "one-cycle"]
 class Architecture:
     """`widths`: channels of each level (`efficient`: of its decoder), top down; `blocks`: residual ones (`light`)."""
 
-    kind: Literal["classic", "light", "efficient"]
+    kind: Kind
     widths: tuple[int, ...]
     blocks: tuple[int, ...] = ()
 
@@ -102,16 +104,27 @@ PRESETS: Mapping[str, Recipe] = {"light": LIGHT, "teacher": TEACHER, "seed": SEE
 
 
 def recipe_from(stored: Mapping[str, Any]) -> Recipe:
-    """A recipe from its `asdict` form, as a checkpoint holds it."""
-    fields = dict(stored)
-    architecture = fields.pop("architecture")
-    preparation = fields.pop("preparation")
+    """A recipe from its `asdict` form, as a checkpoint holds it; raises what a damaged one provokes."""
+    parts = dict(stored)
+    architecture = parts.pop("architecture")
+    preparation = parts.pop("preparation")
+    cleanup = parts.pop("cleanup")
+    for one in fields(Recipe):
+        if one.type in (int, float) and one.name in parts:
+            _check_number(one.name, parts[one.name])
+    if architecture["kind"] not in get_args(Kind):
+        raise ValueError(f"no network is called {architecture['kind']!r}")
     return Recipe(
         architecture=Architecture(architecture["kind"], tuple(architecture["widths"]), tuple(architecture["blocks"])),
         preparation=Preparation(tuple(preparation["window"]), preparation["long_side"], preparation["multiple"]),
-        cleanup=Cleanup(**fields.pop("cleanup")),
-        **fields,
+        cleanup=Cleanup(**cleanup),
+        **parts,
     )
+
+
+def _check_number(name: str, stored: Any) -> None:
+    if not isinstance(stored, (int, float)) or not math.isfinite(stored):
+        raise ValueError(f"{name} is {stored!r}, which is no number")
 
 
 @dataclass(frozen=True, slots=True)

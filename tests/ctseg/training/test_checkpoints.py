@@ -149,6 +149,59 @@ def test_a_recipe_of_other_parts_is_refused(whole, tmp_path, field, odd):
         checkpoint.load(tmp_path / "odd.pt")
 
 
+def damage(state, place, value):
+    """Put a value at a place in a checkpoint's content, or take what is there away."""
+    *way, last = place
+    for name in way:
+        state = state[name]
+    if value is None:
+        del state[last]
+    else:
+        state[last] = value
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("temperature",), "abc"),
+        (("temperature",), -1.0),
+        (("temperature",), float("nan")),
+        (("training", "datasets"), 5),
+        (("training", "datasets", 0, "groups"), None),
+        (("training", "datasets", 0, "groups", "train"), None),
+        (("training", "datasets", 0, "groups", "val"), 3),
+        (("training", "datasets", 0, "name"), None),
+        (("scores", "data"), [1]),
+        (("recipe", "dice_weight"), "a"),
+        (("recipe", "averaging"), float("nan")),
+        (("recipe", "architecture", "kind"), "dense"),
+        (("recipe", "preparation", "multiple"), 7),
+        (("recipe", "preparation", "multiple"), 4),
+        (("weights", "head.bias"), torch.full((4,), float("nan"))),
+    ],
+)
+def test_what_would_fail_later_is_refused_when_a_checkpoint_is_read(whole, tmp_path, place, value):
+    state = torch.load(whole, weights_only=True)
+    damage(state, place, value)
+    torch.save(state, tmp_path / "odd.pt")
+    with pytest.raises(ModelError, match=r"odd\.pt"):
+        checkpoint.load(tmp_path / "odd.pt")
+
+
+def test_a_run_does_not_go_on_from_another_checkpoint(whole, data, tmp_path, monkeypatch, capsys):
+    call = ["train", data, "--out", tmp_path / "run", "--epochs", 1, "--device", "cpu"]
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "_run", lambda *_: None)  # it ends before the first epoch
+        main_ends(call)
+    checkpoint.save(
+        replace(checkpoint.load(whole), recipe=LIGHT, net=build(LIGHT.architecture)), tmp_path / "run/last.pt"
+    )
+    with pytest.raises(SystemExit) as left:
+        main([*map(str, call), "--resume"])
+    assert left.value.code == 2
+    assert "last.pt does not say where its run was" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_checkpoint_that_was_cut_off_or_damaged_is_refused_or_read(whole, tmp_path):
     content = whole.read_bytes()
     rng = np.random.default_rng(0)
