@@ -14,7 +14,9 @@ from pydicom.encaps import get_frame
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_frame import PixelHeader, read_pixel_data
 from ctseg.reading.files import ContentError
-from ctseg.reading.picture_header import check_size, jpeg2000_codestream, jpeg2000_size, read_jpeg_header
+from ctseg.reading.jpeg_header import JpegHeader, read_jpeg_header
+from ctseg.reading.jpeg_pixels import decode_jpeg_pixels
+from ctseg.reading.picture_header import check_size, jpeg2000_codestream, jpeg2000_size
 from ctseg.reading.values import as_slice, rescaled_in_place
 from ctseg.scan import Slice
 from ctseg.stages import stage
@@ -75,23 +77,22 @@ def _native(data: bytes | bytearray, header: PixelHeader, byte_order: str) -> Pi
 
 
 def _decode_jpeg(frame: bytes) -> Pixels:
-    """JPEG baseline, extended and lossless are all libjpeg-turbo's, which keeps silent at a missing end."""
-    _check_jpeg(frame)
-    pixels: Pixels = imagecodecs.jpeg8_decode(frame)
-    return pixels
+    """JPEG baseline, extended and lossless."""
+    return decode_jpeg_pixels(frame, _checked_jpeg(frame))
 
 
 def _decode_jpeg_ls(frame: bytes) -> Pixels:
-    _check_jpeg(frame)
+    _checked_jpeg(frame)
     pixels: Pixels = imagecodecs.jpegls_decode(frame)
     return pixels
 
 
-def _check_jpeg(frame: bytes) -> None:
+def _checked_jpeg(frame: bytes) -> JpegHeader:
     header = read_jpeg_header(frame)
     check_size(header.rows, header.columns)
     if not header.is_complete:
         raise ContentError("the end of its JPEG data is missing, the file was cut off")
+    return header
 
 
 def _decode_jpeg2000(frame: bytes) -> Pixels:

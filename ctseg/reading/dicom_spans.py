@@ -11,7 +11,7 @@ from pydicom.encaps import parse_basic_offsets, parse_fragments
 
 from ctseg.reading.dicom_frame import UNDEFINED, PixelHeader, Span, find_value
 from ctseg.reading.files import ContentError
-from ctseg.reading.picture_header import END_OF_IMAGE
+from ctseg.reading.jpeg_header import END_OF_IMAGE
 
 SPAN_TAGS = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 

@@ -8,16 +8,6 @@ from ctseg.reading.files import ContentError
 LARGEST_PICTURE = 8192 * 8192
 """Pixels; detectors for CT end at 4096 x 4096."""
 
-END_OF_IMAGE = b"\xff\xd9"
-"""What a JPEG of any kind ends with, and holds nowhere else behind the start of its pixels."""
-
-_START_OF_SCAN = 0xDA
-# Markers without a length (T.81, table B.1: TEM, RST0 to RST7, SOI, EOI). None belongs in a header; what decoders
-# make of one there differs, so that a size could hide behind it.
-_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
-# ITU-T T.81, table B.1: C0 to CF but for the Huffman, arithmetic and reserved ones; and JPEG-LS, T.87, table C.1.
-_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
-
 _TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_DEPTH = 256, 257, 262, 277, 32997
 _TIFF_TAGS = (_TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_DEPTH)
 _TIFF_VALUES = {3: "H", 4: "I", 16: "Q"}
@@ -48,42 +38,6 @@ def bmp_size(data: bytes) -> tuple[int, int]:
     (header_size,) = struct.unpack_from("<I", data, 14)
     columns, rows = struct.unpack_from("<HH" if header_size == 12 else "<ii", data, 18)
     return abs(rows), columns  # counted from the top, rows are negative
-
-
-@dataclass(frozen=True, slots=True)
-class JpegHeader:
-    """The size of a JPEG, and whether its data reach the end-of-image marker."""
-
-    rows: int
-    columns: int
-    is_complete: bool
-
-
-def read_jpeg_header(data: bytes) -> JpegHeader:
-    """Walk a JPEG's segments up to its first scan; raises ContentError where there is none.
-
-    libjpeg fills what is missing with grey and says nothing. Inside a scan every 0xFF byte is followed by 0 or a
-    restart marker (T.81, B.1.1.5), so an end-of-image marker behind its start is the picture's own and not
-    that of a thumbnail in the header; what may follow it (padding, a second picture) is no concern.
-    """
-    rows = columns = 0
-    place = 2
-    while place + 9 <= len(data):
-        if data[place] != 0xFF:
-            break
-        marker = data[place + 1]
-        if marker == 0xFF:  # a fill byte
-            place += 1
-            continue
-        if marker in _BARE_MARKERS:
-            break
-        if marker == _START_OF_SCAN:
-            return JpegHeader(rows, columns, data.rfind(END_OF_IMAGE) > place)
-        (length,) = struct.unpack_from(">H", data, place + 2)
-        if marker in _FRAME_MARKERS:
-            rows, columns = struct.unpack_from(">HH", data, place + 5)
-        place += 2 + length
-    raise ContentError("it ends before its pixels, or its header is damaged")
 
 
 def jpeg2000_codestream(data: bytes) -> bytes:

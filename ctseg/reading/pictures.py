@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError, read_bytes
-from ctseg.reading.picture_header import TiffHeader, bmp_size, check_size, png_size, read_jpeg_header, read_tiff_header
+from ctseg.reading.jpeg_header import read_jpeg_header
+from ctseg.reading.jpeg_pixels import decode_jpeg_pixels
+from ctseg.reading.picture_header import TiffHeader, bmp_size, check_size, png_size, read_tiff_header
 from ctseg.reading.signatures import SNIFFED, PictureFormat, picture_format
 from ctseg.stages import stage
 
@@ -67,13 +69,11 @@ def decode_png(data: bytes) -> Pixels:
 
 def decode_jpeg(data: bytes) -> Pixels:
     """The pixels of a JPEG whose end is there; raises ContentError."""
-    import imagecodecs
-
     header = read_jpeg_header(data)
     check_size(header.rows, header.columns)
     if not header.is_complete:
         raise ContentError("its end is missing, the file was cut off")
-    pixels = imagecodecs.jpeg8_decode(data)
+    pixels = decode_jpeg_pixels(data, header)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         raise ContentError("its colours are those of print (CMYK): save it as RGB or grey")
     return pixels

@@ -59,6 +59,100 @@ def test_a_file_that_was_cut_off_anywhere_is_refused_and_never_half_a_slice(writ
             read(file)
 
 
+def round_body(size=96):
+    """12 bits: noise within a circle, and around it what scanners put there."""
+    y, x = np.mgrid[:size, :size] - size // 2
+    noise = np.random.default_rng(0).normal(1000, 60, (size, size))
+    return np.where(x**2 + y**2 < (size // 2 - 3) ** 2, noise, 0).astype(np.uint16)
+
+
+def jpeg_of(kind, stored):
+    """As DCMTK, GDCM and toolkits for other pictures write it."""
+    match kind:
+        case "8 bits":
+            return imagecodecs.jpeg8_encode((stored // 16).astype(np.uint8), level=90)
+        case "12 bits":
+            return imagecodecs.jpeg8_encode(stored, level=90, bitspersample=12)
+        case _:
+            return imagecodecs.jpeg8_encode(stored, lossless=True, bitspersample=12, predictor=int(kind[-1]))
+
+
+JPEGS = {
+    "8 bits": uid.JPEGBaseline8Bit,
+    "12 bits": uid.JPEGExtended12Bit,
+    "lossless by 1": uid.JPEGLosslessSV1,
+    "lossless by 4": uid.JPEGLossless,
+    "lossless by 7": uid.JPEGLossless,
+}
+DAMAGES = {
+    "the second half is gone": lambda jpeg: jpeg[: len(jpeg) // 2] + b"\xff\xd9",
+    "the middle third is gone": lambda jpeg: jpeg[: len(jpeg) // 3] + jpeg[2 * len(jpeg) // 3 :],
+    "a hundredth is gone": lambda jpeg: jpeg[: len(jpeg) * 99 // 100] + b"\xff\xd9",
+    "a piece of the middle is gone": lambda jpeg: jpeg[: len(jpeg) // 2] + jpeg[len(jpeg) // 2 + 500 :],
+}
+
+
+def write_jpeg(write_dicom, file, jpeg, stored, syntax, bits):
+    write_dicom(file, stored, BitsStored=bits, HighBit=bits - 1, RescaleIntercept=-1024)
+    dataset = dcmread(file)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate([jpeg])
+    dataset.save_as(file)
+    return file
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_whose_data_are_not_all_there_is_refused_though_it_has_an_end(write_dicom, tmp_path, kind, damage):
+    stored = round_body()
+    jpeg = jpeg_of(kind, stored)
+    bits = 8 if kind == "8 bits" else 12
+    file = write_jpeg(write_dicom, tmp_path / "a.dcm", jpeg, stored, JPEGS[kind], bits)
+    np.testing.assert_allclose(read(file).pixels, (stored >> 12 - bits) - 1024.0, atol=60 if "bits" in kind else 0)
+    write_jpeg(write_dicom, file, DAMAGES[damage](jpeg), stored, JPEGS[kind], bits)
+    with pytest.raises(UnreadableFile, match="is cut off or damaged: its pixels can't be decoded"):
+        read(file)
+
+
+@pytest.mark.parametrize("corner", [0, 2048, 4095, "noise"])
+def test_a_lossless_jpeg_that_lost_its_last_bytes_is_refused(write_dicom, tmp_path, corner):
+    stored = round_body(40)
+    stored[-3:, -20:] = np.random.default_rng(1).integers(0, 4096, (3, 20)) if corner == "noise" else corner
+    jpeg = jpeg_of("lossless by 1", stored)
+    for lost in [*range(1, 40), 80, 160, 320]:
+        cut = jpeg[: -2 - lost] + jpeg[-2:]
+        file = write_jpeg(write_dicom, tmp_path / "a.dcm", cut, stored, uid.JPEGLosslessSV1, 12)
+        with contextlib.suppress(UnreadableFile):
+            np.testing.assert_array_equal(read(file).pixels, stored.astype(int) - 1024)
+
+
+@pytest.mark.parametrize("stored", [round_body(), round_body()[40:60, 30:50]], ids=["around it air", "noise"])
+def test_a_whole_lossless_jpeg_is_decoded_once(write_dicom, tmp_path, monkeypatch, stored):
+    jpeg = jpeg_of("lossless by 1", stored)
+    file = write_jpeg(write_dicom, tmp_path / "a.dcm", jpeg, stored, uid.JPEGLosslessSV1, 12)
+    calls, decode = [], imagecodecs.jpeg8_decode
+    monkeypatch.setattr(imagecodecs, "jpeg8_decode", lambda data: calls.append(data) or decode(data))
+    np.testing.assert_array_equal(read(file).pixels, stored.astype(int) - 1024)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("number", [0, 7, 2048, 4095])
+@pytest.mark.parametrize("kind", ["12 bits", "lossless by 1", "lossless by 4"])
+def test_a_blank_jpeg_is_no_damaged_one(write_dicom, tmp_path, kind, number):
+    stored = np.full((40, 24), number, np.uint16)
+    file = write_jpeg(write_dicom, tmp_path / "a.dcm", jpeg_of(kind, stored), stored, JPEGS[kind], 12)
+    np.testing.assert_allclose(read(file).pixels, number - 1024.0, atol=2 if kind == "12 bits" else 0)
+
+
+def test_what_follows_a_jpeg_is_no_concern(write_dicom, tmp_path):
+    stored = round_body()
+    jpeg = jpeg_of("12 bits", stored)
+    expected = imagecodecs.jpeg8_decode(jpeg).astype(int) - 1024
+    for more in (jpeg_of("12 bits", stored[::-1]), bytes(100)):
+        file = write_jpeg(write_dicom, tmp_path / "a.dcm", jpeg + more, stored, uid.JPEGExtended12Bit, 12)
+        np.testing.assert_array_equal(read(file).pixels, expected)
+
+
 @pytest.mark.parametrize("is_implicit", [True, False])
 @pytest.mark.parametrize("size", [16, 300])
 def test_a_file_that_is_not_encoded_as_it_says_is_read_all_the_same(write_dicom, tmp_path, is_implicit, size):

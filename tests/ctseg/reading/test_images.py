@@ -174,6 +174,38 @@ def test_a_picture_that_was_cut_off_anywhere_is_refused(tmp_path, content):
             read(file)
 
 
+def disc():
+    """A disc of noise on black."""
+    y, x = np.mgrid[:160, :160] - 80
+    noise = np.random.default_rng(0).normal(120, 20, (160, 160)).clip(0, 255)
+    return np.where(x**2 + y**2 < 70**2, noise, 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options"),
+    [
+        (disc(), ()),
+        (np.dstack([disc(), disc().T, disc()]), ()),
+        (disc(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)),
+        (np.dstack([disc(), disc().T, disc()]), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)),
+        (disc(), (cv2.IMWRITE_JPEG_RST_INTERVAL, 20)),
+        (disc(), (cv2.IMWRITE_JPEG_RST_INTERVAL, 1)),
+    ],
+    ids=["grey", "colour", "progressive", "progressive in colour", "with restarts", "with many restarts"],
+)
+def test_a_jpeg_whose_data_are_not_all_there_is_refused_though_it_has_an_end(tmp_path, pixels, options):
+    whole = cv2.imencode(".jpg", pixels, options)[1].tobytes()
+    file = tmp_path / "a.jpg"
+    file.write_bytes(whole)
+    assert read(file).pixels.shape == (160, 160)
+    start, end = whole.index(b"\xff\xda") + 14, len(whole) - 2
+    for first, last in ((1 / 2, 1), (1 / 3, 2 / 3), (0.9, 1), (0.4, 0.6), (0, 0.5)):
+        a, b = (int(start + (end - start) * share) for share in (first, last))
+        file.write_bytes(whole[:a] + whole[b:])
+        with pytest.raises(UnreadableFile, match="is a JPEG that is cut off or damaged"):
+            read(file)
+
+
 def test_an_array_that_was_cut_off_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", CT)
     whole = (tmp_path / "a.npy").read_bytes()

@@ -1,0 +1,105 @@
+"""What a JPEG says of itself before its pixels (ITU-T T.81, annex B), JPEG-LS too (T.87, annex C)."""
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ctseg.reading.files import ContentError
+
+END_OF_IMAGE = b"\xff\xd9"
+"""What a JPEG of any kind ends with, and holds nowhere else behind the start of its pixels."""
+
+LOSSLESS = 0xC3
+PROGRESSIVE = frozenset({0xC2, 0xCA})
+ARITHMETIC = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
+START_OF_SCAN = 0xDA
+
+_HUFFMAN_TABLES, _RESTART_INTERVAL = 0xC4, 0xDD
+# Markers without a length (T.81, table B.1: TEM, RST0 to RST7, SOI, EOI). None belongs in a header; what decoders
+# make of one there differs, so that a size could hide behind it.
+_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
+# ITU-T T.81, table B.1: C0 to CF but for the Huffman, arithmetic and reserved ones; and JPEG-LS, T.87, table C.1.
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """The frame of a JPEG, its first scan, and where the data of its scans lie.
+
+    `process` is the marker of the frame, `scan` the content of the first scan's header. `tables` are those of Huffman
+    codes, by class and number: how many codes there are of each length, and what they stand for (B.2.4.2). `end`: of
+    the last end-of-image marker, -1 where there is none.
+    """
+
+    rows: int
+    columns: int
+    process: int
+    precision: int
+    components: int
+    scan: bytes
+    tables: Mapping[int, bytes]
+    has_restarts: bool
+    start: int
+    end: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the data reach the end-of-image marker.
+
+        Inside a scan every 0xFF byte is followed by 0 or a restart marker (T.81, B.1.1.5), so an end-of-image marker
+        behind its start is the picture's own and not that of a thumbnail in the header; what may follow it (padding,
+        a second picture) is no concern.
+        """
+        return self.end >= self.start
+
+    @property
+    def has_several_scans(self) -> bool:
+        """Whether more than one pass leads to the pixels."""
+        return self.process in PROGRESSIVE or self.scan[0] < self.components
+
+
+def read_jpeg_header(data: bytes) -> JpegHeader:
+    """Walk a JPEG's segments up to its first scan; raises ContentError where there is none."""
+    rows = columns = process = precision = components = interval = 0
+    tables: dict[int, bytes] = {}
+    for marker, content, end in segments(data, 2):
+        if marker in _FRAME_MARKERS:
+            process = marker
+            precision, rows, columns, components = struct.unpack_from(">BHHB", data, content)
+        elif marker == _HUFFMAN_TABLES:
+            tables |= _tables(data[content:end])
+        elif marker == _RESTART_INTERVAL:
+            (interval,) = struct.unpack_from(">H", data, content)
+        elif marker == START_OF_SCAN and end > content:
+            return JpegHeader(
+                rows, columns, process, precision, components, data[content:end], tables, interval > 0,
+                start=end, end=data.rfind(END_OF_IMAGE),
+            )  # fmt: skip
+    raise ContentError("it ends before its pixels, or its header is damaged")
+
+
+def segments(data: bytes, place: int) -> Iterator[tuple[int, int, int]]:
+    """The markers from `place` to a scan, that included, and where the content of each begins and ends.
+
+    They end early where something else is met.
+    """
+    while place + 4 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        if marker == 0xFF:  # a fill byte
+            place += 1
+            continue
+        if marker in _BARE_MARKERS:
+            return
+        (length,) = struct.unpack_from(">H", data, place + 2)
+        yield marker, place + 4, place + 2 + length
+        if marker == START_OF_SCAN:
+            return
+        place += 2 + length
+
+
+def _tables(content: bytes) -> Iterator[tuple[int, bytes]]:
+    place = 0
+    while place + 17 <= len(content):
+        end = place + 17 + sum(content[place + 1 : place + 17])
+        yield content[place], content[place + 1 : end]
+        place = end
