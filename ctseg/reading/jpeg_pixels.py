@@ -59,8 +59,8 @@ def decode_jpeg_pixels(data: bytes, header: JpegHeader) -> Pixels:
     """
     import imagecodecs
 
-    decode = imagecodecs.jpeg8_decode
     scans = _scans(data, header) if header.has_several_scans else ()
+    decode = imagecodecs.jpeg8_decode
     pixels: Pixels = decode(data)
     if header.process in ARITHMETIC or (header.process == LOSSLESS and _ends_in_its_last_samples(data, header, pixels)):
         return pixels

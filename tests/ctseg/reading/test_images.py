@@ -206,6 +206,19 @@ def test_a_jpeg_whose_data_are_not_all_there_is_refused_though_it_has_an_end(tmp
             read(file)
 
 
+def test_a_jpeg_in_very_many_scans_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    """Each takes as long as to decode all pixels, and a hundred bytes of the file."""
+    whole = WHOLE["progressive jpeg"]
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    file = tmp_path / "a.jpg"
+    file.write_bytes(whole[:-2] + 20 * last + whole[-2:])
+    read(file)
+    monkeypatch.delattr(imagecodecs, "jpeg8_decode")
+    file.write_bytes(whole[:-2] + 100 * last + whole[-2:])
+    with pytest.raises(UnreadableFile, match="spread over more than 100 scans"):
+        read(file)
+
+
 def test_an_array_that_was_cut_off_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", CT)
     whole = (tmp_path / "a.npy").read_bytes()
