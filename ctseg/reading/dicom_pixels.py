@@ -14,7 +14,7 @@ from pydicom.encaps import get_frame
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_frame import PixelHeader, read_pixel_data
 from ctseg.reading.files import ContentError
-from ctseg.reading.jpeg_header import JpegHeader, read_jpeg_header
+from ctseg.reading.jpeg_header import LOSSLESS, JpegHeader, read_jpeg_header
 from ctseg.reading.jpeg_pixels import decode_jpeg_pixels
 from ctseg.reading.picture_header import check_size, jpeg2000_codestream, jpeg2000_size
 from ctseg.reading.values import as_slice, rescaled_in_place
@@ -23,6 +23,7 @@ from ctseg.stages import stage
 
 Pixels = npt.NDArray[Any]
 _RLE_HEADER = 64
+_SCREEN_BITS = 8
 _DENSE_HU, _AIRY_HU = 500, -500
 
 
@@ -61,7 +62,7 @@ def _pixels(data: bytes, header: PixelHeader) -> Pixels:
         if len(frame) > 2 * header.rows * header.columns * header.bits_allocated // 8 + _RLE_HEADER:
             raise ContentError("its data are many times those of its size")
         return _native(imagecodecs.dicomrle_decode(frame, f"<u{header.bits_allocated // 8}"), header, "<")
-    pixels = _DECODERS[syntax](frame)
+    pixels = _DECODERS[syntax](frame, header)
     if pixels.shape != header.shape:
         raise ContentError(f"its header says {header.rows} x {header.columns} pixels, its data {pixels.shape}")
     return pixels
@@ -76,12 +77,16 @@ def _native(data: bytes | bytearray, header: PixelHeader, byte_order: str) -> Pi
     return np.frombuffer(data, f"{byte_order}u{width}", rows * columns).reshape(rows, columns)
 
 
-def _decode_jpeg(frame: bytes) -> Pixels:
+def _decode_jpeg(frame: bytes, header: PixelHeader) -> Pixels:
     """JPEG baseline, extended and lossless."""
-    return decode_jpeg_pixels(frame, _checked_jpeg(frame))
+    jpeg = _checked_jpeg(frame)
+    # Lossless ones, and those of 12 bits, are found in headers of 16: it is grey for the screen that can't be HU.
+    if jpeg.process != LOSSLESS and jpeg.precision <= _SCREEN_BITS < header.bits_stored:
+        raise ContentError(f"its header says {header.bits_stored} bits, its JPEG data have {jpeg.precision}")
+    return decode_jpeg_pixels(frame, jpeg)
 
 
-def _decode_jpeg_ls(frame: bytes) -> Pixels:
+def _decode_jpeg_ls(frame: bytes, _: PixelHeader) -> Pixels:
     _checked_jpeg(frame)
     pixels: Pixels = imagecodecs.jpegls_decode(frame)
     return pixels
@@ -95,7 +100,7 @@ def _checked_jpeg(frame: bytes) -> JpegHeader:
     return header
 
 
-def _decode_jpeg2000(frame: bytes) -> Pixels:
+def _decode_jpeg2000(frame: bytes, _: PixelHeader) -> Pixels:
     """High-throughput JPEG 2000 too: OpenJPH is twice as fast, but passes over damaged data in silence."""
     codestream = jpeg2000_codestream(frame)
     check_size(*jpeg2000_size(codestream))
@@ -112,7 +117,7 @@ _BYTE_ORDERS: Mapping[str, str] = {
 
 # In imagecodecs rather than as plug-ins of pydicom's own decoders, which are registered for the whole process and
 # warn, log and copy on the way: the few steps around a decoder are below.
-_DECODERS: Mapping[str, Callable[[bytes], Pixels]] = {
+_DECODERS: Mapping[str, Callable[[bytes, PixelHeader], Pixels]] = {
     uid.JPEGBaseline8Bit: _decode_jpeg,
     uid.JPEGExtended12Bit: _decode_jpeg,
     uid.JPEGLossless: _decode_jpeg,

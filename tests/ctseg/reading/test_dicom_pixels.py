@@ -274,6 +274,21 @@ def test_pixels_that_are_larger_than_the_header_says_take_no_memory(
         read(file)
 
 
+def test_a_jpeg_of_fewer_bits_than_its_header_says_is_refused(write_dicom, tmp_path):
+    """Somebody made 8 bits of 12, and kept the header with its rescale."""
+    stored = round_body()
+    file = write_jpeg(write_dicom, tmp_path / "a.dcm", jpeg_of("8 bits", stored), stored, uid.JPEGBaseline8Bit, 12)
+    with pytest.raises(UnreadableFile, match="its header says 12 bits, its JPEG data have 8"):
+        read(file)
+
+
+@pytest.mark.parametrize("kind", ["12 bits", "lossless by 1"])
+def test_a_jpeg_may_have_fewer_bits_than_its_header_leaves_room_for(write_dicom, tmp_path, kind):
+    stored = round_body()
+    file = write_jpeg(write_dicom, tmp_path / "a.dcm", jpeg_of(kind, stored), stored, JPEGS[kind], 16)
+    np.testing.assert_allclose(read(file).pixels, stored - 1024.0, atol=60 if kind == "12 bits" else 0)
+
+
 def test_jpeg_2000_within_the_boxes_of_a_file_is_read(write_dicom, tmp_path):
     file = write_dicom(tmp_path / "a.dcm", RAMP, uid.JPEG2000Lossless, RescaleIntercept=-1000)
     dataset = dcmread(file)
