@@ -16,7 +16,7 @@ from ctseg.reading.files import LARGEST_FILE, ContentError, Stamp, check_regular
 from ctseg.reading.picture_header import check_size
 
 PIXEL_TAGS = (
-    "Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation",
+    "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PhotometricInterpretation",
     "RescaleSlope", "RescaleIntercept", "RescaleType",
 )  # fmt: skip
 
@@ -71,6 +71,7 @@ class PixelHeader:
     columns: int
     bits_allocated: int
     bits_stored: int
+    high_bit: int
     is_signed: bool
     photometric: str
     rescale: Rescale
@@ -91,6 +92,12 @@ class PixelHeader:
     def anyhow_stored(self) -> "PixelHeader":
         """What two files of one slice have in common, whose transfer syntax or file meta differ."""
         return replace(self, offset=None, syntax=uid.UID(""), is_little=True)
+
+    @property
+    def bits_below(self) -> int:
+        """How many bits lie below those of a number: none by today's standard (PS3.5, 8.1.1), any by older ones."""
+        below = self.high_bit + 1 - self.bits_stored
+        return below if 0 < below <= self.bits_allocated - self.bits_stored else 0
 
     def check(self) -> None:
         """Raise ContentError for what is no plain grey slice."""
@@ -139,6 +146,7 @@ def pixel_header(opened: Opened) -> PixelHeader:
         columns=whole(dataset, "Columns") or 0,
         bits_allocated=whole(dataset, "BitsAllocated") or 0,
         bits_stored=whole(dataset, "BitsStored") or 0,
+        high_bit=whole(dataset, "HighBit") or 0,
         is_signed=whole(dataset, "PixelRepresentation") == 1,
         photometric=text(dataset, "PhotometricInterpretation") or "MONOCHROME2",
         rescale=rescale_of(dataset),

@@ -38,7 +38,7 @@ def read_slice(file: Path, header: PixelHeader) -> Slice:
         with stage("read"):
             data = read_pixel_data(file, header)
         with stage("decode"):
-            return _in_hounsfield(header, _pixels(data, header))
+            return _in_hounsfield(header, _from_lowest_bit(_pixels(data, header), header))
     except (UnreadableFile, MemoryError):
         raise
     except ContentError as error:
@@ -130,6 +130,14 @@ _DECODERS: Mapping[str, Callable[[bytes, PixelHeader], Pixels]] = {
     uid.HTJ2KLosslessRPCL: _decode_jpeg2000,
     uid.HTJ2K: _decode_jpeg2000,
 }
+
+
+def _from_lowest_bit(pixels: Pixels, header: PixelHeader) -> Pixels:
+    """The numbers with their lowest bit at place 0, where HighBit says that it lies higher; raises ContentError."""
+    below = header.bits_below
+    if below and np.bitwise_and(pixels, (1 << below) - 1).any():
+        raise ContentError(f"its HighBit is {header.high_bit}, but its numbers use the bits below, too")
+    return pixels >> below if below else pixels
 
 
 def _in_hounsfield(header: PixelHeader, pixels: Pixels) -> Slice:

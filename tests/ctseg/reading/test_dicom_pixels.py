@@ -183,6 +183,29 @@ def test_twelve_signed_bits_keep_their_sign(write_dicom, tmp_path):
     np.testing.assert_array_equal(seen.pixels, [[2047, -1024], [-1, 0]])  # -2048 is padding
 
 
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.RLELossless])
+@pytest.mark.parametrize("kind", ["unsigned", "signed"])
+def test_numbers_at_the_upper_end_of_their_bits_are_moved_down(write_dicom, tmp_path, syntax, kind):
+    """As HighBit says; today's standard has it one below BitsStored."""
+    intercept = -1000 if kind == "unsigned" else 0
+    stored = RAMP // 2 if kind == "unsigned" else (RAMP // 2).astype(np.int16) - 1000
+    file = write_dicom(tmp_path / "a.dcm", stored << 4, syntax, BitsStored=12, HighBit=15, RescaleIntercept=intercept)
+    np.testing.assert_array_equal(read(file).pixels, RAMP // 2 - 1000.0)
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.JPEGLosslessSV1])
+def test_numbers_that_are_not_where_highbit_says_are_refused(write_dicom, tmp_path, syntax):
+    file = write_dicom(tmp_path / "a.dcm", RAMP, syntax, BitsStored=12, HighBit=15, RescaleIntercept=-1024)
+    with pytest.raises(UnreadableFile, match="its HighBit is 15, but its numbers use the bits below, too"):
+        read(file)
+
+
+@pytest.mark.parametrize("high_bit", [None, 0, 10, 16, 200])
+def test_a_highbit_that_can_be_none_is_passed_over(write_dicom, tmp_path, high_bit):
+    file = write_dicom(tmp_path / "a.dcm", RAMP, BitsStored=12, HighBit=high_bit, RescaleIntercept=-1000)
+    np.testing.assert_array_equal(read(file).pixels, RAMP.astype(int) - 1000)
+
+
 def test_a_fractional_slope_gives_fractions(write_dicom, tmp_path):
     seen = read(write_dicom(tmp_path / "a.dcm", RAMP, RescaleSlope=0.5, RescaleIntercept=-100.25))
     np.testing.assert_allclose(seen.pixels, RAMP * 0.5 - 100.25)
