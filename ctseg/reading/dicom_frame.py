@@ -11,12 +11,13 @@ from pydicom.dataset import Dataset
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_file import Opened, open_dicom
-from ctseg.reading.dicom_values import number, text, whole
+from ctseg.reading.dicom_values import number, text, whole, word
 from ctseg.reading.files import LARGEST_FILE, ContentError, Stamp, check_regular, check_same, unopened
 from ctseg.reading.picture_header import check_size
 
 PIXEL_TAGS = (
     "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PhotometricInterpretation",
+    "PixelPaddingValue", "PixelPaddingRangeLimit",
     "RescaleSlope", "RescaleIntercept", "RescaleType",
 )  # fmt: skip
 
@@ -61,7 +62,8 @@ class PixelHeader:
     """How one slice is stored.
 
     `offset` is that of the PixelData element; None in a file that is deflated as a whole. `span` is None where the
-    slice is all that the file holds. Numbers that the file does not say are 0. `stamp`: of the file when it was read.
+    slice is all that the file holds. Numbers that the file does not say are 0. `padding`: the lowest and the highest
+    number that stands for no tissue. `stamp`: of the file when it was read.
     """
 
     offset: int | None
@@ -75,6 +77,7 @@ class PixelHeader:
     is_signed: bool
     photometric: str
     rescale: Rescale
+    padding: tuple[int, int] | None = None
     span: Span | None = None
     inflated: "Inflated | None" = None
     stamp: Stamp | None = field(default=None, compare=False)  # two files may say the same
@@ -150,6 +153,7 @@ def pixel_header(opened: Opened) -> PixelHeader:
         is_signed=whole(dataset, "PixelRepresentation") == 1,
         photometric=text(dataset, "PhotometricInterpretation") or "MONOCHROME2",
         rescale=rescale_of(dataset),
+        padding=_padding(dataset),
         stamp=opened.stamp,
     )
 
@@ -157,6 +161,27 @@ def pixel_header(opened: Opened) -> PixelHeader:
 def rescale_of(dataset: Dataset) -> Rescale:
     """From the last three of `PIXEL_TAGS`."""
     return Rescale(number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept"), text(dataset, "RescaleType"))
+
+
+def _padding(dataset: Dataset) -> tuple[int, int] | None:
+    """The ends of the range of PixelPaddingValue and PixelPaddingRangeLimit (PS3.3, C.7.5.1.1.2); None without one.
+
+    Their VR is that of the pixels, but often written otherwise. What BitsStored have no room for is in no pixel.
+    """
+    words = [word(dataset, keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    bits, is_signed = whole(dataset, "BitsStored") or 0, whole(dataset, "PixelRepresentation") == 1
+    if words[0] is None or not 0 < bits <= 16:
+        return None
+    ends = []
+    for said in words:
+        if said is None:
+            continue
+        kept = said & ((1 << bits) - 1)
+        end = kept - (1 << bits) if is_signed and kept >> (bits - 1) else kept
+        if said not in (kept, end & 0xFFFF):
+            return None
+        ends.append(end)
+    return min(ends), max(ends)
 
 
 def read_pixel_data(file: Path, header: PixelHeader) -> bytes:

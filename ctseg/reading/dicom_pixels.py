@@ -17,7 +17,7 @@ from ctseg.reading.files import ContentError
 from ctseg.reading.jpeg_header import LOSSLESS, JpegHeader, read_jpeg_header
 from ctseg.reading.jpeg_pixels import decode_jpeg_pixels
 from ctseg.reading.picture_header import check_size, jpeg2000_codestream, jpeg2000_size
-from ctseg.reading.values import as_slice, rescaled_in_place
+from ctseg.reading.values import AIR, as_slice, rescaled_in_place
 from ctseg.scan import Slice
 from ctseg.stages import stage
 
@@ -31,7 +31,7 @@ def read_slice(file: Path, header: PixelHeader) -> Slice:
     """The slice of one file, (rows, columns), in HU; raises UnreadableFile.
 
     HU are RescaleSlope * stored + RescaleIntercept (PS3.3, C.11.1.1.2); what is lower than -1024 is padding and
-    becomes air. A file that has neither tag is taken as `as_slice` takes numbers.
+    becomes air, as does what PixelPaddingValue says. A file that has neither tag is taken as `as_slice` takes numbers.
     """
     try:
         header.check()
@@ -152,12 +152,29 @@ def _in_hounsfield(header: PixelHeader, pixels: Pixels) -> Slice:
         return as_slice(_signed(pixels, header))
     if slope == 0:
         raise ContentError("its RescaleSlope is 0")
-    convert = partial(rescaled_in_place, slope=slope or 1.0, intercept=intercept or 0.0, limits=_limits(header))
+    rescale = partial(rescaled_in_place, slope=slope or 1.0, intercept=intercept or 0.0, limits=_limits(header))
     stored = _signed(pixels, header)
+    padded = _padded(stored, header)
+
+    def convert(numbers: Pixels) -> Pixels:
+        values = rescale(numbers)
+        if padded is not None:
+            values[padded] = AIR
+        return values
+
     if header.photometric != "MONOCHROME1":
         return Slice(convert(stored), "hu")
     values = convert(stored.copy())
     return Slice(convert(_signed(~stored, header)) if _is_inverted(values) else values, "hu")
+
+
+def _padded(stored: Pixels, header: PixelHeader) -> npt.NDArray[np.bool_] | None:
+    """Where the padding lies that the rescale would not lead to air; None where there can be none."""
+    slope, intercept = header.rescale.slope or 1.0, header.rescale.intercept or 0.0
+    if header.padding is None or max(end * slope + intercept for end in header.padding) <= AIR:
+        return None
+    lowest, highest = header.padding
+    return (stored >= lowest) & (stored <= highest)
 
 
 def _signed(pixels: Pixels, header: PixelHeader) -> Pixels:

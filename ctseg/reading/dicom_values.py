@@ -53,6 +53,17 @@ def whole(dataset: Dataset, keyword: str) -> int | None:
     return None if found is None else int(found)
 
 
+def word(dataset: Dataset, keyword: str) -> int | None:
+    """The 16 bits of an element that is a number, with or without a sign, or None; of its VR nothing is believed."""
+    raw: Any = dataset.get_item(tag_of(keyword))
+    value = None if raw is None else raw.value
+    if isinstance(value, int):
+        return value & 0xFFFF
+    if not isinstance(raw, RawDataElement) or value is None or len(value) != 2:
+        return None
+    return int.from_bytes(value, "little" if raw.is_little_endian else "big")
+
+
 def texts(dataset: Dataset, keyword: str) -> Sequence[str]:
     """The texts of an element; none where it is missing or empty."""
     raw: Any = dataset.get_item(tag_of(keyword))

@@ -218,6 +218,48 @@ def test_padding_is_air(write_dicom, tmp_path, padding):
     np.testing.assert_array_equal(seen.pixels, [[-1024, -1000], [40, 3000]])
 
 
+AROUND = {
+    "unsigned": (np.uint16, {"RescaleIntercept": -1024, "PixelPaddingValue": 63536}),  # would be bone, and is -2000
+    "signed": (np.int16, {"PixelPaddingValue": 2000}),
+    "signed, told as unsigned": (np.int16, {"RescaleSlope": -1, "PixelPaddingValue": -2000}),
+    "of 12 bits": (np.int16, {"BitsStored": 12, "HighBit": 11, "RescaleSlope": -1, "PixelPaddingValue": -2000}),
+    "with fractions": (np.uint16, {"RescaleSlope": 0.5, "RescaleIntercept": -1024, "PixelPaddingValue": 63536}),
+    "up to": (np.uint16, {"RescaleIntercept": -1024, "PixelPaddingValue": 65000, "PixelPaddingRangeLimit": 63000}),
+    "turned around": (
+        np.uint16,
+        {"RescaleIntercept": -1024, "PixelPaddingValue": 63536, "PhotometricInterpretation": "MONOCHROME1"},
+    ),
+}
+
+
+@pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian])
+@pytest.mark.parametrize("kind", AROUND)
+def test_what_the_file_says_is_padding_is_air(write_dicom, tmp_path, syntax, kind):
+    dtype, tags = AROUND[kind]
+    padding = 63536 if dtype == np.uint16 else 2000 if kind == "signed" else -2000
+    stored = np.full((6, 4), padding).astype(dtype)
+    stored[2:4] = 1000
+    file = write_dicom(tmp_path / "a.dcm", stored, syntax, **tags)
+    if kind == "signed, told as unsigned":
+        content = file.read_bytes()
+        for tag in (b"\x28\0\x20\x01", b"\0\x28\x01\x20"):
+            content = content.replace(tag + b"SS", tag + b"US")
+        file.write_bytes(content)
+    seen = read(file).pixels
+    np.testing.assert_array_equal(seen[[0, 1, 4, 5]], np.full((4, 4), -1024))
+    slope, intercept = tags.get("RescaleSlope", 1), tags.get("RescaleIntercept", 0)
+    np.testing.assert_array_equal(seen[2:4], np.full((2, 4), 1000 * slope + intercept))
+
+
+@pytest.mark.parametrize("said", [b"", b"\0\0\0\0", b"\x10\xf8\x10\xf8"])
+def test_a_padding_that_is_no_number_is_passed_over(write_dicom, tmp_path, said):
+    file = write_dicom(tmp_path / "a.dcm", RAMP, RescaleIntercept=-1000)
+    dataset = dcmread(file)
+    dataset.add_new(0x00280120, "OB", said)
+    dataset.save_as(file)
+    np.testing.assert_array_equal(read(file).pixels, RAMP.astype(int) - 1000)
+
+
 def chest():
     """More air than bone, as in any chest."""
     hu = np.full((20, 20), -900, np.int16)
