@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from pydicom import uid
 from pydicom.dataset import Dataset
 
@@ -25,7 +26,8 @@ UNDEFINED = 0xFFFFFFFF
 """The length of a value that ends where a delimiter says so: of encapsulated pixels."""
 
 _PIXEL_DATA = (0x7FE0, 0x0010)
-_VRS = (b"OW", b"OB", b"UN")
+_WORDS = b"OW"
+_VRS = (_WORDS, b"OB", b"UN")
 _LONGEST_HEAD = 12
 # What begins encapsulated pixels: an item with a table of offsets, here empty (PS3.5, A.4).
 _NO_OFFSETS = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
@@ -200,13 +202,26 @@ def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
         with file.open("rb", buffering=0) as stream:
             check_same(file, stream, header.stamp)
             start, length = find_value(stream, header)
+            is_swapped = _is_swapped(stream, header)
             stream.seek(start + span.start if span else start)
             data = stream.read(span.size if span else -1)
     except OSError as error:
         raise unopened(file, error) from error
+    if is_swapped:
+        if span:
+            raise ContentError("its frames of 8 bits are stored as words, the upper byte first: convert it first")
+        return np.frombuffer(data[: min(length, len(data)) // 2 * 2], "u2").byteswap().tobytes()
     if length != UNDEFINED:
         return data[:length]
     return _NO_OFFSETS + data if span and data else data
+
+
+def _is_swapped(stream: BinaryIO, header: PixelHeader) -> bool:
+    """Whether bytes are stored as words of two, the upper and so the second one first (PS3.5, 8.1.1 and A.3)."""
+    if header.syntax != uid.ExplicitVRBigEndian or header.bits_allocated != 8 or header.offset is None:
+        return False
+    stream.seek(header.offset)
+    return stream.read(_LONGEST_HEAD)[4:6] == _WORDS
 
 
 def find_value(stream: BinaryIO, header: PixelHeader) -> tuple[int, int]:
