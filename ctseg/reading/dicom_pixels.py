@@ -14,9 +14,10 @@ from pydicom.encaps import get_frame
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_frame import PixelHeader, read_pixel_data
 from ctseg.reading.files import ContentError
+from ctseg.reading.jpeg2000_header import check_pieces, jpeg2000_codestream, jpeg2000_size
 from ctseg.reading.jpeg_header import LOSSLESS, JpegHeader, read_jpeg_header
 from ctseg.reading.jpeg_pixels import decode_jpeg_pixels
-from ctseg.reading.picture_header import check_size, jpeg2000_codestream, jpeg2000_size
+from ctseg.reading.picture_header import check_size
 from ctseg.reading.values import AIR, as_slice, rescaled_in_place
 from ctseg.scan import Slice
 from ctseg.stages import stage
@@ -63,8 +64,7 @@ def _pixels(data: bytes, header: PixelHeader) -> Pixels:
             raise ContentError("its data are many times those of its size")
         return _native(imagecodecs.dicomrle_decode(frame, f"<u{header.bits_allocated // 8}"), header, "<")
     pixels = _DECODERS[syntax](frame, header)
-    if pixels.shape != header.shape:
-        raise ContentError(f"its header says {header.rows} x {header.columns} pixels, its data {pixels.shape}")
+    _check_shape(pixels.shape, header)
     return pixels
 
 
@@ -100,12 +100,22 @@ def _checked_jpeg(frame: bytes) -> JpegHeader:
     return header
 
 
-def _decode_jpeg2000(frame: bytes, _: PixelHeader) -> Pixels:
+def _decode_jpeg2000(frame: bytes, header: PixelHeader) -> Pixels:
     """High-throughput JPEG 2000 too: OpenJPH is twice as fast, but passes over damaged data in silence."""
     codestream = jpeg2000_codestream(frame)
-    check_size(*jpeg2000_size(codestream))
+    size = jpeg2000_size(codestream)
+    check_size(size.rows, size.columns)
+    _check_shape((size.rows, size.columns), header)
+    if size.components != 1:
+        raise ContentError(f"its JPEG 2000 data hold {size.components} numbers a pixel")
+    check_pieces(codestream, size)
     pixels: Pixels = imagecodecs.jpeg2k_decode(codestream)
     return pixels
+
+
+def _check_shape(shape: tuple[int, ...], header: PixelHeader) -> None:
+    if shape != header.shape:
+        raise ContentError(f"its header says {header.rows} x {header.columns} pixels, its data {shape}")
 
 
 _BYTE_ORDERS: Mapping[str, str] = {

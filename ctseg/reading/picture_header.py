@@ -14,10 +14,6 @@ _TIFF_VALUES = {3: "H", 4: "I", 16: "Q"}
 _BIG_TIFF = 43
 _WHITE_IS_ZERO, _PALETTE = 0, 3
 
-# ISO 15444-1, A.4.1 and A.5.1: a codestream begins with these two markers, and then says its size.
-_JPEG2000 = b"\xff\x4f\xff\x51"
-_JP2_CODESTREAM = b"jp2c"
-
 
 def check_size(rows: int, columns: int) -> None:
     """Raise ContentError for a picture that is empty, or larger than a slice can be."""
@@ -38,23 +34,6 @@ def bmp_size(data: bytes) -> tuple[int, int]:
     (header_size,) = struct.unpack_from("<I", data, 14)
     columns, rows = struct.unpack_from("<HH" if header_size == 12 else "<ii", data, 18)
     return abs(rows), columns  # counted from the top, rows are negative
-
-
-def jpeg2000_codestream(data: bytes) -> bytes:
-    """The codestream, out of the boxes of a JP2 file (ISO 15444-1, I.4) where it lies in some; raises ContentError."""
-    place = 0
-    while not data.startswith(_JPEG2000, place):
-        length, kind = struct.unpack_from(">I4s", data, place) if place + 8 <= len(data) else (0, b"")
-        if kind != _JP2_CODESTREAM and length < 8:
-            raise ContentError("its JPEG 2000 data are damaged")
-        place += 8 if kind == _JP2_CODESTREAM else length
-    return data[place:]
-
-
-def jpeg2000_size(codestream: bytes) -> tuple[int, int]:
-    """The (rows, columns) of a JPEG 2000 codestream (A.5.1); raises struct.error where that is cut off."""
-    columns, rows, left, top = struct.unpack_from(">4I", codestream, 8)
-    return rows - top, columns - left
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
 import contextlib
+import io
 import struct
 import sys
 import zlib
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from pydicom import dcmread, uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -369,6 +371,73 @@ def test_a_jpeg_may_have_fewer_bits_than_its_header_leaves_room_for(write_dicom,
     stored = round_body()
     file = write_jpeg(write_dicom, tmp_path / "a.dcm", jpeg_of(kind, stored), stored, JPEGS[kind], 16)
     np.testing.assert_allclose(read(file).pixels, stored - 1024.0, atol=60 if kind == "12 bits" else 0)
+
+
+def jpeg_2000(components=1, tile=None, layers=1, precincts=b"", block=4, of_component=b"", of_tile=b"", side=64):
+    """A codestream of zeros made by hand (ISO 15444-1, annex A) that claims to be cut up in this way."""
+    tile = tile or side
+    size = struct.pack(">H8IH", 0, side, side, 0, 0, tile, tile, 0, 0, components) + bytes([15, 1, 1]) * components
+    style = struct.pack(">BBHB", bool(precincts), 0, layers, 0)
+    coding = bytes([max(0, len(precincts) - 1), block, block, 0, 1]) + precincts
+    parts = [(0xFF51, size), (0xFF52, style + coding), (0xFF5C, b"\x40" + bytes(max(1, 3 * len(precincts) - 2)))]
+    main = b"\xff\x4f" + b"".join(segment(*part) for part in parts) + of_component
+    part = segment(0xFF90, struct.pack(">HIBB", 0, 12 + len(of_tile) + 3, 0, 1)) + of_tile + b"\xff\x93\0"
+    return main + part + b"\xff\xd9"
+
+
+def segment(marker, content):
+    return struct.pack(">HH", marker, len(content) + 2) + content
+
+
+TINY = bytes([0x11] * 6)
+OTHER_CODING = segment(0xFF53, bytes([0, 1, 5, 4, 4, 0, 1]) + TINY)
+
+
+@pytest.mark.parametrize(
+    ("codestream", "said"),
+    [
+        (jpeg_2000(components=4000), "4000 numbers a pixel"),
+        (jpeg_2000(side=8000), "header says 64 x 64 pixels"),
+        (jpeg_2000(side=4096, tile=1), "16777216 tiles"),
+        (jpeg_2000(side=4096, precincts=TINY), "pieces"),
+        (jpeg_2000(side=4096, of_component=OTHER_CODING), "pieces"),
+        (jpeg_2000(side=4096, of_tile=OTHER_CODING), "pieces"),
+        (jpeg_2000(side=4096, block=0), "pieces"),
+        (jpeg_2000(side=4096, precincts=b"\x77" * 6, layers=65535), "pieces"),
+        (jpeg_2000(side=4096, of_component=b"\xff\x70\0\x20"), "its JPEG 2000 data are damaged"),
+    ],
+)
+def test_a_jpeg_2000_bomb_is_refused_before_it_is_decoded(write_dicom, tmp_path, monkeypatch, codestream, said):
+    monkeypatch.delattr(imagecodecs, "jpeg2k_decode")
+    side = 64 if "64" in said or "numbers" in said else 4096
+    file = write_dicom(tmp_path / "a.dcm", np.zeros((64, 64), np.uint16), Rows=side, Columns=side)
+    dataset = dcmread(file)
+    dataset.file_meta.TransferSyntaxUID = uid.JPEG2000Lossless
+    dataset.PixelData = encapsulate([codestream])
+    dataset.save_as(file)
+    with pytest.raises(UnreadableFile, match=said):
+        read(file)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precinct_size": (128, 128)},
+        {"precinct_size": (256, 256), "codeblock_size": (32, 32)},
+        {"codeblock_size": (16, 16), "progression": "RPCL", "num_resolutions": 1},
+        {"precinct_size": (128, 128), "quality_layers": [40, 20, 10, 0], "num_resolutions": 8},
+    ],
+)
+def test_jpeg_2000_as_other_encoders_cut_it_up_is_read(write_dicom, tmp_path, options):
+    stored = round_body(300)
+    written = io.BytesIO()
+    Image.fromarray(stored).save(written, "JPEG2000", no_jp2=True, irreversible=False, **options)
+    file = write_dicom(tmp_path / "a.dcm", stored, RescaleIntercept=-1024)
+    dataset = dcmread(file)
+    dataset.file_meta.TransferSyntaxUID = uid.JPEG2000Lossless
+    dataset.PixelData = encapsulate([written.getvalue()])
+    dataset.save_as(file)
+    np.testing.assert_array_equal(read(file).pixels, stored - 1024.0)
 
 
 def test_jpeg_2000_within_the_boxes_of_a_file_is_read(write_dicom, tmp_path):

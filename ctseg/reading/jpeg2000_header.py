@@ -1,0 +1,108 @@
+"""What a JPEG 2000 codestream says of itself (ISO 15444-1, annex A), and a refusal of what takes memory without end."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ctseg.reading.files import ContentError
+
+MOST_PIECES = 2**18
+"""Precincts of all layers, and code blocks: OpenJPEG takes some hundred bytes for each. A slice has some hundreds."""
+
+MOST_TILES = 2**12
+"""Some are made of tiles of 64 x 64."""
+
+_DAMAGED = "its JPEG 2000 data are damaged"
+# A.4.1 and A.5.1: a codestream begins with these two markers, and then says its size.
+_START = b"\xff\x4f\xff\x51"
+_JP2_CODESTREAM = b"jp2c"
+_CODING, _CODING_OF_COMPONENT = 0xFF52, 0xFF53
+_TILE, _TILE_DATA = 0xFF90, 0xFF93
+# Table A.2, part 2 and ISO 15444-15 with it. Behind one that it does not know, a decoder may look for the next.
+_MARKERS = frozenset(
+    {0xFF50, 0xFF51, _CODING, _CODING_OF_COMPONENT, 0xFF55, 0xFF57, 0xFF58, 0xFF59, 0xFF5C, 0xFF5D, 0xFF5E, 0xFF5F}
+) | {0xFF60, 0xFF61, 0xFF63, 0xFF64, 0xFF74, 0xFF75, 0xFF76, 0xFF77, 0xFF78, _TILE}
+_TILE_PART = b"\xff\x90"
+_HAS_PRECINCTS = 1
+_LARGEST_PRECINCTS = b"\xff" * 256
+
+
+@dataclass(frozen=True, slots=True)
+class Jpeg2000Size:
+    """The size of the picture, how many numbers a pixel has, and of how many tiles it is made."""
+
+    rows: int
+    columns: int
+    components: int
+    tiles: int
+
+
+def jpeg2000_codestream(data: bytes) -> bytes:
+    """The codestream, out of the boxes of a JP2 file (ISO 15444-1, I.4) where it lies in some; raises ContentError."""
+    place = 0
+    while not data.startswith(_START, place):
+        length, kind = struct.unpack_from(">I4s", data, place) if place + 8 <= len(data) else (0, b"")
+        if kind != _JP2_CODESTREAM and length < 8:
+            raise ContentError(_DAMAGED)
+        place += 8 if kind == _JP2_CODESTREAM else length
+    return data[place:]
+
+
+def jpeg2000_size(codestream: bytes) -> Jpeg2000Size:
+    """From the SIZ segment (A.5.1); raises struct.error where that is cut off, ContentError for what it can't say."""
+    right, bottom, left, top, width, height, x, y, components = struct.unpack_from(">8IH", codestream, 8)
+    if not width or not height:
+        raise ContentError(_DAMAGED)
+    return Jpeg2000Size(bottom - top, right - left, components, -((x - right) // width) * -((y - bottom) // height))
+
+
+def check_pieces(codestream: bytes, size: Jpeg2000Size) -> None:
+    """Raise ContentError where the picture is cut into absurdly many tiles, precincts or code blocks (A.6.1, A.6.2)."""
+    if size.tiles > MOST_TILES:
+        raise ContentError(f"its JPEG 2000 data are cut into {size.tiles} tiles")
+    layers = 1
+    for marker, content in _segments(codestream):
+        if marker == _CODING:
+            (layers,) = struct.unpack_from(">H", content, 2)
+            style, coding = content[0], content[5:]
+        elif marker == _CODING_OF_COMPONENT:
+            style, coding = content[1], content[2:]
+        else:
+            continue
+        pieces = _pieces(size, layers, coding, coding[5:] if style & _HAS_PRECINCTS else _LARGEST_PRECINCTS)
+        if pieces > MOST_PIECES:
+            raise ContentError(f"its JPEG 2000 data are cut into {pieces} pieces")
+
+
+def _pieces(size: Jpeg2000Size, layers: int, coding: bytes, precincts: bytes) -> int:
+    """How many precincts, in all layers, and code blocks there are at most (table A.20, B.6 and B.7)."""
+    levels, *block_sides = coding[:3]
+    count = 0
+    for resolution in range(levels + 1):
+        regions = blocks = 1
+        sides = (size.columns, precincts[resolution] & 15), (size.rows, precincts[resolution] >> 4)
+        for (length, exponent), block_side in zip(sides, block_sides, strict=True):
+            shrunk = (length >> levels - resolution) + 1
+            regions *= 1 + (shrunk >> exponent)
+            # Those of all but the lowest resolution lie in bands of half its size.
+            blocks *= 1 + (shrunk >> max(0, min(block_side + 2, exponent - (resolution > 0))))
+        count += layers * regions + blocks
+    return count
+
+
+def _segments(codestream: bytes) -> Iterator[tuple[int, bytes]]:
+    """The marker segments of the main header and of all tile parts; raises ContentError for unknown ones."""
+    place, end_of_part = len(_START) - 2, 0
+    while place + 4 <= len(codestream):
+        marker, length = struct.unpack_from(">HH", codestream, place)
+        if marker == _TILE_DATA:
+            if end_of_part <= place or not codestream.startswith(_TILE_PART, end_of_part):
+                return
+            place = end_of_part
+            continue
+        if marker not in _MARKERS:
+            raise ContentError(_DAMAGED)
+        if marker == _TILE:
+            end_of_part = place + struct.unpack_from(">I", codestream, place + 6)[0]
+        yield marker, codestream[place + 4 : place + 2 + length]
+        place += 2 + length
