@@ -9,7 +9,11 @@ LARGEST_PICTURE = 8192 * 8192
 """Pixels; detectors for CT end at 4096 x 4096."""
 
 _TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_DEPTH = 256, 257, 262, 277, 32997
-_TIFF_TAGS = (_TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_DEPTH)
+_TIFF_TILE_COLUMNS, _TIFF_TILE_ROWS, _TIFF_TILE_DEPTH = 322, 323, 32998
+_TIFF_TAGS = (
+    _TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_DEPTH,
+    _TIFF_TILE_COLUMNS, _TIFF_TILE_ROWS, _TIFF_TILE_DEPTH,
+)  # fmt: skip
 _TIFF_VALUES = {3: "H", 4: "I", 16: "Q"}
 _BIG_TIFF = 43
 _WHITE_IS_ZERO, _PALETTE = 0, 3
@@ -38,11 +42,15 @@ def bmp_size(data: bytes) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class TiffHeader:
-    """The size of a TIFF's first page, numbers a pixel, what these stand for, and whether more pages follow."""
+    """The size of a TIFF's first page, numbers a pixel, what these stand for, and whether more pages follow.
+
+    `tile`: rows and columns of what is decoded at a time, where the page is made of tiles; they may go beyond it.
+    """
 
     rows: int
     columns: int
     samples: int
+    tile: tuple[int, int]
     is_zero_white: bool
     has_palette: bool
     has_more_pages: bool
@@ -68,6 +76,10 @@ def read_tiff_header(data: bytes) -> TiffHeader:
         rows=tags[_TIFF_ROWS],
         columns=tags[_TIFF_COLUMNS],
         samples=tags.get(_TIFF_SAMPLES, 1) * tags.get(_TIFF_DEPTH, 1),
+        tile=(
+            tags.get(_TIFF_TILE_ROWS, 1) * tags.get(_TIFF_TILE_DEPTH, 1),
+            tags.get(_TIFF_TILE_COLUMNS, 1),
+        ),
         is_zero_white=tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO,
         has_palette=tags.get(_TIFF_PHOTOMETRIC) == _PALETTE,
         has_more_pages=next_page != 0,

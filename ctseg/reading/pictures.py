@@ -26,6 +26,7 @@ Decoder = Callable[[bytes], Pixels]
 
 _PNG_END = b"IEND\xaeB`\x82"
 _MOST_CHANNELS = 4
+_LARGEST_TILE = 2048 * 2048
 # The header of an NPY is a dictionary as Python writes it. It is not evaluated, not even as a literal.
 _NPY_ENTRY = re.compile(rb"'(descr|fortran_order|shape)': *('[^']*'|\[.*?\]|True|False|\([\dL, ]*\))")
 _NPY_NUMBERS = re.compile(r"[<>|=]?[buif]\d+")
@@ -98,6 +99,9 @@ def _tiff_samples(data: bytes, header: TiffHeader) -> Pixels:
     check_size(header.rows, header.columns)
     if header.samples > _MOST_CHANNELS:
         raise ContentError(f"it holds {header.samples} numbers a pixel: save it as grey")
+    tile_rows, tile_columns = header.tile
+    if tile_rows * tile_columns > max(_LARGEST_TILE, 4 * header.rows * header.columns):
+        raise ContentError(f"it is made of tiles of {tile_columns} x {tile_rows} pixels: too large for what it shows")
     if header.has_more_pages:
         raise ContentError("it holds several pages: save each slice as a file of its own")
     pixels = imagecodecs.tiff_decode(data)

@@ -92,6 +92,8 @@ def test_a_tiff_whose_zero_is_white_is_turned(tmp_path):
         (tiff((256, 50_000), (257, 50_000)), "too large"),  # said twice: libtiff takes the first
         (tiff((277, 60_000), columns=8000, rows=8000), "60000 numbers a pixel"),
         (tiff((32997, 5000), columns=8000, rows=8000), "5000 numbers a pixel"),
+        (tiff((322, 32768), (323, 32768)), "tiles of 32768 x 32768 pixels: too large"),
+        (tiff((322, 2048), (323, 2048), (32998, 1000)), "tiles of 2048 x 2048000 pixels: too large"),
     ],
 )
 def test_a_tiff_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path, monkeypatch, content, said):
@@ -99,6 +101,12 @@ def test_a_tiff_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path,
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(UnreadableFile, match=said):
         read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("side", [16, 256, 512])
+def test_a_tiff_in_tiles_is_read_though_they_go_beyond_it(tmp_path, side):
+    (tmp_path / "a.tif").write_bytes(imagecodecs.tiff_encode(CT, tile=(side, side)))
+    np.testing.assert_array_equal(read(tmp_path / "a.tif").pixels, CT)
 
 
 def test_a_jpeg_cannot_hide_its_size_from_the_check(tmp_path, monkeypatch):
