@@ -28,8 +28,8 @@ _PUT_IN = bytes(place * place * 37 % 251 for place in range(5, 69))
 _OTHERS_PUT_IN = (_PUT_IN, _PUT_IN[::-1], _PUT_IN[17:])
 _LAST_BYTES = 32
 _LARGE = 1 / 8
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")
-_RESTART, _RESTARTS = 0xD0, 8
+_MARKER = re.compile(rb"\xff([^\x00\xff])")
+_RESTART, _RESTARTS, _FILL = 0xD0, 8, 0xFF
 
 _END_OF_BLOCK, _COEFFICIENTS = 0, 64
 _LEFT = 1
@@ -69,12 +69,19 @@ def decode_jpeg_pixels(data: bytes, header: JpegHeader) -> Pixels:
     is_sure = is_one_piece and _ends_in_a_block(data, header, pixels)
     if not is_sure and not np.array_equal(pixels, decode(_lengthened(data, scans))):
         raise ValueError("its data end before its pixels")
-    is_flat = (pixels == pixels[0, 0]).all()  # its tables may know of nothing else
-    for scan in scans if header.process != LOSSLESS and not is_flat else ():
-        is_large = len(scans) == 1 or scan.ends[-1] - scan.start > _LARGE * len(data)
-        if is_large and all(np.array_equal(pixels, decode(other)) for other in _with_other_ends(data, scan)):
+    is_flat = (pixels == pixels[0, 0]).all()  # that may be all that its tables know
+    if is_flat or header.process == LOSSLESS:
+        return pixels
+    for scan in _main_scans(data, scans):
+        if all(np.array_equal(pixels, decode(other)) for other in _with_other_ends(data, scan)):
             raise ValueError("its pixels end before its data")
     return pixels
+
+
+def _main_scans(data: bytes, scans: Sequence[_Scan]) -> Sequence[_Scan]:
+    """Those that hold much of the data in one piece: what is lost between restart markers stays between them."""
+    smallest = _LARGE * len(data) if len(scans) > 1 else 0
+    return [scan for scan in scans if len(scan.ends) == 1 and scan.ends[0] - scan.start >= smallest]
 
 
 def _scans(data: bytes, header: JpegHeader) -> Sequence[_Scan]:
@@ -93,7 +100,10 @@ def _each_scan(data: bytes, header: JpegHeader) -> Iterator[_Scan]:
         marker, after = 0, start
         for found in _MARKER.finditer(data, start):
             marker, after = found[1][0], found.end()
-            ends.append(found.start())
+            end = found.start()
+            while data[end - 1] == _FILL:
+                end -= 1
+            ends.append(end)
             if marker != _RESTART + (len(ends) - 1) % _RESTARTS:
                 break
         if marker in range(_RESTART, _RESTART + _RESTARTS):
