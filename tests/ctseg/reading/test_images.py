@@ -7,6 +7,8 @@ import cv2
 import imagecodecs
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading import open_images
@@ -212,6 +214,30 @@ def test_a_jpeg_whose_data_are_not_all_there_is_refused_though_it_has_an_end(tmp
         file.write_bytes(whole[:a] + whole[b:])
         with pytest.raises(UnreadableFile, match="is a JPEG that is cut off or damaged"):
             read(file)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["black", "grey", "noise", "dot"]),
+    st.sampled_from([1, 50, 90, 100]),
+    st.tuples(st.booleans(), st.booleans(), st.booleans(), st.sampled_from([0, 1, 3, 50])),
+)
+def test_a_whole_jpeg_is_never_taken_for_a_damaged_one(tmp_path, seed, kind, quality, how):
+    rng = np.random.default_rng(seed)
+    is_coloured, is_progressive, is_optimal, restarts = how
+    shape = (*rng.integers(1, 70, 2), 3) if is_coloured else rng.integers(1, 70, 2)
+    pixels = np.full(shape, 128 if kind == "grey" else 0, np.uint8)
+    if kind == "noise":
+        pixels = rng.integers(0, 256, shape).astype(np.uint8)
+    elif kind == "dot":
+        pixels[rng.integers(shape[0]), rng.integers(shape[1])] = 255
+    options = (
+        cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, int(is_progressive),
+        cv2.IMWRITE_JPEG_OPTIMIZE, int(is_optimal), cv2.IMWRITE_JPEG_RST_INTERVAL, restarts,
+    )  # fmt: skip
+    (tmp_path / "a.jpg").write_bytes(cv2.imencode(".jpg", pixels, options)[1].tobytes())
+    assert read(tmp_path / "a.jpg").pixels.shape == pixels.shape[:2]
 
 
 def test_a_jpeg_in_very_many_scans_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
