@@ -98,7 +98,16 @@ def train(
         raise CallError(
             f"--batch-size {recipe.batch_size} is too small: each step takes a slice of all {sets} data sets"
         )
-    from ctseg.training.lineage import check_learnt, descent, find_network, inherited_datasets, is_model, open_start
+    from ctseg.training.lineage import (
+        check_learnt,
+        descent,
+        find_network,
+        inherited_datasets,
+        is_model,
+        not_inherited,
+        open_start,
+    )
+    from ctseg.training.results import warn
 
     lineage: dict[str, Any] = {"all_groups": True} if all_groups else {}
     first, theirs = None, []
@@ -107,6 +116,12 @@ def train(
         first = open_start(file, recipe)
         theirs += first.training.get("datasets", ())
         check_learnt(start, theirs, loaded)
+        if all_groups and (missing := not_inherited(first)):
+            warn(
+                f"{start} has no {' and no '.join(missing)} to hand on, so this run will have none: only the best.pt "
+                "of a run that held groups back, and ended, has both",
+                console,
+            )
         lineage["start"] = descent(first, file)
     if teacher:
         from ctseg.training.teach import open_teacher, taught

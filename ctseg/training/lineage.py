@@ -13,6 +13,8 @@ from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Samples
 
+_FIGURES = {"split", "slices", "iou", "dice"}
+
 
 def find_network(name_or_file: str) -> Path:
     """A checkpoint by its ending .pt, else a model's file; raises ModelError naming what there is."""
@@ -70,10 +72,23 @@ def inherited_datasets(
 
 
 def inherited_scores(start: Checkpoint | None) -> dict[str, Any]:
-    """The figures of the network that a run began with, marked as such, for a run that holds no group back."""
+    """The figures of the network that a run began with, marked as such, for a run that holds no group back.
+
+    None of a network whose run had not ended: it has those of its last epoch alone, on a few slices.
+    """
     if start is None:
         return {}
-    return {name: {**figures, "of": "the network that it began with"} for name, figures in start.scores.items()}
+    return {
+        name: {**figures, "of": "the network that it began with"}
+        for name, figures in start.scores.items()
+        if isinstance(figures, Mapping) and figures.keys() >= _FIGURES
+    }
+
+
+def not_inherited(start: Checkpoint) -> list[str]:
+    """What a run that holds no group back lacks after such a start."""
+    missing = {"temperature": start.temperature is None, "figures": not inherited_scores(start)}
+    return [what for what, is_missing in missing.items() if is_missing]
 
 
 def open_start(file: Path, recipe: Recipe) -> Checkpoint:

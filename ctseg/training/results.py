@@ -1,4 +1,4 @@
-"""Scores as a table on the terminal."""
+"""What a person is told of networks: scores as a table, and what makes them doubtful."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,3 +19,8 @@ def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> 
             cells = ["-" if value is None else f"{value:.3f}" for value in result[measure].values()]
             table.add_row(title, *cells)
         console.print(table)
+
+
+def warn(said: str, console: Console) -> None:
+    """A line on what goes on all the same."""
+    console.print(f"warning: {said}", markup=False, highlight=False)

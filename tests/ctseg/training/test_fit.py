@@ -241,6 +241,18 @@ def test_a_run_may_begin_where_another_ended_and_hold_no_group_back(squares, tmp
     assert "no slices of it are held-out" in capsys.readouterr().err
 
 
+def test_a_start_whose_run_had_not_ended_has_no_figures_to_hand_on(squares, tmp_path, capsys):
+    common = ["train", str(squares), "--canvas", "32", "--epochs", "1", "--batch-size", "4", "--device", "cpu"]
+    leave([*common, "--out", str(tmp_path / "first")], 0)
+    capsys.readouterr()
+    final = [*common, "--start", str(tmp_path / "first" / LAST), "--all-groups", "--out", str(tmp_path / "final")]
+    leave(final, 0)
+    assert "has no temperature and no figures to hand on" in capsys.readouterr().err
+    metrics = json.loads((tmp_path / "final" / "metrics.json").read_text())
+    assert (metrics["results"], metrics["temperature"]) == ({}, None)
+    leave([*final, "--resume"], 0)
+
+
 def test_a_start_that_learnt_from_a_group_held_back_is_refused(squares, tmp_path, capsys):
     common = ["train", str(squares), "--canvas", "32", "--epochs", "1", "--batch-size", "4", "--device", "cpu"]
     leave([*common, "--out", str(tmp_path / "first"), "--validation-group", "1"], 0)
