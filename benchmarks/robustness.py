@@ -94,7 +94,7 @@ def main(
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures here, too.")] = None,
 ) -> None:
     """Print two tables: by change, and by window."""
-    check_held_back(model)
+    check_held_back(model, [data / "medseg"], data / "series", [series])
     with tempfile.TemporaryDirectory() as folder:
         changes = changed_figures(data / "medseg", model, Path(folder) / "changes")
         windows = window_figures(data / "series" / series, model, Path(folder) / "windows")

@@ -1,11 +1,15 @@
+import importlib
+import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import typer
 
 import ctseg_export
 from ctseg.dataset import group_digest
@@ -58,6 +62,26 @@ def test_those_learnt_from_can_be_known_again(spec):
     assert len(learnt) == 2
     assert {group_digest("first", f"patient-{name}") for name in ("anna", "bert")} == set(learnt)
     assert group_digest("second", "patient-anna") not in learnt
+
+
+@pytest.mark.parametrize(
+    ("patient", "series", "known"),
+    [("patient-cora", "y", 0), ("patient-anna", "y", 1), ("patient-cora", "x", 1), ("patient-anna", "x", 2)],
+)
+def test_benchmarks_score_it_on_nobody_it_learnt_from(exported, tmp_path, monkeypatch, patient, series, known):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    accuracy = importlib.import_module("accuracy")
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "dataset.json").write_text(json.dumps({"name": name}))
+    rows = ["file,patient,split", f"0.png,{patient},val", "1.png,patient-bert,train"]
+    (tmp_path / "first" / "index.csv").write_text("\n".join(rows))
+    call = str(exported.file), [tmp_path / "first"], tmp_path / "second", [series]
+    if not known:
+        accuracy.check_held_back(*call)
+        return
+    with pytest.raises(typer.BadParameter, match=f"learnt from {known} of the 2 patients here"):
+        accuracy.check_held_back(*call)
 
 
 def test_the_proof_is_written_down(exported, spec, light):
