@@ -13,6 +13,7 @@ from ctseg.claim import claim
 from ctseg.dataset import read_datasets
 from ctseg.errors import CallError, DatasetError, DeviceError, require
 from ctseg.training.recipe import PRESETS, Recipe
+from ctseg.training.run_folder import begin, provenance, write_whole
 from ctseg.training.samples import Samples, Split, check_known, load_samples
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -131,8 +132,8 @@ def train(
         check_learnt("the teacher", teaching.datasets, loaded)
         lineage["teachers"] = list(teaching.provenance)
     with claim(out, LOCK):
-        noted = [_provenance(data) for data in loaded]
-        _begin(out, {**asdict(recipe), "teachers": [], **lineage, "datasets": noted}, resume)
+        noted = [provenance(data) for data in loaded]
+        begin(out, {**asdict(recipe), "teachers": [], **lineage, "datasets": noted}, resume)
         if teacher:
             loaded = taught(loaded, teaching)
         from ctseg.training.fit import LAST
@@ -142,7 +143,7 @@ def train(
             from ctseg.training.unfold import settled
 
             first = replace(first, net=settled(first.net, glance(loaded, recipe)))
-        own = [_provenance(data) for data in loaded]
+        own = [provenance(data) for data in loaded]
         training = {"datasets": [*own, *inherited_datasets(theirs, own)], "seed": recipe.seed, **lineage}
         _run(recipe, loaded, training, out, place, threads, console, first)
 
@@ -162,24 +163,6 @@ def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
         # It draws whole frames as they are, so slices must be as large in use as they were in training.
         recipe = replace(recipe, preparation=replace(recipe.preparation, long_side=recipe.canvas))
     return recipe
-
-
-def _begin(out: Path, made_by: Mapping[str, Any], resume: bool) -> None:
-    """Note the recipe in the run folder; raises CallError where it holds another run."""
-    noted = out / "recipe.json"
-    wanted = json.dumps(made_by, indent=2, sort_keys=True)
-    if noted.is_file():
-        if not resume:
-            raise CallError(f"{out} holds a run already: go on with it by --resume, or name another folder")
-        if noted.read_text(encoding="utf-8") != wanted:
-            raise CallError(
-                f"{out} holds a run with another recipe, other slices or other groups ({noted}): "
-                "repeat its call to go on with it, or name another folder"
-            )
-        return
-    if resume:
-        raise CallError(f"{out} holds no run to go on with: leave --resume out")
-    noted.write_text(wanted, encoding="utf-8")
 
 
 def _check(loaded: list[Samples], needed: tuple[Split, ...]) -> None:
@@ -226,7 +209,7 @@ def _run(
         "expected_calibration_error": calibration,
         "history": history,
     }
-    (out / METRICS).write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+    write_whole(out / METRICS, json.dumps(metrics, indent=2))
     report.draw_curves(history, out / CURVES)
     report.draw_panels(best.net, recipe, loaded, place, out / PANELS)
     show_results(results, console)
@@ -258,14 +241,3 @@ def _name(place: Any) -> str:
     if place.type == "cuda":
         return torch.cuda.get_device_name(place)
     return f"the CPU ({torch.get_num_threads()} threads)"
-
-
-def _provenance(data: Samples) -> dict[str, Any]:
-    groups = {split: sorted({s.group for s in samples}) for split, samples in data.splits.items()}
-    return {
-        "name": data.dataset.name,
-        "slices": {split: len(samples) for split, samples in data.splits.items()},
-        "groups": groups,
-        "licence": data.dataset.licence,
-        "citation": data.dataset.citation,
-    }

@@ -1,5 +1,6 @@
 """A training as a process that is killed at any moment, twice into one folder, on a full disk."""
 
+import errno
 import os
 import random
 import shutil
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from ctseg.training import checkpoint
+from ctseg.cli import main
+from ctseg.training import checkpoint, command
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
 
@@ -116,3 +118,24 @@ def test_a_disk_that_is_full_ends_it_in_one_line_and_keeps_the_checkpoints(data,
             checkpoint.save(full, out / "best.pt")
     assert (out / "best.pt").read_bytes() == whole
     assert not list(out.glob(".*.tmp"))
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_recipe(data, tmp_path, monkeypatch, capsys):
+    call = ["train", str(data), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fails(*_):
+        raise full
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fails)
+        with pytest.raises(SystemExit) as left:
+            main(call)
+    assert left.value.code == 2
+    assert "recipe.json can't be written: No space left on device" in " ".join(capsys.readouterr().err.split())
+    assert [file.name for file in (tmp_path / "run").iterdir()] == [".lock"]
+    with monkeypatch.context() as patched:
+        patched.setattr(command, "_run", lambda *_: None)
+        with pytest.raises(SystemExit) as left:
+            main(call)
+    assert not left.value.code
