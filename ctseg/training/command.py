@@ -132,8 +132,7 @@ def train(
         check_learnt("the teacher", teaching.datasets, loaded)
         lineage["teachers"] = list(teaching.provenance)
     with claim(out, LOCK):
-        noted = [provenance(data) for data in loaded]
-        begin(out, {**asdict(recipe), "teachers": [], **lineage, "datasets": noted}, resume)
+        begin(out, {**asdict(recipe), "teachers": [], **lineage}, loaded, resume)
         if teacher:
             loaded = taught(loaded, teaching)
         from ctseg.training.fit import LAST

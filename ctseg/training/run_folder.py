@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,18 @@ from ctseg.training.samples import Samples
 RECIPE = "recipe.json"
 
 
-def begin(out: Path, made_by: Mapping[str, Any], resume: bool) -> None:
+def begin(out: Path, recipe: Mapping[str, Any], loaded: Sequence[Samples], resume: bool) -> None:
     """Note what a run is made by in its folder; raises CallError where that holds another run."""
     noted = out / RECIPE
-    wanted = _as_text(made_by)
+    described = [provenance(data) for data in loaded]
+    wanted = _as_text(recipe, [{**one, "digest": digest(data)} for one, data in zip(described, loaded, strict=True)])
     if noted.is_file():
         if not resume:
             raise CallError(f"{out} holds a run already: go on with it by --resume, or name another folder")
-        if noted.read_text(encoding="utf-8") != wanted:
+        # Runs that began with an earlier ctseg noted no digests.
+        if noted.read_text(encoding="utf-8") not in (wanted, _as_text(recipe, described)):
             raise CallError(
-                f"{out} holds a run with another recipe, other slices or other groups ({noted}): "
+                f"{out} holds a run with another recipe, other slices, labels or other groups ({noted}): "
                 "repeat its call to go on with it, or name another folder"
             )
         return
@@ -41,6 +44,20 @@ def provenance(data: Samples) -> dict[str, Any]:
     }
 
 
+def digest(data: Samples) -> str:
+    """What is learnt from a data set and what it is judged by: slices in their order, labels, and what these mean."""
+    found = blake2b(digest_size=16)
+    meaning = sorted((value, [c.name for c in classes]) for value, classes in data.meaning.values.items())
+    found.update(json.dumps(meaning).encode())
+    for name, samples in (*data.splits.items(), ("untold", data.untold)):
+        for sample in samples:
+            pixels, allowed = sample.image.pixels, sample.allowed
+            said = [name, sample.group, sample.file.name, sample.image.domain, pixels.dtype.str, pixels.shape]
+            for part in (json.dumps(said).encode(), pixels.tobytes(), allowed.tobytes()):
+                found.update(part)
+    return found.hexdigest()
+
+
 def write_whole(file: Path, text: str) -> None:
     """Write beside the place and rename, so that a killed run leaves no half of it; raises CallError."""
     part = file.with_name(f".{file.name}.tmp")
@@ -55,5 +72,5 @@ def write_whole(file: Path, text: str) -> None:
         raise CallError(f"{file} can't be written: {error.strerror}") from error
 
 
-def _as_text(made_by: Mapping[str, Any]) -> str:
-    return json.dumps(made_by, indent=2, sort_keys=True)
+def _as_text(recipe: Mapping[str, Any], datasets: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps({**recipe, "datasets": datasets}, indent=2, sort_keys=True)

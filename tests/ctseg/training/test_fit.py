@@ -13,7 +13,7 @@ from ctseg.dataset import learnt_groups, read_dataset
 from ctseg.errors import ModelError
 from ctseg.model import find_model
 from ctseg.prepare import Preparation
-from ctseg.training import checkpoint
+from ctseg.training import checkpoint, command
 from ctseg.training.fit import BEST, LAST, Fit, schedule_factor
 from ctseg.training.lineage import open_network
 from ctseg.training.networks import build
@@ -175,8 +175,48 @@ def test_a_run_is_not_gone_on_with_on_other_groups(squares, tmp_path, capsys):
     leave([*call, "--validation-group", "1"], 0)
     for other in ([], ["--validation-group", "2"]):
         leave([*call, *other, "--resume"], 2)
-        assert "other slices or other groups" in capsys.readouterr().err
+        assert "other slices, labels or other groups" in capsys.readouterr().err
     leave([*call, "--validation-group", "1", "--resume"], 0)
+
+
+@pytest.mark.parametrize("part", ["image", "mask"])
+def test_a_run_is_not_gone_on_with_on_other_slices_of_the_same_names(squares, tmp_path, capsys, monkeypatch, part):
+    monkeypatch.setattr(command, "_run", lambda *_: None)
+    data, out = shutil.copytree(squares, tmp_path / "data"), tmp_path / "run"
+    call = ["train", str(data), "--out", str(out), "--device", "cpu"]
+    leave(call, 0)
+    leave([*call, "--resume"], 0)
+    changed = data / part / "3" / "0.png"
+    pixels = cv2.imread(str(changed), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(changed), np.where(pixels == pixels.max(), 0, pixels))
+    leave([*call, "--resume"], 2)
+    assert "other slices, labels or other groups" in capsys.readouterr().err
+    recipe = json.loads((out / "recipe.json").read_text())
+    for described in recipe["datasets"]:
+        del described["digest"]
+    (out / "recipe.json").write_text(json.dumps(recipe, indent=2, sort_keys=True))  # as an earlier ctseg wrote it
+    leave([*call, "--resume"], 0)
+
+
+def test_a_run_is_not_gone_on_with_when_mask_values_mean_something_else(squares, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command, "_run", lambda *_: None)
+    call = ["train", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    meaning = {str(n): [name] for n, name in enumerate(("background", "normal_lung", "ground_glass", "consolidation"))}
+    describe(squares, tmp_path / "data", meaning)
+    leave(call, 0)
+    describe(squares, tmp_path / "data", {**meaning, "3": ["ground_glass", "consolidation"]})
+    leave([*call, "--resume"], 2)
+    assert "other slices, labels or other groups" in capsys.readouterr().err
+
+
+def describe(squares, folder, meaning):
+    """The squares by a dataset.json."""
+    folder.mkdir(exist_ok=True)
+    files = [f"{patient}/0.png,{patient}" for patient in range(6)]
+    (folder / "index.csv").write_text("\n".join(["file,patient", *files]))
+    places = {"images": str(squares / "image"), "masks": str(squares / "mask"), "index": "index.csv"}
+    said = {"name": "described", "group": "patient", "mask_values": meaning, **places}
+    (folder / "dataset.json").write_text(json.dumps(said))
 
 
 def test_a_group_that_is_to_validate_but_is_nowhere_is_refused(squares, tmp_path, capsys):
