@@ -108,7 +108,7 @@ def train(
         not_inherited,
         open_start,
     )
-    from ctseg.training.results import warn
+    from ctseg.training.results import warn, warn_of_new_names
 
     lineage: dict[str, Any] = {"all_groups": True} if all_groups else {}
     first, theirs = None, []
@@ -131,6 +131,10 @@ def train(
         theirs += teaching.datasets
         check_learnt("the teacher", teaching.datasets, loaded)
         lineage["teachers"] = list(teaching.provenance)
+    if start or teacher:
+        held_back = [data.dataset.name for data in loaded if data.splits["val"] or data.splits["test"]]
+        forebears = dict.fromkeys([*([start] if start else []), *(teacher or ())])
+        warn_of_new_names(" and ".join(forebears), theirs, held_back, console)
     with claim(out, LOCK):
         begin(out, {**asdict(recipe), "teachers": [], **lineage}, loaded, resume)
         if teacher:

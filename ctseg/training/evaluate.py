@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ from ctseg.model import INPUT, OUTPUT, find_model
 from ctseg.prepare import Preparation
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import Labels
+from ctseg.training.results import show_results, warn_of_new_names
 from ctseg.training.samples import Sample, Samples, load_samples
 from ctseg.training.score import Predict, as_plain, count_errors
 
@@ -30,11 +31,15 @@ CHOICES = ("held-out", "train", "all")
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is to be scored, whichever kind of file it comes from. `learnt`: digests of the groups it learnt from."""
+    """What is to be scored, whichever kind of file it comes from.
+
+    `datasets`: what it learnt from, as its file describes them; `learnt`: digests of the groups.
+    """
 
     predict: Predict
     preparation: Preparation
     cleanup: Cleanup
+    datasets: Sequence[Mapping[str, Any]]
     learnt: frozenset[str]
 
     def trained_on(self, sample: Sample, dataset: str) -> bool:
@@ -65,7 +70,10 @@ def evaluate(
         raise CallError(f"no choice {slices!r}: there are {', '.join(CHOICES)}")
     candidate = open_candidate(model)
     results, strange = {}, set(group or ())
-    for dataset in read_datasets(datasets):
+    found = read_datasets(datasets)
+    if slices == "held-out":
+        warn_of_new_names(model, candidate.datasets, [d.name for d in found], Console(stderr=True, soft_wrap=True))
+    for dataset in found:
         data = load_samples(dataset, seed=0)
         there = {sample.group for samples in data.splits.values() for sample in samples}
         strange -= there
@@ -84,8 +92,6 @@ def evaluate(
     if as_json:
         sys.stdout.write(json.dumps(results, indent=2) + "\n")
     else:
-        from ctseg.training.results import show_results
-
         show_results(results, Console())
 
 
@@ -100,7 +106,7 @@ def open_candidate(name_or_file: str) -> Candidate:
         labels: Labels = session.run([OUTPUT], {INPUT: grey})[0][0]
         return labels
 
-    return Candidate(predict, spec.preparation, spec.cleanup, _learnt(spec.training))
+    return Candidate(predict, spec.preparation, spec.cleanup, *_learnt(spec.training))
 
 
 def choose(data: Samples, candidate: Candidate, slices: str, groups: Collection[str] = ()) -> list[Sample]:
@@ -125,8 +131,9 @@ def _from_checkpoint(file: Path) -> Candidate:
 
     found = checkpoint.load(file)
     judge = Judge(found.net, torch.device("cpu"), found.recipe.dice_weight)
-    return Candidate(judge, found.recipe.preparation, found.recipe.cleanup, _learnt(found.training))
+    return Candidate(judge, found.recipe.preparation, found.recipe.cleanup, *_learnt(found.training))
 
 
-def _learnt(training: Mapping[str, Any]) -> frozenset[str]:
-    return learnt_groups(training.get("datasets", ()))
+def _learnt(training: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], frozenset[str]]:
+    datasets = training.get("datasets", ())
+    return datasets, learnt_groups(datasets)

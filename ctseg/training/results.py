@@ -1,6 +1,6 @@
 """What a person is told of networks: scores as a table, and what makes them doubtful."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -24,3 +24,15 @@ def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> 
 def warn(said: str, console: Console) -> None:
     """A line on what goes on all the same."""
     console.print(f"warning: {said}", markup=False, highlight=False)
+
+
+def warn_of_new_names(who: str, knows: Iterable[Mapping[str, Any]], names: Iterable[str], console: Console) -> None:
+    """For data sets by whose name none goes that `who` learnt from: by it alone its patients are known again."""
+    known = sorted({str(described.get("name")) for described in knows})
+    for name in names:
+        if name not in known:
+            warn(
+                f"{who} knows no data set named {name}, only {', '.join(known) or 'none'}, so all its patients count "
+                "as new; if it learnt from them under another name, give that back to the folder or its dataset.json",
+                console,
+            )

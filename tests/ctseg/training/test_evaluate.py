@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import onnx
@@ -71,3 +72,13 @@ def test_groups_may_be_named_so_that_two_models_are_scored_on_the_same(trained, 
         main(["evaluate", str(trained / "run" / "best.pt"), str(trained / "data"), "--group", "nobody"])
     assert left.value.code == 2
     assert "no data set here has the group 'nobody'" in capsys.readouterr().err
+
+
+def test_it_warns_where_patients_could_be_new_by_their_data_sets_name_alone(trained, capsys, tmp_path):
+    evaluate(trained, "model.onnx", capsys)
+    renamed = shutil.copytree(trained / "data", tmp_path / "renamed [v2]")
+    leave(["evaluate", str(trained / "model.onnx"), str(trained / "data")])
+    assert "warning" not in capsys.readouterr().err
+    for model in ("run/best.pt", "model.onnx"):
+        leave(["evaluate", str(trained / model), str(renamed)])
+        assert "knows no data set named renamed [v2], only data," in capsys.readouterr().err

@@ -301,6 +301,14 @@ def test_a_start_that_learnt_from_a_group_held_back_is_refused(squares, tmp_path
     assert "learnt from 2 of squares" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_start_that_knows_a_data_set_by_another_name_is_warned_of(squares, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command, "_run", lambda *_: None)
+    renamed = shutil.copytree(squares, tmp_path / "mine [v2]")
+    begin = ["train", str(renamed), "--device", "cpu", "--start", "fast", "--out", str(tmp_path / "run")]
+    leave([*begin, "--validation-group", "2"], 0)
+    assert "fast knows no data set named mine [v2], only covid_ct_md, covid_ct_seg, " in capsys.readouterr().err
+
+
 def test_the_shipped_model_may_be_gone_on_with_and_teach(squares, tmp_path):
     out, shipped = tmp_path / "mine", find_model("fast")
     call = ["train", str(squares), "--canvas", "64", "--batch-size", "4", "--epochs", "1", "--device", "cpu"]
