@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ctseg.errors import CallError
 from ctseg.metrics import scores
 from ctseg.training import checkpoint
 from ctseg.training.batches import load_epoch, plan_epoch
@@ -81,7 +82,10 @@ class Fit:
             self._take_up(checkpoint.load(self.folder / LAST))
 
     def fit(self) -> list[dict[str, Any]]:
-        """Run the epochs that are left and return the history of all, a dictionary an epoch."""
+        """Run the epochs that are left and return the history of all, a dictionary an epoch.
+
+        Raises CallError where the loss or a weight is no longer a number, before that is written down.
+        """
         train = training_slices(self.datasets)
         for epoch in range(len(self.history) + 1, self.recipe.epochs + 1):
             if self._is_stuck():
@@ -89,6 +93,8 @@ class Fit:
             start = monotonic()
             loss = self._epoch(train, epoch)
             told = self._validate()
+            if not (_are_finite(self._kept()) and math.isfinite(told.get("val_loss", 0.0))):
+                raise self._diverged()
             self.history.append({"epoch": epoch, "train_loss": loss, **told, "seconds": monotonic() - start})
             self._write_down()
             self.tell(self.history[-1])
@@ -113,8 +119,17 @@ class Fit:
             if self.average is not None:
                 self.average.update_parameters(self.net)
             total += loss.item()
+            if not math.isfinite(total):
+                raise self._diverged()
             self.watch(Progress(epoch, step + 1, len(plan), total / (step + 1)))
         return total / len(plan)
+
+    def _diverged(self) -> CallError:
+        kept = f"{self.folder / BEST} is of epoch {best_epoch(self.history)}" if self.history else "nothing was kept"
+        return CallError(
+            f"the loss is no longer a number in epoch {len(self.history) + 1}: begin anew at a lower "
+            f"--learning-rate; {kept}"
+        )
 
     def _kept(self) -> nn.Module:
         """The weights that count: the running mean where there is one."""
@@ -232,6 +247,10 @@ def mixed_precision(device: torch.device) -> Iterator[None]:
         native = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
     with torch.autocast(device.type, torch.bfloat16, enabled=native):
         yield
+
+
+def _are_finite(net: nn.Module) -> bool:
+    return all(bool(values.isfinite().all()) for values in net.state_dict().values())
 
 
 def _averaged(net: nn.Module, decay: float) -> AveragedModel | None:

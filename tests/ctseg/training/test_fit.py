@@ -10,7 +10,7 @@ import torch
 
 from ctseg.cli import main
 from ctseg.dataset import learnt_groups, read_dataset
-from ctseg.errors import ModelError
+from ctseg.errors import CallError, ModelError
 from ctseg.model import find_model
 from ctseg.prepare import Preparation
 from ctseg.training import checkpoint, command
@@ -97,6 +97,26 @@ def test_it_learns(squares, tmp_path):
     history = make_fit(squares, tmp_path / "run", replace(TINY, epochs=40, learning_rate=1e-2)).fit()
     assert history[-1]["train_loss"] < 0.6 * history[0]["train_loss"]
     assert max(line["val_iou"] for line in history) > 2 * history[0]["val_iou"]
+
+
+def test_it_stops_when_the_loss_is_no_longer_a_number(squares, tmp_path, capsys):
+    call = ["train", str(squares), "--canvas", "32", "--epochs", "9", "--batch-size", "4", "--device", "cpu"]
+    leave([*call, "--learning-rate", "1e6", "--schedule", "constant", "--out", str(tmp_path / "run")], 2)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the loss is no longer a number in epoch" in said
+    assert "begin anew at a lower --learning-rate" in said
+    for file in (tmp_path / "run").glob("*.pt"):
+        assert all(values.isfinite().all() for values in weights(file).values())
+
+
+def test_when_it_diverges_later_the_best_epoch_before_is_kept(squares, tmp_path):
+    def spoil(line):
+        fit.recipe = replace(fit.recipe, learning_rate=1e38)
+
+    fit = make_fit(squares, tmp_path / "run", replace(TINY, epochs=9), spoil)
+    with pytest.raises(CallError, match=r"lower --learning-rate; .*best\.pt is of epoch \d"):
+        fit.fit()
+    assert all(values.isfinite().all() for values in weights(tmp_path / "run" / BEST).values())
 
 
 def test_it_stops_when_it_gets_no_better(squares, tmp_path):
