@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from ctseg.claim import claim
 from ctseg.dataset import read_datasets
 from ctseg.errors import CallError, DatasetError, DeviceError, require
+from ctseg.printable import printable
 from ctseg.training.recipe import PRESETS, Recipe
 from ctseg.training.run_folder import begin, provenance, write_whole
 from ctseg.training.samples import Samples, Split, check_known, load_samples
@@ -216,7 +218,9 @@ def _run(
     report.draw_curves(history, out / CURVES)
     report.draw_panels(best.net, recipe, loaded, place, out / PANELS)
     show_results(results, console)
-    console.print(f"the best checkpoint is {out / BEST}; next: ctseg export {out / BEST} --out model.onnx")
+    console.print(
+        Text(printable(f"the best checkpoint is {out / BEST}; next: ctseg export {out / BEST} --out model.onnx"))
+    )
 
 
 def choose_device(wanted: str) -> Any:

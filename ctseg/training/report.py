@@ -14,10 +14,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 from torch import nn
 
 from ctseg.classes import CLASSES, bits
 from ctseg.prepare import to_grey
+from ctseg.printable import printable
 from ctseg.training import fit
 from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Sample, Samples
@@ -69,17 +71,18 @@ class FitProgress:
         if "val_iou" in line:
             each = ", ".join(f"{name} {iou:.3f}" for name, iou in line["val_iou_by_dataset"].items())
             validated = f", validation loss {line['val_loss']:.3f}, IoU {line['val_iou']:.3f} ({each})"
-        self._console.print(
-            f"epoch {line['epoch']}/{self._epochs}: loss {line['train_loss']:.3f}{validated}, {line['seconds']:.0f} s",
-            highlight=False,
-            soft_wrap=True,
+        told = (
+            f"epoch {line['epoch']}/{self._epochs}: loss {line['train_loss']:.3f}{validated}, {line['seconds']:.0f} s"
         )
+        self._console.print(Text(printable(told)), soft_wrap=True)
 
 
 def draw_curves(history: Sequence[Mapping[str, Any]], file: Path) -> None:
     """Loss and, where groups were held back, validation IoU over the epochs, as a PNG."""
     epochs = [line["epoch"] for line in history]
-    with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False, "font.size": 9}):
+    with mpl.rc_context(
+        {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9, "text.parse_math": False}
+    ):
         figure = Figure(figsize=(10, 4), layout="constrained")
         FigureCanvasAgg(figure)
         validated = "val_iou" in history[0]
@@ -126,7 +129,8 @@ def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], dev
         for axis, picture in zip(row, pictures, strict=True):
             axis.imshow(picture)
             axis.set_axis_off()
-        row[0].set_title(f"{sample.dataset} {sample.group}/{sample.file.name}", fontsize=8, loc="left")
+        name = f"{sample.dataset} {sample.group}/{sample.file.name}"
+        row[0].set_title(name, fontsize=8, loc="left", parse_math=False)
         row[1].set_title("truth", fontsize=8)
         row[2].set_title("prediction", fontsize=8)
     figure.savefig(file, dpi=100)

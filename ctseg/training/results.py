@@ -5,16 +5,20 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from ctseg.printable import printable
 
 
 def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:
     """A table a data set: a row for IoU and one for Dice, a column a class and one for the mean."""
     for name, result in results.items():
         whose = f" of {result['of']}" if "of" in result else ""
-        table = Table(title=f"{name}: {result['slices']} slices ({result['split']}){whose}", title_justify="left")
+        what = printable(f"{name}: {result['slices']} slices ({result['split']}){whose}")
+        table = Table(title=Text(what, style="table.title"), title_justify="left")
         table.add_column("")
         for group in result["iou"]:
-            table.add_column(group.replace("_", " "), justify="right")
+            table.add_column(Text(printable(group.replace("_", " "))), justify="right")
         for measure, title in (("iou", "IoU"), ("dice", "Dice")):
             cells = ["-" if value is None else f"{value:.3f}" for value in result[measure].values()]
             table.add_row(title, *cells)
@@ -23,7 +27,7 @@ def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> 
 
 def warn(said: str, console: Console) -> None:
     """A line on what goes on all the same."""
-    console.print(f"warning: {said}", markup=False, highlight=False)
+    console.print(Text(printable(f"warning: {said}")))
 
 
 def warn_of_new_names(who: str, knows: Iterable[Mapping[str, Any]], names: Iterable[str], console: Console) -> None:

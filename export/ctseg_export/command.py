@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ctseg.errors import CallError
+from ctseg.printable import printable
 
 if TYPE_CHECKING:
     from ctseg_export import Exported
@@ -67,7 +69,7 @@ def export(
     )
     console = Console(soft_wrap=True)
     console.print(_table(exported))
-    console.print(f"[bold]{out}[/] is written; next: ctseg inspect {out}", highlight=False)
+    console.print(Text(printable(f"{out} is written; next: ctseg inspect {out}")))
 
 
 def _table(exported: "Exported") -> Table:

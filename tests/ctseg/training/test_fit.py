@@ -229,13 +229,31 @@ def test_a_run_is_not_gone_on_with_when_mask_values_mean_something_else(squares,
     assert "other slices, labels or other groups" in capsys.readouterr().err
 
 
-def describe(squares, folder, meaning):
+def test_names_are_told_as_they_are(squares, tmp_path, capsys):
+    """Also those that a terminal or a chart would take for marks of its own."""
+    name = "mine [/x] [v2] $a_{$"
+    meaning = {str(n): [name] for n, name in enumerate(("background", "normal_lung", "ground_glass", "consolidation"))}
+    describe(squares, tmp_path / "data", meaning, name)
+    run, model = tmp_path / "run[" / "1]", tmp_path / "model[" / "1].onnx"
+    call = ["train", str(tmp_path / "data"), "--out", str(run), "--canvas", "32", "--epochs", "1"]
+    leave([*call, "--batch-size", "4", "--device", "cpu"], 0)
+    said = capsys.readouterr().err
+    assert f"({name} 0." in said
+    assert f"{name}: 1 slices (test)" in said
+    assert f"the best checkpoint is {run / BEST};" in said
+    leave(["evaluate", str(run / BEST), str(tmp_path / "data")], 0)
+    assert f"{name}: 2 slices (held-out)" in capsys.readouterr().out
+    leave(["export", str(run / BEST), "--out", str(model)], 0)
+    assert f"{model} is written" in capsys.readouterr().out
+
+
+def describe(squares, folder, meaning, name="described"):
     """The squares by a dataset.json."""
     folder.mkdir(exist_ok=True)
     files = [f"{patient}/0.png,{patient}" for patient in range(6)]
     (folder / "index.csv").write_text("\n".join(["file,patient", *files]))
     places = {"images": str(squares / "image"), "masks": str(squares / "mask"), "index": "index.csv"}
-    said = {"name": "described", "group": "patient", "mask_values": meaning, **places}
+    said = {"name": name, "group": "patient", "mask_values": meaning, **places}
     (folder / "dataset.json").write_text(json.dumps(said))
 
 
