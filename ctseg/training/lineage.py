@@ -94,6 +94,13 @@ def not_inherited(start: Checkpoint) -> list[str]:
 def open_start(file: Path, recipe: Recipe) -> Checkpoint:
     """What a run begins with the weights of; raises ModelError where the recipe trains another network."""
     found = open_network(file)
+    is_same = found.recipe.preset == recipe.preset
+    if is_same and recipe.augmentation == "quadruple" and found.recipe.canvas != recipe.canvas:
+        # Its slices are as large in use as they were in training.
+        raise ModelError(
+            f"{file} was trained at --canvas {found.recipe.canvas}, and by the preset {recipe.preset} is used at that "
+            f"size: give this run the same, not {recipe.canvas}"
+        )
     for what, theirs, ours in (
         ("network", found.recipe.architecture, recipe.architecture),
         ("preparation of slices", found.recipe.preparation, recipe.preparation),
@@ -101,6 +108,6 @@ def open_start(file: Path, recipe: Recipe) -> Checkpoint:
         if theirs != ours:
             raise ModelError(
                 f"{file} is of another {what} than the preset {recipe.preset} trains: start from one that was made "
-                "with the same --preset"
+                f"with the same {'version of ctseg' if is_same else '--preset'}"
             )
     return found

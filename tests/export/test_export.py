@@ -133,7 +133,8 @@ def test_a_graph_that_is_not_the_network_is_not_written(checkpoint_file, classic
 
 
 def test_a_file_in_place_is_kept_or_replaced(checkpoint_file, graph_at_hand, tmp_path, capsys):
-    out = tmp_path / "m.onnx"
+    out = tmp_path / "m[" / "1].onnx"  # a terminal would take that for a mark of its own
+    out.parent.mkdir()
     out.write_text("mine")
     call = [str(checkpoint_file), "--out", str(out)]
     with pytest.raises(CallError, match="--overwrite"):
@@ -141,7 +142,7 @@ def test_a_file_in_place_is_kept_or_replaced(checkpoint_file, graph_at_hand, tmp
     assert out.read_text() == "mine"
     app([*call, "--overwrite"], standalone_mode=False)
     assert out.stat().st_size > 10_000
-    assert "ctseg inspect" in capsys.readouterr().out
+    assert f"{out} is written; next: ctseg inspect" in capsys.readouterr().out
 
 
 def test_another_process_writes_the_same_bytes_and_no_warnings(checkpoint_file, exported, tmp_path):

@@ -11,6 +11,7 @@ from ctseg.prepare import Preparation
 from ctseg.scan import Slice
 from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
+from ctseg.training.command import choose_recipe
 from ctseg.training.lineage import check_learnt, inherited_datasets, open_start
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, Architecture
@@ -54,11 +55,22 @@ def test_what_forebears_learnt_from_is_not_forgotten():
     assert inherited_datasets([the_same, another, another], [own]) == [another]
 
 
+def test_a_start_at_another_canvas_is_refused_by_its_canvas_where_that_is_the_size_in_use(tmp_path):
+    recipe = choose_recipe("seed", {"canvas": 64})
+    small = replace(recipe, architecture=Architecture("classic", (4, 8)))
+    checkpoint.save(Checkpoint(build(small.architecture), small, {}, {}, {}), tmp_path / "best.pt")
+    other = replace(choose_recipe("seed", {"canvas": 96}), architecture=small.architecture)
+    with pytest.raises(ModelError, match=r"was trained at --canvas 64, .* give this run the same, not 96"):
+        open_start(tmp_path / "best.pt", other)
+    assert open_start(tmp_path / "best.pt", small).recipe == small
+
+
 @pytest.mark.parametrize(
     ("other", "what"),
     [
         (replace(RECIPE, architecture=Architecture("light", (8, 16), (0, 1))), "network"),
         (replace(RECIPE, preparation=Preparation(long_side=64, multiple=32)), "preparation"),
+        (replace(RECIPE, preset="other", architecture=Architecture("light", (8, 16), (0, 1))), ".*the same --preset"),
     ],
 )
 def test_a_start_that_the_recipe_does_not_train_is_refused(trained, other, what):
