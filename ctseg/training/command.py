@@ -162,6 +162,12 @@ def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
     if (changes.get("canvas") or 32) % 32:
         raise CallError(f"the canvas must be a multiple of 32, not {changes['canvas']}")
     recipe = replace(PRESETS[preset], **{key: value for key, value in changes.items() if value is not None})
+    if recipe.batch_size * (recipe.canvas // recipe.preparation.multiple) ** 2 < 2:
+        # At its lowest level the network would see a single pixel, which batch normalisation can't be done with.
+        raise CallError(
+            f"--canvas {recipe.canvas} is too small for --batch-size 1: give --canvas {2 * recipe.canvas}, or "
+            "--batch-size 2"
+        )
     if recipe.plain and recipe.augmentation != "random":
         raise CallError(f"the preset {preset} leaves all grey values as they are: leave --plain out")
     if recipe.augmentation == "quadruple":

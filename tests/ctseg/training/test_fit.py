@@ -234,7 +234,7 @@ def test_names_are_told_as_they_are(squares, tmp_path, capsys):
     name = "mine [/x] [v2] $a_{$"
     meaning = {str(n): [name] for n, name in enumerate(("background", "normal_lung", "ground_glass", "consolidation"))}
     describe(squares, tmp_path / "data", meaning, name)
-    run, model = tmp_path / "run[" / "1]", tmp_path / "model[" / "1].onnx"
+    run = tmp_path / "run[" / "1]"
     call = ["train", str(tmp_path / "data"), "--out", str(run), "--canvas", "32", "--epochs", "1"]
     leave([*call, "--batch-size", "4", "--device", "cpu"], 0)
     said = capsys.readouterr().err
@@ -243,8 +243,6 @@ def test_names_are_told_as_they_are(squares, tmp_path, capsys):
     assert f"the best checkpoint is {run / BEST};" in said
     leave(["evaluate", str(run / BEST), str(tmp_path / "data")], 0)
     assert f"{name}: 2 slices (held-out)" in capsys.readouterr().out
-    leave(["export", str(run / BEST), "--out", str(model)], 0)
-    assert f"{model} is written" in capsys.readouterr().out
 
 
 def describe(squares, folder, meaning, name="described"):
@@ -271,6 +269,18 @@ def test_a_batch_has_room_for_a_slice_of_each_data_set(squares, tmp_path, capsys
     leave([*call, "--batch-size", "1", "--out", str(tmp_path / "run")], 2)
     assert "--batch-size 1 is too small" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("preset", ["light", "teacher"])
+def test_a_batch_has_more_than_one_pixel_at_the_lowest_level(squares, tmp_path, capsys, preset):
+    call = ["train", str(squares), "--preset", preset, "--canvas", "32", "--out", str(tmp_path / "run")]
+    leave([*call, "--batch-size", "1"], 2)
+    assert "--canvas 32 is too small for --batch-size 1: give --canvas 64" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    for enough in ({"canvas": 64, "batch_size": 1}, {"canvas": 32, "batch_size": 2}):
+        recipe = command.choose_recipe(preset, enough)
+        seen = torch.zeros(recipe.batch_size, 1, recipe.canvas, recipe.canvas)
+        assert build(recipe.architecture).train()(seen).shape[2:] == seen.shape[2:]
 
 
 def test_a_student_learns_from_a_teacher(squares, tmp_path):
