@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from ctseg.cleanup import Cleanup
@@ -125,19 +125,6 @@ def recipe_from(stored: Mapping[str, Any]) -> Recipe:
 def _check_number(name: str, stored: Any) -> None:
     if not isinstance(stored, (int, float)) or not math.isfinite(stored):
         raise ValueError(f"{name} is {stored!r}, which is no number")
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """What a network was trained on: names, groups, licences and citations of the data sets."""
-
-    datasets: tuple[Mapping[str, Any], ...] = field(default_factory=tuple)
-
-    @property
-    def licence(self) -> str:
-        """The limits that the data put on the weights, in words."""
-        terms = dict.fromkeys(str(d["licence"]) for d in self.datasets if d.get("licence"))
-        return "; ".join(terms) or "as the training data"
 
 
 def as_stored(recipe: Recipe) -> dict[str, Any]:
