@@ -39,7 +39,8 @@ def export(
     slices: Annotated[
         Path | None,
         typer.Option(
-            help="A folder of real CT to compare on as well, and for int8 to take the range of its values from.",
+            help="A folder of real CT to compare on as well; int8 is compared on every second of its slices alone, and "
+            "takes the range of its values from the others.",
             exists=True,
             file_okay=False,
         ),
@@ -48,8 +49,8 @@ def export(
 ) -> None:
     """Turn a checkpoint into a self-describing ONNX file.
 
-    The file is compared with the network that it is made of, on a phantom, on noise and on the real slices given,
-    and is written only if the two agree.
+    The file is compared with the network that it is made of, on a phantom, on noise and on the real slices given
+    (int8: on every second of these alone, which must show lung), and is written only if the two agree.
 
     Example: ctseg export runs/light/best.pt --out light.onnx
     """

@@ -53,12 +53,12 @@ def export_model(
 ) -> Exported:
     """Write the checkpoint's network as a self-describing ONNX file; the same checkpoint gives the same bytes.
 
-    Before it is written the file is proved against the network on a phantom and on `slices`, and, but for int8, which
-    knows only the values that slices have, on noise. int8 takes the range of its values from every other one of the
-    `slices` and is proved on the rest. `name` is by default the preset's, `licence` what the training data demand.
+    Before it is written the file is proved against the network on a phantom, on noise and on `slices`; int8, which
+    knows only the values that slices have, on every second one of the `slices` alone: it takes the range of its values
+    from the others. `name` is by default the preset's, `licence` what the training data demand.
 
     Raises ModelError for a file that is no checkpoint and for a graph that fails the proof, CallError where `out`
-    can't be written, or where there are too few slices for int8.
+    can't be written, or where there are too few slices for int8, or hardly any lung in those that it is proved on.
     """
     source = load(checkpoint)
     _make_room(out)
@@ -77,6 +77,12 @@ def export_model(
     model = labels_graph(graph)
     difference = measure(model, source.net, proof)
     difference.check(LIMITS[precision])
+    if precision == "int8" and difference.lung_share <= LIMITS[precision].label_share:
+        # A file that finds no lung at all would pass.
+        raise CallError(
+            f"only {difference.lung_share:.2%} of the slices that int8 is compared on is lung, by the network: "
+            "name slices of the chest by --slices"
+        )
     spec = ModelSpec(
         name=name or source.recipe.preset,
         version=version,

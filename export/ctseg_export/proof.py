@@ -12,6 +12,7 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
+from ctseg.classes import BACKGROUND
 from ctseg.errors import ModelError
 from ctseg.model import INPUT, LOGITS, OUTPUT, Precision
 from ctseg.phantom import Phantom
@@ -46,12 +47,14 @@ int8 rounds so coarsely that a single logit says nothing: its labels are what mu
 class Difference:
     """How far a model file is from its network, over `slices` slices.
 
-    `logit`: the largest absolute difference; `label_share`: the share (0..1) of pixels whose label differs.
+    `logit`: the largest absolute difference; `label_share`: the share (0..1) of pixels whose label differs;
+    `lung_share`: the share that the network takes for lung.
     """
 
     slices: int
     logit: float
     label_share: float
+    lung_share: float = 1.0
 
     def check(self, limits: Limits) -> None:
         """Raise ModelError where a limit is passed, or a logit is not a number."""
@@ -84,7 +87,7 @@ def made_up_batches(how: Preparation) -> Iterator[Batch]:
 def measure(model: ModelProto, net: nn.Module, batches: Iterable[Batch]) -> Difference:
     """Run the file in onnxruntime on the CPU and the network in torch on the same batches."""
     session = _session(model)
-    logits, slices, pixels, wrong = [0.0], 0, 0, 0
+    logits, slices, pixels, wrong, lung = [0.0], 0, 0, 0, 0
     for batch in batches:
         with torch.inference_mode():
             expected = net(torch.from_numpy(batch)).numpy()
@@ -92,9 +95,11 @@ def measure(model: ModelProto, net: nn.Module, batches: Iterable[Batch]) -> Diff
         logits.append(float(np.abs(found.astype(np.float32) - expected).max()))
         slices += len(batch)
         pixels += labels.size
-        wrong += int(np.count_nonzero(labels != expected.argmax(axis=1)))
+        right = expected.argmax(axis=1)
+        wrong += int(np.count_nonzero(labels != right))
+        lung += int(np.count_nonzero(right != BACKGROUND.index))
     # NumPy's maximum, unlike Python's, is NaN where any is.
-    return Difference(slices, float(np.max(logits)), wrong / pixels)
+    return Difference(slices, float(np.max(logits)), wrong / pixels, lung / pixels)
 
 
 def _session(model: ModelProto) -> Any:

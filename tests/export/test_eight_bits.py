@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import onnx
 import pytest
@@ -6,6 +8,8 @@ import torch
 from ctseg.errors import CallError, ModelError
 from ctseg.phantom import Phantom
 from ctseg.scan import Slice
+from ctseg.training import checkpoint
+from ctseg.training.checkpoint import Checkpoint
 from ctseg_export import export_model
 from ctseg_export.eight_bits import in_eight_bits
 from ctseg_export.export import FEWEST_SLICES
@@ -58,6 +62,16 @@ def test_without_enough_slices_the_error_says_what_to_give(checkpoint_file, slic
     with pytest.raises(CallError, match="--slices"):
         export_model(checkpoint_file, tmp_path / "m.onnx", precision="int8", slices=slices[:-1])
     assert not list(tmp_path.iterdir())
+
+
+def test_slices_without_lung_prove_nothing(light, slices, tmp_path):
+    blind = copy.deepcopy(light.net)
+    torch.nn.init.zeros_(blind.head.weight)
+    blind.head.bias.data = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    checkpoint.save(Checkpoint(blind, light.recipe, {}, {}, {}), tmp_path / "best.pt")
+    with pytest.raises(CallError, match=r"only 0.00% of the slices that int8 is compared on is lung.*--slices"):
+        export_model(tmp_path / "best.pt", tmp_path / "m.onnx", precision="int8", slices=slices)
+    assert not (tmp_path / "m.onnx").exists()
 
 
 def test_a_file_that_labels_too_much_otherwise_is_not_written(checkpoint_file, slices, tmp_path, monkeypatch):
