@@ -75,6 +75,7 @@ def bombs(save_series, draw, tmp_path):
     dataset = pydicom.dcmread(slice_)
     dataset.PixelData = encapsulate([imagecodecs.jpeg2k_encode(np.zeros((10_000, 10_000), np.uint16), level=0)])
     dataset.file_meta.TransferSyntaxUID = uid.JPEG2000Lossless
+    dataset.SOPInstanceUID = "1.2.3"  # else it would be a copy
     dataset.save_as(folder / "e.dcm")
 
     end = 144 + int.from_bytes(whole[140:144], "little")
