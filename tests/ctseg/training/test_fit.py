@@ -265,7 +265,7 @@ def test_a_group_that_is_to_validate_but_is_nowhere_is_refused(squares, tmp_path
 
 def test_a_batch_has_room_for_a_slice_of_each_data_set(squares, tmp_path, capsys):
     shutil.copytree(squares, tmp_path / "more")
-    call = ["train", str(squares), str(tmp_path / "more"), "--canvas", "32", "--device", "cpu"]
+    call = ["train", str(squares), str(tmp_path / "more"), "--canvas", "64", "--device", "cpu"]
     leave([*call, "--batch-size", "1", "--out", str(tmp_path / "run")], 2)
     assert "--batch-size 1 is too small" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
