@@ -1,6 +1,7 @@
 """What a data set says of itself in `dataset.json`: where its slices lie and what its mask values stand for."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -128,16 +129,18 @@ def meaning_beside(folder: Path) -> MaskMeaning:
 
 def _described(folder: Path, described: Mapping[str, Any]) -> Dataset:
     meaning = MaskMeaning.parse(described["mask_values"], folder / DESCRIPTION)
-    slices: dict[Path, LabelledSlice] = {}
+    slices: dict[str, LabelledSlice] = {}
     for row in read_rows(folder / described["index"], ("file", described["group"])):
         image, mask = folder / described["images"] / row["file"], folder / described["masks"] / row["file"]
         for file in (image, mask):
             if not file.is_file():
                 raise DatasetError(f"{row.place} names {file}, which is not there")
-        # However its path is spelt: under two groups, a slice would be learnt from and scored on.
-        if image.resolve() in slices:
+        # However its path is spelt: under two groups, a slice would be learnt from and scored on. Links are not
+        # followed: where files are kept by their content, two slices may be one file.
+        spelt = os.path.normpath(image)
+        if spelt in slices:
             raise DatasetError(f"{row.place} names {image} again: leave one of the rows out")
-        slices[image.resolve()] = LabelledSlice(image, mask, row[described["group"]], row.get("split"))
+        slices[spelt] = LabelledSlice(image, mask, row[described["group"]], row.get("split"))
     if not slices:
         raise DatasetError(f"{folder / described['index']} names no slices")
     return Dataset(str(described["name"]), folder, meaning, tuple(slices.values()), *_provenance(described))

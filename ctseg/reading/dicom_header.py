@@ -168,7 +168,7 @@ def _slice_header(file: Path, dataset: Dataset, orientation: Numbers | None, pix
         description=text(dataset, "SeriesDescription"),
         study=text(dataset, "StudyInstanceUID"),
         kernel=text(dataset, "ConvolutionKernel"),
-        position=numbers(dataset, "ImagePositionPatient", 3, _FARTHEST_MM),
+        position=position_of(dataset),
         orientation=orientation,
         location=number(dataset, "SliceLocation", _FARTHEST_MM),
         number=whole(dataset, "InstanceNumber"),
@@ -183,6 +183,11 @@ def _types(dataset: Dataset) -> list[str]:
     """What kind of picture it is, in capitals, a space between words."""
     values = (value for tag in ("ImageType", "FrameType") for value in texts(dataset, tag))
     return [" ".join(value.upper().replace("_", " ").split()) for value in values]
+
+
+def position_of(dataset: Dataset) -> Numbers | None:
+    """ImagePositionPatient; None where it is not there, or no place near a scanner."""
+    return numbers(dataset, "ImagePositionPatient", 3, _FARTHEST_MM)
 
 
 def _orientation(dataset: Dataset) -> Numbers | None:

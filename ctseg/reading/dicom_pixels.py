@@ -125,6 +125,12 @@ _BYTE_ORDERS: Mapping[str, str] = {
     uid.ExplicitVRBigEndian: ">",
 }
 
+
+def is_plain(header: PixelHeader) -> bool:
+    """Whether pixels lie in the file as they are."""
+    return header.syntax in _BYTE_ORDERS
+
+
 # In imagecodecs rather than as plug-ins of pydicom's own decoders, which are registered for the whole process and
 # warn, log and copy on the way: the few steps around a decoder are below.
 _DECODERS: Mapping[str, Callable[[bytes, PixelHeader], Pixels]] = {

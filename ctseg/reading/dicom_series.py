@@ -10,7 +10,7 @@ from ctseg.grid import Grid
 from ctseg.reading.dicom_geometry import most_at_one_place, stack
 from ctseg.reading.dicom_grid import series_grid
 from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, right_of
-from ctseg.reading.dicom_pixels import read_slice
+from ctseg.reading.dicom_pixels import is_plain, read_slice
 from ctseg.scan import Side, Slice, Spacing
 
 _COPY = "copy of a slice that is there: its SOPInstanceUID and header are those of another file"
@@ -103,12 +103,12 @@ def _reasons(headers: Sequence[SliceHeader | Skipped]) -> Iterable[str]:
 def _copies(slices: Iterable[SliceHeader]) -> set[Path]:
     """The files that hold the same instance as one of a shorter name; else the slice would count twice.
 
-    However it is stored: one SOPInstanceUID is one instance (PS3.3, C.12.1). Where UIDs were given anyhow, headers
-    differ in the place or the number of a slice.
+    However it is stored: one SOPInstanceUID is one instance (PS3.3, C.12.1). One that is not compressed is kept before
+    others. Where UIDs were given anyhow, headers differ in the place or the number of a slice.
     """
     kept: dict[SliceHeader, Path] = {}
     slices = [s for s in slices if s.instance and s.frame is None and (s.position, s.location, s.number) != (None,) * 3]
-    for header in sorted(slices, key=lambda s: (len(s.file.name), s.file)):
+    for header in sorted(slices, key=lambda s: (not is_plain(s.pixels), len(s.file.name), s.file)):
         kept.setdefault(replace(header, file=Path(), pixels=header.pixels.anyhow_stored()), header.file)
     return {header.file for header in slices}.difference(kept.values())
 

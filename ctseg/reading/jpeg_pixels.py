@@ -27,7 +27,7 @@ MOST_SCANS = 100
 _PUT_IN = bytes(place * place * 37 % 251 for place in range(5, 69))
 _OTHERS_PUT_IN = (_PUT_IN, _PUT_IN[::-1], _PUT_IN[17:])
 _LAST_BYTES = 32
-_LARGE = 1 / 8
+_LARGE, _SHORT, _SPARSE = 1 / 8, 512, 1 / 256
 _MARKER = re.compile(rb"\xff([^\x00\xff])")
 _RESTART, _RESTARTS, _FILL = 0xD0, 8, 0xFF
 
@@ -45,6 +45,11 @@ class _Scan:
     ends: Sequence[int]
 
     @property
+    def is_first(self) -> bool:
+        """Whether its coefficients were not led to any bit before (T.81, G.1.1.1.2)."""
+        return self.header[-1] >> 4 == 0
+
+    @property
     def finished(self) -> int:
         """How many coefficients of a block, of all components, it leads to the last bit of (T.81, G.1.1.1.1)."""
         first, last, bits = self.header[-3:]
@@ -55,7 +60,8 @@ def decode_jpeg_pixels(data: bytes, header: JpegHeader) -> Pixels:
     """The pixels of a JPEG with DCT or without losses, of up to 16 bits: (H, W), or (H, W, channels).
 
     Raises ContentError for too many scans, ValueError where data are missing. An arithmetic code may leave out its end
-    (T.81, D.1.8), so there nothing is known. Of a loss in the middle, a few bytes may go unnoticed.
+    (T.81, D.1.8), so there nothing is known. Of a loss in the middle, a few bytes may go unnoticed; and where several
+    scans lead to the pixels, more, since the last bytes of one may make no difference.
     """
     import imagecodecs
 
@@ -72,16 +78,20 @@ def decode_jpeg_pixels(data: bytes, header: JpegHeader) -> Pixels:
     is_flat = (pixels == pixels[0, 0]).all()  # that may be all that its tables know
     if is_flat or header.process == LOSSLESS:
         return pixels
-    for scan in _main_scans(data, scans):
+    for scan in _main_scans(data, scans, header.rows * header.columns):
         if all(np.array_equal(pixels, decode(other)) for other in _with_other_ends(data, scan)):
             raise ValueError("its pixels end before its data")
     return pixels
 
 
-def _main_scans(data: bytes, scans: Sequence[_Scan]) -> Sequence[_Scan]:
-    """Those that hold much of the data in one piece: what is lost between restart markers stays between them."""
-    smallest = _LARGE * len(data) if len(scans) > 1 else 0
-    return [scan for scan in scans if len(scan.ends) == 1 and scan.ends[0] - scan.start >= smallest]
+def _main_scans(data: bytes, scans: Sequence[_Scan], pixels: int) -> Sequence[_Scan]:
+    """Those whose last bytes make a difference, and that hold much of the data in one piece.
+
+    What is lost between restart markers stays between them. Of several scans, some add a bit to what is there, which
+    rounding may swallow, and those of a few bits a block may end in what says nothing.
+    """
+    smallest = max(_LARGE * len(data), _SHORT, _SPARSE * pixels) if len(scans) > 1 else 0
+    return [scan for scan in scans if scan.is_first and len(scan.ends) == 1 and scan.ends[0] - scan.start >= smallest]
 
 
 def _scans(data: bytes, header: JpegHeader) -> Sequence[_Scan]:

@@ -117,7 +117,8 @@ def test_a_volume_over_a_doubtful_geometry_says_so(batch, command, series, tmp_p
     assert flag in next(line for line in told.splitlines() if line.startswith("doubtful: ct: "))
 
 
-def test_a_slice_that_lost_its_place_is_where_it_was(batch, series, tmp_path):
+@pytest.mark.parametrize("said", [None, ["9e9", "0", "0"], [1, 2]])
+def test_a_slice_that_lost_its_place_is_where_it_was(batch, series, tmp_path, said):
     """Its SliceLocation runs to the feet, as tables count."""
     files, _ = series
     for file in files:
@@ -126,7 +127,7 @@ def test_a_slice_that_lost_its_place_is_where_it_was(batch, series, tmp_path):
     whole = batch(tmp_path / "in", write=kinds, out=tmp_path / "before")
     dataset = pydicom.dcmread(files[2])
     lost = list(dataset.ImagePositionPatient)
-    del dataset.ImagePositionPatient
+    dataset.ImagePositionPatient = said
     dataset.save_as(files[2])
     done = batch(tmp_path / "in", write=kinds)
     assert done.scan == {**whole.scan, "flags": [*done.scan["flags"][:1], *whole.scan["flags"]]}
@@ -138,6 +139,7 @@ def test_a_slice_that_lost_its_place_is_where_it_was(batch, series, tmp_path):
     frames = segmentation.PerFrameFunctionalGroupsSequence
     places = [frame.PlanePositionSequence[0].ImagePositionPatient for frame in frames]
     assert any(np.allclose(place, lost, atol=1e-3) for place in places)
+    assert np.abs(np.array(places, float)).max() < 1000
 
 
 SEVERAL_FOLDERS = "other files of the series in another folder"
@@ -300,6 +302,20 @@ def test_a_copy_that_is_stored_otherwise_counts_once(batch, series, tmp_path, ho
         dataset.save_as(file.with_name(f"{file.stem}-again.dcm"), enforce_file_format=True)
     done = batch(tmp_path / "in")
     assert [one["file"] for one in done.summary["skipped"]] == [f"ct/{file.stem}-again.dcm" for file in files[2:]]
+    assert done.summary["scans"] == once.summary["scans"]
+
+
+def test_of_copies_the_one_that_is_not_compressed_is_read(batch, series, tmp_path):
+    """The other one is damaged."""
+    files, _ = series
+    once = batch(tmp_path / "in", out=tmp_path / "before")
+    dataset = pydicom.dcmread(files[2])
+    dataset.compress(uid.JPEGLSLossless, generate_instance_uid=False)
+    copy = files[2].with_name("2")
+    dataset.save_as(copy, enforce_file_format=True)
+    copy.write_bytes(copy.read_bytes()[:-200])
+    done = batch(tmp_path / "in")
+    assert [one["file"] for one in done.summary["skipped"]] == ["ct/2"]
     assert done.summary["scans"] == once.summary["scans"]
 
 

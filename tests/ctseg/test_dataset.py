@@ -144,6 +144,16 @@ def test_an_index_out_of_a_spreadsheet_is_read(tmp_path):
     assert len(read_dataset(folder).slices) == 2
 
 
+def test_slices_that_are_kept_by_their_content_are_two_though_they_are_alike(tmp_path):
+    """As git-annex and DVC link them."""
+    folder = describe(tmp_path / "d")
+    (folder / "images" / "a.png").rename(tmp_path / "object")
+    for name in ("a.png", "b.png"):
+        (folder / "images" / name).unlink(missing_ok=True)
+        (folder / "images" / name).symlink_to(tmp_path / "object")
+    assert [one.image.name for one in read_dataset(folder).slices] == ["a.png", "b.png"]
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

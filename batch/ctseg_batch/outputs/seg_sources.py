@@ -12,7 +12,7 @@ from pydicom.datadict import dictionary_VR
 
 from ctseg.reading.dicom_file import open_dicom
 from ctseg.reading.dicom_grid import common_plane
-from ctseg.reading.dicom_header import ENHANCED, SliceHeader
+from ctseg.reading.dicom_header import ENHANCED, SliceHeader, position_of
 from ctseg_batch.outputs.labelled import NO_FRAMES, NotMade, OtherSource
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def read_sources(slices: Sequence[SliceHeader], step: float | None) -> "list[Dat
         with open_dicom(found.file, _TAGS_OF_A_SLICE) as opened:
             sources.append(opened.dataset)
     for source, found in zip(sources, slices, strict=True):
-        if not source.get("ImagePositionPatient"):  # it was worked out of the others'
+        if position_of(source) is None:  # it was worked out of the others'
             source.ImagePositionPatient = [round(x, _DIGITS) for x in found.position or ()]
         if source.get("SOPClassUID") in ENHANCED:
             raise OtherSource(NO_FRAMES)

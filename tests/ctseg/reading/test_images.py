@@ -240,6 +240,22 @@ def test_a_whole_jpeg_is_never_taken_for_a_damaged_one(tmp_path, seed, kind, qua
     assert read(tmp_path / "a.jpg").pixels.shape == pixels.shape[:2]
 
 
+@pytest.mark.parametrize("quality", [50, 75, 95])
+@pytest.mark.parametrize("grey", [0, 128, 255])
+@pytest.mark.parametrize("mark", ["dot", "line", "disc"])
+def test_a_whole_progressive_jpeg_of_little_but_background_is_read(tmp_path, mark, grey, quality):
+    """Whole scans of it make next to no difference."""
+    pixels = np.full((512, 512), grey, np.uint8)
+    if mark == "disc":
+        cv2.circle(pixels, (256, 256), 100, 60, cv2.FILLED)
+    else:
+        pixels[507, : 512 if mark == "line" else 1] = 255 - grey
+    options = (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_OPTIMIZE, 1)
+    for shown in (pixels, np.dstack([pixels] * 3)):
+        (tmp_path / "a.jpg").write_bytes(cv2.imencode(".jpg", shown, options)[1].tobytes())
+        assert read(tmp_path / "a.jpg").pixels.shape == (512, 512)
+
+
 def test_a_jpeg_in_very_many_scans_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     """Each takes as long as to decode all pixels, and a hundred bytes of the file."""
     whole = WHOLE["progressive jpeg"]
