@@ -5,11 +5,11 @@ from functools import partial
 
 from ctseg_batch.call import Call
 from ctseg_batch.figures.columns import slice_rows
+from ctseg_batch.figures.notes import without_output
 from ctseg_batch.figures.sheets import write_sheets
 from ctseg_batch.figures.summary import Figures, ShardFigures, Summary, summarise
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.inventory import Inventory, write_inventory
-from ctseg_batch.outputs.scan_outputs import notes_of
 from ctseg_batch.reporting import REPORT_HTML
 from ctseg_batch.work import Driver, Watcher, Worked, work_here
 
@@ -52,7 +52,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         groups=job.truth.meaning.names if job.truth else None,
         skipped=worked.skipped,
         errors=sorted([*job.failures(), *worked.errors]),
-        notes=[*notes, *notes_of(worked.results)],
+        notes=[*notes, *without_output(worked.results)],
         ignored=job.ignored,
         slices=worked.slices,
         wall_s=time.perf_counter() - started,

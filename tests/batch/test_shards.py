@@ -46,7 +46,7 @@ def shard_files(out):
 
 def plain(summary):
     """A summary without what tells one run from another."""
-    left_out = ("throughput", "runs", "shard", "notes")
+    left_out = ("throughput", "runs", "shard")
     return {key: value for key, value in summary.items() if key not in left_out}
 
 

@@ -299,6 +299,29 @@ def test_shares_of_other_settings_are_told_apart_by_their_numbers_until_all_are_
     assert summarize(out)[0] == 0
 
 
+@pytest.mark.parametrize("true", ["none", "some", "bad"])
+def test_notes_are_those_of_one_run(batch, summarize, folders, draw, save, tmp_path, true):
+    (tmp_path / "truth").mkdir()
+    if true != "none":
+        save(tmp_path / "truth/2/1.png", draw(2) if true == "some" else draw(2) + 7)
+    call = {"truth": tmp_path / "truth", "write": ["mask", "nifti", "dicom-seg"]}
+    whole = batch(folders, out=tmp_path / "whole", **call).summary["notes"]
+    for number in (1, 2, 3):
+        out = batch(folders, shard=Shard(number, 3), **call).out
+    joined = json.loads(summarize(out, "--json")[1])
+    assert joined["notes"] == whole
+    assert [note[:24] for note in whole[:2]] == ["no dicom-seg of 4 scans:", "no nifti of 4 scans: ima"]
+    assert len(whole) == 2 + (true == "none")
+    assert len([run for run in joined["runs"] if run["scans"]]) > 1
+
+
+def test_what_a_run_that_counts_once_could_not_make_counts_once(batch, summarize, folders, tmp_path):
+    first = batch(folders, write=["mask", "dicom-seg"]).out
+    shutil.copytree(first, tmp_path / "copy")
+    joined = json.loads(summarize(first, tmp_path / "copy", "--json")[1])
+    assert joined["notes"] == json.loads((first / "summary.json").read_text())["notes"] != []
+
+
 def test_what_came_after_a_share_had_ended_is_named(batch, summarize, folders, draw, save_slice):
     for number in (1, 2):
         out = batch(folders, shard=Shard(number, 2)).out

@@ -11,6 +11,7 @@ from typing import Any
 
 from ctseg.errors import CallError
 from ctseg_batch.figures.columns import Row
+from ctseg_batch.figures.notes import joined_notes
 from ctseg_batch.figures.runs import Run
 from ctseg_batch.figures.summary import SCHEMA, Summary
 from ctseg_batch.figures.totals import totals
@@ -115,7 +116,7 @@ def _summary(
         "ignored": sum(summary["ignored"] for summary in summaries),
         "skipped": _once(one for summary in summaries for one in summary["skipped"]),
         "errors": _once([*(one for summary in summaries for one in summary["errors"]), *map(asdict, missing)]),
-        "notes": _once(one for summary in summaries for one in summary["notes"]),
+        "notes": joined_notes(summaries, scans),
         "throughput": {
             "slices": slices,
             "slices_per_second": slices / wall_s if slices and wall_s else None,

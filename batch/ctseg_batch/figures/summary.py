@@ -14,9 +14,8 @@ from ctseg.lungs import LUNGS, THIRDS, absent
 from ctseg.measures import Measures, doubts, measure, voxel_ml
 from ctseg.regions import Amounts, Lungs, describe, grade, total
 from ctseg.scan import Spacing
+from ctseg_batch.figures.notes import without_truth
 from ctseg_batch.figures.totals import scored, totals
-from ctseg_batch.inputs.truth import stem
-from ctseg_batch.journal.slice_figures import unpack
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.result import Failure, MeasuresWish, PartResult, StackFigures
 from ctseg_batch.shards import Shard
@@ -91,7 +90,7 @@ def summarise(figures: Figures, engine: Engine) -> Summary:
         "ignored": figures.ignored,
         "skipped": [asdict(one) for one in figures.skipped],
         "errors": [asdict(one) for one in figures.errors],
-        "notes": [*figures.notes, *_without_truth(figures)],
+        "notes": [*figures.notes, *(() if groups is None else without_truth(figures.results))],
         "throughput": {
             "slices": figures.slices,
             "slices_per_second": figures.slices / figures.wall_s if figures.slices else None,
@@ -207,20 +206,6 @@ def _distances(
         else {groups[n]: None if (one := surfaces[n]) is None else asdict(one) for n in lung},
         "volume_error_ml": {groups[n]: float(errors[n]) for n in lung},
     }
-
-
-def _without_truth(figures: Figures) -> Iterator[str]:
-    """A line where a truth was given and goes with nothing: it may be the wrong folder."""
-    done = [part for part in figures.results if part.slices > part.failed_slices]
-    if figures.groups is not None and done and all(_has_no_truth(part) for part in done):
-        example = next(one.source for one in unpack(done[0].by_slice))
-        folder, slash, name = example.rpartition("/")
-        path = f"{folder}{slash}{stem(name)}"
-        yield f"no truth was found for any slice: there is no {path}.* below --truth, nor any other"
-
-
-def _has_no_truth(part: PartResult) -> bool:
-    return not part.bad_truth and part.unscored == part.slices - part.failed_slices
 
 
 def _flags(done: Sequence[PartResult], measures: Measures, several: Container[str], *, is_scored: bool) -> list[str]:

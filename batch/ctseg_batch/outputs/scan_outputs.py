@@ -107,15 +107,3 @@ class ScanOutputs:
     def _file(self, kind: str, path: str) -> str:
         writer = self._writers[kind]
         return f"{writer.folder}/{path}{writer.ending}"
-
-
-def notes_of(results: Iterable[PartResult]) -> list[str]:
-    """How many scans some output could not be made of, a line for each reason."""
-    scans: dict[tuple[str, str], set[str]] = {}
-    for result in results:
-        for one in result.left_out:
-            scans.setdefault((one.kind, one.reason), set()).add(result.scan)
-    return [
-        f"no {kind} of {len(names)} scan{'s' * (len(names) > 1)}: {reason}"
-        for (kind, reason), names in sorted(scans.items())
-    ]

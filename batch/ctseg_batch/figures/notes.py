@@ -1,0 +1,74 @@
+"""Lines on a run as a whole: what outputs there are none of, that no truth was found; and those of many runs as one."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ctseg_batch.inputs.truth import stem
+from ctseg_batch.journal.slice_figures import unpack
+from ctseg_batch.result import PartResult
+
+_NO_TRUTH = "no truth was found for any slice: "
+_NOT_MADE = re.compile(r"no (?P<kind>\S+) of (?P<scans>\d+) scans?: (?P<reason>.*)", re.DOTALL)
+
+
+def without_output(results: Iterable[PartResult]) -> list[str]:
+    """How many scans some output could not be made of, a line for each reason."""
+    scans: dict[tuple[str, str], set[str]] = {}
+    for result in results:
+        for one in result.left_out:
+            scans.setdefault((one.kind, one.reason), set()).add(result.scan)
+    return _not_made({what: len(names) for what, names in scans.items()})
+
+
+def _not_made(counts: Mapping[tuple[str, str], int]) -> list[str]:
+    """A line for each kind and reason, as `_NOT_MADE` reads it."""
+    return [
+        f"no {kind} of {count} scan{'s' * (count > 1)}: {reason}" for (kind, reason), count in sorted(counts.items())
+    ]
+
+
+def without_truth(results: Iterable[PartResult]) -> Iterator[str]:
+    """A line where a truth was given and goes with nothing: it may be the wrong folder."""
+    done = [part for part in results if part.slices > part.failed_slices]
+    if done and all(_has_no_truth(part) for part in done):
+        example = next(one.source for one in unpack(done[0].by_slice))
+        folder, slash, name = example.rpartition("/")
+        yield f"{_NO_TRUTH}there is no {folder}{slash}{stem(name)}.* below --truth, nor any other"
+
+
+def _has_no_truth(part: PartResult) -> bool:
+    return not part.bad_truth and part.unscored == part.slices - part.failed_slices
+
+
+def joined_notes(summaries: Sequence[Mapping[str, Any]], scans: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What one run over all `scans` would have said.
+
+    Of scans that are in two runs it can't be told how many were counted twice, but where a run has no others.
+    """
+    told: list[str] = []
+    counts: Counter[tuple[str, str]] = Counter()
+    known: set[str] = set()
+    for summary in summaries:
+        names = {scan["scan"] for scan in summary["scans"]}
+        for note in summary["notes"]:
+            if found := _NOT_MADE.fullmatch(note):
+                counts[found["kind"], found["reason"]] += 0 if names <= known else int(found["scans"])
+            elif not note.startswith(_NO_TRUTH):
+                told.append(note)
+        known |= names
+    return [*dict.fromkeys(told), *_not_made(counts), *_all_without_truth(summaries, scans)]
+
+
+def _all_without_truth(summaries: Sequence[Mapping[str, Any]], scans: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The line of the run that has the first scan, if all runs say so that were given a truth and have done a scan."""
+    places = {scan["scan"]: place for place, scan in enumerate(scans) if scan["status"] != "failed"}
+    said: dict[int, str | None] = {}
+    for summary in summaries:
+        done = [places[scan["scan"]] for scan in summary["scans"] if scan["scan"] in places]
+        if done and summary["groups"] is not None:
+            said[min(done)] = next((note for note in summary["notes"] if note.startswith(_NO_TRUTH)), None)
+    lines = [line for _, line in sorted(said.items()) if line]
+    if len(lines) == len(said):
+        yield from lines[:1]
