@@ -322,6 +322,39 @@ def test_what_a_run_that_counts_once_could_not_make_counts_once(batch, summarize
     assert joined["notes"] == json.loads((first / "summary.json").read_text())["notes"] != []
 
 
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_series_whose_folders_are_of_several_shares_is_flagged(batch, summarize, draw, save_series, tmp_path, is_old):
+    labels = np.stack([draw(seed, 64, 64) for seed in range(3)])
+    for name in "abcdef":
+        save_series(tmp_path / "in" / name, labels)
+    save_series(tmp_path / "in/other", labels, seed=1)
+    whole = batch(tmp_path / "in", out=tmp_path / "whole").summary
+    for number in range(1, 5):
+        out = batch(tmp_path / "in", shard=Shard(number, 4)).out
+    if is_old:
+        for file in out.glob("summary.*.json"):
+            told = json.loads(file.read_text())
+            for scan in told["scans"]:
+                del scan["series"]
+            file.write_text(json.dumps(told))
+    status, printed, _ = summarize(out, "--json")
+    assert status == 0
+    assert (json.loads(printed)["scans"] == json.loads(json.dumps(whole["scans"]))) is not is_old
+    flagged = [scan["scan"] for scan in whole["scans"] if "other files of the series" in scan["flags"][-1]]
+    assert flagged == list("abcdef")
+
+
+def test_a_scan_that_one_of_two_runs_has_flagged_is_the_same(batch, summarize, draw, save_series, tmp_path):
+    for name in "ab":
+        save_series(tmp_path / "in" / name, draw(0, 64, 64)[None])
+    whole = batch(tmp_path / "in", out=tmp_path / "whole")
+    alone = batch(tmp_path / "in/a", out=tmp_path / "alone", root=tmp_path / "in")
+    assert whole.scans["a"]["flags"] == [*alone.scans["a"]["flags"], "other files of the series in another folder"]
+    status, printed, _ = summarize(alone.out, whole.out, "--json")
+    assert status == 0
+    assert json.loads(printed)["scans"] == json.loads(json.dumps(whole.summary["scans"]))
+
+
 def test_what_came_after_a_share_had_ended_is_named(batch, summarize, folders, draw, save_slice):
     for number in (1, 2):
         out = batch(folders, shard=Shard(number, 2)).out

@@ -13,7 +13,7 @@ from ctseg.errors import CallError
 from ctseg_batch.figures.columns import Row
 from ctseg_batch.figures.notes import joined_notes
 from ctseg_batch.figures.runs import Run
-from ctseg_batch.figures.summary import SCHEMA, Summary
+from ctseg_batch.figures.summary import SCHEMA, Summary, figures_alone, flag_folders
 from ctseg_batch.figures.totals import totals
 from ctseg_batch.journal.inventory import Inventory
 from ctseg_batch.result import Failure
@@ -55,9 +55,9 @@ def check_alike(runs: Sequence[Run]) -> None:
 def join(runs: Sequence[Run]) -> Joined:
     """One summary of all scans, a scan that is the same in two of them once.
 
-    They are in the order of the runs; those of shares of one run in the order that it would have. What no share has
-    done is among the errors. What the runs do not have in common is null. Raises CallError for a scan that differs from
-    one run to the other.
+    They are in the order of the runs; those of shares of one run in the order that it would have. A series that lies
+    in several folders is flagged, whichever run has each. What no share has done is among the errors. What the runs do
+    not have in common is null. Raises CallError for a scan that differs from one run to the other.
     """
     owners: dict[str, tuple[Run, Mapping[str, Any]]] = {}
     taken: list[tuple[Run, frozenset[str]]] = []
@@ -66,12 +66,12 @@ def join(runs: Sequence[Run]) -> Joined:
         for scan in run.summary["scans"]:
             name = scan["scan"]
             owner, known = owners.setdefault(name, (run, scan))
-            if known != scan:
+            if known is not scan and figures_alone(known) != figures_alone(scan):
                 raise CallError(f"the scan {name} is in {owner.title} and in {run.title}, with different figures")
             if owner is run:
                 new.add(name)
         taken.append((run, frozenset(new)))
-    scans = [scan for _, scan in owners.values()]
+    scans = flag_folders([scan for _, scan in owners.values()])
     if len({run.summary["shard"] and run.summary["shard"]["found"] for run in runs}) == 1 and runs[0].shard:
         places = {scan: place for run in runs for scan, place in run.places().items()}
         scans.sort(key=lambda scan: places[scan["scan"]])

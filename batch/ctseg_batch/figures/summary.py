@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -70,8 +70,7 @@ class Figures:
 def summarise(figures: Figures, engine: Engine) -> Summary:
     """Add up the parts, by scan in the order of their first part, and over all."""
     groups = None if figures.groups is None else list(figures.groups)
-    several = {one for one, count in Counter(part.series for part in figures.results).items() if one and count > 1}
-    scans = [_scan(name, parts, groups, several) for name, parts in by_scan(figures.results).items()]
+    scans = flag_folders([_scan(name, parts, groups) for name, parts in by_scan(figures.results).items()])
     spec = engine.spec
     return {
         "schema": SCHEMA,
@@ -127,8 +126,29 @@ def spacing_of(parts: Iterable[PartResult]) -> Spacing | None:
     return next((part.spacing_mm for part in parts if part.slices > part.failed_slices), None)
 
 
-def _scan(name: str, parts: Sequence[PartResult], groups: list[str] | None, several: Container[str]) -> dict[str, Any]:
-    """What summary.json says of a scan; `several` are the series that lie in more than one folder."""
+def flag_folders(scans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The scans, those of a series that lies in more than one folder with a flag that says so, as their last."""
+    counts = Counter(scan.get("series") for scan in scans)  # it was not always noted
+    several = {series for series, count in counts.items() if series and count > 1}
+    return [
+        {**scan, "flags": [*_other_flags(scan), _IN_SEVERAL_FOLDERS]}
+        if scan.get("series") in several and scan["status"] != "failed"
+        else scan
+        for scan in scans
+    ]
+
+
+def figures_alone(scan: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What summary.json says of a scan, without what depends on the others of its run, and its series."""
+    return {key: value for key, value in scan.items() if key != "series"} | {"flags": _other_flags(scan)}
+
+
+def _other_flags(scan: Mapping[str, Any]) -> list[str]:
+    return [flag for flag in scan["flags"] if flag != _IN_SEVERAL_FOLDERS]
+
+
+def _scan(name: str, parts: Sequence[PartResult], groups: list[str] | None) -> dict[str, Any]:
+    """What summary.json says of a scan, but for what `flag_folders` adds."""
     slices, failed = sum(part.slices for part in parts), sum(part.failed_slices for part in parts)
     errors = sorted({failure for part in parts for failure in (*part.failures, *part.bad_truth)})
     done = [part for part in parts if part.slices > part.failed_slices]
@@ -149,10 +169,11 @@ def _scan(name: str, parts: Sequence[PartResult], groups: list[str] | None, seve
         **scored([confusion], groups),
         "confusion": confusion,
         **_distances(whole, spacing, confusion, groups),
-        "flags": _flags(done, measures, several, is_scored=groups is not None),
+        "flags": _flags(done, measures, is_scored=groups is not None),
         "device": done[0].device if done else None,
         "precision": done[0].precision if done else None,
         "errors": [asdict(error) for error in errors],
+        "series": next((part.series for part in parts if part.series), None),
     }
 
 
@@ -208,11 +229,9 @@ def _distances(
     }
 
 
-def _flags(done: Sequence[PartResult], measures: Measures, several: Container[str], *, is_scored: bool) -> list[str]:
+def _flags(done: Sequence[PartResult], measures: Measures, *, is_scored: bool) -> list[str]:
     """What makes the scan's numbers doubtful, in words."""
     flags = [flag for part in done for flag in part.flags]
-    if any(part.series in several for part in done):
-        flags.append(_IN_SEVERAL_FOLDERS)
     if done and measures.involvement_percent is None:
         flags.append("no lung found")
     if done and done[0].stack:
