@@ -81,7 +81,11 @@ class Segmentation:
         if self._scan is None:
             raise CallError(f"{self.name} was made without its slices: there is nothing to lay the labels over")
         place = _most_telling(stack) if index is None else range(len(stack))[index]
-        drawn = overlay(as_shown(self._scan.read(place)), stack[place])
+        try:
+            shown = as_shown(self._scan.read(place))
+        finally:
+            self._scan.close()
+        drawn = overlay(shown, stack[place])
         return np.ascontiguousarray(drawn[:, :, ::-1])
 
     def __repr__(self) -> str:

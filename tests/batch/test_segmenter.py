@@ -1,9 +1,11 @@
 """The Python API: the same labels and figures as the command's, and errors that say what was wrong."""
 
 import ast
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import cv2
@@ -16,6 +18,7 @@ import SimpleITK
 import ctseg_batch
 from ctseg.classes import CLASSES
 from ctseg.cleanup import Cleanup
+from ctseg.reading import volume as volume_reading
 from ctseg_batch.network import engine
 
 ROOT = Path(__file__).parents[2]
@@ -185,6 +188,22 @@ def test_an_overlay_is_in_rgb_and_shows_the_slice_with_most_disease(segment, spe
     with pytest.raises(IndexError):
         result.overlay(4)
     assert segment(HU[speck[1]]).overlay().shape == (64 + 72, 64, 3)
+
+
+def test_an_overlay_leaves_nothing_of_a_volume_in_memory(segment, speck, save_volume, tmp_path, monkeypatch):
+    loaded = []
+
+    def noted(*given):
+        voxels, domain = real(*given)
+        loaded.append(weakref.ref(voxels))
+        return voxels, domain
+
+    real = volume_reading._load
+    monkeypatch.setattr(volume_reading, "_load", noted)
+    result = segment(save_volume(tmp_path / "ct.nii", speck))
+    np.testing.assert_array_equal(result.overlay(1), result.overlay(1))
+    gc.collect()
+    assert [voxels() for voxels in loaded] == [None] * 3
 
 
 def test_a_folder_with_several_scans_is_an_error_that_names_them_and_scans_goes_through_them(
