@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ctseg.classes import LESION, LUNG
 from ctseg.confidence import Confidence
 from ctseg.errors import CallError
-from ctseg.scan import Labels, Scan, Spacing
+from ctseg.scan import Labels, Scan, Side, Spacing
 from ctseg_batch.outputs.overlay import as_shown, overlay
 
 Picture = npt.NDArray[np.uint8]
@@ -21,10 +21,11 @@ Picture = npt.NDArray[np.uint8]
 class Segmentation:
     """The labels of a scan, and what they amount to.
 
-    `labels` are (slices, H, W) from the feet up, or (H, W) of a single slice: 0 background, 1 normal lung, 2 ground
-    glass, 3 consolidation. `measures` is the scan's entry in summary.json, described in docs/summary.md. `confidence`,
-    where it was asked for, is as large as `labels`: how probable the winning class is, in 1/255. `device` and
-    `precision` say what computed it.
+    `labels` are (slices, H, W), or (H, W) of a single slice: 0 background, 1 normal lung, 2 ground glass, 3
+    consolidation. Slices run from the feet up, those of images in the order of their names; a volume's are turned front
+    up, the patient's right on the left, all others lie as they are stored. `measures` is the scan's entry in
+    summary.json, described in docs/summary.md. `confidence`, where it was asked for, is as large as `labels`: how
+    probable the winning class is, in 1/255. `device` and `precision` say what computed it.
     """
 
     name: str
@@ -58,6 +59,11 @@ class Segmentation:
         """Ground glass and consolidation as a share of the lung; None without any lung."""
         share: float | None = self.measures["involvement_percent"]
         return share
+
+    @property
+    def patients_right(self) -> Side | None:
+        """On which side of `labels` the patient's right is: left, right, top or bottom; None where nothing says."""
+        return None if self._scan is None else self._scan.patients_right
 
     @property
     def flags(self) -> tuple[str, ...]:

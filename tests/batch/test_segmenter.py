@@ -164,6 +164,21 @@ def test_native_labels_lie_as_the_voxels_of_the_file(segment, speck, save_volume
     assert array.native_labels is array.labels
 
 
+@pytest.mark.parametrize(
+    ("orientation", "side"),
+    [([1, 0, 0, 0, 1, 0], "left"), ([-1, 0, 0, 0, -1, 0], "right"), ([0, 1, 0, -1, 0, 0], "bottom")],
+)
+def test_slices_of_a_series_lie_as_stored_and_the_patients_right_is_told(
+    segment, speck, save_series, save_volume, tmp_path, orientation, side
+):
+    save_series(tmp_path / "ct", speck, ImageOrientationPatient=orientation)
+    result = segment(tmp_path / "ct")
+    assert result.patients_right == side
+    assert {tuple(np.argwhere(labels == 2)[0]) for labels in result.labels} == {(8, 36)}
+    assert segment(save_volume(tmp_path / "ct.nii", speck)).patients_right == "left"
+    assert segment(HU[speck]).patients_right is None
+
+
 def test_native_labels_of_nrrd_lie_as_pynrrd_has_its_voxels(segment, speck, tmp_path):
     """A file whose first axis runs from the feet up, its second to the left."""
     file = tmp_path / "ct.nrrd"
