@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import SupportsIndex, get_args
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from ctseg.confidence import Confidence
 from ctseg.errors import CallError, ModelError, UnreadableFile
 from ctseg.model import DEFAULT_MODEL, ModelSpec, find_model
-from ctseg.scan import Labels, Scan, Spacing
+from ctseg.scan import Labels, Scan, Slice, Spacing
 from ctseg_batch.arrays import scan_of
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.figures.summary import Figures, summarise
@@ -151,9 +152,26 @@ class Segmenter:
         """Put a scan through the pipeline of a run."""
         results: list[PartResult] = []
         with Workers(min(self._workers, len(todo.names))) as workers:
-            bench = Bench(workers, self._engine, kept, None, spacing, measures=self._measures)
+            bench = _Bench(workers, self._engine, kept, None, spacing, measures=self._measures)
             begin(todo, bench, lambda: None, results.append)
+        if bench.refused:
+            raise bench.refused[0]
         return results[0]
+
+
+@dataclass(frozen=True)
+class _Bench(Bench):
+    """Remembers values that the model does not take: a run counts them as the file's failure, but the file is sound."""
+
+    refused: list[ModelError] = field(default_factory=list)
+
+    def see(self, sources: Sequence[Slice]) -> list[Seen]:
+        """Label some slices."""
+        try:
+            return super().see(sources)
+        except ModelError as error:
+            self.refused.append(error)
+            raise
 
 
 class _Kept(Outputs):

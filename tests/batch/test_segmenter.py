@@ -330,10 +330,14 @@ def test_a_wish_that_there_is_not_is_a_wrong_call(strict, wanted, said):
         ctseg_batch.Segmenter(strict, **wanted)
 
 
-def test_a_model_that_takes_no_such_values_or_gives_no_confidence_says_so(make_model, speck, tmp_path):
+def test_a_model_that_takes_no_such_values_or_gives_no_confidence_says_so(make_model, speck, save, tmp_path):
     segment = ctseg_batch.Segmenter(str(make_model(tmp_path / "hu.onnx", domains=("hu",))), "cpu")
     with pytest.raises(ctseg_batch.ModelError, match="takes hu, not grey8"):
         segment(speck[0])
+    file = save(tmp_path / "in/a.png", speck[0] * 64)
+    for source in (file, tmp_path / "in", next(segment.scans(file))):
+        with pytest.raises(ctseg_batch.ModelError, match="takes hu, not grey8"):
+            segment(source)
     with pytest.raises(ctseg_batch.ModelError, match="gives no probabilities"):
         segment.with_confidence(HU[speck])
     with pytest.raises(ctseg_batch.ModelError, match="no model 'slow'"):
