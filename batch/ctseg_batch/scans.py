@@ -23,12 +23,13 @@ class NamedScan:
     """A scan as `ctseg batch` calls it; `slices` is None where it can't be opened, and `failed` says why.
 
     Where headers of a folder can't be read, `failed` names these files with each of its series: of which one they are
-    can't be told.
+    can't be told. `series` is as PartResult has it.
     """
 
     name: str
     slices: Scan | None
     failed: tuple[UnreadableFile, ...] = ()
+    series: str = ""
 
 
 def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
@@ -50,7 +51,7 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
                 parts.setdefault(step.scan, []).append(step)
         failed = tuple(UnreadableFile(found.root / one.file, one.reason) for one in (*failures, *planner.errors))
         for name, todos in parts.items():
-            yield NamedScan(name, _joined(todos), failed)
+            yield NamedScan(name, _joined(todos), failed, todos[0].series)
         if failed and not parts:
             yield NamedScan(site.name, None, failed)
 

@@ -114,7 +114,7 @@ class Segmenter:
         scan, is_single = self._open(source)
         if scan.failed or scan.slices is None:
             raise scan.failed[0]
-        result = self._work(_todo(scan.name, scan.slices), spacing, kept)
+        result = self._work(_todo(scan.name, scan.slices, scan.series), spacing, kept)
         _raise_failures(result)
         figures = Figures([result], None, skipped=(), errors=(), notes=(), ignored=0, slices=0, wall_s=0.0)
         (measures,) = summarise(figures, self._engine.current)["scans"]
@@ -200,12 +200,12 @@ class _Kept(Outputs):
         return np.stack([one.labels for one in seen]), np.stack(sure) if sure else None
 
 
-def _todo(name: str, scan: Scan) -> Todo:
+def _todo(name: str, scan: Scan, series: str) -> Todo:
     """A whole scan as a part of a run."""
     names = tuple(f"{index:06d}" for index in range(len(scan)))
     files = tuple(map(str, scan.files))
     sources = files if len(files) == len(scan) else files * len(scan) or tuple(map("slice {}".format, range(len(scan))))
-    return Todo("", "", name, scan, names, sources, masks=None, whole="", is_whole=True)
+    return Todo("", "", name, scan, names, sources, masks=None, whole="", is_whole=True, series=series)
 
 
 def _raise_failures(result: PartResult) -> None:

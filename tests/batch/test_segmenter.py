@@ -240,6 +240,18 @@ def test_a_folder_with_several_scans_is_an_error_that_names_them_and_scans_goes_
     assert found["images"].labels.shape == (300, 64, 64)
 
 
+def test_scans_of_one_series_in_several_folders_are_known_by_it(batch, segment, strict, speck, save_series, tmp_path):
+    for name in "ab":
+        save_series(tmp_path / "in" / name, speck)
+    done = batch(tmp_path / "in", model=strict)
+    flag = "other files of the series in another folder"
+    for scan in segment.scans(tmp_path / "in"):
+        result, told = segment(scan), done.scans[scan.name]
+        assert [*result.flags, flag] == told["flags"]
+        assert result.measures["series"] == told["series"] == segment(tmp_path / "in" / scan.name).measures["series"]
+        assert told["series"]
+
+
 def test_scans_takes_the_filters_of_the_command(segment, speck, save_series, tmp_path):
     for number in (1, 2):
         uids = {"SeriesInstanceUID": f"1.2.{number}", "StudyInstanceUID": "1.3"}
