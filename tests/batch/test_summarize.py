@@ -116,6 +116,18 @@ def test_parquet_is_written_beside(summarize, shards, tmp_path):
     assert summarize(*parts, "--parquet")[0] == 2
 
 
+def test_parquet_has_all_digits_also_of_slices(batch, summarize, draw, save_volume, save_slice, tmp_path):
+    save_volume(tmp_path / "in/ct.nii", np.stack([draw(seed) for seed in range(3)]), (0.7, 0.333, 0.777))
+    save_slice(tmp_path / "in/p/1.png", draw(4))
+    (tmp_path / "in/p/2.png").write_bytes(b"no picture")
+    out = batch(tmp_path / "in", parquet=True).out
+    summarize(out, "--out", tmp_path / "all", "--parquet")
+    for name in ("slices", "summary"):
+        joined, one = (pyarrow.parquet.read_table(folder / f"{name}.parquet") for folder in (tmp_path / "all", out))
+        assert joined.equals(one)
+        assert (tmp_path / f"all/{name}.csv").read_bytes() == (out / f"{name}.csv").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

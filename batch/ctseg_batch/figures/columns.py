@@ -41,6 +41,7 @@ SLICE_COLUMNS = (
     Column("lung_ml", "number"),
     Column("involvement_percent", "number"),
 )
+_DERIVED = 2  # the last of them follow from the pixels
 
 
 def scan_table(summary: Summary) -> tuple[Sequence[Column], Iterator[Row]]:
@@ -58,13 +59,23 @@ def slice_rows(results: Iterable[PartResult]) -> Iterator[Row]:
             yield _slice_row(scan, index, one, spacing)
 
 
+def with_all_digits(row: Row, spacing: Spacing | None) -> Row:
+    """A row that was read back from slices.csv, which rounds what follows from the pixels."""
+    pixels = [value for value in row[-_DERIVED - len(CLASSES) : -_DERIVED] if isinstance(value, int)]
+    return (*row[:-_DERIVED], *_derived(pixels, spacing)) if len(pixels) == len(CLASSES) else row
+
+
 def _slice_row(scan: str, index: int, one: SliceFigures, spacing: Spacing | None) -> Row:
     where = (scan, index, one.source, one.mask)
     if one.pixels is None:
         return (*where, "failed", *(None for _ in CLASSES), None, None)
-    lung, lesion = (sum(one.pixels[c.index] for c in classes) for classes in (LUNG, LESION))
-    lung_ml = None if spacing is None else lung * voxel_ml(spacing)
-    return (*where, "ok", *one.pixels, lung_ml, 100 * lesion / lung if lung else None)
+    return (*where, "ok", *one.pixels, *_derived(one.pixels, spacing))
+
+
+def _derived(pixels: Sequence[int], spacing: Spacing | None) -> tuple[float | None, float | None]:
+    """What the last columns of slices.csv say: `lung_ml`, `involvement_percent`."""
+    lung, lesion = (sum(pixels[c.index] for c in classes) for classes in (LUNG, LESION))
+    return None if spacing is None else lung * voxel_ml(spacing), 100 * lesion / lung if lung else None
 
 
 def _scan_columns(groups: Sequence[str], *, has_regions: bool) -> Iterator[_ScanColumn]:

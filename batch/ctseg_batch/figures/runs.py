@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ctseg.errors import CallError
-from ctseg_batch.figures.columns import Row
+from ctseg_batch.figures.columns import Row, with_all_digits
 from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_JSON, marked, share_of
 from ctseg_batch.figures.slices_file import read_slices
 from ctseg_batch.figures.summary import SCHEMA, Summary
@@ -46,9 +46,11 @@ class Run:
         return {scan["scan"]: place for scan, place in zip(self.summary["scans"], told["places"], strict=bool(told))}
 
     def slices(self) -> Iterator[Row]:
-        """The rows of its slices.csv; raises CallError where it does not fit the summary."""
+        """The rows of its slices.csv, with all digits; raises CallError where it does not fit the summary."""
         expected = {scan["scan"]: scan["slices"] for scan in self.summary["scans"]}
-        return read_slices(self.out / marked(SLICES_CSV, self.mark), expected)
+        spacings = {scan["scan"]: scan["spacing_mm"] for scan in self.summary["scans"]}
+        for row in read_slices(self.out / marked(SLICES_CSV, self.mark), expected):
+            yield with_all_digits(row, spacings.get(str(row[0])))
 
 
 def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Run]:
