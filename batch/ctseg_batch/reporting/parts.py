@@ -74,7 +74,8 @@ def scan_part(
         right = origin.patients_right.get(scan["scan"])
         pictures = draw(files, spacing, right, origin.pool)
         height = pictures.plane.size[0] if pictures.plane else None
-        profile = draw_profile(rows, order_told(scan["flags"], spacing, right), spacing, height, f"profile-{place}")
+        order = order_told(scan["flags"], spacing, right)
+        profile = draw_profile(files.rows, order, spacing, height, f"profile-{place}")
     return ScanPart(
         place=place,
         why=why,

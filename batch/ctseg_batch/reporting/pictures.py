@@ -11,7 +11,7 @@ from ctseg_batch.reporting.frontal import Survey, from_the_front, survey
 from ctseg_batch.reporting.images import Picture, Size, coloured, fit, picture
 from ctseg_batch.reporting.results import own_files
 from ctseg_batch.reporting.sources import ScanFiles
-from ctseg_batch.reporting.words import involvement, lungs_told, stored_told, tile_alt
+from ctseg_batch.reporting.words import involvement, lost_told, lungs_told, stored_told, tile_alt
 
 _TILE: Size = (200, 220)
 _SHARPNESS = 1.5
@@ -82,6 +82,8 @@ def _notes(
     notes = [stored_told(right)] if right and right != "left" else []
     if not any(tile.picture.ct for tile in tiles):
         notes.append(_UNREAD if files.in_place else _MOVED)
+    if files.lost:
+        notes.append(lost_told(files.lost))
     if spacing is None:
         notes.append("How far its slices lie apart is not known, so it is not shown from the front.")
     elif found is None:

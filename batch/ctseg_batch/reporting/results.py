@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ctseg.classes import CLASSES
 from ctseg.errors import CallError
+from ctseg.reading.kind import kind_by_name
 from ctseg_batch.figures.sheets import SUMMARY_JSON
 from ctseg_batch.figures.summary import SCHEMA, Summary
 
@@ -78,6 +79,13 @@ def own_files(rows: Sequence[SliceRow]) -> list[str]:
     """The file that each slice has to itself; empty where one holds several, as a volume does."""
     sources = [row.source for row in rows]
     return sources if len(set(sources)) == len(sources) else [""] * len(sources)
+
+
+def placed(rows: Sequence[SliceRow]) -> Sequence[SliceRow]:
+    """The slices of a scan without the files that could not be read of a DICOM series: its last rows, of no place."""
+    if kind_by_name(rows[-1].source if rows else "") not in ("dicom", "untold") or not any(own_files(rows)):
+        return rows
+    return rows[: 1 + max((place for place, row in enumerate(rows) if row.pixels), default=-1)]
 
 
 def below(folder: Path, name: str) -> Path | None:

@@ -17,7 +17,7 @@ from ctseg_batch.inputs.discover import as_counted
 from ctseg_batch.outputs.overlay import Grey, Picture, as_shown
 from ctseg_batch.outputs.slice_outputs import WRITERS
 from ctseg_batch.parts.opened import named_by_file
-from ctseg_batch.reporting.results import SliceRow, below
+from ctseg_batch.reporting.results import SliceRow, below, placed
 
 if TYPE_CHECKING:
     from ctseg.reading.dicom_series import DicomSeries
@@ -28,11 +28,13 @@ _Read = Callable[[], Slice]
 class ScanFiles:
     """The files of a scan's slices, by the slice's place in `rows`. What is gone or damaged is None.
 
-    `in_place`: there are files where the run read the scan. May be used from several threads.
+    `in_place`: there are files where the run read the scan. `lost` files have no place, nor are they in `rows`. May be
+    used from several threads.
     """
 
     def __init__(self, out: Path, root: Path | None, scan: str, rows: Sequence[SliceRow]) -> None:
-        self.rows = rows
+        self.rows = placed(rows)
+        self.lost = len(rows) - len(self.rows)
         self._out = out
         files = [below(root, row.source) if root else None for row in rows]
         there = {file for file in files if file and os.path.isfile(file)}  # noqa: PTH113 - never raises

@@ -141,6 +141,12 @@ def stored_told(right: Side) -> str:
     return f"Its slices are shown as they are stored, with the patient's right {place}."
 
 
+def lost_told(many: int) -> str:
+    """What is not seen from the front, nor in the profile, of a DICOM series."""
+    are, they_lie = ("is", "it lies") if many == 1 else ("are", "they lie")
+    return f"{count(many, 'file')} that could not be read {are} missing in it; where {they_lie} is not known."
+
+
 def plane_alt(line: str, labels: Labels, *, has_ct: bool) -> str:
     """What is seen in the coronal plane, which is a `line` of each slice."""
     counts = [int(n) for n in np.bincount(labels.ravel(), minlength=len(CLASSES))]

@@ -86,6 +86,34 @@ def test_where_nobody_says_which_lung_is_which_the_captions_say_so(batch, page, 
     assert all(caption.endswith("; which lung is the right one is not known") for caption in captions)
 
 
+@pytest.mark.parametrize("bad", [1, 3])
+def test_files_of_a_series_that_cant_be_read_are_no_slices_above_the_head(
+    batch, page, save_series, lungs, tmp_path, bad
+):
+    files = save_series(tmp_path / "in", lungs)
+    whole = page(batch(tmp_path / "in").out)
+    for number in range(bad):
+        (tmp_path / f"in/bad{number}.dcm").write_bytes(files[0].read_bytes()[:300])
+    top = page(batch(tmp_path / "in").out)
+    part = top.one("article")
+    assert from_the_front(part) == from_the_front(whole.one("article"))
+    assert top.data("profile-data") == whole.data("profile-data")
+    told = {
+        1: "1 file that could not be read is missing in it; where it lies is not known.",
+        3: "3 files that could not be read are missing in it; where they lie is not known.",
+    }
+    assert [note.text for note in part.all("p", class_="note")] == [told[bad]]
+
+
+def test_the_last_of_images_keeps_its_place_though_it_cant_be_read(batch, page, save_slice, lungs, tmp_path):
+    for index, labels in enumerate(lungs):
+        save_slice(tmp_path / f"in/{index}.png", labels)
+    (tmp_path / "in/6.png").write_bytes(b"no picture")
+    top = page(batch(tmp_path / "in", spacing=(10, 5, 5)).out)
+    assert top.data("profile-data")["0"]["areas"][6] is None
+    assert not top.one("article").all("p", class_="note")
+
+
 def test_a_journal_of_before_it_was_noted_counts_and_the_captions_say_so(
     batch, page, save_series, counted, lungs, tmp_path
 ):
