@@ -1,3 +1,4 @@
+import io
 import json
 import shlex
 import tempfile
@@ -5,11 +6,13 @@ import tempfile
 import numpy as np
 import onnx.parser
 import pytest
+from rich.console import Console
 
 from ctseg.model import find_model
 from ctseg_batch.profiling.measure import measure
-from ctseg_batch.profiling.network import costliest, count_gmac
+from ctseg_batch.profiling.network import Operator, costliest, count_gmac
 from ctseg_batch.profiling.recorder import Recorder
+from ctseg_batch.profiling.report import operators_table
 
 CONVOLUTIONS = """
 <ir_version: 10, opset_import: ["": 18]>
@@ -142,6 +145,25 @@ def test_a_sweep_names_a_call_that_can_be_made(command, slices, make_model, monk
         assert words[words.index("--precision") + 1] in precisions
         arguments = [str(tmp_path / "out") if word == "OUT" else word for word in words[2:]]
         assert command(*arguments, "--overwrite").status == 0
+
+
+def test_names_are_shown_whatever_brackets_they_have(command, slices, make_model, monkeypatch, tmp_path):
+    monkeypatch.setattr("ctseg_batch.profiling.sweep._ROUNDS", 1)
+    scans = slices.rename(tmp_path / "s5 [b]")
+    (tmp_path / "q[").mkdir()
+    model = make_model(tmp_path / "q[" / "b] m.onnx", name="m [red]")
+    left = command(scans, "--model", model, "--slices", 8, "--sweep", name="profile")
+    assert left.status == 0
+    assert "model m [red]" in left.err
+    (call,) = (line.split(": ", 1)[1] for line in left.err.splitlines() if line.startswith("the fastest here: "))
+    assert {str(scans), str(model)} <= set(shlex.split(call))
+
+
+def test_so_are_those_of_nodes():
+    console = Console(file=io.StringIO(), width=80)
+    console.print(operators_table([Operator("/[b]up[/i]", "[red]", (1, 4), 0.5, 1.0)]))
+    assert "/[b]up[/i]" in console.file.getvalue()
+    assert "[red]" in console.file.getvalue()
 
 
 def test_what_can_not_be_read_can_not_be_measured(command, tmp_path):

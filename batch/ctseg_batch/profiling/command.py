@@ -14,6 +14,7 @@ import typer
 
 from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
+from ctseg.printable import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,6 +56,8 @@ def profile(
 
     Example: ctseg profile scans --slices 500 --sweep
     """
+    from rich.text import Text
+
     from ctseg_batch.call import Call
     from ctseg_batch.cpus import usable_cpus
     from ctseg_batch.job import open_job
@@ -88,7 +91,7 @@ def profile(
     if as_json:
         sys.stdout.write(json.dumps(figures, indent=2) + "\n")
     else:
-        console.print(job.engine.remark, highlight=False)
+        console.print(Text(printable(job.engine.remark)))
         for shown in report(figures):
             console.print(shown)
         if operators:

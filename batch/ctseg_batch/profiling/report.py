@@ -6,8 +6,10 @@ from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from ctseg.model import DEFAULT_MODEL
+from ctseg.printable import printable
 from ctseg_batch.call import Call
 from ctseg_batch.profiling.network import Operator
 from ctseg_batch.profiling.sweep import Try
@@ -52,7 +54,8 @@ def operators_table(operators: Sequence[Operator]) -> Table:
     for column in ("ms", "share"):
         table.add_column(column, justify="right")
     for node in operators:
-        table.add_row(node.name, node.kind, " x ".join(map(str, node.shape)), f"{node.ms:.3f}", f"{node.share:.1%}")
+        name, kind = (Text(printable(text)) for text in (node.name, node.kind))
+        table.add_row(name, kind, " x ".join(map(str, node.shape)), f"{node.ms:.3f}", f"{node.share:.1%}")
     return table
 
 
@@ -67,10 +70,11 @@ def sweep_table(tries: Sequence[Try], call: Call) -> Iterator[RenderableType]:
         cells = (str(one.workers), str(one.batch_size), f"{one.slices_per_second:.1f}", f"{share:.0%}")
         table.add_row(one.precision, *cells)
     yield table
-    yield f"the fastest here: {best_call(tries[0], call)}"
+    yield Text(printable(f"the fastest here: {best_call(tries[0], call)}"))
     exact = next((one for one in tries if one.precision != "int8"), None)
     if tries[0].precision == "int8" and exact:
-        yield f"int8 labels a few pixels otherwise; the fastest that does not: {best_call(exact, call)}"
+        told = f"int8 labels a few pixels otherwise; the fastest that does not: {best_call(exact, call)}"
+        yield Text(printable(told))
 
 
 def best_call(one: Try, call: Call) -> str:
