@@ -27,11 +27,13 @@ def plan(call: Call) -> Plan:
     planner = job.planner(job.recall())
     slices: Counter[str] = Counter()
     to_do: Counter[str] = Counter()
+    failed: set[Failure] = set()
     for step in _steps(job, planner):
+        failed.update(() if isinstance(step, Todo) else step.failures)
         count = len(step.names) if isinstance(step, Todo) else step.slices
         slices[step.scan] += count
         to_do[step.scan] += count * isinstance(step, Todo)
-    return Plan(slices, to_do, planner.skipped, sorted([*job.failures(), *planner.errors]))
+    return Plan(slices, to_do, planner.skipped, sorted({*job.failures(), *planner.errors, *failed}))
 
 
 def foresee(job: Job) -> Iterator[Step]:

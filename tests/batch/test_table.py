@@ -1,6 +1,7 @@
 """The summary on a terminal: what stands where, and how much of it."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -93,3 +94,20 @@ def test_a_dry_run_shows_what_is_done_and_what_is_to_do(command, batch, draw, sa
     assert ["b", "3", "3"] in rows
     assert ["2", "scans", "4", "3"] in rows
     assert {file: file.stat().st_mtime_ns for file in out.rglob("*")} == times
+
+
+def test_a_dry_run_tells_what_can_not_be_opened(command, draw, save_slice, save_series, tmp_path):
+    save_slice(tmp_path / "in/a/1.png", draw())
+    files = save_series(tmp_path / "in/b", np.zeros((3, 64, 64), np.uint8))
+    files[1].write_bytes(files[1].read_bytes()[:300])
+    (tmp_path / "in/c").mkdir()
+    (tmp_path / "in/c/ct.nii.gz").write_bytes(b"no volume")
+    call = (tmp_path / "in", "--out", tmp_path / "out", "--dry-run")
+    told = command(*call)
+    assert told.status == 0
+    failed = [line.split(": ")[1] for line in told.err.splitlines() if line.startswith("failed: ")]
+    assert failed == ["b/001.dcm", "c/ct.nii.gz"]
+    plan = json.loads(command(*call, "--json").out)
+    assert [one["file"] for one in plan["errors"]] == failed
+    done = json.loads(command(*call[:-1], "--json").out)
+    assert [error for scan in done["scans"] for error in scan["errors"]] == plan["errors"]
