@@ -42,7 +42,7 @@ def demo(
     with ConsoleWatcher(console) as watcher:
         summary = run(Call([scans], results, truth, write=("mask", "overlay"), overwrite=True), watcher)
     for shown in report(summary, console.width):
-        console.print(shown, highlight=False)
+        console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))
     said = (
         "",
         "These scans are synthetic: the phantom drew them, and its truth. Real scans are harder.",

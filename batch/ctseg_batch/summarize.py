@@ -48,6 +48,8 @@ def summarize(
 
     Example: ctseg summarize results-a results-b --out all
     """
+    from rich.text import Text
+
     from ctseg_batch.figures.columns import scan_table
     from ctseg_batch.figures.join import check_alike, join
     from ctseg_batch.figures.runs import read_runs
@@ -78,7 +80,7 @@ def summarize(
                 write_sheets(folder, summary, joined.slices, parquet)
     console = people_console()
     for shown in failures(summary) if quiet else report(summary, console.width):
-        console.print(shown, highlight=False)
+        console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))
     if as_json:
         sys.stdout.write(to_json(summary))
     if as_csv:

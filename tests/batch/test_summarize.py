@@ -98,6 +98,15 @@ def test_the_exit_status_is_that_of_all_scans(batch, summarize, shards, tmp_path
     assert "failed: c.png" in err
 
 
+@pytest.mark.parametrize("options", [(), ("--quiet",)])
+def test_a_failure_is_one_line_however_long(batch, summarize, tmp_path, options):
+    name = "long " * 40
+    (tmp_path / "in").mkdir()
+    (tmp_path / f"in/{name}.png").write_bytes(b"no picture")
+    _, _, err = summarize(batch(tmp_path / "in").out, *options)
+    assert any(line.startswith(f"failed: {name}.png: ") for line in err.splitlines())
+
+
 def test_json_and_csv_go_to_standard_output_alone(summarize, shards):
     _, parts = shards
     status, out, err = summarize(*parts, "--csv", "--quiet")
