@@ -12,7 +12,7 @@ from ctseg.printable import printable
 from ctseg_batch.figures.summary import Summary
 from ctseg_batch.reporting.canvas import FEWEST, SIZE, Chart, Numbers, dots, drawing, few_ticks, finish, new_axes
 from ctseg_batch.reporting.svg import ACCENT, PAPER, Mark, to_svg
-from ctseg_batch.reporting.table import SEVERITY, severity, share
+from ctseg_batch.reporting.table import SEVERITY, rounded, severity, share
 from ctseg_batch.reporting.words import SEVERITY_STEPS, count, number
 
 _MOST_BARS = 20
@@ -53,14 +53,15 @@ def charts(summary: Summary) -> tuple[Chart, ...]:
 
 
 def _histogram(of: _Spread, values: Sequence[float | None]) -> Chart | None:
-    known = np.array([value for value in values if value is not None])
+    known = [value for value in values if value is not None]
     if len(known) < FEWEST:
         return None
-    edges = _edges(known, *of.limits)
+    shown = np.array([rounded(value, of.digits) for value in known], float)  # as in the table that a bar narrows down
+    edges = _edges(shown, *of.limits)
     names = [f"{of.title} {low:,g} to {high:,g}{of.unit}" for low, high in pairwise(edges)]
     quarters = [number(float(q), of.digits) for q in np.percentile(known, (25, 50, 75))]
     caption = f"Median {quarters[1]}{of.unit}; half of the scans lie between {quarters[0]} and {quarters[2]}{of.unit}."
-    return _bars(of, known, len(values) - len(known), edges, names, caption)
+    return _bars(of, shown, len(values) - len(known), edges, names, caption)
 
 
 def _grades(of: _Spread, values: Sequence[float | None]) -> Chart | None:

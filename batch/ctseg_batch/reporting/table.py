@@ -66,7 +66,7 @@ def table_data(summary: Summary, shown: Sequence[Column], parts: Collection[int]
             {
                 "name": printable(scan["scan"]),
                 "status": scan["status"],
-                "values": [_rounded(column.value(scan), column.digits) for column in shown],
+                "values": [rounded(column.value(scan), column.digits) for column in shown],
                 "flags": [numbers[flag] for flag in scan["flags"]],
                 "errors": [[printable(one["file"]), printable(one["reason"])] for one in scan["errors"][:_MOST_ERRORS]],
                 "failures": len(scan["errors"]),
@@ -87,6 +87,11 @@ def severity(which: str, scan: Scan) -> int | None:
     """Of the `right` or the `left` lung, 0 to 5, or in `total`; None where nobody asked, and of what is not there."""
     found: int | None = (scan.get("severity") or {}).get(which)
     return found
+
+
+def rounded(value: float | None, digits: int) -> float | None:
+    """No more than is shown, and two digits for the sorting: the page holds thousands of these."""
+    return None if value is None else round(value, digits + 2)
 
 
 def _involved(lung: str, scan: Scan) -> float | None:
@@ -113,8 +118,3 @@ def _volume(name: str, scan: Scan) -> float | None:
 
 def _mean(score: str, scan: Scan) -> float | None:
     return (scan[score] or {}).get("mean")
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    """No more than is shown, and two digits for the sorting: the page holds thousands of these."""
-    return None if value is None else round(value, digits + 2)

@@ -437,8 +437,8 @@ def test_every_flag_that_the_docs_name_is_explained():
     assert [flag for flag in flags if not explain(flag)] == []
 
 
-def test_histograms_count_every_scan_once(page, summary_of, save_summary):
-    shares = [0.0, 1.0, 4.9, 5.0, 5.1, 38.0, 100.0, None]
+def test_histograms_count_every_scan_once_as_the_table_does(page, summary_of, save_summary):
+    shares = [0.0, 1.0, 4.9, 5.0, 9.99996, 38.0, 100.0, None]
     top = page(save_summary(summary_of(*({"involvement_percent": share} for share in shares))))
     figure = top.one("figure", data_column="involvement_percent")
     bars = [one for one in figure.walk() if "data-from" in one.attributes]
@@ -447,10 +447,13 @@ def test_histograms_count_every_scan_once(page, summary_of, save_summary):
         for bar in bars
     }
     assert sum(counts.values()) == 7
+    data = top.data("table-data")
+    column = [one["key"] for one in data["columns"]].index("involvement_percent")
+    listed = [row["values"][column] for row in data["rows"]]
     for (low, high), many in counts.items():
         is_last = high == max(to for _, to in counts)
         inside = [
-            share for share in shares if share is not None and (low <= share < high or (is_last and share == high))
+            share for share in listed if share is not None and (low <= share < high or (is_last and share == high))
         ]
         assert len(inside) == many
     assert "Median 5.0 %" in figure.one("figcaption").text
