@@ -24,7 +24,7 @@ from ctseg_batch.reporting.words import count, group_title, number, signed, size
 
 # Rows that stand in the page itself, for readers without scripts; the script adds the others as they are scrolled to.
 _ROWS_AT_ONCE = 200
-_SCRIPTS = ("theme.js", "table.js", "detail.js", "flags.js", "charts.js", "profile.js")
+_SCRIPTS = ("theme.js", "table.js", "detail.js", "flags.js", "charts.js", "profile.js", "print.js")
 
 
 @dataclass(frozen=True)

@@ -256,6 +256,18 @@ def test_the_whole_table_is_printed_up_to_a_limit(show, thousands):
     assert rows(page).count() < 100
 
 
+def test_files_that_are_folded_up_are_printed_too(show, summary_of, save_summary):
+    errors = [{"file": f"a/{number}.dcm", "reason": "is cut off"} for number in range(60)]
+    page = show(save_summary(summary_of({"status": "partial", "errors": errors})))
+    last = page.locator("#failures code", has_text="a/49.dcm")
+    assert not last.is_visible()
+    page.emulate_media(media="print")
+    for event, is_seen in (("beforeprint", True), ("afterprint", False)):
+        page.evaluate(f"dispatchEvent(new Event('{event}'))")
+        assert page.locator("#failures details").evaluate("element => element.open") == is_seen
+        assert last.is_visible() or not is_seen
+
+
 def test_without_scripts_the_page_still_shows_its_scans(show, volume):
     page = show(volume, java_script_enabled=False)
     assert names(page) == ["ct.nii.gz"]

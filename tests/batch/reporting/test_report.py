@@ -418,6 +418,12 @@ def test_files_that_failed_are_told_by_reason(page, summary_of, save_summary):
     assert top.data("table-data")["rows"][0]["failures"] == 60
 
 
+def test_the_page_opens_what_is_folded_up_for_paper(page, summary_of, save_summary):
+    top = page(save_summary(summary_of({})))
+    (script,) = (one.text for one in top.all("script") if not one.get("id"))
+    assert script.index('querySelectorAll("details:not([open])")') > script.rindex('addEventListener("beforeprint"')
+
+
 def test_flags_are_explained_and_counted(page, summary_of, save_summary):
     scans = [{"flags": ["gap", "no truth for 1 slice"]}, {"flags": ["gap"]}, {"flags": ["no truth for 31 slices"]}]
     top = page(save_summary(summary_of(*scans, {})))

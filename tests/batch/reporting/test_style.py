@@ -1,4 +1,4 @@
-"""The colours of the page can be told from what they stand on, in the light and in the dark."""
+"""The colours of the page can be told from what they stand on, in the light and in the dark; paper shows all of it."""
 
 import re
 from importlib.resources import files
@@ -45,3 +45,10 @@ def test_each_class_stands_out_by_itself_or_by_its_edge(theme, tissue):
     fill = "#{:02x}{:02x}{:02x}".format(*tissue.colour)
     paper = colour("paper", theme)
     assert max(contrast(fill, paper), contrast(colour(f"{tissue.name}-edge", theme), paper)) >= 3
+
+
+def test_what_is_folded_up_is_printed():
+    (printed,) = re.findall(r"^@media print \{\n(.+?)^\}", _CSS, re.DOTALL | re.MULTILINE)
+    hidden = [selectors for selectors, rule in re.findall(r"(.+?)\{(.+?)\}", printed) if "display: none" in rule]
+    assert hidden
+    assert not any("details" in selectors for selectors in hidden)
