@@ -9,7 +9,7 @@ from ctseg.classes import LESION, LUNG, NORMAL_LUNG
 from ctseg.lungs import LUNGS
 from ctseg.printable import printable
 from ctseg_batch.figures.summary import Summary
-from ctseg_batch.reporting.words import explain, group_title
+from ctseg_batch.reporting.words import explain, group_title, without_number
 
 Scan = Mapping[str, Any]
 
@@ -61,7 +61,7 @@ def table_data(summary: Summary, shown: Sequence[Column], parts: Collection[int]
     numbers = {flag: number for number, flag in enumerate(flags)}
     return {
         "columns": [{"key": c.key, "title": c.title, "unit": c.unit, "digits": c.digits} for c in shown],
-        "flags": [[printable(flag), explain(flag)] for flag in flags],
+        "flags": [[printable(flag), explain(flag), printable(without_number(flag))] for flag in flags],
         "rows": [
             {
                 "name": printable(scan["scan"]),

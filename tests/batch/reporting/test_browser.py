@@ -145,11 +145,16 @@ def test_the_search_finds_names_and_flags(show, thousands):
     assert names(page)[:2] == ["scan 0", "scan 100"]
 
 
-def test_a_flag_searches_for_the_scans_that_carry_it(show, thousands):
-    page = show(thousands)
-    page.get_by_role("button", name="Show the scans flagged: gap").click()
-    page.locator("#matches", has_text="30 of 3,000 scans").wait_for()
-    assert page.evaluate("document.activeElement.id") == "search"
+def test_a_flag_narrows_the_table_down_to_the_scans_that_carry_it(show, summary_of, save_summary):
+    flags = (["gap"], ["no truth for 1 slice"], ["no truth for 31 slices"], [], [])
+    scans = ({"scan": f"Singapore/{place}", "flags": carried} for place, carried in enumerate(flags))
+    page = show(save_summary(summary_of(*scans)))
+    for flag, many in (("gap", 1), ("no truth for some slices", 2)):
+        page.get_by_role("button", name=f"Show the scans flagged: {flag}").click()
+        page.locator("#matches", has_text=f"{many} of 5 scans").wait_for()
+        assert page.evaluate("document.activeElement.id") == "search"
+    page.locator("#range").click()
+    page.locator("#matches", has_text="5 scans").wait_for()
 
 
 def test_the_table_is_worked_by_keyboard_alone(show, thousands):

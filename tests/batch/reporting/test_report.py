@@ -430,6 +430,9 @@ def test_flags_are_explained_and_counted(page, summary_of, save_summary):
     doubts = [one.text for one in top.one("section", id="overview").all("ul", class_="doubts")[0].all("li")]
     assert doubts[0].startswith("gap 2 scans Slices are missing in between")
     assert doubts[1] == "no truth for some slices 2 scans IoU and Dice rest on the other slices."
+    buttons = [one["data-flag"] for one in top.all("span", class_="flag") if one.get("data-flag")]
+    assert buttons == ["gap", "no truth for some slices"]
+    assert [flag[2] for flag in top.data("table-data")["flags"]] == ["gap", *[buttons[1]] * 2]
     assert "3 of 4 scans carry flags" in top.one("p", class_="lead").text
     top = page(save_summary(summary_of(scans[0]), "one"))
     assert "1 of 1 scan carries flags" in top.one("p", class_="lead").text

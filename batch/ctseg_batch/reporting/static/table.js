@@ -120,15 +120,17 @@ const scanTable = (() => {
     return turn * found || a - b;
   };
 
+  const isWithin = (row, { flag, at, from, to, isLast }) => {
+    if (flag) return row.flags.some((one) => data.flags[one][2] === flag);
+    const value = row.values[at];
+    return value !== null && value >= from && (isLast ? value <= to : value < to);
+  };
+
   const passes = (index) => {
     const row = data.rows[index];
     const wanted = status.value;
     if (wanted === "flagged" ? !row.flags.length : wanted === "pictured" ? !row.part : wanted && row.status !== wanted) return false;
-    if (state.narrowed) {
-      const { at, from, to, isLast } = state.narrowed;
-      const value = row.values[at];
-      if (value === null || value < from || (isLast ? value > to : value >= to)) return false;
-    }
+    if (state.narrowed && !isWithin(row, state.narrowed)) return false;
     return search.value.trim().toLowerCase().split(/\s+/).every((word) => texts[index].includes(word));
   };
 
@@ -231,9 +233,9 @@ const scanTable = (() => {
     search.focus();
   });
 
-  const find = (text) => {
-    search.value = text;
-    update();
+  const narrowToFlag = (flag) => {
+    search.value = "";
+    narrow({ flag, label: flag });
     document.getElementById("scans").scrollIntoView();
     search.focus({ preventScroll: true });
   };
@@ -258,5 +260,5 @@ const scanTable = (() => {
     if (data.rows[index].part) location.hash = `scan-${index}`;
     else scanDetail.open(index);
   };
-  return { data, format, narrow, find, open };
+  return { data, format, narrow, narrowToFlag, open };
 })();
