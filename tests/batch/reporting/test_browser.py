@@ -198,6 +198,17 @@ def test_a_bar_narrows_the_table_down_and_its_button_widens_it_again(show, thous
     assert bar.get_attribute("aria-pressed") == "false"
 
 
+def test_a_dot_leads_to_its_scan_by_keyboard(show, summary_of, save_summary):
+    page = show(save_summary(summary_of({}, {}, {})))
+    dots = page.locator(".chart [data-scan]")
+    assert [dot.get_attribute("tabindex") for dot in dots.all()] == ["0", "-1", "-1"]
+    dots.first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("scan 1: ")
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#scan-1")
+
+
 def test_the_profile_is_read_off_by_keyboard(show, volume):
     page = show(volume)
     plot = page.get_by_role("slider")

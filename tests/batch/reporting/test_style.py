@@ -1,4 +1,5 @@
-"""The colours of the page can be told from what they stand on, in the light and in the dark; paper shows all of it."""
+"""The colours of the page can be told from what they stand on, in the light and in the dark; paper shows all of it,
+and what can be worked by mouse can be by keyboard."""
 
 import re
 from importlib.resources import files
@@ -52,3 +53,11 @@ def test_what_is_folded_up_is_printed():
     hidden = [selectors for selectors, rule in re.findall(r"(.+?)\{(.+?)\}", printed) if "display: none" in rule]
     assert hidden
     assert not any("details" in selectors for selectors in hidden)
+
+
+def test_bars_and_dots_are_reached_by_keyboard_and_seen_to_be():
+    script = files("ctseg_batch.reporting").joinpath("static", "charts.js").read_text()
+    for data, role in (("from", "button"), ("scan", "link")):
+        assert re.search(rf'workable\(.*\b(bars|.*\[data-{data}\].*), "{role}", ', script)
+        assert f".chart [data-{data}]:focus-visible {{" in _CSS
+        assert f".chart [data-{data}][role] {{ cursor: pointer; }}" in _CSS
