@@ -144,7 +144,8 @@ def _sop_class(opened: Opened) -> UID:
 
 def _header(file: Path, dataset: Dataset, pixels: PixelHeader) -> SliceHeader | Skipped:
     """The header of one slice or frame, unless it lies in no axial plane."""
-    if _LOCALIZERS.intersection(_types(dataset)):
+    types = _types(dataset)
+    if _LOCALIZERS.intersection(types):
         return Skipped(file, "localizer")
     if (whole(dataset, "SamplesPerPixel") or 1) != 1:
         raise ContentError("it is a colour picture")
@@ -154,10 +155,12 @@ def _header(file: Path, dataset: Dataset, pixels: PixelHeader) -> SliceHeader | 
     plane = _PLANES[_longest(normal_of(orientation))] if orientation else "axial"
     if plane != "axial":
         return Skipped(file, f"{plane} reformat")
-    return _slice_header(file, dataset, orientation, pixels)
+    return _slice_header(file, dataset, orientation, pixels, is_computed=any(map(_COMPUTED.search, types)))
 
 
-def _slice_header(file: Path, dataset: Dataset, orientation: Numbers | None, pixels: PixelHeader) -> SliceHeader:
+def _slice_header(
+    file: Path, dataset: Dataset, orientation: Numbers | None, pixels: PixelHeader, *, is_computed: bool
+) -> SliceHeader:
     if 0 in pixels.shape:
         raise ContentError("Rows and Columns are missing: it holds no picture, or is cut off")
     return SliceHeader(
@@ -174,7 +177,7 @@ def _slice_header(file: Path, dataset: Dataset, orientation: Numbers | None, pix
         number=whole(dataset, "InstanceNumber"),
         thickness=number(dataset, "SliceThickness"),
         pixel_spacing=numbers(dataset, "PixelSpacing", 2),
-        is_computed=any(map(_COMPUTED.search, _types(dataset))),
+        is_computed=is_computed,
         pixels=pixels,
     )
 

@@ -15,6 +15,7 @@ from torch import nn
 from ctseg.classes import CLASSES
 from ctseg.errors import CallError, ModelError, first_line
 from ctseg.model import check_temperature
+from ctseg.replacing import replacing
 from ctseg.training.networks import build
 from ctseg.training.recipe import Recipe, as_stored, recipe_from
 
@@ -40,7 +41,7 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, file: Path) -> None:
-    """Write beside the place and rename, so that a killed run leaves the former file whole; raises CallError."""
+    """A run that is killed meanwhile leaves the former file whole; raises CallError."""
     state = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -52,16 +53,10 @@ def save(checkpoint: Checkpoint, file: Path) -> None:
         "progress": dict(checkpoint.progress),
         "temperature": checkpoint.temperature,
     }
-    part = file.with_name(f".{file.name}.tmp")
     try:
-        with _uninterrupted():
-            with part.open("wb") as stream:
-                torch.save(state, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            part.replace(file)
+        with _uninterrupted(), replacing(file) as stream:
+            torch.save(state, stream)
     except (OSError, RuntimeError) as error:  # torch has a full disk as the latter
-        part.unlink(missing_ok=True)
         raise CallError(
             f"{file} can't be written: {first_line(error, type(error).__name__)}; --resume goes on once it can"
         ) from error
@@ -103,7 +98,10 @@ def load(file: Path) -> Checkpoint:
         _check_sides(recipe)
         net = build(recipe.architecture)
         net.load_state_dict(state["weights"])
-        _check_finite(net, file)
+        if not is_finite(net):
+            raise ModelError(
+                f"{file} holds weights that are no numbers: its training went astray, at too high a learning rate"
+            )
         scores, temperature = _mapping(state["scores"]), state.get("temperature")
         for figures in scores.values():
             _mapping(figures)
@@ -117,6 +115,11 @@ def load(file: Path) -> Checkpoint:
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise ModelError(f"{file} is a damaged checkpoint: {first_line(error, type(error).__name__)}") from error
+
+
+def is_finite(net: nn.Module) -> bool:
+    """Whether all weights are numbers."""
+    return all(bool(weights.isfinite().all()) for weights in net.state_dict().values())
 
 
 class _Progress(dict[str, Any]):
@@ -155,13 +158,6 @@ def _training(stored: Any) -> Mapping[str, Any]:
 def _temperature(stored: Any) -> float:
     check_temperature(value := float(stored))
     return value
-
-
-def _check_finite(net: nn.Module, file: Path) -> None:
-    if not all(weights.isfinite().all() for weights in net.state_dict().values()):
-        raise ModelError(
-            f"{file} holds weights that are no numbers: its training went astray, at too high a learning rate"
-        )
 
 
 def _check_sides(recipe: Recipe) -> None:

@@ -93,7 +93,7 @@ class Fit:
             start = monotonic()
             loss = self._epoch(train, epoch)
             told = self._validate()
-            if not (_are_finite(self._kept()) and math.isfinite(told.get("val_loss", 0.0))):
+            if not (checkpoint.is_finite(self._kept()) and math.isfinite(told.get("val_loss", 0.0))):
                 raise self._diverged()
             self.history.append({"epoch": epoch, "train_loss": loss, **told, "seconds": monotonic() - start})
             self._write_down()
@@ -247,10 +247,6 @@ def mixed_precision(device: torch.device) -> Iterator[None]:
         native = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
     with torch.autocast(device.type, torch.bfloat16, enabled=native):
         yield
-
-
-def _are_finite(net: nn.Module) -> bool:
-    return all(bool(values.isfinite().all()) for values in net.state_dict().values())
 
 
 def _averaged(net: nn.Module, decay: float) -> AveragedModel | None:

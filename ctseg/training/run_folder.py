@@ -1,13 +1,13 @@
 """What is noted in a run folder: what the run is made by, so that it is never gone on with as another one."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from ctseg.errors import CallError
+from ctseg.replacing import replacing
 from ctseg.training.samples import Samples
 
 RECIPE = "recipe.json"
@@ -59,16 +59,11 @@ def digest(data: Samples) -> str:
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Write beside the place and rename, so that a killed run leaves no half of it; raises CallError."""
-    part = file.with_name(f".{file.name}.tmp")
+    """A run that is killed meanwhile leaves no half of it; raises CallError."""
     try:
-        with part.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
+        with replacing(file) as stream:
+            stream.write(text.encode())
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise CallError(f"{file} can't be written: {error.strerror}") from error
 
 

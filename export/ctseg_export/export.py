@@ -18,6 +18,7 @@ from ctseg.dataset import group_digest
 from ctseg.errors import CallError
 from ctseg.model import ModelSpec, Precision, to_metadata
 from ctseg.prepare import Preparation
+from ctseg.replacing import replacing
 from ctseg.scan import Slice
 from ctseg.training.checkpoint import Checkpoint, load
 from ctseg_export.eight_bits import in_eight_bits
@@ -166,10 +167,8 @@ def _make_room(out: Path) -> None:
 
 
 def _write(model: ModelProto, out: Path) -> None:
-    part = out.with_name(f".{out.name}.tmp")
     try:
-        part.write_bytes(model.SerializeToString(deterministic=True))
-        part.replace(out)
+        with replacing(out) as stream:
+            stream.write(model.SerializeToString(deterministic=True))
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise CallError(f"{out} can't be written: {error}") from error
