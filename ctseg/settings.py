@@ -30,7 +30,7 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
         if param.multiple:  # which Typer splits at spaces
             param.help = f"{param.help} In {variables[key]} they are separated by {_SEPARATOR}"
         else:
-            param.envvar, param.show_envvar = variables[key], True
+            param.envvar, param.show_envvar = variables[key], False  # a line each in --help: docs/cli.md has them
     hints = typing.get_type_hints(unwrap(command.callback))
 
     def settle(context: typer.Context, config: Path | None) -> None:
@@ -53,7 +53,7 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
         context.default_map = found
         context.meta[_ORIGINS] = set_by
 
-    command.params.append(_config_option(settle))
+    command.params.append(_config_option(settle, variable(name, "OPTION")))
     return command
 
 
@@ -132,8 +132,8 @@ def _checked(value: Any, hint: Any, param: Any, context: typer.Context, place: s
     return value
 
 
-def _config_option(settle: Any) -> Any:
-    """The option `--config`, dealt with before all others."""
+def _config_option(settle: Any, any_variable: str) -> Any:
+    """The option `--config`, dealt with before all others; its help tells of `any_variable` too."""
     app = typer.Typer(add_completion=False)
 
     @app.command()
@@ -142,7 +142,8 @@ def _config_option(settle: Any) -> Any:
             Path | None,
             typer.Option(
                 "--config",
-                help=f"A file with settings; by default {FILE} in the current folder, if there is one.",
+                help=f"File with settings; by default {FILE} in the current folder, if there is one. "
+                f"Options can also be set in the environment, as {any_variable}.",
                 metavar="FILE",
                 envvar=VARIABLE,
                 show_envvar=True,

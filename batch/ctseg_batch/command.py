@@ -17,100 +17,147 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 INTERRUPTED = 130
 
+_SCANS, _WRITTEN, _SPEED, _MACHINES = "Which scans", "What is written", "Speed", "Several machines"
+
 
 @app.command()
 def batch(
     context: typer.Context,
-    out: Annotated[str, typer.Option(help="The folder for masks/, summary.json, summary.csv, slices.csv; or a URL.")],
+    out: Annotated[
+        str, typer.Option(help="Output folder or URL: masks/, summary.json, summary.csv, slices.csv.", metavar="OUT")
+    ],
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(help="Files or folders of CT, or URLs; folders are searched recursively.", metavar="INPUT"),
+        typer.Argument(help="CT files, folders (searched recursively) or URLs.", metavar="INPUT"),
     ] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="A folder of masks that mirrors the input, for IoU and Dice.")
+        Path | None, typer.Option(help="Folder of reference masks, laid out like the input, for IoU and Dice.")
     ] = None,
-    model: Annotated[str, typer.Option(help="A model file, or the name of a shipped model.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str, typer.Option(help="Model file, or name of a shipped model.", metavar="MODEL")
+    ] = DEFAULT_MODEL,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes CUDA where it works, else the CPU.")
+        Literal["auto", "cpu", "cuda"],
+        typer.Option(help="auto: CUDA if it works, else the CPU.", rich_help_panel=_SPEED),
     ] = "auto",
     precision: Annotated[
-        Literal["auto", "fp32", "fp16", "int8"], typer.Option(help="auto is fp32 on the CPU, fp16 on CUDA.")
+        Literal["auto", "fp32", "fp16", "int8"],
+        typer.Option(help="auto: fp32 on the CPU, fp16 on CUDA.", rich_help_panel=_SPEED),
     ] = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads; by default one for each CPU that may be used.")
+        int | None, typer.Option(min=1, help="Threads; by default one per usable CPU.", rich_help_panel=_SPEED)
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Slices that go through the network at once: 1 is best on a CPU.")
+        int, typer.Option(min=1, help="Slices per call of the network; 1 is best on a CPU.", rich_help_panel=_SPEED)
     ] = 1,
     spacing: Annotated[
         str | None,
-        typer.Option(help="Distance of slices, rows and columns in mm, where the files don't say.", metavar="Z,Y,X"),
+        typer.Option(
+            help="Slice, row and column spacing in mm, for files that don't give it.",
+            metavar="Z,Y,X",
+            rich_help_panel=_SCANS,
+        ),
     ] = None,
     write: Annotated[
         str,
         typer.Option(
-            help="What to write, several at once: mask, overlay, confidence, nifti, dicom-seg.", metavar="KIND,..."
+            help="What to write, separated by commas: mask, overlay, confidence, nifti, dicom-seg.",
+            metavar="KIND,...",
+            rich_help_panel=_WRITTEN,
         ),
     ] = "mask",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do again what was done before.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json on standard output.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what failed.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo what was done before.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print summary.json on standard output.", rich_help_panel=_WRITTEN)
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report failures only.")] = False,
     verbose: Annotated[
         bool,
-        typer.Option("--verbose", "-v", help="Tell of each scan as it ends, what was chosen, where the time went."),
+        typer.Option(
+            "--verbose", "-v", help="Report each scan as it finishes, the settings used, and where time was spent."
+        ),
     ] = False,
     listed: Annotated[
         str | None,
         typer.Option(
             "--from",
-            help="A file that lists further INPUTs, a line each, or separated by NUL bytes; - is standard input.",
+            help="File with further INPUTs, one per line or NUL-separated; - reads standard input.",
             metavar="FILE",
+            rich_help_panel=_SCANS,
         ),
     ] = None,
     root: Annotated[
         str | None,
-        typer.Option(help="The folder that scans are named from; by default the deepest that holds all INPUTs."),
+        typer.Option(
+            help="Folder that scan names are relative to; by default the deepest one that contains all INPUTs.",
+            rich_help_panel=_SCANS,
+        ),
     ] = None,
     series_filter: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only the DICOM series for which it holds, like 'thickness<=2', 'description~lung', "
-            "'kernel=B70f|B60f', 'slices>=40'; may be repeated, and then all must hold.",
+            help="Only DICOM series that meet it, e.g. 'thickness<=2', 'description~lung', "
+            "'kernel=B70f|B60f', 'slices>=40'; may be repeated: all must be met.",
             metavar="CONDITION",
+            rich_help_panel=_SCANS,
         ),
     ] = None,
     best_series: Annotated[
         bool,
-        typer.Option("--best-series", help="One DICOM series a study: of those that cover the chest, the finest."),
+        typer.Option(
+            "--best-series",
+            help="One DICOM series per study: the finest of those that cover the chest.",
+            rich_help_panel=_SCANS,
+        ),
     ] = False,
     report: Annotated[
-        bool, typer.Option("--report", help="Write report.html at the end, for people to look at.")
+        bool,
+        typer.Option("--report", help="Also write report.html: tables, charts and pictures.", rich_help_panel=_WRITTEN),
     ] = False,
     measures: Annotated[
         Literal["basic", "full"],
-        typer.Option(help="full adds, of scans that are stacks: lungs, thirds, HU, mass, severity, lesions, surfaces."),
+        typer.Option(
+            help="full adds for stacks: each lung, thirds, HU, mass, severity, lesions, surface distances.",
+            rich_help_panel=_WRITTEN,
+        ),
     ] = "basic",
-    parquet: Annotated[bool, typer.Option("--parquet", help="Write the tables as Parquet too.")] = False,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Also write the tables as Parquet.", rich_help_panel=_WRITTEN)
+    ] = False,
     shard: Annotated[
         str | None,
-        typer.Option(help="Do share I of N alone; `ctseg summarize OUT` joins the shares.", metavar="I/N"),
+        typer.Option(
+            help="Do only share I of N; `ctseg summarize OUT` joins the shares.",
+            metavar="I/N",
+            rich_help_panel=_MACHINES,
+        ),
     ] = None,
     engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="ray has the workers of a Ray cluster do it.")
+        Literal["local", "ray"],
+        typer.Option(help="ray: run on the workers of a Ray cluster.", rich_help_panel=_MACHINES),
     ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(help="The Ray cluster: auto is this machine's; without, one is made of this machine alone."),
+        typer.Option(
+            help="Address of the Ray cluster, or auto for a running one; by default one is started on this machine.",
+            metavar="ADDRESS",
+            rich_help_panel=_MACHINES,
+        ),
     ] = None,
     gpus_per_worker: Annotated[
-        float, typer.Option(min=0, help="Of a GPU, for each worker of a cluster, like 0.25; 0 labels on CPUs.")
+        float,
+        typer.Option(
+            min=0, help="Fraction of a GPU per cluster worker, e.g. 0.25; 0 runs on CPUs.", rich_help_panel=_MACHINES
+        ),
     ] = 0.0,
 ) -> None:
     """Segment folders of CT: a mask for every slice, volumes and involvement for every scan.
 
-    A DICOM series, an enhanced CT, a volume file or a folder of images is one scan. The same call does only what is
-    missing or has changed. Exit status: 0 all well, 1 some input failed, 2 the call was wrong or nothing could be read.
+    A DICOM series, an enhanced CT file, a volume file or a folder of images is one scan. Called again, it does only
+    what is missing or has changed.
+
+    Exit status: 0 success, 1 some input failed, 2 the call was wrong or nothing could be read.
 
     Example: ctseg batch scans --out results --write mask,overlay
     """

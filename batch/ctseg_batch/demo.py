@@ -16,9 +16,9 @@ _SLICES = 40
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="The folder for the scans and what comes of them.")] = Path("ctseg-demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the scans and the results.")] = Path("ctseg-demo"),
 ) -> None:
-    """Segment two synthetic scans with the shipped model, to see what comes out.
+    """Segment two synthetic scans with the shipped model, to see what the output looks like.
 
     Example: ctseg demo --out try
     """

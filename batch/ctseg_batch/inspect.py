@@ -29,10 +29,10 @@ _DOMAINS = {"hu": "Hounsfield units", "grey8": "8-bit grey"}
 
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Argument(help="A model file, or the name of a model that ctseg brings along.")],
+    model: Annotated[str, typer.Argument(help="Model file, or name of a shipped model.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Print what a model file says of itself.
+    """Print a model file's description of itself: classes, preparation, training data, scores.
 
     Example: ctseg inspect fast
     """

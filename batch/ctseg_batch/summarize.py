@@ -26,25 +26,27 @@ def _tell_schema(wanted: bool) -> None:
 
 @app.command()
 def summarize(
-    runs: Annotated[list[str], typer.Argument(help="Folders or URLs that `ctseg batch` wrote to.", metavar="OUT")],
+    runs: Annotated[list[str], typer.Argument(help="Output folders or URLs of `ctseg batch`.", metavar="OUT")],
     out: Annotated[
-        str | None, typer.Option(help="The folder for summary.json, summary.csv and slices.csv of all of them.")
+        str | None, typer.Option(help="Folder for the joined summary.json, summary.csv and slices.csv.", metavar="OUT")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the joined summary.json on standard output.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the joined summary.csv on standard output.")] = False,
-    parquet: Annotated[bool, typer.Option("--parquet", help="Write the tables as Parquet too.")] = False,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Also write the tables as Parquet.")] = False,
     mixed: Annotated[
-        bool, typer.Option("--mixed", help="Join runs of different models, versions, precisions, measures or truths.")
+        bool,
+        typer.Option("--mixed", help="Allow runs with different models, versions, precisions, measures or truths."),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but what failed.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Report failures only.")] = False,
     schema: Annotated[  # noqa: ARG001 - it ends the call
-        bool, typer.Option("--schema", callback=_tell_schema, is_eager=True, help="Say where summary.json's schema is.")
+        bool,
+        typer.Option("--schema", callback=_tell_schema, is_eager=True, help="Print the path of summary.json's schema."),
     ] = False,
 ) -> None:
-    """Join the summaries of many runs, of shards or machines, into one.
+    """Join the summaries of several runs, shards or machines into one.
 
-    A scan that is the same in two runs counts once. Where a run was done in shares, all that are there are joined, and
-    a scan that no share has done counts as failed. Exit status: as a run of all the scans would have had it.
+    A scan that is the same in two runs counts once. Of a run split into shares, all that are there are joined, and a
+    scan that no share has done counts as failed. Exit status: that of one run over all the scans.
 
     Example: ctseg summarize results-a results-b --out all
     """

@@ -29,12 +29,12 @@ def train(
         list[Path],
         typer.Argument(help="Folders with a dataset.json, or with image/<patient>/ beside mask/<patient>/."),
     ],
-    out: Annotated[Path, typer.Option(help="The run folder: checkpoints, curves, panels, metrics.json.")],
+    out: Annotated[Path, typer.Option(help="Run folder: checkpoints, curves, panels, metrics.json.")],
     preset: Annotated[str, typer.Option(help=f"The recipe: {' or '.join(PRESETS)}.")] = "light",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs, instead of the recipe's.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Slices a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0, help="The highest learning rate.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="constant, cosine or one-cycle.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs; by default the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Slices per step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=0, help="Highest learning rate.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="Learning rate schedule: constant, cosine or one-cycle.")] = None,
     canvas: Annotated[
         int | None, typer.Option(min=32, help="Side of the training slices in pixels, a multiple of 32.")
     ] = None,
@@ -43,40 +43,39 @@ def train(
         typer.Option(
             min=0,
             max=1,
-            help="The share of slices that are shown as in use, undamaged: for a last run, from --start.",
+            help="Fraction of slices used without augmentation: for a final run that continues from --start.",
         ),
     ] = None,
     patience: Annotated[
-        int | None, typer.Option(min=0, help="Stop after so many epochs without a better IoU; 0: never.")
+        int | None, typer.Option(min=0, help="Stop after this many epochs without a better IoU; 0: never.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the weights, the batches and the splits.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights, the batches and the splits.")] = 0,
     validation_group: Annotated[
         list[str] | None,
-        typer.Option(help="A group (patient) that validates, whatever the index says; may be repeated."),
+        typer.Option(help="Group (patient) to validate on, whatever the index says; may be repeated."),
     ] = None,
     teacher: Annotated[
         list[str] | None,
         typer.Option(
-            help="A checkpoint, model file or shipped model whose opinion is learnt beside the masks; may be repeated."
+            help="Checkpoint, model file or shipped model to distil: its soft labels are learnt beside "
+            "the masks; may be repeated."
         ),
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(
-            help="A checkpoint, model file or shipped model to begin with, instead of a network that knows nothing."
-        ),
+        typer.Option(help="Checkpoint, model file or shipped model to start from; by default random weights."),
     ] = None,
     all_groups: Annotated[
-        bool, typer.Option("--all-groups", help="Learn from every group and hold none back; keeps the last epoch.")
+        bool, typer.Option("--all-groups", help="Train on every group and hold none back; keeps the last epoch.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the network on the CPU.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in OUT.")] = False,
 ) -> None:
     """Train a U-Net on slices with masks.
 
     Several data sets may be given at once, also with different mask values. Splits are by group (patient),
-    never by slice. A run that was killed goes on with the same call and --resume, to the same result.
+    never by slice. A killed run continues with the same call and --resume, to the same result.
 
     Example: ctseg train data/medseg data/covid_ct_seg --out runs/light
 

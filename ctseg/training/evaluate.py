@@ -49,13 +49,11 @@ class Candidate:
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A checkpoint (.pt), a model file (.onnx), or a shipped model's name.")],
+    model: Annotated[str, typer.Argument(help="Checkpoint (.pt), model file (.onnx), or name of a shipped model.")],
     datasets: Annotated[list[Path], typer.Argument(help="Data sets, as for `ctseg train`.")],
     slices: Annotated[
         str,
-        typer.Option(
-            help="held-out: the groups (patients) that the model did not learn from; train: those it did; all."
-        ),
+        typer.Option(help="held-out: groups (patients) that the model was not trained on; train: those it was; all."),
     ] = "held-out",
     group: Annotated[
         list[str] | None, typer.Option(help="Only the slices of this group (patient); may be repeated.")

@@ -23,34 +23,34 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="The file that `ctseg train` wrote: RUN/best.pt.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint written by `ctseg train`: RUN/best.pt.")],
     out: Annotated[
-        Path, typer.Option(help="The file to write: MODEL.onnx, by custom, MODEL.fp16.onnx for half precision.")
+        Path, typer.Option(help="File to write, usually MODEL.onnx, or MODEL.fp16.onnx for half precision.")
     ],
     precision: Annotated[
         Literal["fp32", "fp16", "int8"],
-        typer.Option(help="Of the weights and of what is computed with them. int8 needs --slices."),
+        typer.Option(help="Precision of weights and arithmetic; int8 needs --slices."),
     ] = "fp32",
-    name: Annotated[str | None, typer.Option(help="The model's name, instead of its recipe's.")] = None,
-    model_version: Annotated[str, typer.Option(help="Which version of that name it is.")] = "1",
+    name: Annotated[str | None, typer.Option(help="Name of the model; by default its recipe's.")] = None,
+    model_version: Annotated[str, typer.Option(help="Version of the model.")] = "1",
     licence: Annotated[
-        str | None, typer.Option(help="The weights' licence, instead of the training data's terms.")
+        str | None, typer.Option(help="Licence of the weights; by default the training data's terms.")
     ] = None,
     slices: Annotated[
         Path | None,
         typer.Option(
-            help="A folder of real CT to compare on as well; int8 is compared on every second of its slices alone, and "
-            "takes the range of its values from the others.",
+            help="Folder of real CT to compare on as well; for int8 every second slice of it is for that, and the "
+            "others calibrate the range of values.",
             exists=True,
             file_okay=False,
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
 ) -> None:
     """Turn a checkpoint into a self-describing ONNX file.
 
-    The file is compared with the network that it is made of, on a phantom, on noise and on the real slices given
-    (int8: on every second of these alone, which must show lung), and is written only if the two agree.
+    The file is compared with the network that it is made from, on a phantom, on noise and on the real slices given
+    (int8: only on every second one of these, which must show lung), and is written only if the two agree.
 
     Example: ctseg export runs/light/best.pt --out light.onnx
     """

@@ -31,28 +31,31 @@ _OPERATORS = 15
 @app.command()
 def profile(
     inputs: Annotated[
-        list[str], typer.Argument(help="Files or folders of CT, as for `ctseg batch`, but no URLs.", metavar="INPUT")
+        list[str], typer.Argument(help="CT files or folders, as for `ctseg batch`, but no URLs.", metavar="INPUT")
     ],
-    model: Annotated[str, typer.Option(help="A model file, or the name of a shipped model.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str, typer.Option(help="Model file, or name of a shipped model.", metavar="MODEL")
+    ] = DEFAULT_MODEL,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="As for `ctseg batch`.")] = "auto",
     precision: Annotated[Literal["auto", "fp32", "fp16", "int8"], typer.Option(help="As for `ctseg batch`.")] = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads; by default one for each CPU that may be used.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Slices that go through the network at once.")] = 1,
-    slices: Annotated[int | None, typer.Option(min=1, help="So many slices at most; by default all of them.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one per usable CPU.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Slices per call of the network.")] = 1,
+    slices: Annotated[int | None, typer.Option(min=1, help="Maximum number of slices; by default all.")] = None,
     trace: Annotated[
-        Path | None, typer.Option(help="Write what each worker did when, for Perfetto or chrome://tracing.")
+        Path | None, typer.Option(help="Write a timeline of the workers, for Perfetto or chrome://tracing.")
     ] = None,
-    operators: Annotated[bool, typer.Option("--operators", help="Show the costliest nodes of the network.")] = False,
+    operators: Annotated[
+        bool, typer.Option("--operators", help="Show the most expensive nodes of the network.")
+    ] = False,
     sweep: Annotated[
-        bool, typer.Option("--sweep", help="Try workers, batch sizes and precisions, and name the best call.")
+        bool,
+        typer.Option("--sweep", help="Try numbers of workers, batch sizes and precisions, and name the best call."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON on standard output.")] = False,
 ) -> None:
-    """Run the real pipeline on your files and say how fast it is, and how far from what the machine can do.
+    """Measure the real pipeline on your files: how fast it is, and how close to what the machine can do.
 
-    Masks go to a temporary folder and are thrown away.
+    Masks go to a temporary folder that is removed.
 
     Example: ctseg profile scans --slices 500 --sweep
     """

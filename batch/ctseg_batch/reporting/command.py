@@ -17,18 +17,18 @@ _ENDINGS = (".html", ".htm")
 
 @app.command()
 def report(
-    out: Annotated[Path, typer.Argument(help="The folder that `ctseg batch` wrote to.", metavar="OUT")],
+    out: Annotated[Path, typer.Argument(help="Output folder of `ctseg batch`.", metavar="OUT")],
     file: Annotated[
-        Path | None, typer.Option(help="Where to write it; by default report.html in OUT.", show_default=False)
+        Path | None, typer.Option(help="File to write; by default OUT/report.html.", show_default=False)
     ] = None,
     pictures: Annotated[
-        int, typer.Option(min=0, help="Of how many scans pictures are shown; those that matter come first.")
+        int, typer.Option(min=0, help="Maximum number of scans shown with pictures, the most relevant first.")
     ] = DEFAULT_PICTURES,
     model: Annotated[
-        str | None, typer.Option(help="The model file of the run, where it is none that ctseg brings along.")
+        str | None, typer.Option(help="Model file of the run, if it is not a shipped one.", metavar="MODEL")
     ] = None,
 ) -> None:
-    """Write a report of what `ctseg batch` found: one HTML file that needs no network.
+    """Write a report of a run of `ctseg batch`: one HTML file that needs no network.
 
     Example: ctseg report results
     """
