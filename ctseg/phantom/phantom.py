@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ctseg.phantom.build import Build, draw_build
 from ctseg.phantom.patient import Patient, draw_patient
 from ctseg.phantom.plane import Canvas, Field, Plane
 from ctseg.phantom.texture import ct_noise
@@ -64,7 +65,7 @@ class Phantom:
         if self.spacing is not None:
             return self.spacing
         pitch = round(_FIELD_OF_VIEW / self.size, 6)
-        return (round((_COVERAGE[1] - _COVERAGE[0]) * self._stretch[2] / self.slices, 6), pitch, pitch)
+        return (round((_COVERAGE[1] - _COVERAGE[0]) * self._build.stretch[2] / self.slices, 6), pitch, pitch)
 
     @property
     def thickness_mm(self) -> float:
@@ -78,7 +79,7 @@ class Phantom:
         """
         z, y, x = self.spacing_mm
         half = (self.size - 1) / 2
-        level = sum(_COVERAGE) / 2 * self._stretch[2] + (index - (self.slices - 1) / 2) * z
+        level = sum(_COVERAGE) / 2 * self._build.stretch[2] + (index - (self.slices - 1) / 2) * z
         return (round(_MIDDLE[0] - half * x, 6), round(_MIDDLE[1] - half * y, 6), round(level, 6))
 
     def slice(self, index: int) -> tuple[HU, Labels]:
@@ -112,7 +113,7 @@ class Phantom:
         """Where a slice lies in the reference body, of which the patient is a stretched copy."""
         _, y, x = self.spacing_mm
         left, front, level = self.origin_mm(index)
-        wide, deep, high = self._stretch
+        wide, deep, high = self._build.stretch
         return Plane(
             size=self.size,
             z=level / high,
@@ -124,12 +125,13 @@ class Phantom:
     def _noise_level(self, plane: Plane, starved: float) -> Field:
         """The deviation (H, W) in HU: fewer photons come through the middle than along the skin."""
         deep = np.exp(-((plane.x / 150) ** 2) - ((plane.y + 35) / 110) ** 2)
-        level = self._patient.build.noise * (1 + 0.5 * starved)
+        level = self._build.noise * (1 + 0.5 * starved)
         return np.asarray(level * (0.4 + 0.75 * deep), np.float32)
 
-    @property
-    def _stretch(self) -> tuple[float, float, float]:
-        return self._patient.build.stretch
+    @cached_property
+    def _build(self) -> Build:
+        """The patient's, without the rest: it is drawn first, and says all that the headers of slices hold."""
+        return draw_build(np.random.default_rng((self.seed, _PATIENT)))
 
     @cached_property
     def _patient(self) -> Patient:

@@ -61,6 +61,10 @@ def export_model(
     Raises ModelError for a file that is no checkpoint and for a graph that fails the proof, CallError where `out`
     can't be written, or where there are too few slices for int8, or hardly any lung in those that it is proved on.
     """
+    if precision == "int8" and len(slices) < FEWEST_SLICES:
+        raise CallError(
+            f"int8 needs at least {FEWEST_SLICES} real slices to take its ranges from: name some by --slices"
+        )
     source = load(checkpoint)
     _make_room(out)
     how = source.recipe.preparation
@@ -69,10 +73,6 @@ def export_model(
     if precision == "fp16":
         graph = in_half(graph)
     elif precision == "int8":
-        if len(slices) < FEWEST_SLICES:
-            raise CallError(
-                f"int8 needs at least {FEWEST_SLICES} real slices to take its ranges from: name some by --slices"
-            )
         graph = in_eight_bits(graph, slice_batches(how, slices[::2]))
         proof = slice_batches(how, slices[1::2])
     model = labels_graph(graph)

@@ -16,6 +16,7 @@ from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, SEED, Architecture, Recipe
+from ctseg_export.export import Exported, export_model
 from ctseg_export.graph import logits_graph
 
 RECIPES = {
@@ -95,6 +96,18 @@ def checkpoint_file(light: Example, tmp_path_factory: pytest.TempPathFactory) ->
     scores = {"first": {"mean_iou": 0.5, "groups": ["patient-cora"]}}
     checkpoint.save(Checkpoint(light.net, light.recipe, {"datasets": datasets, "seed": 0}, scores, {}), file)
     return file
+
+
+@pytest.fixture(scope="session")
+def exported(checkpoint_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Its model file, which no test may change."""
+    return export_model(checkpoint_file, tmp_path_factory.mktemp("out") / "light.onnx")
+
+
+@pytest.fixture
+def graph_at_hand(light: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares the tests of what comes after it the seconds that torch's exporter takes."""
+    monkeypatch.setattr("ctseg_export.export.logits_graph", lambda net, multiple: light.logits)
 
 
 @pytest.fixture(scope="session")

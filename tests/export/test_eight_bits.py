@@ -74,7 +74,9 @@ def test_slices_without_lung_prove_nothing(light, slices, tmp_path):
     assert not (tmp_path / "m.onnx").exists()
 
 
-def test_a_file_that_labels_too_much_otherwise_is_not_written(checkpoint_file, slices, tmp_path, monkeypatch):
+def test_a_file_that_labels_too_much_otherwise_is_not_written(
+    checkpoint_file, graph_at_hand, slices, tmp_path, monkeypatch
+):
     monkeypatch.setattr("ctseg_export.export.in_eight_bits", lambda graph, batches: _with_other_weights(graph))
     with pytest.raises(ModelError, match="nothing was written"):
         export_model(checkpoint_file, tmp_path / "m.onnx", precision="int8", slices=slices)

@@ -22,11 +22,6 @@ from ctseg_export import export_model
 from ctseg_export.command import app
 
 
-@pytest.fixture(scope="module")
-def exported(checkpoint_file, tmp_path_factory):
-    return export_model(checkpoint_file, tmp_path_factory.mktemp("out") / "light.onnx")
-
-
 @pytest.fixture
 def spec(exported, open_session):
     return from_metadata(open_session(exported.file).get_modelmeta().custom_metadata_map, exported.file)
@@ -108,12 +103,6 @@ def test_the_cost_is_that_of_the_convolutions_at_working_size(spec, light):
     assert spec.export["gmac"] == pytest.approx(macs / 1e9, abs=0.0006)
 
 
-@pytest.fixture
-def graph_at_hand(light, monkeypatch):
-    """Spares the tests of what comes after it the seconds that torch's exporter takes."""
-    monkeypatch.setattr("ctseg_export.export.logits_graph", lambda net, multiple: light.logits)
-
-
 def test_what_the_caller_says_comes_first(checkpoint_file, graph_at_hand, tmp_path, open_session):
     file = tmp_path / "new" / "m.fp16.onnx"
     given = [Slice(np.zeros((64, 64), np.uint8), "grey8")]
@@ -178,7 +167,9 @@ def test_without_the_extra_it_is_named(monkeypatch, absent):
 
 
 @pytest.mark.parametrize(("temperature", "outputs"), [(1.25, ["labels", "logits"]), (None, ["labels"])])
-def test_logits_are_given_out_where_they_are_calibrated(checkpoint_file, tmp_path, open_session, temperature, outputs):
+def test_logits_are_given_out_where_they_are_calibrated(
+    checkpoint_file, graph_at_hand, tmp_path, open_session, temperature, outputs
+):
     checkpoint.save(replace(checkpoint.load(checkpoint_file), temperature=temperature), tmp_path / "c.pt")
     file = export_model(tmp_path / "c.pt", tmp_path / "m.onnx").file
     assert [output.name for output in open_session(file).get_outputs()] == outputs

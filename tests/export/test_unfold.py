@@ -10,14 +10,9 @@ from ctseg.training.unfold import open_model, settled
 from ctseg_export import export_model
 
 
-@pytest.fixture
-def exported(checkpoint_file, tmp_path):
-    return export_model(checkpoint_file, tmp_path / "light.onnx").file
-
-
-def changed(file, change):
+def changed(exported, change, file):
     """A model file with something else in it."""
-    model = onnx.load(file)
+    model = onnx.load(exported.file)
     change(model)
     onnx.save(model, file)
     return file
@@ -57,7 +52,7 @@ def test_a_model_file_gives_back_the_network_it_was_made_of(example, tmp_path, n
 
 def test_once_settled_it_computes_the_same_in_training_too(light, exported, noise):
     batch = torch.from_numpy(noise(4, 96, 96))
-    net = settled(open_model(exported).net, [batch])
+    net = settled(open_model(exported.file).net, [batch])
     with torch.inference_mode():
         theirs = light.net(batch)
         torch.testing.assert_close(net.eval()(batch), theirs, atol=1e-3, rtol=1e-3)
@@ -65,7 +60,7 @@ def test_once_settled_it_computes_the_same_in_training_too(light, exported, nois
 
 
 def test_what_is_settled_is_as_large_as_what_training_begins_with(exported, noise):
-    net = settled(open_model(exported).net, [torch.from_numpy(noise(4, 96, 96))])
+    net = settled(open_model(exported.file).net, [torch.from_numpy(noise(4, 96, 96))])
     inner = net.encoder[1][1].first[0].weight
     assert inner.flatten(1).norm(dim=1).tolist() == pytest.approx([2**0.5] * len(inner), rel=1e-4)
 
@@ -78,12 +73,12 @@ def test_what_is_settled_is_as_large_as_what_training_begins_with(exported, nois
         (shift, "is not what its recipe makes"),
     ],
 )
-def test_a_file_whose_network_is_not_known_is_refused(exported, change, reason):
+def test_a_file_whose_network_is_not_known_is_refused(exported, tmp_path, change, reason):
     with pytest.raises(ModelError, match=rf"light\.onnx {reason}"):
-        open_model(changed(exported, change))
+        open_model(changed(exported, change, tmp_path / "light.onnx"))
 
 
-def test_a_file_in_half_precision_is_refused(checkpoint_file, tmp_path):
+def test_a_file_in_half_precision_is_refused(checkpoint_file, graph_at_hand, tmp_path):
     half = export_model(checkpoint_file, tmp_path / "half.onnx", precision="fp16").file
     with pytest.raises(ModelError, match=r"half\.onnx is in fp16"):
         open_model(half)
