@@ -8,6 +8,10 @@ import sys
 import numpy as np
 import pytest
 
+from ctseg_batch.call import Call
+from ctseg_batch.run import run
+from ctseg_batch.terminal.watch import SilentWatcher
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
 
 # Leave by the signal given when a file has been written whole but is not in place yet.
@@ -38,17 +42,26 @@ def leave(by, after, *arguments):
     return subprocess.run([*call, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
-@pytest.fixture
-def scans(draw, save_slice, save_series, save_volume, save, tmp_path):
+@pytest.fixture(scope="module")
+def scans(draw, save_slice, save_series, save_volume, save, tmp_path_factory):
     """300 images in two parts, a series, a volume, and a truth; one image is damaged."""
+    top = tmp_path_factory.mktemp("scans")
     labels = np.stack([draw(seed, 64, 64) for seed in range(4)])
     for number in range(300):
-        save_slice(tmp_path / "in/a" / f"{number:03d}.png", draw(number % 9, 16, 16))
-        save(tmp_path / "truth/a" / f"{number:03d}.png", draw(number % 8, 16, 16))
-    (tmp_path / "in/a/299.png").write_bytes(b"damaged")
-    save_series(tmp_path / "in/b", labels)
-    save_volume(tmp_path / "in/c.nii.gz", labels)
-    return tmp_path / "in", tmp_path / "truth"
+        save_slice(top / "in/a" / f"{number:03d}.png", draw(number % 9, 16, 16))
+        save(top / "truth/a" / f"{number:03d}.png", draw(number % 8, 16, 16))
+    (top / "in/a/299.png").write_bytes(b"damaged")
+    save_series(top / "in/b", labels)
+    save_volume(top / "in/c.nii.gz", labels)
+    return top / "in", top / "truth"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(scans, quarters, tmp_path_factory):
+    """The summary and the masks of a run that nothing happens to."""
+    (folder, truth), out = scans, tmp_path_factory.mktemp("undisturbed") / "out"
+    call = Call([folder], out, truth=truth, model=str(quarters), device="cpu", workers=2)
+    return run(call, SilentWatcher()), written(out)
 
 
 def written(out):
@@ -57,7 +70,7 @@ def written(out):
 
 # In this order: the journal's head, 4 slices of the volume, 256 and 43 images, 4 slices of the series, the summary.
 @pytest.mark.parametrize("after", [1, 3, 280, 306, 309])
-def test_a_killed_run_goes_on_to_the_same_bytes(batch, quarters, scans, tmp_path, after):
+def test_a_killed_run_goes_on_to_the_same_bytes(batch, quarters, scans, undisturbed, tmp_path, after):
     folder, truth = scans
     out = tmp_path / "killed"
     call = [folder, "--truth", truth, "--out", out, "--model", quarters]
@@ -65,10 +78,10 @@ def test_a_killed_run_goes_on_to_the_same_bytes(batch, quarters, scans, tmp_path
     assert len(list(out.rglob(".*.tmp"))) == 1
     kept = {file: file.stat().st_mtime_ns for file in (out / "masks").rglob("[!.]*.png")}
 
-    resumed, undisturbed = batch(folder, truth=truth, out=out), batch(folder, truth=truth)
-    assert written(out) == written(undisturbed.out)
-    assert resumed.summary["scans"] == undisturbed.summary["scans"]
-    assert resumed.summary["totals"] == undisturbed.summary["totals"]
+    resumed, (summary, masks) = batch(folder, truth=truth, out=out), undisturbed
+    assert written(out) == masks
+    assert resumed.summary["scans"] == summary["scans"]
+    assert resumed.summary["totals"] == summary["totals"]
     assert not list(out.rglob("*.tmp"))
     untouched = sum(file.stat().st_mtime_ns == time for file, time in kept.items())
     assert untouched == (0 if after < 261 else 260 if after < 304 else 303 if after < 308 else 307)

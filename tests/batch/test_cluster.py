@@ -1,6 +1,7 @@
 """`--engine ray`: the same run on a cluster, whose nodes and workers may die."""
 
 import contextlib
+import errno
 import json
 import os
 import pickle
@@ -17,6 +18,7 @@ import psutil
 import pydicom
 import pytest
 
+from ctseg.errors import CallError
 from ctseg_batch.call import Call
 from ctseg_batch.job import open_job
 
@@ -26,6 +28,7 @@ from ctseg_batch.cluster import driver
 from ctseg_batch.cluster.bundles import Bundle
 from ctseg_batch.cluster.worker import Labeller, for_travel
 from ctseg_batch.journal.past import Past
+from ctseg_batch.shards import Shard
 
 BATCH = [Path(sys.executable).with_name("ctseg"), "batch"]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
@@ -329,74 +332,6 @@ def test_an_interrupted_run_keeps_what_was_finished_and_leaves_no_process(
     same(out, undisturbed)
 
 
-def test_what_the_local_engine_began_a_cluster_ends_with_a_model_named_from_the_current_folder(
-    cluster, environment, few, few_undisturbed, quarters, hostile, tmp_path
-):
-    out = tmp_path / "out"
-    assert local(few, out, quarters, "--shard", "1/2") in (0, 1)
-    for file in out.glob("*.1-of-2.*"):
-        file.unlink()
-    call = (environment, few, out, quarters.name, "--address", cluster.with_a_node())
-    status, _, err = ended(start(*call, cwd=hostile))
-    assert status == 1, err
-    made = json.loads((out / "summary.json").read_text())
-    assert 0 < made["throughput"]["slices"] < made["totals"]["slices"]
-    same(out, few_undisturbed)
-    assert not (hostile / "imported").exists()
-
-
-def test_what_a_cluster_began_with_a_shard_the_local_engine_ends(
-    cluster, environment, few, few_undisturbed, quarters, tmp_path
-):
-    out = tmp_path / "out"
-    call = (environment, few, out, quarters, "--address", cluster.with_a_node(), "--shard", "1/2", "--json")
-    status, told, err = ended(start(*call))
-    assert status in (0, 1), err
-    assert json.loads(told)["shard"]["of"] == 2
-    assert local(few, out, quarters, "--shard", "2/2") in (0, 1)
-    joined = subprocess.run([BATCH[0], "summarize", out, "--out", tmp_path / "all"], check=False, capture_output=True)
-    assert joined.returncode == 1
-    for file in (*out.glob("*.1-of-2.*"), *out.glob("*.2-of-2.*")):
-        file.unlink()
-    assert local(few, out, quarters) == 1
-    assert json.loads((out / "summary.json").read_text())["throughput"]["slices"] == 0
-    same(out, few_undisturbed)
-    assert (tmp_path / "all/slices.csv").read_bytes() == (out / "slices.csv").read_bytes()
-
-
-def test_full_measures_whole_outputs_a_truth_and_the_best_series_are_the_same(
-    cluster, environment, draw, quarters, save_series, save_volume, tmp_path
-):
-    pytest.importorskip("meshmetrics")
-    for number, slices in enumerate((6, 3)):
-        labels = np.stack([draw(n, 64, 64) for n in range(slices)])
-        uids = {"SeriesInstanceUID": f"1.2.{number}", "StudyInstanceUID": "1.3"}
-        save_series(tmp_path / "in/study", labels, [f"{number}-{n}" for n in range(slices)], **uids)
-    for name in "ab":
-        stack = np.stack([draw(n, 64, 64) for n in range(5)])
-        save_volume(tmp_path / f"in/{name}.nii", stack, (10.0, 5.0, 5.0))
-        save_volume(tmp_path / f"truth/{name}.nii", np.roll(stack, 1, axis=2), (10.0, 5.0, 5.0), truth=True)
-    options = ["--measures", "full", "--write", "mask,nifti,dicom-seg", "--best-series", "--truth", tmp_path / "truth"]
-    assert local(tmp_path / "in", tmp_path / "local", quarters, *options) == 0
-    call = (environment, tmp_path / "in", tmp_path / "ray", quarters, "--address", cluster.with_a_node(), *options)
-    status, _, err = ended(start(*call))
-    assert status == 0, err
-    same(tmp_path / "ray", tmp_path / "local")
-    assert {path.split("/")[0] for path in files(tmp_path / "ray")} >= {"masks", "nifti", "dicom-seg"}
-    assert len(figures(tmp_path / "ray")["skipped"]) == 1
-
-
-def test_where_a_worker_cannot_write_the_run_ends_and_says_why(cluster, environment, few, quarters, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "masks").write_bytes(b"no folder")
-    status, _, err = ended(start(environment, few, out, quarters, "--address", cluster.with_a_node()))
-    assert status == 2
-    (line,) = (line for line in err.splitlines() if line.startswith("error: "))
-    assert line.startswith(f"error: {out / 'masks'}")
-    assert "can't be written" in line
-
-
 def test_where_nobody_answers_at_the_address_the_run_ends_soon(command, few, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -460,6 +395,69 @@ def in_process(batch, monkeypatch):
 
 def slices_of(done):
     return done.summary["throughput"]["slices"]
+
+
+def test_what_the_local_engine_began_a_cluster_ends(in_process, few, few_undisturbed, quarters, tmp_path):
+    out = tmp_path / "out"
+    assert local(few, out, quarters, "--shard", "1/2") in (0, 1)
+    for file in out.glob("*.1-of-2.*"):
+        file.unlink()
+    done = in_process(few, out=out)
+    assert done.status == 1
+    assert 0 < slices_of(done) < done.summary["totals"]["slices"]
+    same(out, few_undisturbed)
+
+
+def test_what_a_cluster_began_with_a_shard_the_local_engine_ends(
+    in_process, summarize, few, few_undisturbed, quarters, tmp_path
+):
+    out = tmp_path / "out"
+    assert in_process(few, out=out, shard=Shard(1, 2)).summary["shard"]["of"] == 2
+    assert local(few, out, quarters, "--shard", "2/2") in (0, 1)
+    assert summarize(out, "--out", tmp_path / "all")[0] == 1
+    for file in (*out.glob("*.1-of-2.*"), *out.glob("*.2-of-2.*")):
+        file.unlink()
+    assert local(few, out, quarters) == 1
+    assert json.loads((out / "summary.json").read_text())["throughput"]["slices"] == 0
+    same(out, few_undisturbed)
+    assert (tmp_path / "all/slices.csv").read_bytes() == (out / "slices.csv").read_bytes()
+
+
+def test_full_measures_whole_outputs_a_truth_and_the_best_series_are_the_same(
+    in_process, batch, draw, save_series, save_volume, tmp_path
+):
+    pytest.importorskip("meshmetrics")
+    for number, slices in enumerate((6, 3)):
+        labels = np.stack([draw(n, 64, 64) for n in range(slices)])
+        uids = {"SeriesInstanceUID": f"1.2.{number}", "StudyInstanceUID": "1.3"}
+        save_series(tmp_path / "in/study", labels, [f"{number}-{n}" for n in range(slices)], **uids)
+    for name in "ab":
+        stack = np.stack([draw(n, 64, 64) for n in range(5)])
+        save_volume(tmp_path / f"in/{name}.nii", stack, (10.0, 5.0, 5.0))
+        save_volume(tmp_path / f"truth/{name}.nii", np.roll(stack, 1, axis=2), (10.0, 5.0, 5.0), truth=True)
+    wanted = {
+        "measures": "full",
+        "write": ["mask", "nifti", "dicom-seg"],
+        "best_series": True,
+        "truth": tmp_path / "truth",
+    }
+    assert batch(tmp_path / "in", out=tmp_path / "local", **wanted).status == 0
+    done = in_process(tmp_path / "in", out=tmp_path / "ray", **wanted)
+    assert done.status == 0
+    same(tmp_path / "ray", tmp_path / "local")
+    assert {path.split("/")[0] for path in files(tmp_path / "ray")} >= {"masks", "nifti", "dicom-seg"}
+    assert len(done.summary["skipped"]) == 1
+
+
+def test_where_a_worker_cannot_write_the_run_ends_and_says_why(in_process, few, monkeypatch, tmp_path):
+    def full(self, content, write=Path.write_bytes):
+        if "masks" in self.parts:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(CallError, match=rf"{tmp_path}/out/masks/.* can't be written: {os.strerror(errno.ENOSPC)}"):
+        in_process(few)
 
 
 def test_images_beside_dicom_that_no_worker_came_back_with_fail_as_what_they_are(

@@ -16,14 +16,17 @@ import numpy as np
 import pytest
 
 from ctseg.errors import CallError
+from ctseg_batch.call import Call
 from ctseg_batch.journal import record
 from ctseg_batch.layout import FOLDER
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.parts import pipeline
+from ctseg_batch.run import run
+from ctseg_batch.terminal.watch import SilentWatcher
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits are another matter there")
 
-KILLS = 50
+KILLS = 20
 ROOM = 3 * 2**30
 
 
@@ -60,7 +63,7 @@ def figures(summary):
     return {key: value for key, value in summary.items() if key != "throughput"}
 
 
-def test_fifty_times_killed_it_comes_to_the_same_bytes(batch, quarters, night, tmp_path):
+def test_killed_again_and_again_it_comes_to_the_same_bytes(batch, quarters, night, tmp_path):
     """By kill -9, Ctrl-C once and twice, SIGTERM, at random moments, most of them while slices are written."""
     draws = random.Random(0)
     out = tmp_path / "killed"
@@ -85,23 +88,12 @@ def test_fifty_times_killed_it_comes_to_the_same_bytes(batch, quarters, night, t
         if process.returncode in (130, 143):
             assert early or len(ways) > 1 or "goes on from there" in err
         if draws.random() < 0.1:
-            shutil.rmtree(out / "masks", ignore_errors=True)  # begin anew now and then, or fifty would be too many
+            shutil.rmtree(out / "masks", ignore_errors=True)  # begin anew now and then, or it would soon be done
     assert {-signal.SIGKILL, 130, 143} <= statuses
-    resumed, undisturbed = batch(night, out=out), batch(night)
-    assert figures(resumed.summary) == figures(undisturbed.summary)
-    assert written(out) == written(undisturbed.out)
+    resumed, whole = batch(night, out=out), batch(night)
+    assert figures(resumed.summary) == figures(whole.summary)
+    assert written(out) == written(whole.out)
     assert not list(out.rglob("*.tmp"))
-
-
-def test_sigterm_ends_a_run_in_order_and_says_so_by_its_status(quarters, night, tmp_path):
-    process = start(night, "--out", tmp_path / "out", "--model", quarters)
-    while not list((tmp_path / "out").rglob("*.png")):
-        time.sleep(0.002)
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate()
-    assert (process.returncode, out) == (128 + signal.SIGTERM, "")
-    assert err.splitlines()[-1].startswith("interrupted: what was finished is kept")
-    assert not list((tmp_path / "out").rglob("*.tmp"))
 
 
 def test_a_second_run_into_the_same_out_is_told_so_and_stops(batch, command, night, monkeypatch, tmp_path):
@@ -125,19 +117,20 @@ def test_a_second_run_into_the_same_out_is_told_so_and_stops(batch, command, nig
     assert batch(night).summary["throughput"]["slices"] == 0
 
 
-def test_what_a_dead_run_held_is_free_again(batch, quarters, night, tmp_path):
-    process = start(night, "--out", tmp_path / "out", "--model", quarters)
-    while not list((tmp_path / "out").rglob("*.png")):
-        time.sleep(0.002)
-    process.kill()
-    process.communicate()
-    assert batch(night).status == 1
+@pytest.fixture(scope="module")
+def undisturbed(material, quarters, tmp_path_factory):
+    """The masks of a run that nothing happens to."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    run(Call([material], out, model=str(quarters), device="cpu", workers=2), SilentWatcher())
+    return written(out)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
-@pytest.mark.parametrize("after", [0, 5, 300, 900])
-def test_a_disk_that_fails_ends_the_run_and_leaves_no_half_file(batch, night, monkeypatch, number, after):
-    """Whatever file it is: a mask, the journal, the summary. With room again, the same call goes on."""
+@pytest.mark.parametrize(
+    ("number", "after"),
+    [(errno.ENOSPC, 0), (errno.ENOSPC, 5), (errno.ENOSPC, 300), (errno.EDQUOT, 5), (errno.EROFS, 5), (errno.EIO, 5)],
+)
+def test_a_disk_that_fails_ends_the_run_and_leaves_no_half_file(batch, night, undisturbed, monkeypatch, number, after):
+    """Whatever file it is, a mask or a table. With room again, the same call goes on."""
     written_so_far = [0]
 
     def fail(write):
@@ -152,14 +145,22 @@ def test_a_disk_that_fails_ends_the_run_and_leaves_no_half_file(batch, night, mo
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", fail(Path.write_bytes))
-        if after == 900:
-            patched.undo()
-            patched.setattr(record, "_line", lambda _: (_ for _ in ()).throw(OSError(number, os.strerror(number))))
         with pytest.raises(CallError, match=f"can't be written: {os.strerror(number)}"):
             batch(night)
     done = batch(night)
     assert not list(done.out.rglob("*.tmp"))
-    assert written(done.out) == written(batch(night, out=done.out.with_name("undisturbed")).out)
+    assert written(done.out) == undisturbed
+
+
+def test_a_journal_that_can_not_be_written_ends_the_run(batch, few, monkeypatch):
+    def fails(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(record, "_line", fails)
+        with pytest.raises(CallError, match=f"journal.jsonl can't be written: {os.strerror(errno.ENOSPC)}"):
+            batch(few)
+    assert len(batch(few).masks) == 3
 
 
 def test_a_disk_that_is_full_in_truth_is_an_error_in_one_line(quarters, night, tmp_path):
@@ -187,14 +188,15 @@ def few(draw, save_slice, tmp_path_factory):
 
 NOTHING_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 LOGS = [
-    pytest.param("2>/dev/full", marks=NOTHING_FULL, id="a full disk"),
-    pytest.param("2>&-", id="none"),
-    pytest.param("<&- >&- 2>&-", id="no standard files"),
+    pytest.param("2>/dev/full", (), marks=NOTHING_FULL, id="a full disk"),
+    pytest.param("2>/dev/full", ("-v",), marks=NOTHING_FULL, id="a full disk, of each scan"),
+    pytest.param("2>&-", (), id="none"),
+    pytest.param("2>&-", ("--quiet",), id="none, of failures"),
+    pytest.param("<&- >&- 2>&-", (), id="no standard files"),
 ]
 
 
-@pytest.mark.parametrize("options", [(), ("--quiet",), ("-v",)])
-@pytest.mark.parametrize("log", LOGS)
+@pytest.mark.parametrize(("log", "options"), LOGS)
 def test_a_log_that_can_not_be_written_stops_nobody(process_of_batch, quarters, few, tmp_path, log, options):
     call = [*process_of_batch, few, "--out", tmp_path / "out", "--model", quarters, "--device", "cpu", *options]
     done = subprocess.run(["sh", "-c", f'"$@" {log}', "sh", *map(str, call)], check=False)

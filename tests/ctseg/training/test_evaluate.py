@@ -9,15 +9,24 @@ from ctseg.cli import main
 from ctseg.model import to_metadata
 from ctseg.phantom import Phantom, write_dataset
 from ctseg.runtime import open_on_cpu
+from ctseg.training import checkpoint
+from ctseg.training.checkpoint import Checkpoint
+from ctseg.training.networks import build
+from ctseg.training.recipe import LIGHT, Architecture
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A data set of six patients, a checkpoint that learnt from some of them, and the model file made of it."""
+    """A data set of six patients, a checkpoint that says it learnt from some of them, and the model file made of it."""
     folder = tmp_path_factory.mktemp("evaluate")
     write_dataset([Phantom(seed=n, slices=2, size=64) for n in range(6)], folder / "data")
-    small = ["--epochs", "1", "--canvas", "64", "--batch-size", "4", "--threads", "1", "--device", "cpu"]
-    leave(["train", str(folder / "data"), "--out", str(folder / "run"), *small])
+    recipe = replace(LIGHT, architecture=Architecture("light", (8, 16), (0, 1)))
+    groups = {"train": ["0", "1", "2", "3"], "val": ["4"], "test": ["5"]}
+    slices = {split: 2 * len(names) for split, names in groups.items()}
+    described = {"name": "data", "slices": slices, "groups": groups, "licence": "", "citation": ""}
+    (folder / "run").mkdir()
+    learnt = Checkpoint(build(recipe.architecture).eval(), recipe, {"datasets": [described], "seed": 0}, {}, {})
+    checkpoint.save(learnt, folder / "run" / "best.pt")
     leave(["export", str(folder / "run" / "best.pt"), "--out", str(folder / "model.onnx")])
     return folder
 
