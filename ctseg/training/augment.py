@@ -16,11 +16,11 @@ Grey = npt.NDArray[np.float32]
 
 
 class Drawn(NamedTuple):
-    """Grey values and allowed classes, both (canvas, canvas); a teacher's opinion, (canvas, canvas, classes)."""
+    """Grey values and allowed classes, both (canvas, canvas); a teacher's soft labels, (canvas, canvas, classes)."""
 
     grey: Grey
     allowed: npt.NDArray[np.uint8]
-    opinion: npt.NDArray[np.uint8] | None
+    soft_labels: npt.NDArray[np.uint8] | None
 
 
 _SURE_OF_BACKGROUND = tuple(255 * (c == BACKGROUND) for c in CLASSES)
@@ -50,11 +50,11 @@ def randomise(sample: Sample, rng: np.random.Generator, how: Preparation, canvas
     low, high = (0.85, 1.15) if is_plain else (0.65, 1.35)
     scale = how.long_side / canvas * float(np.exp(rng.uniform(np.log(low), np.log(high))))
     turn = _random_geometry(rng, 0.0 if is_plain else 0.25)
-    grey, allowed, opinion = _draw(sample, grey, turn, scale, canvas)
+    grey, allowed, soft_labels = _draw(sample, grey, turn, scale, canvas)
     for chance, change in () if is_plain else _CHANGES:
         if rng.random() < chance:
             grey = np.clip(change(grey, rng), 0, 255).astype(np.float32)
-    return Drawn(grey, allowed, opinion)
+    return Drawn(grey, allowed, soft_labels)
 
 
 def _draw(
@@ -78,10 +78,10 @@ def _draw(
 def _draw_opinion(
     sample: Sample, turn: npt.NDArray[np.float64], scale: float, canvas: int
 ) -> npt.NDArray[np.uint8] | None:
-    if sample.opinion is None:
+    if sample.soft_labels is None:
         return None
-    matrix, size = _placed(sample.opinion.shape[:2], turn, scale, canvas), (canvas, canvas)
-    drawn = cv2.warpAffine(sample.opinion, matrix, size, flags=cv2.INTER_LINEAR, borderValue=_SURE_OF_BACKGROUND)
+    matrix, size = _placed(sample.soft_labels.shape[:2], turn, scale, canvas), (canvas, canvas)
+    drawn = cv2.warpAffine(sample.soft_labels, matrix, size, flags=cv2.INTER_LINEAR, borderValue=_SURE_OF_BACKGROUND)
     return drawn.astype(np.uint8)
 
 

@@ -14,7 +14,7 @@ from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Sample, Samples, training_slices
 
 _AHEAD = 4
-_GLANCE = 24
+_FIRST = 24
 _THREADS = 2
 
 
@@ -38,19 +38,19 @@ def plan_epoch(datasets: Sequence[Sequence[Sample]], recipe: Recipe, epoch: int)
 class Batch(NamedTuple):
     """What a step learns from.
 
-    `grey`: (N, 1, canvas, canvas) float32, 0..255. `allowed`: (N, canvas, canvas) uint8. `opinion`: the teacher's
+    `grey`: (N, 1, canvas, canvas) float32, 0..255. `allowed`: (N, canvas, canvas) uint8. `soft_labels`: the teacher's
     probabilities in 1/255, (N, classes, canvas, canvas) uint8, where all the samples have one.
     """
 
     grey: Tensor
     allowed: Tensor
-    opinion: Tensor | None
+    soft_labels: Tensor | None
 
 
-def glance(datasets: Sequence[Samples], recipe: Recipe) -> Iterator[Tensor]:
+def first_batches(datasets: Sequence[Samples], recipe: Recipe) -> Iterator[Tensor]:
     """What the network is shown (N, 1, canvas, canvas) in the first steps of a run."""
     plan = plan_epoch(training_slices(datasets), recipe, epoch=1)
-    return (batch.grey for batch in load_epoch(plan[:_GLANCE], recipe))
+    return (batch.grey for batch in load_epoch(plan[:_FIRST], recipe))
 
 
 def load_epoch(plan: Sequence[Sequence[Draw]], recipe: Recipe) -> Iterator[Batch]:
@@ -98,7 +98,7 @@ def _draw_batch(draws: Sequence[Draw], recipe: Recipe) -> Batch:
             randomise(d.sample, np.random.default_rng(d.seed), recipe.preparation, recipe.canvas, recipe.plain)
             for d in draws
         ]
-    grey, allowed, opinions = zip(*drawn, strict=True)
-    told = [opinion for opinion in opinions if opinion is not None]
-    opinion = torch.from_numpy(np.stack(told)).permute(0, 3, 1, 2) if len(told) == len(draws) else None
-    return Batch(torch.from_numpy(np.stack(grey)[:, None]), torch.from_numpy(np.stack(allowed)), opinion)
+    grey, allowed, given = zip(*drawn, strict=True)
+    told = [one for one in given if one is not None]
+    soft_labels = torch.from_numpy(np.stack(told)).permute(0, 3, 1, 2) if len(told) == len(draws) else None
+    return Batch(torch.from_numpy(np.stack(grey)[:, None]), torch.from_numpy(np.stack(allowed)), soft_labels)

@@ -25,7 +25,7 @@ _COOLEST, _HOTTEST = 0.25, 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ValidationPixels:
     """Pixels of one data set: `logits` (P, classes), `allowed` (P,) bit fields, `groups` told apart by its truth."""
 
     name: str
@@ -34,7 +34,9 @@ class Judged:
     groups: tuple[tuple[int, ...], ...]
 
 
-def look(net: nn.Module, how: Preparation, loaded: Sequence[Samples], device: torch.device) -> list[Judged]:
+def collect_logits(
+    net: nn.Module, how: Preparation, loaded: Sequence[Samples], device: torch.device
+) -> list[ValidationPixels]:
     """The validation slices of each data set as the network sees them, a few thousand pixels of each.
 
     Pixels that are background by truth and by network are left out: there are many, they are easy, and nobody asks. A
@@ -43,41 +45,41 @@ def look(net: nn.Module, how: Preparation, loaded: Sequence[Samples], device: to
     found = []
     for data in (data for data in loaded if data.splits["val"]):
         logits, allowed = zip(*_pixels(net, how, data.splits["val"], device), strict=True)
-        judged = Judged(data.dataset.name, torch.cat(logits), np.concatenate(allowed), data.meaning.groups)
-        found += [judged] if len(judged.allowed) else []
+        pixels = ValidationPixels(data.dataset.name, torch.cat(logits), np.concatenate(allowed), data.meaning.groups)
+        found += [pixels] if len(pixels.allowed) else []
     return found
 
 
-def fit_temperature(judged: Sequence[Judged]) -> float | None:
+def fit_temperature(pixels: Sequence[ValidationPixels]) -> float | None:
     """The temperature that makes the truth likeliest, each data set counting alike; None without any pixel."""
-    if not judged:
+    if not pixels:
         return None
 
-    def surprise(logarithm: float) -> float:
-        return float(np.mean([_surprise(one, float(np.exp(logarithm))) for one in judged]))
+    def negative_log_likelihood(logarithm: float) -> float:
+        return float(np.mean([_negative_log_likelihood(one, float(np.exp(logarithm))) for one in pixels]))
 
     bounds = (float(np.log(_COOLEST)), float(np.log(_HOTTEST)))
-    return round(float(np.exp(minimize_scalar(surprise, bounds=bounds, method="bounded").x)), 3)
+    return round(float(np.exp(minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded").x)), 3)
 
 
-def calibration_error(judged: Judged, temperature: float) -> float:
+def calibration_error(pixels: ValidationPixels, temperature: float) -> float:
     """The expected calibration error: how far sureness is from the share that is right, in 15 bins of sureness.
 
     Classes that the truth does not tell apart count as one.
     """
-    probability = (judged.logits / temperature).softmax(dim=1)
-    grouped = torch.stack([probability[:, list(group)].sum(dim=1) for group in judged.groups], dim=1)
+    probability = (pixels.logits / temperature).softmax(dim=1)
+    grouped = torch.stack([probability[:, list(group)].sum(dim=1) for group in pixels.groups], dim=1)
     sure, winner = (values.numpy() for values in grouped.max(dim=1))
-    fields = np.array([bits([CLASSES[index] for index in group]) for group in judged.groups], np.uint8)
-    right = (judged.allowed & ~fields[winner] & 0xFF) == 0
+    fields = np.array([bits([CLASSES[index] for index in group]) for group in pixels.groups], np.uint8)
+    right = (pixels.allowed & ~fields[winner] & 0xFF) == 0
     bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
     gaps = np.bincount(bins, weights=sure - right, minlength=_BINS)
     return float(np.abs(gaps).sum() / len(sure))
 
 
-def _surprise(judged: Judged, temperature: float) -> float:
-    scaled = (judged.logits / temperature).log_softmax(dim=1)
-    return float(marginal_cross_entropy(scaled[:, :, None, None], torch.from_numpy(judged.allowed)[:, None, None]))
+def _negative_log_likelihood(pixels: ValidationPixels, temperature: float) -> float:
+    scaled = (pixels.logits / temperature).log_softmax(dim=1)
+    return float(marginal_cross_entropy(scaled[:, :, None, None], torch.from_numpy(pixels.allowed)[:, None, None]))
 
 
 def _pixels(

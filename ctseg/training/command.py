@@ -1,10 +1,10 @@
 """`ctseg train`: from data sets to a run folder with checkpoints, curves, panels and figures."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from ctseg.printable import printable
 from ctseg.training.recipe import PRESETS, Recipe
 from ctseg.training.run_folder import begin, provenance, write_whole
 from ctseg.training.samples import Samples, Split, check_known, load_samples
+
+if TYPE_CHECKING:
+    from ctseg.training.ancestry import Ancestry
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -89,67 +92,32 @@ def train(
     }  # fmt: skip
     recipe = choose_recipe(preset, changes)
     console = Console(stderr=True, soft_wrap=True)
-    place = choose_device(device)
+    torch_device = choose_device(device)
     if all_groups and (validation_group or recipe.patience):
         raise CallError("--all-groups holds no group back: leave --validation-group and --patience out")
-    loaded = [load_samples(data, seed, validation_group or (), all_groups) for data in read_datasets(datasets)]
+    loaded: Sequence[Samples] = [
+        load_samples(data, seed, validation_group or (), all_groups) for data in read_datasets(datasets)
+    ]
     check_known(loaded, validation_group or ())
     _check(loaded, ("train",) if all_groups else ("train", "val"))
-    sets = sum(1 for data in loaded if data.splits["train"] or (teacher and data.untold))
+    sets = sum(1 for data in loaded if data.splits["train"] or (teacher and data.unlabelled))
     if recipe.sampling == "balanced" and recipe.batch_size < sets:
         raise CallError(
             f"--batch-size {recipe.batch_size} is too small: each step takes a slice of all {sets} data sets"
         )
-    from ctseg.training.lineage import (
-        check_learnt,
-        descent,
-        find_network,
-        inherited_datasets,
-        is_model,
-        not_inherited,
-        open_start,
-    )
-    from ctseg.training.results import warn, warn_of_new_names
+    from ctseg.training.ancestry import open_ancestry, warn_of_what_is_not_inherited
+    from ctseg.training.lineage import inherited_datasets
 
-    lineage: dict[str, Any] = {"all_groups": True} if all_groups else {}
-    first, theirs = None, []
-    if start:
-        file = find_network(start)
-        first = open_start(file, recipe)
-        theirs += first.training.get("datasets", ())
-        check_learnt(start, theirs, loaded)
-        if all_groups and (missing := not_inherited(first)):
-            warn(
-                f"{start} has no {' and no '.join(missing)} to hand on, so this run will have none: only the best.pt "
-                "of a run that held groups back, and ended, has both",
-                console,
-            )
-        lineage["start"] = descent(first, file)
-    if teacher:
-        from ctseg.training.teach import open_teacher, taught
-
-        teaching = open_teacher([find_network(one) for one in teacher], place)
-        theirs += teaching.datasets
-        check_learnt("the teacher", teaching.datasets, loaded)
-        lineage["teachers"] = list(teaching.provenance)
-    if start or teacher:
-        held_back = [data.dataset.name for data in loaded if data.splits["val"] or data.splits["test"]]
-        forebears = dict.fromkeys([*([start] if start else []), *(teacher or ())])
-        warn_of_new_names(" and ".join(forebears), theirs, held_back, console)
+    ancestry = open_ancestry(start, teacher or (), recipe, loaded, torch_device, console)
+    if start and all_groups:
+        warn_of_what_is_not_inherited(start, ancestry, console)
+    noted = {**({"all_groups": True} if all_groups else {}), **ancestry.noted}
     with claim(out, LOCK):
-        begin(out, {**asdict(recipe), "teachers": [], **lineage}, loaded, resume)
-        if teacher:
-            loaded = taught(loaded, teaching)
-        from ctseg.training.fit import LAST
-
-        if first and is_model(file) and not (out / LAST).is_file():  # a run that has begun has weights of its own
-            from ctseg.training.batches import glance
-            from ctseg.training.unfold import settled
-
-            first = replace(first, net=settled(first.net, glance(loaded, recipe)))
+        begin(out, {**asdict(recipe), "teachers": [], **noted}, loaded, resume)
+        loaded = ancestry.taught(loaded)
         own = [provenance(data) for data in loaded]
-        training = {"datasets": [*own, *inherited_datasets(theirs, own)], "seed": recipe.seed, **lineage}
-        _run(recipe, loaded, training, out, place, threads, console, first)
+        training = {"datasets": [*own, *inherited_datasets(ancestry.datasets, own)], "seed": recipe.seed, **noted}
+        _run(recipe, loaded, training, out, torch_device, threads, console, ancestry)
 
 
 def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
@@ -175,29 +143,31 @@ def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
     return recipe
 
 
-def _check(loaded: list[Samples], needed: tuple[Split, ...]) -> None:
+def _check(loaded: Sequence[Samples], needed: tuple[Split, ...]) -> None:
     for split in needed:
         if not any(data.splits[split] for data in loaded):
             raise DatasetError(f"no slice is left for the split {split!r}: there are too few groups (patients)")
 
 
 def _run(
-    recipe: Recipe, loaded: list[Samples], training: Mapping[str, Any], out: Path, place: Any, threads: int | None,
-    console: Console, first: Any,
+    recipe: Recipe, loaded: Sequence[Samples], training: Mapping[str, Any], out: Path, device: Any,
+    threads: int | None, console: Console, ancestry: "Ancestry",
 ) -> None:  # fmt: skip
     import torch
 
     from ctseg.training import checkpoint, report
-    from ctseg.training.calibrate import calibration_error, fit_temperature, look
-    from ctseg.training.fit import BEST, Fit, best_epoch, final_scores
+    from ctseg.training.calibrate import calibration_error, collect_logits, fit_temperature
+    from ctseg.training.fit import BEST, LAST, Fit, best_epoch, final_scores
     from ctseg.training.lineage import inherited_scores
     from ctseg.training.results import show_results
 
     if threads:
         torch.set_num_threads(threads)
-    console.print(f"{_describe(loaded)}, on {_name(place)}; recipe [bold]{recipe.preset}[/]")
+    console.print(f"{_describe(loaded)}, on {_name(device)}; recipe [bold]{recipe.preset}[/]")
+    is_new = not (out / LAST).is_file()  # a run that has begun has weights of its own
+    first = ancestry.first_network(loaded, recipe) if is_new else None
     with report.FitProgress(console, recipe.epochs) as progress:
-        fit = Fit(recipe, loaded, training, out, place, progress.watch, progress.tell, first and first.net)
+        fit = Fit(recipe, loaded, training, out, device, progress.on_step, progress.on_epoch, first)
         if fit.history:
             console.print(f"going on after epoch {len(fit.history)}")
         try:
@@ -206,11 +176,11 @@ def _run(
             console.print("interrupted: the same call with --resume goes on after the last whole epoch")
             raise
     best = checkpoint.load(out / BEST)
-    results = final_scores(best.net, recipe, loaded, place) or inherited_scores(first)
-    judged = look(best.net.to(place), recipe.preparation, loaded, place)
+    results = final_scores(best.net, recipe, loaded, device) or inherited_scores(ancestry.start)
+    pixels = collect_logits(best.net.to(device), recipe.preparation, loaded, device)
     # Where no group is held back, figures and temperature of the network it began with are the closest there are.
-    temperature = fit_temperature(judged) or (first and first.temperature)
-    calibration = {one.name: calibration_error(one, temperature) for one in judged} if temperature else {}
+    temperature = fit_temperature(pixels) or (ancestry.start.temperature if ancestry.start else None)
+    calibration = {one.name: calibration_error(one, temperature) for one in pixels} if temperature else {}
     checkpoint.save(replace(best, scores=results, temperature=temperature), out / BEST)
     metrics = {
         "best_epoch": best_epoch(history),
@@ -221,7 +191,7 @@ def _run(
     }
     write_whole(out / METRICS, json.dumps(metrics, indent=2))
     report.draw_curves(history, out / CURVES)
-    report.draw_panels(best.net, recipe, loaded, place, out / PANELS)
+    report.draw_panels(best.net, recipe, loaded, device, out / PANELS)
     show_results(results, console)
     console.print(
         Text(printable(f"the best checkpoint is {out / BEST}; next: ctseg export {out / BEST} --out model.onnx"))
@@ -240,16 +210,16 @@ def choose_device(wanted: str) -> Any:
     return torch.device("cuda" if there and wanted != "cpu" else "cpu")
 
 
-def _describe(loaded: list[Samples]) -> str:
+def _describe(loaded: Sequence[Samples]) -> str:
     def count(split: Split) -> int:
         return sum(len(data.splits[split]) for data in loaded)
 
     return f"{count('train')} slices to train on, {count('val')} to validate, {count('test')} to test"
 
 
-def _name(place: Any) -> str:
+def _name(device: Any) -> str:
     import torch
 
-    if place.type == "cuda":
-        return torch.cuda.get_device_name(place)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     return f"the CPU ({torch.get_num_threads()} threads)"

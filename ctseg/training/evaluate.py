@@ -125,11 +125,11 @@ def _from_checkpoint(file: Path) -> Candidate:
     import torch
 
     from ctseg.training import checkpoint
-    from ctseg.training.fit import Judge
+    from ctseg.training.fit import Predictor
 
     found = checkpoint.load(file)
-    judge = Judge(found.net, torch.device("cpu"), found.recipe.dice_weight)
-    return Candidate(judge, found.recipe.preparation, found.recipe.cleanup, *_learnt(found.training))
+    predictor = Predictor(found.net, torch.device("cpu"), found.recipe.dice_weight)
+    return Candidate(predictor, found.recipe.preparation, found.recipe.cleanup, *_learnt(found.training))
 
 
 def _learnt(training: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], frozenset[str]]:

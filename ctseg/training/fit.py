@@ -31,7 +31,7 @@ Weights = tuple[Tensor, ...] | list[Tensor]
 LAST, BEST = "last.pt", "best.pt"
 
 # An epoch's validation looks at so many slices of each data set, evenly spread; the end looks at all.
-_GLANCE = 64
+_VALIDATED_A_DATASET = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Progress:
 class Fit:
     """One run: `fit()` goes on from wherever `last.pt` in the run folder is, or from the start.
 
-    `start`: a network to begin with, instead of one that knows nothing. `watch` is called after every step, `tell`
-    after every epoch with its line of history.
+    `start`: a network to begin with, instead of one that knows nothing. `on_step` is called after every step,
+    `on_epoch` after every epoch with its line of history.
     """
 
     recipe: Recipe
@@ -57,8 +57,8 @@ class Fit:
     training: Mapping[str, Any]
     folder: Path
     device: torch.device
-    watch: Callable[[Progress], None]
-    tell: Callable[[Mapping[str, Any]], None]
+    on_step: Callable[[Progress], None]
+    on_epoch: Callable[[Mapping[str, Any]], None]
     start: nn.Module | None = None
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class Fit:
         )
         self.history: list[dict[str, Any]] = []
         if begun:
-            self._take_up(checkpoint.load(self.folder / LAST))
+            self._resume(checkpoint.load(self.folder / LAST))
 
     def fit(self) -> list[dict[str, Any]]:
         """Run the epochs that are left and return the history of all, a dictionary an epoch.
@@ -88,7 +88,7 @@ class Fit:
         """
         train = training_slices(self.datasets)
         for epoch in range(len(self.history) + 1, self.recipe.epochs + 1):
-            if self._is_stuck():
+            if self._should_stop():
                 break
             start = monotonic()
             loss = self._epoch(train, epoch)
@@ -96,8 +96,8 @@ class Fit:
             if not (checkpoint.is_finite(self._kept()) and math.isfinite(told.get("val_loss", 0.0))):
                 raise self._diverged()
             self.history.append({"epoch": epoch, "train_loss": loss, **told, "seconds": monotonic() - start})
-            self._write_down()
-            self.tell(self.history[-1])
+            self._save()
+            self.on_epoch(self.history[-1])
         return self.history
 
     def _epoch(self, train: Sequence[Sequence[Sample]], epoch: int) -> float:
@@ -109,10 +109,10 @@ class Fit:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.recipe.learning_rate * schedule_factor(self.recipe.schedule, done)
             grey = batch.grey.to(self.device, memory_format=torch.channels_last)
-            opinion = None if batch.opinion is None else batch.opinion.to(self.device)
+            soft_labels = None if batch.soft_labels is None else batch.soft_labels.to(self.device)
             with mixed_precision(self.device):
                 logits = self.net(grey)
-            loss = partial_label_loss(logits, batch.allowed.to(self.device), self.recipe.dice_weight, opinion)
+            loss = partial_label_loss(logits, batch.allowed.to(self.device), self.recipe.dice_weight, soft_labels)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()
@@ -121,7 +121,7 @@ class Fit:
             total += loss.item()
             if not math.isfinite(total):
                 raise self._diverged()
-            self.watch(Progress(epoch, step + 1, len(plan), total / (step + 1)))
+            self.on_step(Progress(epoch, step + 1, len(plan), total / (step + 1)))
         return total / len(plan)
 
     def _diverged(self) -> CallError:
@@ -137,26 +137,28 @@ class Fit:
 
     def _validate(self) -> dict[str, Any]:
         """The figures of an epoch; none where every group trains."""
-        judge = Judge(self._kept(), self.device, self.recipe.dice_weight)
+        predictor = Predictor(self._kept(), self.device, self.recipe.dice_weight)
         by_dataset = {}
         for data in self.datasets:
             if samples := data.splits["val"]:
-                glance = [samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, _GLANCE, dtype=int))]
-                counts = count_errors(judge, glance, data.meaning, self.recipe.preparation, self.recipe.cleanup)
+                shown = [
+                    samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, _VALIDATED_A_DATASET, dtype=int))
+                ]
+                counts = count_errors(predictor, shown, data.meaning, self.recipe.preparation, self.recipe.cleanup)
                 by_dataset[data.dataset.name] = told_iou(counts)
         if not by_dataset:
             return {}
         mean = sum(by_dataset.values()) / len(by_dataset)
-        return {"val_loss": judge.mean_loss, "val_iou": mean, "val_iou_by_dataset": by_dataset}
+        return {"val_loss": predictor.mean_loss, "val_iou": mean, "val_iou_by_dataset": by_dataset}
 
-    def _is_stuck(self) -> bool:
+    def _should_stop(self) -> bool:
         patience = self.recipe.patience
         if not patience or len(self.history) <= patience:
             return False
         ious = [line["val_iou"] for line in self.history]
         return bool(max(ious[-patience:]) <= max(ious[:-patience]))
 
-    def _write_down(self) -> None:
+    def _save(self) -> None:
         kept = Checkpoint(self._kept(), self.recipe, self.training, {"validation": self.history[-1]}, {})
         if best_epoch(self.history) == len(self.history):
             checkpoint.save(kept, self.folder / BEST)
@@ -169,7 +171,7 @@ class Fit:
         last = Checkpoint(kept.net, self.recipe, self.training, kept.scores, progress)
         checkpoint.save(last, self.folder / LAST)
 
-    def _take_up(self, last: Checkpoint) -> None:
+    def _resume(self, last: Checkpoint) -> None:
         self.net.load_state_dict(last.progress["weights"])
         self.optimiser.load_state_dict(last.progress["optimiser"])
         self.history = list(last.progress["history"])
@@ -183,7 +185,7 @@ def best_epoch(history: Sequence[Mapping[str, Any]]) -> int:
     return max(range(1, len(history) + 1), key=lambda epoch: (history[epoch - 1].get("val_iou", 0.0), epoch))
 
 
-class Judge:
+class Predictor:
     """Labels by a network, with the loss of all that it was shown."""
 
     def __init__(self, net: nn.Module, device: torch.device, dice_weight: float) -> None:
@@ -213,13 +215,13 @@ def final_scores(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], de
         split: Split = "test" if data.splits["test"] else "val"
         if not data.splits[split]:
             continue
-        judge = Judge(net, device, recipe.dice_weight)
-        counts = count_errors(judge, data.splits[split], data.meaning, recipe.preparation, recipe.cleanup)
+        predictor = Predictor(net, device, recipe.dice_weight)
+        counts = count_errors(predictor, data.splits[split], data.meaning, recipe.preparation, recipe.cleanup)
         result[data.dataset.name] = {
             "split": split,
             "groups": sorted({sample.group for sample in data.splits[split]}),
             "slices": len(data.splits[split]),
-            "loss": judge.mean_loss,
+            "loss": predictor.mean_loss,
             **as_plain(scores(counts, data.meaning.names)),
         }
     return result

@@ -1,4 +1,4 @@
-"""What a run takes over from earlier ones: opinions, weights, and with them the groups that those learnt from."""
+"""What a run takes over from earlier ones: soft labels, weights, and with them the groups that those learnt from."""
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256

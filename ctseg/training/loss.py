@@ -10,19 +10,21 @@ _SMOOTH = 64.0
 """Pixels added to both sides of Dice, so that a class with hardly a pixel in the batch does not rule the loss."""
 
 
-def partial_label_loss(logits: Tensor, allowed: Tensor, dice_weight: float, opinion: Tensor | None = None) -> Tensor:
+def partial_label_loss(
+    logits: Tensor, allowed: Tensor, dice_weight: float, soft_labels: Tensor | None = None
+) -> Tensor:
     """Marginal cross-entropy, plus `dice_weight` times a Dice loss where the label tells a class apart.
 
     `logits` (N, C, H, W); `allowed` (N, H, W) uint8, bit i set where the pixel may be class i. Where just one
-    class is allowed everywhere, the first part is the common cross-entropy. `opinion`: a teacher's probabilities in
+    class is allowed everywhere, the first part is the common cross-entropy. `soft_labels`: a teacher's probabilities in
     1/255, (N, C, H, W) uint8; the cross-entropy with them is added (Hinton et al. 2015).
     """
     log_probabilities = functional.log_softmax(logits.float(), dim=1)
     loss = marginal_cross_entropy(log_probabilities, allowed)
     if dice_weight:
         loss = loss + dice_weight * partial_dice(log_probabilities.exp(), allowed)
-    if opinion is not None:
-        loss = loss - (log_probabilities * (opinion / 255)).sum(dim=1).mean()
+    if soft_labels is not None:
+        loss = loss - (log_probabilities * (soft_labels / 255)).sum(dim=1).mean()
     return loss
 
 

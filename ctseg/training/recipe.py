@@ -98,7 +98,7 @@ TEACHER = replace(
     epochs=30,
     learning_rate=1e-3,
 )
-"""Larger and slower, for its opinion on the slices that `light` learns from."""
+"""Larger and slower, for its soft labels of the slices that `light` learns from."""
 
 PRESETS: Mapping[str, Recipe] = {"light": LIGHT, "teacher": TEACHER, "seed": SEED}
 

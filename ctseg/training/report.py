@@ -55,7 +55,7 @@ class FitProgress:
         """Take the bar away."""
         self._bar.stop()
 
-    def watch(self, now: fit.Progress) -> None:
+    def on_step(self, now: fit.Progress) -> None:
         """After a step."""
         self._bar.update(
             self._task,
@@ -65,7 +65,7 @@ class FitProgress:
             loss=now.loss,
         )
 
-    def tell(self, line: Mapping[str, Any]) -> None:
+    def on_epoch(self, line: Mapping[str, Any]) -> None:
         """After an epoch."""
         validated = ""
         if "val_iou" in line:
@@ -110,9 +110,9 @@ def _draw_validation(history: Sequence[Mapping[str, Any]], losses: Axes, ious: A
 
 def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device, file: Path) -> None:
     """Input, truth and prediction of some test (else validation, else training) slices side by side, as a PNG."""
-    judge = fit.Judge(net.to(device), device, recipe.dice_weight)
+    predictor = fit.Predictor(net.to(device), device, recipe.dice_weight)
     rows = [
-        (sample, label(judge, sample, recipe.preparation, recipe.cleanup))
+        (sample, label(predictor, sample, recipe.preparation, recipe.cleanup))
         for data in datasets
         for sample in _spread(data.splits["test"] or data.splits["val"] or data.splits["train"])
     ]

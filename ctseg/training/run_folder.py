@@ -49,7 +49,7 @@ def digest(data: Samples) -> str:
     found = blake2b(digest_size=16)
     meaning = sorted((value, [c.name for c in classes]) for value, classes in data.meaning.values.items())
     found.update(json.dumps(meaning).encode())
-    for name, samples in (*data.splits.items(), ("untold", data.untold)):
+    for name, samples in (*data.splits.items(), ("unlabelled", data.unlabelled)):
         for sample in samples:
             pixels, allowed = sample.image.pixels, sample.allowed
             said = [name, sample.group, sample.file.name, sample.image.domain, pixels.dtype.str, pixels.shape]

@@ -32,7 +32,7 @@ HEALTHY_MEANING = MaskMeaning({0: (BACKGROUND,), 1: (NORMAL_LUNG,)})
 class Sample:
     """A slice and its `allowed` classes, a bit field (H, W) of the same size, bit i for class i.
 
-    `opinion`: what a teacher thinks of it, the probability of each class in 1/255, (rows, columns, classes) uint8 at
+    `soft_labels`: what a teacher makes of it, the probability of each class in 1/255, (rows, columns, classes) uint8 at
     the teacher's working size; None where there is no teacher.
     """
 
@@ -41,21 +41,21 @@ class Sample:
     dataset: str
     group: str
     file: Path
-    opinion: npt.NDArray[np.uint8] | None = None
+    soft_labels: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
 class Samples:
     """All slices of one data set, by split.
 
-    `untold`: slices of training groups whose labels tell no pixel from another. Only with a teacher's opinion are
-    they worth looking at.
+    `unlabelled`: slices of training groups whose labels tell no pixel from another. They are worth
+    looking at only with a teacher's soft labels.
     """
 
     dataset: Dataset | SeriesDataset
     meaning: MaskMeaning
     splits: dict[Split, tuple[Sample, ...]]
-    untold: tuple[Sample, ...] = ()
+    unlabelled: tuple[Sample, ...] = ()
 
 
 def load_samples(
@@ -70,13 +70,13 @@ def load_samples(
     if isinstance(dataset, SeriesDataset):
         series = list(_series_samples(dataset))
         found = [(sample, "") for sample, _ in series]
-        untold = {sample.file for sample, told in series if not told}
+        unlabelled = {sample.file for sample, told in series if not told}
         meaning = HEALTHY_MEANING
     else:
         with ThreadPoolExecutor() as pool:
             samples = pool.map(lambda item: _masked_sample(dataset, *item), _paths(dataset))
             found = list(zip(samples, (s.split for s in dataset.slices), strict=True))
-        meaning, untold = dataset.meaning, set()
+        meaning, unlabelled = dataset.meaning, set()
     undecided = {sample.group for sample, split in found if not split}
     named = undecided.intersection(validation_groups)
     drawn = dict.fromkeys(undecided, "train") if named else split_groups(undecided, seed)
@@ -87,13 +87,13 @@ def load_samples(
             raise DatasetError(f"{dataset.folder}: the split {split!r} is none of {', '.join(splits)}")
         splits["train" if all_train else "val" if sample.group in validation_groups else split].append(sample)
     _check_groups(splits, dataset.folder)
-    told = {split: tuple(s for s in samples if s.file not in untold) for split, samples in splits.items()}
-    return Samples(dataset, meaning, told, tuple(s for s in splits["train"] if s.file in untold))
+    told = {split: tuple(s for s in samples if s.file not in unlabelled) for split, samples in splits.items()}
+    return Samples(dataset, meaning, told, tuple(s for s in splits["train"] if s.file in unlabelled))
 
 
 def check_known(loaded: Iterable[Samples], named: Collection[str]) -> None:
     """Raise CallError for a group that is to validate but is nowhere: it would be learnt from under its right name."""
-    samples = (sample for data in loaded for some in (*data.splits.values(), data.untold) for sample in some)
+    samples = (sample for data in loaded for some in (*data.splits.values(), data.unlabelled) for sample in some)
     unknown = set(named) - {sample.group for sample in samples}
     if unknown:
         raise CallError(f"--validation-group {min(unknown)}: no data set has such a group; their index.csv names them")

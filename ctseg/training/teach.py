@@ -1,6 +1,6 @@
-"""What a larger network thinks of every slice, for a smaller one to learn from beside the masks.
+"""The probabilities that a larger network gives every slice, for a smaller one to learn from beside the masks.
 
-The opinion says what a mask leaves out: how sure one can be of a border, and which of two classes a pixel is where
+Soft labels say what a mask leaves out: how sure one can be of a border, and which of two classes a pixel is where
 the mask does not tell them apart.
 """
 
@@ -21,13 +21,13 @@ from ctseg.training.fit import mixed_precision
 from ctseg.training.lineage import descent, open_network
 from ctseg.training.samples import Sample, Samples
 
-# A slice is shown to the teacher as it is and mirrored each way: the mean opinion is better than any.
+# A slice is shown to the teacher as it is and mirrored each way: the mean is better than any one.
 _MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """One or more networks that were trained before; their opinions are averaged.
+    """One or more networks that were trained before; their soft labels are averaged.
 
     `datasets`: what they learnt from, as checkpoints and model files describe it. `provenance`: what a checkpoint notes
     of them.
@@ -39,31 +39,29 @@ class Teacher:
     provenance: tuple[Mapping[str, Any], ...]
     device: torch.device
 
-    def opinion(self, sample: Sample) -> npt.NDArray[np.uint8]:
+    def soft_labels(self, sample: Sample) -> npt.NDArray[np.uint8]:
         """The probability of each class in 1/255, (rows, columns, classes), at the teacher's working size."""
         grey, undo = prepare(sample.image, self.preparation)
         views = torch.cat([torch.from_numpy(grey).flip(mirror) for mirror in _MIRRORS]).to(self.device)
         views = views.contiguous(memory_format=torch.channels_last)
-        opinions = []
+        given = []
         for net in self.nets:
             with torch.inference_mode(), mixed_precision(self.device):
                 probabilities = net(views).float().softmax(dim=1)
-            opinions += [
-                seen.flip([d - 1 for d in mirror]) for seen, mirror in zip(probabilities, _MIRRORS, strict=True)
-            ]
+            given += [seen.flip([d - 1 for d in mirror]) for seen, mirror in zip(probabilities, _MIRRORS, strict=True)]
         rows, columns = undo.resized
-        mean = torch.stack(opinions).mean(dim=0)[:, :rows, :columns]
+        mean = torch.stack(given).mean(dim=0)[:, :rows, :columns]
         return _off_the_heap((255 * mean).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy())
 
 
-def _off_the_heap(opinion: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _off_the_heap(soft_labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The same in memory of its own.
 
     On the heap, what stays would lie between what the networks take and give back, and the heap would grow by several
     megabytes a slice.
     """
-    kept = np.frombuffer(mmap(-1, opinion.size), np.uint8).reshape(opinion.shape)
-    kept[...] = opinion
+    kept = np.frombuffer(mmap(-1, soft_labels.size), np.uint8).reshape(soft_labels.shape)
+    kept[...] = soft_labels
     return kept
 
 
@@ -85,11 +83,11 @@ def open_teacher(files: Sequence[Path], device: torch.device) -> Teacher:
     )
 
 
-def taught(loaded: Sequence[Samples], teacher: Teacher) -> list[Samples]:
-    """The data sets, each training slice with the teacher's opinion of it, which makes the untold ones worth it."""
+def with_soft_labels(loaded: Sequence[Samples], teacher: Teacher) -> list[Samples]:
+    """The data sets, each training slice with the teacher's soft labels, which make the unlabelled ones worth it."""
     result = []
     for data in loaded:
-        learnt_from = data.splits["train"] + data.untold
-        train = tuple(replace(sample, opinion=teacher.opinion(sample)) for sample in learnt_from)
-        result.append(replace(data, splits={**data.splits, "train": train}, untold=()))
+        learnt_from = data.splits["train"] + data.unlabelled
+        train = tuple(replace(sample, soft_labels=teacher.soft_labels(sample)) for sample in learnt_from)
+        result.append(replace(data, splits={**data.splits, "train": train}, unlabelled=()))
     return result

@@ -30,7 +30,7 @@ def open_model(file: Path) -> Checkpoint:
     """The network of a model file in fp32, and what the file says of its training.
 
     Its batch normalisations hand on what they get, but for the bias that was folded: before such a network is trained,
-    they must be `settled`. Raises ModelError where the file is in another precision, or is not by `ctseg export`.
+    they must be `recalibrated`. Raises ModelError where the file is in another precision, or is not by `ctseg export`.
     """
     require("onnx", "export")
     session, spec = open_on_cpu(file)
@@ -49,7 +49,7 @@ def open_model(file: Path) -> Checkpoint:
     return Checkpoint(net, recipe, spec.training, spec.scores, {}, spec.temperature)
 
 
-def settled(net: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
+def recalibrated(net: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     """A copy whose batch normalisations know the mean and the variance of what they get on `batches`, (N, 1, H, W).
 
     It computes what `net` computes, and hardly differs from it while it is trained, when they go by each batch. Each

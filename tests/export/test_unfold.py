@@ -6,7 +6,7 @@ from onnx import numpy_helper
 from ctseg.errors import ModelError
 from ctseg.training import checkpoint
 from ctseg.training.lineage import find_network, open_network
-from ctseg.training.unfold import open_model, settled
+from ctseg.training.unfold import open_model, recalibrated
 from ctseg_export import export_model
 
 
@@ -52,7 +52,7 @@ def test_a_model_file_gives_back_the_network_it_was_made_of(example, tmp_path, n
 
 def test_once_settled_it_computes_the_same_in_training_too(light, exported, noise):
     batch = torch.from_numpy(noise(4, 96, 96))
-    net = settled(open_model(exported.file).net, [batch])
+    net = recalibrated(open_model(exported.file).net, [batch])
     with torch.inference_mode():
         theirs = light.net(batch)
         torch.testing.assert_close(net.eval()(batch), theirs, atol=1e-3, rtol=1e-3)
@@ -60,7 +60,7 @@ def test_once_settled_it_computes_the_same_in_training_too(light, exported, nois
 
 
 def test_what_is_settled_is_as_large_as_what_training_begins_with(exported, noise):
-    net = settled(open_model(exported.file).net, [torch.from_numpy(noise(4, 96, 96))])
+    net = recalibrated(open_model(exported.file).net, [torch.from_numpy(noise(4, 96, 96))])
     inner = net.encoder[1][1].first[0].weight
     assert inner.flatten(1).norm(dim=1).tolist() == pytest.approx([2**0.5] * len(inner), rel=1e-4)
 

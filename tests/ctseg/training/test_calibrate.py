@@ -2,45 +2,47 @@ import numpy as np
 import pytest
 import torch
 
-from ctseg.training.calibrate import Judged, calibration_error, fit_temperature
+from ctseg.training.calibrate import ValidationPixels, calibration_error, fit_temperature
 
 APART = ((0,), (1,), (2,), (3,))
 
 
-def judged(sharpness, groups=APART, allowed_of=lambda truth: 1 << truth):
+def pixels(sharpness, groups=APART, allowed_of=lambda truth: 1 << truth):
     """Truths drawn from the softmax of logits that are then given `sharpness` times as large."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (40_000, 4))
     share = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     truth = (share.cumsum(axis=1) < rng.random((len(share), 1))).sum(axis=1)
-    return Judged(
+    return ValidationPixels(
         "d", torch.tensor(logits * sharpness, dtype=torch.float32), allowed_of(truth).astype(np.uint8), groups
     )
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
 def test_the_temperature_undoes_what_made_the_logits_too_sharp(sharpness):
-    assert fit_temperature([judged(sharpness)]) == pytest.approx(sharpness, rel=0.03)
+    assert fit_temperature([pixels(sharpness)]) == pytest.approx(sharpness, rel=0.03)
 
 
 def test_the_error_is_small_for_a_network_that_knows_and_large_for_one_too_sure():
-    assert calibration_error(judged(1.0), 1.0) < 0.01
-    assert calibration_error(judged(3.0), 1.0) > 0.08
-    assert calibration_error(judged(3.0), 3.0) < 0.01
+    assert calibration_error(pixels(1.0), 1.0) < 0.01
+    assert calibration_error(pixels(3.0), 1.0) > 0.08
+    assert calibration_error(pixels(3.0), 3.0) < 0.01
 
 
 def test_the_error_is_the_gap_between_sureness_and_the_share_that_is_right():
     # 90 % sure of class 0, right in three of four: the gap is 0.15.
     logits = torch.tensor([0.9, 0.1 / 3, 0.1 / 3, 0.1 / 3]).log().repeat(4, 1)
-    assert calibration_error(Judged("d", logits, np.array([1, 1, 1, 2], np.uint8), APART), 1.0) == pytest.approx(0.15)
+    assert calibration_error(
+        ValidationPixels("d", logits, np.array([1, 1, 1, 2], np.uint8), APART), 1.0
+    ) == pytest.approx(0.15)
 
 
 def test_classes_that_the_truth_does_not_tell_apart_count_as_one():
     def merged(truth):
         return np.where(truth >= 2, 0b1100, 1 << truth)
 
-    assert calibration_error(judged(1.0, ((0,), (1,), (2, 3)), merged), 1.0) < 0.01
-    assert fit_temperature([judged(2.0, ((0,), (1,), (2, 3)), merged)]) == pytest.approx(2.0, rel=0.04)
+    assert calibration_error(pixels(1.0, ((0,), (1,), (2, 3)), merged), 1.0) < 0.01
+    assert fit_temperature([pixels(2.0, ((0,), (1,), (2, 3)), merged)]) == pytest.approx(2.0, rel=0.04)
 
 
 def test_without_a_pixel_to_judge_by_there_is_no_temperature():

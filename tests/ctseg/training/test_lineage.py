@@ -20,13 +20,13 @@ from ctseg.training.samples import Sample, Samples
 RECIPE = replace(LIGHT, architecture=Architecture("light", (8, 8), (0, 1)))
 
 
-def samples(train, val=(), untold=()):
+def samples(train, val=(), unlabelled=()):
     def of(groups):
         blank = np.zeros((4, 4), np.uint8)
         return tuple(Sample(Slice(blank, "grey8"), blank, "d", group, Path("f")) for group in groups)
 
     splits = {"train": of(train), "val": of(val), "test": ()}
-    return Samples(Dataset("d", Path(), MaskMeaning({}), ()), MaskMeaning({}), splits, of(untold))
+    return Samples(Dataset("d", Path(), MaskMeaning({}), ()), MaskMeaning({}), splits, of(unlabelled))
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_what_knows_a_group_held_back_is_refused():
     with pytest.raises(DatasetError, match=r"the teacher learnt from c of d, which is held back here \(1 such"):
         check_learnt("the teacher", known, [samples(["a"], ["c", "e"])])
     check_learnt("the teacher", known, [samples(["a", "c"], ["e"])])
-    check_learnt("the teacher", known, [samples(["a"], ["e"], untold=["c"])])
+    check_learnt("the teacher", known, [samples(["a"], ["e"], unlabelled=["c"])])
 
 
 def test_what_forebears_learnt_from_is_not_forgotten():

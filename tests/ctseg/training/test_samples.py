@@ -72,13 +72,13 @@ def test_slices_of_a_series_that_may_be_diseased_are_set_apart_for_a_teacher(tmp
     (tmp_path / "dataset.json").write_text(json.dumps(described))
     dataset = read_dataset(tmp_path)
     data = load_samples(dataset, seed=0)
-    assert {s.file for s in data.untold} == set(files[:2])
+    assert {s.file for s in data.unlabelled} == set(files[:2])
     assert {s.file for s in data.splits["train"]} == set(files[2:])
-    assert all((s.allowed == 0b1010).all() for s in data.untold)
+    assert all((s.allowed == 0b1010).all() for s in data.unlabelled)
     held_back = load_samples(dataset, seed=0, validation_groups=["s"])
     assert {s.file for s in held_back.splits["val"]} == set(files[2:])
-    assert not held_back.untold
-    assert len(load_samples(dataset, 0, ["s"], all_train=True).untold) == 2
+    assert not held_back.unlabelled
+    assert len(load_samples(dataset, 0, ["s"], all_train=True).unlabelled) == 2
 
 
 def halve(slice_):

@@ -18,7 +18,7 @@ from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, Architecture
 from ctseg.training.samples import Sample, Samples
-from ctseg.training.teach import Teacher, open_teacher, taught
+from ctseg.training.teach import Teacher, open_teacher, with_soft_labels
 
 HOW = Preparation(long_side=32, multiple=32)
 CPU = torch.device("cpu")
@@ -50,47 +50,47 @@ def teacher(*learnt):
 
 
 def test_an_opinion_lies_on_the_slice_as_it_is_although_the_teacher_sees_it_mirrored_too():
-    opinion = teacher().opinion(sample())
-    assert opinion.shape == (24, 32, 4)  # 48 x 64 at a long side of 32, without the padding
-    assert (opinion[:12, :8] == [0, 0, 0, 255]).all()
-    assert (opinion[13:, 9:] == [255, 0, 0, 0]).all()
+    soft_labels = teacher().soft_labels(sample())
+    assert soft_labels.shape == (24, 32, 4)  # 48 x 64 at a long side of 32, without the padding
+    assert (soft_labels[:12, :8] == [0, 0, 0, 255]).all()
+    assert (soft_labels[13:, 9:] == [255, 0, 0, 0]).all()
 
 
 def test_each_training_slice_gets_one_and_no_other():
-    (data,) = taught([samples(["a", "b"], ["c"])], teacher("a", "b"))
-    assert all(s.opinion is not None for s in data.splits["train"])
-    assert data.splits["val"][0].opinion is None
+    (data,) = with_soft_labels([samples(["a", "b"], ["c"])], teacher("a", "b"))
+    assert all(s.soft_labels is not None for s in data.splits["train"])
+    assert data.splits["val"][0].soft_labels is None
 
 
 def test_slices_whose_labels_tell_nothing_are_learnt_from_once_there_is_an_opinion():
-    data = replace(samples(["a"]), untold=(sample("b"),))
-    (told,) = taught([data], teacher("a"))
+    data = replace(samples(["a"]), unlabelled=(sample("b"),))
+    (told,) = with_soft_labels([data], teacher("a"))
     assert [s.group for s in told.splits["train"]] == ["a", "b"]
-    assert told.splits["train"][1].opinion is not None
-    assert not told.untold
+    assert told.splits["train"][1].soft_labels is not None
+    assert not told.unlabelled
 
 
 def test_a_drawn_opinion_stays_on_what_it_is_of():
-    told = replace(sample(), opinion=teacher().opinion(sample()))
+    told = replace(sample(), soft_labels=teacher().soft_labels(sample()))
     agreement = []
     for seed in range(30):
-        grey, _, opinion = randomise(told, np.random.default_rng(seed), HOW, 48)
-        assert opinion.shape == (48, 48, 4)
-        bright = opinion[..., 3] > 250
+        grey, _, soft_labels = randomise(told, np.random.default_rng(seed), HOW, 48)
+        assert soft_labels.shape == (48, 48, 4)
+        bright = soft_labels[..., 3] > 250
         if bright.sum() > 50:
-            agreement.append(grey[bright].mean() - grey[opinion[..., 0] > 250].mean())
+            agreement.append(grey[bright].mean() - grey[soft_labels[..., 0] > 250].mean())
     assert len(agreement) > 15
     assert min(agreement) > 0
 
 
 def test_batches_hold_opinions_only_where_every_slice_has_one():
     recipe = replace(LIGHT, canvas=32, batch_size=2, preparation=HOW)
-    (data,) = taught([samples(["a", "b"])], teacher())
+    (data,) = with_soft_labels([samples(["a", "b"])], teacher())
     (batch,) = load_epoch(plan_epoch([data.splits["train"]], recipe, 1), recipe)
-    assert batch.opinion.shape == (2, 4, 32, 32)
+    assert batch.soft_labels.shape == (2, 4, 32, 32)
     half = [data.splits["train"][0], sample("b")]
     (batch,) = load_epoch(plan_epoch([half], recipe, 1), recipe)
-    assert batch.opinion is None
+    assert batch.soft_labels is None
 
 
 def test_teachers_come_from_checkpoints_and_must_look_alike(tmp_path):
