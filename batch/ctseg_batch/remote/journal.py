@@ -76,7 +76,7 @@ class StoredJournal(Journal):
 
     def _flush_now_and_then(self) -> None:
         while not self._ended.wait(_FLUSH_S):
-            with suppress(StoreError):  # it waits; who stores the next file finds out
+            with suppress(Exception):  # it waits; who stores the next file finds out
                 self._flush()
 
     def _flush(self) -> None:

@@ -85,7 +85,7 @@ def leased(store: Store, lock: str, excludes: Callable[[str], bool]) -> Iterator
 
     def keep_beating() -> None:
         while not ended.wait(_BEAT_S):
-            with suppress(StoreError):  # it may answer the next time; who writes to it finds out
+            with suppress(Exception):  # it may answer the next time; who writes to it finds out
                 lease.renew()
 
     lease.take()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from ctseg_batch.remote.opening import AT_ONCE, open_files
 from ctseg_batch.remote.patience import Patience, StoreError
@@ -19,8 +20,8 @@ T = TypeVar("T")
 _STATES = ("ETag", "etag", "md5", "CRC", "LastModified", "last_modified", "updated", "mtime", "created", "date_time")
 # Where a file that is being written can be seen; stores of objects show them whole or not at all.
 _GROWING = ("sftp", "ssh")
-# Bytes: in a store of objects of the whole path, elsewhere of a name, which is a little longer at first.
-_LONGEST_KEY, _LONGEST_STEP = 1024, 250
+# Bytes: in a store of objects of the whole path, elsewhere of a name.
+_LONGEST_KEY, _LONGEST_STEP = 1024, 255
 GONE = "it is not there any more"
 _NOWHERE = "there is no such bucket or folder"
 
@@ -123,13 +124,13 @@ class Store:
         """Store files, each whole or not at all."""
 
         def put(path: str) -> None:
-            self._put(path, lambda full: self._files.pipe_file(full, files[path]))
+            self._put(path, len(files[path]), lambda full: self._files.pipe_file(full, files[path]))
 
         list(self._all(put, files))
 
     def put_file(self, path: str, file: Path) -> None:
         """Store a file of this machine, whole or not at all."""
-        self._put(path, lambda full: self._files.put_file(str(file), full))
+        self._put(path, file.stat().st_size, lambda full: self._files.put_file(str(file), full))
 
     def create(self, path: str, content: bytes) -> bool:
         """Store a file that is not there; False if it is. Where files grow, another may do so at the same moment."""
@@ -168,14 +169,21 @@ class Store:
         file.unlink(missing_ok=True)
         return why
 
-    def _put(self, path: str, send: Callable[[str], object]) -> None:
+    def _put(self, path: str, size: int, send: Callable[[str], object]) -> None:
         if not self.grows:
             self._sent(path, send)
             return
-        folder, _, name = path.rpartition("/")
-        part = f"{folder}/.{name}.tmp".lstrip("/")
-        self._sent(part, send)
-        self._tried(lambda: self._files.mv(self._full(part), self._full(path)))
+        part = f"{path.rpartition('/')[0]}/.{uuid4().hex}.tmp".lstrip("/")  # shares may store one file at once
+        try:
+            self._sent(part, send)
+            self._tried(lambda: self._files.mv(self._full(part), self._full(path)))
+        except FileNotFoundError as error:
+            if [one.size for one in self.entries(path)] != [size]:  # else it was renamed, and only the answer got lost
+                raise StoreError(self.url / path, "can't be written", f"{part} was removed meanwhile") from error
+        except StoreError:
+            with suppress(StoreError):
+                self.hasty().remove([part])
+            raise
 
     def _sent(self, path: str, send: Callable[[str], object]) -> None:
         full = self._full(path)

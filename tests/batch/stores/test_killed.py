@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from ctseg.errors import CallError
+from ctseg_batch.network.engine import Engine
+from ctseg_batch.remote import journal
 from ctseg_batch.remote import lease as lease_module
 from ctseg_batch.remote.store import Store
 from ctseg_batch.url import location
@@ -258,6 +260,30 @@ def test_of_runs_that_begin_at_one_moment_one_goes_on(bucket, monkeypatch, quick
         thread.join()
     assert sorted(came) == ["held", "refused", "refused", "refused"]
     assert not bucket.listed("out/.ctseg/")
+
+
+@pytest.mark.parametrize("path", ["out/.ctseg/lock", "out/.ctseg/journal.pieces/"])
+def test_what_a_run_says_now_and_then_is_said_again_whatever_failed(few, bucket, run, quick, monkeypatch, path):
+    monkeypatch.setattr(journal, "_FLUSH_S", 0.05)
+    said_again, tries = threading.Event(), []
+    put, segment = Store.put, Engine.segment
+
+    def failing(self, files):
+        if any(f"out/{name}".startswith(path) for name in files):
+            tries.append(files)
+            if len(tries) == 1:
+                raise RuntimeError("what no library should raise")
+            said_again.set()
+        return put(self, files)
+
+    def wait(self, sources):
+        said_again.wait(20)
+        return segment(self, sources)
+
+    monkeypatch.setattr(Store, "put", failing)
+    monkeypatch.setattr(Engine, "segment", wait)
+    assert run().status == 0
+    assert said_again.is_set()
 
 
 def test_a_run_ends_that_another_one_took_for_dead(many, bucket, told, quick):

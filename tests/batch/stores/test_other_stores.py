@@ -5,10 +5,13 @@ import shutil
 import socket
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from ctseg.errors import CallError
+from ctseg_batch.remote.store import Store
 from ctseg_batch.url import location
 
 paramiko = pytest.importorskip("paramiko")
@@ -190,8 +193,6 @@ def test_a_machine_by_sftp_is_read_and_written_as_a_folder(machine, healthy, bat
 
 def test_a_connection_that_is_lost_is_made_anew(machine, healthy, batch, figures, monkeypatch, tmp_path):
     here = batch(healthy[0], out=tmp_path / "here")
-    from ctseg_batch.remote.store import Store
-
     fetch, times = Store.fetch, []
 
     def cut(self, *wanted):
@@ -201,6 +202,40 @@ def test_a_connection_that_is_lost_is_made_anew(machine, healthy, batch, figures
     monkeypatch.setattr(Store, "fetch", cut)
     assert figures(batch(machine.url(healthy[0]), out=tmp_path / "there").summary) == figures(here.summary)
     assert len(times) == 3
+
+
+def test_shares_that_store_one_file_at_once_do_not_disturb_each_other(machine, monkeypatch, tmp_path):
+    both, rename = threading.Barrier(2), Folder.posix_rename
+
+    def together(self, old, new):
+        both.wait(60)
+        return rename(self, old, new)
+
+    monkeypatch.setattr(Folder, "posix_rename", together)
+    stores = [Store(machine.url(tmp_path)) for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda store: store.put({"out/found.json.gz": b"the same"}), stores))
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == {"found.json.gz": b"the same"}
+
+
+def test_a_file_that_was_renamed_is_stored_though_the_answer_got_lost(machine, monkeypatch, tmp_path):
+    rename = Folder.posix_rename
+
+    def cut_off(self, old, new):
+        done = rename(self, old, new)
+        monkeypatch.setattr(Folder, "posix_rename", rename)
+        machine.cut()
+        return done
+
+    monkeypatch.setattr(Folder, "posix_rename", cut_off)
+    Store(machine.url(tmp_path)).put({"out/1.png": b"a mask"})
+    assert (tmp_path / "out/1.png").read_bytes() == b"a mask"
+
+
+def test_a_file_that_vanishes_before_it_is_renamed_is_an_error_of_the_store(machine, monkeypatch, tmp_path):
+    monkeypatch.setattr(Folder, "posix_rename", lambda *_: paramiko.SFTP_NO_SUCH_FILE)
+    with pytest.raises(CallError, match=r"out/1\.png can't be written: out/\..*\.tmp was removed meanwhile"):
+        Store(machine.url(tmp_path)).put({"out/1.png": b"a mask"})
 
 
 def test_a_machine_that_is_not_known_gets_no_key(machine, healthy, command, tmp_path):
