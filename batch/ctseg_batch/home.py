@@ -1,6 +1,6 @@
 """OUT as a run itself uses it: held against other runs, with the journal and the tables."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -20,8 +20,11 @@ class Home(Protocol):
         """Where tables are written."""
         ...
 
-    def hold(self) -> AbstractContextManager[None]:
-        """Keep other runs out; raises CallError where one is there, or where OUT can't be written."""
+    def hold(self, remark: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Keep other runs out; raises CallError where one is there, or where OUT can't be written.
+
+        `remark` is told where that takes a while.
+        """
         ...
 
     def recall(self, root: str, settings: Settings) -> Past:
@@ -50,7 +53,7 @@ class FolderHome:
     def __init__(self, out: Path, mark: str) -> None:
         self.folder, self._mark = out, mark
 
-    def hold(self) -> AbstractContextManager[None]:
+    def hold(self, remark: Callable[[str], None]) -> AbstractContextManager[None]:  # noqa: ARG002 - it takes none
         """By a lock of the file system."""
         return claim_out(self.folder, self._mark)
 

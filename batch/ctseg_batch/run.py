@@ -24,7 +24,7 @@ def run(call: Call, watcher: Watcher) -> Summary:
 
 def run_job(job: Job, watcher: Watcher) -> Summary:
     """The same for a call that is open already."""
-    with job.home.hold():
+    with job.home.hold(watcher.remark):
         return _run_alone(job, watcher)
 
 

@@ -1,6 +1,6 @@
 """OUT in a store, as a run itself uses it: tables and journal are made here, and stored."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ctseg_batch.figures.sheets import SUMMARY_JSON, marked, superseded
@@ -29,9 +29,9 @@ class StoreHome:
         return StoreHome, (self._store, self._mark)
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
+    def hold(self, remark: Callable[[str], None]) -> Iterator[None]:
         """By a lease."""
-        with leased(self._store, f"{LOCK}{self._mark}", excludes(self._mark)) as self._lease:
+        with leased(self._store, f"{LOCK}{self._mark}", excludes(self._mark), remark) as self._lease:
             yield
 
     def recall(self, root: str, settings: Settings) -> Past:

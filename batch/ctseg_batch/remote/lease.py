@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,9 @@ class Lease:
         """What is stored: who holds it, and when that was last said."""
         return json.dumps({"id": self._id, "machine": _machine(), "pid": os.getpid(), "beat": time.time()}).encode()
 
-    def take(self) -> None:
+    def take(self, remark: Callable[[str], None]) -> None:
         """Store it for the first time; raises CallError where another run holds it, or takes it at this moment."""
-        found = refuse_if_held(self._store, self._path)
-        if found:
-            self._store.remove([self._path])
+        found = remove_dead(self._store, [self._path], remark)
         if not self._store.create(self._path, self.content) and not self._is_own():
             raise _taken(self._store)
         if found or self._store.grows:  # the only cases in which two may have created it
@@ -76,10 +74,12 @@ class Lease:
 
 
 @contextmanager
-def leased(store: Store, lock: str, excludes: Callable[[str], bool]) -> Iterator[Lease]:
+def leased(
+    store: Store, lock: str, excludes: Callable[[str], bool], remark: Callable[[str], None] = lambda _: None
+) -> Iterator[Lease]:
     """Hold what lies below a URL by the object of that name; as `ctseg.claim.claim` otherwise.
 
-    A run that was killed lets go of it after a minute and a half, on the same machine at once.
+    A run that was killed lets go of it after a minute and a half, on the same machine at once. `remark` hears of waits.
     """
     lease, ended = Lease(store, f"{FOLDER}/{lock}"), threading.Event()
 
@@ -88,13 +88,12 @@ def leased(store: Store, lock: str, excludes: Callable[[str], bool]) -> Iterator
             with suppress(Exception):  # it may answer the next time; who writes to it finds out
                 lease.renew()
 
-    lease.take()
+    lease.take(remark)
     beating = threading.Thread(target=keep_beating, daemon=True)
     try:
-        for other in store.names(FOLDER):
-            if excludes(other) and other != lock:
-                refuse_if_held(store, f"{FOLDER}/{other}")
         beating.start()
+        others = sorted(name for name in store.names(FOLDER) if excludes(name) and name != lock)
+        remove_dead(store, [f"{FOLDER}/{name}" for name in others], remark)
         yield lease
     finally:
         ended.set()
@@ -103,20 +102,36 @@ def leased(store: Store, lock: str, excludes: Callable[[str], bool]) -> Iterator
         lease.drop()
 
 
-def refuse_if_held(store: Store, path: str) -> bool:
-    """Raise CallError where a run holds it; else whether one did that is dead."""
-    held = _read(store, path)
-    if held == {}:
+def remove_dead(store: Store, paths: Sequence[str], remark: Callable[[str], None]) -> bool:
+    """Raise CallError where a run holds one of these; else whether any was there, of runs that are dead."""
+    held = _read_all(store, paths)
+    if {} in held.values():
         time.sleep(_SETTLED_S)  # it may just be written
-        held = _read(store, path)
-    if not held or (held["machine"] == _machine() and not psutil.pid_exists(held["pid"])):
-        return held is not None
+        held = _read_all(store, held)
+    left = {path: told for path, told in held.items() if told and not _is_gone(told)}
     # Clocks of two machines may differ: what seems dead, or of a time to come, is watched for a while.
-    if abs(time.time() - held["beat"]) > _DEAD_AFTER_S:
+    if any(abs(time.time() - told["beat"]) <= _DEAD_AFTER_S for told in left.values()):
+        raise _taken(store)
+    if left:
+        remark(
+            f"{len(left)} earlier runs into {store.url} did not say that they ended: "
+            f"waiting {2 * _BEAT_S:.0f} s to see whether any is at work"
+        )
         time.sleep(2 * _BEAT_S)
-        if _read(store, path) == held:
-            return True
-    raise _taken(store)
+        if any(told != left[path] for path, told in _read_all(store, left).items()):
+            raise _taken(store)
+    store.remove(held)
+    return bool(held)
+
+
+def _is_gone(told: Mapping[str, Any]) -> bool:
+    """Whether it was of this machine, and is none of its processes."""
+    return told["machine"] == _machine() and not psutil.pid_exists(told["pid"])
+
+
+def _read_all(store: Store, paths: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What those say that are there."""
+    return {path: told for path in paths if (told := _read(store, path)) is not None}
 
 
 def _taken(store: Store) -> CallError:

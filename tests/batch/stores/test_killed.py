@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -215,6 +216,31 @@ def test_a_run_on_another_machine_counts_as_dead_when_it_says_no_more(few, bucke
     bucket.put("out/.ctseg/lock", elsewhere(time.time() - 3600))
     assert told("-q").status == 0
     assert "lock" not in bucket.listed("out/.ctseg/")
+
+
+def test_dead_shares_of_another_cut_are_waited_for_once_and_all_together(few, bucket, told, quick, monkeypatch):
+    for number in range(1, 6):
+        bucket.put(f"out/.ctseg/lock.{number}-of-5", elsewhere(time.time() - 3600))
+    slept, renewed = [], threading.Event()
+    renew = lease_module.Lease.renew
+
+    def sleep(seconds):
+        slept.append(seconds)
+        assert renewed.wait(60)
+
+    monkeypatch.setattr(lease_module.Lease, "renew", lambda self: (renew(self), renewed.set()))
+    monkeypatch.setattr(lease_module, "time", SimpleNamespace(time=time.time, sleep=sleep))
+    left = told()
+    assert (left.status, slept) == (0, [0.2])
+    assert f"5 earlier runs into {bucket.url('out')} did not say that they ended: waiting 0 s" in left.err
+    assert not [name for name in bucket.listed("out/.ctseg/") if "lock" in name]
+
+
+def test_a_share_of_another_cut_that_lives_keeps_out(few, bucket, told, quick):
+    bucket.put("out/.ctseg/lock.1-of-5", elsewhere(time.time() - 3600))
+    bucket.put("out/.ctseg/lock.2-of-5", elsewhere(time.time()))
+    assert told("--shard", "1/2").status == 2
+    assert {name for name in bucket.listed("out/.ctseg/") if "lock" in name} == {"lock.1-of-5", "lock.2-of-5"}
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
