@@ -121,6 +121,7 @@ def work_off(
     After `most` slices it ends.
     """
     under_way = UnderWay()
+    supply.drain_by(bench.workers.drain)
     watcher.expect(sum(len(site.files) for site in sites))
 
     def end(number: int, todo: Todo, held: "_Held", come: PartResult) -> None:

@@ -1,6 +1,6 @@
 """Where a run gets the files of its inputs from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ctseg import reading
@@ -13,6 +13,10 @@ class Supply(Protocol):
 
     def fetch(self, site: Site) -> None:
         """Have the files of a site there, until it is released; what can't be had is missing, and `explained`."""
+        ...
+
+    def drain_by(self, drain: Callable[[], None]) -> None:
+        """Where there is no room for a site, `drain` waits until those at work are released."""
         ...
 
     def release(self, site: Site) -> None:
@@ -36,6 +40,9 @@ class AtHand:
     """The files are on this machine, where they stay."""
 
     def fetch(self, site: Site) -> None:
+        """Nothing."""
+
+    def drain_by(self, drain: Callable[[], None]) -> None:
         """Nothing."""
 
     def release(self, site: Site) -> None:

@@ -58,7 +58,7 @@ class Workers:
         """Wait, and raise what a task raised."""
         try:
             if kind is None:
-                self._wait_for(0)
+                self.drain()
         finally:
             with self._lock:
                 self._stopped = True
@@ -74,6 +74,10 @@ class Workers:
     def add_next(self, task: Task) -> None:
         """From within a task: hand over another, to be done before those that wait."""
         self._put(task, self._tasks.appendleft)
+
+    def drain(self) -> None:
+        """Wait until all that was handed over is done; raises what a task raised."""
+        self._wait_for(0)
 
     def _put(self, task: Task, put: Callable[[Task], None]) -> None:
         with self._lock:

@@ -4,7 +4,7 @@ import os
 import shutil
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class StoreSupply:
         self._files: dict[_User, set[Path]] = defaultdict(set)
         self._users: dict[Path, set[_User]] = defaultdict(set)
         self._lost: dict[str, str] = {}
+        self._drain: Callable[[], None] = lambda: None
 
     def __reduce__(self) -> tuple[type["StoreSupply"], tuple[Store]]:
         return StoreSupply, (self._store,)
@@ -45,6 +46,10 @@ class StoreSupply:
         self._fetch(site, site.files)
         if site.kind == "volume":
             self._fetch(site, self._made_of(site))
+
+    def drain_by(self, drain: Callable[[], None]) -> None:
+        """The next scan is fetched while others are at work: it may have to wait for their room."""
+        self._drain = drain
 
     def release(self, site: Site) -> None:
         """Remove the copies that nobody else needs, and the folders that held nothing else."""
@@ -85,8 +90,9 @@ class StoreSupply:
         if not wanted:
             return
         sizes = {site.within + name: stamps[name][1] for name in wanted}
-        room = shutil.disk_usage(self._scratch.folder).free
-        if sum(sizes.values()) > room:
+        if not self._has_room_for(sizes.values()):
+            self._drain()
+        if not self._has_room_for(sizes.values()):
             lost = dict.fromkeys(sizes, f"there is no room for it in {self._scratch.folder.parent}: set TMPDIR")
         else:
             lost = self._store.fetch({path: self.top / path for path in sizes}, sizes)
@@ -94,6 +100,9 @@ class StoreSupply:
             for path in lost:
                 (self.top / path).unlink(missing_ok=True)
             self._lost |= lost
+
+    def _has_room_for(self, sizes: Iterable[int]) -> bool:
+        return sum(sizes) <= shutil.disk_usage(self._scratch.folder).free
 
     def _is_wanted(self, site: Site, file: Path) -> bool:
         """Whether a file is not there yet; then there is a place for it, which nobody removes."""

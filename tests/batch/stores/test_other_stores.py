@@ -1,5 +1,6 @@
 """Archives, machines by SFTP, `file://`: what comes out is what a folder gets."""
 
+import json
 import os
 import shutil
 import socket
@@ -7,6 +8,7 @@ import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,6 +64,28 @@ def test_a_file_url_is_a_path(healthy, batch, figures, tmp_path):
     there = batch(location(f"file://{healthy[0]}"), out=location(f"file://{tmp_path / 'there'}"))
     assert figures(there.summary) == figures(batch(healthy[0], out=tmp_path / "here").summary)
     assert (tmp_path / "there/masks/images/a.png").is_file()
+
+
+def test_scans_wait_for_the_room_that_others_take_and_fail_where_it_is_not_enough(
+    draw, save_slice, command, monkeypatch, tmp_path
+):
+    with zipfile.ZipFile(tmp_path / "scans.zip", "w") as archive:
+        for number in range(48):
+            content = save_slice(tmp_path / "1.png", draw(number)).read_bytes()
+            archive.writestr(f"{number // 8}/{number % 8}.png", content)
+        archive.writestr("large/1.png", content + bytes(100_000))
+    scan = max(sum(one.file_size for one in archive.infolist()[start : start + 8]) for start in range(0, 48, 8))
+
+    def free(folder):
+        taken = sum(file.stat().st_size for file in Path(folder).rglob("*.png") if file.is_file())
+        return SimpleNamespace(free=1.5 * scan - taken)
+
+    monkeypatch.setattr("ctseg_batch.remote.supply.shutil", SimpleNamespace(disk_usage=free))
+    left = command(f"zip::{tmp_path / 'scans.zip'}", "--out", tmp_path / "out", "--json")
+    assert left.status == 1
+    scans = {scan["scan"]: scan["errors"] for scan in json.loads(left.out)["scans"]}
+    assert [name for name, errors in scans.items() if errors] == ["large"]
+    assert "there is no room for it in " in scans["large"][0]["reason"]
 
 
 class Known(paramiko.ServerInterface):
