@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -25,6 +26,34 @@ def test_where_a_file_system_knows_no_locks_nobody_is_warned(tmp_path, monkeypat
     with claim(tmp_path, "lock"), pytest.raises(CallError, match="another run writes to"), claim(tmp_path, "lock"):
         pass
     assert not is_held(tmp_path / "lock")
+
+
+@pytest.mark.parametrize("lock", ["lock", "lock.1-of-2"])
+def test_where_a_file_system_knows_no_locks_it_is_told_how_to_be_rid_of_a_dead_run_elsewhere(
+    tmp_path, monkeypatch, lock
+):
+    def unknown(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", unknown)
+    (tmp_path / lock).write_text("4711\nnode7\n")
+    said = f"If process 4711 on node7 is gone, delete {tmp_path / lock}: the file system knows no locks"
+    with pytest.raises(CallError, match=re.escape(said)), claim(tmp_path, "lock", lambda name: name == lock):
+        pass
+    (tmp_path / lock).unlink()
+    with claim(tmp_path, "lock"):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_for_now_is_named_with_what_to_do(tmp_path, monkeypatch, number):
+    def unknown(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", unknown)
+    said = f"{tmp_path / 'lock'} can't be locked: {os.strerror(number)}. Have its file system mounted with locks"
+    with pytest.raises(CallError, match=re.escape(said)), claim(tmp_path, "lock"):
+        pass
 
 
 def test_runs_that_look_at_the_same_lock_at_once_are_not_taken_for_its_holder(tmp_path):
