@@ -6,6 +6,7 @@ import random
 import resource
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -319,6 +320,19 @@ def test_without_any_thread_the_call_ends_in_one_line(command, night, monkeypatc
     left = command(night, "--out", tmp_path / "out")
     assert left.status == 2
     assert "error: the system gives no more threads" in left.err
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_whose_folders_can_not_be_synced_will_do(batch, few, monkeypatch, number):
+    fsync = os.fsync
+
+    def of_files_alone(opened):
+        if stat.S_ISDIR(os.fstat(opened).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(opened)
+
+    monkeypatch.setattr(os, "fsync", of_files_alone)
+    assert batch(few).status == 0
 
 
 def test_files_are_on_the_disk_before_their_record_is(batch, draw, save_slice, monkeypatch, tmp_path):

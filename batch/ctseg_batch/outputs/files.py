@@ -68,7 +68,14 @@ def keep(files: Iterable[Path]) -> None:
         folders.add(file.parent)
     if os.name == "posix":  # elsewhere a folder can't be opened, nor need it be
         for folder in folders:
-            _sync(os.open(folder, os.O_RDONLY))
+            try:
+                _sync(os.open(folder, os.O_RDONLY))
+            except OSError as error:
+                if error.errno not in (
+                    errno.EINVAL,
+                    errno.ENOTSUP,
+                ):  # some file systems can't sync a folder
+                    raise
 
 
 def is_of_name(error: OSError) -> bool:
