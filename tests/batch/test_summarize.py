@@ -394,6 +394,22 @@ def test_what_came_after_a_share_had_ended_is_named(batch, summarize, folders, d
     assert summarize(out, "--json")[0] == 0
 
 
+def test_a_share_without_a_known_scan_is_missed_too(batch, summarize, folders):
+    for name in "123":
+        shutil.rmtree(folders / name)
+    owner = Shard.holder("0", 3)
+    out = batch(folders, shard=owner).out
+    status, told, _ = summarize(out, "--json")
+    assert status == 1
+    others = [Shard(number, 3) for number in (1, 2, 3) if number != owner.number]
+    assert {error["file"]: error["reason"] for error in json.loads(told)["errors"]} == {
+        f"share {other}": f"was not done: --shard {other} has not ended, call it again" for other in others
+    }
+    for other in others:
+        batch(folders, shard=other)
+    assert summarize(out)[0] == 0
+
+
 def test_a_share_that_began_again_has_not_ended(batch, summarize, folders, monkeypatch):
     for number in (1, 2):
         out = batch(folders, shard=Shard(number, 2)).out

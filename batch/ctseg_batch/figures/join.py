@@ -80,7 +80,7 @@ def join(runs: Sequence[Run]) -> Joined:
 
 
 def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
-    """The scans that no share has done, as far as the shares know what there is."""
+    """The scans that no share has done, as far as the shares know what there is; and shares that have not ended."""
     ended: dict[tuple[Path, int], dict[int, str]] = defaultdict(dict)
     for run in runs:
         if run.shard:
@@ -90,16 +90,24 @@ def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
         digests = sorted(set(found.values()))
         if len(digests) == 1 and len(found) == of:
             continue
+        silent = {number: Shard(number, of) for number in range(1, of + 1) if number not in found}
         names = {digest: dict.fromkeys(Inventory.read(out, digest).names) for digest in digests}
         for name in dict.fromkeys(chain.from_iterable(names.values())):
             shard = Shard.holder(name, of)
             if name in done or (shard.number in found and name in names[found[shard.number]]):
                 continue
-            why = f"--shard {shard} has not ended, call it again"
+            silent.pop(shard.number, None)
+            why = _not_ended(shard)
             if shard.number in found:
                 why = "other shares have found it, its own has not, so it is new, or gone: call all shares again"
             missing[name] = Failure(name, f"was not done: {why}")
+        for shard in silent.values():  # of what it failed to read, no other share knows
+            missing[f"share {shard}"] = Failure(f"share {shard}", f"was not done: {_not_ended(shard)}")
     return list(missing.values())
+
+
+def _not_ended(shard: Shard) -> str:
+    return f"--shard {shard} has not ended, call it again"
 
 
 def _summary(
