@@ -299,9 +299,12 @@ def test_shares_stand_for_the_run_that_was_there_before(batch, summarize, folder
     (folders / "3").rename(folders / "4")
     for number in (1, 2):
         out = batch(folders, shard=Shard(number, 2)).out
-    status, printed, _ = summarize(out, "--json")
+    status, printed, _ = summarize(out, "--out", out, "--json")
     assert status == 0
     assert json.loads(printed)["totals"]["scans"] == 4
+    assert read(out) == json.loads(printed)
+    batch(folders)
+    assert summarize(out, "--out", out)[0] == 2
 
 
 def test_shares_of_other_settings_are_told_apart_by_their_numbers_until_all_are_done(batch, summarize, folders):
