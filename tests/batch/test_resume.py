@@ -221,6 +221,30 @@ def test_an_image_called_like_the_mask_of_one_that_is_gone_keeps_its_own(batch, 
     np.testing.assert_array_equal(done.masks["1.jpg.png"], draw(1))
 
 
+@pytest.mark.parametrize("swapped", [False, True], ids=["a folder now", "a file now"])
+def test_a_file_that_became_a_folder_fails_by_name_and_the_rest_is_done(command, draw, save_slice, tmp_path, swapped):
+    names = ["in/scan.png/1.png", "in/scan.png"] if swapped else ["in/scan.png", "in/scan.png/1.png"]
+    save_slice(tmp_path / names[0], draw())
+    save_slice(tmp_path / "in/other/1.png", draw(1))
+    call = (tmp_path / "in", "--out", tmp_path / "out")
+    assert command(*call).status == 0
+    if swapped:
+        shutil.rmtree(tmp_path / "in/scan.png")
+    else:
+        (tmp_path / "in/scan.png").unlink()
+    save_slice(tmp_path / names[1], draw(2))
+    save_slice(tmp_path / "in/third/1.png", draw(3))
+    for _ in range(2):
+        left = command(*call)
+        assert left.status == 1
+        obstacle = tmp_path / "out/masks/scan.png"
+        assert f"failed: {names[1][3:]}: {obstacle} is in the way of its output: delete that" in left.err
+    assert (tmp_path / "out/masks/third/1.png").is_file()
+    shutil.rmtree(obstacle) if swapped else obstacle.unlink()
+    assert command(*call).status == 0
+    assert (tmp_path / "out/masks" / names[1][3:]).is_file()
+
+
 def test_dicom_headers_are_not_read_again(batch, mixed, monkeypatch):
     first = batch(mixed)
 

@@ -132,13 +132,20 @@ def test_an_out_that_is_a_file_is_an_error_in_one_line(command, draw, save_slice
     assert (tmp_path / "out").read_text() == "mine"
 
 
-def test_a_disk_that_takes_nothing_more_ends_the_run_in_one_line(command, draw, save_slice, tmp_path):
+def test_a_disk_that_takes_nothing_more_ends_the_run_in_one_line(command, draw, save_slice, monkeypatch, tmp_path):
     for number in range(9):
         save_slice(tmp_path / f"in/{number}.png", draw(number))
-    (tmp_path / "out/masks/5.png").mkdir(parents=True)
+    replace = Path.replace
+
+    def full(self, file):
+        if file.name == "5.png":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return replace(self, file)
+
+    monkeypatch.setattr(Path, "replace", full)
     left = command(tmp_path / "in", "--out", tmp_path / "out")
     assert left.status == 2
-    assert "masks/5.png can't be written: Is a directory; what was finished is kept" in left.err
+    assert f"masks/5.png can't be written: {os.strerror(errno.ENOSPC)}; what was finished is kept" in left.err
 
 
 def test_an_error_moves_no_cursor_whatever_it_names(command, tmp_path):

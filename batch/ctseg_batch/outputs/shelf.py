@@ -69,7 +69,16 @@ class FolderShelf:
                 raise UnreadableFile(file, "has too long a name for an output to be named after it") from error
             if is_of_name(error):
                 raise UnreadableFile(file, "has a name that OUT can't hold: rename it, or name another OUT") from error
+            if obstacle := self._obstacle(file, error):
+                raise UnreadableFile(file, f"{obstacle} is in the way of its output: delete that") from error
             raise refused(file, error) from error
+
+    def _obstacle(self, file: Path, error: OSError) -> Path | None:
+        """A file where a folder has to be, or a folder in place of the file: of an input that was once called so."""
+        if not isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+            return None
+        place = next(place for place in (file, *file.parents) if place.exists())
+        return place if self._out in place.parent.parents else None
 
     def keep(self, paths: Iterable[str]) -> None:
         """Against a power failure."""
@@ -85,7 +94,8 @@ class FolderShelf:
         try:
             file.unlink(missing_ok=True)
         except OSError as error:
-            if not is_of_name(error) and error.errno != errno.ENOTDIR:  # no run can have left such a file
+            # No run can have left such a file.
+            if not is_of_name(error) and error.errno != errno.ENOTDIR and not self.has_folder(path):
                 raise refused(file, error) from error
 
     def is_there(self, path: str) -> bool:
