@@ -16,9 +16,9 @@ Stage = Literal[
 
 
 class Listener(Protocol):
-    """Is told of each stage that ended, from the thread that did it; times are `perf_counter_ns`."""
+    """Is told of each stage that ended, and of how many slices, by its thread; times are `perf_counter_ns`."""
 
-    def note(self, name: Stage, start: int, end: int) -> None:
+    def note(self, name: Stage, start: int, end: int, slices: int) -> None:
         """A stage ended."""
         ...
 
@@ -29,10 +29,10 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 class stage:  # noqa: N801 - reads as the statement that it is
     """A context manager around a stage's work. Stages follow one another; they do not hold one another."""
 
-    __slots__ = ("_listener", "_name", "_start")
+    __slots__ = ("_listener", "_name", "_slices", "_start")
 
-    def __init__(self, name: Stage) -> None:
-        self._name = name
+    def __init__(self, name: Stage, slices: int = 1) -> None:
+        self._name, self._slices = name, slices
 
     def __enter__(self) -> None:
         self._listener = _listener.get()
@@ -43,7 +43,7 @@ class stage:  # noqa: N801 - reads as the statement that it is
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._listener is not None:
-            self._listener.note(self._name, self._start, perf_counter_ns())
+            self._listener.note(self._name, self._start, perf_counter_ns(), self._slices)
 
 
 @contextmanager

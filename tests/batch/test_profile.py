@@ -1,4 +1,5 @@
 import io
+import itertools
 import json
 import shlex
 import tempfile
@@ -70,6 +71,19 @@ def test_a_recorder_leaves_out_the_warm_up(monkeypatch):
     assert list(stages) == ["infer", "encode"]
     assert (stages["infer"].count, stages["infer"].p50_ms, stages["infer"].share) == (4, 2.5, 0.5)
     assert recorder.busy_cores() == [0.75]
+
+
+def test_what_the_network_reaches_is_by_the_time_in_which_any_slice_was_in_it(command, draw, save_slice, tmp_path):
+    for number in range(15):  # batches of 5, though 16 are asked for; two of them at once
+        save_slice(tmp_path / f"in/{number // 5}" / f"{number}.png", draw(number))
+    options = ("--batch-size", 16, "--workers", 2, "--trace", tmp_path / "trace.json", "--json")
+    roof = json.loads(command(tmp_path / "in", *options, name="profile").out)["roof"]
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    spans = sorted((one["ts"], one["ts"] + one["dur"]) for one in events if one["name"] == "infer")
+    ends = [-1.0, *itertools.accumulate((end for _, end in spans), max)]
+    us = sum(max(0.0, end - max(start, before)) for (start, end), before in zip(spans, ends[:-1], strict=True))
+    assert [one["args"]["slices"] for one in events if one["name"] == "infer"] == [5, 5, 5]
+    assert roof["gflops_infer"] == pytest.approx(2 * roof["gmac"] * 15 / (us / 1e6), rel=1e-3)
 
 
 def test_nothing_is_left_behind(command, slices, tmp_path, monkeypatch):

@@ -74,7 +74,7 @@ class Ear:
     def __init__(self):
         self.heard = Counter()
 
-    def note(self, name, start, end):
+    def note(self, name, start, end, slices):
         self.heard[name] += 1
 
 

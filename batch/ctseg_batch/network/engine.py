@@ -66,7 +66,7 @@ class Engine:
         for shape in dict.fromkeys(grey.shape for grey, _ in prepared):
             members = [number for number, (grey, _) in enumerate(prepared) if grey.shape == shape]
             stacked = [prepared[number][0] for number in members]
-            with stage("infer"):
+            with stage("infer", len(members)):
                 batch = stacked[0] if len(stacked) == 1 else np.concatenate(stacked)
                 given = self.session.run(outputs, {INPUT: batch})
             found |= {number: [output[place] for output in given] for place, number in enumerate(members)}

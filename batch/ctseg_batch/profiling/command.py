@@ -114,10 +114,9 @@ def _figures(measured: "Measured", job: "Job", batch: "npt.NDArray[np.float32]",
     from ctseg_batch.profiling.network import count_gmac
 
     recorder, engine = measured.recorder, job.engine
-    stages = recorder.stages()
     gmac = count_gmac(engine.file, batch) / len(batch)
     by_run = 2 * gmac * recorder.slices_per_second
-    by_network = 2 * gmac * len(batch) * workers / (stages["infer"].p50_ms / 1000)
+    by_network = 2 * gmac * recorder.slices_inferred_per_second
     matrix = matrix_rate(workers)
     comparable = (engine.device, engine.spec.precision) == ("cpu", "fp32")
     return {
@@ -131,7 +130,7 @@ def _figures(measured: "Measured", job: "Job", batch: "npt.NDArray[np.float32]",
             "warm_up_slices": recorder.warm_up,
             "slices_per_second": recorder.slices_per_second,
             "failed_slices": measured.failed,
-            "stages": {name: asdict(times) for name, times in stages.items()},
+            "stages": {name: asdict(times) for name, times in recorder.stages().items()},
             "busy_cores": recorder.busy_cores(),
         },
         "roof": {

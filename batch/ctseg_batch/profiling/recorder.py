@@ -21,6 +21,7 @@ class Event(NamedTuple):
     start: int
     end: int
     thread: int
+    slices: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,12 @@ class Recorder:
         self._cores = _core_times()
         self._busy = [0.0] * len(self._cores)
 
-    def note(self, name: Stage, start: int, end: int) -> None:
+    def note(self, name: Stage, start: int, end: int, slices: int = 1) -> None:
         """A stage ended, in the thread that calls."""
         thread = threading.get_ident()
         with self._lock:
             number = self._threads.setdefault(thread, len(self._threads))
-            self.events.append(Event(name, start, end, number))
+            self.events.append(Event(name, start, end, number, slices))
 
     def remark(self, line: str) -> None:
         """What the run says of itself is no figure."""
@@ -85,6 +86,17 @@ class Recorder:
     def slices_per_second(self) -> float:
         """From the end of the warm-up to the last file."""
         return self.slices / max(1e-9, (self.ended - self.warm) / 1e9)
+
+    @property
+    def slices_inferred_per_second(self) -> float:
+        """Slices that went through the network, by the time in which at least one was in it."""
+        slices = busy = until = 0
+        for event in sorted(self.events, key=lambda event: event.start):
+            if event.stage == "infer" and event.start >= self.warm:
+                slices += event.slices
+                busy += max(0, event.end - max(event.start, until))
+                until = max(until, event.end)
+        return slices / max(1e-9, busy / 1e9)
 
     def stages(self) -> dict[Stage, StageTimes]:
         """Each stage that occurred, in the order of a slice's way."""
@@ -141,6 +153,7 @@ def chrome_trace(events: Iterable[Event], began: int) -> Mapping[str, Any]:
                 "tid": event.thread,
                 "ts": (event.start - began) / 1000,
                 "dur": (event.end - event.start) / 1000,
+                "args": {"slices": event.slices},
             }
             for event in events
         ],
