@@ -3,6 +3,7 @@ import itertools
 import json
 import shlex
 import tempfile
+from collections import namedtuple
 
 import numpy as np
 import onnx.parser
@@ -84,6 +85,16 @@ def test_what_the_network_reaches_is_by_the_time_in_which_any_slice_was_in_it(co
     us = sum(max(0.0, end - max(start, before)) for (start, end), before in zip(spans, ends[:-1], strict=True))
     assert [one["args"]["slices"] for one in events if one["name"] == "infer"] == [5, 5, 5]
     assert roof["gflops_infer"] == pytest.approx(2 * roof["gmac"] * 15 / (us / 1e6), rel=1e-3)
+
+
+def test_a_guest_is_counted_once_and_time_that_the_host_took_is_not_ours(monkeypatch):
+    times = namedtuple("times", "user nice system idle iowait steal guest guest_nice")
+    looks = iter([[times(*[0.0] * 8)], [times(4.0, 2.0, 1.0, 1.0, 1.0, 1.0, 3.0, 2.0)]])
+    monkeypatch.setattr("psutil.cpu_times", lambda percpu: next(looks))
+    monkeypatch.setattr("psutil.Process", lambda: None)
+    recorder = Recorder(warm_up=1)
+    recorder.finish()
+    assert recorder.busy_cores() == [0.7]
 
 
 def test_nothing_is_left_behind(command, slices, tmp_path, monkeypatch):

@@ -167,4 +167,10 @@ def _core_times() -> list[tuple[float, float]]:
     usable = set(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else set(range(len(times)))
     # In a container the system may count its CPUs otherwise than the process does: then all that it tells of are shown.
     seen = [t for number, t in enumerate(times) if number in usable] if max(usable) < len(times) else times
-    return [(sum(t) - t.idle - getattr(t, "iowait", 0.0), sum(t)) for t in seen]
+    return [_busy_and_all(t._asdict()) for t in seen]
+
+
+def _busy_and_all(spent: Mapping[str, float]) -> tuple[float, float]:
+    """Busy and all seconds of a CPU. Linux counts a guest's time as `user` or `nice`, too (man proc)."""
+    every = sum(spent.values()) - spent.get("guest", 0.0) - spent.get("guest_nice", 0.0)
+    return every - sum(spent.get(name, 0.0) for name in ("idle", "iowait", "steal")), every
