@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -21,21 +22,36 @@ def confusion(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], cl
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores in 0..1 by class, in the order of `names`; None for a class absent from truth and prediction."""
+    """Scores in 0..1 by class, in the order of `names`; None for a class absent from truth and prediction.
+
+    Means are over the classes that are not None, background included: what the mask alone has counts as 0. Those of
+    classes that are `present` are over what the truth has.
+    """
 
     names: tuple[str, ...]
     iou: tuple[float | None, ...]
     dice: tuple[float | None, ...]
+    present: tuple[bool, ...]
 
     @property
     def mean_iou(self) -> float | None:
-        """Mean over the classes that are not None, background included."""
+        """Mean over the classes in truth or prediction."""
         return _mean(self.iou)
 
     @property
     def mean_dice(self) -> float | None:
-        """Mean over the classes that are not None, background included."""
+        """Mean over the classes in truth or prediction."""
         return _mean(self.dice)
+
+    @property
+    def mean_iou_present(self) -> float | None:
+        """Mean over the classes in the truth."""
+        return _mean(list(compress(self.iou, self.present)))
+
+    @property
+    def mean_dice_present(self) -> float | None:
+        """Mean over the classes in the truth."""
+        return _mean(list(compress(self.dice, self.present)))
 
 
 def scores(counts: Confusion, names: Sequence[str]) -> Scores:
@@ -47,6 +63,7 @@ def scores(counts: Confusion, names: Sequence[str]) -> Scores:
         tuple(names),
         tuple(int(h) / int(u) if u else None for h, u in zip(hits, union, strict=True)),
         tuple(2 * int(h) / int(b) if b else None for h, b in zip(hits, both, strict=True)),
+        tuple(bool(t) for t in true),
     )
 
 

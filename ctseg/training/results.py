@@ -9,13 +9,18 @@ from rich.text import Text
 
 from ctseg.printable import printable
 
+_MEANS = (
+    "mean: of the classes that the truth or the mask holds; mean present: of those that the truth holds; "
+    "both with background"
+)
+
 
 def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:
-    """A table a data set: a row for IoU and one for Dice, a column a class and one for the mean."""
+    """A table a data set: a row for IoU and one for Dice, a column a class and one for each mean."""
     for name, result in results.items():
         whose = f" of {result['of']}" if "of" in result else ""
         what = printable(f"{name}: {result['slices']} slices ({result['split']}){whose}")
-        table = Table(title=Text(what, style="table.title"), title_justify="left")
+        table = Table(title=Text(what, style="table.title"), title_justify="left", caption=_MEANS, caption_justify="left")
         table.add_column("")
         for group in result["iou"]:
             table.add_column(Text(printable(group.replace("_", " "))), justify="right")

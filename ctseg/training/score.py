@@ -1,4 +1,7 @@
-"""Scores of a network or a model file on samples, through the same preparation and clean-up as in use."""
+"""Scores of a network or a model file on samples, through the same preparation and clean-up as in use.
+
+But for the rule over a whole scan (`Cleanup.volume_fraction`): samples are slices, not always of one scan.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -53,14 +56,16 @@ def at_working_size(
 
 def told_iou(counts: Confusion) -> float:
     """Mean IoU over the classes that the truth has; one it never has would count each false pixel as zero."""
-    present = counts.sum(axis=1) > 0
-    ious = scores(counts, [""] * len(counts)).iou
-    return float(np.mean([iou for iou, has in zip(ious, present, strict=True) if has and iou is not None]))
+    return scores(counts, [""] * len(counts)).mean_iou_present or 0.0
 
 
 def as_plain(result: Scores) -> dict[str, Any]:
-    """Scores as JSON has them: IoU and Dice by class, and their means."""
+    """Scores as JSON has them: IoU and Dice by class, and their means, the second over what the truth has."""
+    found = {
+        "iou": (result.iou, result.mean_iou, result.mean_iou_present),
+        "dice": (result.dice, result.mean_dice, result.mean_dice_present),
+    }
     return {
-        "iou": {**dict(zip(result.names, result.iou, strict=True)), "mean": result.mean_iou},
-        "dice": {**dict(zip(result.names, result.dice, strict=True)), "mean": result.mean_dice},
+        score: {**dict(zip(result.names, by_class, strict=True)), "mean": mean, "mean_present": present}
+        for score, (by_class, mean, present) in found.items()
     }

@@ -24,6 +24,13 @@ def test_a_class_only_predicted_scores_zero_not_none():
     assert scores(confusion(np.zeros((2, 2), np.uint8), np.ones((2, 2), np.uint8), 2), "ab").iou == (0, 0)
 
 
+def test_what_the_truth_has_none_of_drags_one_of_the_means_down():
+    truth, mask = np.array([[0, 0, 1, 1]], np.uint8), np.array([[0, 0, 1, 2]], np.uint8)
+    found = scores(confusion(truth, mask, 4), "abcd")
+    assert (found.iou, found.mean_iou, found.mean_iou_present) == ((1, 1 / 2, 0, None), 1 / 2, 3 / 4)
+    assert found.mean_dice_present == pytest.approx((1 + 2 / 3) / 2)
+
+
 def test_merged_classes_are_scored_as_one():
     counts = confusion(np.array([[2, 3, 1]], np.uint8), np.array([[3, 3, 2]], np.uint8), 4)
     merged = merge(counts, [[0], [1], [2, 3]])

@@ -83,6 +83,18 @@ def test_groups_may_be_named_so_that_two_models_are_scored_on_the_same(trained, 
     assert "no data set here has the group 'nobody'" in capsys.readouterr().err
 
 
+def test_what_the_truth_has_none_of_is_left_out_of_one_of_the_means(trained, capsys, tmp_path):
+    write_dataset([Phantom(seed=9, slices=3, size=64, disease=0)], tmp_path / "healthy")
+    capsys.readouterr()
+    leave(["evaluate", str(trained / "model.onnx"), str(tmp_path / "healthy"), "--json"])
+    found = json.loads(capsys.readouterr().out)["healthy"]
+    for score in (found["iou"], found["dice"]):
+        assert score["mean_present"] == pytest.approx((score["background"] + score["normal_lung"]) / 2)
+    leave(["evaluate", str(trained / "model.onnx"), str(tmp_path / "healthy")])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "mean present: of those that the truth holds; both with background" in told
+
+
 def test_it_warns_where_patients_could_be_new_by_their_data_sets_name_alone(trained, capsys, tmp_path):
     evaluate(trained, "model.onnx", capsys)
     renamed = shutil.copytree(trained / "data", tmp_path / "renamed [v2]")

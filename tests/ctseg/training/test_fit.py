@@ -173,7 +173,7 @@ def test_the_command_makes_a_run_that_can_be_scored(squares, tmp_path, capsys):
     result = metrics["results"][squares.name]
     assert result["split"] == "test"
     assert result["loss"] > 0
-    assert set(result["iou"]) == {"background", "normal_lung", "ground_glass", "consolidation", "mean"}
+    assert set(result["iou"]) == {"background", "normal_lung", "ground_glass", "consolidation", "mean", "mean_present"}
     for picture in ("curves.png", "panels.png"):
         assert cv2.imread(str(out / picture)).std() > 1
     capsys.readouterr()
