@@ -65,7 +65,7 @@ def evaluate(
     Example: ctseg evaluate fast data/mine
     """
     if slices not in CHOICES:
-        raise CallError(f"no choice {slices!r}: there are {', '.join(CHOICES)}")
+        raise CallError(f"--slices {slices}: there are {', '.join(CHOICES)}")
     candidate = open_candidate(model)
     results, strange = {}, set(group or ())
     found = read_datasets(datasets)
@@ -83,6 +83,7 @@ def evaluate(
             "split": slices,
             "groups": sorted({sample.group for sample in chosen}),
             "slices": len(chosen),
+            "learnt_from": sum(candidate.trained_on(sample, data.dataset.name) for sample in chosen),
             **as_plain(scores(counts, data.meaning.names)),
         }
     if strange:
@@ -117,7 +118,8 @@ def choose(data: Samples, candidate: Candidate, slices: str, groups: Collection[
         and (slices == "all" or candidate.trained_on(sample, data.dataset.name) == (slices == "train"))
     ]
     if not wanted:
-        raise DatasetError(f"{data.dataset.folder}: no slices of it are {slices} for this model (try --slices all)")
+        why = "all of them: --slices all gives no independent figure" if slices == "held-out" else "none of them"
+        raise DatasetError(f"{data.dataset.folder}: no slices of it are {slices} for this model: it learnt from {why}")
     return wanted
 
 

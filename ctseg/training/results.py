@@ -19,8 +19,12 @@ def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> 
     """A table a data set: a row for IoU and one for Dice, a column a class and one for each mean."""
     for name, result in results.items():
         whose = f" of {result['of']}" if "of" in result else ""
-        what = printable(f"{name}: {result['slices']} slices ({result['split']}){whose}")
-        table = Table(title=Text(what, style="table.title"), title_justify="left", caption=_MEANS, caption_justify="left")
+        learnt = result.get("learnt_from")
+        which = f", {learnt} of them learnt from" if learnt else f" ({result['split']})"
+        what = printable(f"{name}: {result['slices']} slices{which}{whose}")
+        table = Table(
+            title=Text(what, style="table.title"), title_justify="left", caption=_MEANS, caption_justify="left"
+        )
         table.add_column("")
         for group in result["iou"]:
             table.add_column(Text(printable(group.replace("_", " "))), justify="right")

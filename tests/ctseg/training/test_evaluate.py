@@ -95,6 +95,28 @@ def test_what_the_truth_has_none_of_is_left_out_of_one_of_the_means(trained, cap
     assert "mean present: of those that the truth holds; both with background" in told
 
 
+def test_what_was_learnt_from_is_told_to_be_no_independent_figure(trained, capsys):
+    learnt = evaluate(trained, "model.onnx", capsys, "--slices", "train")
+    groups = [part for group in learnt["groups"] for part in ("--group", group)]
+    call = ["evaluate", str(trained / "model.onnx"), str(trained / "data"), *groups]
+    with pytest.raises(SystemExit) as left:
+        main(call)
+    assert left.value.code == 2
+    told = capsys.readouterr().err
+    assert "no slices of it are held-out for this model: it learnt from all of them" in told
+    assert "--slices all gives no independent figure" in told
+    leave([*call, "--slices", "all"])
+    assert f"{learnt['slices']} slices, {learnt['slices']} of them learnt from" in capsys.readouterr().out
+    assert evaluate(trained, "model.onnx", capsys, "--slices", "all")["learnt_from"] == learnt["slices"]
+    assert evaluate(trained, "model.onnx", capsys)["learnt_from"] == 0
+
+
+def test_a_choice_of_slices_that_there_is_none_of_names_its_option(trained, capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(trained / "model.onnx"), str(trained / "data"), "--slices", "heldout"])
+    assert "error: --slices heldout: there are held-out, train, all" in capsys.readouterr().err
+
+
 def test_it_warns_where_patients_could_be_new_by_their_data_sets_name_alone(trained, capsys, tmp_path):
     evaluate(trained, "model.onnx", capsys)
     renamed = shutil.copytree(trained / "data", tmp_path / "renamed [v2]")
