@@ -65,7 +65,7 @@ def _table(file: Path, spec: ModelSpec) -> Table:
         "clean-up": _plain(*_cleanup(spec.cleanup)),
         "sureness": _plain(_sureness(spec.temperature)),
         "training": _plain(*told(spec.training)),
-        "scores": _plain(*told(spec.scores)),
+        "scores": _plain(*_scores(spec.scores)),
         "export": _plain(*told(spec.export)),
     }
     table = Table.grid(padding=(0, 2))
@@ -95,6 +95,21 @@ def _cleanup(rules: Cleanup) -> Iterator[str]:
         yield f"lung in pieces below {100 * rules.volume_fraction:g} % of a scan's largest becomes background"
     if rules == Cleanup():
         yield "none"
+
+
+def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
+    """Whose they are first, where they are not this network's own, and how its means are to be read."""
+    yield from told({name: _attributed(figures) for name, figures in scores.items()})
+    if any(isinstance(figures, Mapping) and "iou" in figures for figures in scores.values()):
+        yield "mean: background included; 0 of a class may mean that the truth has none of it, and the mask a pixel"
+
+
+def _attributed(figures: Any) -> Any:
+    """The figures of a data set; `of` stands there where they are inherited, as by `ctseg train --all-groups`."""
+    if not isinstance(figures, Mapping) or "of" not in figures:
+        return figures
+    own = {key: value for key, value in figures.items() if key != "of"}
+    return {"of": "the network before its last run, which held no patients back", **own}
 
 
 def told(story: Mapping[str, Any], indent: str = "") -> Iterator[str]:

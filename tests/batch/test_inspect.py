@@ -2,6 +2,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import onnx.helper
 import onnx.parser
@@ -137,6 +138,19 @@ def test_neither_torch_nor_onnx_is_needed(write):
     done = subprocess.run([sys.executable, "-c", code, str(write(to_metadata(SPEC)))], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "mine" in done.stdout
+
+
+def test_figures_of_the_network_before_are_told_as_such_first(write, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    theirs = {"iou": {"ground_glass": 0, "mean": 0.49}, "of": "the network that it began with", "split": "val"}
+    app([str(write(to_metadata(replace(SPEC, scores={"set_a": theirs}))))], standalone_mode=False)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    start = lines.index("scores       set_a")
+    assert lines[start + 1 : start + 3] == [
+        "of: the network before its last run, which held no patients back",
+        "iou: ground_glass 0, mean 0.49",
+    ]
+    assert "mean: background included; 0 of a class may mean that the truth has none of it, and the mask a pixel" in lines
 
 
 def test_nested_figures_become_indented_lines():
