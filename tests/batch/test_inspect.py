@@ -150,7 +150,9 @@ def test_figures_of_the_network_before_are_told_as_such_first(write, capsys, mon
         "of: the network before its last run, which held no patients back",
         "iou: ground_glass 0, mean 0.49",
     ]
-    assert "mean: background included; 0 of a class may mean that the truth has none of it, and the mask a pixel" in lines
+    assert (
+        "mean: background included; 0 of a class may mean that the truth has none of it, and the mask a pixel" in lines
+    )
 
 
 def test_nested_figures_become_indented_lines():

@@ -30,7 +30,7 @@ def test_each_scan_has_a_row_and_all_have_a_sum(told, save_volume, tmp_path):
     # 64 x 48 pixels of 1 and of 2 mL, all of them normal lung
     assert ["0.nii", "1", "3,072", "0.0", "0.0", "3,072", "0.0", "ok"] in rows
     assert ["1.nii", "1", "6,144", "0.0", "0.0", "6,144", "0.0", "ok"] in rows
-    assert ["2", "scans", "2", "9,216", "0.0", "0.0", "9,216", "0.0"] in rows
+    assert ["2", "scans", "together", "2", "9,216", "0.0", "0.0", "9,216", "0.0"] in rows
 
 
 @pytest.mark.parametrize("width", [72, 80, 100, 160])
@@ -54,9 +54,27 @@ def test_full_measures_have_tables_of_their_own_that_fit(told, save_volume, tmp_
     text = told(width, tmp_path / "in", truth=tmp_path / "truth", measures="full")
     assert max(map(len, text.splitlines())) <= width
     assert text.count("1 + 1") == 2
-    assert "HD95" in text
-    assert "lung: off by 0.0 mL, limits of agreement 0.0 to 0.0 mL, 2 scans" in " ".join(text.split())
+    assert "HD95 mm" in text
+    assert "ASSD mm" in text
+    assert "involvement: bias 0.0 points, 2 scans" in text.splitlines()  # too few for limits of agreement
     assert "…" not in text
+    names = [line.split()[0] for line in text.splitlines() if line.startswith("pat")]
+    assert names == ["patient-0.nii.gz", "patient-1.nii.gz"] * (len(names) // 2)
+    assert ("not shown for want of room, but in summary.csv: " in text) == (width < 80)
+
+
+def test_limits_of_agreement_take_three_scans(told, save_volume, tmp_path):
+    for number in range(3):
+        save_volume(tmp_path / f"in/{number}.nii", np.ones((2, 64, 64), np.uint8), (10, 5, 5))
+        save_volume(tmp_path / f"truth/{number}.nii", np.ones((2, 64, 64), np.uint8), truth=True)
+    text = told(80, tmp_path / "in", truth=tmp_path / "truth", measures="full")
+    assert "lung: bias 0.0 mL, limits of agreement 0.0 to 0.0 mL, 3 scans" in text.splitlines()
+
+
+def test_a_long_name_is_broken_where_its_parts_are(told, save_volume, tmp_path):
+    save_volume(tmp_path / "in/severe_case/of_a_very_long_name.nii.gz", np.ones((2, 64, 64), np.uint8))
+    text = told(80, tmp_path / "in")
+    assert [line.split()[0] for line in text.splitlines()[4:6]] == ["severe_case/of_a_", "very_long_name.nii.gz"]
 
 
 def test_much_that_failed_is_not_listed_endlessly(told, draw, save_slice, tmp_path):

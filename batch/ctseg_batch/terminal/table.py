@@ -1,8 +1,8 @@
 """The summary as people read it: a table with a row a scan, what is doubtful, what failed."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
@@ -15,20 +15,15 @@ from ctseg.printable import printable
 from ctseg_batch.figures.summary import Summary
 from ctseg_batch.foresee import Plan
 from ctseg_batch.inputs.discover import ignored_told
+from ctseg_batch.terminal.scan_table import Column, scan_table
 
 _MOST_LISTED = 20
 _WIDE = 160
+_FEWEST_FOR_LIMITS = 3
 _STATUS_STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
 _UNKNOWN = "-"
 # Columns that volumes and scores need side by side.
 _ROOM_FOR_ALL = 110
-
-
-class _Column(NamedTuple):
-    """A heading, and what stands below it for a scan or for all."""
-
-    title: str
-    cell: Callable[[Mapping[str, Any]], str | Text]
 
 
 def people_console() -> Console:
@@ -45,14 +40,15 @@ def report(summary: Summary, width: int) -> Iterator[RenderableType]:
         yield from failures(summary)
         return
     if groups and width < _ROOM_FOR_ALL:
-        yield _table(scans, [*_volume_columns(), _STATUS], totals)
-        yield _table(scans, _score_columns(groups), totals)
+        tables = [([*_volume_columns(), _STATUS], totals), (_score_columns(groups), totals)]
     else:
-        yield _table(scans, [*_volume_columns(), *_score_columns(groups), _STATUS], totals)
+        tables = [([*_volume_columns(), *_score_columns(groups), _STATUS], totals)]
     if any(scan["regions"] for scan in scans):
-        yield _table(scans, _lung_columns())
+        tables.append((_lung_columns(), None))
     if summary["groups"] and any(scan["surface"] for scan in scans):
-        yield _table(scans, _surface_columns(summary["groups"]))
+        tables.append((_surface_columns(summary["groups"]), None))
+    for columns, sums in tables:
+        yield from scan_table(scans, columns, sums, width)
     yield ""
     yield from _agreement(summary)
     yield from _notes(summary)
@@ -80,51 +76,35 @@ def plan_report(plan: Plan) -> Iterator[RenderableType]:
     yield from _listed("failed", ((one.file, one.reason) for one in plan.errors), "red")
 
 
-def _table(
-    scans: Sequence[Mapping[str, Any]], columns: Sequence[_Column], totals: Mapping[str, Any] | None = None
-) -> Table:
-    """A row a scan, then the totals, where there are any and more than one scan."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("scan", overflow="fold", vertical="bottom")
-    for column in columns:
-        table.add_column(column.title, justify="right", vertical="bottom", no_wrap=True)
-    for scan in scans:
-        table.add_row(Text(printable(scan["scan"])), *(column.cell(scan) for column in columns))
-    if totals and len(scans) > 1:
-        table.add_section()
-        table.add_row(f"{len(scans)} scans", *(column.cell(totals) for column in columns))
-    return table
-
-
-def _volume_columns() -> list[_Column]:
+def _volume_columns() -> list[Column]:
     return [
-        _Column("slices", _slices),
-        *(_Column(_heading(tissue.name, "mL"), partial(_volume_of, name=tissue.name)) for tissue in LUNG),
-        _Column("lung\nmL", lambda of: _volume(of["lung_ml"])),
-        _Column("involved\n%", lambda of: _number(of["involvement_percent"], 1)),
+        Column("slices", _slices),
+        *(Column(_heading(tissue.name, "mL"), partial(_volume_of, name=tissue.name)) for tissue in LUNG),
+        Column("lung\nmL", lambda of: _volume(of["lung_ml"])),
+        Column("involved\n%", lambda of: _number(of["involvement_percent"], 1)),
     ]
 
 
-def _score_columns(groups: Iterable[str]) -> list[_Column]:
-    return [_Column(_heading(group, "IoU"), partial(_iou_of, group=group)) for group in groups]
+def _score_columns(groups: Iterable[str]) -> list[Column]:
+    return [Column(_heading(group, "IoU"), partial(_iou_of, group=group)) for group in groups]
 
 
-def _lung_columns() -> list[_Column]:
+def _lung_columns() -> list[Column]:
     """What `--measures full` tells of the lungs and the lesions, the little that there is room for."""
     return [
-        *(_Column(f"{lung}\nlung\nmL", partial(_lung_ml_of, lung=lung)) for lung in LUNGS),
-        *(_Column(f"{lung}\ninvolved\n%", partial(_involved_of, lung=lung)) for lung in LUNGS),
-        _Column("severity\nright\n+ left", _severity),
-        _Column("\n\nlesions", lambda of: str(of["lesions"]["count"]) if of["lesions"] else _UNKNOWN),
-        _Column("largest\nlesion\nmL", lambda of: _volume(of["lesions"]["largest_ml"] if of["lesions"] else None)),
+        *(Column(f"{lung}\nlung\nmL", partial(_lung_ml_of, lung=lung)) for lung in LUNGS),
+        *(Column(f"{lung}\ninvolved\n%", partial(_involved_of, lung=lung)) for lung in LUNGS),
+        Column("severity\nright\n+ left", _severity),
+        Column("\n\nlesions", lambda of: str(of["lesions"]["count"]) if of["lesions"] else _UNKNOWN),
+        Column("largest\nlesion\nmL", lambda of: _volume(of["lesions"]["largest_ml"] if of["lesions"] else None)),
     ]
 
 
-def _surface_columns(groups: Iterable[str]) -> list[_Column]:
+def _surface_columns(groups: Iterable[str]) -> list[Column]:
     """How far the surfaces are from those of the truth, in mm."""
     return [
-        _Column(_heading(group, title), partial(_distance_of, group=group, key=key))
-        for title, key in (("HD95", "hd95_mm"), ("ASSD", "assd_mm"))
+        Column(_heading(group, title), partial(_distance_of, group=group, key=key))
+        for title, key in (("HD95 mm", "hd95_mm"), ("ASSD mm", "assd_mm"))
         for group in groups
         if CLASSES[0].name not in group.split("+")
     ]
@@ -148,16 +128,17 @@ def _distance_of(of: Mapping[str, Any], group: str, key: str) -> str:
 
 
 def _agreement(summary: Summary) -> Iterator[Text]:
-    """A line for each measure: by how much it is off over the scans."""
+    """A line for each measure: by how much it is off over the scans, in the mean and at the outside."""
     found = summary["totals"]["agreement"]
     if found is None:
         return
     volumes = {name.replace("_", " "): (one, "mL") for name, one in found["volumes_ml"].items()}
-    others = {"lung": (found["lung_ml"], "mL"), "involvement": (found["involvement_percent"], "%")}
+    others = {"lung": (found["lung_ml"], "mL"), "involvement": (found["involvement_percent"], "points")}
     for title, (one, unit) in {**volumes, **others}.items():
         if one is not None and one["lower_limit"] is not None:
-            limits = f"{one['lower_limit']:,.1f} to {one['upper_limit']:,.1f} {unit}"
-            yield Text(f"{title}: off by {one['bias']:,.1f} {unit}, limits of agreement {limits}, {one['n']} scans")
+            limits = f", limits of agreement {one['lower_limit']:,.1f} to {one['upper_limit']:,.1f} {unit}"
+            told = limits if one["n"] >= _FEWEST_FOR_LIMITS else ""
+            yield Text(f"{title}: bias {one['bias']:,.1f} {unit}{told}, {one['n']} scans")
 
 
 def _volume_of(of: Mapping[str, Any], name: str) -> str:
@@ -178,7 +159,7 @@ def _status(of: Mapping[str, Any]) -> Text:
     return Text(status, _STATUS_STYLES.get(status, ""))
 
 
-_STATUS = _Column("status", _status)
+_STATUS = Column("status", _status)
 
 
 def _groups(summary: Summary) -> list[str]:

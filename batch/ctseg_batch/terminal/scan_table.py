@@ -1,0 +1,66 @@
+"""A table of scans that fits: long names are broken where they have parts, and columns without room are named."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ctseg.printable import printable
+
+# Fewer columns are shown rather than break names that are no longer than this.
+_NAME_AT_LEAST = 16
+
+
+class Column(NamedTuple):
+    """A heading, and what stands below it for a scan or for all."""
+
+    title: str
+    cell: Callable[[Mapping[str, Any]], str | Text]
+
+
+def scan_table(
+    scans: Sequence[Mapping[str, Any]], columns: Sequence[Column], totals: Mapping[str, Any] | None, width: int
+) -> Iterator[RenderableType]:
+    """A row a scan, then the totals, where there are any and more than one scan; and which columns have no room."""
+    rows = [(printable(scan["scan"]), [column.cell(scan) for column in columns]) for scan in scans]
+    if totals and len(scans) > 1:
+        rows.append((f"{len(scans)} scans together", [column.cell(totals) for column in columns]))
+    widths = [
+        max(cell_len(line) for line in (*column.title.split("\n"), *(str(cells[place]) for _, cells in rows)))
+        for place, column in enumerate(columns)
+    ]
+    longest, shown, padding = max(cell_len(name) for name, _ in rows), len(columns), 2
+
+    def room() -> int:
+        return width - sum(widths[:shown]) - padding * (shown + 1) - shown
+
+    if room() < longest:
+        padding = 1
+    while shown > 1 and room() < min(longest, _NAME_AT_LEAST):
+        shown -= 1
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, padding, 0, 0))
+    table.add_column("scan", overflow="fold", vertical="bottom")
+    for column in columns[:shown]:
+        table.add_column(column.title, justify="right", vertical="bottom", no_wrap=True)
+    for number, (name, cells) in enumerate(rows):
+        if number == len(scans):
+            table.add_section()
+        table.add_row(Text(_broken(name, room())), *cells[:shown])
+    yield table
+    if left_out := [" ".join(column.title.replace("-\n", "").split()) for column in columns[shown:]]:
+        yield Text(f"not shown for want of room, but in summary.csv: {', '.join(left_out)}")
+
+
+def _broken(name: str, room: int) -> str:
+    """A name in lines that have room, broken behind what parts its words."""
+    lines = [""]
+    for part in re.findall(r"[^/\\_. -]*[/\\_. -]?", name):
+        if lines[-1] and cell_len(lines[-1] + part) > room:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
