@@ -201,3 +201,13 @@ def test_a_log_gets_a_line_a_minute_with_speed_and_the_time_that_is_left():
         "960 of 10000 slices, 8.0 slices/s, 19 min left",
         "961 of 9000 slices, 0.0 slices/s, 8039.0 h left",
     ]
+
+
+def test_a_bar_says_when_scans_are_measured_and_slices_are_all_done():
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    with ConsoleWatcher(Console(file=terminal, width=80, force_terminal=True, force_interactive=True)) as watcher:
+        watcher.expect(2)
+        watcher.advance()
+        watcher.advance()
+    assert "measuring scans" in terminal.getvalue()

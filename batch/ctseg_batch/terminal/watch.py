@@ -94,7 +94,7 @@ class _Bar:
 
     def __init__(self, console: Console) -> None:
         self._bar = Progress(
-            TextColumn("slices"),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             _Rate(),
@@ -106,11 +106,13 @@ class _Bar:
 
     def expect(self, slices: int) -> None:
         self._bar.start_task(self._task)
-        self._bar.update(self._task, total=(self._bar.tasks[0].total or 0) + slices)
+        self._bar.update(self._task, total=(self._bar.tasks[0].total or 0) + slices, description="slices")
 
     def advance(self) -> None:
         self._bar.start()
         self._bar.advance(self._task)
+        if self._bar.finished:  # what takes a scan as a whole, as distances from the truth do, comes after its slices
+            self._bar.update(self._task, description="measuring scans")
 
     def stop(self) -> None:
         self._bar.stop()
