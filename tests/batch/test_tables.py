@@ -2,10 +2,12 @@
 
 import csv
 import errno
+import hashlib
 import os
 
 import numpy as np
 import pyarrow.parquet
+import pydicom
 import pytest
 
 from ctseg.errors import CallError
@@ -162,6 +164,15 @@ def test_full_measures_are_columns_of_their_own(batch, mixed):
     assert lungs
     assert row["lesions_count"] == str(scan["lesions"]["count"])
     assert rows["p"]["right_lung_ml"] == rows["p"]["severity_right"] == ""
+
+
+def test_a_table_of_ones_own_is_joined_by_the_digest_of_the_series(batch, mixed):
+    uid = str(pydicom.dcmread(mixed / "series/z.dcm").SeriesInstanceUID)
+    done = batch(mixed)
+    rows = {row["scan"]: row for row in rows_of(done.out, "summary.csv")}
+    assert rows["series"]["series"] == hashlib.blake2b(uid.encode(), digest_size=16).hexdigest()
+    assert rows["ct.nii.gz"]["series"] == ""
+    assert done.scans["series"]["series"] == rows["series"]["series"]
 
 
 def test_a_disk_that_is_full_leaves_no_half_table(batch, mixed, monkeypatch, tmp_path):

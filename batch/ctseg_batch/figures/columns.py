@@ -96,6 +96,7 @@ def _scan_columns(groups: Sequence[str], *, has_regions: bool) -> Iterator[_Scan
     yield from (_at(name, "text", name) for name in ("device", "precision"))
     yield _ScanColumn(Column("flags", "text"), lambda scan: "; ".join(scan["flags"]))
     yield _ScanColumn(Column("errors", "text"), _errors)
+    yield _ScanColumn(Column("series", "text"), lambda scan: scan.get("series"))  # it was not always noted
 
 
 def _regional_columns() -> Iterator[_ScanColumn]:
