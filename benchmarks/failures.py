@@ -2,7 +2,8 @@
 
     python benchmarks/failures.py [--model fast] [--docs docs]
 
-Draws docs/failures.png: for each kind of error the slice that has most of it, the mask beside the truth.
+Draws docs/failures.png: for each kind of error the slice that has most of it, the mask beside the truth. Green lines go
+round the pixels that are wrong.
 """
 
 import tempfile
@@ -25,9 +26,9 @@ PHANTOMS = (
     Phantom(5, slices=40, disease=0.4),
 )
 ERRORS = {
-    "what is no lung taken for it": lambda truth, mask: (truth == 0) & (mask >= LUNG),
-    "consolidation missed at the wall": lambda truth, mask: (truth == CONSOLIDATION) & (mask == 0),
-    "ground glass taken for normal lung": lambda truth, mask: (truth == GROUND_GLASS) & (mask == LUNG),
+    "background called lung": lambda truth, mask: (truth == 0) & (mask >= LUNG),
+    "consolidation missed": lambda truth, mask: (truth == CONSOLIDATION) & (mask == 0),
+    "ground glass called normal lung": lambda truth, mask: (truth == GROUND_GLASS) & (mask == LUNG),
 }
 
 
@@ -54,6 +55,7 @@ def main(
     for row, (name, (count, grey, mask, truth)) in zip(figure.subplots(len(worst), 2), worst.items(), strict=True):
         for axes, labels, title in zip(row, (mask, truth), (f"{name}: {count:,} pixels", "the truth"), strict=True):
             axes.imshow(cv2.cvtColor(overlay(grey, labels), cv2.COLOR_BGR2RGB))
+            axes.contour(ERRORS[name](truth, mask), [0.5], colors="#00ff55", linewidths=1.0)
             axes.set_title(title, fontsize=10)
             axes.axis("off")
     figure.savefig(docs / "failures.png", dpi=80)

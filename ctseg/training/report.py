@@ -12,12 +12,14 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from torch import nn
 
-from ctseg.classes import CLASSES, bits
+from ctseg.classes import CLASSES, LUNG, bits
 from ctseg.prepare import to_grey
 from ctseg.printable import printable
 from ctseg.training import fit
@@ -26,6 +28,7 @@ from ctseg.training.samples import Sample, Samples
 from ctseg.training.score import label
 
 _PANELS_A_DATASET = 4
+_DOTS: dict[str, Any] = {"marker": "o", "markersize": 2.5}
 
 
 class FitProgress:
@@ -87,25 +90,27 @@ def draw_curves(history: Sequence[Mapping[str, Any]], file: Path) -> None:
         FigureCanvasAgg(figure)
         validated = "val_iou" in history[0]
         losses, *others = figure.subplots(1, 1 + validated, squeeze=False)[0]
-        losses.plot(epochs, [line["train_loss"] for line in history], label="training")
+        losses.plot(epochs, [line["train_loss"] for line in history], label="training", **_DOTS)
         losses.set(xlabel="epoch", title="Loss")
         for ious in others:
             _draw_validation(history, losses, ious)
         for axes in (losses, *others):
             axes.legend(frameon=False)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         figure.savefig(file, dpi=150)
 
 
 def _draw_validation(history: Sequence[Mapping[str, Any]], losses: Axes, ious: Axes) -> None:
     epochs = [line["epoch"] for line in history]
-    losses.plot(epochs, [line["val_loss"] for line in history], label="validation")
+    losses.plot(epochs, [line["val_loss"] for line in history], label="validation", **_DOTS)
     for name in history[0]["val_iou_by_dataset"]:
-        ious.plot(epochs, [line["val_iou_by_dataset"][name] for line in history], lw=1, alpha=0.7, label=name)
-    ious.plot(epochs, [line["val_iou"] for line in history], color="black", label="mean")
+        by_epoch = [line["val_iou_by_dataset"][name] for line in history]
+        ious.plot(epochs, by_epoch, lw=1, alpha=0.7, label=name, **_DOTS)
+    ious.plot(epochs, [line["val_iou"] for line in history], color="black", label="mean", **_DOTS)
     best = max(history, key=lambda line: line["val_iou"])
     ious.axvline(best["epoch"], color="grey", lw=0.8, ls=":")
     ious.annotate(f" best: {best['val_iou']:.3f}, epoch {best['epoch']}", (best["epoch"], 0.03))
-    ious.set(xlabel="epoch", title="Validation IoU, mean of classes", ylim=(0, 1))
+    ious.set(xlabel="epoch", title="Validation IoU, mean of the classes in the truth", ylim=(0, 1))
 
 
 def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device, file: Path) -> None:
@@ -133,6 +138,8 @@ def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], dev
         row[0].set_title(name, fontsize=8, loc="left", parse_math=False)
         row[1].set_title("truth", fontsize=8)
         row[2].set_title("prediction", fontsize=8)
+    swatches = [Patch(color="#{:02x}{:02x}{:02x}".format(*c.colour), label=c.title) for c in LUNG]
+    figure.legend(handles=swatches, loc="outside lower center", ncols=len(swatches), frameon=False)
     figure.savefig(file, dpi=100)
 
 
