@@ -20,7 +20,7 @@ class ArrayScan:
     """An array (slices, H, W); `is_volume`, whether its slices lie one on the other.
 
     `domain`: uint8 is grey as it is, what goes below -200 is HU, anything else is grey, stretched between the `ends` of
-    its own range, of a stack without the rarest values: the rule for files.
+    its own range but for the rarest values: the rule for files.
     """
 
     values: npt.NDArray[Any]
@@ -87,6 +87,5 @@ def scan_of(array: npt.ArrayLike) -> ArrayScan:
     except ValueError as error:
         raise CallError(f"the array can't be used: {error}") from error
     domain: Domain = "hu" if values.dtype != np.uint8 and is_hounsfield(ends[0]) else "grey8"
-    if values.ndim == 2:
-        return ArrayScan(values[np.newaxis], is_volume=False, domain=domain, ends=ends)
-    return ArrayScan(values, is_volume=True, domain=domain, ends=grey_range(values) if domain == "grey8" else ends)
+    stack = values[np.newaxis] if values.ndim == 2 else values
+    return ArrayScan(stack, values.ndim == 3, domain, grey_range(stack) if domain == "grey8" else ends)

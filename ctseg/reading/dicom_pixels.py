@@ -165,7 +165,8 @@ def _in_hounsfield(header: PixelHeader, pixels: Pixels) -> Slice:
     """
     slope, intercept = header.rescale.slope, header.rescale.intercept
     if slope is None and intercept is None:
-        return as_slice(_signed(pixels, header))
+        numbers = _signed(pixels, header)
+        return as_slice(numbers.astype(np.uint8) if _limits(header) == (0, 255) else numbers)
     if slope == 0:
         raise ContentError("its RescaleSlope is 0")
     rescale = partial(rescaled_in_place, slope=slope or 1.0, intercept=intercept or 0.0, limits=_limits(header))

@@ -64,7 +64,7 @@ class ImageFolder:
 def read_image(file: Path) -> Slice:
     """One image slice; raises UnreadableFile.
 
-    uint8 is grey as it is, values below -200 mean HU, all others are stretched from the slice's own range.
+    uint8 is grey as it is, values below -200 mean HU, all others are stretched as `as_slice` does it.
     """
     pixels = read_picture(file)
     try:

@@ -90,12 +90,14 @@ def is_hounsfield(lowest: float) -> bool:
 
 
 def grey_range(values: Values) -> tuple[float, float]:
-    """Between which values of a stack (slices, H, W) grey lies: its 0.5th and 99.5th percentile.
+    """Between which values of slices (slices, H, W) grey lies: their 0.5th and 99.5th percentile.
 
-    So a bit of metal does not darken all the rest. A pixel in 16 is looked at.
+    So a bit of metal does not darken all the rest. A pixel in 16 is looked at. Where nearly all are of one value, as in
+    many a mask, the lowest and the highest of all.
     """
     ends = np.percentile(values[:, ::_EVERY, ::_EVERY], (_RARE_PERCENT, 100 - _RARE_PERCENT), method="nearest")
-    return float(ends[0]), float(ends[1])
+    lowest, highest = ends if ends[0] < ends[1] else (values.min(), values.max())
+    return float(lowest), float(highest)
 
 
 def stretched(values: Values, lowest: float, highest: float) -> npt.NDArray[np.uint8]:
@@ -113,17 +115,16 @@ def stretched(values: Values, lowest: float, highest: float) -> npt.NDArray[np.u
 def as_slice(values: Values) -> Slice:
     """The slice that numbers (H, W) stand for where nothing else says what they mean.
 
-    uint8 is grey as it is; what goes below -200 is HU; anything else is grey, stretched from its own range to
-    0..255. Raises ContentError for values that are no numbers, or not finite.
+    uint8 is grey as it is; what goes below -200 is HU; anything else is grey, stretched to 0..255 from its own range
+    but for the rarest values. Raises ContentError for values that are no numbers, or not finite.
     """
     if values.dtype.kind not in "buif":
         raise ContentError(f"its values are {values.dtype}, not numbers")
     if values.dtype == np.uint8:
         return Slice(values, "grey8")
-    lowest, highest = finite_range(values)
-    if is_hounsfield(lowest):
+    if is_hounsfield(finite_range(values)[0]):
         return Slice(hounsfield(values), "hu")
-    return Slice(stretched(values, lowest, highest), "grey8")
+    return Slice(stretched(values, *grey_range(values[np.newaxis])), "grey8")
 
 
 def finite_range(values: Values) -> tuple[float, float]:

@@ -37,6 +37,15 @@ def test_16_bits_are_stretched_from_the_slices_own_range(batch, draw, save, tmp_
     np.testing.assert_array_equal(mask, draw())
 
 
+@pytest.mark.parametrize("bright", [8000, 65_535])
+def test_one_bright_pixel_leaves_the_mask_of_a_16_bit_slice_as_it_is(batch, draw, save, tmp_path, bright):
+    stored = draw().astype(np.uint16) * 1000 + 700
+    stored[0, 0] = bright
+    save(tmp_path / "in/a.png", stored)
+    (mask,) = batch(tmp_path / "in").masks.values()
+    np.testing.assert_array_equal(mask.ravel()[1:], draw().ravel()[1:])
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (5, 300), (333, 77), (700, 700)])
 def test_a_mask_has_its_slices_own_size(batch, save, tmp_path, shape):
     save(tmp_path / "in/a.png", np.full(shape, 170, np.uint8))

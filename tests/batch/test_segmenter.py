@@ -14,6 +14,8 @@ import nrrd
 import numpy as np
 import pytest
 import SimpleITK
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import ctseg_batch
 from ctseg.classes import CLASSES
@@ -99,6 +101,30 @@ def test_a_stack_of_any_kind_of_numbers_has_the_rules_of_a_volume(segment, speck
     assert result.involvement_percent == pytest.approx(50)
     assert result.spacing_mm == (5, 2, 2)
     assert "lungs cut off at the first slice" in result.flags
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(["array", "stack", ".png", ".npy"]),
+    offset=st.integers(0, 20_000),
+    slope=st.floats(0.2, 12),
+    spot=st.integers(0, 65_535),
+    place=st.integers(0, 64 * 48 - 1),
+)
+def test_any_scaling_of_a_16_bit_slice_gives_the_same_labels(
+    quarters, draw, save, tmp_path, kind, offset, slope, spot, place
+):
+    """Whatever one pixel holds."""
+    labels = draw()
+    texture = np.random.default_rng(0).integers(0, 200, labels.shape)
+    stored = np.rint((labels * 1000.0 + texture) * slope + offset).astype(np.uint16)
+    stored.ravel()[place] = spot
+    segment = ctseg_batch.Segmenter(str(quarters), device="cpu", workers=1)
+    if kind == "stack":
+        found = segment(np.stack([stored, stored])).labels[1]
+    else:
+        found = segment(stored if kind == "array" else save(tmp_path / f"a{kind}", stored)).labels
+    np.testing.assert_array_equal(np.delete(found, place), np.delete(labels, place))
 
 
 def test_an_array_gives_what_a_volume_file_of_it_gives(batch, segment, strict, speck, save_volume, tmp_path):

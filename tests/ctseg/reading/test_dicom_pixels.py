@@ -311,6 +311,24 @@ def test_without_a_rescale_low_values_still_mean_hounsfield(write_dicom, tmp_pat
     assert "not rescaled to HU" in found.flags
 
 
+def test_without_a_rescale_one_bright_pixel_leaves_all_others_as_they_are(write_dicom, tmp_path):
+    stored = (chest() + 1024).astype(np.uint16).repeat(8, 0).repeat(8, 1)
+    tags = {"RescaleSlope": None, "RescaleIntercept": None}
+    before = read(write_dicom(tmp_path / "a.dcm", stored, **tags))
+    stored[0, 0] = 65_535
+    after = read(write_dicom(tmp_path / "b.dcm", stored, **tags))
+    assert (before.domain, after.pixels[0, 0]) == ("grey8", 255)
+    np.testing.assert_array_equal(after.pixels.ravel()[1:], before.pixels.ravel()[1:])
+
+
+def test_without_a_rescale_8_bits_are_grey_as_they_are(write_dicom, tmp_path):
+    stored = np.arange(40, 200).reshape(16, 10)
+    tags = {"BitsStored": 8, "HighBit": 7, "RescaleSlope": None, "RescaleIntercept": None}
+    seen = read(write_dicom(tmp_path / "a.dcm", stored.astype(np.uint16), **tags))
+    assert seen.domain == "grey8"
+    np.testing.assert_array_equal(seen.pixels, stored)
+
+
 @pytest.mark.parametrize(
     ("tags", "said"),
     [

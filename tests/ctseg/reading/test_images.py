@@ -48,12 +48,23 @@ def test_a_jpeg_is_close_to_what_was_stored(tmp_path):
 
 
 @pytest.mark.parametrize("ending", [".png", ".tif", ".npy"])
-def test_16_bits_without_low_values_are_stretched_to_grey(tmp_path, ending):
-    file, wide = tmp_path / f"a{ending}", (RAMP.astype(np.uint16) * 100 + 500)
+def test_16_bits_without_low_values_are_stretched_to_grey_but_for_rare_ones(tmp_path, ending):
+    shown = np.tile(np.arange(-8, 264).clip(0, 255).repeat(8), (40, 1))
+    wide = (shown * 100 + 500).astype(np.uint16)
+    wide[0, [0, -4]] = 0, 60_000
+    file = tmp_path / f"a{ending}"
     np.save(file, wide) if ending == ".npy" else cv2.imwrite(str(file), wide)
     seen = read(file)
     assert seen.domain == "grey8"
-    np.testing.assert_array_equal(seen.pixels, RAMP)
+    np.testing.assert_array_equal(seen.pixels, shown)
+
+
+@pytest.mark.parametrize("share", [0, 1, 100])
+def test_of_a_16_bit_mask_no_value_is_lost_however_rare(tmp_path, share):
+    mask = np.zeros((200, 160), np.uint16)
+    mask.ravel()[:share] = 3
+    np.save(tmp_path / "a.npy", mask)
+    np.testing.assert_array_equal(read(tmp_path / "a.npy").pixels, np.where(mask, 255, 0))
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32, np.float64])
