@@ -1,5 +1,6 @@
 """What a scan's figures rest on is told with them: gaps, tilts, mixtures; and what beside it is no slice."""
 
+import json
 import shutil
 
 import nibabel
@@ -377,6 +378,24 @@ def test_a_scan_without_any_lung_is_flagged(batch, save_slice, tmp_path, spacing
     for name in "ab":
         save_slice(tmp_path / f"in/{name}.png", np.zeros((64, 64), np.uint8))
     assert batch(tmp_path / "in", spacing=spacing).scan["flags"].count("no lung found") == 1
+
+
+@pytest.mark.parametrize("measures", ["basic", "full"])
+@pytest.mark.parametrize("small", [0, 257])
+def test_a_folder_of_images_of_several_sizes_is_flagged_once(
+    batch, summarize, draw, save_slice, tmp_path, measures, small
+):
+    """Also where the odd one is in a part of its own, and in a summary of several runs."""
+    for number in range(258):
+        step = 2 if number == small else 1
+        save_slice(tmp_path / f"odd/{number:03d}.png", draw(number)[::step, ::step])
+    for number in range(2):
+        save_slice(tmp_path / f"even/{number}.png", draw(number))
+    call = {"measures": measures, "spacing": (1, 1, 1)}
+    runs = [batch(tmp_path / name, out=tmp_path / f"out of {name}", **call) for name in ("odd", "even")]
+    joined = json.loads(summarize(*(run.out for run in runs), "--json")[1])
+    flagged = {scan["scan"]: scan["flags"].count("mixed sizes") for scan in joined["scans"]}
+    assert flagged == {"odd": 1, "even": 0}
 
 
 def in_colours(grey):

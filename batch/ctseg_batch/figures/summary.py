@@ -16,6 +16,7 @@ from ctseg.regions import Amounts, Lungs, describe, grade, total
 from ctseg.scan import Spacing
 from ctseg_batch.figures.notes import without_truth
 from ctseg_batch.figures.totals import scored, totals
+from ctseg_batch.journal.slice_figures import unpack
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.result import Failure, MeasuresWish, PartResult, StackFigures
 from ctseg_batch.shards import Shard
@@ -237,6 +238,8 @@ def _flags(done: Sequence[PartResult], measures: Measures, *, is_scored: bool) -
     if done and done[0].stack:
         largest = max(part.lung[1] for part in done)
         flags += doubts(measures, (done[0].lung[0], largest, done[-1].lung[2]))
+    if len({sum(one.pixels) for part in done for one in unpack(part.by_slice) if one.pixels}) > 1:
+        flags.append("mixed sizes")
     unscored = sum(part.unscored for part in done)
     if is_scored and unscored:
         flags.append(f"no truth for {unscored} slice{'s' * (unscored > 1)}")

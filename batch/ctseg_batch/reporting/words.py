@@ -38,7 +38,8 @@ _FLAGS: Mapping[str, str] = {
     "oblique": "The slices are not axial; the model has learnt from axial ones.",
     "mixed orientations": "The slices are turned in different ways, so they can't all be right in one stack; where the "
     "sides are assumed, too, right and left are mixed up.",
-    "mixed sizes": "The slices have different numbers of pixels.",
+    "mixed sizes": "The slices have different numbers of pixels: where the smaller ones show as much, volumes by one "
+    "spacing are wrong, and they count for less in the shares.",
     "mixed pixel spacing": "The pixels of some slices are larger than those of others: volumes follow the first.",
     "two spacings": "The header tells of two spacings: volumes follow its sform, other programs may follow its pixdim.",
     "two orientations": "The header tells of two orientations: slices are turned by its sform, and may be mirrored or "
