@@ -22,6 +22,7 @@ _AT_0_MM = 1e-3
 
 UNKNOWN_ORIENTATION = "orientation unknown"
 TWO_ORIENTATIONS = "two orientations"
+_DEFAULT = "spacing may be a default"
 
 NEAR = 0.501
 """In voxels: half of one, and what rounding leaves of it. No farther may a mask lie from its scan."""
@@ -120,6 +121,7 @@ def described(
     steps = _steps(affine, [step * (shear if axis == to_file[2] else 1) for axis, step in enumerate(spacing)])
     flags = {
         UNKNOWN_ORIENTATION: not is_placed,
+        _DEFAULT: _is_default(affine, steps, is_placed=is_placed),
         "oblique": obliquity(affine).max() > _OBLIQUE,
         "gantry tilt": shear < 1,
     }
@@ -149,6 +151,11 @@ def described_by_axes(
     if np.abs((axes @ axes.T) / np.outer(steps, steps) - np.eye(3)).max() > _SQUARE:
         raise ContentError("its axes are not at right angles: resample it first")
     return described(stored, affine, steps.tolist(), placed_header(stored.shape, affine, SCANNER), is_placed=is_placed)
+
+
+def _is_default(affine: Affine, steps: Sequence[float], *, is_placed: bool) -> bool:
+    """Whether voxels of 1 mm lie as programs put them that were told of no place: along the axes, the first at 0."""
+    return set(steps) == {1.0} and (not is_placed or np.array_equal(np.abs(affine), np.eye(4)))
 
 
 def _apart(affine: Affine, to_file: Sequence[int]) -> float:

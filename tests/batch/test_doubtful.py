@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from pydicom import uid
 from pydicom.data import get_testdata_file
 
@@ -178,6 +179,46 @@ def test_a_volume_of_numbers_that_can_be_no_hu_says_so(batch, save_volume, draw,
     save_volume(tmp_path / "in/grey.nii", labels, truth=True)
     done = batch(tmp_path / "in")
     assert [name for name, scan in done.scans.items() if "not rescaled to HU" in scan["flags"]] == ["grey.nii"]
+
+
+def by_nibabel(file, voxels, spacing, origin):
+    affine = np.diag([*spacing[::-1], 1.0])
+    affine[:3, 3] = origin
+    nibabel.save(nibabel.Nifti1Image(voxels.transpose(2, 1, 0), affine), file)
+
+
+def by_nibabel_without_affine(file, voxels, spacing, origin):
+    made = nibabel.Nifti1Image(voxels.transpose(2, 1, 0), None)
+    made.header.set_zooms(spacing[::-1])
+    nibabel.save(made, file)
+
+
+def by_simpleitk(file, voxels, spacing, origin):
+    made = SimpleITK.GetImageFromArray(voxels)
+    made.SetSpacing(spacing[::-1])
+    made.SetOrigin(origin)
+    SimpleITK.WriteImage(made, file)
+
+
+@pytest.mark.parametrize(
+    ("write", "endings"),
+    [
+        (by_nibabel, [".nii", ".nii.gz"]),
+        (by_nibabel_without_affine, [".nii"]),
+        (by_simpleitk, [".nii.gz", ".mha", ".nrrd"]),
+    ],
+)
+def test_a_volume_whose_spacing_nobody_set_is_flagged(batch, tmp_path, write, endings):
+    voxels = np.random.default_rng(0).integers(-1000, 100, (3, 16, 16), np.int16)
+    (tmp_path / "in").mkdir()
+    for ending in endings:
+        write(tmp_path / f"in/default{ending}", voxels, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+        write(tmp_path / f"in/known{ending}", voxels, (1.0, 1.0, 0.7), (0.0, 0.0, 0.0))
+        if write is not by_nibabel_without_affine:
+            write(tmp_path / f"in/resampled{ending}", voxels, (1.0, 1.0, 1.0), (-180.5, -170.0, 40.0))
+    scans = batch(tmp_path / "in").scans
+    flagged = {name for name, scan in scans.items() if "spacing may be a default" in scan["flags"]}
+    assert flagged == {f"default{ending}" for ending in endings}
 
 
 def test_the_volume_of_uneven_slices_is_that_of_the_room_they_take(batch, series, tmp_path):

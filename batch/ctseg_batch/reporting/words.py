@@ -42,6 +42,8 @@ _FLAGS: Mapping[str, str] = {
     "spacing are wrong, and they count for less in the shares.",
     "mixed pixel spacing": "The pixels of some slices are larger than those of others: volumes follow the first.",
     "two spacings": "The header tells of two spacings: volumes follow its sform, other programs may follow its pixdim.",
+    "spacing may be a default": "The voxels measure 1 mm each way and begin at 0, as where nobody told the writer of a "
+    "spacing: if they are of another size, volumes are wrong.",
     "two orientations": "The header tells of two orientations: slices are turned by its sform, and may be mirrored or "
     "upside down.",
     "not rescaled to HU": "Nothing says that the values are Hounsfield units; they were taken as they are, or as grey "
