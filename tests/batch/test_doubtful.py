@@ -181,6 +181,31 @@ def test_a_volume_of_numbers_that_can_be_no_hu_says_so(batch, save_volume, draw,
     assert [name for name, scan in done.scans.items() if "not rescaled to HU" in scan["flags"]] == ["grey.nii"]
 
 
+@pytest.mark.parametrize(("step", "flagged"), [(15, False), (15.5, True), (72, True)])
+@pytest.mark.parametrize("kind", ["series", "volume", "images"])
+def test_slices_that_lie_far_apart_are_flagged(
+    batch, save_series, save_volume, save_slice, speck, tmp_path, kind, step, flagged
+):
+    if kind == "series":
+        for number, file in enumerate(save_series(tmp_path / "in/ct", speck[:2])):
+            change(file, ImagePositionPatient=[0, 0, step * number])
+    elif kind == "volume":
+        save_volume(tmp_path / "in/ct.nii", speck, (step, 1, 1))
+    else:
+        for number, labels in enumerate(speck):
+            save_slice(tmp_path / f"in/{number}.png", labels)
+    scan = batch(tmp_path / "in", spacing=(step, 1, 1) if kind == "images" else None).scan
+    assert scan["spacing_mm"][0] == step
+    assert ("slices far apart" in scan["flags"]) == flagged
+
+
+def test_a_single_slice_is_far_from_none(batch, save_series, speck, tmp_path):
+    save_series(tmp_path / "in", speck[:1], SliceThickness=20)
+    scan = batch(tmp_path / "in").scan
+    assert scan["spacing_mm"][0] == 20
+    assert "slices far apart" not in scan["flags"]
+
+
 def by_nibabel(file, voxels, spacing, origin):
     affine = np.diag([*spacing[::-1], 1.0])
     affine[:3, 3] = origin

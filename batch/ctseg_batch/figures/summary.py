@@ -24,6 +24,7 @@ from ctseg_batch.shards import Shard
 SCHEMA = 2
 
 _IN_SEVERAL_FOLDERS = "other files of the series in another folder"
+_FAR_APART_MM = 15.0
 
 Summary = dict[str, Any]
 """What summary.json holds."""
@@ -240,6 +241,8 @@ def _flags(done: Sequence[PartResult], measures: Measures, *, is_scored: bool) -
         flags += doubts(measures, (done[0].lung[0], largest, done[-1].lung[2]))
     if len({sum(one.pixels) for part in done for one in unpack(part.by_slice) if one.pixels}) > 1:
         flags.append("mixed sizes")
+    if done and sum(part.slices for part in done) > 1 and (done[0].spacing_mm or (0,))[0] > _FAR_APART_MM:
+        flags.append("slices far apart")
     unscored = sum(part.unscored for part in done)
     if is_scored and unscored:
         flags.append(f"no truth for {unscored} slice{'s' * (unscored > 1)}")

@@ -31,6 +31,7 @@ _FLAGS: Mapping[str, str] = {
     "gap": "Slices are missing in between, or lie farther apart than most: what would be there is not in the volumes.",
     "uneven spacing": "The slices are not evenly spaced: volumes follow their mean distance, and may be too "
     "large or too small.",
+    "slices far apart": "More than 15 mm lie from slice to slice: volumes, those of lesions above all, are rough.",
     "duplicate positions": "Several slices lie at one place: what is there may be counted twice.",
     "other files of the series in another folder": "Another folder holds files of the same series: put them into one "
     "folder, or, if they are copies, leave one out; what is there twice counts twice in the totals.",
