@@ -52,7 +52,7 @@ def test_classes_that_the_truth_does_not_tell_apart_are_scored_as_one(batch, han
 
 
 def test_a_missing_truth_is_a_warning(batch, hand_worked, save_slice, draw):
-    save_slice(hand_worked / "image" / "7" / "4.jpg", draw())
+    save_slice(hand_worked / "image" / "7" / "4.jpg", draw(columns=64))
     done = batch(hand_worked / "image", truth=hand_worked / "mask")
     assert done.status == 0
     assert done.scan["flags"] == ["no truth for 1 slice"]
