@@ -37,8 +37,10 @@ class Lesions:
     largest_ml: float | None
 
 
-def find_lesions(masks: Sequence[Labels], border: Border, spacing: Spacing) -> Lesions:
-    """The lesions of a stack of masks (H, W) that the border parts."""
+def find_lesions(
+    masks: Sequence[Labels], border: Border, spacing: Spacing, weights: Sequence[float] | None = None
+) -> Lesions:
+    """The lesions of a stack of masks (H, W) that the border parts; `weights`: as a Scan has them."""
     box = _box(masks)
     ml = voxel_ml(spacing)
     if box is None:
@@ -46,11 +48,12 @@ def find_lesions(masks: Sequence[Labels], border: Border, spacing: Spacing) -> L
     slices, rows, columns = box
     diseased = np.stack([mask[rows, columns] >= _FROM for mask in masks[slices]])
     pieces, count = ndimage.label(diseased, _TOUCHING)
-    voxels, left = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
+    voxels, left = np.zeros(count + 1), np.zeros(count + 1)
     for index, piece in enumerate(pieces, start=slices.start):
-        voxels += np.bincount(piece.ravel(), minlength=count + 1)
+        weight = 1.0 if weights is None else weights[index]
+        voxels += weight * np.bincount(piece.ravel(), minlength=count + 1)
         is_left = border.is_left(index, masks[index].shape[1])[rows, columns]
-        left += np.bincount(piece[is_left], minlength=count + 1)
+        left += weight * np.bincount(piece[is_left], minlength=count + 1)
     volumes = voxels[1:] * ml
     counted = volumes >= SMALLEST_ML
     mostly_left = int(np.count_nonzero(counted & (2 * left[1:] > voxels[1:])))

@@ -82,19 +82,19 @@ def part_lungs(masks: Sequence[Labels], spacing: Spacing) -> Border:
     return Border(np.full((len(masks), rows), 0 if is_left else width, np.int32))
 
 
-def absent(voxels: Sequence[int]) -> tuple[str, ...]:
+def absent(voxels: Sequence[float]) -> tuple[str, ...]:
     """Which of the LUNGS there is none of, or next to none, by the voxels of each; none where there are neither."""
     return tuple(lung for lung, own in zip(LUNGS, voxels, strict=True) if sum(voxels) and own < _ABSENT * sum(voxels))
 
 
-def thirds(voxels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def thirds(voxels: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """For each slice the index into THIRDS, from the lung's voxels by slice, feet first.
 
     Thirds of equal volume, as the Chest Imaging Platform labels them (San José Estépar et al., Am J Respir Crit Care
     Med 2015;191:A4975), but cut between slices: a few stray voxels far below do not move them, as they would by height.
     """
     before = np.cumsum(voxels) - voxels / 2
-    from_below = np.minimum(3 * before // max(int(voxels.sum()), 1), 2).astype(np.int64)
+    from_below: npt.NDArray[np.int64] = np.minimum(3 * before // max(voxels.sum(), 1), 2).astype(np.int64)
     return 2 - from_below
 
 

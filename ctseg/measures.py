@@ -36,14 +36,18 @@ def voxel_ml(spacing: Spacing) -> float:
     return z * y * x / 1000
 
 
-def measure(pixels: Sequence[int], spacing: Spacing | None) -> Measures:
-    """Measures from the pixels of each class; background has no volume worth telling."""
-    lung = sum(pixels[c.index] for c in LUNG)
-    lesion = sum(pixels[c.index] for c in LESION)
+def measure(pixels: Sequence[int], spacing: Spacing | None, voxels: Sequence[float] | None = None) -> Measures:
+    """Measures from the pixels of each class; background has no volume worth telling.
+
+    `voxels` are the same by the weights of their slices, as a Scan has them, where these are uneven.
+    """
+    voxels = pixels if voxels is None else voxels
+    lung = sum(voxels[c.index] for c in LUNG)
+    lesion = sum(voxels[c.index] for c in LESION)
     ml = None if spacing is None else voxel_ml(spacing)
     return Measures(
         pixels={c.name: pixels[c.index] for c in CLASSES},
-        volumes_ml=None if ml is None else {c.name: pixels[c.index] * ml for c in LUNG},
+        volumes_ml=None if ml is None else {c.name: voxels[c.index] * ml for c in LUNG},
         lung_ml=None if ml is None else lung * ml,
         involvement_percent=100 * lesion / lung if lung else None,
     )

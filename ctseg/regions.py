@@ -18,9 +18,12 @@ _AIR_HU, _WATER_HU = -1000.0, 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Some voxels of one class: how many, and the sums of their HU and of their densities in g/mL, if there are HU."""
+    """Some voxels of one class: how many, and the sums of their HU and of their densities in g/mL, if there are HU.
 
-    voxels: int = 0
+    Each counts as often as the weight of its slice says.
+    """
+
+    voxels: float = 0
     hu: float | None = None
     density: float | None = None
 
@@ -50,10 +53,16 @@ class Region:
     mass_g: Mapping[str, float] | None
 
 
-def sum_by_lung(masks: Sequence[Labels], border: Border, values: Sequence[LungValues] | None) -> Lungs:
+def sum_by_lung(
+    masks: Sequence[Labels],
+    border: Border,
+    values: Sequence[LungValues] | None,
+    weights: Sequence[float] | None = None,
+) -> Lungs:
     """Add up a stack of masks (H, W), feet first, by lung, third and class.
 
-    `values` are the HU of each mask's lung pixels, in the order of the rows; None where there are none.
+    `values` are the HU of each mask's lung pixels, in the order of the rows; None where there are none. `weights`: as a
+    Scan has them.
     """
     sums = np.array(
         [
@@ -61,6 +70,7 @@ def sum_by_lung(masks: Sequence[Labels], border: Border, values: Sequence[LungVa
             for index, mask in enumerate(masks)
         ]
     )  # (slices, 3 sums, lungs, classes)
+    sums *= np.reshape(1.0 if weights is None else weights, (-1, 1, 1, 1))
     return tuple(_by_third(sums[:, :, lung], with_hu=values is not None) for lung in range(len(LUNGS)))
 
 
@@ -117,13 +127,13 @@ def _of_slice(mask: Labels, is_left: npt.NDArray[np.bool_], values: LungValues |
 
 def _by_third(sums: npt.NDArray[np.float64], *, with_hu: bool) -> tuple[Amounts, ...]:
     """From the sums (slices, 3, classes) of one lung."""
-    third_of = thirds(sums[:, 0].sum(axis=1).astype(np.int64))
+    third_of = thirds(sums[:, 0].sum(axis=1))
     found = []
     for third in range(len(THIRDS)):
         voxels, hu, density = sums[third_of == third].sum(axis=0)
         found.append(
             tuple(
-                Amount(int(n), float(h), float(d)) if with_hu else Amount(int(n))
+                Amount(float(n), float(h), float(d)) if with_hu else Amount(float(n))
                 for n, h, d in zip(voxels, hu, density, strict=True)
             )
         )
@@ -138,5 +148,5 @@ def _mean(amount: Amount) -> float | None:
     return None if amount.hu is None or not amount.voxels else amount.hu / amount.voxels
 
 
-def _percent(part: int, whole: int) -> float | None:
+def _percent(part: float, whole: float) -> float | None:
     return 100 * part / whole if whole else None

@@ -42,6 +42,32 @@ class Slice:
     is_coloured: bool = False
 
 
+class WithoutGeometry:
+    """What a Scan is of which nothing is known but its pixels."""
+
+    __slots__ = ()
+
+    @property
+    def spacing_mm(self) -> None:
+        """Pixels do not say."""
+        return None
+
+    @property
+    def weights(self) -> None:
+        """All slices are alike."""
+        return None
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Without geometry, nothing of it can be doubtful."""
+        return ()
+
+    @property
+    def patients_right(self) -> None:
+        """Pixels do not say."""
+        return None
+
+
 class Scan(Protocol):
     """A series, a stack of frames, a volume or a folder of images. Opening one reads headers; `read` reads the pixels.
 
@@ -56,6 +82,11 @@ class Scan(Protocol):
     @property
     def spacing_mm(self) -> Spacing | None:
         """None where the files do not say."""
+        ...
+
+    @property
+    def weights(self) -> tuple[float, ...] | None:
+        """For how many voxels of `spacing_mm` one of each slice stands, where slices are uneven; None: each for one."""
         ...
 
     @property

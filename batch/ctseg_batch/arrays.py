@@ -10,13 +10,13 @@ import numpy.typing as npt
 from ctseg.errors import CallError, unforeseen
 from ctseg.grid import NoPlaces
 from ctseg.reading.values import finite_range, grey_range, hounsfield, is_hounsfield, stretched
-from ctseg.scan import Domain, Slice, Spacing
+from ctseg.scan import Domain, Slice, WithoutGeometry
 
 _COLOURS = (3, 4)
 
 
 @dataclass(frozen=True, slots=True)
-class ArrayScan:
+class ArrayScan(WithoutGeometry):
     """An array (slices, H, W); `is_volume`, whether its slices lie one on the other.
 
     `domain`: uint8 is grey as it is, what goes below -200 is HU, anything else is grey, stretched between the `ends` of
@@ -32,21 +32,6 @@ class ArrayScan:
     def files(self) -> tuple[Path, ...]:
         """An array comes from none."""
         return ()
-
-    @property
-    def spacing_mm(self) -> Spacing | None:
-        """An array does not say."""
-        return None
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """Without geometry, nothing of it can be doubtful."""
-        return ()
-
-    @property
-    def patients_right(self) -> None:
-        """An array does not say."""
-        return None
 
     def __len__(self) -> int:
         return len(self.values)

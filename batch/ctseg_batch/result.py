@@ -10,6 +10,7 @@ from ctseg.mask_meaning import MaskMeaning
 from ctseg.regions import Amount, Lungs
 from ctseg.scan import Side, Spacing
 from ctseg.surface import SurfaceDistances
+from ctseg_batch.journal.slice_figures import unpack
 
 MeasuresWish = Literal["basic", "full"]
 """Whether to measure what takes a scan as a whole: lungs, thirds, lesions, surfaces."""
@@ -86,7 +87,8 @@ class PartResult:
     one, and `bad_truth` names truths that can't be used. `left_out`: outputs of the scan as a whole that there are
     none of. `by_slice` are the figures of each slice, packed by `slice_figures.pack`, and `whole` those of the stack,
     None where nobody asked for them. `patients_right` is as a Scan has it. `series` is a digest of the
-    SeriesInstanceUID of files that are slices of one, else empty.
+    SeriesInstanceUID of files that are slices of one, else empty. `weights` are as a Scan has them, and
+    `weighted_confusion` is by them; None where they are None.
     """
 
     scan: str
@@ -108,6 +110,17 @@ class PartResult:
     whole: StackFigures | None = None
     patients_right: Side | None = None
     series: str = ""
+    weights: tuple[float, ...] | None = None
+    weighted_confusion: tuple[tuple[float, ...], ...] | None = None
+
+    @property
+    def voxels(self) -> tuple[float, ...]:
+        """The pixels of each class by the weights of their slices."""
+        if self.weights is None:
+            return self.pixels
+        slices = zip(self.weights, unpack(self.by_slice), strict=True)
+        weighted = [[weight * count for count in one.pixels] for weight, one in slices if one.pixels]
+        return tuple(map(sum, zip(*weighted, strict=True))) if weighted else self.pixels
 
     @property
     def is_unmeasured(self) -> bool:
@@ -117,7 +130,8 @@ class PartResult:
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "PartResult":
         """Back from what `dataclasses.asdict` and JSON made of it."""
-        spacing, table = read["spacing_mm"], read["confusion"]
+        spacing, table, weights = read["spacing_mm"], read["confusion"], read.get("weights")
+        weighted = read.get("weighted_confusion")
         plain = ("scan", "slices", "failed_slices", "stack", "unscored", "device", "precision", "by_slice")
         return cls(
             **{name: read[name] for name in plain},
@@ -131,5 +145,7 @@ class PartResult:
             left_out=tuple(LeftOut(**one) for one in read["left_out"]),
             whole=None if read["whole"] is None else StackFigures.from_json(read["whole"]),
             patients_right=read.get("patients_right"),  # it was not always noted
-            series=read.get("series", ""),  # nor was this
+            series=read.get("series", ""),  # nor was this, nor weights
+            weights=None if weights is None else tuple(weights),
+            weighted_confusion=None if weighted is None else tuple(tuple(row) for row in weighted),
         )

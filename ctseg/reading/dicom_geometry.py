@@ -32,10 +32,11 @@ Offsets = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Slices from the feet up, their spacing where it is known, and flags as in `Scan`."""
+    """Slices from the feet up, their spacing where it is known, and weights and flags as in `Scan`."""
 
     slices: tuple[SliceHeader, ...]
     spacing_mm: Spacing | None
+    weights: tuple[float, ...] | None
     flags: tuple[str, ...]
 
 
@@ -57,7 +58,8 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
         by_offset = sorted(zip(offsets, slices, strict=True), key=lambda pair: (pair[0], _tie_break(pair[1])))
         ordered = tuple(found for _, found in by_offset)
         doubts += [*_doubts_of_places(np.sort(offsets)), *_doubts_of_direction(ordered)]
-    return Stack(ordered, _spacing(ordered, offsets), (*doubts, *_doubts_of_mixture(ordered)))
+    weights = _weights(ordered, offsets)
+    return Stack(ordered, _spacing(ordered, offsets), weights, (*doubts, *_doubts_of_mixture(ordered)))
 
 
 def even_planes(places: Offsets) -> tuple[npt.NDArray[np.int64], float] | None:
@@ -141,19 +143,58 @@ def _normal(slices: Sequence[SliceHeader]) -> Offsets:
 def _spacing(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Spacing | None:
     """From positions: SliceThickness counts only where a slice is alone."""
     between = ordered[0].thickness if len(ordered) == 1 else None if offsets is None else _step(np.sort(offsets))
-    within = Counter(s.pixel_spacing for s in ordered).most_common(1)[0][0]
-    if between is None or within is None or not all(0 < step < _LARGEST_STEP_MM for step in (between, *within)):
+    within = _usual_pixels(ordered)
+    if between is None or within is None or not _are_lengths((between,)):
         return None
     return between, within[0], within[1]
 
 
+def _are_lengths(steps: Iterable[float]) -> bool:
+    return all(0 < step < _LARGEST_STEP_MM for step in steps)
+
+
 def _step(offsets: Offsets) -> float | None:
-    """From slice to slice in mm, the mean of what is uneven; None where all lie at one place."""
+    """From slice to slice in mm, the mean of what is uneven; None where all lie at one place, or absurdly far apart."""
     places = places_of(offsets)
     if len(places) == 1:
         return None
     even = even_planes(places)
-    return round(even[1] if even else float(np.diff(places).mean()), 5)
+    step = round(even[1] if even else float(np.diff(places).mean()), 5)
+    return step if _are_lengths((step,)) else None
+
+
+def _usual_pixels(slices: Sequence[SliceHeader]) -> Numbers | None:
+    """The PixelSpacing of most slices; None where they do not say."""
+    usual = Counter(s.pixel_spacing for s in slices).most_common(1)[0][0]
+    return usual if usual and _are_lengths(usual) else None
+
+
+def _weights(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> tuple[float, ...] | None:
+    """By the room between slices and by the size of pixels; None where all are alike."""
+    weights = np.ones(len(ordered)) if offsets is None else _room(np.sort(offsets))
+    usual = _usual_pixels(ordered)
+    if usual is not None:
+        pixels = [s.pixel_spacing if s.pixel_spacing and _are_lengths(s.pixel_spacing) else usual for s in ordered]
+        weights = weights * (np.prod(pixels, axis=1) / np.prod(usual))
+    return None if (weights == 1).all() else tuple(weights.tolist())
+
+
+def _room(offsets: Offsets) -> Offsets:
+    """How many steps each slice stands for: half the way to the next one on either side, as by Cavalieri's rule.
+
+    Slices at one place share its room. The first and the last place reach as far outwards as inwards, and neither way
+    farther than others do: a slice that lies astray bridges nothing.
+    """
+    places, step = places_of(offsets), _step(offsets)
+    if step is None:
+        return np.ones(len(offsets))
+    even = even_planes(places)
+    gaps = np.diff(even[0] if even else places / step).astype(float)
+    gaps[[0, -1]] = np.minimum(gaps[[0, -1]], gaps[1:-1].max(initial=gaps.min()))
+    around = np.pad(gaps, 1, mode="edge")
+    at = np.cumsum(np.diff(offsets, prepend=-np.inf) > _APART_MM) - 1
+    room: Offsets = ((around[:-1] + around[1:]) / 2 / np.bincount(at))[at]
+    return room
 
 
 def _doubts_of_places(offsets: Offsets) -> Iterable[str]:

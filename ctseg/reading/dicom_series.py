@@ -34,6 +34,7 @@ class DicomSeries:
     home: Path | None
     files: tuple[Path, ...]
     spacing_mm: Spacing | None
+    weights: tuple[float, ...] | None
     flags: tuple[str, ...]
     slices: tuple[SliceHeader, ...]
     patients_right: Side | None = None
@@ -143,6 +144,7 @@ def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
                 home=first.file if first.frame else None,
                 files=tuple(s.file for s in found.slices),
                 spacing_mm=found.spacing_mm,
+                weights=found.weights,
                 flags=(*found.flags, "parts missing") if missing else found.flags,
                 slices=found.slices,
                 patients_right=sides.pop() if len(sides) == 1 else None,

@@ -12,7 +12,7 @@ from ctseg.grid import NoPlaces
 from ctseg.reading.files import ContentError
 from ctseg.reading.pictures import Pixels, read_picture
 from ctseg.reading.values import as_slice
-from ctseg.scan import Slice
+from ctseg.scan import Slice, WithoutGeometry
 
 _COLOURS = (np.uint8, np.uint16, np.float32)
 # Rows and columns that are looked at for colour; how far apart red, green and blue are then, as a share of their range;
@@ -21,30 +21,15 @@ _GLANCE, _APART, _MARKS = 64, 1 / 16, 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFolder:
+class ImageFolder(WithoutGeometry):
     """Image slices in the order given: nothing is known of where they lie in space."""
 
     files: tuple[Path, ...]
 
     @property
-    def spacing_mm(self) -> None:
-        """Pictures do not say."""
-        return None
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """Without geometry, nothing of it can be doubtful."""
-        return ()
-
-    @property
     def is_volume(self) -> bool:
         """Image slices need not be neighbours."""
         return False
-
-    @property
-    def patients_right(self) -> None:
-        """Pictures do not say."""
-        return None
 
     def __len__(self) -> int:
         return len(self.files)

@@ -45,6 +45,11 @@ class Volume:
         return self._header.spacing_mm
 
     @property
+    def weights(self) -> None:
+        """All slices are alike."""
+        return None
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """Such as `orientation unknown`, `oblique`, `two spacings`; once a slice was read, `not rescaled to HU`."""
         return (*self._header.flags, NOT_HU) if self._is_grey else self._header.flags

@@ -1,5 +1,6 @@
 """What a scan's figures rest on is told with them: gaps, tilts, mixtures; and what beside it is no slice."""
 
+import csv
 import json
 import shutil
 
@@ -246,13 +247,122 @@ def test_a_volume_whose_spacing_nobody_set_is_flagged(batch, tmp_path, write, en
     assert flagged == {f"default{ending}" for ending in endings}
 
 
-def test_the_volume_of_uneven_slices_is_that_of_the_room_they_take(batch, series, tmp_path):
-    """Which one takes how much of it is not told, and there is no label map."""
+def test_of_uneven_slices_there_is_no_label_map(batch, series, tmp_path):
     space_unevenly(series[0])
     scan = batch(tmp_path / "in", write=("mask", "nifti")).scan
     assert scan["spacing_mm"][0] == 17 / 5
     assert "gap" not in scan["flags"]
     assert "no nifti: its slices are unevenly spaced" in scan["flags"]
+
+
+@pytest.fixture
+def save_heights(save_series):
+    """Save two lungs, cut at these heights in mm, of a patient of 60 mm, whose lower half is diseased.
+
+    They are 56 mm high, and widest in the middle.
+    """
+
+    def saved(folder, heights):
+        labels = np.zeros((len(heights), 64, 64), np.uint8)
+        for plane, height in zip(labels, heights, strict=True):
+            rows = round(max(0, 56 - 2 * abs(height - 30)))
+            plane[:rows, 4:28], plane[:rows, 36:60] = 1, 3 if height < 30 else 1
+        files = save_series(folder, labels)
+        for file, height in zip(files, heights, strict=True):
+            change(file, ImagePositionPatient=[0, 0, height], PixelSpacing=[5, 5], SliceThickness=1)
+        return files, labels
+
+    return saved
+
+
+EVEN = range(61)
+LOST = [height for height in EVEN if not 33 < height < 42]
+FINE_THEN_COARSE = [*range(31), *range(35, 61, 5)]
+IN_PAIRS = [height for height in EVEN if height % 5 in (2, 3)]
+MIXED = [*range(0, 20, 2), *range(20, 31), *np.arange(33.7, 61, 3.7).tolist()]
+STRAY = [*EVEN, 161]
+STRAY_UNEVENLY = [*EVEN, 91.5]
+DOUBLED = sorted([*EVEN, *range(20, 40)])
+
+
+@pytest.mark.parametrize(
+    ("heights", "flag"),
+    [
+        (LOST, "gap"),
+        (FINE_THEN_COARSE, "gap"),
+        (IN_PAIRS, "gap"),
+        (STRAY, "gap"),
+        (STRAY_UNEVENLY, "uneven spacing"),
+        (MIXED, "uneven spacing"),
+        (DOUBLED, "duplicate positions"),
+    ],
+)
+def test_slices_count_by_the_room_they_stand_for(batch, save_heights, tmp_path, heights, flag):
+    """Cavalieri's rule: whatever slices there are of a patient, the lungs are as large, and as diseased."""
+    save_heights(tmp_path / "even/ct", EVEN)
+    _, labels = save_heights(tmp_path / "in/ct", heights)
+    even = batch(tmp_path / "even", out=tmp_path / "before", measures="full").scan
+    done = batch(tmp_path / "in", measures="full")
+    scan = done.scan
+    assert flag in scan["flags"]
+    assert scan["lung_ml"] == pytest.approx(even["lung_ml"], rel=0.03)
+    assert scan["involvement_percent"] == pytest.approx(even["involvement_percent"], abs=3)
+    assert sum(lung["lung_ml"] for lung in scan["regions"].values()) == pytest.approx(scan["lung_ml"])
+    for side in ("right", "left"):
+        found, expected = scan["regions"][side], even["regions"][side]
+        assert found["mass_g"] == pytest.approx(expected["mass_g"], rel=0.05)
+        assert found["mean_hu"]["lung"] == pytest.approx(expected["mean_hu"]["lung"], rel=0.05)
+        for third in found["thirds"].values():
+            assert third["lung_ml"] == pytest.approx(expected["lung_ml"] / 3, rel=0.3)
+    assert scan["lesions"]["volume_ml"] == pytest.approx(scan["volumes_ml"]["consolidation"])
+    assert scan["pixels"]["consolidation"] == np.count_nonzero(labels == 3)
+    rows = csv.DictReader((done.out / "slices.csv").read_text().splitlines())
+    assert sum(float(row["lung_ml"]) for row in rows) == pytest.approx(scan["lung_ml"], abs=0.01)
+
+
+def test_a_stray_slice_with_lung_counts_as_one_of_the_others(batch, save_heights, tmp_path):
+    """It may be one of them whose place is damaged: what would lie between is none of the patient's."""
+    files, _ = save_heights(tmp_path / "in/ct", EVEN)
+    even = batch(tmp_path / "in", out=tmp_path / "before").scan
+    change(files[30], ImagePositionPatient=[0, 0, 400.5])
+    assert batch(tmp_path / "in").scan["lung_ml"] == pytest.approx(even["lung_ml"], rel=0.08)
+
+
+def test_a_slice_with_larger_pixels_counts_for_more(batch, series, tmp_path):
+    files, labels = series
+    even = batch(tmp_path / "in", out=tmp_path / "before").scan
+    step = pydicom.dcmread(files[4]).PixelSpacing[0]
+    change(files[4], PixelSpacing=[2 * step, 2 * step])
+    scan = batch(tmp_path / "in").scan
+    voxel_ml = np.prod(even["spacing_mm"]) / 1000
+    more = 3 * voxel_ml * np.count_nonzero(labels[4] == 3)
+    assert scan["volumes_ml"]["consolidation"] == pytest.approx(even["volumes_ml"]["consolidation"] + more)
+
+
+def test_runs_with_uneven_slices_go_on_and_are_joined(batch, save_heights, save_volume, summarize, tmp_path):
+    """And are compared with a truth by the same room."""
+    _, labels = save_heights(tmp_path / "in/ct", FINE_THEN_COARSE)
+    (tmp_path / "truth/ct").mkdir(parents=True)
+    for file, mask in zip(sorted((tmp_path / "in/ct").iterdir()), labels, strict=True):
+        np.save(tmp_path / f"truth/ct/{file.stem}.npy", np.where(mask == 3, 2, mask))
+    save_volume(tmp_path / "in/other.nii", labels[20:40], (5, 5, 5))
+    call = {"truth": tmp_path / "truth", "measures": "full"}
+    whole = batch(tmp_path / "in", out=tmp_path / "whole", **call)
+    scan = whole.scans["ct"]
+    assert scan["volume_error_ml"]["consolidation"] == pytest.approx(scan["volumes_ml"]["consolidation"])
+    assert whole.summary["totals"]["agreement"]["volumes_ml"]["ground_glass"]["bias"] == pytest.approx(
+        -scan["volumes_ml"]["consolidation"]
+    )
+    again = batch(tmp_path / "in", out=tmp_path / "whole", **call)
+    assert again.summary["throughput"]["slices"] == 0
+    assert again.summary["scans"] == whole.summary["scans"]
+    assert again.summary["totals"] == whole.summary["totals"]
+    call["root"] = tmp_path / "in"
+    outs = [batch(tmp_path / "in" / name, out=tmp_path / name, **call).out for name in whole.scans]
+    assert summarize(*outs, "--out", tmp_path / "all")[0] == 0
+    joined, alone = (json.loads((out / "summary.json").read_text()) for out in (tmp_path / "all", whole.out))
+    assert (joined["scans"], joined["totals"]) == (alone["scans"], alone["totals"])
+    assert (tmp_path / "all/slices.csv").read_bytes() == (whole.out / "slices.csv").read_bytes()
 
 
 def test_slices_that_are_turned_in_their_plane_are_no_tilt_and_leave_the_sides_open(batch, series, tmp_path):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain, repeat
 from typing import Any, Literal, NamedTuple
 
 from ctseg.classes import CLASSES, LESION, LUNG
@@ -54,28 +55,29 @@ def slice_rows(results: Iterable[PartResult]) -> Iterator[Row]:
     """A row a slice, in the order of the scans and of their slices."""
     for scan, parts in by_scan(results).items():
         spacing = spacing_of(parts)
-        slices = (one for part in parts for one in unpack(part.by_slice))
-        for index, one in enumerate(slices):
-            yield _slice_row(scan, index, one, spacing)
+        slices = chain.from_iterable(unpack(part.by_slice) for part in parts)
+        weights = chain.from_iterable(part.weights or repeat(1.0, part.slices) for part in parts)
+        for index, (one, weight) in enumerate(zip(slices, weights, strict=True)):
+            yield _slice_row(scan, index, one, spacing, weight)
 
 
-def with_all_digits(row: Row, spacing: Spacing | None) -> Row:
+def with_all_digits(row: Row, spacing: Spacing | None, weight: float) -> Row:
     """A row that was read back from slices.csv, which rounds what follows from the pixels."""
     pixels = [value for value in row[-_DERIVED - len(CLASSES) : -_DERIVED] if isinstance(value, int)]
-    return (*row[:-_DERIVED], *_derived(pixels, spacing)) if len(pixels) == len(CLASSES) else row
+    return (*row[:-_DERIVED], *_derived(pixels, spacing, weight)) if len(pixels) == len(CLASSES) else row
 
 
-def _slice_row(scan: str, index: int, one: SliceFigures, spacing: Spacing | None) -> Row:
+def _slice_row(scan: str, index: int, one: SliceFigures, spacing: Spacing | None, weight: float) -> Row:
     where = (scan, index, one.source, one.mask)
     if one.pixels is None:
         return (*where, "failed", *(None for _ in CLASSES), None, None)
-    return (*where, "ok", *one.pixels, *_derived(one.pixels, spacing))
+    return (*where, "ok", *one.pixels, *_derived(one.pixels, spacing, weight))
 
 
-def _derived(pixels: Sequence[int], spacing: Spacing | None) -> tuple[float | None, float | None]:
+def _derived(pixels: Sequence[int], spacing: Spacing | None, weight: float) -> tuple[float | None, float | None]:
     """What the last columns of slices.csv say: `lung_ml`, `involvement_percent`."""
     lung, lesion = (sum(pixels[c.index] for c in classes) for classes in (LUNG, LESION))
-    return None if spacing is None else lung * voxel_ml(spacing), 100 * lesion / lung if lung else None
+    return None if spacing is None else weight * lung * voxel_ml(spacing), 100 * lesion / lung if lung else None
 
 
 def _scan_columns(groups: Sequence[str], *, has_regions: bool) -> Iterator[_ScanColumn]:

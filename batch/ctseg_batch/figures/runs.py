@@ -48,9 +48,11 @@ class Run:
     def slices(self) -> Iterator[Row]:
         """The rows of its slices.csv, with all digits; raises CallError where it does not fit the summary."""
         expected = {scan["scan"]: scan["slices"] for scan in self.summary["scans"]}
-        spacings = {scan["scan"]: scan["spacing_mm"] for scan in self.summary["scans"]}
+        scans = {scan["scan"]: scan for scan in self.summary["scans"]}
         for row in read_slices(self.out / marked(SLICES_CSV, self.mark), expected):
-            yield with_all_digits(row, spacings.get(str(row[0])))
+            scan, index = scans[str(row[0])], int(row[1] or 0)
+            weights = scan.get("slice_weights")
+            yield with_all_digits(row, scan["spacing_mm"], weights[index] if weights else 1.0)
 
 
 def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Run]:
@@ -109,9 +111,11 @@ def _inconsistency(read: Mapping[str, Any]) -> str | None:
         if name in named:
             return f"the scan {name} is there twice"
         named.add(name)
-        confusion = scan["confusion"]
-        if confusion is not None and [len(row) for row in confusion] != [len(groups)] * len(groups):
-            return f"the confusion of {name} is not of the groups"
+        if len(scan.get("slice_weights") or ()) not in (0, scan["slices"]):
+            return f"the weights of {name} are not of its slices"
+        for table in (scan["confusion"], scan.get("weighted_confusion")):
+            if table is not None and [len(row) for row in table] != [len(groups)] * len(groups):
+                return f"the confusion of {name} is not of the groups"
         if any(scan[key] is not None and set(scan[key]) != {*groups, "mean"} for key in ("iou", "dice")):
             return f"the scores of {name} are not of the groups"
         if any(scan[key] is not None and not set(scan[key]) <= set(groups) for key in ("surface", "volume_error_ml")):

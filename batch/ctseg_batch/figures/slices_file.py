@@ -24,6 +24,8 @@ def read_slices(file: Path, expected: Mapping[str, int]) -> Iterator[Row]:
                 if row[1] != counts[scan]:
                     raise ValueError(f"slice {row[1]} of {scan} is not the next one")
                 counts[scan] += 1
+                if counts[scan] > expected.get(scan, 0):
+                    break
                 yield row
     except FileNotFoundError:
         raise CallError(f"{file} is not there: call ctseg batch again, which writes it") from None

@@ -142,7 +142,8 @@ def flag_folders(scans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def figures_alone(scan: Mapping[str, Any]) -> Mapping[str, Any]:
     """What summary.json says of a scan, without what depends on the others of its run, and its series."""
-    return {key: value for key, value in scan.items() if key != "series"} | {"flags": _other_flags(scan)}
+    known = {key: value for key, value in scan.items() if key != "series" and value is not None}
+    return known | {"flags": _other_flags(scan)}
 
 
 def _other_flags(scan: Mapping[str, Any]) -> list[str]:
@@ -155,8 +156,11 @@ def _scan(name: str, parts: Sequence[PartResult], groups: list[str] | None) -> d
     errors = sorted({failure for part in parts for failure in (*part.failures, *part.bad_truth)})
     done = [part for part in parts if part.slices > part.failed_slices]
     spacing, whole = spacing_of(parts), next((part.whole for part in done if part.whole), None)
-    measures = measure([sum(counts) for counts in zip(*(part.pixels for part in parts), strict=True)], spacing)
-    confusion = _confusion(parts) if groups else None
+    pixels = [sum(counts) for counts in zip(*(part.pixels for part in parts), strict=True)]
+    voxels = [sum(counts) for counts in zip(*(part.voxels for part in parts), strict=True)]
+    measures = measure(pixels, spacing, voxels)
+    confusion = _pooled(part.confusion for part in parts) if groups else None
+    weighted = _pooled(part.weighted_confusion for part in parts) if groups else None
     return {
         "scan": name,
         "status": "failed" if not done else "partial" if errors else "ok",
@@ -170,12 +174,14 @@ def _scan(name: str, parts: Sequence[PartResult], groups: list[str] | None) -> d
         **_regional(whole, spacing),
         **scored([confusion], groups),
         "confusion": confusion,
-        **_distances(whole, spacing, confusion, groups),
+        **_distances(whole, spacing, weighted or confusion, groups),
         "flags": _flags(done, measures, is_scored=groups is not None),
         "device": done[0].device if done else None,
         "precision": done[0].precision if done else None,
         "errors": [asdict(error) for error in errors],
         "series": next((part.series for part in parts if part.series), None),
+        "slice_weights": _weights(parts),
+        "weighted_confusion": weighted,
     }
 
 
@@ -207,14 +213,20 @@ def _lungs(lungs: Lungs, spacing: Spacing) -> Iterator[dict[str, Any] | None]:
         yield {**described(whole), "thirds": by_third} if own and name not in gone else None
 
 
-def _confusion(parts: Sequence[PartResult]) -> list[list[int]] | None:
-    counts = [np.array(part.confusion) for part in parts if part.confusion is not None]
-    pooled: list[list[int]] | None = np.sum(counts, axis=0).tolist() if counts else None
+def _pooled(tables: Iterable[Sequence[Sequence[float]] | None]) -> list[list[float]] | None:
+    counts = [np.array(table) for table in tables if table is not None]
+    pooled: list[list[float]] | None = np.sum(counts, axis=0).tolist() if counts else None
     return pooled
 
 
+def _weights(parts: Sequence[PartResult]) -> list[float] | None:
+    """Those of all slices; None where none counts for more or less than another."""
+    weights = [weight for part in parts for weight in part.weights or (1.0,) * part.slices]
+    return weights if any(part.weights for part in parts) else None
+
+
 def _distances(
-    whole: StackFigures | None, spacing: Spacing | None, confusion: list[list[int]] | None, groups: list[str] | None
+    whole: StackFigures | None, spacing: Spacing | None, confusion: list[list[float]] | None, groups: list[str] | None
 ) -> dict[str, Any]:
     """How far a stack's surfaces and volumes are from those of the truth, by group but background."""
     if whole is None or spacing is None or confusion is None or groups is None:

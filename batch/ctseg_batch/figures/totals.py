@@ -12,7 +12,7 @@ from ctseg.measures import measure, voxel_ml
 from ctseg.metrics import scores
 
 Scan = Mapping[str, Any]
-Confusions = Iterable[Sequence[Sequence[int]] | None]
+Confusions = Iterable[Sequence[Sequence[float]] | None]
 
 Pairs = Mapping[int, tuple[float, float]]
 """Measured and true, by the place of the scan among all."""
@@ -103,7 +103,7 @@ def _made_of(groups: Sequence[frozenset[str]], classes: frozenset[str]) -> list[
 
 def _volumes(scan: Scan, groups: Sequence[int]) -> tuple[float, float]:
     """Millilitres of some groups in the mask and in the truth, over the slices that have a truth."""
-    counts, ml = np.array(scan["confusion"]), voxel_ml(scan["spacing_mm"])
+    counts, ml = np.array(scan.get("weighted_confusion") or scan["confusion"]), voxel_ml(scan["spacing_mm"])
     return float(counts[:, groups].sum() * ml), float(counts[groups].sum() * ml)
 
 

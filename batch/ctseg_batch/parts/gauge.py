@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ctseg.lesions import find_lesions
 from ctseg.lungs import absent, facing, facing_spacing, part_lungs
-from ctseg.regions import LungValues, sum_by_lung
+from ctseg.regions import LungValues, sum_by_lung, total
 from ctseg.scan import NOT_HU, Labels, Side, Slice, Spacing
 from ctseg.surface import SurfaceDistances, surface_distances
 from ctseg_batch.inputs.truth import Truth
@@ -68,9 +68,11 @@ class Gauge:
         right = self._slices.patients_right or "left"
         masks = [cast(Labels, facing(self._masks[index], right)) for index in indices]
         border = part_lungs(masks, facing_spacing(spacing, right))
-        lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, right))
-        figures = StackFigures(lungs, find_lesions(masks, border, spacing), self._surfaces(indices, spacing))
-        doubts = [f"no {lung} lung" for lung in absent(border.share_out(masks))]
+        weights = self._slices.weights and [self._slices.weights[index] for index in indices]
+        lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, right), weights)
+        lesions = find_lesions(masks, border, spacing, weights)
+        figures = StackFigures(lungs, lesions, self._surfaces(indices, spacing))
+        doubts = [f"no {lung} lung" for lung in absent([sum(one.voxels for one in total(lung)) for lung in lungs])]
         if self._slices.patients_right is None:
             doubts.append("sides assumed")
         return figures, tuple(doubts)

@@ -3,6 +3,10 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ctseg.classes import CLASSES, LUNG
 from ctseg.errors import UnreadableFile, unforeseen
@@ -28,8 +32,7 @@ class Tally:
         self._pixels: dict[int, tuple[int, ...]] = {}
         self._failed: dict[int, Failure] = {}
         self._looks: list[Look] = []
-        self._confusion: Confusion | None = None
-        self._scored = 0
+        self._confusions: dict[int, Confusion] = {}
         self._bad_truth: set[Failure] = set()
 
     def look(self, index: int, source: Slice, labels: Labels) -> None:
@@ -53,8 +56,7 @@ class Tally:
             if isinstance(true, UnreadableFile):
                 self._bad_truth.add(Failure(str(true.file), true.reason))
             elif scored is not None:
-                self._confusion = scored if self._confusion is None else self._confusion + scored
-                self._scored += 1
+                self._confusions[index] = scored
 
     def fail(self, index: int, reason: str) -> None:
         """A slice came to nothing."""
@@ -71,6 +73,7 @@ class Tally:
         todo = self._todo
         labelled = [self._pixels[index] for index in self.labelled]
         lung = [sum(pixels[c.index] for c in LUNG) for pixels in labelled]
+        weights, scored = todo.slices.weights, sorted(self._confusions.items())
         result = PartResult(
             scan=todo.scan,
             slices=len(todo.names),
@@ -81,8 +84,8 @@ class Tally:
             pixels=tuple(sum(pixels[c.index] for pixels in labelled) for c in CLASSES),
             lung=(lung[0], max(lung), lung[-1]) if lung else (0, 0, 0),
             flags=(*todo.slices.flags, *doubts_of(self._looks)),
-            confusion=None if self._confusion is None else tuple(map(tuple, self._confusion.tolist())),
-            unscored=len(labelled) - self._scored if self._truth else 0,
+            confusion=_pooled([table for _, table in scored]),
+            unscored=len(labelled) - len(scored) if self._truth else 0,
             bad_truth=tuple(sorted(self._bad_truth)),
             device=device,
             precision=precision,
@@ -92,6 +95,8 @@ class Tally:
             ),
             patients_right=todo.slices.patients_right,
             series=todo.series,
+            weights=weights and weights[: len(todo.names)],
+            weighted_confusion=_pooled([weights[index] * table for index, table in scored] if weights else ()),
         )
         return result if self._gauge is None or spacing is None else self._with_whole(result, self._gauge, spacing)
 
@@ -119,3 +124,8 @@ class Tally:
             return replace(result, whole=whole, flags=(*result.flags, *doubts))
         failure = Failure(self._todo.sources[0], f"{UNMEASURED}: {reason}")
         return replace(result, failures=(*result.failures, failure))
+
+
+def _pooled(tables: Sequence[npt.NDArray[Any]]) -> tuple[tuple[Any, ...], ...] | None:
+    """Tables added up; None of none."""
+    return tuple(map(tuple, np.sum(tables, axis=0).tolist())) if tables else None

@@ -28,11 +28,11 @@ _FLAGS: Mapping[str, str] = {
     "missing, or something else was taken for lung.",
     "lungs cut off at the first slice": "The scan begins inside the lungs, at the feet's end: volumes are too small.",
     "lungs cut off at the last slice": "The scan ends inside the lungs, at the head's end: volumes are too small.",
-    "gap": "Slices are missing in between, or lie farther apart than most: what would be there is not in the volumes.",
-    "uneven spacing": "The slices are not evenly spaced: volumes follow their mean distance, and may be too "
-    "large or too small.",
+    "gap": "Slices are missing in between, or lie farther apart than most: those on either side stand for what would "
+    "be there.",
+    "uneven spacing": "The slices are not evenly spaced: each stands for half the way to its neighbours.",
     "slices far apart": "More than 15 mm lie from slice to slice: volumes, those of lesions above all, are rough.",
-    "duplicate positions": "Several slices lie at one place: what is there may be counted twice.",
+    "duplicate positions": "Several slices lie at one place: each counts for its share of it.",
     "other files of the series in another folder": "Another folder holds files of the same series: put them into one "
     "folder, or, if they are copies, leave one out; what is there twice counts twice in the totals.",
     "gantry tilt": "The scanner was tilted: slices are shifted against each other.",
@@ -41,7 +41,7 @@ _FLAGS: Mapping[str, str] = {
     "sides are assumed, too, right and left are mixed up.",
     "mixed sizes": "The slices have different numbers of pixels: where the smaller ones show as much, volumes by one "
     "spacing are wrong, and they count for less in the shares.",
-    "mixed pixel spacing": "The pixels of some slices are larger than those of others: volumes follow the first.",
+    "mixed pixel spacing": "The pixels of some slices are larger than those of others: each slice counts by its own.",
     "two spacings": "The header tells of two spacings: volumes follow its sform, other programs may follow its pixdim.",
     "spacing may be a default": "The voxels measure 1 mm each way and begin at 0, as where nobody told the writer of a "
     "spacing: if they are of another size, volumes are wrong.",
