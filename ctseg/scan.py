@@ -23,6 +23,9 @@ COLOURED = "colour turned grey"
 Spacing = tuple[float, float, float]
 """Distance between voxel centres in mm along z (slice to slice), y (row to row), x (column to column)."""
 
+Lengths = tuple[float | None, float | None, float | None]
+"""A Spacing as far as it is known."""
+
 Side = Literal["left", "right", "top", "bottom"]
 """A side of a slice as it is stored: its first column, its last, its first row, its last."""
 
@@ -42,6 +45,12 @@ class Slice:
     is_coloured: bool = False
 
 
+def completed(known: Lengths, said: Spacing | None) -> Spacing | None:
+    """What is known, and of the rest what somebody says; None where that leaves any of it open."""
+    z, y, x = known if said is None else (said[axis] if own is None else own for axis, own in enumerate(known))
+    return None if z is None or y is None or x is None else (z, y, x)
+
+
 class WithoutGeometry:
     """What a Scan is of which nothing is known but its pixels."""
 
@@ -51,6 +60,11 @@ class WithoutGeometry:
     def spacing_mm(self) -> None:
         """Pixels do not say."""
         return None
+
+    @property
+    def lengths_mm(self) -> Lengths:
+        """Pixels do not say."""
+        return None, None, None
 
     @property
     def weights(self) -> None:
@@ -82,6 +96,11 @@ class Scan(Protocol):
     @property
     def spacing_mm(self) -> Spacing | None:
         """None where the files do not say."""
+        ...
+
+    @property
+    def lengths_mm(self) -> Lengths:
+        """The spacing as far as the files say."""
         ...
 
     @property

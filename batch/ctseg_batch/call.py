@@ -22,7 +22,7 @@ EngineWish = Literal["local", "ray"]
 
 @dataclass(frozen=True)
 class Call:
-    """What is wanted. `out` belongs to the run; `spacing` (mm, z y x) holds for scans whose files do not say theirs.
+    """What is wanted. `out` belongs to the run; `spacing` (mm, z y x) holds for what files do not say of theirs.
 
     `workers` None: one for each CPU that this process may use. `batch_size`: slices that go through the network at
     once. `overwrite`: do again what was done before. `listed`: inputs of which one may be missing, and has failed then.

@@ -5,7 +5,7 @@ from functools import partial
 
 from ctseg_batch.call import Call
 from ctseg_batch.figures.columns import slice_rows
-from ctseg_batch.figures.notes import without_output
+from ctseg_batch.figures.notes import unused_spacing, without_output
 from ctseg_batch.figures.sheets import write_sheets
 from ctseg_batch.figures.summary import Figures, ShardFigures, Summary, summarise
 from ctseg_batch.job import Job, open_job
@@ -52,7 +52,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         groups=job.truth.meaning.names if job.truth else None,
         skipped=worked.skipped,
         errors=sorted([*job.failures(), *worked.errors]),
-        notes=[*notes, *without_output(worked.results)],
+        notes=[*notes, *(unused_spacing(worked.results) if call.spacing else ()), *without_output(worked.results)],
         ignored=job.ignored,
         slices=worked.slices,
         wall_s=time.perf_counter() - started,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ctseg.reading.dicom_header import SliceHeader, normal_of
 from ctseg.reading.dicom_values import Numbers
-from ctseg.scan import COMPUTED, NOT_HU, Spacing
+from ctseg.scan import COMPUTED, NOT_HU, Lengths
 
 # How far a slice may lie from its place among even ones: a tenth of a step, or what rounding to 0.1 mm makes of it.
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11
@@ -32,10 +32,10 @@ Offsets = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Slices from the feet up, their spacing where it is known, and weights and flags as in `Scan`."""
+    """Slices from the feet up, with lengths, weights and flags as in `Scan`."""
 
     slices: tuple[SliceHeader, ...]
-    spacing_mm: Spacing | None
+    lengths_mm: Lengths
     weights: tuple[float, ...] | None
     flags: tuple[str, ...]
 
@@ -59,7 +59,7 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
         ordered = tuple(found for _, found in by_offset)
         doubts += [*_doubts_of_places(np.sort(offsets)), *_doubts_of_direction(ordered)]
     weights = _weights(ordered, offsets)
-    return Stack(ordered, _spacing(ordered, offsets), weights, (*doubts, *_doubts_of_mixture(ordered)))
+    return Stack(ordered, _lengths(ordered, offsets), weights, (*doubts, *_doubts_of_mixture(ordered)))
 
 
 def even_planes(places: Offsets) -> tuple[npt.NDArray[np.int64], float] | None:
@@ -140,13 +140,13 @@ def _normal(slices: Sequence[SliceHeader]) -> Offsets:
     return np.array(normal_of(orientation_of(slices)))
 
 
-def _spacing(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Spacing | None:
+def _lengths(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Lengths:
     """From positions: SliceThickness counts only where a slice is alone."""
     between = ordered[0].thickness if len(ordered) == 1 else None if offsets is None else _step(np.sort(offsets))
-    within = _usual_pixels(ordered)
-    if between is None or within is None or not _are_lengths((between,)):
-        return None
-    return between, within[0], within[1]
+    if between is not None and not _are_lengths((between,)):
+        between = None
+    rows, columns = _usual_pixels(ordered) or (None, None)
+    return between, rows, columns
 
 
 def _are_lengths(steps: Iterable[float]) -> bool:

@@ -28,6 +28,8 @@ def series_grid(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Grid:
     is_placed = all(None not in (s.position, s.orientation, s.pixel_spacing) for s in slices)
     if not is_placed:
         slices = _heaped(slices, spacing)
+    elif len(slices) == 1 and spacing is None:
+        raise NoPlaces("its slice does not say how thick it is", partial(series_grid, slices))
     positions, across, down, (between_rows, between_columns) = common_plane(slices)
     normal = np.array(normal_of((*across, *down)))
     planes, step = _planes(positions @ normal, spacing and spacing[0])
@@ -94,9 +96,7 @@ def common_plane(slices: Sequence[SliceHeader]) -> tuple[Numbers, Numbers, Numbe
 
 def _planes(offsets: Numbers, thickness: float | None) -> tuple[npt.NDArray[np.int64], float]:
     """Which plane of a block with even steps each slice is, counted from the first one's, and the step in mm."""
-    if len(offsets) == 1:
-        if not thickness or thickness <= 0:
-            raise NoGrid("it is one slice of unknown thickness")
+    if len(offsets) == 1 and thickness:
         return np.zeros(1, np.int64), thickness
     if len(places_of(offsets)) < len(offsets):
         raise NoGrid("several of its slices lie at the same place")

@@ -11,7 +11,7 @@ from ctseg.reading.dicom_geometry import most_at_one_place, stack
 from ctseg.reading.dicom_grid import series_grid
 from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, right_of
 from ctseg.reading.dicom_pixels import is_plain, read_slice
-from ctseg.scan import Side, Slice, Spacing
+from ctseg.scan import Lengths, Side, Slice, Spacing, completed
 
 _COPY = "copy of a slice that is there: its SOPInstanceUID and header are those of another file"
 
@@ -33,11 +33,16 @@ class DicomSeries:
     thickness_mm: float | None
     home: Path | None
     files: tuple[Path, ...]
-    spacing_mm: Spacing | None
+    lengths_mm: Lengths
     weights: tuple[float, ...] | None
     flags: tuple[str, ...]
     slices: tuple[SliceHeader, ...]
     patients_right: Side | None = None
+
+    @property
+    def spacing_mm(self) -> Spacing | None:
+        """From positions and PixelSpacing; None where either is missing."""
+        return completed(self.lengths_mm, None)
 
     @property
     def is_volume(self) -> bool:
@@ -143,7 +148,7 @@ def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
                 thickness_mm=found.slices[0].thickness,
                 home=first.file if first.frame else None,
                 files=tuple(s.file for s in found.slices),
-                spacing_mm=found.spacing_mm,
+                lengths_mm=found.lengths_mm,
                 weights=found.weights,
                 flags=(*found.flags, "parts missing") if missing else found.flags,
                 slices=found.slices,

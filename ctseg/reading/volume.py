@@ -14,7 +14,7 @@ from ctseg.reading.stored import Voxels
 from ctseg.reading.values import finite_range, grey_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_formats import read_volume_header
 from ctseg.reading.volume_header import NEAR, TWO_ORIENTATIONS, UNKNOWN_ORIENTATION, VolumeHeader
-from ctseg.scan import NOT_HU, Domain, Side, Slice, Spacing
+from ctseg.scan import NOT_HU, Domain, Lengths, Side, Slice, Spacing
 from ctseg.stages import stage
 
 
@@ -43,6 +43,11 @@ class Volume:
     def spacing_mm(self) -> Spacing:
         """From the affine, in the order slices, rows, columns."""
         return self._header.spacing_mm
+
+    @property
+    def lengths_mm(self) -> Lengths:
+        """The spacing, all of which is known."""
+        return self.spacing_mm
 
     @property
     def weights(self) -> None:

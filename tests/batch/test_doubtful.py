@@ -12,6 +12,8 @@ import SimpleITK
 from pydicom import uid
 from pydicom.data import get_testdata_file
 
+from ctseg_batch import Segmenter
+
 
 @pytest.fixture(scope="module")
 def whole(save_series, draw, tmp_path_factory):
@@ -339,7 +341,7 @@ def test_a_slice_with_larger_pixels_counts_for_more(batch, series, tmp_path):
     assert scan["volumes_ml"]["consolidation"] == pytest.approx(even["volumes_ml"]["consolidation"] + more)
 
 
-def test_runs_with_uneven_slices_go_on_and_are_joined(batch, save_heights, save_volume, summarize, tmp_path):
+def test_runs_with_uneven_slices_go_on_and_are_joined(batch, save_heights, save_volume, summarize, quarters, tmp_path):
     """And are compared with a truth by the same room."""
     _, labels = save_heights(tmp_path / "in/ct", FINE_THEN_COARSE)
     (tmp_path / "truth/ct").mkdir(parents=True)
@@ -357,6 +359,7 @@ def test_runs_with_uneven_slices_go_on_and_are_joined(batch, save_heights, save_
     assert again.summary["throughput"]["slices"] == 0
     assert again.summary["scans"] == whole.summary["scans"]
     assert again.summary["totals"] == whole.summary["totals"]
+    assert Segmenter(str(quarters), "cpu")(tmp_path / "in/ct").volumes_ml == scan["volumes_ml"]
     call["root"] = tmp_path / "in"
     outs = [batch(tmp_path / "in" / name, out=tmp_path / name, **call).out for name in whole.scans]
     assert summarize(*outs, "--out", tmp_path / "all")[0] == 0

@@ -295,11 +295,12 @@ def test_a_series_without_places_is_stacked_where_somebody_says_how_far_apart_it
     for file in save_series(tmp_path / "in/ct", square):
         dataset = pydicom.dcmread(file)
         del dataset.ImagePositionPatient, dataset.SliceLocation
+        dataset.PixelSpacing = [0.7, 0.8]
         dataset.InstanceNumber = 9 - int(file.stem)  # as scanners count
         dataset.save_as(file)
     done = batch(tmp_path / "in", write=NIFTI)
     assert "no nifti: its slices do not say where they lie, and no --spacing does" in done.scan["flags"]
-    batch(tmp_path / "in", write=NIFTI, spacing=(2.5, 0.7, 0.8))
+    batch(tmp_path / "in", write=NIFTI, spacing=(2.5, 9.0, 9.0))
     made = SimpleITK.ReadImage(str(tmp_path / "out/nifti/ct/ct.nii.gz"))
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(made), square)
     assert made.GetSpacing() == pytest.approx((0.8, 0.7, 2.5))
@@ -329,6 +330,38 @@ def test_a_series_without_positions_is_turned_and_spaced_as_its_files_say(
     expected = labels_of(SimpleITK.GetArrayFromImage(whole))
     expected[1] = 0
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(seen), expected)
+
+
+@pytest.mark.parametrize(
+    ("lost", "count", "expected"),
+    [
+        (("ImagePositionPatient", "SliceLocation"), 3, (5, 0.7, 0.8)),
+        (("PixelSpacing",), 3, (3, 1, 2)),
+        (("PixelSpacing", "ImagePositionPatient", "SliceLocation"), 3, (5, 1, 2)),
+        ((), 3, (3, 0.7, 0.8)),
+        (("SliceThickness",), 1, (5, 0.7, 0.8)),
+        (("PixelSpacing",), 1, (4, 1, 2)),
+    ],
+)
+def test_spacing_fills_what_files_leave_open_and_nothing_else(
+    batch, save_series, square, tmp_path, lost, count, expected
+):
+    for number, file in enumerate(save_series(tmp_path / "in/ct", square)):
+        dataset = pydicom.dcmread(file)
+        dataset.PixelSpacing, dataset.SliceThickness = [0.7, 0.8], 4
+        dataset.ImagePositionPatient = [0, 0, 3 * number]
+        dataset.SliceLocation = 3 * number
+        for tag in lost:
+            delattr(dataset, tag)
+        dataset.save_as(file)
+        if number >= count:
+            file.unlink()
+    done = batch(tmp_path / "in", write=NIFTI, spacing=(5.0, 1.0, 2.0))
+    made = SimpleITK.ReadImage(str(tmp_path / "out/nifti/ct/ct.nii.gz"))
+    assert made.GetSpacing() == pytest.approx(expected[::-1])
+    assert tuple(done.scan["spacing_mm"]) == pytest.approx(expected)
+    assert done.scan["lung_ml"] == pytest.approx(np.count_nonzero(square[:count]) * np.prod(expected) / 1000)
+    assert done.summary["notes"] == ([] if lost else ["--spacing was not used: the files say theirs"])
 
 
 def test_images_of_several_sizes_are_no_stack(batch, save_slice, draw, tmp_path):

@@ -66,6 +66,21 @@ def test_full_measures_and_agreement_are_joined_too(batch, summarize, draw, save
     assert json.loads(out)["totals"]["agreement"]["lung_ml"]["n"] == 2
 
 
+def test_that_spacing_was_not_used_is_told_where_no_run_used_it(
+    batch, summarize, save_volume, save_slice, draw, tmp_path
+):
+    for number in range(2):
+        save_volume(tmp_path / f"in/{number}.nii", draw(number)[None], (5.0, 5.0, 5.0))
+    save_slice(tmp_path / "in/a/1.png", draw())
+    call = {"root": tmp_path / "in", "spacing": (5.0, 1.0, 1.0)}
+    outs = [batch(tmp_path / "in" / one, out=tmp_path / f"out-{one}", **call).out for one in ("0.nii", "1.nii", "a")]
+    told = [json.loads(summarize(*some, "--json")[1])["notes"] for some in (outs[:2], outs[1:], outs[2:])]
+    assert told == [["--spacing was not used: the files say theirs"], [], []]
+    again = batch(tmp_path / "in/0.nii", out=outs[0], **call)
+    assert (again.summary["throughput"]["slices"], again.summary["notes"]) == (0, told[0])
+    assert batch(tmp_path / "in", out=tmp_path / "both", **call).summary["notes"] == []
+
+
 def test_a_scan_that_is_the_same_in_two_runs_counts_once(summarize, shards):
     _, (first, second) = shards
     status, out, _ = summarize(first, second, first, "--json")

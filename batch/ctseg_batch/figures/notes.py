@@ -9,6 +9,7 @@ from ctseg_batch.inputs.truth import stem
 from ctseg_batch.journal.slice_figures import unpack
 from ctseg_batch.result import PartResult
 
+_UNUSED_SPACING = "--spacing was not used: the files say theirs"
 _NO_TRUTH = "no truth was found for any slice: "
 _NOT_MADE = re.compile(r"no (?P<kind>\S+) of (?P<scans>\d+) scans?: (?P<reason>.*)", re.DOTALL)
 
@@ -27,6 +28,13 @@ def _not_made(counts: Mapping[tuple[str, str], int]) -> list[str]:
     return [
         f"no {kind} of {count} scan{'s' * (count > 1)}: {reason}" for (kind, reason), count in sorted(counts.items())
     ]
+
+
+def unused_spacing(results: Iterable[PartResult]) -> Iterator[str]:
+    """A line where a spacing was given and no scan needed it."""
+    done = [part for part in results if part.slices > part.failed_slices]
+    if done and not any(part.is_spacing_said for part in done):
+        yield _UNUSED_SPACING
 
 
 def without_truth(results: Iterable[PartResult]) -> Iterator[str]:
@@ -55,9 +63,12 @@ def joined_notes(summaries: Sequence[Mapping[str, Any]], scans: Iterable[Mapping
         for note in summary["notes"]:
             if found := _NOT_MADE.fullmatch(note):
                 counts[found["kind"], found["reason"]] += 0 if names <= known else int(found["scans"])
-            elif not note.startswith(_NO_TRUTH):
+            elif not note.startswith((_NO_TRUTH, _UNUSED_SPACING)):
                 told.append(note)
         known |= names
+    done = [one for one in summaries if any(scan["status"] != "failed" for scan in one["scans"])]
+    if done and all(_UNUSED_SPACING in one["notes"] for one in done):
+        told.append(_UNUSED_SPACING)
     return [*dict.fromkeys(told), *_not_made(counts), *_all_without_truth(summaries, scans)]
 
 

@@ -15,7 +15,7 @@ NO_FRAMES = "it refers to files of one slice, not to the frames of an enhanced C
 class Labelled:
     """A scan with the masks (H, W) of its slices, but those that failed.
 
-    `spacing` is what somebody says of scans whose files do not. `engine` has labelled it.
+    `spacing` is what the files say, and somebody of the rest. `engine` has labelled it.
     """
 
     slices: Scan

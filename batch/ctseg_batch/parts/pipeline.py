@@ -8,7 +8,7 @@ from functools import partial
 
 from ctseg.cleanup import Cleanup, clean_volume
 from ctseg.errors import CallError, CtsegError, UnreadableFile, unforeseen
-from ctseg.scan import Labels, Slice, Spacing
+from ctseg.scan import Labels, Slice, Spacing, completed
 from ctseg.stages import stage
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.network.steady import SteadyEngine
@@ -28,7 +28,7 @@ _NO_MEMORY = "there was not enough memory for it: fewer --workers need less"
 class Bench:
     """What the parts of a run share.
 
-    `spacing` holds for scans whose files do not say theirs. `batch_size` slices go through the network at once.
+    `spacing` holds for what files do not say of theirs. `batch_size` slices go through the network at once.
     `measures` is what is told of scans that are stacks.
     """
 
@@ -59,7 +59,7 @@ class PartWork(ABC):
         self, todo: Todo, bench: Bench, advanced: Callable[[], None], ended: Callable[[PartResult], None]
     ) -> None:
         self._todo, self._bench, self._advanced, self._ended = todo, bench, advanced, ended
-        self._spacing = todo.slices.spacing_mm or bench.spacing
+        self._spacing = completed(todo.slices.lengths_mm, bench.spacing)
         self._tally = Tally(todo, bench.truth, bench.measures if self._spacing else "basic")
         self._whole = WholeScan(todo, bench.outputs.scans)
         self._count = len(todo.names)
@@ -154,7 +154,7 @@ class PartWork(ABC):
         bench = self._bench
         self._whole.make(
             bench.workers,
-            lambda masks: Labelled(self._todo.slices, masks, bench.spacing, bench.engine.current),
+            lambda masks: Labelled(self._todo.slices, masks, self._spacing, bench.engine.current),
             self._end,
         )
 

@@ -80,6 +80,7 @@ class Tally:
             failed_slices=len(self._failed),
             failures=tuple(sorted(set(self._failed.values()))),
             spacing_mm=spacing,
+            is_spacing_said=spacing is not None and None in todo.slices.lengths_mm,
             stack=stack,
             pixels=tuple(sum(pixels[c.index] for pixels in labelled) for c in CLASSES),
             lung=(lung[0], max(lung), lung[-1]) if lung else (0, 0, 0),
