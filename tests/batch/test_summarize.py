@@ -214,6 +214,8 @@ def test_a_summary_that_is_damaged_or_foreign_is_refused_by_name(summarize, shar
     [
         lambda scans: scans.append(scans[0]),
         lambda scans: scans[0].update(confusion=[[1, 2], [3, 4]]),
+        lambda scans: scans[0].update(weighted_confusion=[[1.0, 2.0], [3.0, 4.0]]),
+        lambda scans: scans[0].update(slice_weights=[1.0] * 3),
         lambda scans: scans[0].update(iou={"mean": 0.5}),
         lambda scans: scans[0].update(surface={"ground_glass+consolidation": None}),
         lambda scans: scans[0].update(errors=[{"file": "x", "reason": "y", "more": 1}]),
