@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ctseg_batch.figures.sheets import SUMMARY_JSON, marked, superseded
+from ctseg_batch.foreign import names_in
 from ctseg_batch.journal.past import Past, recall
 from ctseg_batch.journal.record import Journal, claim_out
 from ctseg_batch.outputs.files import refused
@@ -18,6 +19,10 @@ class Home(Protocol):
     @property
     def folder(self) -> Path:
         """Where tables are written."""
+        ...
+
+    def names(self, folder: str) -> set[str]:
+        """What lies right in OUT, or in a folder there; nothing where there is none."""
         ...
 
     def hold(self, remark: Callable[[str], None]) -> AbstractContextManager[None]:
@@ -53,6 +58,10 @@ class FolderHome:
     def __init__(self, out: Path, mark: str) -> None:
         self.folder, self._mark = out, mark
 
+    def names(self, folder: str) -> set[str]:
+        """As the file system lists it."""
+        return names_in(self.folder / folder)
+
     def hold(self, remark: Callable[[str], None]) -> AbstractContextManager[None]:  # noqa: ARG002 - it takes none
         """By a lock of the file system."""
         return claim_out(self.folder, self._mark)
@@ -71,7 +80,7 @@ class FolderHome:
 
     def deliver(self) -> None:
         """They are there."""
-        self._remove(superseded([file.name for file in self.folder.iterdir()], self._mark))
+        self._remove(superseded(self.names(""), self._mark))
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:

@@ -8,7 +8,9 @@ from ctseg import __version__
 from ctseg.errors import CallError
 from ctseg.model import find_model
 from ctseg_batch.call import Call, check, from_anywhere
+from ctseg_batch.figures.sheets import TABLES, marked
 from ctseg_batch.find import find
+from ctseg_batch.foreign import refuse_foreign
 from ctseg_batch.home import FolderHome, Home
 from ctseg_batch.inputs.discover import Found, ignored_told
 from ctseg_batch.inputs.listing import Listing
@@ -22,6 +24,7 @@ from ctseg_batch.network.engine import Engine, open_engine, open_unplaced
 from ctseg_batch.outputs.shelf import FolderShelf, Shelf
 from ctseg_batch.outputs.slice_outputs import Outputs, choose_writers
 from ctseg_batch.parts.plan import Planner
+from ctseg_batch.reporting import REPORT_HTML
 from ctseg_batch.result import Failure, Settings
 from ctseg_batch.shards import mark_of
 from ctseg_batch.url import Location
@@ -93,8 +96,11 @@ def open_job(call: Call) -> Job:
     check(call)
     if call.engine == "ray":  # its workers have folders of their own to be in
         call = from_anywhere(call)
-    home, shelf = _open_out(call.out, mark_of(call.shard))
+    mark = mark_of(call.shard)
+    home, shelf = _open_out(call.out, mark)
     outputs = Outputs(shelf, kinds, call.spacing)
+    files = {marked(name, mark) for name in TABLES} | ({REPORT_HTML} if call.report else set())
+    refuse_foreign(call.out, home.names, outputs.folders, files)
     truth = open_truth(call.truth) if call.truth else None
     selection = Selection(tuple(map(parse_condition, call.series_filter)), call.best_series)
     found, supply = find(call, outputs.folders)

@@ -40,12 +40,12 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     started = time.perf_counter()
     if not past.all_closed:
         job.outputs.clear()
-    job.outputs.begin()
     inventory = Inventory(tuple(dict.fromkeys(site.name for site in job.found.sites))) if call.shard else None
     if inventory:
         job.home.withdraw()
         write_inventory(inventory, job.shelf)
     with job.home.journal(job.root, job.settings, past) as journal:
+        job.outputs.begin()
         worked = _driver(job)(job, job.sites(), past, journal, watcher, note)
     figures = Figures(
         results=worked.results,

@@ -275,6 +275,20 @@ def test_a_run_is_never_written_over(summarize, shards, tmp_path):
     assert {file: file.read_bytes() for part in parts for file in part.glob("s*")} == before
 
 
+@pytest.mark.parametrize("name", ["summary.csv", "slices.csv", "summary.json", "slices.parquet"])
+def test_what_is_not_of_ctseg_is_never_written_over(summarize, shards, tmp_path, name):
+    _, parts = shards
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / name).write_text('{"scans": 3}')
+    status, _, err = summarize(*parts, "--out", own)
+    assert status == 2
+    assert f"{name} is there and is not of ctseg summarize: name another folder, or delete it" in err
+    assert [file.name for file in own.iterdir()] == [name]
+    (own / name).unlink()
+    assert summarize(*parts, "--out", own)[0] == summarize(*parts, "--out", own)[0] == 0
+
+
 def test_names_of_any_kind_are_joined(batch, summarize, draw, save_slice, tmp_path):
     for name in ("caf\udce9", "new\nline"):
         save_slice(tmp_path / "in" / name / "a.png", draw())

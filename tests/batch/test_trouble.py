@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -215,3 +216,62 @@ def test_totals_count_the_volumes_that_are_known(batch, draw, save_volume, save_
     assert totals["involvement_percent"] == pytest.approx(100 * sum(ml[1:]) / sum(ml))
     assert list(totals["pixels"].values()) == np.bincount(labels.ravel(), minlength=4).tolist()
     assert (totals["scans"], totals["slices"], totals["failed_slices"]) == (3, 4, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("masks/a.png", "masks/ is there and is not of a run of ctseg: name another folder"),
+        ("summary.csv", "summary.csv is there and is not of a run of ctseg"),
+        ("slices.parquet", "slices.parquet is there"),
+        ("dataset.json", "it is a data set, by its dataset.json: name another folder"),
+    ],
+)
+def test_what_no_run_has_written_is_never_written_over(command, draw, save_slice, tmp_path, name, said):
+    out = tmp_path / "ds"
+    save_slice(out / "images/a.png", draw())
+    drawn = out / name
+    drawn.parent.mkdir(exist_ok=True)
+    drawn.write_bytes(b"{}")
+    for option in ([], ["--overwrite"], ["--dry-run"], ["--shard", "1/2"] if name.startswith("m") else []):
+        left = command(out / "images", "--out", out, *option)
+        assert left.status == 2
+        assert said in left.err
+    assert drawn.read_bytes() == b"{}"
+    assert not (out / ".ctseg").exists()
+
+
+def test_where_nothing_would_be_written_over_out_may_hold_other_files(command, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    out = tmp_path / "out"
+    for name in ("overlays/a.png", "notes.txt"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(b"mine")
+    (out / "masks").mkdir()
+    assert command(tmp_path / "in", "--out", out).status == 0
+    assert (out / "overlays/a.png").read_bytes() == (out / "notes.txt").read_bytes() == b"mine"
+
+
+def test_a_run_that_ended_before_its_first_file_is_gone_on_with(command, draw, save_volume, monkeypatch, tmp_path):
+    save_volume(tmp_path / "in/ct.nii.gz", np.stack([draw(0, 64, 64)]))
+    call = [tmp_path / "in", "--out", tmp_path / "out", "--write", "mask,nifti"]
+    for place in ("ctseg_batch.journal.record.write_whole", "ctseg_batch.run.work_here"):
+        with monkeypatch.context() as patched:
+            patched.setattr(place, _no_power)
+            assert "the power failed" in command(*call).err
+    assert command(*call).status == 0
+
+
+def _no_power(*_, **__):
+    raise OSError(errno.EIO, "the power failed")
+
+
+def test_results_without_their_record_are_refused_with_what_to_do(command, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    call = [tmp_path / "in", "--out", tmp_path / "out"]
+    assert command(*call).status == 0
+    shutil.rmtree(tmp_path / "out/.ctseg")
+    assert "if it is of one whose .ctseg was deleted, delete it too" in command(*call).err
+    for name in ("masks", "summary.json", "summary.csv", "slices.csv"):
+        (shutil.rmtree if name == "masks" else Path.unlink)(tmp_path / "out" / name)
+    assert command(*call).status == 0

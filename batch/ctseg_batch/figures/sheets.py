@@ -15,6 +15,7 @@ from ctseg_batch.outputs.files import refused, write_whole, writing
 from ctseg_batch.shards import Shard, cut_of
 
 SUMMARY_JSON, SUMMARY_CSV, SLICES_CSV = "summary.json", "summary.csv", "slices.csv"
+TABLES = (SUMMARY_CSV, SLICES_CSV, "summary.parquet", "slices.parquet", SUMMARY_JSON)
 PARQUET_MODULE, PARQUET_EXTRA = "pyarrow", "parquet"
 
 _OF_SHARE = re.compile(r"(?:summary|slices)\.([1-9][0-9]*)-of-([1-9][0-9]*)\.(?:json|csv|parquet)")

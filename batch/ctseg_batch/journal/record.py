@@ -82,12 +82,12 @@ class Journal(Notes):
         self._lock = threading.RLock()
         file = journal_file(out, mark)
         try:
-            for outdated in past.outdated:
-                outdated.unlink(missing_ok=True)
             if not past.size:
                 head = {"format": FORMAT, "id": uuid4().hex[:8], "root": root, "settings": plain_settings(settings)}
                 write_whole(file, _line(head))
                 keep([file])
+            for outdated in past.outdated:
+                outdated.unlink(missing_ok=True)
             self._lines = file.open("r+b", buffering=0)
             self._lines.seek(past.size or 0, os.SEEK_SET if past.size else os.SEEK_END)
             self._lines.truncate()

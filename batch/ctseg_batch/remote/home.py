@@ -28,6 +28,10 @@ class StoreHome:
     def __reduce__(self) -> tuple[type["StoreHome"], tuple[Store, str]]:
         return StoreHome, (self._store, self._mark)
 
+    def names(self, folder: str) -> set[str]:
+        """As the store lists it."""
+        return self._store.names(folder)
+
     @contextmanager
     def hold(self, remark: Callable[[str], None]) -> Iterator[None]:
         """By a lease."""
@@ -43,8 +47,9 @@ class StoreHome:
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:
         """Written here, and stored piece by piece."""
         assert self._lease is not None
+        journal = StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark)
         self._store.remove(f"{FOLDER}/{outdated.name}" for outdated in past.outdated)
-        return StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark)
+        return journal
 
     def withdraw(self) -> None:
         """The stored one."""

@@ -1,18 +1,20 @@
 """The tables of runs in a store: fetched to be read, and stored once they are made."""
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_CSV, SUMMARY_JSON, marked
-from ctseg_batch.layout import FOLDER, is_journal
+from ctseg_batch.layout import FOLDER
 from ctseg_batch.remote.patience import StoreError
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store, writable
 from ctseg_batch.url import Location, Url
 
-_TABLES = ("summary*.json", "slices*.csv", "found.*.json.gz", "journal*.jsonl")
+_TABLES = ("summary*.json", "slices*.csv", "found.*.json.gz")
+# Of these nothing counts but that they are there.
+_NAMES = ("journal*.jsonl", "summary*.csv", "*.parquet")
 
 
 @contextmanager
@@ -57,15 +59,17 @@ def store_tables(store: Store, folder: Path, mark: str = "") -> None:
 
 
 def _copied(url: Url, folder: Path) -> Path:
-    """What tells of the runs in a store; of a journal only that it is there."""
+    """What tells of the runs in a store; of other files only that they are there."""
     store = Store(url)
     names = [*store.names(""), *(f"{FOLDER}/{name}" for name in store.names(FOLDER))]
-    told = [name for name in names if any(fnmatch.fnmatch(Path(name).name, one) for one in _TABLES)]
-    (folder / FOLDER).mkdir(parents=True)
-    for name in told:
-        if is_journal(Path(name).name):
-            (folder / name).touch()
-    lost = store.fetch({name: folder / name for name in told if not is_journal(Path(name).name)})
+    (folder / FOLDER if FOLDER in names else folder).mkdir(parents=True)
+    for name in _like(names, _NAMES):
+        (folder / name).touch()
+    lost = store.fetch({name: folder / name for name in _like(names, _TABLES)})
     for name, why in lost.items():
         raise StoreError(url / name, "can't be fetched", why)
     return folder
+
+
+def _like(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    return [name for name in names if any(fnmatch.fnmatch(Path(name).name, one) for one in patterns)]

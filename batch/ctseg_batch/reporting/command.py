@@ -8,7 +8,7 @@ import typer
 from ctseg.errors import CallError
 from ctseg.model import find_model
 from ctseg.printable import printable
-from ctseg_batch.reporting import DEFAULT_PICTURES, require_report
+from ctseg_batch.reporting import DEFAULT_PICTURES, REPORT_HTML, require_report
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -38,9 +38,11 @@ def report(
     from rich.progress import Progress
     from rich.text import Text
 
+    from ctseg_batch.foreign import refuse_foreign_report
     from ctseg_batch.reporting.build import write_report
     from ctseg_batch.terminal.table import people_console
 
+    refuse_foreign_report(out / REPORT_HTML if file is None else file)
     console = people_console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         done = write_report(out, file, pictures, find_model(model) if model else None, bar.track)

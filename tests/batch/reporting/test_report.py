@@ -681,3 +681,14 @@ def test_without_its_extra_a_report_is_refused_before_the_run(
         assert left.status == 2
         assert "pip install 'ctseg[report]'" in left.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_no_report_is_never_written_over(report, volume, tmp_path):
+    own = tmp_path / "page.html"
+    own.write_text("<p>mine</p>")
+    status, err = report(volume.out, "--file", own)
+    assert status == 2
+    assert "page.html is there and is no report of ctseg: name another --file" in err
+    assert own.read_text() == "<p>mine</p>"
+    own.unlink()
+    assert report(volume.out, "--file", own)[0] == report(volume.out, "--file", own)[0] == 0

@@ -302,3 +302,13 @@ def test_an_extra_that_is_absent_is_named(command, monkeypatch, module, tmp_path
 def test_a_report_is_made_of_what_lies_here_wherever_the_ct_came_from(few, bucket, command, tmp_path):
     assert command(bucket.url("scans"), "--out", tmp_path / "out", "-q", "--report").status == 0
     assert b"v.nii" in (tmp_path / "out/report.html").read_bytes()
+
+
+def test_what_no_run_has_written_to_a_store_is_never_written_over(few, bucket, told):
+    bucket.put("out/masks/a/1.png", b"mine")
+    left = told()
+    assert left.status == 2
+    assert "out: masks/ is there and is not of a run of ctseg: name another folder" in left.err
+    assert list(bucket.listed("out/")) == ["masks/a/1.png"]
+    bucket.remove("out/masks/a/1.png")
+    assert told().status == told("--write", "mask,nifti").status == 0

@@ -1,0 +1,78 @@
+"""What lies in OUT and was not written by ctseg: a call that would write over it is refused."""
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+from ctseg.dataset import DESCRIPTION
+from ctseg.errors import CallError
+from ctseg_batch.figures.sheets import SUMMARY_JSON, TABLES, share_of
+from ctseg_batch.layout import FOLDER
+from ctseg_batch.url import Location
+
+_MADE_BY_US = b'<meta name="generator" content="ctseg '
+_HEAD_BYTES = 4096
+
+
+def names_in(folder: Path) -> set[str]:
+    """What lies right in a folder; nothing where there is none, or where it may not be looked into."""
+    try:
+        return set(os.listdir(folder))  # noqa: PTH208
+    except OSError:
+        return set()
+
+
+def refuse_foreign(
+    out: Location, look: Callable[[str], set[str]], folders: Iterable[str], files: Collection[str]
+) -> None:
+    """Raise CallError where a run would write over what no run has written, in `folders` or one of `files`.
+
+    `look` says what lies right in a folder of OUT. The first that a run makes is FOLDER: where that is, all that is
+    called as a run calls it is taken for a run's.
+    """
+    names = look("")
+    if FOLDER in names:
+        return
+    foreign = [f"{name}/" for name in folders if name in names and look(name) - {"", name}]
+    foreign += sorted(name for name in names if name in files or share_of(name))
+    if DESCRIPTION in names:
+        raise CallError(f"--out {out}: it is a data set, by its {DESCRIPTION}: name another folder")
+    if foreign and FOLDER not in look(""):  # else another share has begun meanwhile
+        raise CallError(
+            f"--out {out}: {foreign[0]} is there and is not of a run of ctseg: name another folder; "
+            f"if it is of one whose {FOLDER} was deleted, delete it too"
+        )
+
+
+def refuse_foreign_tables(out: str, folder: Path) -> None:
+    """Raise CallError where `ctseg summarize` would write over tables that neither it nor a run in shares has written.
+
+    `folder` is OUT, or what was copied of it.
+    """
+    names = names_in(folder)
+    foreign = [name for name in TABLES if name in names]
+    if foreign and FOLDER not in names and not _is_joined(folder / SUMMARY_JSON):
+        raise CallError(
+            f"--out {out}: {foreign[0]} is there and is not of ctseg summarize: name another folder, or delete it"
+        )
+
+
+def refuse_foreign_report(file: Path) -> None:
+    """Raise CallError where a file is there that is no report of ctseg."""
+    try:
+        with file.open("rb") as content:
+            is_ours = _MADE_BY_US in content.read(_HEAD_BYTES)
+    except OSError:  # it is not there; or who writes it finds out
+        return
+    if not is_ours:
+        raise CallError(f"{file} is there and is no report of ctseg: name another --file")
+
+
+def _is_joined(file: Path) -> bool:
+    """Whether a summary.json tells of several runs as one."""
+    try:
+        read = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(read, dict) and {"schema", "scans"} <= read.keys() and isinstance(read.get("runs"), list)
