@@ -1,7 +1,7 @@
 """A call whose inputs were found and whose model is open: all that a run needs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ctseg import __version__
@@ -32,7 +32,10 @@ from ctseg_batch.url import Location
 
 @dataclass(frozen=True)
 class Job:
-    """A call whose inputs were found and whose model is open. `most`: after so many slices it ends; None for all."""
+    """A call whose inputs were found and whose model is open. `most`: after so many slices it ends; None for all.
+
+    `dropped` are kinds of output that earlier runs have written, and this one takes away of all that it does.
+    """
 
     call: Call
     found: Found
@@ -45,6 +48,7 @@ class Job:
     selection: Selection
     supply: Supply = field(default_factory=AtHand)
     most: int | None = None
+    dropped: frozenset[str] = frozenset()
 
     @property
     def root(self) -> str:
@@ -87,7 +91,13 @@ class Job:
     def recall(self) -> Past:
         """What earlier runs into OUT have done of it; raises CallError where that was another root."""
         past = self.home.recall(self.root, self.settings)
-        return Past(run=past.run, outdated=past.outdated) if self.call.overwrite else past
+        return past.outdone(self.settings.write) if self.call.overwrite else past
+
+    def dropping(self, kinds: Iterable[str]) -> "Job":
+        """The same, which takes away what there is of these kinds, but for those that are still written."""
+        dropped = frozenset(kinds) - set(self.settings.write)
+        outputs = Outputs(self.shelf, self.settings.write, self.call.spacing, dropped)
+        return replace(self, outputs=outputs, dropped=dropped)
 
 
 def open_job(call: Call) -> Job:

@@ -30,6 +30,7 @@ def run_job(job: Job, watcher: Watcher) -> Summary:
 
 def _run_alone(job: Job, watcher: Watcher) -> Summary:
     call, past = job.call, job.recall()
+    job = job.dropping(past.former_kinds())
     notes: list[str] = []
 
     def note(line: str) -> None:

@@ -42,6 +42,15 @@ def test_the_same_call_does_nothing_and_says_so(batch, command, mixed, counted):
     assert "nothing to do: 9 slices were done before" in command(mixed, "--out", first.out).err
 
 
+SERIES = [f"series/00{n}.dcm.png" for n in range(3)]
+
+
+def written(out, folder=""):
+    """All that a run left for people there, but the tables."""
+    files = (f.relative_to(out / folder) for f in (out / folder).rglob("*") if f.is_file())
+    return {f.as_posix() for f in files if ".ctseg" not in f.parts}
+
+
 @pytest.mark.parametrize(("name", "slices"), [("images/1.png", 3), ("series/001.dcm", 3), ("ct.nii.gz", 3)])
 def test_a_file_that_changed_has_its_scan_done_again(batch, mixed, counted, name, slices):
     batch(mixed)
@@ -197,6 +206,50 @@ def test_a_series_that_is_gone_leaves_no_mask(batch, mixed, draw, save_series):
         (mixed / "series" / f"{name}.dcm").unlink()
     gone = {f"series/{name}.dcm.png" for name in ("000", "001", "002")}
     assert before.keys() - batch(mixed).times.keys() == gone
+
+
+@pytest.mark.parametrize("change", [{"overwrite": True}, {"spacing": (1.0, 1.0, 1.0)}, {"measures": "full"}])
+def test_what_is_gone_leaves_nothing_also_where_all_is_done_again(
+    batch, mixed, draw, save_series, save_volume, tmp_path, change
+):
+    both = {"write": ("mask", "nifti")}
+    save_series(mixed / "series", draw(7, 64, 64)[None], stems=["other"], seed=1)
+    first = batch(mixed, **both)
+    own = first.out / "masks/images/own.png"
+    own.write_bytes(b"mine")
+    for name in ("series/other.dcm", "images/1.png"):
+        (mixed / name).unlink()
+    save_volume(mixed / "ct.nii.gz", np.stack([draw(seed, 64, 64) for seed in range(2)]))
+    second = batch(mixed, **both, **change)
+    own.unlink()
+    assert written(second.out) == written(batch(mixed, **both, **change, out=tmp_path / "anew").out)
+
+
+def test_kinds_that_are_not_written_any_more_go_with_the_scans_that_are_done_again(batch, mixed, tmp_path):
+    first = batch(mixed, write=("mask", "overlay", "nifti"))
+    own = first.out / "overlays/own.png"
+    own.write_bytes(b"mine")
+    second = batch(mixed / "images", root=mixed)
+    assert written(second.out, "overlays") == {*(f"ct.nii.gz/{n:04d}.png" for n in range(3)), *SERIES, "own.png"}
+    assert written(second.out, "masks") == set(first.times)
+    third = batch(mixed)
+    assert written(third.out, "overlays") == {"own.png"}
+    assert {name for name in written(third.out, "nifti") if not name.startswith("labels.")} == set()
+
+
+def test_what_is_not_written_any_more_goes_though_the_run_that_began_it_was_killed(
+    batch, mixed, monkeypatch, tmp_path
+):
+    first = batch(mixed, write=("mask", "overlay"))
+    (mixed / "images/1.png").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr("ctseg_batch.parts.plan.Planner.plan", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            batch(mixed, overwrite=True)
+    second = batch(mixed)
+    assert written(second.out, "overlays") == set()
+    assert written(second.out, "masks") == set(first.times) - {"images/1.png"}
+    assert "former" not in json.loads((first.out / ".ctseg/journal.jsonl").read_bytes().splitlines()[-2])
 
 
 def test_of_many_images_those_that_are_gone_leave_no_masks(batch, save_slice, counted, draw, tmp_path):

@@ -14,7 +14,6 @@ from ctseg_batch.job import Job
 from ctseg_batch.journal.record import Notes
 from ctseg_batch.network.engine import DeviceWish, open_engine
 from ctseg_batch.network.steady import SteadyEngine
-from ctseg_batch.outputs.slice_outputs import Outputs
 from ctseg_batch.parts.pipeline import Bench
 from ctseg_batch.parts.workers import Workers
 from ctseg_batch.terminal.watch import SilentWatcher
@@ -91,4 +90,4 @@ def _opened(job: Job, device: DeviceWish) -> Job:
             "or name a --model that all machines share"
         )
     shelf = job.shelf.of_worker(uuid4().hex[:8])
-    return replace(job, engine=engine, shelf=shelf, outputs=Outputs(shelf, job.call.write, job.call.spacing))
+    return replace(job, engine=engine, shelf=shelf).dropping(job.dropped)

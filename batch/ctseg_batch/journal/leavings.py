@@ -1,4 +1,4 @@
-"""What earlier runs wrote for slices, volumes and stacks of frames that are no more, or shorter now."""
+"""What earlier runs wrote, under whatever settings, for slices, volumes and stacks that are no more, or shorter now."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, count, takewhile
@@ -30,7 +30,7 @@ class Leavings:
 
     def take_away_gone(self, site: Site, place: str) -> None:
         """Of a part of a site, the slices that were noted and whose files are gone."""
-        noted, within = self._past.parts.get(place), len(site.within)
+        noted, within = self._past.known.get(place), len(site.within)
         if noted is None or not noted["key"]:
             return
         slices = [(one.source[within:], one.mask) for one in unpack(noted["result"]["by_slice"])]
@@ -41,7 +41,7 @@ class Leavings:
         """The parts that a scan has no more, if it had more of them."""
         for part in count(parts):
             place = place_of(scan, part)
-            if place not in self._past.parts:
+            if place not in self._past.known:
                 return
             self.take_away_gone(site, place)
             self._lost([place], [], [])

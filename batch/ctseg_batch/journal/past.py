@@ -7,8 +7,8 @@ done in shares has a journal of its own, so that shares never wait for each othe
 
 import json
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import ChainMap, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -31,8 +31,9 @@ class Past:
 
     `runs` says of each part which run noted it last, `run` is the latest of all: of two journals, that one counts which
     has a part from the later run. `closed`: the last run of this journal ended by itself; `all_closed`: so did those of
-    all others, and nothing half written is left in OUT. `outdated` are journals of results under other settings. The
-    other shares of a cut are left out everywhere.
+    all others, and nothing half written is left in OUT. `outdated` are journals of results under other settings;
+    `former` are their parts, and what else is to be done again: they count for nothing, but tell what there may be in
+    OUT. The other shares of a cut are left out everywhere.
     """
 
     parts: dict[str, Noted] = field(default_factory=dict)
@@ -43,6 +44,31 @@ class Past:
     closed: bool = False
     all_closed: bool = False
     outdated: tuple[Path, ...] = ()
+    former: dict[str, Noted] = field(default_factory=dict)
+
+    @property
+    def known(self) -> Mapping[str, Noted]:
+        """All parts of which there may be anything in OUT."""
+        return ChainMap(self.parts, self.former)
+
+    @property
+    def is_begun_anew(self) -> bool:
+        """Whether the journal is written anew at the start of a run: there is none, or others go up in it."""
+        return not self.size or bool(self.outdated)
+
+    def former_kinds(self) -> set[str]:
+        """What kinds of output `former` parts had."""
+        return {kind for noted in self.former.values() for kind in noted["write"]}
+
+    def outdone(self, write: Iterable[str]) -> "Past":
+        """What is left of it where all is to be done again; `write` are the kinds of output that it had."""
+        had, kept = list(write), ("scan", "slices", "by_slice")
+        former = {
+            place: {"former": place, "write": had, "key": noted["key"], "result": {k: noted["result"][k] for k in kept}}
+            for place, noted in self.parts.items()
+            if noted["key"]
+        }
+        return Past(run=self.run, outdated=self.outdated, former=self.former | former)
 
     def result(self, place: str, key: str) -> PartResult | None:
         """What came of the part at `place`, if it was done from just these inputs."""
@@ -51,13 +77,15 @@ class Past:
 
     def slices(self, scan: str) -> int:
         """How many slices a scan of one part had, whatever its inputs were then."""
-        noted = self.parts.get(place_of(scan))
+        noted = self.known.get(place_of(scan))
         return int(noted["result"]["slices"]) if noted and noted["key"] else 0
 
     def scans(self, place: str) -> set[str]:
         """Which series the files of a folder were sorted into, whatever its files were then."""
         noted = self.folders.get(place, {})
-        return {one["scan"] for one in noted.get("series", ()) if one["key"]}
+        former = {place_of(place), *self._several.get(f"{place}#", ())} & self.former.keys()
+        named = {str(self.former[one]["result"]["scan"]) for one in former}
+        return {one["scan"] for one in noted.get("series", ()) if one["key"]} | named
 
     def listing(self, place: str, key: str) -> Listing | None:
         """How the files of a folder were sorted into scans, if they are still the same."""
@@ -70,7 +98,7 @@ class Past:
     def _several(self) -> Mapping[str, Sequence[str]]:
         """The places of scans that share a folder or file, by what their names begin with: that name and `#` or `/`."""
         places = defaultdict(list)
-        for place in self.parts:
+        for place in self.known:
             if one := _ONE_OF_SEVERAL.fullmatch(place):
                 places[one[1]].append(place)
         return places
@@ -82,8 +110,9 @@ class Past:
             places += self._several.get(f"{site.name}#", ())
             for file in site.below(site.files):
                 places += [place_of(file), *self._several.get(f"{file}/", ())]
-        parts = {place: self.parts[place] for place in places if place in self.parts}
-        return Past(parts, {site.name: self.folders[site.name]} if site.name in self.folders else {})
+        parts, former = ({p: some[p] for p in places if p in some} for some in (self.parts, self.former))
+        folders = {site.name: self.folders[site.name]} if site.name in self.folders else {}
+        return Past(parts, folders, former=former)
 
 
 def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str | None = None) -> Past:
@@ -108,12 +137,15 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
         past.run = max(past.run, one.run)
         if head["settings"] != wanted:
             outdated += [] if journal == own else [journal]
+            past.former |= one.outdone(head["settings"].get("write", ())).former
             continue
+        past.former |= one.former
         if journal == own:
             past.size, past.closed, past.folders = one.size, one.closed, past.folders | one.folders
         else:
             past.folders = one.folders | past.folders
         _take_over(past, one)
+    past.former = {place: noted for place, noted in past.former.items() if place not in past.parts}
     past.outdated = tuple(outdated)
     past.all_closed = past.size > 0 and all_closed
     return past
@@ -136,6 +168,9 @@ def _read(start: int, lines: Iterator[tuple[int, Noted]]) -> Past:
         past.run = noted.get("run", past.run)
         if "part" in noted:
             past.parts[noted["part"]], past.runs[noted["part"]] = noted, past.run
+            past.former.pop(noted["part"], None)
+        elif "former" in noted:
+            past.former[noted["former"]] = noted
         elif "folder" in noted:
             past.folders[noted["folder"]] = noted
     return past

@@ -65,7 +65,7 @@ class Notes:
 class Journal(Notes):
     """Notes parts in OUT, which is held, as they are finished; a context manager.
 
-    What was noted under other settings is forgotten. Raises CallError where OUT can't be written.
+    What was noted under other settings counts no more. Raises CallError where OUT can't be written.
     """
 
     def __init__(
@@ -82,14 +82,15 @@ class Journal(Notes):
         self._lock = threading.RLock()
         file = journal_file(out, mark)
         try:
-            if not past.size:
+            if past.is_begun_anew:
                 head = {"format": FORMAT, "id": uuid4().hex[:8], "root": root, "settings": plain_settings(settings)}
-                write_whole(file, _line(head))
+                start = file.read_bytes()[: past.size] if past.size else _line(head)
+                write_whole(file, start + b"".join(map(_line, past.former.values())))
                 keep([file])
             for outdated in past.outdated:
                 outdated.unlink(missing_ok=True)
             self._lines = file.open("r+b", buffering=0)
-            self._lines.seek(past.size or 0, os.SEEK_SET if past.size else os.SEEK_END)
+            self._lines.seek(*((0, os.SEEK_END) if past.is_begun_anew else (past.size, os.SEEK_SET)))
             self._lines.truncate()
         except OSError as error:
             raise refused(file, error) from error
@@ -109,7 +110,7 @@ class Journal(Notes):
         """Take back what was noted of parts, if anything was; from the first of them on, the run is under way."""
         if places:
             self._open()
-        super().begin(*(place for place in places if place in self._past.parts))
+        super().begin(*(place for place in places if place in self._past.known))
 
     def add(self, noted: Noted) -> None:
         """A line, on the disk when this returns."""

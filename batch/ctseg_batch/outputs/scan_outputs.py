@@ -105,5 +105,5 @@ class ScanOutputs:
         return all(self._shelf.is_there(self._file(kind, path)) for kind in made)
 
     def _file(self, kind: str, path: str) -> str:
-        writer = self._writers[kind]
+        writer = SCAN_WRITERS[kind]
         return f"{writer.folder}/{path}{writer.ending}"

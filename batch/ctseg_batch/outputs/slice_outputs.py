@@ -1,6 +1,6 @@
 """What is written for a slice, its mask, its overlay, its confidence: each kind in a folder of its own below OUT."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,10 +89,15 @@ def choose_writers(names: Iterable[str]) -> tuple[str, ...]:
 class Outputs:
     """The files of one run on its shelf: those of slices, and `scans`, those of whole scans."""
 
-    def __init__(self, shelf: Shelf, kinds: Sequence[str], spacing: Spacing | None) -> None:
+    def __init__(
+        self, shelf: Shelf, kinds: Sequence[str], spacing: Spacing | None, dropped: Collection[str] = ()
+    ) -> None:
+        """`dropped` are kinds that earlier runs wrote and this one does not: it takes them away of all that it does."""
         self._shelf = shelf
         self._writers = [WRITERS[kind] for kind in kinds if kind in WRITERS]
+        self._dropped = [WRITERS[kind] for kind in dropped if kind in WRITERS]
         self.scans = ScanOutputs(shelf, kinds, spacing)
+        self._dropped_of_scans = [kind for kind in dropped if kind in SCAN_WRITERS]
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -129,16 +134,23 @@ class Outputs:
     def keep(self, names: Sequence[str], scan: str) -> None:
         """See to it that the files of slices and their scan outlast whatever comes, those that are there.
 
-        Raises CallError.
+        Those of kinds that are not written any more go. Raises CallError.
         """
+        self._remove(names, [scan], self._dropped, self._dropped_of_scans)
         self._shelf.keep([*self._files(names), *self.scans.files(scan)])
 
     def remove(self, names: Iterable[str], scans: Iterable[str] = ()) -> None:
         """Take files of slices and scans away, if there are any from an earlier run; raises CallError."""
+        self._remove(names, scans, [*self._writers, *self._dropped], [*self.scans.kinds, *self._dropped_of_scans])
+
+    def _remove(
+        self, names: Iterable[str], scans: Iterable[str], writers: Sequence[SliceWriter], kinds: Sequence[str]
+    ) -> None:
         for scan in scans:
-            self.scans.remove(scan, self.scans.kinds)
-        for file in self._files(names):
-            self._shelf.remove(file)
+            self.scans.remove(scan, kinds)
+        for name in names:
+            for writer in writers:
+                self._shelf.remove(f"{writer.folder}/{name}")
 
     def are_there(self, names: Iterable[str]) -> bool:
         """Whether all files of these slices are in place."""

@@ -113,13 +113,13 @@ class Planner:
             yield site
 
     def _parts(self, site: Site) -> Iterator[Site]:
-        is_stack = self._stack_images or self._outputs.scans.stack_images
-        if site.kind != "image" or site.part is not None or (is_stack and len(site.files) <= _MOST_IN_A_STACK):
+        if site.kind != "image" or site.part is not None:
             yield site
-        else:
-            parts = list(site.cut(_IMAGES_A_PART))
-            self._leavings.take_away_beyond(site, site.scan, len(parts))
-            yield from parts
+            return
+        is_stack = self._stack_images or self._outputs.scans.stack_images
+        parts = [site] if is_stack and len(site.files) <= _MOST_IN_A_STACK else list(site.cut(_IMAGES_A_PART))
+        self._leavings.take_away_beyond(site, site.scan, len(parts))
+        yield from parts
 
     def _images(self, site: Site) -> Iterator[Step]:
         truth = truth_beside(site, self._truth)

@@ -41,7 +41,7 @@ class StoredJournal(Journal):
         self._count = 0
         self._filling, self._flushing = threading.Lock(), threading.Lock()
         self._ended = threading.Event()
-        if not past.size or store.names(self._pieces):
+        if past.is_begun_anew or store.names(self._pieces):
             self._compact()
         self._flusher = threading.Thread(target=self._flush_now_and_then, daemon=True)
         self._flusher.start()
