@@ -1,6 +1,5 @@
 """`ctseg summarize`: the summaries of many runs as one."""
 
-import sys
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ctseg.errors import CallError, require
+from ctseg.standard_output import standard_output
 
 if TYPE_CHECKING:
     from ctseg_batch.url import Location
@@ -83,10 +83,12 @@ def summarize(
     console = people_console()
     for shown in failures(summary) if quiet else report(summary, console.width):
         console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))
-    if as_json:
-        sys.stdout.write(to_json(summary))
-    if as_csv:
-        print_csv(sys.stdout.buffer, *scan_table(summary))
+    if as_json or as_csv:
+        with standard_output("" if out is None else "what --out names is whole") as stream:
+            if as_json:
+                stream.write(to_json(summary))
+            else:
+                print_csv(stream.buffer, *scan_table(summary))
     raise typer.Exit(exit_status(summary))
 
 

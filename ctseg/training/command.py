@@ -13,7 +13,7 @@ from rich.text import Text
 from ctseg.claim import claim
 from ctseg.dataset import read_datasets
 from ctseg.errors import CallError, DatasetError, DeviceError, require
-from ctseg.printable import printable
+from ctseg.printable import count, printable
 from ctseg.training.recipe import PRESETS, Recipe
 from ctseg.training.run_folder import begin, provenance, write_whole
 from ctseg.training.samples import Samples, Split, check_known, load_samples
@@ -211,10 +211,10 @@ def choose_device(wanted: str) -> Any:
 
 
 def _describe(loaded: Sequence[Samples]) -> str:
-    def count(split: Split) -> int:
+    def many(split: Split) -> int:
         return sum(len(data.splits[split]) for data in loaded)
 
-    return f"{count('train')} slices to train on, {count('val')} to validate, {count('test')} to test"
+    return f"{count(many('train'), 'slice')} to train on, {many('val'):,} to validate, {many('test'):,} to test"
 
 
 def _name(device: Any) -> str:
@@ -222,4 +222,4 @@ def _name(device: Any) -> str:
 
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"the CPU ({torch.get_num_threads()} threads)"
+    return f"the CPU ({count(torch.get_num_threads(), 'thread')})"

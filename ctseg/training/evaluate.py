@@ -1,7 +1,6 @@
 """`ctseg evaluate`: how well a checkpoint or a model file does on data sets with masks."""
 
 import json
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from ctseg.model import INPUT, OUTPUT, find_model
 from ctseg.prepare import Preparation
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import Labels
+from ctseg.standard_output import standard_output
 from ctseg.training.results import show_results, warn_of_new_names
 from ctseg.training.samples import Sample, Samples, load_samples
 from ctseg.training.score import Predict, as_plain, count_errors
@@ -89,7 +89,8 @@ def evaluate(
     if strange:
         raise CallError(f"no data set here has the group {min(strange)!r}")
     if as_json:
-        sys.stdout.write(json.dumps(results, indent=2) + "\n")
+        with standard_output() as stream:
+            stream.write(json.dumps(results, indent=2) + "\n")
     else:
         show_results(results, Console())
 

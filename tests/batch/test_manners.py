@@ -87,6 +87,21 @@ def test_quiet_says_what_failed_alone(command, scans, tmp_path):
     assert left.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "said"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.4", ["-q"], "nothing was left to do: 2 skipped: not a CT image"),
+        ("1.2.840.10008.5.1.4.1.1.2", ["-q", "--series-filter", "slices>9"], "nothing was left to do: 1 skipped: left"),
+    ],
+)
+def test_status_2_is_never_silent(command, draw, save_series, tmp_path, kind, options, said):
+    save_series(tmp_path / "in", np.stack([draw(0, 64, 64)] * 2), SOPClassUID=kind)
+    left = command(tmp_path / "in", "--out", tmp_path / "out", *options)
+    assert left.status == 2
+    assert left.err.count("\n") == 1
+    assert said in left.err
+
+
 def test_verbose_tells_of_each_scan_of_choices_and_of_time(command, scans, settings, tmp_path, monkeypatch):
     settings('[batch]\nwrite = "mask,overlay"\n')
     monkeypatch.setenv("CTSEG_BATCH_SPACING", "5,9,9")

@@ -237,9 +237,7 @@ def test_kinds_that_are_not_written_any_more_go_with_the_scans_that_are_done_aga
     assert {name for name in written(third.out, "nifti") if not name.startswith("labels.")} == set()
 
 
-def test_what_is_not_written_any_more_goes_though_the_run_that_began_it_was_killed(
-    batch, mixed, monkeypatch, tmp_path
-):
+def test_what_is_not_written_any_more_goes_though_the_run_that_began_it_was_killed(batch, mixed, monkeypatch, tmp_path):
     first = batch(mixed, write=("mask", "overlay"))
     (mixed / "images/1.png").unlink()
     with monkeypatch.context() as patched:

@@ -206,6 +206,31 @@ def test_a_log_that_can_not_be_written_stops_nobody(process_of_batch, quarters, 
     assert (tmp_path / "out/summary.json").exists()
 
 
+GONE = [
+    pytest.param(">/dev/full", "No space left on device", marks=NOTHING_FULL, id="a full disk"),
+    pytest.param(">&-", "there is none", id="none"),
+    pytest.param("| true", "Broken pipe", id="a reader that is gone"),
+]
+
+
+@pytest.mark.parametrize(("answer", "why"), GONE)
+@pytest.mark.parametrize("command", ["batch", "summarize", "summarize --csv"])
+def test_an_answer_that_can_not_be_written_is_told_as_such(batch, quarters, few, tmp_path, command, answer, why):
+    batch(few)
+    name, *how = command.split()
+    call = [sys.executable, "-m", "ctseg", name, *(how or ["--json"])]
+    call += (
+        [few, "--out", tmp_path / "out", "--model", quarters, "--device", "cpu"]
+        if name == "batch"
+        else [tmp_path / "out"]
+    )
+    script = f'{{ sleep 1; "$@"; echo $? >&2; }} {answer}'
+    done = subprocess.run(["sh", "-c", script, "sh", *map(str, call)], check=False, stderr=subprocess.PIPE, text=True)
+    *_, error, status = done.stderr.splitlines()
+    whole = "; summary.json in OUT is whole" if name == "batch" else ""
+    assert (error, status) == (f"error: standard output can't be written ({why}){whole}", "2")
+
+
 @NOTHING_FULL
 def test_a_wrong_call_is_status_2_also_where_nobody_can_be_told(process_of_batch, tmp_path):
     call = [*process_of_batch, str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import typer
 from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
 from ctseg.printable import printable
+from ctseg.standard_output import standard_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +92,8 @@ def profile(
     figures |= {"operators": [asdict(node) for node in nodes]} if operators else {}
     figures |= {"sweep": [asdict(one) for one in tries]} if sweep else {}
     if as_json:
-        sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+        with standard_output() as stream:
+            stream.write(json.dumps(figures, indent=2) + "\n")
     else:
         console.print(Text(printable(job.engine.remark)))
         for shown in report(figures):

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ctseg.model import DEFAULT_MODEL
-from ctseg.printable import printable
+from ctseg.printable import count, printable
 from ctseg_batch.call import Call
 from ctseg_batch.profiling.network import Operator
 from ctseg_batch.profiling.sweep import Try
@@ -19,12 +19,12 @@ def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
     """The tables of a run: how fast, where the time goes, how far from the roof."""
     roof, run = figures["roof"], figures["run"]
     table = Table(title="the run", title_justify="left", show_header=False)
-    over = f"over {run['slices']} slices after a warm-up of {run['warm_up_slices']}"
+    over = f"over {count(run['slices'], 'slice')} after a warm-up of {run['warm_up_slices']}"
     table.add_row("slices/s", f"[bold]{run['slices_per_second']:.1f}[/] {over}")
     if run["failed_slices"]:
-        table.add_row("failed", f"[red]{run['failed_slices']} slices[/], which take less time than others")
+        table.add_row("failed", f"[red]{count(run['failed_slices'], 'slice')}[/], which take less time than others")
     table.add_row("start-up", f"{figures['start_up_s']:.2f} s to find the files and open the model")
-    table.add_row("workers", f"{figures['workers']}, {figures['batch_size']} slices at once")
+    table.add_row("workers", f"{figures['workers']}, {count(figures['batch_size'], 'slice')} at once")
     table.add_row("network", f"{roof['gmac']:.3f} GMAC a slice of {' x '.join(map(str, roof['shape']))} as it is fed")
     table.add_row("reached", f"{roof['gflops']:.0f} GFLOP/s by the run, {roof['gflops_infer']:.0f} while it infers")
     table.add_row("matrix rate", f"{roof['matrix_gflops']:.0f} GFLOP/s: what NumPy's float32 product reaches here")

@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ctseg.classes import NORMAL_LUNG
-from ctseg.printable import printable
+from ctseg.printable import count, printable
 from ctseg_batch.figures.summary import Summary
 from ctseg_batch.figures.totals import Pairs, paired
 from ctseg_batch.reporting.canvas import FEWEST, SIZE, Chart, dots, drawing, few_ticks, finish, new_axes
 from ctseg_batch.reporting.svg import ACCENT, MUTED, Mark, to_svg
-from ctseg_batch.reporting.words import count, group_title, number, signed
+from ctseg_batch.reporting.words import group_title, number, signed
 
 _LEFT, _RIGHT = 58, 76
 # Lines that lie nearer to each other than this share of the plot have no room for a label each.

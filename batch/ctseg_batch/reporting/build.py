@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctseg.printable import count
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.layout import recorded_root, recorded_sides
 from ctseg_batch.outputs.files import refused, write_whole
@@ -18,7 +19,7 @@ from ctseg_batch.reporting.parts import Origin, ScanPart, scan_part
 from ctseg_batch.reporting.results import Results, read_results, read_slices
 from ctseg_batch.reporting.sources import holds
 from ctseg_batch.reporting.table import columns, table_data
-from ctseg_batch.reporting.words import count, size
+from ctseg_batch.reporting.words import size
 
 Watched = Callable[[Sequence[int]], Iterable[int]]
 """Shows somebody how far a sequence is worked off."""

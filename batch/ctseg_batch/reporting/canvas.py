@@ -13,8 +13,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ctseg.printable import count
 from ctseg_batch.reporting.svg import ACCENT, INK, LINE, MUTED, Mark
-from ctseg_batch.reporting.words import count, with_minus
+from ctseg_batch.reporting.words import with_minus
 
 Numbers = npt.NDArray[np.float64]
 

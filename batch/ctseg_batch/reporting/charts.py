@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ctseg.measures import PLAUSIBLE_LUNG_ML
-from ctseg.printable import printable
+from ctseg.printable import count, printable
 from ctseg_batch.figures.summary import Summary
 from ctseg_batch.reporting.canvas import FEWEST, SIZE, Chart, Numbers, dots, drawing, few_ticks, finish, new_axes
 from ctseg_batch.reporting.svg import ACCENT, PAPER, Mark, to_svg
 from ctseg_batch.reporting.table import SEVERITY, rounded, severity, share
-from ctseg_batch.reporting.words import SEVERITY_STEPS, count, number
+from ctseg_batch.reporting.words import SEVERITY_STEPS, number
 
 _MOST_BARS = 20
 # Shares below this (per cent of the lung) lie on a linear axis, the others on a logarithmic one.

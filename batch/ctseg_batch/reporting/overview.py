@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from ctseg.printable import count
 from ctseg_batch.figures.summary import Summary
-from ctseg_batch.reporting.words import count, explain, number, without_number
+from ctseg_batch.reporting.words import explain, number, without_number
 
 _DEVICES = {"cpu": "the CPU", "cuda": "CUDA"}
 _MOST_GROUPS = 100

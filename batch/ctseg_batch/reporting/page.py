@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ctseg.classes import LUNG
-from ctseg.printable import printable
+from ctseg.printable import count, printable
 from ctseg_batch.figures.summary import Summary
 from ctseg_batch.reporting.agreement import Agreement
 from ctseg_batch.reporting.canvas import Chart
@@ -20,7 +20,7 @@ from ctseg_batch.reporting.facts import ModelFacts
 from ctseg_batch.reporting.overview import Overview
 from ctseg_batch.reporting.parts import ScanPart
 from ctseg_batch.reporting.table import Column
-from ctseg_batch.reporting.words import count, group_title, number, signed, size
+from ctseg_batch.reporting.words import group_title, number, signed, size
 
 # Rows that stand in the page itself, for readers without scripts; the script adds the others as they are scrolled to.
 _ROWS_AT_ONCE = 200

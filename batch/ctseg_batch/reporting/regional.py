@@ -8,7 +8,8 @@ from typing import Any
 from ctseg.classes import LESION
 from ctseg.lesions import SMALLEST_ML
 from ctseg.lungs import LUNGS, THIRDS
-from ctseg_batch.reporting.words import count, number
+from ctseg.printable import count
+from ctseg_batch.reporting.words import number
 
 Figures = Mapping[str, Any]
 

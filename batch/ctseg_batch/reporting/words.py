@@ -9,7 +9,7 @@ import numpy as np
 from ctseg.classes import CLASSES, LESION, LUNG, TissueClass
 from ctseg.lungs import ON_A_SIDE
 from ctseg.measures import PLAUSIBLE_LUNG_ML
-from ctseg.printable import printable
+from ctseg.printable import count, printable
 from ctseg.scan import COLOURED, COMPUTED, LABEL_MAP, Labels, Side, Spacing
 from ctseg_batch.reporting.results import SliceRow
 
@@ -88,11 +88,6 @@ def with_minus(text: str) -> str:
 
 def _rounded(value: float, digits: int) -> float:
     return round(value, digits) + 0.0  # or a little less than nothing would be -0
-
-
-def count(many: int, thing: str) -> str:
-    """`1 scan`, `12,000 scans`."""
-    return f"{many:,} {thing}" if many == 1 else f"{many:,} {thing}s"
 
 
 def size(many: int) -> str:

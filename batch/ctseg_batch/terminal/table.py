@@ -1,6 +1,7 @@
 """The summary as people read it: a table with a row a scan, what is doubtful, what failed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,13 +12,14 @@ from rich.text import Text
 
 from ctseg.classes import CLASSES, LUNG
 from ctseg.lungs import LUNGS
-from ctseg.printable import printable
-from ctseg_batch.figures.summary import Summary
+from ctseg.printable import count, printable
+from ctseg_batch.figures.summary import Summary, exit_status
 from ctseg_batch.foresee import Plan
 from ctseg_batch.inputs.discover import ignored_told
 from ctseg_batch.terminal.scan_table import Column, scan_table
 
 _MOST_LISTED = 20
+_MOST_REASONS = 3
 _WIDE = 160
 _FEWEST_FOR_LIMITS = 3
 _STATUS_STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
@@ -59,6 +61,17 @@ def failures(summary: Summary) -> Iterator[Text]:
     """A line for each file that failed, and why."""
     errors = [*summary["errors"], *(error for scan in summary["scans"] for error in scan["errors"])]
     yield from _listed("failed", ((error["file"], error["reason"]) for error in errors), "red")
+    if exit_status(summary) == 2 and not errors:
+        yield _nothing_left(summary["skipped"])
+
+
+def _nothing_left(skipped: Sequence[Mapping[str, str]]) -> Text:
+    """Why a run without a failure has read nothing, the most frequent reasons first."""
+    reasons = [
+        f"{reason} ({times})" for reason, times in Counter(one["reason"] for one in skipped).most_common(_MOST_REASONS)
+    ]
+    why = f"{len(skipped):,} skipped: {'; '.join(reasons)}" if reasons else "nothing was found"
+    return Text.assemble(("nothing was left to do: ", "red"), printable(why))
 
 
 def plan_report(plan: Plan) -> Iterator[RenderableType]:
@@ -70,7 +83,7 @@ def plan_report(plan: Plan) -> Iterator[RenderableType]:
     for name, slices in plan.slices.items():
         table.add_row(Text(printable(name)), str(slices), str(plan.to_do[name]))
     table.add_section()
-    table.add_row(f"{len(plan.slices)} scans", str(sum(plan.slices.values())), str(sum(plan.to_do.values())))
+    table.add_row(count(len(plan.slices), "scan"), str(sum(plan.slices.values())), str(sum(plan.to_do.values())))
     yield table
     yield from _listed("skipped", ((one.file, one.reason) for one in plan.skipped), "dim")
     yield from _listed("failed", ((one.file, one.reason) for one in plan.errors), "red")
@@ -138,7 +151,7 @@ def _agreement(summary: Summary) -> Iterator[Text]:
         if one is not None and one["lower_limit"] is not None:
             limits = f", limits of agreement {one['lower_limit']:,.1f} to {one['upper_limit']:,.1f} {unit}"
             told = limits if one["n"] >= _FEWEST_FOR_LIMITS else ""
-            yield Text(f"{title}: bias {one['bias']:,.1f} {unit}{told}, {one['n']} scans")
+            yield Text(f"{title}: bias {one['bias']:,.1f} {unit}{told}, {count(one['n'], 'scan')}")
 
 
 def _volume_of(of: Mapping[str, Any], name: str) -> str:
@@ -186,12 +199,12 @@ def _notes(summary: Summary) -> Iterator[Text]:
     throughput, totals, scans = summary["throughput"], summary["totals"], summary["scans"]
     before = totals["slices"] - totals["failed_slices"]
     if summary["runs"] is not None:
-        yield Text(f"joined from {len(summary['runs'])} run{'s' * (len(summary['runs']) > 1)}")
+        yield Text(f"joined from {count(len(summary['runs']), 'run')}")
     elif throughput["slices"]:
         rate = throughput["slices_per_second"]
-        yield Text(f"{throughput['slices']} slices in {throughput['wall_s']:.1f} s, {rate:.1f} a second")
+        yield Text(f"{count(throughput['slices'], 'slice')} in {throughput['wall_s']:.1f} s, {rate:.1f} a second")
     elif before:
-        yield Text(f"nothing to do: {before} slices were done before")
+        yield Text(f"nothing to do: {count(before, 'slice')} {'was' if before == 1 else 'were'} done before")
     yield from map(Text, map(printable, summary["notes"]))
     if summary["ignored"]:
         yield Text(ignored_told(summary["ignored"]))

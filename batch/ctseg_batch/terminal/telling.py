@@ -1,13 +1,14 @@
 """What `ctseg batch` shows people: a run as it goes on, its summary, or the plan of one."""
 
 import json
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
+
+from ctseg.standard_output import standard_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +53,8 @@ def tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) 
         # A line stays one, so that it can be searched for in a log; a table has to fit.
         console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))
     if as_json:
-        sys.stdout.write(to_json(summary))
+        with standard_output("summary.json in OUT is whole") as stream:
+            stream.write(to_json(summary))
     raise typer.Exit(exit_status(summary))
 
 
@@ -68,7 +70,8 @@ def tell_plan(call: "Call", *, as_json: bool) -> None:
         scans = [{"scan": name, "slices": n, "to_do": found.to_do[name]} for name, n in found.slices.items()]
         others = {"skipped": found.skipped, "errors": found.errors}
         listed = {key: [asdict(one) for one in failures] for key, failures in others.items() if failures}
-        sys.stdout.write(json.dumps({"scans": scans, **listed}, indent=2) + "\n")
+        with standard_output() as stream:
+            stream.write(json.dumps({"scans": scans, **listed}, indent=2) + "\n")
     else:
         console = people_console()
         for shown in plan_report(found):

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from ctseg.measures import measure
+from ctseg.printable import count
 from ctseg.stages import Stage
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.job import Job
@@ -50,14 +51,14 @@ def choices(job: Job, origins: Mapping[str, str]) -> Iterator[str]:
     why = "" if call.workers else ", one for each CPU that this process may use"
     yield f"workers: {call.workers or usable_cpus()}{why}; slices at once: {call.batch_size}"
     files = sum(len(site.files) for site in job.found.sites)
-    yield f"found: {files} files of CT in {len(job.found.sites)} places below {job.root}"
+    yield f"found: {count(files, 'file')} of CT in {count(len(job.found.sites), 'place')} below {job.root}"
     yield f"written: {', '.join(map(str, job.outputs.folders))}"
 
 
 def _figures(result: PartResult) -> Iterator[str]:
     done = result.slices - result.failed_slices
     failed = f" of {result.slices}, the others failed" if result.failed_slices else ""
-    yield f"{result.scan}: {done} slices{failed}"
+    yield f"{result.scan}: {count(done, 'slice')}{failed}"
     measures = measure(result.pixels, result.spacing_mm, result.voxels)
     if measures.lung_ml is not None:
         yield f"lung {measures.lung_ml:,.0f} mL"
