@@ -112,6 +112,25 @@ def test_what_is_told_of_strange_names_are_those_names(command, fill, tmp_path):
         assert {row["scan"] for row in csv.DictReader(rows)} == {name.removesuffix("/1.png") for name in names} | {"in"}
 
 
+def test_no_scan_bears_the_name_of_another_folder(batch, draw, save_slice, save_series, counted, tmp_path):
+    top = tmp_path / "in"
+    save_series(top / "a", np.stack([draw(0, 64, 64)]))
+    save_slice(top / "a/x.png", draw(1))
+    for seed, stem in enumerate("12"):
+        save_series(top / "b", np.stack([draw(seed, 64, 64)]), stems=stem, seed=seed)
+    names = batch(top).scans.keys()
+    assert {"a", "a#images"} < names
+    for name in names - {"a"}:  # somebody has named folders after scans
+        save_slice(top / name / "y.png", draw(2))
+    done = batch(top)
+    assert done.scans.keys() == names | {f"{name}#scan" for name in names - {"a"}}
+    assert all(scan["slices"] == 1 for scan in done.scans.values())
+    np.testing.assert_array_equal(done.masks["a#images/y.png"], draw(2))
+    counted()
+    batch(top)
+    assert counted() == 0
+
+
 @pytest.mark.parametrize("given", ["in", "./in", "in/../in", "in/sub/..", "../{}/in", "-in/../in"])
 def test_an_input_given_by_a_winding_path_is_the_same_folder(command, fill, tmp_path, monkeypatch, given):
     labels = fill(tmp_path / "in", ["sub/1.png", "2.png"])

@@ -193,8 +193,10 @@ def _holding(folders: Collection[Path], root: Path | None) -> Path:
 def sites_of(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> Iterator[Site]:
     """The sites of files whose kind is known by folder and name, in the order of a run."""
     own, folders = _own_name(root, kinds), scan_names.folders_below(kinds)
+    named = {folder: own if folder == root else folder.relative_to(root).as_posix() for folder in kinds}
+    rivals = scan_names.rivals(named.values())
     for folder in sorted(kinds, key=lambda folder: [as_counted(part) for part in folder.parts]):
-        name = own if folder == root else folder.relative_to(root).as_posix()
+        name = named[folder]
         within = "" if folder == root else f"{name}/"
         by_kind: dict[Kind, list[str]] = defaultdict(list)
         for file in sorted(kinds[folder], key=as_counted):
@@ -206,7 +208,8 @@ def sites_of(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> Iterator[S
         taken = _taken({*kinds[folder], *folders[folder]})
         occupied = kept | scan_names.volume_names(volumes, kept)
         for kind, files in sorted(by_kind.items()):
-            yield Site(folder, within, name, kind, tuple(files), taken, occupied, mixed=len(by_kind) > 1)
+            is_mixed, others = len(by_kind) > 1, rivals.get(name, frozenset())
+            yield Site(folder, within, name, kind, tuple(files), taken, occupied, mixed=is_mixed, rivals=others)
 
 
 def _own_name(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> str:

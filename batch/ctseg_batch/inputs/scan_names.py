@@ -6,6 +6,9 @@ from pathlib import Path
 
 from ctseg_batch.outputs.scan_outputs import SCAN_WRITERS
 
+LENGTHENED = "#scan"
+"""What a name gets at its end where it is another's already."""
+
 _LABEL_MAP = ".nii.gz"
 _ENDINGS = tuple(writer.ending for writer in SCAN_WRITERS.values())
 
@@ -39,8 +42,25 @@ def of_volume(volume: str, kept: Collection[str]) -> str:
 def of_slices(scan: str, occupied: Collection[str]) -> str:
     """The same of a series or a folder of images, by the last part of the scan's name."""
     while any(f"{scan}{ending}" in occupied for ending in _ENDINGS):
-        scan += "#scan"
+        scan += LENGTHENED
     return scan
+
+
+def not_of(others: Collection[str], scan: str) -> str:
+    """The name of a scan, lengthened until none of the others bears it."""
+    while scan in others:
+        scan += LENGTHENED
+    return scan
+
+
+def rivals(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
+    """For what stands before a `#` in any of the names, those that begin so."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        for place, letter in enumerate(name):
+            if letter == "#":
+                found[name[:place]].add(name)
+    return {before: frozenset(beginning) for before, beginning in found.items()}
 
 
 def _label_map(volume: str, kept: Collection[str]) -> str:

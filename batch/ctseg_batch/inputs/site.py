@@ -21,7 +21,8 @@ class Site:
     PNGs of the folder (and folders in it that are called so), where a file beside them would otherwise get a mask of
     the same name; `occupied` the names that outputs of other scans get there, or folders of theirs. `mixed`: the folder
     holds DICOM files as well as images. `part` numbers those that the images of a folder were cut into; None where they
-    were not. `stamps` tell what state the files are in where it can't be asked of the file system.
+    were not. `stamps` tell what state the files are in where it can't be asked of the file system. `rivals` are
+    names of other sites that begin with this one's and `#`.
     """
 
     folder: Path
@@ -34,11 +35,16 @@ class Site:
     mixed: bool = False
     part: int | None = None
     stamps: Mapping[str, Stamp] | None = None
+    rivals: frozenset[str] = frozenset()
 
     @property
     def scan(self) -> str:
         """What its files are called as one scan: images beside DICOM files have a name of their own."""
-        return f"{self.name}#images" if self.mixed and self.kind == "image" else self.name
+        return self.named("images") if self.mixed and self.kind == "image" else self.name
+
+    def named(self, suffix: str) -> str:
+        """What one of several scans in its folder is called, unless that is what another folder is called."""
+        return scan_names.not_of(self.rivals, f"{self.name}#{suffix}")
 
     def paths(self, files: Iterable[str]) -> tuple[Path, ...]:
         """Where files of this site are."""

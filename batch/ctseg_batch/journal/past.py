@@ -16,13 +16,14 @@ from typing import Any
 
 from ctseg.errors import CallError
 from ctseg_batch.inputs.listing import Listing
+from ctseg_batch.inputs.scan_names import LENGTHENED
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.layout import Noted, is_sibling, journal_file, journal_files, whole_lines
 from ctseg_batch.result import PartResult, Settings
 
 FORMAT = 2
 # A series in a folder of several, a stack of frames in a file of several.
-_ONE_OF_SEVERAL = re.compile(r"(.*[#/])(?:(?<=#)[0-9a-f]{8}|(?<=/)\d+):0", re.DOTALL)
+_ONE_OF_SEVERAL = re.compile(rf"(.*[#/])(?:(?<=#)[0-9a-f]{{8}}(?:{LENGTHENED})*|(?<=/)\d+):0", re.DOTALL)
 
 
 @dataclass

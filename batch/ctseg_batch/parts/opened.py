@@ -36,7 +36,7 @@ def open_folder(site: Site, truth: Truth | None) -> Opened:
     """Read the headers of a folder's DICOM files."""
     found = reading.open_series(site.paths(site.files))
     plain = [one for one in found.series if one.home is None]
-    scans = [site.name if len(plain) == 1 else f"{site.name}#{_short(one.uid)}" for one in plain]
+    scans = [site.name if len(plain) == 1 else site.named(_short(one.uid)) for one in plain]
     beside = truth_beside(site, truth)
     series = [
         replace(part_of_files(scan, 0, one, site, beside, is_whole=True), series=digest_of(one.uid))

@@ -188,7 +188,11 @@ class Planner:
 
     def _noted(self, site: Site, key: str) -> Listing | None:
         """What an earlier run noted of a folder, if none of its files has changed and it says enough."""
-        return None if self._selection.needs_descriptions else self._past.listing(site.name, key)
+        if self._selection.needs_descriptions:
+            return None
+        listing = self._past.listing(site.name, key)
+        # A folder may have come since that is called as one of the series was.
+        return None if listing and any(one.scan in site.rivals for one in listing.series) else listing
 
     def _list(self, site: Site) -> Iterable[ListedSeries]:
         """The series of a folder, as they were noted or else by opening it."""
