@@ -29,6 +29,9 @@ COMMANDS = {
 }
 
 
+HELP = ["--help", "-h"]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `ctseg ARGUMENTS` and leave the process with the command's exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -61,12 +64,30 @@ def load(name: str) -> Any:
     command = typer.main.get_command(importlib.import_module(COMMANDS[name].module).app)
     command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in (command.help or "").split("\n\n"))
     command = open_to_settings(command, name, COMMANDS)
+    command.context_settings["help_option_names"] = HELP
     for param in command.params:
+        _tell_plainly(param)
         if getattr(param, "is_flag", False):
             param.metavar = ""  # Typer's help would show a value
         elif param.param_type_name == "argument" and param.metavar is None:
             param.metavar = param.name.upper()
     return command
+
+
+def _tell_plainly(param: Any) -> None:
+    """Have what is wrong with a value told without a library's words before it."""
+    from typer import BadParameter
+
+    process = param.process_value
+
+    def plainly(context: Any, value: Any) -> Any:
+        try:
+            return process(context, value)
+        except BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+    param.process_value = plainly
 
 
 def _leave(reason: str) -> NoReturn:
@@ -113,6 +134,7 @@ def front_page() -> "typer.Typer":
         cls=Table,
         help="How much of each lung is normal, ground glass or consolidated? For research, not for diagnosis.",
         no_args_is_help=True,
+        context_settings={"help_option_names": HELP},
         rich_markup_mode=None,  # rich's help takes as long to load as all the rest
     )
 

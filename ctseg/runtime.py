@@ -81,4 +81,6 @@ def _refusal(error: Exception) -> str:
     reason = _PREFIX.sub("", first_line(error, ""))
     if "xternal data" in reason:
         return "keeps weights in another file: a model is one file, export it again"
+    if "rotobuf parsing failed" in reason:
+        return "is no ONNX file, or a damaged one"
     return f"is no model that onnxruntime can run: {reason}"

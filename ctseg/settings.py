@@ -128,7 +128,7 @@ def _checked(value: Any, hint: Any, param: Any, context: typer.Context, place: s
     try:
         param.process_value(context, value)
     except typer.BadParameter as error:
-        raise CallError(f"{place} = {value!r}: {error.message.removeprefix('Value error, ')}") from error
+        raise CallError(f"{place} = {value!r}: {error.message}") from error
     return value
 
 

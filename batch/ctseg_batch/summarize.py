@@ -37,7 +37,7 @@ def summarize(
         bool,
         typer.Option("--mixed", help="Allow runs with different models, versions, precisions, measures or truths."),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Report failures only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report failures only.")] = False,
     schema: Annotated[  # noqa: ARG001 - it ends the call
         bool,
         typer.Option("--schema", callback=_tell_schema, is_eager=True, help="Print the path of summary.json's schema."),

@@ -220,7 +220,7 @@ def test_descriptions_are_read_again_rather_than_noted(batch, study, counted):
         done = batch(study, series_filter=["description~lung"])
         assert stems(done) == ["thin"]
         assert {one["reason"].split(": ")[1] for one in done.summary["skipped"]} == {
-            "its description is not so",
+            "its description does not contain it",
             "its description is not known",
         }
         assert counted() == slices

@@ -14,16 +14,17 @@ def leave(arguments, capsys):
     return left.value.code or 0, capsys.readouterr()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], []])
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], []])
 def test_the_front_page_names_every_command(arguments, capsys):
     status, said = leave(arguments, capsys)
     assert status == 0
     assert all(name in said.out for name in COMMANDS)
 
 
+@pytest.mark.parametrize("asked", ["--help", "-h"])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_of_its_own(name, capsys):
-    status, said = leave([name, "--help"], capsys)
+def test_every_command_has_help_of_its_own(name, asked, capsys):
+    status, said = leave([name, asked], capsys)
     assert status == 0
     assert f"ctseg {name}" in said.out
 
@@ -43,6 +44,13 @@ def test_a_command_that_there_is_not_is_a_wrong_call(capsys):
     status, said = leave(["bach"], capsys)
     assert status == 2
     assert "batch" in said.err
+
+
+def test_a_value_that_can_not_be_is_told_in_plain_words(capsys):
+    status, said = leave(["batch", "in", "--out", "out", "--device", "gpu"], capsys)
+    assert status == 2
+    assert "'gpu' is not one of 'auto'" in " ".join(said.err.replace("│", "").split())
+    assert "Value error" not in said.err
 
 
 def test_our_errors_are_one_line_and_status_2(capsys):

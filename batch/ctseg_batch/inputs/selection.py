@@ -18,13 +18,14 @@ TEXTS = ("description", "kernel")
 NUMBERS = ("thickness", "spacing", "slices", "number")
 # Descriptions are not quoted: people type them, and may name a patient.
 _TOLD = {
-    "description": "its description is not so",
+    "description": "its description {} it",
     "kernel": "its kernel is {}",
     "thickness": "its slices are {:g} mm thick",
     "spacing": "its slices lie {:g} mm apart",
     "slices": "it has {} slices",
     "number": "its number is {}",
 }
+_SAID = {"~": ("does not contain", "contains"), "=": ("is not", "is")}
 _FORM = re.compile(r"\s*([a-z]+)\s*(!=|!~|<=|>=|=|~|<|>)\s*(\S.*?)\s*", re.IGNORECASE | re.DOTALL)
 
 # Headers hold 0.60000002: a thousandth of a millimetre has no meaning.
@@ -55,6 +56,8 @@ class Condition:
         holds = known and (self._text(told) if self.field in TEXTS else self._number(told))
         if holds != self.negated:
             return None
+        if self.field == "description":
+            told = _SAID[self.sign][self.negated]
         said = _TOLD[self.field].format(told) if known else f"its {self.field} is not known"
         return f"left out by --series-filter {self.written}: {said}"
 
