@@ -1,15 +1,17 @@
 """One run from the inputs to the summary: the parts of this package, put together."""
 
 import time
+from collections.abc import Iterator
 from functools import partial
 
 from ctseg_batch.call import Call
 from ctseg_batch.figures.columns import slice_rows
-from ctseg_batch.figures.notes import unused_spacing, without_output
+from ctseg_batch.figures.notes import of_earlier_calls, unused_spacing, without_ct, without_output, without_truth
 from ctseg_batch.figures.sheets import write_sheets
 from ctseg_batch.figures.summary import Figures, ShardFigures, Summary, summarise
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.inventory import Inventory, write_inventory
+from ctseg_batch.journal.record import Journal
 from ctseg_batch.reporting import REPORT_HTML
 from ctseg_batch.work import Driver, Watcher, Worked, work_here
 
@@ -53,7 +55,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         groups=job.truth.meaning.names if job.truth else None,
         skipped=worked.skipped,
         errors=sorted([*job.failures(), *worked.errors]),
-        notes=[*notes, *(unused_spacing(worked.results) if call.spacing else ()), *without_output(worked.results)],
+        notes=[*notes, *_notes(job, worked, journal)],
         ignored=job.ignored,
         slices=worked.slices,
         wall_s=time.perf_counter() - started,
@@ -72,6 +74,18 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         watcher.remark("drawing the report")
         watcher.remark(write_report(job.home.folder, None, DEFAULT_PICTURES, job.engine.file).told())
     return summary
+
+
+def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
+    """What there is to say of the run as a whole, besides what happened in it."""
+    yield from without_ct(job.found.empty)
+    if job.call.spacing:
+        yield from unused_spacing(worked.results)
+    yield from without_output(worked.results)
+    if job.call.shard is None:
+        yield from of_earlier_calls(len(journal.untouched() - {result.scan for result in worked.results}))
+    if job.call.truth:
+        yield from without_truth(worked.results, job.call.truth, job.root)
 
 
 def _shard_figures(job: Job, inventory: Inventory | None, worked: Worked) -> ShardFigures | None:

@@ -250,6 +250,16 @@ def test_what_is_not_written_any_more_goes_though_the_run_that_began_it_was_kill
     assert "former" not in json.loads((first.out / ".ctseg/journal.jsonl").read_bytes().splitlines()[-2])
 
 
+def test_scans_that_are_in_out_and_not_in_the_summary_are_told(batch, mixed):
+    assert batch(mixed).summary["notes"] == []
+    assert batch(mixed / "images", root=mixed).summary["notes"] == [
+        "OUT also holds outputs of 2 scans of earlier calls, which this summary leaves out"
+    ]
+    (mixed / "ct.nii.gz").unlink()
+    (note,) = batch(mixed, overwrite=True).summary["notes"]
+    assert note.startswith("OUT also holds outputs of 1 scan of")
+
+
 def test_of_many_images_those_that_are_gone_leave_no_masks(batch, save_slice, counted, draw, tmp_path):
     files = [save_slice(tmp_path / "in" / f"{number}.png", draw(number % 7, 16, 16)) for number in range(520)]
     batch(tmp_path / "in")

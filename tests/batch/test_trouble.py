@@ -112,6 +112,14 @@ def test_a_label_map_whose_name_out_can_not_hold_fails_alone(batch, draw, save_s
     assert sorted(file.name for file in (tmp_path / "out").rglob("pq.*")) == ["pq.dcm", "pq.nii.gz"]
 
 
+def test_of_several_inputs_the_one_without_ct_is_told(batch, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    done = batch(tmp_path / "empty", tmp_path / "in", tmp_path / "link")
+    assert (done.status, done.summary["notes"]) == (0, [f"no CT in {tmp_path / 'empty'}"])
+
+
 @pytest.mark.parametrize("option", ["--out", "--truth", "--model", "INPUT"])
 def test_a_path_that_no_system_takes_is_an_error_in_one_line(command, draw, save_slice, tmp_path, option):
     save_slice(tmp_path / "in/a.png", draw())

@@ -303,18 +303,22 @@ def test_a_truth_folder_with_none_of_the_slices_says_what_was_looked_for(command
     (hand_worked / "mask/8").mkdir()
     for truth in (hand_worked, hand_worked / "mask/8"):
         left = command(hand_worked / "image", "--out", hand_worked / "out", "--truth", truth)
-        assert left.status == 0
-        told = "no truth was found for any slice: there is no 7/3.* below --truth, nor any other"
+        assert left.status == 1
+        told = f"no truth was found for any slice: there is no {truth / '7/3'}.*, nor any other"
         assert told in left.err.splitlines()
     left = command(hand_worked / "image", "--out", hand_worked / "out", "--truth", hand_worked / "mask")
     assert "no truth was found" not in left.err
+    assert left.status == 0
+    folder = [hand_worked / "image/7", "--out", hand_worked / "own", "--truth", hand_worked / "mask"]
+    assert f"mask/3.*, nor any other; did you mean --truth {hand_worked / 'mask/7'}?" in command(*folder).err
+    assert command(*folder[:-1], hand_worked / "mask/7").status == 0
 
 
 def test_the_truth_of_a_volume_that_is_not_there_is_told_by_its_name(batch, save_volume, tmp_path):
     save_volume(tmp_path / "in/p/ct.nii.gz", np.ones((2, 64, 48), np.uint8))
     (tmp_path / "truth").mkdir()
     (note,) = batch(tmp_path / "in", truth=tmp_path / "truth").summary["notes"]
-    assert note == "no truth was found for any slice: there is no p/ct.* below --truth, nor any other"
+    assert note == f"no truth was found for any slice: there is no {tmp_path / 'truth/p/ct'}.*, nor any other"
 
 
 def test_a_truth_that_is_the_input_is_a_wrong_call(command, hand_worked, save):

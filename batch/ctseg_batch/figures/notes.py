@@ -3,8 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
+from ctseg.printable import count
 from ctseg_batch.inputs.truth import stem
 from ctseg_batch.journal.slice_figures import unpack
 from ctseg_batch.result import PartResult
@@ -26,7 +28,7 @@ def without_output(results: Iterable[PartResult]) -> list[str]:
 def _not_made(counts: Mapping[tuple[str, str], int]) -> list[str]:
     """A line for each kind and reason, as `_NOT_MADE` reads it."""
     return [
-        f"no {kind} of {count} scan{'s' * (count > 1)}: {reason}" for (kind, reason), count in sorted(counts.items())
+        f"no {kind} of {scans} scan{'s' * (scans > 1)}: {reason}" for (kind, reason), scans in sorted(counts.items())
     ]
 
 
@@ -37,13 +39,27 @@ def unused_spacing(results: Iterable[PartResult]) -> Iterator[str]:
         yield _UNUSED_SPACING
 
 
-def without_truth(results: Iterable[PartResult]) -> Iterator[str]:
+def of_earlier_calls(scans: int) -> Iterator[str]:
+    """A line where OUT has more scans than the summary tells of."""
+    if scans:
+        yield f"OUT also holds outputs of {count(scans, 'scan')} of earlier calls, which this summary leaves out"
+
+
+def without_ct(inputs: Iterable[Path]) -> Iterator[str]:
+    """A line for each INPUT in which there is none."""
+    return (f"no CT in {path}" for path in inputs)
+
+
+def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iterator[str]:
     """A line where a truth was given and goes with nothing: it may be the wrong folder."""
     done = [part for part in results if part.slices > part.failed_slices]
     if done and all(_has_no_truth(part) for part in done):
         example = next(one.source for one in unpack(done[0].by_slice))
-        folder, slash, name = example.rpartition("/")
-        yield f"{_NO_TRUTH}there is no {folder}{slash}{stem(name)}.* below --truth, nor any other"
+        folder, _, name = example.rpartition("/")
+        below = truth / PurePath(root).name
+        is_other = below.is_dir() and below.resolve() != Path(root).resolve()
+        hint = f"; did you mean --truth {below}?" if is_other else ""
+        yield f"{_NO_TRUTH}there is no {truth / folder / stem(name)}.*, nor any other{hint}"
 
 
 def _has_no_truth(part: PartResult) -> bool:

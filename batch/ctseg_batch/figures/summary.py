@@ -14,7 +14,6 @@ from ctseg.lungs import LUNGS, THIRDS, absent
 from ctseg.measures import Measures, doubts, measure, voxel_ml
 from ctseg.regions import Amounts, Lungs, describe, grade, total
 from ctseg.scan import Spacing
-from ctseg_batch.figures.notes import without_truth
 from ctseg_batch.figures.totals import scored, totals
 from ctseg_batch.journal.slice_figures import unpack
 from ctseg_batch.network.engine import Engine
@@ -91,7 +90,7 @@ def summarise(figures: Figures, engine: Engine) -> Summary:
         "ignored": figures.ignored,
         "skipped": [asdict(one) for one in figures.skipped],
         "errors": [asdict(one) for one in figures.errors],
-        "notes": [*figures.notes, *(() if groups is None else without_truth(figures.results))],
+        "notes": list(figures.notes),
         "throughput": {
             "slices": figures.slices,
             "slices_per_second": figures.slices / figures.wall_s if figures.slices else None,
@@ -103,11 +102,13 @@ def summarise(figures: Figures, engine: Engine) -> Summary:
 
 
 def exit_status(summary: Summary) -> int:
-    """0 all well, 1 some input failed and the rest was done, 2 no input could be read."""
+    """0 all well, 1 some input failed and the rest was done, or no truth was found at all, 2 no input could be read."""
     scans = summary["scans"]
     if summary["shard"] is None and all(scan["status"] == "failed" for scan in scans):
         return 2  # a share can't tell: another may have read something
-    return int(bool(summary["errors"]) or any(scan["errors"] for scan in scans))
+    is_unscored = bool(summary["groups"]) and bool(scans) and all(scan["confusion"] is None for scan in scans)
+    is_told = is_unscored and summary["shard"] is None  # another share may have found some
+    return int(is_told or bool(summary["errors"]) or any(scan["errors"] for scan in scans))
 
 
 def to_json(summary: Summary) -> str:

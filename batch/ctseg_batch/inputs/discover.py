@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,8 @@ class Found:
     """What there is below the root; `ignored` counts files that are no CT, `failed` are those that can't be told.
 
     A file that is no CT has failed where somebody named it.
-    `place` is where the root is, if it is none of this machine's folders.
+    `place` is where the root is, if it is none of this machine's folders. `empty` are the folders of the call that hold
+    neither CT nor what has failed.
     """
 
     root: Path
@@ -35,6 +36,7 @@ class Found:
     ignored: int
     failed: tuple[UnreadableFile, ...]
     place: Url | None = None
+    empty: tuple[Path, ...] = ()
 
     @property
     def failures(self) -> Iterator[Failure]:
@@ -66,7 +68,22 @@ def discover(
     for file in files:
         walk.take(file)
     top = _holding([*folders, *(file.parent for file in files)], root)
-    return Found(top, tuple(sites_of(top, walk.kinds)), walk.ignored, tuple(walk.failed))
+    empty = tuple(_empty(folders, [*walk.kinds, *(error.file for error in walk.failed)]))
+    return Found(top, tuple(sites_of(top, walk.kinds)), walk.ignored, tuple(walk.failed), empty=empty)
+
+
+def _empty(folders: Iterable[Path], found: Iterable[Path]) -> Iterator[Path]:
+    """The folders below which nothing was found, by whatever path."""
+    above: set[Path] = set()
+    for place in found:
+        while place not in above:
+            above.add(place)
+            place = place.parent
+    for folder in folders:
+        if folder not in above:
+            real = Path(os.path.realpath(folder))
+            if not any(Path(os.path.realpath(place)).is_relative_to(real) for place in above):
+                yield folder
 
 
 def _refuse_results(path: Path) -> None:

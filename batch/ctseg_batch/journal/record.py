@@ -4,7 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -79,8 +79,10 @@ class Journal(Notes):
         super().__init__()
         self._past = past
         self._idle = True
+        self._touched: set[str] = set()
         self._lock = threading.RLock()
         file = journal_file(out, mark)
+        self._folder = file.parent
         try:
             if past.is_begun_anew:
                 head = {"format": FORMAT, "id": uuid4().hex[:8], "root": root, "settings": plain_settings(settings)}
@@ -105,6 +107,11 @@ class Journal(Notes):
         with self._lines:
             if kind is None and not (self._past.closed and self._idle):
                 self.add({"closed": True})
+        if kind is not None:
+            with suppress(
+                OSError
+            ):  # somebody may have removed OUT: what was written since is known by this for a run's
+                self._folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, *places: str) -> None:
         """Take back what was noted of parts, if anything was; from the first of them on, the run is under way."""
@@ -114,8 +121,15 @@ class Journal(Notes):
 
     def add(self, noted: Noted) -> None:
         """A line, on the disk when this returns."""
+        if "part" in noted:
+            self._touched.add(noted["part"])
         self._open()
         self._append(noted)
+
+    def untouched(self) -> set[str]:
+        """The scans of which earlier runs have noted parts, and this run has noted nothing about them."""
+        known = self._past.known.items()
+        return {noted["result"]["scan"] for place, noted in known if noted["key"] and place not in self._touched}
 
     def _open(self) -> None:
         """Say once which run the lines from here on are of: the next one after all that wrote to OUT before."""
