@@ -85,7 +85,7 @@ def work_here(
 
 def lose(notes: Notes, outputs: Outputs, parts: Iterable[str], names: Iterable[str], scans: Iterable[str]) -> None:
     """Take away what an earlier run wrote: first it is noted that it counts no more, so nobody misses a file of it."""
-    notes.begin(*parts)
+    notes.drop(*parts)
     outputs.remove(names, scans)
 
 

@@ -240,10 +240,11 @@ def test_kinds_that_are_not_written_any_more_go_with_the_scans_that_are_done_aga
 def test_what_is_not_written_any_more_goes_though_the_run_that_began_it_was_killed(batch, mixed, monkeypatch, tmp_path):
     first = batch(mixed, write=("mask", "overlay"))
     (mixed / "images/1.png").unlink()
-    with monkeypatch.context() as patched:
-        patched.setattr("ctseg_batch.parts.plan.Planner.plan", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            batch(mixed, overwrite=True)
+    for place in ("parts.plan.Planner.plan", "outputs.slice_outputs.Outputs.keep"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"ctseg_batch.{place}", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                batch(mixed)
     second = batch(mixed)
     assert written(second.out, "overlays") == set()
     assert written(second.out, "masks") == set(first.times) - {"images/1.png"}

@@ -45,9 +45,13 @@ class Notes:
         self.gathered: list[Noted] = []
 
     def begin(self, *places: str) -> None:
-        """What was noted of parts counts no more: they are about to be done again, or gone."""
+        """What was noted of parts counts no more: they are about to be done again."""
         for place in places:
             self.add({"part": place, "key": None})
+
+    def drop(self, *places: str) -> None:
+        """The same of parts that are gone."""
+        Notes.begin(self, *places)
 
     def note(self, place: str, key: str, result: PartResult) -> None:
         """A part is finished and its last file in place."""
@@ -117,7 +121,12 @@ class Journal(Notes):
         """Take back what was noted of parts, if anything was; from the first of them on, the run is under way."""
         if places:
             self._open()
-        super().begin(*(place for place in places if place in self._past.known))
+        super().begin(*(place for place in places if place in self._past.parts))
+
+    def drop(self, *places: str) -> None:
+        """The same of parts that are gone, whatever settings they were noted under."""
+        self.begin(*places)
+        super().drop(*(place for place in places if place in self._past.former))
 
     def add(self, noted: Noted) -> None:
         """A line, on the disk when this returns."""
