@@ -13,9 +13,9 @@ from ctseg_batch.call import Call
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import Journal, claim_out
-from ctseg_batch.outputs.slice_outputs import WRITERS, Seen
+from ctseg_batch.outputs.slice_outputs import WRITERS, LabelledSlice
+from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.tally import Tally
-from ctseg_batch.parts.todo import Todo
 from ctseg_batch.result import PartResult
 
 IMAGES_A_FOLDER, FILES_A_SERIES = 1000, 100
@@ -47,29 +47,29 @@ def plant_series(folder: Path, count: int) -> None:
 def note_as_done(call: Call) -> None:
     """Make OUT what a run leaves that has done it all, by the classes of a run, but for the network."""
     job = open_job(call)
-    mask = WRITERS["mask"].encode(Seen(LABELS))
+    mask = WRITERS["mask"].encode(LabelledSlice(LABELS))
     with claim_out(call.out, job.mark), Journal(call.out, job.root, job.settings, Past()) as journal:
-        for todo in parts(job, journal):
-            home = call.out / WRITERS["mask"].folder / Path(todo.names[0]).parent
-            fill(home, [Path(name).name for name in todo.names], mask)
-            journal.note(todo.place, todo.key, as_labelled(todo))
+        for part in parts(job, journal):
+            home = call.out / WRITERS["mask"].folder / Path(part.names[0]).parent
+            fill(home, [Path(name).name for name in part.names], mask)
+            journal.note(part.place, part.key, as_labelled(part))
 
 
-def parts(job: Job, journal: Journal) -> Iterator[Todo]:
+def parts(job: Job, journal: Journal) -> Iterator[Part]:
     """What there is to do, which is all."""
     planner = job.planner(Past(), journal.list_folder)
     for site in job.found.sites:
         for step in planner.plan(site):
-            assert isinstance(step, Todo)
+            assert isinstance(step, Part)
             yield step
 
 
-def as_labelled(todo: Todo) -> PartResult:
+def as_labelled(part: Part) -> PartResult:
     """The figures of a part whose masks are all the same."""
-    tally = Tally(todo, None)
-    for index in range(len(todo.names)):
+    tally = Tally(part, None)
+    for index in range(len(part.names)):
         tally.add(index, LABELS)
-    return tally.result(todo.slices.spacing_mm, todo.slices.is_volume, "cpu", "fp32")
+    return tally.result(part.slices.spacing_mm, part.slices.is_volume, "cpu", "fp32")
 
 
 def fill(folder: Path, names: Sequence[str], content: bytes) -> None:

@@ -18,7 +18,7 @@ DESCRIPTION = "dataset.json"
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledSlice:
+class DatasetSlice:
     """One slice of a data set: `group` (the patient) is never split; `split` is empty where the index has none."""
 
     image: Path
@@ -34,7 +34,7 @@ class Dataset:
     name: str
     folder: Path
     meaning: MaskMeaning
-    slices: tuple[LabelledSlice, ...]
+    slices: tuple[DatasetSlice, ...]
     licence: str = ""
     citation: str = ""
 
@@ -129,7 +129,7 @@ def meaning_beside(folder: Path) -> MaskMeaning:
 
 def _described(folder: Path, described: Mapping[str, Any]) -> Dataset:
     meaning = MaskMeaning.parse(described["mask_values"], folder / DESCRIPTION)
-    slices: dict[str, LabelledSlice] = {}
+    slices: dict[str, DatasetSlice] = {}
     for row in read_rows(folder / described["index"], ("file", described["group"])):
         image, mask = folder / described["images"] / row["file"], folder / described["masks"] / row["file"]
         for file in (image, mask):
@@ -140,7 +140,7 @@ def _described(folder: Path, described: Mapping[str, Any]) -> Dataset:
         spelt = os.path.normpath(image)
         if spelt in slices:
             raise DatasetError(f"{row.place} names {image} again: leave one of the rows out")
-        slices[spelt] = LabelledSlice(image, mask, row[described["group"]], row.get("split"))
+        slices[spelt] = DatasetSlice(image, mask, row[described["group"]], row.get("split"))
     if not slices:
         raise DatasetError(f"{folder / described['index']} names no slices")
     return Dataset(str(described["name"]), folder, meaning, tuple(slices.values()), *_provenance(described))
@@ -180,7 +180,7 @@ def _patient_folders(folder: Path) -> Dataset:
     for image in sorted(i for i in images.glob("*/*") if i.is_file() and not _is_hidden(i, images)):
         mask = masks.get(image.relative_to(images).with_suffix(""))
         if mask is not None:
-            slices.append(LabelledSlice(image, mask, image.parent.name))
+            slices.append(DatasetSlice(image, mask, image.parent.name))
         elif kind_of(image):  # and not what a file browser leaves, as Thumbs.db
             raise DatasetError(f"{image} has no mask below {folder / 'mask'}")
     if not slices:

@@ -7,12 +7,12 @@ from pathlib import Path
 from ctseg.errors import CallError
 from ctseg_batch.call import Call
 from ctseg_batch.inputs.discover import Found, discover
-from ctseg_batch.inputs.supply import AtHand, Supply
+from ctseg_batch.inputs.input_files import InputFiles, LocalInputFiles
 from ctseg_batch.layout import FOLDER
 from ctseg_batch.url import Location, Url
 
 
-def find(call: Call, folders: Collection[str]) -> tuple[Found, Supply]:
+def find(call: Call, folders: Collection[str]) -> tuple[Found, InputFiles]:
     """The inputs, and who has their files; raises CallError where OUT would lie among them."""
     given = [*call.inputs, *call.listed]
     truths = [call.truth] if call.truth else []
@@ -27,7 +27,7 @@ def find(call: Call, folders: Collection[str]) -> tuple[Found, Supply]:
         if isinstance(call.root, Url):
             raise CallError(f"--root {call.root}: the inputs are not below it")
         never = [*_paths([call.out]), *truths]
-        return discover(_paths(call.inputs), never, _paths(call.listed), call.root), AtHand()
+        return discover(_paths(call.inputs), never, _paths(call.listed), call.root), LocalInputFiles()
     from ctseg_batch.remote.discover import discover_urls
 
     if paths or isinstance(call.root, Path):

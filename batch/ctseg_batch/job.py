@@ -11,21 +11,21 @@ from ctseg_batch.call import Call, check, from_anywhere
 from ctseg_batch.figures.sheets import TABLES, marked
 from ctseg_batch.find import find
 from ctseg_batch.foreign import refuse_foreign
-from ctseg_batch.home import FolderHome, Home
 from ctseg_batch.inputs.discover import Found, ignored_told
+from ctseg_batch.inputs.input_files import InputFiles, LocalInputFiles
 from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.inputs.selection import Selection, parse_condition
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.inputs.supply import AtHand, Supply
 from ctseg_batch.inputs.truth import Truth, open_truth
-from ctseg_batch.journal.leavings import Lost
 from ctseg_batch.journal.past import Past
+from ctseg_batch.journal.stale_outputs import Lost
 from ctseg_batch.network.engine import Engine, open_engine, open_unplaced
-from ctseg_batch.outputs.shelf import FolderShelf, Shelf
+from ctseg_batch.outputs.output_files import FolderOutputFiles, OutputFiles
 from ctseg_batch.outputs.slice_outputs import Outputs, choose_writers
 from ctseg_batch.parts.plan import Planner
 from ctseg_batch.reporting import REPORT_HTML
 from ctseg_batch.result import Failure, Settings
+from ctseg_batch.run_folder import LocalRunFolder, RunFolder
 from ctseg_batch.shards import mark_of
 from ctseg_batch.url import Location
 
@@ -40,13 +40,13 @@ class Job:
     call: Call
     found: Found
     engine: Engine
-    home: Home
-    shelf: Shelf
+    run_folder: RunFolder
+    output_files: OutputFiles
     outputs: Outputs
     truth: Truth | None
     settings: Settings
     selection: Selection
-    supply: Supply = field(default_factory=AtHand)
+    input_files: InputFiles = field(default_factory=LocalInputFiles)
     most: int | None = None
     dropped: frozenset[str] = frozenset()
 
@@ -85,18 +85,18 @@ class Job:
         # The images of a folder are a stack where somebody says how far apart they lie, and asks what a stack tells.
         stack_images = self.call.measures == "full" and self.call.spacing is not None
         return Planner(
-            past, self.outputs, self.truth, listed, lost, self.selection, self.supply, stack_images=stack_images
+            past, self.outputs, self.truth, listed, lost, self.selection, self.input_files, stack_images=stack_images
         )
 
     def recall(self) -> Past:
         """What earlier runs into OUT have done of it; raises CallError where that was another root."""
-        past = self.home.recall(self.root, self.settings)
+        past = self.run_folder.recall(self.root, self.settings)
         return past.outdone(self.settings.write) if self.call.overwrite else past
 
     def dropping(self, kinds: Iterable[str]) -> "Job":
         """The same, which takes away what there is of these kinds, but for those that are still written."""
         dropped = frozenset(kinds) - set(self.settings.write)
-        outputs = Outputs(self.shelf, self.settings.write, self.call.spacing, dropped)
+        outputs = Outputs(self.output_files, self.settings.write, self.call.spacing, dropped)
         return replace(self, outputs=outputs, dropped=dropped)
 
 
@@ -107,18 +107,18 @@ def open_job(call: Call) -> Job:
     if call.engine == "ray":  # its workers have folders of their own to be in
         call = from_anywhere(call)
     mark = mark_of(call.shard)
-    home, shelf = _open_out(call.out, mark)
-    outputs = Outputs(shelf, kinds, call.spacing)
+    run_folder, output_files = _open_out(call.out, mark)
+    outputs = Outputs(output_files, kinds, call.spacing)
     files = {marked(name, mark) for name in TABLES} | ({REPORT_HTML} if call.report else set())
-    refuse_foreign(call.out, home.names, outputs.folders, files)
+    refuse_foreign(call.out, run_folder.names, outputs.folders, files)
     truth = open_truth(call.truth) if call.truth else None
     selection = Selection(tuple(map(parse_condition, call.series_filter)), call.best_series)
-    found, supply = find(call, outputs.folders)
+    found, input_files = find(call, outputs.folders)
     if not found.sites and not found.failed:
         given = ", ".join(map(str, call.inputs)) or "what is listed"
         raise CallError(f"no CT in {given}{f': {ignored_told(found.ignored)}' if found.ignored else ''}")
     engine = _open_engine(call)
-    if outputs.need("confidence") and engine.spec.temperature is None:
+    if outputs.needs("confidence") and engine.spec.temperature is None:
         raise CallError(f"--write confidence: the model {engine.spec.name} gives no probabilities: export it again")
     settings = Settings(
         version=__version__,
@@ -129,18 +129,18 @@ def open_job(call: Call) -> Job:
         truth=truth.meaning if truth else None,
         measures=call.measures,
     )
-    return Job(call, found, engine, home, shelf, outputs, truth, settings, selection, supply)
+    return Job(call, found, engine, run_folder, output_files, outputs, truth, settings, selection, input_files)
 
 
-def _open_out(out: Location, mark: str) -> tuple[Home, Shelf]:
+def _open_out(out: Location, mark: str) -> tuple[RunFolder, OutputFiles]:
     if isinstance(out, Path):
-        return FolderHome(out, mark), FolderShelf(out, mark)
-    from ctseg_batch.remote.home import StoreHome
-    from ctseg_batch.remote.shelf import StoreShelf
+        return LocalRunFolder(out, mark), FolderOutputFiles(out, mark)
+    from ctseg_batch.remote.output_files import StoreOutputFiles
+    from ctseg_batch.remote.run_folder import StoreRunFolder
     from ctseg_batch.remote.store import writable
 
     store = writable(out)
-    return StoreHome(store, mark), StoreShelf(store)
+    return StoreRunFolder(store, mark), StoreOutputFiles(store)
 
 
 def _open_engine(call: Call) -> Engine:

@@ -26,7 +26,7 @@ def run(call: Call, watcher: Watcher) -> Summary:
 
 def run_job(job: Job, watcher: Watcher) -> Summary:
     """The same for a call that is open already."""
-    with job.home.hold(watcher.remark):
+    with job.run_folder.hold(watcher.remark):
         return _run_alone(job, watcher)
 
 
@@ -45,9 +45,9 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         job.outputs.clear()
     inventory = Inventory(tuple(dict.fromkeys(site.name for site in job.found.sites))) if call.shard else None
     if inventory:
-        job.home.withdraw()
-        write_inventory(inventory, job.shelf)
-    with job.home.journal(job.root, job.settings, past) as journal:
+        job.run_folder.withdraw()
+        write_inventory(inventory, job.output_files)
+    with job.run_folder.journal(job.root, job.settings, past) as journal:
         job.outputs.begin()
         worked = _driver(job)(job, job.sites(), past, journal, watcher, note)
     figures = Figures(
@@ -63,16 +63,16 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         shard=_shard_figures(job, inventory, worked),
     )
     summary = summarise(figures, job.engine)
-    write_sheets(job.home.folder, summary, partial(slice_rows, worked.results), call.parquet, job.mark)
-    job.home.deliver()
-    if worked.slices and not call.report and (job.home.folder / REPORT_HTML).is_file():
+    write_sheets(job.run_folder.folder, summary, partial(slice_rows, worked.results), call.parquet, job.mark)
+    job.run_folder.deliver()
+    if worked.slices and not call.report and (job.run_folder.folder / REPORT_HTML).is_file():
         watcher.remark(f"{REPORT_HTML} in OUT is of an earlier run: ctseg report makes it anew")
     if call.report:
         from ctseg_batch.reporting import DEFAULT_PICTURES
         from ctseg_batch.reporting.build import write_report
 
         watcher.remark("drawing the report")
-        watcher.remark(write_report(job.home.folder, None, DEFAULT_PICTURES, job.engine.file).told())
+        watcher.remark(write_report(job.run_folder.folder, None, DEFAULT_PICTURES, job.engine.file).told())
     return summary
 
 
@@ -92,7 +92,9 @@ def _shard_figures(job: Job, inventory: Inventory | None, worked: Worked) -> Sha
     if job.call.shard is None or inventory is None:
         return None
     places = {name: place for place, name in enumerate(inventory.names)}
-    return ShardFigures(job.call.shard, inventory.digest, {scan: places[home] for scan, home in worked.homes.items()})
+    return ShardFigures(
+        job.call.shard, inventory.digest, {scan: places[site] for scan, site in worked.site_of_scan.items()}
+    )
 
 
 def _driver(job: Job) -> Driver:

@@ -11,10 +11,10 @@ from ctseg.scan import Scan
 from ctseg_batch.inputs.discover import discover
 from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.journal.past import Past
-from ctseg_batch.outputs.shelf import FolderShelf
+from ctseg_batch.outputs.output_files import FolderOutputFiles
 from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.plan import Planner
-from ctseg_batch.parts.todo import Todo
 from ctseg_batch.result import Failure, PartResult
 
 
@@ -37,27 +37,27 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
     found = discover([path])
     for error in found.failed:
         yield NamedScan(os.path.relpath(error.file, found.root), None, (error,))
-    nothing = Outputs(FolderShelf(Path(os.devnull)), (), None)
+    nothing = Outputs(FolderOutputFiles(Path(os.devnull)), (), None)
     planner = Planner(Past(), nothing, None, listed=lambda *_: None, lost=lambda *_: None, selection=selection)
     planner.survey(found.sites)
     for site in found.sites:
         planner.errors.clear()
-        parts: dict[str, list[Todo]] = {}
+        by_scan: dict[str, list[Part]] = {}
         failures: list[Failure] = []
         for step in planner.plan(site):
             if isinstance(step, PartResult):
                 failures += step.failures
             else:
-                parts.setdefault(step.scan, []).append(step)
+                by_scan.setdefault(step.scan, []).append(step)
         failed = tuple(UnreadableFile(found.root / one.file, one.reason) for one in (*failures, *planner.errors))
-        for name, todos in parts.items():
-            yield NamedScan(name, _joined(todos), failed, todos[0].series)
-        if failed and not parts:
+        for name, parts in by_scan.items():
+            yield NamedScan(name, _joined(parts), failed, parts[0].series)
+        if failed and not by_scan:
             yield NamedScan(site.name, None, failed)
 
 
-def _joined(todos: Sequence[Todo]) -> Scan:
+def _joined(parts: Sequence[Part]) -> Scan:
     """The images of a folder, which a run does in parts, are one scan."""
-    if len(todos) == 1:
-        return todos[0].slices
-    return reading.open_images([file for todo in todos for file in todo.slices.files])
+    if len(parts) == 1:
+        return parts[0].slices
+    return reading.open_images([file for part in parts for file in part.slices.files])

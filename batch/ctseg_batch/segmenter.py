@@ -20,11 +20,11 @@ from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.figures.summary import Figures, summarise
 from ctseg_batch.inputs.selection import Selection, parse_condition
 from ctseg_batch.network.engine import DeviceWish, PrecisionWish, open_engine
-from ctseg_batch.network.steady import SteadyEngine
-from ctseg_batch.outputs.shelf import FolderShelf
-from ctseg_batch.outputs.slice_outputs import Need, Outputs, Seen
-from ctseg_batch.parts.pipeline import Bench, begin
-from ctseg_batch.parts.todo import Todo
+from ctseg_batch.network.fallback import FallbackEngine
+from ctseg_batch.outputs.output_files import FolderOutputFiles
+from ctseg_batch.outputs.slice_outputs import LabelledSlice, Need, Outputs
+from ctseg_batch.parts.part import Part
+from ctseg_batch.parts.pipeline import PartContext, begin
 from ctseg_batch.parts.workers import Workers
 from ctseg_batch.result import MeasuresWish, PartResult
 from ctseg_batch.scans import NamedScan, find_scans
@@ -72,7 +72,7 @@ class Segmenter:
         file = find_model(str(model))
         opened = open_engine(file, device, precision)
         warn = logging.getLogger("ctseg_batch").warning
-        self._engine = SteadyEngine(opened, partial(open_engine, file, "cpu", precision), partial(warn, "%s"))
+        self._engine = FallbackEngine(opened, partial(open_engine, file, "cpu", precision), partial(warn, "%s"))
         self._workers = workers or usable_cpus()
         self._measures: MeasuresWish = measures
 
@@ -114,7 +114,7 @@ class Segmenter:
         scan, is_single = self._open(source)
         if scan.failed or scan.slices is None:
             raise scan.failed[0]
-        result = self._work(_todo(scan.name, scan.slices, scan.series), spacing, kept)
+        result = self._work(_part(scan.name, scan.slices, scan.series), spacing, kept)
         _raise_failures(result)
         figures = Figures([result], None, skipped=(), errors=(), notes=(), ignored=0, slices=0, wall_s=0.0)
         (measures,) = summarise(figures, self._engine.current)["scans"]
@@ -148,24 +148,24 @@ class Segmenter:
             raise CallError(f"no CT in {path}")
         return opened[0]
 
-    def _work(self, todo: Todo, spacing: Spacing | None, kept: "_Kept") -> PartResult:
+    def _work(self, part: Part, spacing: Spacing | None, kept: "_Kept") -> PartResult:
         """Put a scan through the pipeline of a run."""
         results: list[PartResult] = []
-        with Workers(min(self._workers, len(todo.names))) as workers:
-            bench = _Bench(workers, self._engine, kept, None, spacing, measures=self._measures)
-            begin(todo, bench, lambda: None, results.append)
-        if bench.refused:
-            raise bench.refused[0]
+        with Workers(min(self._workers, len(part.names))) as workers:
+            context = _Context(workers, self._engine, kept, None, spacing, measures=self._measures)
+            begin(part, context, lambda: None, results.append)
+        if context.refused:
+            raise context.refused[0]
         return results[0]
 
 
 @dataclass(frozen=True)
-class _Bench(Bench):
+class _Context(PartContext):
     """Remembers values that the model does not take: a run counts them as the file's failure, but the file is sound."""
 
     refused: list[ModelError] = field(default_factory=list)
 
-    def see(self, sources: Sequence[Slice]) -> list[Seen]:
+    def see(self, sources: Sequence[Slice]) -> list[LabelledSlice]:
         """Label some slices."""
         try:
             return super().see(sources)
@@ -178,15 +178,15 @@ class _Kept(Outputs):
     """Keeps in memory what a run would write: the labels, and what else is `wanted`."""
 
     def __init__(self, *wanted: Need) -> None:
-        super().__init__(FolderShelf(Path(os.devnull)), (), None)
+        super().__init__(FolderOutputFiles(Path(os.devnull)), (), None)
         self._wanted = wanted
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, LabelledSlice] = {}
 
-    def need(self, what: Need) -> bool:
+    def needs(self, what: Need) -> bool:
         """Whether it is wanted."""
         return what in self._wanted
 
-    def write(self, name: str, seen: Seen) -> None:
+    def write(self, name: str, seen: LabelledSlice) -> None:
         """Keep a slice."""
         self._seen[name] = seen
 
@@ -200,12 +200,12 @@ class _Kept(Outputs):
         return np.stack([one.labels for one in seen]), np.stack(sure) if sure else None
 
 
-def _todo(name: str, scan: Scan, series: str) -> Todo:
+def _part(name: str, scan: Scan, series: str) -> Part:
     """A whole scan as a part of a run."""
     names = tuple(f"{index:06d}" for index in range(len(scan)))
     files = tuple(map(str, scan.files))
     sources = files if len(files) == len(scan) else files * len(scan) or tuple(map("slice {}".format, range(len(scan))))
-    return Todo("", "", name, scan, names, sources, masks=None, whole="", is_whole=True, series=series)
+    return Part("", "", name, scan, names, sources, masks=None, whole="", is_whole=True, series=series)
 
 
 def _raise_failures(result: PartResult) -> None:

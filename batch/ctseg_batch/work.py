@@ -11,17 +11,17 @@ import cv2
 from ctseg.model import find_model
 from ctseg.stages import stage
 from ctseg_batch.cpus import usable_cpus
+from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.inputs.supply import Supply
 from ctseg_batch.job import Job
 from ctseg_batch.journal.past import Past
-from ctseg_batch.journal.record import Notes
+from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.engine import open_engine
-from ctseg_batch.network.steady import SteadyEngine
+from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.outputs.slice_outputs import Outputs
-from ctseg_batch.parts.pipeline import Bench, begin
+from ctseg_batch.parts.part import Part, Step
+from ctseg_batch.parts.pipeline import PartContext, begin
 from ctseg_batch.parts.plan import Planner
-from ctseg_batch.parts.todo import Step, Todo
 from ctseg_batch.parts.workers import Countdown, Workers
 from ctseg_batch.result import Failure, PartResult
 
@@ -50,55 +50,57 @@ class Watcher(Protocol):
 class Worked:
     """What came of a run: `results` of all parts, in the order of the sites whoever ended first.
 
-    `homes` says of each scan at which site it is. `slices` were done now, the others before. `skipped` and `errors`
+    `site_of_scan` says at which site each scan is. `slices` were done now, the others before. `skipped` and `errors`
     are the planner's.
     """
 
     results: Sequence[PartResult] = ()
-    homes: Mapping[str, str] = field(default_factory=dict)
+    site_of_scan: Mapping[str, str] = field(default_factory=dict)
     slices: int = 0
     skipped: Sequence[Failure] = ()
     errors: Sequence[Failure] = ()
 
 
-Driver = Callable[[Job, Sequence[Site], Past, Notes, Watcher, Callable[[str], None]], Worked]
+Driver = Callable[[Job, Sequence[Site], Past, JournalWriter, Watcher, Callable[[str], None]], Worked]
 """Works the sites of a job off, but what is in the past; notes each part. The last is told what is worth a note."""
 
 
 def work_here(
-    job: Job, sites: Sequence[Site], past: Past, notes: Notes, watcher: Watcher, note: Callable[[str], None]
+    job: Job, sites: Sequence[Site], past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]
 ) -> Worked:
     """The driver of one machine: its own threads."""
     call = job.call
     # Slices are the unit of work here: OpenCV's own threads would only compete with the workers for the same cores.
     cv2.setNumThreads(1)
-    engine = SteadyEngine(job.engine, partial(open_engine, find_model(call.model), "cpu", call.precision), note)
-    planner = job.planner(past, notes.list_folder, partial(lose, notes, job.outputs))
+    engine = FallbackEngine(job.engine, partial(open_engine, find_model(call.model), "cpu", call.precision), note)
+    planner = job.planner(past, journal.list_folder, partial(lose, journal, job.outputs))
     with stage("discover"):
         planner.survey(job.found.sites)
     with Workers(call.workers or usable_cpus()) as workers:
-        bench = Bench(workers, engine, job.outputs, job.truth, call.spacing, call.batch_size, call.measures)
-        under_way = work_off(sites, planner, bench, notes, watcher, job.supply, job.most)
-    errors = list(map(job.supply.explained, planner.errors))
-    return Worked(under_way.in_order(), under_way.homes, under_way.slices, planner.skipped, errors)
+        context = PartContext(workers, engine, job.outputs, job.truth, call.spacing, call.batch_size, call.measures)
+        under_way = work_off(sites, planner, context, journal, watcher, job.input_files, job.most)
+    errors = list(map(job.input_files.explained, planner.errors))
+    return Worked(under_way.in_order(), under_way.site_of_scan, under_way.slices, planner.skipped, errors)
 
 
-def lose(notes: Notes, outputs: Outputs, parts: Iterable[str], names: Iterable[str], scans: Iterable[str]) -> None:
+def lose(
+    journal: JournalWriter, outputs: Outputs, parts: Iterable[str], names: Iterable[str], scans: Iterable[str]
+) -> None:
     """Take away what an earlier run wrote: first it is noted that it counts no more, so nobody misses a file of it."""
-    notes.drop(*parts)
+    journal.drop(*parts)
     outputs.remove(names, scans)
 
 
-def explained(result: PartResult, supply: Supply) -> PartResult:
+def explained(result: PartResult, input_files: InputFiles) -> PartResult:
     """A result whose failures say why a file was not there, where it had to be fetched."""
-    return replace(result, failures=tuple(map(supply.explained, result.failures))) if result.failures else result
+    return replace(result, failures=tuple(map(input_files.explained, result.failures))) if result.failures else result
 
 
 @dataclass
 class UnderWay:
-    """Results as they come in; complete when the workers have ended. `homes` and `slices` as `Worked` has them."""
+    """Results as they come in; complete when the workers have ended. Fields as in `Worked`."""
 
-    homes: dict[str, str] = field(default_factory=dict)
+    site_of_scan: dict[str, str] = field(default_factory=dict)
     slices: int = 0
     by_number: dict[int, PartResult] = field(default_factory=dict)
 
@@ -110,45 +112,45 @@ class UnderWay:
 def work_off(
     sites: Sequence[Site],
     planner: Planner,
-    bench: Bench,
-    notes: Notes,
+    context: PartContext,
+    journal: JournalWriter,
     watcher: Watcher,
-    supply: Supply,
+    input_files: InputFiles,
     most: int | None = None,
 ) -> UnderWay:
-    """Plan the sites and hand what there is to do to the workers of `bench`; returns when the last of it waits there.
+    """Plan the sites and hand what there is to do to the workers of `context`; returns when the last of it waits there.
 
     After `most` slices it ends.
     """
     under_way = UnderWay()
-    supply.drain_by(bench.workers.drain)
+    input_files.drain_by(context.workers.drain)
     watcher.expect(sum(len(site.files) for site in sites))
 
-    def end(number: int, todo: Todo, held: "_Held", come: PartResult) -> None:
-        result = explained(come, supply)
-        notes.note(todo.place, todo.key, result)
+    def end(number: int, part: Part, held: "_Held", come: PartResult) -> None:
+        result = explained(come, input_files)
+        journal.note(part.place, part.key, result)
         under_way.by_number[number] = result
         watcher.tell(result)
         held.drop()
 
-    for number, (held, step) in enumerate(_steps(sites, planner, watcher, supply, most)):
-        under_way.homes[step.scan] = held.name
+    for number, (held, step) in enumerate(_steps(sites, planner, watcher, input_files, most)):
+        under_way.site_of_scan[step.scan] = held.name
         if isinstance(step, PartResult):
-            under_way.by_number[number] = explained(step, supply)
+            under_way.by_number[number] = explained(step, input_files)
             continue
         under_way.slices += len(step.names)
-        notes.begin(step.place)
+        journal.begin(step.place)
         held.take()
-        begin(step, bench, watcher.advance, partial(end, number, step, held))
+        begin(step, context, watcher.advance, partial(end, number, step, held))
     return under_way
 
 
 class _Held:
     """A site's files, let go of when the last who needs them does; at first that is who plans it."""
 
-    def __init__(self, site: Site, supply: Supply) -> None:
+    def __init__(self, site: Site, input_files: InputFiles) -> None:
         self.name = site.name
-        self._release = partial(supply.release, site)
+        self._release = partial(input_files.release, site)
         self._users = Countdown(1)
 
     def take(self) -> None:
@@ -162,23 +164,23 @@ class _Held:
 
 
 def _steps(
-    sites: Iterable[Site], planner: Planner, watcher: Watcher, supply: Supply, most: int | None
+    sites: Iterable[Site], planner: Planner, watcher: Watcher, input_files: InputFiles, most: int | None
 ) -> Iterator[tuple[_Held, Step]]:
     """What there is to do and what was done before, site by site, up to so many slices."""
     left = most
     for site in chain.from_iterable(map(planner.parts, sites)):
-        expected, held = len(site.files), _Held(site, supply)
+        expected, held = len(site.files), _Held(site, input_files)
         for step in _timed(planner.plan(site)):
             if isinstance(step, PartResult):
                 yield held, step
                 continue
-            todo = step if left is None else step.first(left)
-            watcher.expect(len(todo.names) - expected)
+            part = step if left is None else step.first(left)
+            watcher.expect(len(part.names) - expected)
             expected = 0
-            supply.fetch(site)
-            yield held, todo
+            input_files.fetch(site)
+            yield held, part
             if left is not None:
-                left -= len(todo.names)
+                left -= len(part.names)
                 if not left:
                     held.drop()
                     return

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_file import Opened, open_dicom
-from ctseg.reading.dicom_values import number, text, whole, word
+from ctseg.reading.dicom_values import integer, number, text, word
 from ctseg.reading.files import LARGEST_FILE, ContentError, Stamp, check_regular, check_same, unopened
 from ctseg.reading.picture_header import check_size
 
@@ -147,12 +147,12 @@ def pixel_header(opened: Opened) -> PixelHeader:
         offset=None if syntax == uid.DeflatedExplicitVRLittleEndian else opened.end,
         syntax=syntax,
         is_little=opened.is_little,
-        rows=whole(dataset, "Rows") or 0,
-        columns=whole(dataset, "Columns") or 0,
-        bits_allocated=whole(dataset, "BitsAllocated") or 0,
-        bits_stored=whole(dataset, "BitsStored") or 0,
-        high_bit=whole(dataset, "HighBit") or 0,
-        is_signed=whole(dataset, "PixelRepresentation") == 1,
+        rows=integer(dataset, "Rows") or 0,
+        columns=integer(dataset, "Columns") or 0,
+        bits_allocated=integer(dataset, "BitsAllocated") or 0,
+        bits_stored=integer(dataset, "BitsStored") or 0,
+        high_bit=integer(dataset, "HighBit") or 0,
+        is_signed=integer(dataset, "PixelRepresentation") == 1,
         photometric=text(dataset, "PhotometricInterpretation") or "MONOCHROME2",
         rescale=rescale_of(dataset),
         padding=_padding(dataset),
@@ -171,7 +171,7 @@ def _padding(dataset: Dataset) -> tuple[int, int] | None:
     Their VR is that of the pixels, but often written otherwise. What BitsStored have no room for is in no pixel.
     """
     words = [word(dataset, keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    bits, is_signed = whole(dataset, "BitsStored") or 0, whole(dataset, "PixelRepresentation") == 1
+    bits, is_signed = integer(dataset, "BitsStored") or 0, integer(dataset, "PixelRepresentation") == 1
     if words[0] is None or not 0 < bits <= 16:
         return None
     ends = []

@@ -7,7 +7,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from ctseg.reading.dicom_values import text, whole
+from ctseg.reading.dicom_values import integer, text
 from ctseg.reading.files import ContentError
 
 GROUP_TAGS = (
@@ -34,12 +34,12 @@ _IN_SPACE = frozenset(map(Tag, ("ImagePositionPatient", "InStackPositionNumber",
 class Frame:
     """What a frame is part of.
 
-    `whole` is what the `parts` of an object share that is spread over some files, of which this is number `part`; empty
-    where a file holds all of it. Frames of one `stack` lie one on the other; where some lie at the same place, `phase`
-    tells them apart.
+    `concatenation` is the ConcatenationUID of an object that is spread over `parts` files, of which this is number
+    `part`; empty where a file holds all of it. Frames of one `stack` lie one on the other; where some lie at the
+    same place, `phase` tells them apart.
     """
 
-    whole: str
+    concatenation: str
     part: int
     parts: int
     stack: str
@@ -48,7 +48,7 @@ class Frame:
 
 def frame_count(dataset: Dataset) -> int:
     """How many frames a file says that it has; raises ContentError where what it says is no number."""
-    count = whole(dataset, "NumberOfFrames")
+    count = integer(dataset, "NumberOfFrames")
     if count is None and text(dataset, "NumberOfFrames"):
         raise ContentError("its NumberOfFrames is no number")
     return count or 1
@@ -96,9 +96,9 @@ def _frame(header: Dataset, in_time: Sequence[int]) -> Frame:
     values = header.get("DimensionIndexValues")
     values = list(values) if isinstance(values, Sequence) else [values or 0]
     return Frame(
-        whole=text(header, "ConcatenationUID"),
-        part=whole(header, "InConcatenationNumber") or 1,
-        parts=whole(header, "InConcatenationTotalNumber") or 1,
+        concatenation=text(header, "ConcatenationUID"),
+        part=integer(header, "InConcatenationNumber") or 1,
+        parts=integer(header, "InConcatenationTotalNumber") or 1,
         stack=text(header, "StackID"),
-        phase=(whole(header, "TemporalPositionIndex") or 0, *(values[n] for n in in_time if n < len(values))),
+        phase=(integer(header, "TemporalPositionIndex") or 0, *(values[n] for n in in_time if n < len(values))),
     )

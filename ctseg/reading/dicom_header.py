@@ -13,7 +13,7 @@ from ctseg.reading.dicom_file import Opened, open_dicom
 from ctseg.reading.dicom_frame import PIXEL_TAGS, Inflated, PixelHeader, pixel_header, rescale_of
 from ctseg.reading.dicom_groups import GROUP_TAGS, Frame, frame_count, frame_headers, has_frames
 from ctseg.reading.dicom_spans import SPAN_TAGS, frame_spans
-from ctseg.reading.dicom_values import Numbers, number, numbers, text, texts, whole
+from ctseg.reading.dicom_values import Numbers, integer, number, numbers, text, texts
 from ctseg.reading.files import ContentError
 from ctseg.scan import Side
 
@@ -147,7 +147,7 @@ def _header(file: Path, dataset: Dataset, pixels: PixelHeader) -> SliceHeader | 
     types = _types(dataset)
     if _LOCALIZERS.intersection(types):
         return Skipped(file, "localizer")
-    if (whole(dataset, "SamplesPerPixel") or 1) != 1:
+    if (integer(dataset, "SamplesPerPixel") or 1) != 1:
         raise ContentError("it is a colour picture")
     if "ModalityLUTSequence" in dataset:
         raise ContentError("its values are told by a table (Modality LUT), not by RescaleSlope: convert it first")
@@ -167,14 +167,14 @@ def _slice_header(
         file=file,
         instance=text(dataset, "SOPInstanceUID"),
         series=text(dataset, "SeriesInstanceUID"),
-        series_number=whole(dataset, "SeriesNumber"),
+        series_number=integer(dataset, "SeriesNumber"),
         description=text(dataset, "SeriesDescription"),
         study=text(dataset, "StudyInstanceUID"),
         kernel=text(dataset, "ConvolutionKernel"),
         position=position_of(dataset),
         orientation=orientation,
         location=number(dataset, "SliceLocation", _FARTHEST_MM),
-        number=whole(dataset, "InstanceNumber"),
+        number=integer(dataset, "InstanceNumber"),
         thickness=number(dataset, "SliceThickness"),
         pixel_spacing=numbers(dataset, "PixelSpacing", 2),
         is_computed=is_computed,

@@ -21,8 +21,8 @@ class DicomSeries:
     """The slices of one SeriesInstanceUID from the feet up; `number` and `description` name it for people.
 
     `study` is its StudyInstanceUID, `kernel` its ConvolutionKernel, `thickness_mm` its SliceThickness, as SliceHeader
-    has them. Or a stack of the frames of an enhanced object: then `home` is its file, the first if it is spread over
-    several.
+    has them. Or a stack of the frames of an enhanced object: then `enhanced_file` is its file, the
+    first if it is spread over several.
     """
 
     uid: str
@@ -31,7 +31,7 @@ class DicomSeries:
     study: str
     kernel: str
     thickness_mm: float | None
-    home: Path | None
+    enhanced_file: Path | None
     files: tuple[Path, ...]
     lengths_mm: Lengths
     weights: tuple[float, ...] | None
@@ -96,7 +96,7 @@ def find_series(files: Sequence[Path]) -> SeriesFound:
     slices = [header for header in slices if header.file not in copies]
     skipped += [(file, _COPY) for file in files if file in copies]
     scans = [scan for members in _grouped(slices, _whole) for scan in _scans(members)]
-    scans.sort(key=lambda s: (s.number is None, s.number or 0, s.uid, str(s.home or "")))
+    scans.sort(key=lambda s: (s.number is None, s.number or 0, s.uid, str(s.enhanced_file or "")))
     return SeriesFound(tuple(scans), tuple(skipped), tuple(failed))
 
 
@@ -128,7 +128,7 @@ def _grouped(slices: Sequence[SliceHeader], key: Callable[[SliceHeader], Hashabl
 
 def _whole(header: SliceHeader) -> Hashable:
     """What all slices of a series share, or all frames of an object."""
-    return header.series, header.frame and (header.frame.whole or header.file)
+    return header.series, header.frame and (header.frame.concatenation or header.file)
 
 
 def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
@@ -146,7 +146,7 @@ def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
                 study=first.study,
                 kernel=found.slices[0].kernel,
                 thickness_mm=found.slices[0].thickness,
-                home=first.file if first.frame else None,
+                enhanced_file=first.file if first.frame else None,
                 files=tuple(s.file for s in found.slices),
                 lengths_mm=found.lengths_mm,
                 weights=found.weights,

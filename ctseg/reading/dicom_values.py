@@ -47,7 +47,7 @@ def number(dataset: Dataset, keyword: str, below: float = math.inf) -> float | N
     return found[0] if found else None
 
 
-def whole(dataset: Dataset, keyword: str) -> int | None:
+def integer(dataset: Dataset, keyword: str) -> int | None:
     """The whole number of an element, or None."""
     found = number(dataset, keyword)
     return None if found is None else int(found)

@@ -9,7 +9,7 @@ import SimpleITK
 from ctseg.cleanup import Cleanup
 from ctseg.errors import MissingExtraError
 from ctseg.phantom import Phantom
-from ctseg_batch.parts.gauge import Gauge
+from ctseg_batch.parts.stack_measurer import StackMeasurer
 
 SPACING = (10.0, 5.0, 5.0)
 VOXEL_ML = 0.25
@@ -203,7 +203,7 @@ def test_what_goes_wrong_in_one_scan_leaves_its_other_figures_and_all_others(
             raise MemoryError
         raise ValueError("what a library says")
 
-    monkeypatch.setattr("ctseg_batch.parts.gauge.find_lesions", find)
+    monkeypatch.setattr("ctseg_batch.parts.stack_measurer.find_lesions", find)
     done = batch(tmp_path / "in", measures="full", workers=1)
     assert done.status == 1
     assert {scan["status"] for scan in done.scans.values()} == {"partial"}
@@ -219,7 +219,7 @@ def test_a_slice_whose_pixels_there_is_no_memory_to_hold_fails_alone(
 ):
     save_series(tmp_path / "in/a", lungs)
     save_series(tmp_path / "in/b", lungs)
-    look = Gauge.look
+    look = StackMeasurer.look
 
     def short(self, index, source, labels):
         if index == 2:
@@ -228,7 +228,7 @@ def test_a_slice_whose_pixels_there_is_no_memory_to_hold_fails_alone(
 
     call = [tmp_path / "in", "--out", tmp_path / "out", "--measures", "full", "--batch-size", size, "--json"]
     with monkeypatch.context() as patched:
-        patched.setattr(Gauge, "look", short)
+        patched.setattr(StackMeasurer, "look", short)
         left = command(*call)
     assert (left.status, "Traceback" in left.err) == (1, False)
     for scan in json.loads(left.out)["scans"]:
@@ -258,7 +258,7 @@ def test_measures_for_which_there_was_no_memory_are_tried_again(
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr("ctseg_batch.parts.gauge.find_lesions", short)
+        patched.setattr("ctseg_batch.parts.stack_measurer.find_lesions", short)
         first = batch(tmp_path / "in" / name, **call)
     assert (first.status, first.scan["failed_slices"], first.scan["regions"]) == (1, 0, None)
     second = batch(tmp_path / "in" / name, **call)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.journal.past import Past
-from ctseg_batch.layout import Noted
+from ctseg_batch.layout import Entry
 from ctseg_batch.result import Failure, PartResult
 
 # Slices that a worker gets at once, at most: seconds of work, so that what Ray does for each bundle does not count, and
@@ -27,19 +27,19 @@ class Bundle:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a bundle: `results` and `homes` of each site, the rest of all of them.
+    """What came of a bundle: `results` and `site_of_scan` of each site, the rest of all of them.
 
     `noted` belongs in the journal. `trouble`: the run can't go on, and why.
     """
 
     places: tuple[int, ...]
     results: Sequence[Sequence[PartResult]] = ()
-    homes: Mapping[str, str] | None = None
+    site_of_scan: Mapping[str, str] | None = None
     slices: int = 0
-    noted: Sequence[Noted] = ()
+    noted: Sequence[Entry] = ()
     skipped: Sequence[Failure] = ()
     errors: Sequence[Failure] = ()
-    notes: Sequence[str] = ()
+    journal: Sequence[str] = ()
     trouble: str | None = None
 
 

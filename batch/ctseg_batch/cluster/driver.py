@@ -25,7 +25,7 @@ from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.job import Job
 from ctseg_batch.journal.past import Past
-from ctseg_batch.journal.record import Notes
+from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.quiet import silenced
 from ctseg_batch.signals import awaiting_start
 from ctseg_batch.work import Watcher, Worked, lose
@@ -39,20 +39,20 @@ _PATIENCE_S = 10.0
 
 
 def work_on_cluster(
-    job: Job, sites: Sequence[Site], past: Past, notes: Notes, watcher: Watcher, note: Callable[[str], None]
+    job: Job, sites: Sequence[Site], past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]
 ) -> Worked:
     """The driver of a cluster; raises CallError where there is none, or where workers can't write to OUT."""
-    planner = job.planner(past, notes.list_folder, partial(lose, notes, job.outputs))
+    planner = job.planner(past, journal.list_folder, partial(lose, journal, job.outputs))
     with stage("discover"):
         planner.survey(job.found.sites)
         parts = [part for site in sites for part in planner.parts(site)]
         watcher.expect(sum(len(part.files) for part in parts))
-        worked = Gathered(parts, planner, job.supply, notes, watcher, note)
+        worked = Gathered(parts, planner, job.input_files, journal, watcher, note)
         to_do = list(worked.to_do())
     if to_do:
         with _cluster(job, watcher) as count:
             bundles = list(bundled(to_do, past, planner.outdone, count))
-            notes.begin(*(place for bundle in bundles for place in bundle.past.parts))
+            journal.begin(*(place for bundle in bundles for place in bundle.past.parts))
             for report in _reports(job, bundles, count):
                 worked.take(report)
             # One scan that kills workers took along what was in its bundle.

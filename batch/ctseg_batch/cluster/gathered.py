@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ctseg.errors import CallError
 from ctseg_batch.cluster.bundles import Report
+from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.inputs.supply import Supply
-from ctseg_batch.journal.record import Notes
+from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.parts.plan import Planner, unread
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.work import Watcher, Worked
@@ -26,15 +26,15 @@ class Gathered:
         self,
         parts: Sequence[Site],
         planner: Planner,
-        supply: Supply,
-        notes: Notes,
+        input_files: InputFiles,
+        journal: JournalWriter,
         watcher: Watcher,
         note: Callable[[str], None],
     ) -> None:
-        self._parts, self._planner, self._supply = parts, planner, supply
-        self._notes, self._watcher, self._note = notes, watcher, note
+        self._parts, self._planner, self._supply = parts, planner, input_files
+        self._journal, self._watcher, self._note = journal, watcher, note
         self._results: dict[int, Sequence[PartResult]] = {}
-        self._homes: dict[str, str] = {}
+        self._site_of_scan: dict[str, str] = {}
         self._skipped: list[tuple[int, Failure]] = []
         self._errors: list[Failure] = []
         self._slices = 0
@@ -48,17 +48,17 @@ class Gathered:
                 yield place, part
                 continue
             self._results[place] = done
-            self._homes.update(dict.fromkeys((result.scan for result in done), part.name))
+            self._site_of_scan.update(dict.fromkeys((result.scan for result in done), part.name))
             self._watcher.expect(-len(part.files))
 
     def take(self, report: Report) -> None:
         """A bundle has come back: note what was done. Raises CallError where the run can't go on."""
         if report.trouble is not None:
             raise CallError(report.trouble)
-        for line in report.notes:
+        for line in report.journal:
             self._note(line)
         for noted in report.noted:
-            self._notes.add(noted)
+            self._journal.add(noted)
         for place, results in zip(report.places, report.results, strict=True):
             self._results[place] = results
             self._watcher.expect(sum(result.slices for result in results) - len(self._parts[place].files))
@@ -66,7 +66,7 @@ class Gathered:
                 self._watcher.tell(result)
         for _ in range(report.slices):
             self._watcher.advance()
-        self._homes.update(report.homes or {})
+        self._site_of_scan.update(report.site_of_scan or {})
         self._skipped += [(report.places[0], one) for one in report.skipped]
         self._errors += report.errors
         self._slices += report.slices
@@ -80,11 +80,11 @@ class Gathered:
         for place, part in self.missing():
             reason = "each worker that had it was lost, as where memory runs out: the same call tries again"
             self._results[place] = [unread(part, tuple(Failure(file, reason) for file in part.below(part.files)))]
-            self._homes[part.scan] = part.name
+            self._site_of_scan[part.scan] = part.name
         skipped = [one for _, one in sorted(self._skipped, key=lambda placed: placed[0])]
         return Worked(
             [result for place in sorted(self._results) for result in self._results[place]],
-            self._homes,
+            self._site_of_scan,
             self._slices,
             [*self._planner.skipped, *skipped],
             [*self._planner.errors, *self._errors],

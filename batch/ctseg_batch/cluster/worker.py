@@ -11,10 +11,10 @@ from ctseg.errors import CallError, CtsegError, unforeseen
 from ctseg.model import find_model
 from ctseg_batch.cluster.bundles import Bundle, Report
 from ctseg_batch.job import Job
-from ctseg_batch.journal.record import Notes
+from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.engine import DeviceWish, open_engine
-from ctseg_batch.network.steady import SteadyEngine
-from ctseg_batch.parts.pipeline import Bench
+from ctseg_batch.network.fallback import FallbackEngine
+from ctseg_batch.parts.pipeline import PartContext
 from ctseg_batch.parts.workers import Workers
 from ctseg_batch.terminal.watch import SilentWatcher
 from ctseg_batch.work import UnderWay, lose, work_off
@@ -27,7 +27,7 @@ class Labeller:
         """`job` is the driver's. What goes wrong here is told with the first bundle: Ray would only try again."""
         # One slice a worker: OpenCV's own threads would only compete with the other workers for the same cores.
         cv2.setNumThreads(1)
-        self._notes: list[str] = []
+        self._journal: list[str] = []
         self._trouble: str | None = None
         try:
             self._job = _opened(job, device)
@@ -35,7 +35,7 @@ class Labeller:
             self._trouble = str(error)
         else:
             again = partial(open_engine, self._job.engine.file, "cpu", self._job.call.precision)
-            self._engine = SteadyEngine(self._job.engine, again, self._notes.append)
+            self._engine = FallbackEngine(self._job.engine, again, self._journal.append)
 
     def __call__(self, row: Mapping[str, Bundle]) -> dict[str, Report]:
         """A row with a Bundle becomes one with a Report."""
@@ -49,29 +49,31 @@ class Labeller:
         return {"report": report}
 
     def _do(self, bundle: Bundle) -> Report:
-        job, notes, supply = self._job, Notes(), self._job.supply
-        planner = job.planner(bundle.past, notes.list_folder, partial(lose, notes, job.outputs))
+        job, journal, input_files = self._job, JournalWriter(), self._job.input_files
+        planner = job.planner(bundle.past, journal.list_folder, partial(lose, journal, job.outputs))
         planner.outdone = bundle.outdone
         under_way: list[UnderWay] = []
         with Workers(1) as workers:
             call = job.call
-            bench = Bench(workers, self._engine, job.outputs, job.truth, call.spacing, call.batch_size, call.measures)
+            context = PartContext(
+                workers, self._engine, job.outputs, job.truth, call.spacing, call.batch_size, call.measures
+            )
             for site in bundle.sites:
-                here = supply.localised(site)
-                under_way.append(work_off([here], planner, bench, notes, SilentWatcher(), supply))
-        told, self._notes[:] = list(self._notes), []
+                here = input_files.localised(site)
+                under_way.append(work_off([here], planner, context, journal, SilentWatcher(), input_files))
+        told, self._journal[:] = list(self._journal), []
         # The driver has taken back all that was known of the bundle: what was not touched holds as it did.
-        touched = {noted.get("part") for noted in notes.gathered}
+        touched = {noted.get("part") for noted in journal.gathered}
         still = [noted for place, noted in bundle.past.parts.items() if place not in touched]
         return Report(
             bundle.places,
             results=[one.in_order() for one in under_way],
-            homes={scan: home for one in under_way for scan, home in one.homes.items()},
+            site_of_scan={scan: site for one in under_way for scan, site in one.site_of_scan.items()},
             slices=sum(one.slices for one in under_way),
-            noted=[*still, *notes.gathered],
+            noted=[*still, *journal.gathered],
             skipped=planner.skipped,
-            errors=list(map(supply.explained, planner.errors)),
-            notes=told,
+            errors=list(map(input_files.explained, planner.errors)),
+            journal=told,
         )
 
 
@@ -89,5 +91,5 @@ def _opened(job: Job, device: DeviceWish) -> Job:
             f"{engine.file} is another file on a worker's machine than on the driver's: install the same ctseg there, "
             "or name a --model that all machines share"
         )
-    shelf = job.shelf.of_worker(uuid4().hex[:8])
-    return replace(job, engine=engine, shelf=shelf).dropping(job.dropped)
+    output_files = job.output_files.of_worker(uuid4().hex[:8])
+    return replace(job, engine=engine, output_files=output_files).dropping(job.dropped)

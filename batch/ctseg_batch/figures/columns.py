@@ -13,7 +13,7 @@ from ctseg_batch.figures.summary import Summary, by_scan, spacing_of
 from ctseg_batch.journal.slice_figures import SliceFigures, unpack
 from ctseg_batch.result import PartResult
 
-Kind = Literal["text", "whole", "number"]
+Kind = Literal["text", "integer", "number"]
 
 Row = tuple[str | int | float | None, ...]
 
@@ -34,11 +34,11 @@ class _ScanColumn(NamedTuple):
 
 SLICE_COLUMNS = (
     Column("scan", "text"),
-    Column("slice", "whole"),
+    Column("slice", "integer"),
     Column("source", "text"),
     Column("mask", "text"),
     Column("status", "text"),
-    *(Column(c.name, "whole") for c in CLASSES),
+    *(Column(c.name, "integer") for c in CLASSES),
     Column("lung_ml", "number"),
     Column("involvement_percent", "number"),
 )
@@ -82,9 +82,9 @@ def _derived(pixels: Sequence[int], spacing: Spacing | None, weight: float) -> t
 
 def _scan_columns(groups: Sequence[str], *, has_regions: bool) -> Iterator[_ScanColumn]:
     yield from (_at(name, "text", name) for name in ("scan", "status"))
-    yield from (_at(name, "whole", name) for name in ("slices", "failed_slices"))
+    yield from (_at(name, "integer", name) for name in ("slices", "failed_slices"))
     yield from (_at(f"spacing_{axis}_mm", "number", "spacing_mm", place) for place, axis in enumerate("zyx"))
-    yield from (_at(f"{c.name}_pixels", "whole", "pixels", c.name) for c in CLASSES)
+    yield from (_at(f"{c.name}_pixels", "integer", "pixels", c.name) for c in CLASSES)
     yield from (_at(f"{c.name}_ml", "number", "volumes_ml", c.name) for c in LUNG)
     yield from (_at(name, "number", name) for name in ("lung_ml", "involvement_percent"))
     if has_regions:
@@ -106,8 +106,8 @@ def _regional_columns() -> Iterator[_ScanColumn]:
         yield from _region_columns(lung, ("regions", lung))
         for third in THIRDS:
             yield from _region_columns(f"{lung}_{third}", ("regions", lung, "thirds", third))
-    yield from (_at(f"severity_{name}", "whole", "severity", name) for name in (*LUNGS, "total"))
-    yield from (_at(f"lesions_{key}", "whole", "lesions", key) for key in ("count", *LUNGS, "smaller"))
+    yield from (_at(f"severity_{name}", "integer", "severity", name) for name in (*LUNGS, "total"))
+    yield from (_at(f"lesions_{key}", "integer", "lesions", key) for key in ("count", *LUNGS, "smaller"))
     yield from (_at(f"lesions_{key}", "number", "lesions", key) for key in ("volume_ml", "median_ml", "largest_ml"))
 
 

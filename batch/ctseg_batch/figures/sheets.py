@@ -95,7 +95,7 @@ def print_csv(stream: BinaryIO, columns: Sequence[Column], rows: Iterable[Row]) 
 def _write_parquet(file: Path, columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """Write a table as Parquet, so many rows at a time. Needs the extra `parquet`."""
     arrow, parquet = (require(name, PARQUET_EXTRA) for name in (PARQUET_MODULE, f"{PARQUET_MODULE}.parquet"))
-    types = {"text": arrow.string(), "whole": arrow.int64(), "number": arrow.float64()}
+    types = {"text": arrow.string(), "integer": arrow.int64(), "number": arrow.float64()}
     schema = arrow.schema([(column.name, types[column.kind]) for column in columns])
     left = iter(rows)
     try:

@@ -50,7 +50,7 @@ def _value(cell: str, kind: Kind) -> str | int | float | None:
     if not cell:
         return None
     try:
-        value = int(cell) if kind == "whole" else float(cell)
+        value = int(cell) if kind == "integer" else float(cell)
     except ValueError:
         raise ValueError(f"{cell[:20]!r} is no number") from None
     if not math.isfinite(value) or value < 0:

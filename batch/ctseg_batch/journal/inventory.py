@@ -10,7 +10,7 @@ from typing import Self
 
 from ctseg.errors import CallError
 from ctseg_batch.layout import FOLDER
-from ctseg_batch.outputs.shelf import Shelf
+from ctseg_batch.outputs.output_files import OutputFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Inventory:
         return f"{FOLDER}/found.{digest}.json.gz"
 
 
-def write_inventory(inventory: Inventory, shelf: Shelf) -> None:
+def write_inventory(inventory: Inventory, output_files: OutputFiles) -> None:
     """Put it where `Inventory.read` looks for it, in place of one that may be damaged; raises CallError."""
     path = Inventory.path(inventory.digest)
-    shelf.write(path, inventory.content)
-    shelf.keep([path])
+    output_files.write(path, inventory.content)
+    output_files.keep([path])

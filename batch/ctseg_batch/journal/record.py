@@ -14,7 +14,7 @@ from uuid import uuid4
 from ctseg.claim import claim
 from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.journal.past import FORMAT, Past, plain_settings
-from ctseg_batch.layout import FOLDER, Noted, journal_file
+from ctseg_batch.layout import FOLDER, Entry, journal_file
 from ctseg_batch.outputs.files import keep, refused, removed, write_whole
 from ctseg_batch.result import PartResult, Settings
 from ctseg_batch.shards import cut_of
@@ -38,11 +38,11 @@ def excludes(mark: str) -> Callable[[str], bool]:
     return lambda name: name.startswith(LOCK) and not (mark and name.endswith(cut_of(mark)))
 
 
-class Notes:
+class JournalWriter:
     """Told of each step of a run; gathers what a journal would have. May be used from several threads."""
 
     def __init__(self) -> None:
-        self.gathered: list[Noted] = []
+        self.gathered: list[Entry] = []
 
     def begin(self, *places: str) -> None:
         """What was noted of parts counts no more: they are about to be done again."""
@@ -51,7 +51,7 @@ class Notes:
 
     def drop(self, *places: str) -> None:
         """The same of parts that are gone."""
-        Notes.begin(self, *places)
+        JournalWriter.begin(self, *places)
 
     def note(self, place: str, key: str, result: PartResult) -> None:
         """A part is finished and its last file in place."""
@@ -61,12 +61,12 @@ class Notes:
         """The DICOM files of a folder are sorted into scans."""
         self.add({"folder": place, "key": key, **listing.to_json()})
 
-    def add(self, noted: Noted) -> None:
+    def add(self, noted: Entry) -> None:
         """Anything of these."""
         self.gathered.append(noted)
 
 
-class Journal(Notes):
+class Journal(JournalWriter):
     """Notes parts in OUT, which is held, as they are finished; a context manager.
 
     What was noted under other settings counts no more. Raises CallError where OUT can't be written.
@@ -128,7 +128,7 @@ class Journal(Notes):
         self.begin(*places)
         super().drop(*(place for place in places if place in self._past.former))
 
-    def add(self, noted: Noted) -> None:
+    def add(self, noted: Entry) -> None:
         """A line, on the disk when this returns."""
         if "part" in noted:
             self._touched.add(noted["part"])
@@ -147,7 +147,7 @@ class Journal(Notes):
                 self._idle = False
                 self._append({"run": self._past.run + 1})
 
-    def _append(self, noted: Noted) -> None:
+    def _append(self, noted: Entry) -> None:
         line = _line(noted)
         with self._lock:
             try:
@@ -166,5 +166,5 @@ class Journal(Notes):
         """A line is on the disk."""
 
 
-def _line(noted: Noted) -> bytes:
+def _line(noted: Entry) -> bytes:
     return json.dumps(noted, separators=(",", ":")).encode() + b"\n"

@@ -15,7 +15,13 @@ from ctseg.errors import UnreadableFile
 from ctseg.grid import NoGrid
 from ctseg.scan import Labels
 from ctseg_batch.network.engine import Engine
-from ctseg_batch.outputs.labelled import DICOM_ALONE, NO_FRAMES, Labelled, NotMade, OtherSource
+from ctseg_batch.outputs.labelled_scan import (
+    DICOM_ALONE,
+    NO_FRAMES,
+    LabelledScan,
+    OutputNotApplicable,
+    OutputUnavailable,
+)
 from ctseg_batch.outputs.segments import PROPERTIES, Property, segment_descriptions
 
 if TYPE_CHECKING:
@@ -26,7 +32,7 @@ _ABOVE_SOURCE = 1000  # added to the number of the source's series
 _MOST_DIGITS = 10**9
 
 
-def segmentation(scan: Labelled) -> bytes:
+def segmentation(scan: LabelledScan) -> bytes:
     """The bytes of a DICOM Segmentation; the same for the same masks of the same series by the same model.
 
     It carries the source's patient and study, as it has to, and refers to the slices that have a mask. Classes of which
@@ -38,12 +44,12 @@ def segmentation(scan: Labelled) -> bytes:
     from ctseg_batch.outputs.seg_sources import read_sources
 
     if not isinstance(scan.slices, DicomSeries):
-        raise OtherSource(DICOM_ALONE)
-    if scan.slices.home:
-        raise OtherSource(NO_FRAMES)
+        raise OutputNotApplicable(DICOM_ALONE)
+    if scan.slices.enhanced_file:
+        raise OutputNotApplicable(NO_FRAMES)
     found = [meant for meant in PROPERTIES if any((mask == meant.tissue.index).any() for mask in scan.masks.values())]
     if not found:
-        raise NotMade("no lung was found")
+        raise OutputUnavailable("no lung was found")
     order = sorted(scan.masks)
     try:
         spacing = scan.slices.spacing_mm
@@ -51,14 +57,14 @@ def segmentation(scan: Labelled) -> bytes:
         with without_warnings():
             made = _made(sources, _numbered([scan.masks[index] for index in order], found), found, scan.engine)
             return _bytes(made)
-    except (NotMade, UnreadableFile, MemoryError):
+    except (OutputUnavailable, UnreadableFile, MemoryError):
         raise
     except NoGrid as error:
-        raise NotMade(str(error)) from error
+        raise OutputUnavailable(str(error)) from error
     except (
         Exception
     ) as error:  # highdicom and pydicom raise whatever they meet in others' headers, and quote it: a name?
-        raise NotMade("what its headers say can't be taken over") from error
+        raise OutputUnavailable("what its headers say can't be taken over") from error
 
 
 def _numbered(masks: "list[Labels]", found: "list[Property]") -> Labels:

@@ -13,10 +13,10 @@ from ctseg.classes import CLASSES
 from ctseg.grid import Grid, NoGrid, NoPlaces, stacked_grid
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.outputs.label_tables import ITK_SNAP_TABLE
-from ctseg_batch.outputs.labelled import Labelled, NotMade, OtherSource
+from ctseg_batch.outputs.labelled_scan import LabelledScan, OutputNotApplicable, OutputUnavailable
 
 
-def label_map(scan: Labelled) -> bytes:
+def label_map(scan: LabelledScan) -> bytes:
     """The bytes of a .nii.gz of labels; the same for the same masks. Raises NotMade for what no affine can tell.
 
     A slice that failed is background. The header's extension says in JSON what the labels mean and which model gave
@@ -36,25 +36,25 @@ def label_map(scan: Labelled) -> bytes:
     return gzip.compress(form(grid.filled(scan.masks), None, header).to_bytes(), 6, mtime=0)
 
 
-def _grid(scan: Labelled) -> Grid:
+def _grid(scan: LabelledScan) -> Grid:
     try:
         try:
             return scan.slices.grid()
         except NoPlaces as error:
             return _stacked(scan, error)
     except NoGrid as error:
-        raise NotMade(str(error)) from error
+        raise OutputUnavailable(str(error)) from error
 
 
-def _stacked(scan: Labelled, error: NoPlaces) -> Grid:
+def _stacked(scan: LabelledScan, error: NoPlaces) -> Grid:
     """By what somebody says of a scan whose files do not say where its slices lie."""
     if scan.spacing is None:
-        raise NotMade(f"{error}, and no --spacing does") from error
+        raise OutputUnavailable(f"{error}, and no --spacing does") from error
     if error.stacked is not None:
         return error.stacked(scan.spacing)
     shapes = {mask.shape for mask in scan.masks.values()}
     if len(shapes) > 1:
-        raise OtherSource("images of several sizes") from error
+        raise OutputNotApplicable("images of several sizes") from error
     (shape,) = shapes
     return stacked_grid(len(scan.slices), (shape[0], shape[1]), scan.spacing)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ctseg.scan import Spacing
 from ctseg.stages import stage
-from ctseg_batch.outputs.labelled import DICOM_ALONE, Labelled
-from ctseg_batch.outputs.shelf import Shelf
+from ctseg_batch.outputs.labelled_scan import DICOM_ALONE, LabelledScan
+from ctseg_batch.outputs.output_files import OutputFiles
 from ctseg_batch.result import LeftOut, PartResult
 
 
@@ -20,12 +20,12 @@ class ScanWriter:
 
     folder: str
     ending: str
-    encode: Callable[[Labelled], bytes]
+    encode: Callable[[LabelledScan], bytes]
     not_in_parts: str
     tables: Callable[[], Mapping[str, bytes]] = dict
 
 
-def _nifti(scan: Labelled) -> bytes:
+def _nifti(scan: LabelledScan) -> bytes:
     from ctseg_batch.outputs.label_map import label_map
 
     return label_map(scan)
@@ -37,7 +37,7 @@ def _label_tables() -> Mapping[str, bytes]:
     return label_tables()
 
 
-def _dicom_seg(scan: Labelled) -> bytes:
+def _dicom_seg(scan: LabelledScan) -> bytes:
     from ctseg_batch.outputs.dicom_seg import segmentation
 
     return segmentation(scan)
@@ -54,9 +54,9 @@ SCAN_WRITERS: Mapping[str, ScanWriter] = {
 class ScanOutputs:
     """The files of whole scans of one run. A scan's are called after its path below OUT, without an ending."""
 
-    def __init__(self, shelf: Shelf, kinds: Iterable[str], spacing: Spacing | None) -> None:
+    def __init__(self, output_files: OutputFiles, kinds: Iterable[str], spacing: Spacing | None) -> None:
         """`spacing` is what somebody says of scans whose files do not."""
-        self._shelf = shelf
+        self._shelf = output_files
         self._writers = {kind: SCAN_WRITERS[kind] for kind in kinds if kind in SCAN_WRITERS}
         self.stack_images = "nifti" in self._writers and spacing is not None
 
@@ -78,7 +78,7 @@ class ScanOutputs:
         if tables:
             self._shelf.keep(tables)
 
-    def write(self, kind: str, path: str, scan: Labelled) -> None:
+    def write(self, kind: str, path: str, scan: LabelledScan) -> None:
         """Make and write a file; raises NotMade, UnreadableFile, and CallError where OUT can't be written at all."""
         with stage("encode"):
             content = self._writers[kind].encode(scan)

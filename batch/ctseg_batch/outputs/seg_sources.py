@@ -13,7 +13,7 @@ from pydicom.datadict import dictionary_VR
 from ctseg.reading.dicom_file import open_dicom
 from ctseg.reading.dicom_grid import common_plane
 from ctseg.reading.dicom_header import ENHANCED, SliceHeader, position_of
-from ctseg_batch.outputs.labelled import NO_FRAMES, NotMade, OtherSource
+from ctseg_batch.outputs.labelled_scan import NO_FRAMES, OutputNotApplicable, OutputUnavailable
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -43,7 +43,7 @@ def read_sources(slices: Sequence[SliceHeader], step: float | None) -> "list[Dat
     """
     common_plane(slices)
     if step is None:
-        raise NotMade("it is one slice of unknown thickness")
+        raise OutputUnavailable("it is one slice of unknown thickness")
     with open_dicom(slices[0].file, None) as opened:
         first = _tidied(opened.dataset)
         first.SliceThickness = max(slices[0].thickness or 0, 0) or step
@@ -55,17 +55,17 @@ def read_sources(slices: Sequence[SliceHeader], step: float | None) -> "list[Dat
         if position_of(source) is None:  # it was worked out of the others'
             source.ImagePositionPatient = [round(x, _DIGITS) for x in found.position or ()]
         if source.get("SOPClassUID") in ENHANCED:
-            raise OtherSource(NO_FRAMES)
+            raise OutputNotApplicable(NO_FRAMES)
         missing = [tag for tag in _UIDS if not source.get(tag)]
         if missing:
-            raise NotMade(f"its slices lack {', '.join(missing)}")
+            raise OutputUnavailable(f"its slices lack {', '.join(missing)}")
         # Parallel they are, if not in every digit.
         source.ImageOrientationPatient = first.ImageOrientationPatient
     for tag in ("StudyInstanceUID", "FrameOfReferenceUID"):
         if len({source[tag].value for source in sources}) > 1:
-            raise NotMade(f"its slices differ in {tag}")
+            raise OutputUnavailable(f"its slices differ in {tag}")
     if len({source.SOPInstanceUID for source in sources}) < len(sources):
-        raise NotMade("some of its slices have the same SOPInstanceUID")
+        raise OutputUnavailable("some of its slices have the same SOPInstanceUID")
     return sources
 
 

@@ -13,9 +13,9 @@ from ctseg.errors import CallError
 from ctseg.scan import Labels, Spacing
 from ctseg.stages import stage
 from ctseg_batch.layout import FOLDER
+from ctseg_batch.outputs.output_files import OutputFiles
 from ctseg_batch.outputs.overlay import Grey, overlay
 from ctseg_batch.outputs.scan_outputs import SCAN_WRITERS, ScanOutputs
-from ctseg_batch.outputs.shelf import Shelf
 
 # Masks are long runs of few values: RLE and no filter. The filter has to be named, else OpenCV 5 is four times slower
 # as soon as a level is given.
@@ -32,7 +32,7 @@ Need = Literal["grey", "confidence"]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LabelledSlice:
     """A slice that was labelled; and, where an output needs them, how a screen shows it and how sure the labels are."""
 
     labels: Labels
@@ -45,20 +45,20 @@ class SliceWriter:
     """A kind of output: the folder below OUT, the bytes of a slice's file, and what they are made of but the labels."""
 
     folder: str
-    encode: Callable[[Seen], bytes]
+    encode: Callable[[LabelledSlice], bytes]
     needs: Need | None = None
 
 
-def _mask(seen: Seen) -> bytes:
+def _mask(seen: LabelledSlice) -> bytes:
     return _png(seen.labels, _PNG_OF_MASK)
 
 
-def _overlay(seen: Seen) -> bytes:
+def _overlay(seen: LabelledSlice) -> bytes:
     assert seen.grey is not None
     return _png(overlay(seen.grey, seen.labels), _PNG_OF_PICTURE)
 
 
-def _confidence(seen: Seen) -> bytes:
+def _confidence(seen: LabelledSlice) -> bytes:
     assert seen.confidence is not None
     return _png(seen.confidence, _PNG_OF_PICTURE)
 
@@ -87,16 +87,16 @@ def choose_writers(names: Iterable[str]) -> tuple[str, ...]:
 
 
 class Outputs:
-    """The files of one run on its shelf: those of slices, and `scans`, those of whole scans."""
+    """The output files of one run: those of slices, and `scans`, those of whole scans."""
 
     def __init__(
-        self, shelf: Shelf, kinds: Sequence[str], spacing: Spacing | None, dropped: Collection[str] = ()
+        self, output_files: OutputFiles, kinds: Sequence[str], spacing: Spacing | None, dropped: Collection[str] = ()
     ) -> None:
         """`dropped` are kinds that earlier runs wrote and this one does not: it takes them away of all that it does."""
-        self._shelf = shelf
+        self._shelf = output_files
         self._writers = [WRITERS[kind] for kind in kinds if kind in WRITERS]
         self._dropped = [WRITERS[kind] for kind in dropped if kind in WRITERS]
-        self.scans = ScanOutputs(shelf, kinds, spacing)
+        self.scans = ScanOutputs(output_files, kinds, spacing)
         self._dropped_of_scans = [kind for kind in dropped if kind in SCAN_WRITERS]
 
     @property
@@ -109,7 +109,7 @@ class Outputs:
         """Whether anything is written of a slice alone."""
         return bool(self._writers)
 
-    def need(self, what: Need) -> bool:
+    def needs(self, what: Need) -> bool:
         """Whether some output is made of it."""
         return any(writer.needs == what for writer in self._writers)
 
@@ -121,7 +121,7 @@ class Outputs:
         """Take away what a killed run left unfinished."""
         self._shelf.clear(self.folders)
 
-    def write(self, name: str, seen: Seen) -> None:
+    def write(self, name: str, seen: LabelledSlice) -> None:
         """Write a slice's files, called `name` below each kind's folder.
 
         Raises UnreadableFile where OUT can't hold the name; CallError where OUT can't be written at all.

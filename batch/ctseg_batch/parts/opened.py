@@ -12,7 +12,7 @@ from ctseg.errors import UnreadableFile
 from ctseg_batch.inputs.listing import ListedSeries, Listing, digest_of, facts_of, runs_of
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.truth import Truth
-from ctseg_batch.parts.todo import Todo, part_of_files, part_of_volume, truth_beside
+from ctseg_batch.parts.part import Part, part_of_files, part_of_volume, truth_beside
 from ctseg_batch.result import Failure
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ class Opened:
     """
 
     listing: Listing
-    series: Sequence[Todo]
-    stacks: Sequence[Todo]
+    series: Sequence[Part]
+    stacks: Sequence[Part]
     failed: Sequence[UnreadableFile]
 
 
 def open_folder(site: Site, truth: Truth | None) -> Opened:
     """Read the headers of a folder's DICOM files."""
     found = reading.open_series(site.paths(site.files))
-    plain = [one for one in found.series if one.home is None]
+    plain = [one for one in found.series if one.enhanced_file is None]
     scans = [site.name if len(plain) == 1 else site.named(_short(one.uid)) for one in plain]
     beside = truth_beside(site, truth)
     series = [
@@ -44,13 +44,13 @@ def open_folder(site: Site, truth: Truth | None) -> Opened:
     ]
     named = [(site.within + name, one) for name, one in named_by_file(found.series)]
     stacks = [_stack(scan, one, site, truth) for scan, one in named]
-    listed = [_listed(site, todo.scan, todo.key, one) for todo, one in zip(series, plain, strict=True)]
+    listed = [_listed(site, part.scan, part.key, one) for part, one in zip(series, plain, strict=True)]
     listed += [_listed(site, scan, None, one) for scan, one in named]
     skipped = tuple(Failure(site.within + file.name, reason) for file, reason in found.skipped)
     return Opened(Listing(tuple(listed), skipped), series, stacks, found.failed)
 
 
-def _stack(scan: str, frames: "DicomSeries", site: Site, truth: Truth | None) -> Todo:
+def _stack(scan: str, frames: "DicomSeries", site: Site, truth: Truth | None) -> Part:
     files = [file.name for file in frames.files]
     return part_of_volume(scan, frames, site, truth, sorted(set(files)), site.below(files))
 
@@ -60,7 +60,7 @@ def named_by_file(found: Iterable["DicomSeries"]) -> Iterator[tuple[str, "DicomS
 
     A number follows after `/`, as if the file were a folder: nothing else can be called so.
     """
-    stacks = [(one, one.home.name) for one in found if one.home]
+    stacks = [(one, one.enhanced_file.name) for one in found if one.enhanced_file]
     of_file = Counter(file for _, file in stacks)
     numbers = {file: count(1) for file in of_file}
     for one, file in stacks:

@@ -11,12 +11,12 @@ from ctseg.errors import CallError, CtsegError, UnreadableFile, unforeseen
 from ctseg.scan import Labels, Slice, Spacing, completed
 from ctseg.stages import stage
 from ctseg_batch.inputs.truth import Truth
-from ctseg_batch.network.steady import SteadyEngine
-from ctseg_batch.outputs.labelled import Labelled
+from ctseg_batch.network.fallback import FallbackEngine
+from ctseg_batch.outputs.labelled_scan import LabelledScan
 from ctseg_batch.outputs.overlay import as_shown
-from ctseg_batch.outputs.slice_outputs import Outputs, Seen
+from ctseg_batch.outputs.slice_outputs import LabelledSlice, Outputs
+from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.tally import Tally
-from ctseg_batch.parts.todo import Todo
 from ctseg_batch.parts.whole import WholeScan
 from ctseg_batch.parts.workers import Countdown, Workers
 from ctseg_batch.result import MeasuresWish, PartResult
@@ -25,7 +25,7 @@ _NO_MEMORY = "there was not enough memory for it: fewer --workers need less"
 
 
 @dataclass(frozen=True)
-class Bench:
+class PartContext:
     """What the parts of a run share.
 
     `spacing` holds for what files do not say of theirs. `batch_size` slices go through the network at once.
@@ -33,20 +33,22 @@ class Bench:
     """
 
     workers: Workers
-    engine: SteadyEngine
+    engine: FallbackEngine
     outputs: Outputs
     truth: Truth | None
     spacing: Spacing | None
     batch_size: int = 1
     measures: MeasuresWish = "basic"
 
-    def see(self, sources: Sequence[Slice]) -> list[Seen]:
+    def see(self, sources: Sequence[Slice]) -> list[LabelledSlice]:
         """Label some slices, with all that the outputs are made of."""
-        greys = [as_shown(source) if self.outputs.need("grey") else None for source in sources]
-        if self.outputs.need("confidence"):
+        greys = [as_shown(source) if self.outputs.needs("grey") else None for source in sources]
+        if self.outputs.needs("confidence"):
             sure = self.engine.segment_with_confidence(sources)
-            return [Seen(labels, grey, confidence) for (labels, confidence), grey in zip(sure, greys, strict=True)]
-        return [Seen(labels, grey) for labels, grey in zip(self.engine.segment(sources), greys, strict=True)]
+            return [
+                LabelledSlice(labels, grey, confidence) for (labels, confidence), grey in zip(sure, greys, strict=True)
+            ]
+        return [LabelledSlice(labels, grey) for labels, grey in zip(self.engine.segment(sources), greys, strict=True)]
 
 
 class PartWork(ABC):
@@ -56,21 +58,21 @@ class PartWork(ABC):
     """
 
     def __init__(
-        self, todo: Todo, bench: Bench, advanced: Callable[[], None], ended: Callable[[PartResult], None]
+        self, part: Part, context: PartContext, advanced: Callable[[], None], ended: Callable[[PartResult], None]
     ) -> None:
-        self._todo, self._bench, self._advanced, self._ended = todo, bench, advanced, ended
-        self._spacing = completed(todo.slices.lengths_mm, bench.spacing)
-        self._tally = Tally(todo, bench.truth, bench.measures if self._spacing else "basic")
-        self._whole = WholeScan(todo, bench.outputs.scans)
-        self._count = len(todo.names)
+        self._part, self._context, self._advanced, self._ended = part, context, advanced, ended
+        self._spacing = completed(part.slices.lengths_mm, context.spacing)
+        self._tally = Tally(part, context.truth, context.measures if self._spacing else "basic")
+        self._whole = WholeScan(part, context.outputs.scans)
+        self._count = len(part.names)
         self._left = Countdown(self._count)
         self._lost: str | None = None
 
     def start(self) -> None:
         """Hand the slices to the workers; returns when the last one waits there."""
-        step = self._bench.batch_size
+        step = self._context.batch_size
         for first in range(0, self._count, step):
-            self._bench.workers.add(partial(self._take, range(first, min(first + step, self._count))))
+            self._context.workers.add(partial(self._take, range(first, min(first + step, self._count))))
 
     def _take(self, indices: Sequence[int]) -> None:
         """Do some slices: a worker's task."""
@@ -82,14 +84,14 @@ class PartWork(ABC):
             self._settle()
 
     @abstractmethod
-    def _keep(self, index: int, seen: Seen) -> None:
+    def _keep(self, index: int, seen: LabelledSlice) -> None:
         """What becomes of a slice once it is labelled."""
 
     @abstractmethod
     def _settle(self) -> None:
         """What is left to do once all are."""
 
-    def _label(self, indices: Sequence[int]) -> dict[int, Seen]:
+    def _label(self, indices: Sequence[int]) -> dict[int, LabelledSlice]:
         """Read and label slices. What fails is missing, and then nothing of an earlier run stays in its place."""
         sources = {}
         for index in indices:
@@ -102,24 +104,24 @@ class PartWork(ABC):
                 looked_at[index] = seen
         return looked_at
 
-    def _see(self, sources: Mapping[int, Slice]) -> dict[int, Seen]:
+    def _see(self, sources: Mapping[int, Slice]) -> dict[int, LabelledSlice]:
         """Label slices that were read, all at once or, where that fails, one by one."""
         try:
-            return dict(zip(sources, self._bench.see(list(sources.values())), strict=True))
+            return dict(zip(sources, self._context.see(list(sources.values())), strict=True))
         except Exception:  # noqa: BLE001 - one by one, each has a reason of its own, or none
             seen = {}
             for index, source in sources.items():
                 with self._failing(index):
-                    (seen[index],) = self._bench.see([source])
+                    (seen[index],) = self._context.see([source])
             return seen
 
     def _read(self, index: int) -> Slice:
         if self._lost:
-            raise UnreadableFile(self._todo.slices.files[0], self._lost)
+            raise UnreadableFile(self._part.slices.files[0], self._lost)
         try:
-            return self._todo.slices.read(index)
+            return self._part.slices.read(index)
         except (UnreadableFile, MemoryError) as error:
-            if len(self._todo.slices.files) < self._count:  # a file with all slices need not be tried again for each
+            if len(self._part.slices.files) < self._count:  # a file with all slices need not be tried again for each
                 self._lost = error.reason if isinstance(error, UnreadableFile) else _NO_MEMORY
             raise
 
@@ -139,30 +141,30 @@ class PartWork(ABC):
         except Exception as error:  # noqa: BLE001 - whatever one slice does to a library, the others are done
             self._fail(index, unforeseen(error))
 
-    def _write(self, index: int, seen: Seen) -> None:
+    def _write(self, index: int, seen: LabelledSlice) -> None:
         with self._failing(index):
-            self._bench.outputs.write(self._todo.names[index], seen)
+            self._context.outputs.write(self._part.names[index], seen)
             self._tally.add(index, seen.labels)
             self._whole.hold(index, seen.labels)
 
     def _fail(self, index: int, reason: str) -> None:
-        self._bench.outputs.remove([self._todo.names[index]])
+        self._context.outputs.remove([self._part.names[index]])
         self._tally.fail(index, reason)
 
     def _complete(self) -> None:
         """All slices are through: make what is made of the whole scan, then end."""
-        bench = self._bench
+        context = self._context
         self._whole.make(
-            bench.workers,
-            lambda masks: Labelled(self._todo.slices, masks, self._spacing, bench.engine.current),
+            context.workers,
+            lambda masks: LabelledScan(self._part.slices, masks, self._spacing, context.engine.current),
             self._end,
         )
 
     def _end(self) -> None:
-        slices, bench, engine = self._todo.slices, self._bench, self._bench.engine.current
+        slices, context, engine = self._part.slices, self._context, self._context.engine.current
         stack = slices.is_volume or self._spacing is not None
         slices.close()
-        bench.outputs.keep([self._todo.names[index] for index in self._tally.labelled], self._todo.whole)
+        context.outputs.keep([self._part.names[index] for index in self._tally.labelled], self._part.whole)
         result = self._tally.result(self._spacing, stack, engine.device, engine.spec.precision)
         self._ended(self._whole.added_to(result))
 
@@ -170,7 +172,7 @@ class PartWork(ABC):
 class ImagesWork(PartWork):
     """Image slices go all the way one by one: they need not be neighbours."""
 
-    def _keep(self, index: int, seen: Seen) -> None:
+    def _keep(self, index: int, seen: LabelledSlice) -> None:
         self._write(index, seen)
 
     def _settle(self) -> None:
@@ -181,12 +183,12 @@ class StackWork(PartWork):
     """The slices of a stack are held until all are labelled, since a rule of anatomy looks at the whole of it."""
 
     def __init__(
-        self, todo: Todo, bench: Bench, advanced: Callable[[], None], ended: Callable[[PartResult], None]
+        self, part: Part, context: PartContext, advanced: Callable[[], None], ended: Callable[[PartResult], None]
     ) -> None:
-        super().__init__(todo, bench, advanced, ended)
-        self._held: dict[int, Seen] = {}
+        super().__init__(part, context, advanced, ended)
+        self._held: dict[int, LabelledSlice] = {}
 
-    def _keep(self, index: int, seen: Seen) -> None:
+    def _keep(self, index: int, seen: LabelledSlice) -> None:
         self._held[index] = seen
 
     def _settle(self) -> None:
@@ -194,7 +196,7 @@ class StackWork(PartWork):
         masks = {index: held[index].labels for index in sorted(held)}
         try:
             with stage("clean"):
-                cleaned = clean_stack(masks, self._bench.engine.current.spec.cleanup)
+                cleaned = clean_stack(masks, self._context.engine.current.spec.cleanup)
         except Exception as error:
             cleaned = {}
             for index in masks:
@@ -202,11 +204,11 @@ class StackWork(PartWork):
                     raise error
         self._left = Countdown(len(cleaned))
         for index, labels in cleaned.items():
-            self._bench.workers.add_next(partial(self._put, index, replace(held[index], labels=labels)))
+            self._context.workers.add_next(partial(self._put, index, replace(held[index], labels=labels)))
         if not cleaned:
             self._complete()
 
-    def _put(self, index: int, seen: Seen) -> None:
+    def _put(self, index: int, seen: LabelledSlice) -> None:
         self._write(index, seen)
         if self._left.is_last():
             self._complete()
@@ -222,7 +224,7 @@ def clean_stack(labels: Mapping[int, Labels], rules: Cleanup) -> Mapping[int, La
     return dict(zip(labels, clean_volume(list(labels.values()), rules), strict=True))
 
 
-def begin(todo: Todo, bench: Bench, advanced: Callable[[], None], ended: Callable[[PartResult], None]) -> None:
+def begin(part: Part, context: PartContext, advanced: Callable[[], None], ended: Callable[[PartResult], None]) -> None:
     """Hand a part to the workers; returns when the last of its slices waits there."""
-    work = StackWork if todo.slices.is_volume else ImagesWork
-    work(todo, bench, advanced, ended).start()
+    work = StackWork if part.slices.is_volume else ImagesWork
+    work(part, context, advanced, ended).start()

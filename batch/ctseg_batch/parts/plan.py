@@ -6,21 +6,20 @@ from pathlib import Path
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
+from ctseg_batch.inputs.input_files import InputFiles, LocalInputFiles
 from ctseg_batch.inputs.listing import ListedSeries, Listing
-from ctseg_batch.inputs.overwriting import overwriting
+from ctseg_batch.inputs.name_collisions import overwriting
 from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.inputs.site import Site, volume_names
-from ctseg_batch.inputs.supply import AtHand, Supply
 from ctseg_batch.inputs.truth import Truth
-from ctseg_batch.journal.leavings import Leavings, Lost
 from ctseg_batch.journal.past import Past, place_of
 from ctseg_batch.journal.slice_figures import SliceFigures, pack
+from ctseg_batch.journal.stale_outputs import Lost, StaleOutputs
 from ctseg_batch.outputs.slice_outputs import Outputs
 from ctseg_batch.parts.opened import Opened, open_folder
-from ctseg_batch.parts.recheck import Recheck
-from ctseg_batch.parts.todo import (
+from ctseg_batch.parts.part import (
+    Part,
     Step,
-    Todo,
     key_of,
     part_of_files,
     part_of_volume,
@@ -28,6 +27,7 @@ from ctseg_batch.parts.todo import (
     truth_beside,
     volume_masks,
 )
+from ctseg_batch.parts.recheck import Recheck
 from ctseg_batch.result import Failure, PartResult
 
 # Image slices that are recorded together: a killed run loses no more. No rule needs to see them all at once ...
@@ -42,7 +42,7 @@ class Planner:
     `skipped` and `errors` fill as sites are planned: readable files that are no slices, series that are not wanted, and
     failures of no scan. `listed` is told how a folder's DICOM files were sorted, so that the next run need not open
     them; `lost` which parts of an earlier run stand for nothing any more, and which files, of slices and of whole
-    scans. `supply` has the files of a site that is opened. `stack_images`: those of a folder lie one on the other.
+    scans. `input_files` has the files of a site that is opened. `stack_images`: those of a folder lie one on the other.
     `outdone` says which scans are left for a better one of their study.
     """
 
@@ -54,16 +54,16 @@ class Planner:
         listed: Callable[[str, str, Listing], None],
         lost: Lost,
         selection: Selection,
-        supply: Supply = AtHand(),  # noqa: B008 - it has no state
+        input_files: InputFiles = LocalInputFiles(),  # noqa: B008 - it has no state
         *,
         stack_images: bool = False,
     ) -> None:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
-        self._lost, self._selection, self._supply, self._stack_images = lost, selection, supply, stack_images
-        self._leavings = Leavings(past, outputs, lost)
-        self._recheck = Recheck(outputs, truth, supply)
+        self._lost, self._selection, self._supply, self._stack_images = lost, selection, input_files, stack_images
+        self._stale_outputs = StaleOutputs(past, outputs, lost)
+        self._recheck = Recheck(outputs, truth, input_files)
         self.outdone: Mapping[str, str] = {}
         self._overwriting: Mapping[str, str] = {}
 
@@ -118,15 +118,15 @@ class Planner:
             return
         is_stack = self._stack_images or self._outputs.scans.stack_images
         parts = [site] if is_stack and len(site.files) <= _MOST_IN_A_STACK else list(site.cut(_IMAGES_A_PART))
-        self._leavings.take_away_beyond(site, site.scan, len(parts))
+        self._stale_outputs.take_away_beyond(site, site.scan, len(parts))
         yield from parts
 
     def _images(self, site: Site) -> Iterator[Step]:
         truth = truth_beside(site, self._truth)
-        for part in self.parts(site):
-            images, is_whole = reading.open_images(part.paths(part.files)), part.part is None
-            todo = part_of_files(site.scan, part.part or 0, images, part, truth, is_whole=is_whole)
-            yield self._unless_done(part, todo)
+        for piece in self.parts(site):
+            images, is_whole = reading.open_images(piece.paths(piece.files)), piece.part is None
+            part = part_of_files(site.scan, piece.part or 0, images, piece, truth, is_whole=is_whole)
+            yield self._unless_done(piece, part)
 
     def _volume(self, site: Site) -> Iterator[Step]:
         (file,) = site.paths(site.files)
@@ -138,15 +138,15 @@ class Planner:
         try:
             volume = reading.open_volume(file)
         except UnreadableFile as error:
-            self._leavings.take_away(site, {})
+            self._stale_outputs.take_away(site, {})
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
         sources = site.below(site.files) * len(volume)
         files = [one.name for one in reading.volume_files(file)]
-        todo = part_of_volume(site.name, volume, site, self._truth, files, sources)
-        step = self._unless_done(site, todo)
-        if isinstance(step, Todo):
-            self._leavings.take_away(site, {site.name: len(volume)})
+        part = part_of_volume(site.name, volume, site, self._truth, files, sources)
+        step = self._unless_done(site, part)
+        if isinstance(step, Part):
+            self._stale_outputs.take_away(site, {site.name: len(volume)})
         yield step
 
     def _dicom(self, site: Site) -> Iterator[Step]:
@@ -169,20 +169,20 @@ class Planner:
         opened = self._open(site)
         unwanted = self._unwanted(opened.listing.series)
         self.skipped += [*opened.listing.skipped, *unwanted.values()]
-        slices = {file.name for todo in opened.series for file in todo.slices.files}
-        gone = sorted(self._past.scans(site.name) - {todo.scan for todo in opened.series})
+        slices = {file.name for part in opened.series for file in part.slices.files}
+        gone = sorted(self._past.scans(site.name) - {part.scan for part in opened.series})
         for scan in gone:
-            self._leavings.take_away_gone(site, place_of(scan))
+            self._stale_outputs.take_away_gone(site, place_of(scan))
         self._lost(map(place_of, gone), site.mask_names(set(site.files) - slices), map(site.whole, gone))
-        self._leavings.take_away(site, {todo.scan: len(todo.names) for todo in opened.stacks})
+        self._stale_outputs.take_away(site, {part.scan: len(part.names) for part in opened.stacks})
         failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
         if not failed:
             self._listed(site.name, key, opened.listing)
         elif len(opened.series) > 1 or unwanted:
             self.errors += failed  # which of the series they belong to can't be told
-        for todo in (*opened.series, *opened.stacks):
-            if todo.scan not in unwanted:
-                yield self._unless_done(site, todo)
+        for part in (*opened.series, *opened.stacks):
+            if part.scan not in unwanted:
+                yield self._unless_done(site, part)
         if failed and not (len(opened.series) > 1 or unwanted):
             yield unread(site, failed)  # where they lie can't be told: they are counted after the others
 
@@ -237,13 +237,13 @@ class Planner:
         masks = slice_masks(site, site.files, truth_beside(site, self._truth))
         return key_of(site.stamped(site.files), site.mask_names(site.files), masks)
 
-    def _unless_done(self, site: Site, todo: Todo) -> Step:
+    def _unless_done(self, site: Site, part: Part) -> Step:
         """What came of a part before, or the part: also where what failed of it then may not fail now."""
-        done = self._past.result(todo.place, todo.key)
-        if done is not None and self._recheck.holds(site, todo, done):
+        done = self._past.result(part.place, part.key)
+        if done is not None and self._recheck.holds(site, part, done):
             return done
-        self._leavings.take_away_gone(site, todo.place)
-        return todo
+        self._stale_outputs.take_away_gone(site, part.place)
+        return part
 
 
 def unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:

@@ -4,19 +4,19 @@ from collections.abc import Iterable, Sequence
 
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
+from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.inputs.supply import Supply
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.outputs.slice_outputs import Outputs
-from ctseg_batch.parts.todo import Todo
+from ctseg_batch.parts.part import Part
 from ctseg_batch.result import Failure, PartResult
 
 
 class Recheck:
     """Looks at the files of a part in OUT, and where something of it failed, at its inputs."""
 
-    def __init__(self, outputs: Outputs, truth: Truth | None, supply: Supply) -> None:
-        self._outputs, self._truth, self._supply = outputs, truth, supply
+    def __init__(self, outputs: Outputs, truth: Truth | None, input_files: InputFiles) -> None:
+        self._outputs, self._truth, self._supply = outputs, truth, input_files
 
     def is_sure(self, names: Iterable[str], whole: str, done: PartResult) -> bool:
         """Whether it holds for all that OUT tells: nothing failed, and all files are in place."""
@@ -24,33 +24,33 @@ class Recheck:
             return False
         return self._outputs.are_there(names) and self._outputs.scans.are_there(whole, done)
 
-    def holds(self, site: Site, todo: Todo, done: PartResult) -> bool:
+    def holds(self, site: Site, part: Part, done: PartResult) -> bool:
         """Whether a part would come to the same."""
-        missing = [index for index, name in enumerate(todo.names) if not self._outputs.are_there([name])]
+        missing = [index for index, name in enumerate(part.names) if not self._outputs.are_there([name])]
         if done.is_unmeasured or (missing and len(missing) != done.failed_slices):
             return False
-        if not self._outputs.scans.are_there(todo.whole, done):
+        if not self._outputs.scans.are_there(part.whole, done):
             return False
         if not done.failed_slices and not done.bad_truth:
             return True
         self._supply.fetch(site)
         try:
-            return _fails_again(todo, done, missing) and self._truth_fails_again(todo, done)
+            return _fails_again(part, done, missing) and self._truth_fails_again(part, done)
         finally:
-            todo.slices.close()
+            part.slices.close()
 
-    def _truth_fails_again(self, todo: Todo, done: PartResult) -> bool:
+    def _truth_fails_again(self, part: Part, done: PartResult) -> bool:
         """Whether all that was wrong with the truth is: it may have been out of reach, which no stamp of it tells."""
-        masks, left = todo.masks, set(done.bad_truth)
+        masks, left = part.masks, set(done.bad_truth)
         if not left or masks is None or self._truth is None:
             return True
-        files = {index: file for index in range(len(todo.names)) if (file := masks.find(index))}
+        files = {index: file for index in range(len(part.names)) if (file := masks.find(index))}
         named = {failure.file for failure in left}
         # None of them is named where it is the voxels beside a header that could not be read.
         for index in [index for index, file in files.items() if str(file) in named] or files:
             try:
-                mask = masks.read(index, todo.slices)
-                self._truth.grouped(mask, files[index], todo.slices.read(index).pixels.shape)
+                mask = masks.read(index, part.slices)
+                self._truth.grouped(mask, files[index], part.slices.read(index).pixels.shape)
             except UnreadableFile as error:
                 left.discard(Failure(str(error.file), error.reason))
                 if not left:
@@ -60,16 +60,16 @@ class Recheck:
         return False
 
 
-def _fails_again(todo: Todo, done: PartResult, missing: Sequence[int]) -> bool:
+def _fails_again(part: Part, done: PartResult, missing: Sequence[int]) -> bool:
     """Whether no slice that failed can be read by now."""
     if not done.failed_slices:
         return True
-    if len(todo.slices.files) < len(todo.names):  # one tells: none of a volume can be read without the others
-        return done.failed_slices == done.slices and not _can_be_read(todo.slices, 0)
+    if len(part.slices.files) < len(part.names):  # one tells: none of a volume can be read without the others
+        return done.failed_slices == done.slices and not _can_be_read(part.slices, 0)
     # Where nothing is written of a slice alone, nothing is missing: it may be any of a file with a failure.
     failed = {failure.file for failure in done.failures}
-    doubtful = missing or [index for index, source in enumerate(todo.sources) if source in failed]
-    return sum(not _can_be_read(todo.slices, index) for index in doubtful) == done.failed_slices
+    doubtful = missing or [index for index, source in enumerate(part.sources) if source in failed]
+    return sum(not _can_be_read(part.slices, index) for index in doubtful) == done.failed_slices
 
 
 def _can_be_read(slices: Scan, index: int) -> bool:

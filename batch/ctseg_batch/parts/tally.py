@@ -16,29 +16,29 @@ from ctseg.scan import Labels, Slice, Spacing
 from ctseg.stages import stage
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.journal.slice_figures import SliceFigures, pack
-from ctseg_batch.parts.gauge import Gauge
-from ctseg_batch.parts.looks import Look, doubts_of, look_at
-from ctseg_batch.parts.todo import Todo
+from ctseg_batch.parts.part import Part
+from ctseg_batch.parts.pixel_checks import PixelCheck, doubts_of, look_at
+from ctseg_batch.parts.stack_measurer import StackMeasurer
 from ctseg_batch.result import UNMEASURED, Failure, MeasuresWish, PartResult
 
 
 class Tally:
     """Counts the pixels of each slice, compares it with its truth, and keeps what failed."""
 
-    def __init__(self, todo: Todo, truth: Truth | None, measures: MeasuresWish = "basic") -> None:
-        self._todo, self._truth = todo, truth
-        self._gauge = Gauge(todo, truth) if measures == "full" else None
+    def __init__(self, part: Part, truth: Truth | None, measures: MeasuresWish = "basic") -> None:
+        self._part, self._truth = part, truth
+        self._measurer = StackMeasurer(part, truth) if measures == "full" else None
         self._lock = threading.Lock()
         self._pixels: dict[int, tuple[int, ...]] = {}
         self._failed: dict[int, Failure] = {}
-        self._looks: list[Look] = []
+        self._looks: list[PixelCheck] = []
         self._confusions: dict[int, Confusion] = {}
         self._bad_truth: set[Failure] = set()
 
     def look(self, index: int, source: Slice, labels: Labels) -> None:
         """A slice is labelled, and its pixels are still there."""
-        if self._gauge:
-            self._gauge.look(index, source, labels)
+        if self._measurer:
+            self._measurer.look(index, source, labels)
         look = look_at(source)
         with self._lock:
             self._looks.append(look)
@@ -49,8 +49,8 @@ class Tally:
         true = self._true(index, labels)
         usable = None if isinstance(true, UnreadableFile) else true
         scored = self._truth.compare(usable, labels) if self._truth and usable is not None else None
-        if self._gauge:
-            self._gauge.add(index, labels, usable)
+        if self._measurer:
+            self._measurer.add(index, labels, usable)
         with self._lock:
             self._pixels[index] = pixels
             if isinstance(true, UnreadableFile):
@@ -61,7 +61,7 @@ class Tally:
     def fail(self, index: int, reason: str) -> None:
         """A slice came to nothing."""
         with self._lock:
-            self._failed[index] = Failure(self._todo.sources[index], reason)
+            self._failed[index] = Failure(self._part.sources[index], reason)
 
     @property
     def labelled(self) -> Sequence[int]:
@@ -70,21 +70,21 @@ class Tally:
 
     def result(self, spacing: Spacing | None, stack: bool, device: str, precision: str) -> PartResult:
         """The figures, once all slices are in; the same whatever their order was."""
-        todo = self._todo
+        part = self._part
         labelled = [self._pixels[index] for index in self.labelled]
         lung = [sum(pixels[c.index] for c in LUNG) for pixels in labelled]
-        weights, scored = todo.slices.weights, sorted(self._confusions.items())
+        weights, scored = part.slices.weights, sorted(self._confusions.items())
         result = PartResult(
-            scan=todo.scan,
-            slices=len(todo.names),
+            scan=part.scan,
+            slices=len(part.names),
             failed_slices=len(self._failed),
             failures=tuple(sorted(set(self._failed.values()))),
             spacing_mm=spacing,
-            is_spacing_said=spacing is not None and None in todo.slices.lengths_mm,
+            is_spacing_said=spacing is not None and None in part.slices.lengths_mm,
             stack=stack,
             pixels=tuple(sum(pixels[c.index] for pixels in labelled) for c in CLASSES),
             lung=(lung[0], max(lung), lung[-1]) if lung else (0, 0, 0),
-            flags=(*todo.slices.flags, *doubts_of(self._looks)),
+            flags=(*part.slices.flags, *doubts_of(self._looks)),
             confusion=_pooled([table for _, table in scored]),
             unscored=len(labelled) - len(scored) if self._truth else 0,
             bad_truth=tuple(sorted(self._bad_truth)),
@@ -92,38 +92,40 @@ class Tally:
             precision=precision,
             by_slice=pack(
                 SliceFigures(source, name, self._pixels.get(index))
-                for index, (source, name) in enumerate(zip(todo.sources, todo.names, strict=True))
+                for index, (source, name) in enumerate(zip(part.sources, part.names, strict=True))
             ),
-            patients_right=todo.slices.patients_right,
-            series=todo.series,
-            weights=weights and weights[: len(todo.names)],
+            patients_right=part.slices.patients_right,
+            series=part.series,
+            weights=weights and weights[: len(part.names)],
             weighted_confusion=_pooled([weights[index] * table for index, table in scored] if weights else ()),
         )
-        return result if self._gauge is None or spacing is None else self._with_whole(result, self._gauge, spacing)
+        return (
+            result if self._measurer is None or spacing is None else self._with_whole(result, self._measurer, spacing)
+        )
 
     def _true(self, index: int, labels: Labels) -> Labels | UnreadableFile | None:
         """The groups of the slice's truth, or why it can't be used; None where it has none."""
-        masks = self._todo.masks
+        masks = self._part.masks
         file = masks.find(index) if masks else None
         if masks is None or file is None or self._truth is None:
             return None
         try:
-            return self._truth.grouped(masks.read(index, self._todo.slices), file, labels.shape)
+            return self._truth.grouped(masks.read(index, self._part.slices), file, labels.shape)
         except UnreadableFile as error:
             return error
 
-    def _with_whole(self, result: PartResult, gauge: Gauge, spacing: Spacing) -> PartResult:
+    def _with_whole(self, result: PartResult, measurer: StackMeasurer, spacing: Spacing) -> PartResult:
         """The figures with those of the stack; what goes wrong there leaves the others as they are."""
         try:
             with stage("measure"):
-                whole, doubts = gauge.measure(spacing)
+                whole, doubts = measurer.measure(spacing)
         except MemoryError:
             reason = "there was not enough memory for it: fewer --workers need less"
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are measured
             reason = unforeseen(error)
         else:
             return replace(result, whole=whole, flags=(*result.flags, *doubts))
-        failure = Failure(self._todo.sources[0], f"{UNMEASURED}: {reason}")
+        failure = Failure(self._part.sources[0], f"{UNMEASURED}: {reason}")
         return replace(result, failures=(*result.failures, failure))
 
 

@@ -6,9 +6,9 @@ from functools import partial
 
 from ctseg.errors import CallError, UnreadableFile, unforeseen
 from ctseg.scan import Labels
-from ctseg_batch.outputs.labelled import Labelled, NotMade, OtherSource
+from ctseg_batch.outputs.labelled_scan import LabelledScan, OutputNotApplicable, OutputUnavailable
 from ctseg_batch.outputs.scan_outputs import ScanOutputs
-from ctseg_batch.parts.todo import Todo
+from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.workers import Countdown, Workers
 from ctseg_batch.result import Failure, LeftOut, PartResult
 
@@ -18,8 +18,8 @@ _NO_MEMORY = "there was not enough memory for it: fewer --workers need less"
 class WholeScan:
     """The outputs of one scan as a whole; where there are none, it holds nothing and does nothing."""
 
-    def __init__(self, todo: Todo, outputs: ScanOutputs) -> None:
-        self._todo, self._outputs = todo, outputs
+    def __init__(self, part: Part, outputs: ScanOutputs) -> None:
+        self._part, self._outputs = part, outputs
         self._masks: dict[int, Labels] = {}
         self._made: set[str] = set()
         self._left_out: set[LeftOut] = set()
@@ -28,11 +28,11 @@ class WholeScan:
 
     def hold(self, index: int, labels: Labels) -> None:
         """A slice's mask is written."""
-        if self._outputs.kinds and self._todo.is_whole:
+        if self._outputs.kinds and self._part.is_whole:
             self._masks[index] = labels
 
     def make(
-        self, workers: Workers, labelled: Callable[[Mapping[int, Labels]], Labelled], ended: Callable[[], None]
+        self, workers: Workers, labelled: Callable[[Mapping[int, Labels]], LabelledScan], ended: Callable[[], None]
     ) -> None:
         """From within a task: have each output made by whoever is free, then call `ended`.
 
@@ -40,8 +40,8 @@ class WholeScan:
         """
         kinds = self._outputs.kinds
         if not self._masks:
-            self._outputs.remove(self._todo.whole, kinds)
-            if not self._todo.is_whole:
+            self._outputs.remove(self._part.whole, kinds)
+            if not self._part.is_whole:
                 self._left_out.update(self._outputs.left_out_in_parts())
             ended()
             return
@@ -60,16 +60,16 @@ class WholeScan:
             left_out=tuple(sorted(self._left_out)),
         )
 
-    def _make(self, kind: str, scan: Labelled, left: Countdown, ended: Callable[[], None]) -> None:
+    def _make(self, kind: str, scan: LabelledScan, left: Countdown, ended: Callable[[], None]) -> None:
         """Make one output; in the place of one that comes to nothing, nothing stays of an earlier run."""
         try:
-            self._outputs.write(kind, self._todo.whole, scan)
+            self._outputs.write(kind, self._part.whole, scan)
             self._made.add(kind)
         except CallError:
             raise
-        except NotMade as error:
+        except OutputUnavailable as error:
             self._left_out.add(LeftOut(kind, str(error)))
-            if not isinstance(error, OtherSource):
+            if not isinstance(error, OutputNotApplicable):
                 self._flags.add(f"no {kind}: {error}")
         except UnreadableFile as error:
             self._fail(kind, error.reason)
@@ -78,9 +78,9 @@ class WholeScan:
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are done
             self._fail(kind, unforeseen(error))
         if kind not in self._made:
-            self._outputs.remove(self._todo.whole, [kind])
+            self._outputs.remove(self._part.whole, [kind])
         if left.is_last():
             ended()
 
     def _fail(self, kind: str, reason: str) -> None:
-        self._failures.add(Failure(self._todo.sources[0], f"no {kind}: {reason}"))
+        self._failures.add(Failure(self._part.sources[0], f"no {kind}: {reason}"))

@@ -11,15 +11,15 @@ import numpy.typing as npt
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.prepare import prepare
 from ctseg.stages import listening
+from ctseg_batch.dry_run import foresee
 from ctseg_batch.figures.summary import Summary
-from ctseg_batch.foresee import foresee
-from ctseg_batch.home import FolderHome
 from ctseg_batch.job import Job
-from ctseg_batch.outputs.shelf import FolderShelf
+from ctseg_batch.outputs.output_files import FolderOutputFiles
 from ctseg_batch.outputs.slice_outputs import Outputs
-from ctseg_batch.parts.todo import Todo
+from ctseg_batch.parts.part import Part
 from ctseg_batch.profiling.recorder import Recorder
 from ctseg_batch.run import run_job
+from ctseg_batch.run_folder import LocalRunFolder
 
 # Rounds, in each of which every worker does a batch.
 _ROUNDS_OF_WARM_UP, _ROUNDS_LEFT = 4, 2
@@ -46,10 +46,10 @@ def measure(job: Job, warm_up: int) -> Measured:
     recorder = Recorder(warm_up)
     with tempfile.TemporaryDirectory(prefix="ctseg-profile-") as folder:
         out = Path(folder)
-        shelf = FolderShelf(out)
-        outputs = Outputs(shelf, job.call.write, job.call.spacing)
-        call, home = replace(job.call, out=out), FolderHome(out, "")
-        here = replace(job, call=call, home=home, shelf=shelf, outputs=outputs)
+        output_files = FolderOutputFiles(out)
+        outputs = Outputs(output_files, job.call.write, job.call.spacing)
+        call, run_folder = replace(job.call, out=out), LocalRunFolder(out, "")
+        here = replace(job, call=call, run_folder=run_folder, output_files=output_files, outputs=outputs)
         with listening(recorder):
             summary = run_job(here, recorder)
     recorder.finish()
@@ -76,8 +76,8 @@ def warm_up_of(job: Job, workers: int, batch_size: int) -> int:
 def _count_slices(job: Job, most: int) -> int:
     """How many slices there are to do, counted up to `most`: no more headers are read than that takes."""
     most, count = min(most, job.most or most), 0
-    for todo in _parts(job):
-        count += len(todo.names)
+    for part in _parts(job):
+        count += len(part.names)
         if count >= most:
             return most
     return count
@@ -85,16 +85,16 @@ def _count_slices(job: Job, most: int) -> int:
 
 def first_batch(job: Job, batch_size: int) -> npt.NDArray[np.float32]:
     """What the network is fed for the first slice that can be read, `batch_size` times; raises CallError."""
-    for todo in _parts(job):
-        for index in range(len(todo.names)):
+    for part in _parts(job):
+        for index in range(len(part.names)):
             try:
-                grey = prepare(todo.slices.read(index), job.engine.spec.preparation)[0]
+                grey = prepare(part.slices.read(index), job.engine.spec.preparation)[0]
             except UnreadableFile:
                 continue
             return np.repeat(grey, batch_size, axis=0)
     raise CallError("no slice of the inputs can be read, so there is nothing to measure")
 
 
-def _parts(job: Job) -> Iterator[Todo]:
+def _parts(job: Job) -> Iterator[Part]:
     """What there is to do."""
-    return (step for step in foresee(job) if isinstance(step, Todo))
+    return (step for step in foresee(job) if isinstance(step, Part))

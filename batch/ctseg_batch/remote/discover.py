@@ -13,22 +13,22 @@ from ctseg_batch.inputs.discover import APPLE_DOUBLE, Found, no_ct, sites_of
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.outputs.slice_outputs import FOLDERS
+from ctseg_batch.remote.input_files import StoreInputFiles
 from ctseg_batch.remote.opening import AT_ONCE
-from ctseg_batch.remote.patience import StoreError
+from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import GONE, Entry, Store
-from ctseg_batch.remote.supply import StoreSupply
 from ctseg_batch.url import Url, holding, is_plain
 
 
 def discover_urls(
     inputs: Sequence[Url], never: Collection[Url] = (), listed: Sequence[Url] = (), root: Url | None = None
-) -> tuple[Found, StoreSupply]:
+) -> tuple[Found, StoreInputFiles]:
     """As `ctseg_batch.inputs.discover.discover`, of URLs of one store; and who fetches what was found.
 
     Raises CallError for an input that is not there, and for inputs of several stores.
     """
     store = _root([*inputs, *listed], root)
-    supply, top = StoreSupply(store), store.url
+    input_files, top = StoreInputFiles(store), store.url
     failed: list[UnreadableFile] = []
     entries: dict[str, Entry] = {}
     with ThreadPoolExecutor(AT_ONCE) as threads:
@@ -37,18 +37,20 @@ def discover_urls(
             if not below and url in inputs:
                 raise CallError(f"{url} is not there, or holds nothing")
             if not below:
-                failed.append(UnreadableFile(supply.top / (url.below(top) or ""), "is not there, or holds nothing"))
+                failed.append(
+                    UnreadableFile(input_files.top / (url.below(top) or ""), "is not there, or holds nothing")
+                )
             outs = tuple(f"{out.below(top)}/" for out in never if out.below(url))
             entries.update((entry.path, entry) for entry in below if not entry.path.startswith(outs))
     if "" in entries:
         raise CallError(f"--root {root}: it is a file")
     entries = _but_results(entries)
-    kinds, others = _kinds(store, entries, failed, supply.top)
+    kinds, others = _kinds(store, entries, failed, input_files.top)
     named = {path: no_ct(url) for url in inputs if (path := url.below(top) or "") in others}
-    failed += [UnreadableFile(supply.top / path, reason) for path, reason in named.items()]
+    failed += [UnreadableFile(input_files.top / path, reason) for path, reason in named.items()]
     beside = _by_folder(entries)
-    sites = tuple(_stamped(site, top, entries, beside) for site in sites_of(supply.top, kinds))
-    return Found(supply.top, sites, len(others) - len(named), tuple(failed), top), supply
+    sites = tuple(_stamped(site, top, entries, beside) for site in sites_of(input_files.top, kinds))
+    return Found(input_files.top, sites, len(others) - len(named), tuple(failed), top), input_files
 
 
 def _root(urls: Sequence[Url], root: Url | None) -> Store:

@@ -13,7 +13,7 @@ from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import Journal
 from ctseg_batch.layout import ENDING, FOLDER, is_sibling, journal_file
 from ctseg_batch.remote.lease import Lease
-from ctseg_batch.remote.patience import StoreError
+from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import GONE, Store
 from ctseg_batch.result import Settings
 

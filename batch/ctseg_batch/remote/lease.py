@@ -15,7 +15,7 @@ import psutil
 
 from ctseg.errors import CallError
 from ctseg_batch.layout import FOLDER
-from ctseg_batch.remote.patience import StoreError
+from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import Store
 
 _BEAT_S = 15.0

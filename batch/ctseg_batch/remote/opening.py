@@ -1,4 +1,4 @@
-"""The file system of a URL: with patience in one place, `store`, and not in every library on the way."""
+"""The file system of a URL: retries are made in one place, `store`, and not in every library on the way."""
 
 from pathlib import Path
 from typing import Any

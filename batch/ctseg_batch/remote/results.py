@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_CSV, SUMMARY_JSON, marked
 from ctseg_batch.layout import FOLDER
-from ctseg_batch.remote.patience import StoreError
+from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store, writable
 from ctseg_batch.url import Location, Url

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from ctseg_batch.remote.opening import AT_ONCE, open_files
-from ctseg_batch.remote.patience import Patience, StoreError
+from ctseg_batch.remote.retry import Retry, StoreError
 from ctseg_batch.url import Url, check_writable
 
 T = TypeVar("T")
@@ -45,8 +45,8 @@ class Store:
     def __init__(self, url: Url) -> None:
         self.url = url
         self.grows = url.scheme in _GROWING
-        self._files, self._top = Patience(url).tried(lambda: open_files(url))
-        self._patience = Patience(url)  # anew: to open some means not that they have answered
+        self._files, self._top = Retry(url).tried(lambda: open_files(url))
+        self._retry = Retry(url)  # anew: to open some means not that they have answered
         self._is_shared = bool(self._files.async_impl)  # else two threads can't use it at once
         self._lock: Any = nullcontext() if self._is_shared else Lock()
         self._at_once = AT_ONCE if self._is_shared else 1
@@ -63,8 +63,8 @@ class Store:
     def hasty(self) -> "Store":
         """The same, soon given up."""
         same = copy.copy(self)
-        same._patience = Patience(self.url)
-        same._patience.hurry()
+        same._retry = Retry(self.url)
+        same._retry.hurry()
         return same
 
     def entries(self, path: str = "") -> Iterator[Entry]:
@@ -234,7 +234,7 @@ class Store:
             with self._lock:
                 return work()
 
-        return self._patience.tried(locked, self._reopen)
+        return self._retry.tried(locked, self._reopen)
 
     def _reopen(self) -> None:
         """A connection that was lost comes not back; those of several requests at once make their own anew."""

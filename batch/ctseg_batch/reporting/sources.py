@@ -98,7 +98,7 @@ def _sources(
         reads: dict[Path, _Read] = {}
         if kind == "dicom":
             found = reading.open_series(paths).series
-            if any(series.home for series in found):
+            if any(series.enhanced_file for series in found):
                 stack = _stack(found, scan, files)
                 return {} if stack is None else {place: partial(stack.read, place) for place in range(len(rows))}
             for series in found:
@@ -123,5 +123,5 @@ def _stack(found: Sequence["DicomSeries"], scan: str, files: Sequence[Path | Non
 def _is_all(found: Sequence["DicomSeries"]) -> bool:
     """Whether these are all stacks of an object: others may lie in files of it that the scan has no slice in."""
     frames = [header.frame for one in found for header in one.slices if header.frame]
-    is_spread = any(frame.whole for frame in frames)
+    is_spread = any(frame.concatenation for frame in frames)
     return not is_spread or 1 < frames[0].parts == len({frame.part for frame in frames})

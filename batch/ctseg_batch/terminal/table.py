@@ -13,8 +13,8 @@ from rich.text import Text
 from ctseg.classes import CLASSES, LUNG
 from ctseg.lungs import LUNGS
 from ctseg.printable import count, printable
+from ctseg_batch.dry_run import Plan
 from ctseg_batch.figures.summary import Summary, exit_status
-from ctseg_batch.foresee import Plan
 from ctseg_batch.inputs.discover import ignored_told
 from ctseg_batch.terminal.scan_table import Column, scan_table
 

@@ -62,7 +62,7 @@ def tell_plan(call: "Call", *, as_json: bool) -> None:
     """A line a scan: how many slices are to be done, how many were done before; and what is left out."""
     from rich.text import Text
 
-    from ctseg_batch.foresee import plan
+    from ctseg_batch.dry_run import plan
     from ctseg_batch.terminal.table import people_console, plan_report
 
     found = plan(call)

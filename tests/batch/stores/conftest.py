@@ -120,7 +120,7 @@ def bucket(server, environment, monkeypatch, request):
     """A bucket of its own, and no long waits in this process."""
     import boto3
 
-    monkeypatch.setattr("ctseg_batch.remote.patience._LONGEST_PAUSE_S", 0.02)
+    monkeypatch.setattr("ctseg_batch.remote.retry._LONGEST_PAUSE_S", 0.02)
     client = boto3.client("s3", endpoint_url=server[0])
     name = f"bucket-{abs(hash(request.node.nodeid))}"
     client.create_bucket(Bucket=name)

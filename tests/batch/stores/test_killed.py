@@ -31,7 +31,7 @@ CHILDREN = """
 import json, os, sys
 import cv2, onnxruntime, s3fs, nibabel, pydicom
 import ctseg_batch.command, ctseg_batch.run, ctseg_batch.terminal.table
-import ctseg_batch.remote.discover, ctseg_batch.remote.home
+import ctseg_batch.remote.discover, ctseg_batch.remote.run_folder
 from ctseg.cli import main
 from ctseg_batch.remote import journal
 from ctseg_batch.remote.store import Store

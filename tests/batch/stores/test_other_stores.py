@@ -80,7 +80,7 @@ def test_scans_wait_for_the_room_that_others_take_and_fail_where_it_is_not_enoug
         taken = sum(file.stat().st_size for file in Path(folder).rglob("*.png") if file.is_file())
         return SimpleNamespace(free=1.5 * scan - taken)
 
-    monkeypatch.setattr("ctseg_batch.remote.supply.shutil", SimpleNamespace(disk_usage=free))
+    monkeypatch.setattr("ctseg_batch.remote.input_files.shutil", SimpleNamespace(disk_usage=free))
     left = command(f"zip::{tmp_path / 'scans.zip'}", "--out", tmp_path / "out", "--json")
     assert left.status == 1
     scans = {scan["scan"]: scan["errors"] for scan in json.loads(left.out)["scans"]}
@@ -187,7 +187,7 @@ def machine(monkeypatch, tmp_path):
     """A machine that this user knows, and may be on by a key."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    monkeypatch.setattr("ctseg_batch.remote.patience._LONGEST_PAUSE_S", 0.02)
+    monkeypatch.setattr("ctseg_batch.remote.retry._LONGEST_PAUSE_S", 0.02)
     ssh = tmp_path / "home/.ssh"
     ssh.mkdir(parents=True)
     host_key, key = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()

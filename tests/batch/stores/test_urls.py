@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ctseg.errors import CallError
-from ctseg_batch.remote.patience import reason
+from ctseg_batch.remote.retry import reason
 from ctseg_batch.remote.store import Store
 from ctseg_batch.url import Url, holding, location
 

@@ -148,7 +148,7 @@ def test_frames_lie_from_the_feet_up_whatever_their_order_in_the_file(write, syn
     assert series.flags == ()
     assert series.is_volume
     assert series.files == (file,) * 5
-    assert series.home == file
+    assert series.enhanced_file == file
 
 
 @pytest.mark.parametrize("pack", PACKED, ids=lambda pack: pack.__name__)
@@ -274,7 +274,7 @@ def test_the_parts_of_an_object_are_joined_and_called_by_the_first(write):
     first = write("b.dcm", frames=FRAMES[:3], per_frame=[of_frame(h) for h in HEIGHTS[:3]], **part(1))
     (series,) = open_series([second, first]).series
     np.testing.assert_array_equal(pixels(series), hu())
-    assert series.home == first
+    assert series.enhanced_file == first
     assert series.files == (second, first, second, first, first)
     assert series.flags == ()
 
@@ -287,7 +287,7 @@ def test_a_part_that_is_missing_is_flagged(write):
 
 def test_two_copies_of_an_object_are_two_scans(write):
     files = [write(name, SOPInstanceUID="1.2.3.4") for name in ("a.dcm", "b.dcm")]
-    assert [series.home for series in open_series(files).series] == files
+    assert [series.enhanced_file for series in open_series(files).series] == files
 
 
 def test_a_file_of_one_frame_is_a_slice_as_any_other(write):
@@ -296,7 +296,7 @@ def test_a_file_of_one_frame_is_a_slice_as_any_other(write):
     ]
     (series,) = open_series(files).series
     np.testing.assert_array_equal(pixels(series), hu())
-    assert series.home is None
+    assert series.enhanced_file is None
     assert series.files == tuple(files[n] for n in UPWARDS)
 
 

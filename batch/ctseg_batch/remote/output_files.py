@@ -7,14 +7,14 @@ from pathlib import Path
 
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.stages import stage
-from ctseg_batch.remote.patience import StoreError
+from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import Store
 
 # Folders whose files are remembered: those of the scans at hand, and those above them.
 _KNOWN = 256
 
 
-class StoreShelf:
+class StoreOutputFiles:
     """Files below a URL. Stores know no renaming: what is there counts when the journal says so, which comes after."""
 
     def __init__(self, out: Store) -> None:
@@ -23,8 +23,8 @@ class StoreShelf:
         self._waiting: dict[str, bytes] = {}
         self._known: OrderedDict[str, set[str]] = OrderedDict()
 
-    def __reduce__(self) -> tuple[type["StoreShelf"], tuple[Store]]:
-        return StoreShelf, (self._store,)
+    def __reduce__(self) -> tuple[type["StoreOutputFiles"], tuple[Store]]:
+        return StoreOutputFiles, (self._store,)
 
     def write(self, path: str, content: bytes) -> None:
         """Hold it for `keep`."""
@@ -83,9 +83,9 @@ class StoreShelf:
     def clear(self, folders: Iterable[str]) -> None:
         """Nothing: a store shows no file before all of it is there."""
 
-    def of_worker(self, name: str) -> "StoreShelf":  # noqa: ARG002 - no file of its is seen half done
+    def of_worker(self, name: str) -> "StoreOutputFiles":  # noqa: ARG002 - no file of its is seen half done
         """The same, with what waits apart."""
-        return StoreShelf(self._store)
+        return StoreOutputFiles(self._store)
 
     def _note(self, path: str) -> None:
         """A file is there, and so are the folders that lead to it."""

@@ -13,7 +13,7 @@ from ctseg_batch.outputs.files import refused
 from ctseg_batch.result import Settings
 
 
-class Home(Protocol):
+class RunFolder(Protocol):
     """Keeps what is of no single scan. `folder` is of this machine: the journal and the tables are written there."""
 
     @property
@@ -52,7 +52,7 @@ class Home(Protocol):
         ...
 
 
-class FolderHome:
+class LocalRunFolder:
     """OUT is a folder of this machine. `mark` is that of a share."""
 
     def __init__(self, out: Path, mark: str) -> None:

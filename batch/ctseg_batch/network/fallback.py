@@ -14,7 +14,7 @@ T = TypeVar("T")
 _Label = Callable[[Engine, Sequence[Slice]], list[T]]
 
 
-class SteadyEngine:
+class FallbackEngine:
     """The engine of a run. May be used from several threads at once.
 
     What fails on CUDA is tried again in halves, down to one slice, and that one on the CPU. If it works there, the

@@ -15,7 +15,7 @@ from ctseg_batch.remote.store import Store
 from ctseg_batch.result import Settings
 
 
-class StoreHome:
+class StoreRunFolder:
     """OUT is a URL. `mark` is that of a share."""
 
     def __init__(self, out: Store, mark: str) -> None:
@@ -25,8 +25,8 @@ class StoreHome:
         (self.folder / FOLDER).mkdir(parents=True)
         self._lease: Lease | None = None
 
-    def __reduce__(self) -> tuple[type["StoreHome"], tuple[Store, str]]:
-        return StoreHome, (self._store, self._mark)
+    def __reduce__(self) -> tuple[type["StoreRunFolder"], tuple[Store, str]]:
+        return StoreRunFolder, (self._store, self._mark)
 
     def names(self, folder: str) -> set[str]:
         """As the store lists it."""

@@ -8,7 +8,7 @@ from ctseg_batch.inputs.site import Site
 from ctseg_batch.result import Failure
 
 
-class Supply(Protocol):
+class InputFiles(Protocol):
     """Sees to it that the files of a site are in its folder. Used by the thread that plans, released by any."""
 
     def fetch(self, site: Site) -> None:
@@ -36,7 +36,7 @@ class Supply(Protocol):
         ...
 
 
-class AtHand:
+class LocalInputFiles:
     """The files are on this machine, where they stay."""
 
     def fetch(self, site: Site) -> None:

@@ -13,7 +13,7 @@ from ctseg_batch.result import PartResult
 
 
 @dataclass(frozen=True)
-class Todo:
+class Part:
     """A part to be done: a series, a volume, or some images of a folder.
 
     `place` and `key` say where it is noted and from which inputs it is made. `names` are those of its slices' masks and
@@ -33,31 +33,31 @@ class Todo:
     is_whole: bool
     series: str = ""
 
-    def first(self, count: int) -> "Todo":
+    def first(self, count: int) -> "Part":
         """The same with its first `count` slices alone."""
         return replace(self, names=self.names[:count], sources=self.sources[:count], is_whole=False)
 
 
-Step = Todo | PartResult
+Step = Part | PartResult
 
 
 def part_of_files(
     scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder | None, *, is_whole: bool
-) -> Todo:
+) -> Part:
     """A part whose slices are files of one folder."""
     files = [file.name for file in slices.files]
     names, masks = site.mask_names(files), slice_masks(site, files, truth)
     place, key, sources = place_of(scan, number), key_of(site.stamped(files), names, masks), site.below(files)
-    return Todo(place, key, scan, slices, names, sources, masks, site.whole(scan), is_whole)
+    return Part(place, key, scan, slices, names, sources, masks, site.whole(scan), is_whole)
 
 
 def part_of_volume(
     scan: str, slices: Scan, site: Site, truth: Truth | None, files: Iterable[str], sources: tuple[str, ...]
-) -> Todo:
+) -> Part:
     """A part that is called by the file of its slices; `files` are all that it is made of."""
     masks, names = volume_masks(scan, truth), volume_names(scan, len(slices))
     key = key_of(site.stamped(files), [scan], masks)
-    return Todo(place_of(scan), key, scan, slices, names, sources, masks, site.whole_by_file(scan), is_whole=True)
+    return Part(place_of(scan), key, scan, slices, names, sources, masks, site.whole_by_file(scan), is_whole=True)
 
 
 def truth_beside(site: Site, truth: Truth | None) -> TruthFolder | None:

@@ -45,7 +45,7 @@ class StoreError(CallError):
         self.reason = reason
 
 
-class Patience:
+class Retry:
     """Does what a store is asked for, several times if need be."""
 
     def __init__(self, url: Url) -> None:

@@ -12,7 +12,7 @@ Lost = Callable[[Iterable[str], Iterable[str], Iterable[str]], None]
 """Is told which parts of an earlier run stand for nothing any more, and which files, of slices and of whole scans."""
 
 
-class Leavings:
+class StaleOutputs:
     """Finds it by what was noted and by what is there, and tells `lost`."""
 
     def __init__(self, past: Past, outputs: Outputs, lost: Lost) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ctseg_batch.call import Call
 from ctseg_batch.job import Job, open_job
+from ctseg_batch.parts.part import Part, Step
 from ctseg_batch.parts.plan import Planner
-from ctseg_batch.parts.todo import Step, Todo
 from ctseg_batch.result import Failure
 
 
@@ -29,10 +29,10 @@ def plan(call: Call) -> Plan:
     to_do: Counter[str] = Counter()
     failed: set[Failure] = set()
     for step in _steps(job, planner):
-        failed.update(() if isinstance(step, Todo) else step.failures)
-        count = len(step.names) if isinstance(step, Todo) else step.slices
+        failed.update(() if isinstance(step, Part) else step.failures)
+        count = len(step.names) if isinstance(step, Part) else step.slices
         slices[step.scan] += count
-        to_do[step.scan] += count * isinstance(step, Todo)
+        to_do[step.scan] += count * isinstance(step, Part)
     return Plan(slices, to_do, planner.skipped, sorted({*job.failures(), *planner.errors, *failed}))
 
 
@@ -45,4 +45,4 @@ def _steps(job: Job, planner: Planner) -> Iterator[Step]:
     planner.survey(job.found.sites)
     for site in job.sites():
         yield from planner.plan(site)
-        job.supply.release(site)
+        job.input_files.release(site)

@@ -13,7 +13,7 @@ from ctseg.regions import LungValues, sum_by_lung, total
 from ctseg.scan import NOT_HU, Labels, Side, Slice, Spacing
 from ctseg.surface import SurfaceDistances, surface_distances
 from ctseg_batch.inputs.truth import Truth
-from ctseg_batch.parts.todo import Todo
+from ctseg_batch.parts.part import Part
 from ctseg_batch.result import StackFigures
 
 _MIXED = "mixed sizes"
@@ -33,12 +33,12 @@ class _LungPixels:
         return cast(LungValues, pixels)
 
 
-class Gauge:
+class StackMeasurer:
     """The masks of a part, the HU of its lung, and its truth. May be filled from several threads."""
 
-    def __init__(self, todo: Todo, truth: Truth | None) -> None:
-        self._slices, self._is_whole, self._truth = todo.slices, todo.is_whole, truth
-        self._is_hu = NOT_HU not in todo.slices.flags
+    def __init__(self, part: Part, truth: Truth | None) -> None:
+        self._slices, self._is_whole, self._truth = part.slices, part.is_whole, truth
+        self._is_hu = NOT_HU not in part.slices.flags
         self._values: dict[int, _LungPixels] = {}
         self._masks: dict[int, Labels] = {}
         self._true: dict[int, Labels] = {}

@@ -19,7 +19,7 @@ _GLANCE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PixelCheck:
     """A slice has as few grey values as a label map, or nothing but one; or it was in colour."""
 
     is_sparse: bool
@@ -27,16 +27,16 @@ class Look:
     is_coloured: bool
 
 
-def look_at(source: Slice) -> Look:
+def look_at(source: Slice) -> PixelCheck:
     """A glance that costs next to nothing; all pixels are counted where it sees few values. HU are no labels."""
     rows, columns = (-(-length // _GLANCE) for length in source.pixels.shape)
     if source.domain == "hu" or _values(source.pixels[::rows, ::columns]) > _MOST_LABELS:
-        return Look(is_sparse=False, is_empty=False, is_coloured=source.is_coloured)
+        return PixelCheck(is_sparse=False, is_empty=False, is_coloured=source.is_coloured)
     values = _values(source.pixels)
-    return Look(is_sparse=values <= _MOST_LABELS, is_empty=values == 1, is_coloured=source.is_coloured)
+    return PixelCheck(is_sparse=values <= _MOST_LABELS, is_empty=values == 1, is_coloured=source.is_coloured)
 
 
-def doubts_of(looks: Collection[Look]) -> tuple[str, ...]:
+def doubts_of(looks: Collection[PixelCheck]) -> tuple[str, ...]:
     """What is doubtful of a part of a scan, in words."""
     filled = [look for look in looks if not look.is_empty]
     sparse = sum(look.is_sparse for look in filled)

@@ -13,7 +13,7 @@ from ctseg_batch.outputs.files import clear_leftovers, is_of_name, keep, refused
 from ctseg_batch.shards import is_of_sibling
 
 
-class Shelf(Protocol):
+class OutputFiles(Protocol):
     """Holds files by their paths below OUT. Used from several threads at once."""
 
     def write(self, path: str, content: bytes) -> None:
@@ -47,12 +47,12 @@ class Shelf(Protocol):
         """Take away what a killed run left unfinished in folders below OUT."""
         ...
 
-    def of_worker(self, name: str) -> "Shelf":
+    def of_worker(self, name: str) -> "OutputFiles":
         """The same for one of several processes that write to it at once."""
         ...
 
 
-class FolderShelf:
+class FolderOutputFiles:
     """A folder of this machine. `mark` tells its unfinished files from those of others that write to it."""
 
     def __init__(self, out: Path, mark: str = "") -> None:
@@ -117,6 +117,6 @@ class FolderShelf:
         """By what unfinished files are called; those of the other shares of the same cut may be under way."""
         clear_leftovers((self._out / folder for folder in folders), partial(is_of_sibling, mark=self._mark))
 
-    def of_worker(self, name: str) -> "FolderShelf":
+    def of_worker(self, name: str) -> "FolderOutputFiles":
         """With its name before the mark, which is still what a file's name ends in."""
-        return FolderShelf(self._out, f".{name}{self._mark}")
+        return FolderOutputFiles(self._out, f".{name}{self._mark}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from ctseg import reading
 from ctseg.reading.kind import may_be_detached
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.remote.patience import reason
+from ctseg_batch.remote.retry import reason
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store
 from ctseg_batch.result import Failure
@@ -20,7 +20,7 @@ from ctseg_batch.result import Failure
 _User = tuple[str, str, int | None]
 
 
-class StoreSupply:
+class StoreInputFiles:
     """Copies the files of a site to a scratch folder, which mirrors the root, and takes them away again."""
 
     def __init__(self, root: Store) -> None:
@@ -34,8 +34,8 @@ class StoreSupply:
         self._lost: dict[str, str] = {}
         self._drain: Callable[[], None] = lambda: None
 
-    def __reduce__(self) -> tuple[type["StoreSupply"], tuple[Store]]:
-        return StoreSupply, (self._store,)
+    def __reduce__(self) -> tuple[type["StoreInputFiles"], tuple[Store]]:
+        return StoreInputFiles, (self._store,)
 
     def localised(self, site: Site) -> Site:
         """With the folder that this process fetches to."""

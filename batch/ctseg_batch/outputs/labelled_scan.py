@@ -12,7 +12,7 @@ NO_FRAMES = "it refers to files of one slice, not to the frames of an enhanced C
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class LabelledScan:
     """A scan with the masks (H, W) of its slices, but those that failed.
 
     `spacing` is what the files say, and somebody of the rest. `engine` has labelled it.
@@ -24,9 +24,9 @@ class Labelled:
     engine: Engine
 
 
-class NotMade(CtsegError):  # noqa: N818 - no fault, but what a scan is like
+class OutputUnavailable(CtsegError):  # noqa: N818 - no fault, but what a scan is like
     """An output can't be made of a scan, for the reason that is said."""
 
 
-class OtherSource(NotMade):
+class OutputNotApplicable(OutputUnavailable):
     """The output is none of a scan of this kind of source."""
