@@ -57,7 +57,7 @@ def note_as_done(call: Call) -> None:
 
 def parts(job: Job, journal: Journal) -> Iterator[Part]:
     """What there is to do, which is all."""
-    planner = job.planner(Past(), journal.list_folder)
+    planner = job.planner(Past(), journal)
     for site in job.found.sites:
         for step in planner.plan(site):
             assert isinstance(step, Part)

@@ -1,6 +1,6 @@
 """A call whose inputs were found and whose model is open: all that a run needs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,16 +13,18 @@ from ctseg_batch.find import find
 from ctseg_batch.foreign import refuse_foreign
 from ctseg_batch.inputs.discover import Found, ignored_told
 from ctseg_batch.inputs.input_files import InputFiles, LocalInputFiles
-from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.inputs.selection import Selection, parse_condition
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.truth import Truth, open_truth
 from ctseg_batch.journal.past import Past
-from ctseg_batch.journal.stale_outputs import Lost
+from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.engine import Engine, open_engine, open_unplaced
+from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.outputs.output_files import FolderOutputFiles, OutputFiles
 from ctseg_batch.outputs.slice_outputs import Outputs, choose_writers
+from ctseg_batch.parts.pipeline import PartContext
 from ctseg_batch.parts.plan import Planner
+from ctseg_batch.parts.workers import Workers
 from ctseg_batch.reporting import REPORT_HTML
 from ctseg_batch.result import Failure, Settings
 from ctseg_batch.run_folder import LocalRunFolder, RunFolder
@@ -75,18 +77,28 @@ class Job:
         shard = self.call.shard
         return [one for one in self.found.failures if shard is None or shard.holds(one.file)]
 
-    def planner(
-        self,
-        past: Past,
-        listed: Callable[[str, str, Listing], None] = lambda *_: None,
-        lost: Lost = lambda *_: None,
-    ) -> Planner:
-        """Who plans its sites; `listed` and `lost` are told as Planner has it."""
+    def planner(self, past: Past, journal: JournalWriter | None = None) -> Planner:
+        """Who plans its sites, notes in the journal how files are sorted, and takes away what is no more.
+
+        Without a journal nothing is noted nor taken away.
+        """
+
+        def discard(*, parts: Iterable[str] = (), slices: Iterable[str] = (), scans: Iterable[str] = ()) -> None:
+            if journal:
+                journal.drop(*parts)  # first, so that nobody misses a file of it
+                self.outputs.remove(slices, scans)
+
+        listed = journal.list_folder if journal else lambda *_: None
         # The images of a folder are a stack where somebody says how far apart they lie, and asks what a stack tells.
         stack_images = self.call.measures == "full" and self.call.spacing is not None
         return Planner(
-            past, self.outputs, self.truth, listed, lost, self.selection, self.input_files, stack_images=stack_images
+            past, self.outputs, self.truth, listed, discard, self.selection, self.input_files, stack_images=stack_images
         )
+
+    def context(self, workers: Workers, engine: FallbackEngine) -> PartContext:
+        """What its parts share."""
+        call = self.call
+        return PartContext(workers, engine, self.outputs, self.truth, call.spacing, call.batch_size, call.measures)
 
     def recall(self) -> Past:
         """What earlier runs into OUT have done of it; raises CallError where that was another root."""

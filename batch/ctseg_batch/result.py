@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ctseg.classes import CLASSES
+from ctseg.errors import CtsegError, UnreadableFile, unforeseen
 from ctseg.lesions import Lesions
 from ctseg.mask_meaning import MaskMeaning
 from ctseg.regions import Amount, Lungs
@@ -26,6 +27,17 @@ class Failure:
 
     file: str
     reason: str
+
+
+def reason_of(error: Exception) -> str:
+    """Why something failed, of whatever was raised."""
+    if isinstance(error, UnreadableFile):
+        return error.reason
+    if isinstance(error, CtsegError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there was not enough memory for it: fewer --workers need less"
+    return unforeseen(error)
 
 
 @dataclass(frozen=True, slots=True, order=True)

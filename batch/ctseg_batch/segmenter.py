@@ -20,7 +20,7 @@ from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.figures.summary import Figures, summarise
 from ctseg_batch.inputs.selection import Selection, parse_condition
 from ctseg_batch.network.engine import DeviceWish, PrecisionWish, open_engine
-from ctseg_batch.network.fallback import FallbackEngine
+from ctseg_batch.network.fallback import with_fallback
 from ctseg_batch.outputs.output_files import FolderOutputFiles
 from ctseg_batch.outputs.slice_outputs import LabelledSlice, Need, Outputs
 from ctseg_batch.parts.part import Part
@@ -72,7 +72,7 @@ class Segmenter:
         file = find_model(str(model))
         opened = open_engine(file, device, precision)
         warn = logging.getLogger("ctseg_batch").warning
-        self._engine = FallbackEngine(opened, partial(open_engine, file, "cpu", precision), partial(warn, "%s"))
+        self._engine = with_fallback(opened, precision, partial(warn, "%s"))
         self._workers = workers or usable_cpus()
         self._measures: MeasuresWish = measures
 

@@ -8,7 +8,6 @@ from typing import Protocol
 
 import cv2
 
-from ctseg.model import find_model
 from ctseg.stages import stage
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.inputs.input_files import InputFiles
@@ -16,9 +15,7 @@ from ctseg_batch.inputs.site import Site
 from ctseg_batch.job import Job
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import JournalWriter
-from ctseg_batch.network.engine import open_engine
-from ctseg_batch.network.fallback import FallbackEngine
-from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.network.fallback import with_fallback
 from ctseg_batch.parts.part import Part, Step
 from ctseg_batch.parts.pipeline import PartContext, begin
 from ctseg_batch.parts.plan import Planner
@@ -72,23 +69,15 @@ def work_here(
     call = job.call
     # Slices are the unit of work here: OpenCV's own threads would only compete with the workers for the same cores.
     cv2.setNumThreads(1)
-    engine = FallbackEngine(job.engine, partial(open_engine, find_model(call.model), "cpu", call.precision), note)
-    planner = job.planner(past, journal.list_folder, partial(lose, journal, job.outputs))
+    engine = with_fallback(job.engine, call.precision, note)
+    planner = job.planner(past, journal)
     with stage("discover"):
         planner.survey(job.found.sites)
     with Workers(call.workers or usable_cpus()) as workers:
-        context = PartContext(workers, engine, job.outputs, job.truth, call.spacing, call.batch_size, call.measures)
+        context = job.context(workers, engine)
         under_way = work_off(sites, planner, context, journal, watcher, job.input_files, job.most)
     errors = list(map(job.input_files.explained, planner.errors))
     return Worked(under_way.in_order(), under_way.site_of_scan, under_way.slices, planner.skipped, errors)
-
-
-def lose(
-    journal: JournalWriter, outputs: Outputs, parts: Iterable[str], names: Iterable[str], scans: Iterable[str]
-) -> None:
-    """Take away what an earlier run wrote: first it is noted that it counts no more, so nobody misses a file of it."""
-    journal.drop(*parts)
-    outputs.remove(names, scans)
 
 
 def explained(result: PartResult, input_files: InputFiles) -> PartResult:

@@ -39,7 +39,7 @@ class Report:
     noted: Sequence[Entry] = ()
     skipped: Sequence[Failure] = ()
     errors: Sequence[Failure] = ()
-    journal: Sequence[str] = ()
+    notes: Sequence[str] = ()
     trouble: str | None = None
 
 

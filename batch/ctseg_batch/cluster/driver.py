@@ -11,7 +11,6 @@ import socket
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.quiet import silenced
 from ctseg_batch.signals import awaiting_start
-from ctseg_batch.work import Watcher, Worked, lose
+from ctseg_batch.work import Watcher, Worked
 
 MODULE, EXTRA = "ray.data", "ray"
 
@@ -42,7 +41,7 @@ def work_on_cluster(
     job: Job, sites: Sequence[Site], past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]
 ) -> Worked:
     """The driver of a cluster; raises CallError where there is none, or where workers can't write to OUT."""
-    planner = job.planner(past, journal.list_folder, partial(lose, journal, job.outputs))
+    planner = job.planner(past, journal)
     with stage("discover"):
         planner.survey(job.found.sites)
         parts = [part for site in sites for part in planner.parts(site)]

@@ -31,7 +31,7 @@ class Gathered:
         watcher: Watcher,
         note: Callable[[str], None],
     ) -> None:
-        self._parts, self._planner, self._supply = parts, planner, input_files
+        self._parts, self._planner, self._input_files = parts, planner, input_files
         self._journal, self._watcher, self._note = journal, watcher, note
         self._results: dict[int, Sequence[PartResult]] = {}
         self._site_of_scan: dict[str, str] = {}
@@ -43,7 +43,7 @@ class Gathered:
         """What was not done before, with its place."""
         for place, part in enumerate(self._parts):
             done = self._planner.remembered(part)
-            self._supply.release(part)
+            self._input_files.release(part)
             if done is None:
                 yield place, part
                 continue
@@ -55,7 +55,7 @@ class Gathered:
         """A bundle has come back: note what was done. Raises CallError where the run can't go on."""
         if report.trouble is not None:
             raise CallError(report.trouble)
-        for line in report.journal:
+        for line in report.notes:
             self._note(line)
         for noted in report.noted:
             self._journal.add(noted)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from uuid import uuid4
 
 import cv2
@@ -13,11 +12,10 @@ from ctseg_batch.cluster.bundles import Bundle, Report
 from ctseg_batch.job import Job
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.engine import DeviceWish, open_engine
-from ctseg_batch.network.fallback import FallbackEngine
-from ctseg_batch.parts.pipeline import PartContext
+from ctseg_batch.network.fallback import with_fallback
 from ctseg_batch.parts.workers import Workers
 from ctseg_batch.terminal.watch import SilentWatcher
-from ctseg_batch.work import UnderWay, lose, work_off
+from ctseg_batch.work import UnderWay, work_off
 
 
 class Labeller:
@@ -27,15 +25,14 @@ class Labeller:
         """`job` is the driver's. What goes wrong here is told with the first bundle: Ray would only try again."""
         # One slice a worker: OpenCV's own threads would only compete with the other workers for the same cores.
         cv2.setNumThreads(1)
-        self._journal: list[str] = []
+        self._notes: list[str] = []
         self._trouble: str | None = None
         try:
             self._job = _opened(job, device)
         except CtsegError as error:
             self._trouble = str(error)
         else:
-            again = partial(open_engine, self._job.engine.file, "cpu", self._job.call.precision)
-            self._engine = FallbackEngine(self._job.engine, again, self._journal.append)
+            self._engine = with_fallback(self._job.engine, self._job.call.precision, self._notes.append)
 
     def __call__(self, row: Mapping[str, Bundle]) -> dict[str, Report]:
         """A row with a Bundle becomes one with a Report."""
@@ -50,18 +47,15 @@ class Labeller:
 
     def _do(self, bundle: Bundle) -> Report:
         job, journal, input_files = self._job, JournalWriter(), self._job.input_files
-        planner = job.planner(bundle.past, journal.list_folder, partial(lose, journal, job.outputs))
+        planner = job.planner(bundle.past, journal)
         planner.outdone = bundle.outdone
         under_way: list[UnderWay] = []
         with Workers(1) as workers:
-            call = job.call
-            context = PartContext(
-                workers, self._engine, job.outputs, job.truth, call.spacing, call.batch_size, call.measures
-            )
+            context = job.context(workers, self._engine)
             for site in bundle.sites:
                 here = input_files.localised(site)
                 under_way.append(work_off([here], planner, context, journal, SilentWatcher(), input_files))
-        told, self._journal[:] = list(self._journal), []
+        told, self._notes[:] = list(self._notes), []
         # The driver has taken back all that was known of the bundle: what was not touched holds as it did.
         touched = {noted.get("part") for noted in journal.gathered}
         still = [noted for place, noted in bundle.past.parts.items() if place not in touched]
@@ -73,7 +67,7 @@ class Labeller:
             noted=[*still, *journal.gathered],
             skipped=planner.skipped,
             errors=list(map(input_files.explained, planner.errors)),
-            journal=told,
+            notes=told,
         )
 
 

@@ -1,22 +1,28 @@
 """What earlier runs wrote, under whatever settings, for slices, volumes and stacks that are no more, or shorter now."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, count, takewhile
+from typing import Protocol
 
 from ctseg_batch.inputs.site import Site, volume_slice
 from ctseg_batch.journal.past import Past, place_of
 from ctseg_batch.journal.slice_figures import unpack
 from ctseg_batch.outputs.slice_outputs import Outputs
 
-Lost = Callable[[Iterable[str], Iterable[str], Iterable[str]], None]
-"""Is told which parts of an earlier run stand for nothing any more, and which files, of slices and of whole scans."""
+
+class Discard(Protocol):
+    """Takes away what an earlier run did and that stands for nothing any more."""
+
+    def __call__(self, *, parts: Iterable[str] = (), slices: Iterable[str] = (), scans: Iterable[str] = ()) -> None:
+        """Take back `parts` from the journal; remove the files of `slices` and of whole `scans`."""
+        ...
 
 
 class StaleOutputs:
-    """Finds it by what was noted and by what is there, and tells `lost`."""
+    """Finds it by what was noted and by what is there, and has it discarded."""
 
-    def __init__(self, past: Past, outputs: Outputs, lost: Lost) -> None:
-        self._past, self._outputs, self._lost = past, outputs, lost
+    def __init__(self, past: Past, outputs: Outputs, discard: Discard) -> None:
+        self._past, self._outputs, self._discard = past, outputs, discard
 
     def take_away(self, site: Site, scans: Mapping[str, int]) -> None:
         """Of the files of a site, all beyond the slices that each of the scans has now."""
@@ -24,9 +30,11 @@ class StaleOutputs:
             numbered = takewhile(lambda scan: scan in scans or self._is_known(scan), _numbered(file))
             for scan in chain([file], numbered):
                 if scan in scans:
-                    self._lost([], self._left_over(scan, scans[scan]), [])
+                    self._discard(slices=self._left_over(scan, scans[scan]))
                 elif site.kind == "volume" or self._is_known(scan):
-                    self._lost([place_of(scan)], self._left_over(scan, 0), [site.whole_by_file(scan)])
+                    self._discard(
+                        parts=[place_of(scan)], slices=self._left_over(scan, 0), scans=[site.whole_by_file(scan)]
+                    )
 
     def take_away_gone(self, site: Site, place: str) -> None:
         """Of a part of a site, the slices that were noted and whose files are gone."""
@@ -35,7 +43,8 @@ class StaleOutputs:
             return
         slices = [(one.source[within:], one.mask) for one in unpack(noted["result"]["by_slice"])]
         # A mask may have got the name that a PNG beside it has by now.
-        self._lost([], [mask for file, mask in slices if not site.has(file) and not site.has(mask[within:])], [])
+        gone = [mask for file, mask in slices if not site.has(file) and not site.has(mask[within:])]
+        self._discard(slices=gone)
 
     def take_away_beyond(self, site: Site, scan: str, parts: int) -> None:
         """The parts that a scan has no more, if it had more of them."""
@@ -44,7 +53,7 @@ class StaleOutputs:
             if place not in self._past.known:
                 return
             self.take_away_gone(site, place)
-            self._lost([place], [], [])
+            self._discard(parts=[place])
 
     def _is_known(self, scan: str) -> bool:
         return self._past.slices(scan) > 0 or self._outputs.has_folder(scan)

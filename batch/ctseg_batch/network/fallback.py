@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 from ctseg.confidence import Confidence
 from ctseg.errors import CtsegError, first_line
 from ctseg.scan import Labels, Slice
-from ctseg_batch.network.engine import Engine
+from ctseg_batch.network.engine import Engine, PrecisionWish, open_engine
 
 T = TypeVar("T")
 
@@ -77,3 +78,8 @@ class FallbackEngine:
                 said = first_line(error, type(error).__name__)
                 self._told(f"CUDA failed ({said}): the CPU does the rest, in {cpu.spec.precision}")
         return labelled
+
+
+def with_fallback(engine: Engine, precision: PrecisionWish, told: Callable[[str], None]) -> FallbackEngine:
+    """An engine that goes on with its own model file on the CPU; `precision` is what was asked for."""
+    return FallbackEngine(engine, partial(open_engine, engine.file, "cpu", precision), told)

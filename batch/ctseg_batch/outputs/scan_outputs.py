@@ -56,7 +56,7 @@ class ScanOutputs:
 
     def __init__(self, output_files: OutputFiles, kinds: Iterable[str], spacing: Spacing | None) -> None:
         """`spacing` is what somebody says of scans whose files do not."""
-        self._shelf = output_files
+        self._output_files = output_files
         self._writers = {kind: SCAN_WRITERS[kind] for kind in kinds if kind in SCAN_WRITERS}
         self.stack_images = "nifti" in self._writers and spacing is not None
 
@@ -74,15 +74,15 @@ class ScanOutputs:
         """Write what lies beside the scans' files once; raises CallError."""
         tables = {f"{w.folder}/{name}": content for w in self._writers.values() for name, content in w.tables().items()}
         for file, content in tables.items():
-            self._shelf.write(file, content)
+            self._output_files.write(file, content)
         if tables:
-            self._shelf.keep(tables)
+            self._output_files.keep(tables)
 
     def write(self, kind: str, path: str, scan: LabelledScan) -> None:
         """Make and write a file; raises NotMade, UnreadableFile, and CallError where OUT can't be written at all."""
         with stage("encode"):
             content = self._writers[kind].encode(scan)
-        self._shelf.write(self._file(kind, path), content)
+        self._output_files.write(self._file(kind, path), content)
 
     def left_out_in_parts(self) -> list[LeftOut]:
         """What becomes of images that are no stack."""
@@ -95,14 +95,14 @@ class ScanOutputs:
     def remove(self, path: str, kinds: Iterable[str]) -> None:
         """Take a scan's files of some kinds away, if there are any; raises CallError where that is forbidden."""
         for kind in kinds:
-            self._shelf.remove(self._file(kind, path))
+            self._output_files.remove(self._file(kind, path))
 
     def are_there(self, path: str, result: PartResult) -> bool:
         """Whether all files are in place that were made when a scan came to this result."""
         if result.failed_slices == result.slices:
             return True
         made = set(self.kinds) - {one.kind for one in result.left_out}
-        return all(self._shelf.is_there(self._file(kind, path)) for kind in made)
+        return all(self._output_files.is_there(self._file(kind, path)) for kind in made)
 
     def _file(self, kind: str, path: str) -> str:
         writer = SCAN_WRITERS[kind]

@@ -93,7 +93,7 @@ class Outputs:
         self, output_files: OutputFiles, kinds: Sequence[str], spacing: Spacing | None, dropped: Collection[str] = ()
     ) -> None:
         """`dropped` are kinds that earlier runs wrote and this one does not: it takes them away of all that it does."""
-        self._shelf = output_files
+        self._output_files = output_files
         self._writers = [WRITERS[kind] for kind in kinds if kind in WRITERS]
         self._dropped = [WRITERS[kind] for kind in dropped if kind in WRITERS]
         self.scans = ScanOutputs(output_files, kinds, spacing)
@@ -119,7 +119,7 @@ class Outputs:
 
     def clear(self) -> None:
         """Take away what a killed run left unfinished."""
-        self._shelf.clear(self.folders)
+        self._output_files.clear(self.folders)
 
     def write(self, name: str, seen: LabelledSlice) -> None:
         """Write a slice's files, called `name` below each kind's folder.
@@ -129,7 +129,7 @@ class Outputs:
         for writer in self._writers:
             with stage("encode"):
                 encoded = writer.encode(seen)
-            self._shelf.write(f"{writer.folder}/{name}", encoded)
+            self._output_files.write(f"{writer.folder}/{name}", encoded)
 
     def keep(self, names: Sequence[str], scan: str) -> None:
         """See to it that the files of slices and their scan outlast whatever comes, those that are there.
@@ -137,7 +137,7 @@ class Outputs:
         Those of kinds that are not written any more go. Raises CallError.
         """
         self._remove(names, [scan], self._dropped, self._dropped_of_scans)
-        self._shelf.keep([*self._files(names), *self.scans.files(scan)])
+        self._output_files.keep([*self._files(names), *self.scans.files(scan)])
 
     def remove(self, names: Iterable[str], scans: Iterable[str] = ()) -> None:
         """Take files of slices and scans away, if there are any from an earlier run; raises CallError."""
@@ -150,23 +150,23 @@ class Outputs:
             self.scans.remove(scan, kinds)
         for name in names:
             for writer in writers:
-                self._shelf.remove(f"{writer.folder}/{name}")
+                self._output_files.remove(f"{writer.folder}/{name}")
 
     def are_there(self, names: Iterable[str]) -> bool:
         """Whether all files of these slices are in place."""
-        return all(map(self._shelf.is_there, self._files(names)))
+        return all(map(self._output_files.is_there, self._files(names)))
 
     def is_any_there(self, name: str) -> bool:
         """Whether any file of a slice is in place."""
-        return any(map(self._shelf.is_there, self._files([name])))
+        return any(map(self._output_files.is_there, self._files([name])))
 
     def has_folder(self, name: str) -> bool:
         """Whether some output has a folder of that name, as volumes have for their slices."""
-        return any(self._shelf.has_folder(f"{folder}/{name}") for folder in self.folders)
+        return any(self._output_files.has_folder(f"{folder}/{name}") for folder in self.folders)
 
     def tell_case(self) -> bool:
         """Whether names that differ by case alone are two; known once OUT is held."""
-        return self._shelf.tells_case(FOLDER)
+        return self._output_files.tells_case(FOLDER)
 
     def _files(self, names: Iterable[str]) -> Iterator[str]:
         return (f"{writer.folder}/{name}" for name in names for writer in self._writers)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ctseg.cleanup import Cleanup, clean_volume
-from ctseg.errors import CallError, CtsegError, UnreadableFile, unforeseen
+from ctseg.errors import CallError, UnreadableFile
 from ctseg.scan import Labels, Slice, Spacing, completed
 from ctseg.stages import stage
 from ctseg_batch.inputs.truth import Truth
@@ -19,9 +19,7 @@ from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.tally import Tally
 from ctseg_batch.parts.whole import WholeScan
 from ctseg_batch.parts.workers import Countdown, Workers
-from ctseg_batch.result import MeasuresWish, PartResult
-
-_NO_MEMORY = "there was not enough memory for it: fewer --workers need less"
+from ctseg_batch.result import MeasuresWish, PartResult, reason_of
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ class PartWork(ABC):
             return self._part.slices.read(index)
         except (UnreadableFile, MemoryError) as error:
             if len(self._part.slices.files) < self._count:  # a file with all slices need not be tried again for each
-                self._lost = error.reason if isinstance(error, UnreadableFile) else _NO_MEMORY
+                self._lost = reason_of(error)
             raise
 
     @contextmanager
@@ -132,14 +130,8 @@ class PartWork(ABC):
             yield
         except CallError:
             raise
-        except UnreadableFile as error:
-            self._fail(index, error.reason)
-        except CtsegError as error:
-            self._fail(index, str(error))
-        except MemoryError:
-            self._fail(index, _NO_MEMORY)
         except Exception as error:  # noqa: BLE001 - whatever one slice does to a library, the others are done
-            self._fail(index, unforeseen(error))
+            self._fail(index, reason_of(error))
 
     def _write(self, index: int, seen: LabelledSlice) -> None:
         with self._failing(index):

@@ -14,7 +14,7 @@ from ctseg_batch.inputs.site import Site, volume_names
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.journal.past import Past, place_of
 from ctseg_batch.journal.slice_figures import SliceFigures, pack
-from ctseg_batch.journal.stale_outputs import Lost, StaleOutputs
+from ctseg_batch.journal.stale_outputs import Discard, StaleOutputs
 from ctseg_batch.outputs.slice_outputs import Outputs
 from ctseg_batch.parts.opened import Opened, open_folder
 from ctseg_batch.parts.part import (
@@ -41,7 +41,7 @@ class Planner:
 
     `skipped` and `errors` fill as sites are planned: readable files that are no slices, series that are not wanted, and
     failures of no scan. `listed` is told how a folder's DICOM files were sorted, so that the next run need not open
-    them; `lost` which parts of an earlier run stand for nothing any more, and which files, of slices and of whole
+    them; `discard` which parts of an earlier run stand for nothing any more, and which files, of slices and of whole
     scans. `input_files` has the files of a site that is opened. `stack_images`: those of a folder lie one on the other.
     `outdone` says which scans are left for a better one of their study.
     """
@@ -52,7 +52,7 @@ class Planner:
         outputs: Outputs,
         truth: Truth | None,
         listed: Callable[[str, str, Listing], None],
-        lost: Lost,
+        discard: Discard,
         selection: Selection,
         input_files: InputFiles = LocalInputFiles(),  # noqa: B008 - it has no state
         *,
@@ -61,8 +61,13 @@ class Planner:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
-        self._lost, self._selection, self._supply, self._stack_images = lost, selection, input_files, stack_images
-        self._stale_outputs = StaleOutputs(past, outputs, lost)
+        self._discard, self._selection, self._input_files, self._stack_images = (
+            discard,
+            selection,
+            input_files,
+            stack_images,
+        )
+        self._stale_outputs = StaleOutputs(past, outputs, discard)
         self._recheck = Recheck(outputs, truth, input_files)
         self.outdone: Mapping[str, str] = {}
         self._overwriting: Mapping[str, str] = {}
@@ -134,7 +139,7 @@ class Planner:
         if done:
             yield done
             return
-        self._supply.fetch(site)
+        self._input_files.fetch(site)
         try:
             volume = reading.open_volume(file)
         except UnreadableFile as error:
@@ -173,7 +178,9 @@ class Planner:
         gone = sorted(self._past.scans(site.name) - {part.scan for part in opened.series})
         for scan in gone:
             self._stale_outputs.take_away_gone(site, place_of(scan))
-        self._lost(map(place_of, gone), site.mask_names(set(site.files) - slices), map(site.whole, gone))
+        self._discard(
+            parts=map(place_of, gone), slices=site.mask_names(set(site.files) - slices), scans=map(site.whole, gone)
+        )
         self._stale_outputs.take_away(site, {part.scan: len(part.names) for part in opened.stacks})
         failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
         if not failed:
@@ -202,10 +209,10 @@ class Planner:
         try:
             return self._open(site).listing.series
         finally:
-            self._supply.release(site)
+            self._input_files.release(site)
 
     def _open(self, site: Site) -> Opened:
-        self._supply.fetch(site)
+        self._input_files.fetch(site)
         return open_folder(site, self._truth)
 
     def _unwanted(self, series: Iterable[ListedSeries]) -> Mapping[str, Failure]:
@@ -227,7 +234,7 @@ class Planner:
         if place_of(scan) not in self._past.parts:
             return None
         if site.kind == "volume":
-            files = self._supply.volume_files(site)
+            files = self._input_files.volume_files(site)
         key = key_of(site.stamped(files), [scan], volume_masks(scan, self._truth))
         done = self._past.result(place_of(scan), key)
         is_sure = done and self._recheck.is_sure(volume_names(scan, done.slices), site.whole_by_file(scan), done)

@@ -16,7 +16,7 @@ class Recheck:
     """Looks at the files of a part in OUT, and where something of it failed, at its inputs."""
 
     def __init__(self, outputs: Outputs, truth: Truth | None, input_files: InputFiles) -> None:
-        self._outputs, self._truth, self._supply = outputs, truth, input_files
+        self._outputs, self._truth, self._input_files = outputs, truth, input_files
 
     def is_sure(self, names: Iterable[str], whole: str, done: PartResult) -> bool:
         """Whether it holds for all that OUT tells: nothing failed, and all files are in place."""
@@ -33,7 +33,7 @@ class Recheck:
             return False
         if not done.failed_slices and not done.bad_truth:
             return True
-        self._supply.fetch(site)
+        self._input_files.fetch(site)
         try:
             return _fails_again(part, done, missing) and self._truth_fails_again(part, done)
         finally:

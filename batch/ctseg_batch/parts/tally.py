@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.classes import CLASSES, LUNG
-from ctseg.errors import UnreadableFile, unforeseen
+from ctseg.errors import UnreadableFile
 from ctseg.measures import count_pixels
 from ctseg.metrics import Confusion
 from ctseg.scan import Labels, Slice, Spacing
@@ -19,7 +19,7 @@ from ctseg_batch.journal.slice_figures import SliceFigures, pack
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.pixel_checks import PixelCheck, doubts_of, look_at
 from ctseg_batch.parts.stack_measurer import StackMeasurer
-from ctseg_batch.result import UNMEASURED, Failure, MeasuresWish, PartResult
+from ctseg_batch.result import UNMEASURED, Failure, MeasuresWish, PartResult, reason_of
 
 
 class Tally:
@@ -119,14 +119,10 @@ class Tally:
         try:
             with stage("measure"):
                 whole, doubts = measurer.measure(spacing)
-        except MemoryError:
-            reason = "there was not enough memory for it: fewer --workers need less"
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are measured
-            reason = unforeseen(error)
-        else:
-            return replace(result, whole=whole, flags=(*result.flags, *doubts))
-        failure = Failure(self._part.sources[0], f"{UNMEASURED}: {reason}")
-        return replace(result, failures=(*result.failures, failure))
+            failure = Failure(self._part.sources[0], f"{UNMEASURED}: {reason_of(error)}")
+            return replace(result, failures=(*result.failures, failure))
+        return replace(result, whole=whole, flags=(*result.flags, *doubts))
 
 
 def _pooled(tables: Sequence[npt.NDArray[Any]]) -> tuple[tuple[Any, ...], ...] | None:

@@ -4,15 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from ctseg.errors import CallError, UnreadableFile, unforeseen
+from ctseg.errors import CallError
 from ctseg.scan import Labels
 from ctseg_batch.outputs.labelled_scan import LabelledScan, OutputNotApplicable, OutputUnavailable
 from ctseg_batch.outputs.scan_outputs import ScanOutputs
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.workers import Countdown, Workers
-from ctseg_batch.result import Failure, LeftOut, PartResult
-
-_NO_MEMORY = "there was not enough memory for it: fewer --workers need less"
+from ctseg_batch.result import Failure, LeftOut, PartResult, reason_of
 
 
 class WholeScan:
@@ -71,16 +69,9 @@ class WholeScan:
             self._left_out.add(LeftOut(kind, str(error)))
             if not isinstance(error, OutputNotApplicable):
                 self._flags.add(f"no {kind}: {error}")
-        except UnreadableFile as error:
-            self._fail(kind, error.reason)
-        except MemoryError:
-            self._fail(kind, _NO_MEMORY)
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are done
-            self._fail(kind, unforeseen(error))
+            self._failures.add(Failure(self._part.sources[0], f"no {kind}: {reason_of(error)}"))
         if kind not in self._made:
             self._outputs.remove(self._part.whole, [kind])
         if left.is_last():
             ended()
-
-    def _fail(self, kind: str, reason: str) -> None:
-        self._failures.add(Failure(self._part.sources[0], f"no {kind}: {reason}"))
