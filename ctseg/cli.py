@@ -75,7 +75,7 @@ def load(name: str) -> Any:
 
 
 def _tell_plainly(param: Any) -> None:
-    """Have what is wrong with a value told without a library's words before it."""
+    """Have what is wrong with a value told without a library's words before it, and by the variable that holds it."""
     from typer import BadParameter
 
     process = param.process_value
@@ -85,6 +85,8 @@ def _tell_plainly(param: Any) -> None:
             return process(context, value)
         except BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")
+            if getattr(context.get_parameter_source(param.name), "name", "") == "ENVIRONMENT":
+                error.message = f"{param.envvar}: {error.message}"
             raise
 
     param.process_value = plainly
