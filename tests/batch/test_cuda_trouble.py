@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from ctseg_batch import job, work
-from ctseg_batch.network import engine
+from ctseg_batch import job
+from ctseg_batch.network import engine, fallback
 
 OUT_OF_MEMORY = "CUDA failure 2: out of memory ; GPU=0\nand a long story"
 
@@ -43,7 +43,7 @@ def on_device(monkeypatch):
             return dataclasses.replace(real, session=devices[-1], device="cuda", remark="on CUDA")
 
         monkeypatch.setattr(job, "open_engine", opened)
-        monkeypatch.setattr(work, "open_engine", opened)
+        monkeypatch.setattr(fallback, "open_engine", opened)
         return devices, on_cpu
 
     return simulate
