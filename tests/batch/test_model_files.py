@@ -161,4 +161,4 @@ def test_a_file_of_a_terabyte(call, tmp_path):
 
 def test_a_file_of_another_kind(call, tmp_path):
     shutil.copy(shutil.which("ctseg") or sys.executable, tmp_path / "models/program.onnx")
-    assert "no model that onnxruntime can run" in call(tmp_path / "models/program.onnx")
+    assert "is no ONNX file, or a damaged one" in call(tmp_path / "models/program.onnx")
