@@ -128,7 +128,7 @@ def batch(
     shard: Annotated[
         str | None,
         typer.Option(
-            help="Do only share I of N; `ctseg summarize OUT` joins the shares.",
+            help="Do only shard I of N; `ctseg summarize OUT` joins them.",
             metavar="I/N",
             rich_help_panel=_MACHINES,
         ),
