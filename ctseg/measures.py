@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctseg import flags
 from ctseg.classes import CLASSES, LESION, LUNG
 from ctseg.scan import Labels, Spacing
 
@@ -59,10 +60,10 @@ def doubts(measures: Measures, lung_by_slice: Sequence[int]) -> tuple[str, ...]:
     if measures.lung_ml is not None:
         low, high = PLAUSIBLE_LUNG_ML
         if not low <= measures.lung_ml <= high:
-            found.append("implausible lung volume")
+            found.append(flags.IMPLAUSIBLE_LUNG)
     largest = max(lung_by_slice, default=0)
     if largest and lung_by_slice[0] > _CUT_OFF_SHARE * largest:
-        found.append("lungs cut off at the first slice")
+        found.append(flags.CUT_OFF_AT_FIRST)
     if largest and lung_by_slice[-1] > _CUT_OFF_SHARE * largest:
-        found.append("lungs cut off at the last slice")
+        found.append(flags.CUT_OFF_AT_LAST)
     return tuple(found)

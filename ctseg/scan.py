@@ -11,14 +11,6 @@ if TYPE_CHECKING:
     from ctseg.grid import Grid
 
 Domain = Literal["hu", "grey8"]
-NOT_HU = "not rescaled to HU"
-"""The flag of a scan whose files do not say how their numbers become HU, or of a volume whose numbers can be none."""
-COMPUTED = "projection or subtraction"
-"""The flag of a series with slices that are computed from several (MIP, MinIP) or from several scans: no plain HU."""
-LABEL_MAP = "looks like a label map"
-"""The flag of a scan that is rather the mask of one."""
-COLOURED = "colour turned grey"
-"""The flag of a scan with pictures that are in colour: CT is not."""
 
 Spacing = tuple[float, float, float]
 """Distance between voxel centres in mm along z (slice to slice), y (row to row), x (column to column)."""
@@ -110,7 +102,7 @@ class Scan(Protocol):
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What makes the geometry doubtful, in words: `gap`, `uneven spacing`, `gantry tilt` ..."""
+        """What makes the geometry doubtful, in words of `ctseg.flags`: `gap`, `uneven spacing`, `gantry tilt` ..."""
         ...
 
     @property

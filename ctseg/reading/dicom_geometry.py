@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ctseg import flags
 from ctseg.reading.dicom_header import SliceHeader, normal_of
 from ctseg.reading.dicom_values import Numbers
-from ctseg.scan import COMPUTED, NOT_HU, Lengths
+from ctseg.scan import Lengths
 
 # How far a slice may lie from its place among even ones: a tenth of a step, or what rounding to 0.1 mm makes of it.
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11
@@ -22,8 +23,6 @@ _ASTRAY_MM = 1.0
 _LARGEST_NUMBER = 1e6  # of a slice; arithmetic with any would overflow
 # The cosine of one degree.
 _PARALLEL = 0.99985
-
-_BY_LOCATION, _BY_NUMBER = "order by SliceLocation", "order by InstanceNumber"
 
 _AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -52,7 +51,7 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
     doubts += worked_out
     if offsets is None:
         is_numbered = all(s.number is not None for s in slices)
-        doubts = [_BY_NUMBER if is_numbered else "order by file name"]
+        doubts = [flags.BY_NUMBER if is_numbered else flags.BY_NAME]
         ordered = tuple(sorted(slices, key=_tie_break, reverse=is_numbered))
     else:
         by_offset = sorted(zip(offsets, slices, strict=True), key=lambda pair: (pair[0], _tie_break(pair[1])))
@@ -99,7 +98,7 @@ def offsets_of(slices: Sequence[SliceHeader]) -> tuple[Offsets | None, list[str]
         return np.array(positions) @ _normal(slices), []
     locations = [s.location for s in slices if s.location is not None]
     if len(locations) == len(slices):
-        return np.array(locations), [_BY_LOCATION]
+        return np.array(locations), [flags.BY_LOCATION]
     return None, []
 
 
@@ -108,7 +107,10 @@ def _placed(slices: Sequence[SliceHeader]) -> tuple[Sequence[SliceHeader], list[
     known = [s for s in slices if s.position is not None]
     if len(known) < 2 or len(known) == len(slices):
         return slices, []
-    for flag, told in ((_BY_LOCATION, [s.location for s in slices]), (_BY_NUMBER, [s.number for s in slices])):
+    for flag, told in (
+        (flags.BY_LOCATION, [s.location for s in slices]),
+        (flags.BY_NUMBER, [s.number for s in slices]),
+    ):
         if None not in told and (line := _line(slices, np.array(told, float))) is not None:
             positions = [tuple(position) for position in line.tolist()]
             return [
@@ -200,14 +202,14 @@ def _room(offsets: Offsets) -> Offsets:
 def _doubts_of_places(offsets: Offsets) -> Iterable[str]:
     places = places_of(offsets)
     if len(places) < len(offsets):
-        yield "duplicate positions"
+        yield flags.DUPLICATE_POSITIONS
     if len(places) == 1:
         return
     even = even_planes(places)
     if even is None:
-        yield "uneven spacing"
+        yield flags.UNEVEN_SPACING
     elif even[0][-1] >= len(places):
-        yield "gap"
+        yield flags.GAP
 
 
 def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
@@ -217,23 +219,23 @@ def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
     # Those along rows and down columns: slices may lie in one plane, and be turned or mirrored in it.
     is_mixed = len(ways) and (ways * ways[0]).sum(axis=2).min() < _PARALLEL
     if is_mixed:
-        yield "mixed orientations"
+        yield flags.MIXED_ORIENTATIONS
     if len(normals) and np.abs(normals).max(axis=1).min() < _PARALLEL:
-        yield "oblique"
+        yield flags.OBLIQUE
     first, last = ordered[0].position, ordered[-1].position
     if first is None or last is None or is_mixed:
         return  # corners of slices that are turned lie askew without a tilt
     along = np.subtract(last, first)
     if abs(along @ _normal(ordered)) < _PARALLEL * np.linalg.norm(along):
-        yield "gantry tilt"
+        yield flags.GANTRY_TILT
 
 
 def _doubts_of_mixture(slices: Sequence[SliceHeader]) -> Iterable[str]:
     if len({s.pixels.shape for s in slices}) > 1:
-        yield "mixed sizes"
+        yield flags.MIXED_SIZES
     if len({s.pixel_spacing for s in slices}) > 1:
-        yield "mixed pixel spacing"
+        yield flags.MIXED_PIXEL_SPACING
     if not all(s.pixels.rescale.leads_to_hu for s in slices):
-        yield NOT_HU
+        yield flags.NOT_HU
     if any(s.is_computed for s in slices):
-        yield COMPUTED
+        yield flags.COMPUTED

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ctseg import flags
 from ctseg.errors import UnreadableFile
 from ctseg.grid import Grid
 from ctseg.reading.dicom_geometry import most_at_one_place, stack
@@ -150,7 +151,7 @@ def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
                 files=tuple(s.file for s in found.slices),
                 lengths_mm=found.lengths_mm,
                 weights=found.weights,
-                flags=(*found.flags, "parts missing") if missing else found.flags,
+                flags=(*found.flags, flags.PARTS_MISSING) if missing else found.flags,
                 slices=found.slices,
                 patients_right=sides.pop() if len(sides) == 1 else None,
             )

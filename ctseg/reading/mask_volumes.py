@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ctseg import flags
 from ctseg.errors import UnreadableFile
 from ctseg.grid import LPS_TO_RAS, SCANNER, Affine, Grid, NoGrid
 from ctseg.reading.files import ContentError
@@ -17,7 +18,7 @@ from ctseg.reading.stored import Voxels
 from ctseg.reading.values import rescaled
 from ctseg.reading.volume import Volume
 from ctseg.reading.volume_formats import read_volume_header
-from ctseg.reading.volume_header import NEAR, UNKNOWN_ORIENTATION, VolumeHeader
+from ctseg.reading.volume_header import NEAR, VolumeHeader
 from ctseg.scan import Labels, Scan
 
 _ELSEWHERE = "lies otherwise than its scan, as their headers tell of axes and origins: save it with its scan's header"
@@ -84,7 +85,7 @@ def _lies_in(grid: Grid, header: VolumeHeader) -> bool:
     from nibabel.orientations import inv_ornt_aff, io_orientation
 
     affine = _affine(grid)
-    if UNKNOWN_ORIENTATION in header.flags:  # it is taken to be turned as radiologists look at it
+    if flags.UNKNOWN_ORIENTATION in header.flags:  # it is taken to be turned as radiologists look at it
         return np.array_equal(io_orientation(affine), io_orientation(LPS_TO_RAS))
     turn = _to_grid(grid, header)
     shape = dict(zip(turn[:, 0].astype(int).tolist(), header.stored.shape, strict=True))

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from ctseg import flags
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError, read_start, unopened
 from ctseg.reading.signatures import is_gzip, nifti_version
 from ctseg.reading.stored import Stored
-from ctseg.reading.volume_header import TWO_ORIENTATIONS, VolumeHeader, described, volume_shape
-from ctseg.scan import LABEL_MAP
+from ctseg.reading.volume_header import VolumeHeader, described, volume_shape
 
 # Codes of xyzt_units: metre and micrometre; all else is mm.
 _SPATIAL_UNITS = {1: 1000.0, 3: 0.001}
@@ -95,9 +95,9 @@ def _understood(header: Any, file: Path, *, is_compressed: bool) -> VolumeHeader
         intercept=0.0 if intercept is None else float(intercept),
     )
     doubts = {
-        "two spacings": has_two_spacings,
-        TWO_ORIENTATIONS: _has_two_orientations(header),
-        LABEL_MAP: header["intent_code"] == _LABELS,
+        flags.TWO_SPACINGS: has_two_spacings,
+        flags.TWO_ORIENTATIONS: _has_two_orientations(header),
+        flags.LABEL_MAP: header["intent_code"] == _LABELS,
     }
     return replace(found, flags=(*found.flags, *(flag for flag, is_so in doubts.items() if is_so)))
 

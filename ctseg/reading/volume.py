@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ctseg import flags
 from ctseg.errors import UnreadableFile
 from ctseg.grid import Grid
 from ctseg.reading.files import ContentError
 from ctseg.reading.stored import Voxels
 from ctseg.reading.values import finite_range, grey_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_formats import read_volume_header
-from ctseg.reading.volume_header import NEAR, TWO_ORIENTATIONS, UNKNOWN_ORIENTATION, VolumeHeader
-from ctseg.scan import NOT_HU, Domain, Lengths, Side, Slice, Spacing
+from ctseg.reading.volume_header import NEAR, VolumeHeader
+from ctseg.scan import Domain, Lengths, Side, Slice, Spacing
 from ctseg.stages import stage
 
 
@@ -57,12 +58,12 @@ class Volume:
     @property
     def flags(self) -> tuple[str, ...]:
         """Such as `orientation unknown`, `oblique`, `two spacings`; once a slice was read, `not rescaled to HU`."""
-        return (*self._header.flags, NOT_HU) if self._is_grey else self._header.flags
+        return (*self._header.flags, flags.NOT_HU) if self._is_grey else self._header.flags
 
     @property
     def patients_right(self) -> Side | None:
         """Where the slices are turned to, if the file says how its voxels lie, and only in one way."""
-        return None if {UNKNOWN_ORIENTATION, TWO_ORIENTATIONS}.intersection(self.flags) else "left"
+        return None if {flags.UNKNOWN_ORIENTATION, flags.TWO_ORIENTATIONS}.intersection(self.flags) else "left"
 
     def __len__(self) -> int:
         return self._header.shown_shape[0]

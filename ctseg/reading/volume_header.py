@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctseg import flags
 from ctseg.grid import MOST_VOXELS, SCANNER, Affine, Grid, placed_header
 from ctseg.reading.files import ContentError
 from ctseg.reading.stored import Stored, Voxels
@@ -19,10 +20,6 @@ from ctseg.scan import Labels, Spacing
 _LARGEST_STEP_MM = 1000
 _FARTHEST_MM = 1e5
 _AT_0_MM = 1e-3
-
-UNKNOWN_ORIENTATION = "orientation unknown"
-TWO_ORIENTATIONS = "two orientations"
-_DEFAULT = "spacing may be a default"
 
 NEAR = 0.501
 """In voxels: half of one, and what rounding leaves of it. No farther may a mask lie from its scan."""
@@ -60,7 +57,7 @@ class VolumeHeader:
     @property
     def has_place(self) -> bool:
         """Whether the file says where in the patient it lies; a corner at 0 comes of programs that do not know."""
-        return UNKNOWN_ORIENTATION not in self.flags and not (np.abs(self.ends()) < _AT_0_MM).any(axis=0).all()
+        return flags.UNKNOWN_ORIENTATION not in self.flags and not (np.abs(self.ends()) < _AT_0_MM).any(axis=0).all()
 
     def ends(self) -> npt.NDArray[np.float64]:
         """Where the first and the last voxel lie once they are turned, in mm, (2, 3)."""
@@ -119,11 +116,11 @@ def described(
     to_file = np.argsort(orientation[:, 0]).tolist()
     shear = _apart(affine, to_file)
     steps = _steps(affine, [step * (shear if axis == to_file[2] else 1) for axis, step in enumerate(spacing)])
-    flags = {
-        UNKNOWN_ORIENTATION: not is_placed,
-        _DEFAULT: _is_default(affine, steps, is_placed=is_placed),
-        "oblique": obliquity(affine).max() > _OBLIQUE,
-        "gantry tilt": shear < 1,
+    doubts = {
+        flags.UNKNOWN_ORIENTATION: not is_placed,
+        flags.DEFAULT_SPACING: _is_default(affine, steps, is_placed=is_placed),
+        flags.OBLIQUE: obliquity(affine).max() > _OBLIQUE,
+        flags.GANTRY_TILT: shear < 1,
     }
     return VolumeHeader(
         stored=stored,
@@ -132,7 +129,7 @@ def described(
         affine=affine,
         orientation=orientation,
         spacing_mm=(steps[to_file[2]], steps[to_file[1]], steps[to_file[0]]),
-        flags=tuple(flag for flag, holds in flags.items() if holds),
+        flags=tuple(flag for flag, holds in doubts.items() if holds),
         placement=placement,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ctseg import __version__
+from ctseg import __version__, flags
 from ctseg.classes import CLASSES
 from ctseg.lungs import LUNGS, THIRDS, absent
 from ctseg.measures import Measures, doubts, measure, voxel_ml
@@ -22,7 +22,6 @@ from ctseg_batch.shards import Shard
 
 SCHEMA = 2
 
-_IN_SEVERAL_FOLDERS = "other files of the series in another folder"
 _FAR_APART_MM = 15.0
 
 Summary = dict[str, Any]
@@ -134,7 +133,7 @@ def flag_folders(scans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     counts = Counter(scan.get("series") for scan in scans)  # it was not always noted
     several = {series for series, count in counts.items() if series and count > 1}
     return [
-        {**scan, "flags": [*_other_flags(scan), _IN_SEVERAL_FOLDERS]}
+        {**scan, "flags": [*_other_flags(scan), flags.IN_SEVERAL_FOLDERS]}
         if scan.get("series") in several and scan["status"] != "failed"
         else scan
         for scan in scans
@@ -148,7 +147,7 @@ def figures_alone(scan: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _other_flags(scan: Mapping[str, Any]) -> list[str]:
-    return [flag for flag in scan["flags"] if flag != _IN_SEVERAL_FOLDERS]
+    return [flag for flag in scan["flags"] if flag != flags.IN_SEVERAL_FOLDERS]
 
 
 def _scan(name: str, parts: Sequence[PartResult], groups: list[str] | None) -> dict[str, Any]:
@@ -246,17 +245,17 @@ def _distances(
 
 def _flags(done: Sequence[PartResult], measures: Measures, *, is_scored: bool) -> list[str]:
     """What makes the scan's numbers doubtful, in words."""
-    flags = [flag for part in done for flag in part.flags]
+    found = [flag for part in done for flag in part.flags]
     if done and measures.involvement_percent is None:
-        flags.append("no lung found")
+        found.append(flags.NO_LUNG_FOUND)
     if done and done[0].stack:
         largest = max(part.lung[1] for part in done)
-        flags += doubts(measures, (done[0].lung[0], largest, done[-1].lung[2]))
+        found += doubts(measures, (done[0].lung[0], largest, done[-1].lung[2]))
     if len({sum(one.pixels) for part in done for one in unpack(part.by_slice) if one.pixels}) > 1:
-        flags.append("mixed sizes")
+        found.append(flags.MIXED_SIZES)
     if done and sum(part.slices for part in done) > 1 and (done[0].spacing_mm or (0,))[0] > _FAR_APART_MM:
-        flags.append("slices far apart")
+        found.append(flags.FAR_APART)
     unscored = sum(part.unscored for part in done)
     if is_scored and unscored:
-        flags.append(f"no truth for {unscored} slice{'s' * (unscored > 1)}")
-    return list(dict.fromkeys(flags))
+        found.append(flags.no_truth_for(f"{unscored} slice{'s' * (unscored > 1)}"))
+    return list(dict.fromkeys(found))

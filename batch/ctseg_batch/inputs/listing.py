@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from ctseg.scan import COMPUTED
+from ctseg import flags
 from ctseg_batch.result import Failure
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def facts_of(series: "DicomSeries") -> SeriesFacts:
         thickness=series.thickness_mm,
         spacing=series.spacing_mm[0] if series.spacing_mm else None,
         slices=len(series),
-        is_computed=COMPUTED in series.flags,
+        is_computed=flags.COMPUTED in series.flags,
     )
 
 

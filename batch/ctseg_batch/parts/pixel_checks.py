@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.scan import COLOURED, LABEL_MAP, Slice
+from ctseg import flags
+from ctseg.scan import Slice
 
 # No slice of the data sets that the model learnt from has fewer than 177 grey values; of a label map of all organs of
 # the chest, few slices have more than these.
@@ -40,11 +41,11 @@ def doubts_of(looks: Collection[PixelCheck]) -> tuple[str, ...]:
     """What is doubtful of a part of a scan, in words."""
     filled = [look for look in looks if not look.is_empty]
     sparse = sum(look.is_sparse for look in filled)
-    flags = {
-        LABEL_MAP: sparse > 0 and sparse >= _SHARE * len(filled),
-        COLOURED: any(look.is_coloured for look in looks),
+    doubts = {
+        flags.LABEL_MAP: sparse > 0 and sparse >= _SHARE * len(filled),
+        flags.COLOURED: any(look.is_coloured for look in looks),
     }
-    return tuple(flag for flag, holds in flags.items() if holds)
+    return tuple(flag for flag, holds in doubts.items() if holds)
 
 
 def _values(pixels: npt.NDArray[Any]) -> int:

@@ -7,16 +7,15 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from ctseg import flags
 from ctseg.lesions import find_lesions
 from ctseg.lungs import absent, facing, facing_spacing, part_lungs
 from ctseg.regions import LungValues, sum_by_lung, total
-from ctseg.scan import NOT_HU, Labels, Side, Slice, Spacing
+from ctseg.scan import Labels, Side, Slice, Spacing
 from ctseg.surface import SurfaceDistances, surface_distances
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.parts.part import Part
 from ctseg_batch.result import StackFigures
-
-_MIXED = "mixed sizes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class StackMeasurer:
 
     def __init__(self, part: Part, truth: Truth | None) -> None:
         self._slices, self._is_whole, self._truth = part.slices, part.is_whole, truth
-        self._is_hu = NOT_HU not in part.slices.flags
+        self._is_hu = flags.NOT_HU not in part.slices.flags
         self._values: dict[int, _LungPixels] = {}
         self._masks: dict[int, Labels] = {}
         self._true: dict[int, Labels] = {}
@@ -59,10 +58,10 @@ class StackMeasurer:
     def measure(self, spacing: Spacing) -> tuple[StackFigures | None, tuple[str, ...]]:
         """The figures, None where the slices are no stack, and what makes them doubtful."""
         if not self._is_whole:
-            return None, ("too many images for a stack",)
+            return None, (flags.NO_STACK,)
         indices = sorted(self._masks)
         if len({self._masks[index].shape for index in indices}) > 1:
-            return None, (_MIXED,)
+            return None, (flags.MIXED_SIZES,)
         if not indices:
             return None, ()
         right = self._slices.patients_right or "left"
@@ -72,9 +71,10 @@ class StackMeasurer:
         lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, right), weights)
         lesions = find_lesions(masks, border, spacing, weights)
         figures = StackFigures(lungs, lesions, self._surfaces(indices, spacing))
-        doubts = [f"no {lung} lung" for lung in absent([sum(one.voxels for one in total(lung)) for lung in lungs])]
+        voxels = [sum(one.voxels for one in total(lung)) for lung in lungs]
+        doubts = list(map(flags.lung_absent, absent(voxels)))
         if self._slices.patients_right is None:
-            doubts.append("sides assumed")
+            doubts.append(flags.SIDES_ASSUMED)
         return figures, tuple(doubts)
 
     def _lung_values(self, indices: Sequence[int], masks: Sequence[Labels], right: Side) -> list[LungValues] | None:

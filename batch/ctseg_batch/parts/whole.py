@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
+from ctseg import flags
 from ctseg.errors import CallError
 from ctseg.scan import Labels
 from ctseg_batch.outputs.labelled_scan import LabelledScan, OutputNotApplicable, OutputUnavailable
@@ -50,7 +51,7 @@ class WholeScan:
 
     def added_to(self, result: PartResult) -> PartResult:
         """The scan's figures, with what became of its outputs."""
-        failed = ["failed slices are background in nifti"] if result.failed_slices and "nifti" in self._made else []
+        failed = [flags.FAILED_ARE_BACKGROUND] if result.failed_slices and "nifti" in self._made else []
         return replace(
             result,
             flags=(*result.flags, *failed, *sorted(self._flags)),

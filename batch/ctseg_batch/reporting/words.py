@@ -6,11 +6,12 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from ctseg import flags
 from ctseg.classes import CLASSES, LESION, LUNG, TissueClass
-from ctseg.lungs import ON_A_SIDE
+from ctseg.lungs import LUNGS, ON_A_SIDE
 from ctseg.measures import PLAUSIBLE_LUNG_ML
 from ctseg.printable import count, printable
-from ctseg.scan import COLOURED, COMPUTED, LABEL_MAP, Labels, Side, Spacing
+from ctseg.scan import Labels, Side, Spacing
 from ctseg_batch.reporting.results import SliceRow
 
 UNKNOWN = "\N{EN DASH}"
@@ -18,53 +19,53 @@ SEVERITY_STEPS = "Each lung counts from 0, nothing diseased, and 1, below 5 %, t
 
 _NUMBERED = re.compile(r"\d+ slices?")
 _SOME = "some slices"
-_ORDER = "order by "
 _LOW, _HIGH = (f"{volume / 1000:g}" for volume in PLAUSIBLE_LUNG_ML)
 _FLAGS: Mapping[str, str] = {
-    LABEL_MAP: "Its slices hold a few values alone, as masks do: if it is no CT, its figures mean nothing.",
-    COLOURED: "Pictures were in colour, as CT is not: if they are no plain slices, the figures mean nothing.",
-    "no lung found": "There is no lung in any slice: it may be no CT of a chest, or none that the model can read.",
-    "implausible lung volume": f"The lungs hold less than {_LOW} or more than {_HIGH} litres: part of them may be "
+    flags.LABEL_MAP: "Its slices hold a few values alone, as masks do: if it is no CT, its figures mean nothing.",
+    flags.COLOURED: "Pictures were in colour, as CT is not: if they are no plain slices, the figures mean nothing.",
+    flags.NO_LUNG_FOUND: "There is no lung in any slice: it may be no CT of a chest, or none that the model can read.",
+    flags.IMPLAUSIBLE_LUNG: f"The lungs hold less than {_LOW} or more than {_HIGH} litres: part of them may be "
     "missing, or something else was taken for lung.",
-    "lungs cut off at the first slice": "The scan begins inside the lungs, at the feet's end: volumes are too small.",
-    "lungs cut off at the last slice": "The scan ends inside the lungs, at the head's end: volumes are too small.",
-    "gap": "Slices are missing in between, or lie farther apart than most: those on either side stand for what would "
-    "be there.",
-    "uneven spacing": "The slices are not evenly spaced: each stands for half the way to its neighbours.",
-    "slices far apart": "More than 15 mm lie from slice to slice: volumes, those of lesions above all, are rough.",
-    "duplicate positions": "Several slices lie at one place: each counts for its share of it.",
-    "other files of the series in another folder": "Another folder holds files of the same series: put them into one "
+    flags.CUT_OFF_AT_FIRST: "The scan begins inside the lungs, at the feet's end: volumes are too small.",
+    flags.CUT_OFF_AT_LAST: "The scan ends inside the lungs, at the head's end: volumes are too small.",
+    flags.GAP: "Slices are missing in between, or lie farther apart than most: those on either side stand for what "
+    "would be there.",
+    flags.UNEVEN_SPACING: "The slices are not evenly spaced: each stands for half the way to its neighbours.",
+    flags.FAR_APART: "More than 15 mm lie from slice to slice: volumes, those of lesions above all, are rough.",
+    flags.DUPLICATE_POSITIONS: "Several slices lie at one place: each counts for its share of it.",
+    flags.IN_SEVERAL_FOLDERS: "Another folder holds files of the same series: put them into one "
     "folder, or, if they are copies, leave one out; what is there twice counts twice in the totals.",
-    "gantry tilt": "The scanner was tilted: slices are shifted against each other.",
-    "oblique": "The slices are not axial; the model has learnt from axial ones.",
-    "mixed orientations": "The slices are turned in different ways, so they can't all be right in one stack; where the "
-    "sides are assumed, too, right and left are mixed up.",
-    "mixed sizes": "The slices have different numbers of pixels: where the smaller ones show as much, volumes by one "
-    "spacing are wrong, and they count for less in the shares.",
-    "mixed pixel spacing": "The pixels of some slices are larger than those of others: each slice counts by its own.",
-    "two spacings": "The header tells of two spacings: volumes follow its sform, other programs may follow its pixdim.",
-    "spacing may be a default": "The voxels measure 1 mm each way and begin at 0, as where nobody told the writer of a "
+    flags.GANTRY_TILT: "The scanner was tilted: slices are shifted against each other.",
+    flags.OBLIQUE: "The slices are not axial; the model has learnt from axial ones.",
+    flags.MIXED_ORIENTATIONS: "The slices are turned in different ways, so they can't all be right in one stack; where "
+    "the sides are assumed, too, right and left are mixed up.",
+    flags.MIXED_SIZES: "The slices have different numbers of pixels: where the smaller ones show as much, volumes by "
+    "one spacing are wrong, and they count for less in the shares.",
+    flags.MIXED_PIXEL_SPACING: "The pixels of some slices are larger than those of others: each slice counts by its "
+    "own.",
+    flags.TWO_SPACINGS: "The header tells of two spacings: volumes follow its sform, other programs may follow its "
+    "pixdim.",
+    flags.DEFAULT_SPACING: "The voxels measure 1 mm each way and begin at 0, as where nobody told the writer of a "
     "spacing: if they are of another size, volumes are wrong.",
-    "two orientations": "The header tells of two orientations: slices are turned by its sform, and may be mirrored or "
-    "upside down.",
-    "not rescaled to HU": "Nothing says that the values are Hounsfield units; they were taken as they are, or as grey "
+    flags.TWO_ORIENTATIONS: "The header tells of two orientations: slices are turned by its sform, and may be mirrored "
+    "or upside down.",
+    flags.NOT_HU: "Nothing says that the values are Hounsfield units; they were taken as they are, or as grey "
     "where none is as low as air.",
-    COMPUTED: "Slices are computed from several, as in a MIP or MinIP, or from two scans: their values are no plain "
-    "Hounsfield units, and figures are off.",
-    "parts missing": "The scan is spread over several files, and some are not there: volumes are too small.",
-    "orientation unknown": "The file does not say which way is up: slices may be mirrored or upside down.",
-    "no left lung": "No left lung was found: its figures are empty.",
-    "no right lung": "No right lung was found: its figures are empty.",
-    "sides assumed": "The files do not say which side is which, or differ in it: the patient's right is taken to be "
-    "on the left.",
-    "too many images for a stack": "The folder holds more images than a scan has slices: nothing is told of regions.",
-    "order by SliceLocation": "Some files don't give positions; the order of their slices follows SliceLocation.",
-    "order by InstanceNumber": "Some files don't give positions; unless others do, the slices are taken to be "
+    flags.COMPUTED: "Slices are computed from several, as in a MIP or MinIP, or from two scans: their values are no "
+    "plain Hounsfield units, and figures are off.",
+    flags.PARTS_MISSING: "The scan is spread over several files, and some are not there: volumes are too small.",
+    flags.UNKNOWN_ORIENTATION: "The file does not say which way is up: slices may be mirrored or upside down.",
+    **{flags.lung_absent(lung): f"No {lung} lung was found: its figures are empty." for lung in LUNGS},
+    flags.SIDES_ASSUMED: "The files do not say which side is which, or differ in it: the patient's right is taken to "
+    "be on the left.",
+    flags.NO_STACK: "The folder holds more images than a scan has slices: nothing is told of regions.",
+    flags.BY_LOCATION: "Some files don't give positions; the order of their slices follows SliceLocation.",
+    flags.BY_NUMBER: "Some files don't give positions; unless others do, the slices are taken to be "
     "numbered from the head down. If they are not, upper and lower are exchanged.",
-    "order by file name": "The files don't give positions; the slices are taken to be named from the feet up. If they "
+    flags.BY_NAME: "The files don't give positions; the slices are taken to be named from the feet up. If they "
     "are not, upper and lower are exchanged.",
-    f"no truth for {_SOME}": "IoU and Dice rest on the other slices.",
-    "failed slices are background in nifti": "The label map of the whole scan is empty where a slice failed.",
+    flags.no_truth_for(_SOME): "IoU and Dice rest on the other slices.",
+    flags.FAILED_ARE_BACKGROUND: "The label map of the whole scan is empty where a slice failed.",
     # With what is against it after a colon.
     "no nifti": "There is no label map of the whole scan; masks and figures are as ever.",
     "no dicom-seg": "There is no DICOM Segmentation of the scan; masks and figures are as ever.",
@@ -121,12 +122,12 @@ def tile_alt(row: SliceRow, file: str) -> str:
     return f"Slice {slice_name(row.index, file)}: {_shares([pixels[c.index] for c in CLASSES], 'the lung in it')}"
 
 
-def order_told(flags: Sequence[str], spacing: Spacing | None, right: Side | None) -> str:
+def order_told(doubts: Sequence[str], spacing: Spacing | None, right: Side | None) -> str:
     """In which order a scan's slices are; pictures that say nothing of where they lie have that of their names."""
-    flagged = next((flag for flag in flags if flag.startswith(_ORDER)), "")
+    flagged = next((flag for flag in doubts if flag.startswith(flags.ORDER)), "")
     if not flagged and (spacing or right):
         return "from the feet to the head"
-    return f"in the order of {flagged.removeprefix(_ORDER) or 'file name'}s"
+    return f"in the order of {flagged.removeprefix(flags.ORDER) or 'file name'}s"
 
 
 def lungs_told(right: Side | None) -> str:

@@ -1,0 +1,62 @@
+"""The flags of a scan: what makes its figures doubtful, in words.
+
+The same words stand in summary.json, in its tables and in the report, which also says what each means for the figures.
+"""
+
+# Where the slices of a series lie.
+GAP = "gap"
+UNEVEN_SPACING = "uneven spacing"
+FAR_APART = "slices far apart"
+DUPLICATE_POSITIONS = "duplicate positions"
+PARTS_MISSING = "parts missing"
+IN_SEVERAL_FOLDERS = "other files of the series in another folder"
+
+# By what they are in order where positions don't tell.
+ORDER = "order by "
+BY_LOCATION = f"{ORDER}SliceLocation"
+BY_NUMBER = f"{ORDER}InstanceNumber"
+BY_NAME = f"{ORDER}file name"
+
+# How slices are turned.
+OBLIQUE = "oblique"
+GANTRY_TILT = "gantry tilt"
+MIXED_ORIENTATIONS = "mixed orientations"
+UNKNOWN_ORIENTATION = "orientation unknown"
+TWO_ORIENTATIONS = "two orientations"
+SIDES_ASSUMED = "sides assumed"
+
+# How large they are.
+MIXED_SIZES = "mixed sizes"
+MIXED_PIXEL_SPACING = "mixed pixel spacing"
+TWO_SPACINGS = "two spacings"
+DEFAULT_SPACING = "spacing may be a default"
+
+# What their pixels are.
+NOT_HU = "not rescaled to HU"
+"""The files do not say how their numbers become HU, or those of a volume can be none."""
+COMPUTED = "projection or subtraction"
+"""Some slices are computed from several (MIP, MinIP) or from several scans: no plain HU."""
+LABEL_MAP = "looks like a label map"
+"""It is rather the mask of a scan."""
+COLOURED = "colour turned grey"
+"""Some pictures are in colour: CT is not."""
+
+# What was found in them.
+NO_LUNG_FOUND = "no lung found"
+IMPLAUSIBLE_LUNG = "implausible lung volume"
+CUT_OFF_AT_FIRST = "lungs cut off at the first slice"
+CUT_OFF_AT_LAST = "lungs cut off at the last slice"
+NO_STACK = "too many images for a stack"
+
+# What was made of them.
+FAILED_ARE_BACKGROUND = "failed slices are background in nifti"
+
+
+def lung_absent(lung: str) -> str:
+    """Of one of the two: `no left lung`."""
+    return f"no {lung} lung"
+
+
+def no_truth_for(slices: str) -> str:
+    """Of some that were not compared: `no truth for 3 slices`."""
+    return f"no truth for {slices}"
