@@ -43,14 +43,18 @@ class MaskMeaning:
         """The name of each group: `ground_glass+consolidation` where the two are not told apart."""
         return tuple("+".join(CLASSES[index].name for index in group) for group in self.groups)
 
+    @cached_property
+    def group_of(self) -> npt.NDArray[np.uint8]:
+        """For each class the index into `groups`."""
+        return np.array([next(n for n, group in enumerate(self.groups) if c.index in group) for c in CLASSES], np.uint8)
+
     def allowed(self, mask: npt.NDArray[np.uint8], source: Path) -> npt.NDArray[np.uint8]:
         """Each pixel's classes as a bit field (H, W); raises DatasetError for a value without a meaning."""
         return self._look_up(mask, {value: bits(classes) for value, classes in self.values.items()}, source)
 
     def grouped(self, mask: npt.NDArray[np.uint8], source: Path) -> npt.NDArray[np.uint8]:
         """Each pixel's index into `groups` (H, W); raises DatasetError for a value without a meaning."""
-        group_of = {index: number for number, group in enumerate(self.groups) for index in group}
-        table = {value: group_of[classes[0].index] for value, classes in self.values.items()}
+        table = {value: int(self.group_of[classes[0].index]) for value, classes in self.values.items()}
         return self._look_up(mask, table, source)
 
     def _look_up(self, mask: npt.NDArray[np.uint8], table: Mapping[int, int], source: Path) -> npt.NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 """What a model file says of itself, in the ONNX metadata: written by export, read by everything that runs it."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -127,6 +128,12 @@ def find_model(name_or_file: str) -> Path:
     if os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises where a folder on the way may not be entered
         return file
     raise ModelError(f"no model {name_or_file!r}: it is neither a file nor a shipped model ({', '.join(shipped)})")
+
+
+def file_digest(file: Path) -> str:
+    """The SHA-256 of a model file or a checkpoint: by it, figures say what they come of."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _check_classes(described: Any, source: Path) -> None:

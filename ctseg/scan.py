@@ -1,8 +1,9 @@
 """What a scan is: an ordered stack of slices, read one at a time."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,15 @@ def completed(known: Lengths, said: Spacing | None) -> Spacing | None:
     """What is known, and of the rest what somebody says; None where that leaves any of it open."""
     z, y, x = known if said is None else (said[axis] if own is None else own for axis, own in enumerate(known))
     return None if z is None or y is None or x is None else (z, y, x)
+
+
+def as_spacing(given: Iterable[Any]) -> Spacing | None:
+    """Three lengths in mm, of slices, rows, columns, whatever they come in; None for anything else."""
+    try:
+        z, y, x = map(float, given)
+    except (TypeError, ValueError):
+        return None
+    return (z, y, x) if all(0 < step < 1000 for step in (z, y, x)) else None
 
 
 class WithoutGeometry:

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 Stage = Literal[
     "discover", "read", "decode", "prepare", "infer", "restore", "clean", "encode", "write", "measure", "keep"
 ]
+"""In the order of a slice's way."""
 
 
 class Listener(Protocol):

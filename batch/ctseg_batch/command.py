@@ -9,7 +9,7 @@ import typer
 
 from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
-from ctseg.scan import Spacing
+from ctseg.scan import Spacing, as_spacing
 from ctseg.settings import origins
 from ctseg_batch.inputs.path_list import read_paths
 
@@ -199,7 +199,7 @@ def batch(
         return
     from ctseg_batch.parts.workers import any_at_work
     from ctseg_batch.signals import Terminated, raised
-    from ctseg_batch.terminal.table import people_console
+    from ctseg_batch.terminal.console import people_console
     from ctseg_batch.terminal.watch import ConsoleWatcher, SilentWatcher
 
     console = people_console()
@@ -222,10 +222,7 @@ def parse_spacing(text: str | None) -> Spacing | None:
     """Three lengths in mm, `2,0.7,0.7`; raises CallError for anything else."""
     if text is None:
         return None
-    try:
-        z, y, x = (float(part) for part in text.split(","))
-    except ValueError:
-        z = y = x = 0.0
-    if not all(0 < step < 1000 for step in (z, y, x)):
+    spacing = as_spacing(text.split(","))
+    if spacing is None:
         raise CallError(f"--spacing {text}: give three lengths in mm, slices, rows, columns, like 2,0.7,0.7")
-    return z, y, x
+    return spacing

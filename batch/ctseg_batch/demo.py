@@ -27,7 +27,8 @@ def demo(
     from ctseg_batch.call import Call
     from ctseg_batch.figures.summary import exit_status
     from ctseg_batch.run import run
-    from ctseg_batch.terminal.table import legend, people_console, report
+    from ctseg_batch.terminal.console import legend, people_console, show
+    from ctseg_batch.terminal.table import report
     from ctseg_batch.terminal.watch import ConsoleWatcher
 
     scans, truth, results = out / "scans", out / "truth", out / "results"
@@ -41,8 +42,7 @@ def demo(
             write()
     with ConsoleWatcher(console) as watcher:
         summary = run(Call([scans], results, truth, write=("mask", "overlay"), overwrite=True), watcher)
-    for shown in report(summary, console.width):
-        console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))
+    show(console, report(summary, console.width))
     said = (
         "",
         "These scans are synthetic: the phantom drew them, and its truth. Real scans are harder.",

@@ -1,6 +1,5 @@
 """`ctseg inspect`: what a model file says of itself."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -10,16 +9,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.filesize import decimal
-from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from ctseg.classes import CLASSES
 from ctseg.cleanup import Cleanup
-from ctseg.model import ModelSpec, find_model
+from ctseg.model import ModelSpec, file_digest, find_model
 from ctseg.prepare import Preparation
 from ctseg.printable import printable
 from ctseg.runtime import open_on_cpu
+from ctseg_batch.terminal.console import legend
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -48,7 +47,7 @@ def _described(file: Path, spec: ModelSpec) -> dict[str, Any]:
     return {
         "file": str(file),
         "bytes": file.stat().st_size,
-        "sha256": _sha256(file),
+        "sha256": file_digest(file),
         "classes": [asdict(tissue) for tissue in CLASSES],
         **asdict(spec),
     }
@@ -57,9 +56,9 @@ def _described(file: Path, spec: ModelSpec) -> dict[str, Any]:
 def _table(file: Path, spec: ModelSpec) -> Table:
     rows = {
         "model": _plain(f"{spec.name}, version {spec.version}, {spec.precision}"),
-        "file": _plain(str(file), f"{decimal(file.stat().st_size)}, sha256 {_sha256(file)}"),
+        "file": _plain(str(file), f"{decimal(file.stat().st_size)}, sha256 {file_digest(file)}"),
         "licence": _plain(spec.licence),
-        "classes": Text("   ").join(_swatch(c.colour, f"{c.index} {c.title}") for c in CLASSES),
+        "classes": legend(),
         "accepts": _plain(" and ".join(_DOMAINS[domain] for domain in spec.domains)),
         "preparation": _plain(*_preparation(spec.preparation)),
         "clean-up": _plain(*_cleanup(spec.cleanup)),
@@ -151,12 +150,3 @@ def _short(value: Any) -> str:
 def _plain(*lines: str) -> Text:
     """Lines of a file's own words: whatever they hold, they colour nothing and move no cursor."""
     return Text("\n".join(map(printable, lines)))
-
-
-def _swatch(colour: tuple[int, int, int], title: str) -> Text:
-    return Text.assemble(("\N{FULL BLOCK}" * 2, Style(color="#{:02x}{:02x}{:02x}".format(*colour))), f" {title}")
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ctseg.confidence import Confidence
 from ctseg.errors import CallError, ModelError, UnreadableFile
 from ctseg.model import DEFAULT_MODEL, ModelSpec, find_model
-from ctseg.scan import Labels, Scan, Slice, Spacing
+from ctseg.scan import Labels, Scan, Slice, Spacing, as_spacing
 from ctseg_batch.arrays import scan_of
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.figures.summary import Figures, summarise
@@ -220,10 +220,7 @@ def _checked(spacing: Spacing | None) -> Spacing | None:
     """Three numbers, whatever they came in; raises CallError for anything else."""
     if spacing is None:
         return None
-    try:
-        z, y, x = map(float, spacing)
-    except (TypeError, ValueError):
-        z = y = x = 0.0
-    if not all(0 < step < 1000 for step in (z, y, x)):
+    checked = as_spacing(spacing)
+    if checked is None:
         raise CallError(f"spacing {spacing}: give three lengths in mm, slices, rows, columns, like (2, 0.7, 0.7)")
-    return z, y, x
+    return checked

@@ -50,8 +50,6 @@ def summarize(
 
     Example: ctseg summarize results-a results-b --out all
     """
-    from rich.text import Text
-
     from ctseg_batch.figures.columns import scan_table
     from ctseg_batch.figures.join import check_alike, join
     from ctseg_batch.figures.runs import read_runs
@@ -59,7 +57,8 @@ def summarize(
     from ctseg_batch.figures.summary import exit_status, to_json
     from ctseg_batch.figures.summary_form import form_check
     from ctseg_batch.remote.results import at_hand, written_to
-    from ctseg_batch.terminal.table import failures, people_console, report
+    from ctseg_batch.terminal.console import people_console, show
+    from ctseg_batch.terminal.table import failures, report
     from ctseg_batch.url import location
 
     if as_json and as_csv:
@@ -81,8 +80,7 @@ def summarize(
             with written_to(location(out)) as folder:
                 write_sheets(folder, summary, joined.slices, parquet)
     console = people_console()
-    for shown in failures(summary) if quiet else report(summary, console.width):
-        console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))
+    show(console, failures(summary) if quiet else report(summary, console.width))
     if as_json or as_csv:
         with standard_output("" if out is None else "what --out names is whole") as stream:
             if as_json:

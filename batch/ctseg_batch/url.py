@@ -4,8 +4,8 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from pathlib import Path, PurePath
+from posixpath import commonpath
 
 from ctseg.errors import CallError
 
@@ -111,11 +111,10 @@ def _checked(url: Url, written: str) -> Url:
 
 def holding(urls: Sequence[Url]) -> Url:
     """The deepest place that holds all; raises CallError where there is none."""
-    steps = zip(*(url.path.split("/") for url in urls), strict=False)
-    common = [step[0] for step in takewhile(lambda step: len(set(step)) == 1, steps)]
+    common = commonpath([url.path for url in urls])
     if len({(url.scheme, url.archive) for url in urls}) > 1 or not (common or urls[0].archive):
         raise CallError("the inputs lie in different stores: call once for each")
-    return replace(urls[0], path="/".join(common))
+    return replace(urls[0], path=common)
 
 
 def is_plain(path: str) -> bool:

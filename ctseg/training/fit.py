@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ctseg.errors import CallError
 from ctseg.metrics import scores
+from ctseg.spread import evenly_spread
 from ctseg.training import checkpoint
 from ctseg.training.batches import load_epoch, plan_epoch
 from ctseg.training.checkpoint import Checkpoint
@@ -141,9 +142,7 @@ class Fit:
         by_dataset = {}
         for data in self.datasets:
             if samples := data.splits["val"]:
-                shown = [
-                    samples[i] for i in np.unique(np.linspace(0, len(samples) - 1, _VALIDATED_A_DATASET, dtype=int))
-                ]
+                shown = evenly_spread(samples, _VALIDATED_A_DATASET)
                 counts = count_errors(predictor, shown, data.meaning, self.recipe.preparation, self.recipe.cleanup)
                 by_dataset[data.dataset.name] = told_iou(counts)
         if not by_dataset:

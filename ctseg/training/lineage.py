@@ -1,13 +1,12 @@
 """What a run takes over from earlier ones: soft labels, weights, and with them the groups that those learnt from."""
 
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ctseg.dataset import group_digest, learnt_groups
 from ctseg.errors import DatasetError, ModelError
-from ctseg.model import find_model
+from ctseg.model import file_digest, find_model
 from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.recipe import Recipe
@@ -38,7 +37,7 @@ def open_network(file: Path) -> Checkpoint:
 def descent(source: Checkpoint, file: Path) -> dict[str, Any]:
     """What a checkpoint notes of one that it comes from."""
     recipe = source.recipe
-    return {"preset": recipe.preset, "seed": recipe.seed, "sha256": sha256(file.read_bytes()).hexdigest()}
+    return {"preset": recipe.preset, "seed": recipe.seed, "sha256": file_digest(file)}
 
 
 def check_learnt(who: str, datasets: Sequence[Mapping[str, Any]], loaded: Sequence[Samples]) -> None:

@@ -22,9 +22,10 @@ from torch import nn
 from ctseg.classes import CLASSES, LUNG, bits
 from ctseg.prepare import to_grey
 from ctseg.printable import printable
+from ctseg.spread import evenly_spread
 from ctseg.training import fit
 from ctseg.training.recipe import Recipe
-from ctseg.training.samples import Sample, Samples
+from ctseg.training.samples import Samples
 from ctseg.training.score import label
 
 _PANELS_A_DATASET = 4
@@ -119,7 +120,9 @@ def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], dev
     rows = [
         (sample, label(predictor, sample, recipe.preparation, recipe.cleanup))
         for data in datasets
-        for sample in _spread(data.splits["test"] or data.splits["val"] or data.splits["train"])
+        for sample in evenly_spread(
+            data.splits["test"] or data.splits["val"] or data.splits["train"], _PANELS_A_DATASET
+        )
     ]
     figure = Figure(figsize=(9, 3.1 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -141,11 +144,6 @@ def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], dev
     swatches = [Patch(color="#{:02x}{:02x}{:02x}".format(*c.colour), label=c.title) for c in LUNG]
     figure.legend(handles=swatches, loc="outside lower center", ncols=len(swatches), frameon=False)
     figure.savefig(file, dpi=100)
-
-
-def _spread(samples: Sequence[Sample]) -> list[Sample]:
-    places = np.unique(np.linspace(0, max(len(samples) - 1, 0), _PANELS_A_DATASET, dtype=int))
-    return [samples[place] for place in places] if samples else []
 
 
 def _colours_of_sets() -> npt.NDArray[np.uint8]:

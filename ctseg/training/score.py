@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import BACKGROUND, CLASSES, bits
+from ctseg.classes import BACKGROUND, bits
 from ctseg.cleanup import Cleanup, clean_slice
 from ctseg.mask_meaning import MaskMeaning
 from ctseg.metrics import Confusion, Scores, confusion, scores
@@ -26,14 +26,13 @@ def count_errors(
     predict: Predict, samples: Sequence[Sample], meaning: MaskMeaning, how: Preparation, rules: Cleanup
 ) -> Confusion:
     """The confusion table of all samples, pooled, over the groups of classes that the truth tells apart."""
-    groups = meaning.groups
+    groups = len(meaning.groups)
     truth_of = np.zeros(256, np.uint8)
     for classes in meaning.values.values():
-        truth_of[bits(classes)] = next(n for n, group in enumerate(groups) if classes[0].index in group)
-    group_of = np.array([next(n for n, g in enumerate(groups) if c.index in g) for c in CLASSES], np.uint8)
-    total = np.zeros((len(groups), len(groups)), np.int64)
+        truth_of[bits(classes)] = meaning.group_of[classes[0].index]
+    total = np.zeros((groups, groups), np.int64)
     for sample in samples:
-        total += confusion(truth_of[sample.allowed], group_of[label(predict, sample, how, rules)], len(groups))
+        total += confusion(truth_of[sample.allowed], meaning.group_of[label(predict, sample, how, rules)], groups)
     return total
 
 

@@ -4,12 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from ctseg.dataset import mask_folders
 from ctseg.errors import CallError
 from ctseg.reading import Kind, kind_of, open_images, open_series, open_volume
 from ctseg.scan import Scan, Slice
+from ctseg.spread import evenly_spread
 
 
 def real_slices(folder: Path, count: int) -> list[Slice]:
@@ -21,8 +20,7 @@ def real_slices(folder: Path, count: int) -> list[Slice]:
     places = [(scan, index) for scan in _scans(folder) for index in range(len(scan))]
     if not places:
         raise CallError(f"{folder} holds no slices to compare on: no DICOM, NIfTI or image file")
-    chosen = np.unique(np.linspace(0, len(places) - 1, count, dtype=int))
-    return [scan.read(index) for scan, index in (places[place] for place in chosen)]
+    return [scan.read(index) for scan, index in evenly_spread(places, count)]
 
 
 def _scans(folder: Path) -> Iterator[Scan]:

@@ -4,15 +4,10 @@ import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from ctseg import reading
-from ctseg.classes import CLASSES
 from ctseg.dataset import meaning_beside
 from ctseg.errors import CallError, DatasetError, UnreadableFile
 from ctseg.mask_meaning import MaskMeaning
@@ -147,14 +142,7 @@ class Truth:
 
     def compare(self, true: Labels, labels: Labels) -> Confusion:
         """Count pixels by (true, predicted) group of classes, of a truth that is grouped."""
-        return confusion(true, self._group_of[labels], len(self.meaning.groups))
-
-    @cached_property
-    def _group_of(self) -> npt.NDArray[np.uint8]:
-        table = np.zeros(len(CLASSES), np.uint8)
-        for number, group in enumerate(self.meaning.groups):
-            table[list(group)] = number
-        return table
+        return confusion(true, self.meaning.group_of[labels], len(self.meaning.groups))
 
 
 def open_truth(folder: Path) -> Truth:

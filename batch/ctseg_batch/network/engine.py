@@ -1,6 +1,5 @@
 """The network on a device: from slices to their labels."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from ctseg.cleanup import clean_slice
 from ctseg.confidence import Confidence, restore_confidence, winning_probability
 from ctseg.errors import DeviceError, ModelError
-from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, Precision
+from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, Precision, file_digest
 from ctseg.prepare import Restoration, prepare, restore
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import Domain, Labels, Slice
@@ -133,5 +132,5 @@ def choose_file(file: Path, own: Precision, wish: PrecisionWish, best: Precision
 
 
 def _engine(file: Path, session: Any, spec: ModelSpec, device: Device, where: str) -> Engine:
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Engine(session, spec, file, digest, device, f"model {spec.name} {spec.version} in {spec.precision} {where}")
+    remark = f"model {spec.name} {spec.version} in {spec.precision} {where}"
+    return Engine(session, spec, file, file_digest(file), device, remark)

@@ -69,7 +69,7 @@ def profile(
     from ctseg_batch.profiling.recorder import chrome_trace
     from ctseg_batch.profiling.report import operators_table, report, sweep_table
     from ctseg_batch.profiling.sweep import sweep as tried
-    from ctseg_batch.terminal.table import people_console
+    from ctseg_batch.terminal.console import people_console
     from ctseg_batch.url import Url, location
 
     places = [location(one) for one in inputs]

@@ -5,13 +5,15 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import psutil
 
 from ctseg.stages import Stage
 from ctseg_batch.result import PartResult
+
+_ORDER: tuple[Stage, ...] = get_args(Stage)
 
 
 class Event(NamedTuple):
@@ -123,21 +125,6 @@ def _share(before: tuple[float, float], after: tuple[float, float]) -> float:
     total = after[1] - before[1]
     # Linux lets the time that a CPU waited for a disk run backwards now and then (man proc).
     return min(1.0, max(0.0, (after[0] - before[0]) / total)) if total > 0 else 0.0
-
-
-_ORDER: tuple[Stage, ...] = (
-    "discover",
-    "read",
-    "decode",
-    "prepare",
-    "infer",
-    "restore",
-    "clean",
-    "encode",
-    "write",
-    "measure",
-    "keep",
-)
 
 
 def chrome_trace(events: Iterable[Event], began: int) -> Mapping[str, Any]:

@@ -40,7 +40,7 @@ def report(
 
     from ctseg_batch.foreign import refuse_foreign_report
     from ctseg_batch.reporting.build import write_report
-    from ctseg_batch.terminal.table import people_console
+    from ctseg_batch.terminal.console import people_console
 
     refuse_foreign_report(out / REPORT_HTML if file is None else file)
     console = people_console()

@@ -1,7 +1,6 @@
 """What is known of the models of a run: by its own file if that is at hand, else by the summary."""
 
 import glob
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from ctseg.classes import CLASSES
 from ctseg.errors import CallError, ModelError
-from ctseg.model import ModelSpec, shipped_models
+from ctseg.model import ModelSpec, file_digest, shipped_models
 from ctseg.runtime import open_on_cpu
 from ctseg_batch.figures.summary import Summary
 
@@ -80,17 +79,12 @@ def _spec_of(sha256: str, files: Iterable[Path]) -> ModelSpec | None:
     for named in files:
         stem = glob.escape(named.name.partition(".")[0])
         for file in sorted({named, *named.parent.glob(f"{stem}.*onnx")}):
-            if file.is_file() and _digest(file) == sha256:
+            if file.is_file() and file_digest(file) == sha256:
                 try:
                     return open_on_cpu(file)[1]
                 except ModelError:
                     return None
     return None
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _learnt_from(of: Mapping[str, Any]) -> LearntFrom:

@@ -10,10 +10,8 @@ from pathlib import Path
 from ctseg.classes import CLASSES
 from ctseg.errors import CallError
 from ctseg.reading.kind import kind_by_name
-from ctseg_batch.figures.sheets import SUMMARY_JSON
+from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_JSON
 from ctseg_batch.figures.summary import SCHEMA, Summary
-
-SLICES_CSV = "slices.csv"
 
 _NEEDED = frozenset({"schema", "version", "model", "scans", "totals", "ignored", "skipped", "errors", "throughput"})
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -20,18 +20,11 @@ from ctseg_batch.terminal.scan_table import Column, scan_table
 
 _MOST_LISTED = 20
 _MOST_REASONS = 3
-_WIDE = 160
 _FEWEST_FOR_LIMITS = 3
 _STATUS_STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
 _UNKNOWN = "-"
 # Columns that volumes and scores need side by side.
 _ROOM_FOR_ALL = 110
-
-
-def people_console() -> Console:
-    """Standard error; wide enough for the table where no terminal says how wide it is."""
-    console = Console(stderr=True)
-    return console if console.file.isatty() else Console(stderr=True, width=_WIDE)
 
 
 def report(summary: Summary, width: int) -> Iterator[RenderableType]:
@@ -222,9 +215,3 @@ def _listed(title: str, lines: Iterable[tuple[str, str]], style: str) -> Iterato
         yield Text.assemble((f"{title}: ", style), printable(what), ": ", printable(why))
     if len(found) > _MOST_LISTED:
         yield Text(f"{title}: {len(found) - _MOST_LISTED} more, all in summary.json", style)
-
-
-def legend() -> Text:
-    """The classes in their colours and what they are called in a mask."""
-    swatches = (Text.assemble(("██", "rgb({},{},{})".format(*c.colour)), f" {c.index} {c.title}") for c in CLASSES)
-    return Text("   ").join(swatches)

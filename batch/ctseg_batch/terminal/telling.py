@@ -44,14 +44,11 @@ def run_telling(call: "Call", console: "Console", set_by: Mapping[str, str]) -> 
 
 def tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) -> None:
     """The summary on the terminal, or what failed alone; and the exit status."""
-    from rich.text import Text
-
     from ctseg_batch.figures.summary import exit_status, to_json
+    from ctseg_batch.terminal.console import show
     from ctseg_batch.terminal.table import failures, report
 
-    for shown in failures(summary) if quiet else report(summary, console.width):
-        # A line stays one, so that it can be searched for in a log; a table has to fit.
-        console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))
+    show(console, failures(summary) if quiet else report(summary, console.width))
     if as_json:
         with standard_output("summary.json in OUT is whole") as stream:
             stream.write(to_json(summary))
@@ -60,10 +57,9 @@ def tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) 
 
 def tell_plan(call: "Call", *, as_json: bool) -> None:
     """A line a scan: how many slices are to be done, how many were done before; and what is left out."""
-    from rich.text import Text
-
     from ctseg_batch.dry_run import plan
-    from ctseg_batch.terminal.table import people_console, plan_report
+    from ctseg_batch.terminal.console import people_console, show
+    from ctseg_batch.terminal.table import plan_report
 
     found = plan(call)
     if as_json:
@@ -73,6 +69,4 @@ def tell_plan(call: "Call", *, as_json: bool) -> None:
         with standard_output() as stream:
             stream.write(json.dumps({"scans": scans, **listed}, indent=2) + "\n")
     else:
-        console = people_console()
-        for shown in plan_report(found):
-            console.print(shown, soft_wrap=isinstance(shown, Text))
+        show(people_console(), plan_report(found))
