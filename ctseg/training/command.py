@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -14,7 +14,7 @@ from ctseg.claim import claim
 from ctseg.dataset import read_datasets
 from ctseg.errors import CallError, DatasetError, DeviceError, require
 from ctseg.printable import count, printable
-from ctseg.training.recipe import PRESETS, Recipe
+from ctseg.training.recipe import PRESETS, Preset, Recipe, Schedule
 from ctseg.training.run_folder import begin, provenance, write_whole
 from ctseg.training.samples import Samples, Split, check_known, load_samples
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ctseg.training.ancestry import Ancestry
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+_Device = Literal["auto", "cpu", "cuda"]
 
 METRICS, CURVES, PANELS, LOCK = "metrics.json", "curves.png", "panels.png", ".lock"
 
@@ -33,11 +35,11 @@ def train(
         typer.Argument(help="Folders with a dataset.json, or with image/<patient>/ beside mask/<patient>/."),
     ],
     out: Annotated[Path, typer.Option(help="Run folder: checkpoints, curves, panels, metrics.json.")],
-    preset: Annotated[str, typer.Option(help=f"The recipe: {' or '.join(PRESETS)}.")] = "light",
+    preset: Annotated[Preset, typer.Option(help="The recipe.")] = "light",
     epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs; by default the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Slices per step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0, help="Highest learning rate.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="Learning rate schedule: constant, cosine or one-cycle.")] = None,
+    schedule: Annotated[Schedule | None, typer.Option(help="Learning rate schedule; by default the recipe's.")] = None,
     canvas: Annotated[
         int | None, typer.Option(min=32, help="Side of the training slices in pixels, a multiple of 32.")
     ] = None,
@@ -71,7 +73,7 @@ def train(
     all_groups: Annotated[
         bool, typer.Option("--all-groups", help="Train on every group and hold none back; keeps the last epoch.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[_Device, typer.Option(help="auto: CUDA if there is any, else the CPU.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in OUT.")] = False,
 ) -> None:
@@ -120,12 +122,8 @@ def train(
         _run(recipe, loaded, training, out, torch_device, threads, console, ancestry)
 
 
-def choose_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
+def choose_recipe(preset: Preset, changes: dict[str, Any]) -> Recipe:
     """The preset with the changes that are not None; raises CallError for what can't be."""
-    if preset not in PRESETS:
-        raise CallError(f"no preset {preset!r}: there are {' and '.join(PRESETS)}")
-    if changes.get("schedule") not in (None, "constant", "cosine", "one-cycle"):
-        raise CallError(f"no schedule {changes['schedule']!r}: there are constant, cosine and one-cycle")
     if (changes.get("canvas") or 32) % 32:
         raise CallError(f"the canvas must be a multiple of 32, not {changes['canvas']}")
     recipe = replace(PRESETS[preset], **{key: value for key, value in changes.items() if value is not None})
@@ -198,12 +196,10 @@ def _run(
     )
 
 
-def choose_device(wanted: str) -> Any:
+def choose_device(wanted: _Device) -> Any:
     """A torch device; raises DeviceError where CUDA is asked for and there is none."""
     import torch
 
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise CallError(f"no device {wanted!r}: there are auto, cpu and cuda")
     there = torch.cuda.is_available()
     if wanted == "cuda" and not there:
         raise DeviceError("--device cuda: torch finds no usable CUDA device; --device cpu trains without one")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from ctseg.training.score import Predict, as_plain, count_errors
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-CHOICES = ("held-out", "train", "all")
+Choice = Literal["held-out", "train", "all"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="Checkpoint (.pt), model file (.onnx), or name of a shipped model.")],
     datasets: Annotated[list[Path], typer.Argument(help="Data sets, as for `ctseg train`.")],
     slices: Annotated[
-        str,
+        Choice,
         typer.Option(help="held-out: groups (patients) that the model was not trained on; train: those it was; all."),
     ] = "held-out",
     group: Annotated[
@@ -64,8 +64,6 @@ def evaluate(
 
     Example: ctseg evaluate fast data/mine
     """
-    if slices not in CHOICES:
-        raise CallError(f"--slices {slices}: there are {', '.join(CHOICES)}")
     candidate = open_candidate(model)
     results, strange = {}, set(group or ())
     found = read_datasets(datasets)
@@ -109,7 +107,7 @@ def open_candidate(name_or_file: str) -> Candidate:
     return Candidate(predict, spec.preparation, spec.cleanup, *_learnt(spec.training))
 
 
-def choose(data: Samples, candidate: Candidate, slices: str, groups: Collection[str] = ()) -> list[Sample]:
+def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collection[str] = ()) -> list[Sample]:
     """The samples that `slices` names, of all groups or the given ones; raises DatasetError where there are none."""
     wanted = [
         sample

@@ -9,6 +9,7 @@ from ctseg.cleanup import Cleanup
 from ctseg.prepare import Preparation
 
 Kind = Literal["classic", "light", "efficient"]
+Preset = Literal["light", "teacher", "seed"]
 Schedule = Literal["constant", "cosine", "one-cycle"]
 
 
@@ -100,7 +101,7 @@ TEACHER = replace(
 )
 """Larger and slower, for its soft labels of the slices that `light` learns from."""
 
-PRESETS: Mapping[str, Recipe] = {"light": LIGHT, "teacher": TEACHER, "seed": SEED}
+PRESETS: Mapping[Preset, Recipe] = {"light": LIGHT, "teacher": TEACHER, "seed": SEED}
 
 
 def recipe_from(stored: Mapping[str, Any]) -> Recipe:
