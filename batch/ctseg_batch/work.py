@@ -144,11 +144,11 @@ class _Held:
 
     def take(self) -> None:
         """One more needs them."""
-        self._users.is_last(-1)
+        self._users.add()
 
     def drop(self) -> None:
         """One needs them no more."""
-        if self._users.is_last():
+        if self._users.done():
             self._release()
 
 

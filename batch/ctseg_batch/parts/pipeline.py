@@ -78,7 +78,7 @@ class PartWork(ABC):
             self._keep(index, seen)
         for _ in indices:
             self._advanced()
-        if self._left.is_last(len(indices)):
+        if self._left.done(len(indices)):
             self._settle()
 
     @abstractmethod
@@ -202,7 +202,7 @@ class StackWork(PartWork):
 
     def _put(self, index: int, seen: LabelledSlice) -> None:
         self._write(index, seen)
-        if self._left.is_last():
+        if self._left.done():
             self._complete()
 
 

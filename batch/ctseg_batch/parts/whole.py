@@ -74,5 +74,5 @@ class WholeScan:
             self._failures.add(Failure(self._part.sources[0], f"no {kind}: {reason_of(error)}"))
         if kind not in self._made:
             self._outputs.remove(self._part.whole, [kind])
-        if left.is_last():
+        if left.done():
             ended()

@@ -119,14 +119,19 @@ def any_at_work() -> bool:
 
 
 class Countdown:
-    """Tells the last of several threads that it is the last."""
+    """How much is left of what several threads do: tells the one that does the last of it."""
 
     def __init__(self, count: int) -> None:
         self._left = count
         self._lock = threading.Lock()
 
-    def is_last(self, done: int = 1) -> bool:
-        """Whether, with the `done` ones of who asks, all have been asked for."""
+    def add(self, count: int = 1) -> None:
+        """So many more are to be done."""
         with self._lock:
-            self._left -= done
+            self._left += count
+
+    def done(self, count: int = 1) -> bool:
+        """So many are done; whether these were the last."""
+        with self._lock:
+            self._left -= count
             return self._left == 0
