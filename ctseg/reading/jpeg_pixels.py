@@ -7,7 +7,7 @@ it can nearly always be told without: its data end in the code of its last pixel
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,6 +19,7 @@ from ctseg.reading.files import ContentError
 from ctseg.reading.jpeg_header import ARITHMETIC, LOSSLESS, PROGRESSIVE, START_OF_SCAN, JpegHeader, segments
 
 Pixels = npt.NDArray[Any]
+Numbers = npt.NDArray[np.int32]
 
 MOST_SCANS = 100
 """Each is a pass over all pixels; encoders make some 10."""
@@ -32,7 +33,17 @@ _MARKER = re.compile(rb"\xff([^\x00\xff])")
 _RESTART, _RESTARTS, _FILL = 0xD0, 8, 0xFF
 
 _END_OF_BLOCK, _COEFFICIENTS = 0, 64
-_LEFT = 1
+_PREDICTORS: Mapping[int, Callable[[Numbers, Numbers, Numbers], Numbers]] = {
+    1: lambda left, _above, _corner: left,
+    2: lambda _left, above, _corner: above,
+    3: lambda _left, _above, corner: corner,
+    4: lambda left, above, corner: left + above - corner,
+    5: lambda left, above, corner: left + ((above - corner) >> 1),
+    6: lambda left, above, corner: above + ((left - corner) >> 1),
+    7: lambda left, above, _corner: (left + above) >> 1,
+}
+"""What a sample is told from: its neighbours to the left, above, and above to the left (T.81, table H.1)."""
+
 _LAST_ROWS, _LAST_SAMPLES = 9, 16
 
 
@@ -163,23 +174,29 @@ def _ends_in_its_last_samples(data: bytes, header: JpegHeader, pixels: Pixels) -
 
     Where the data end within a row, all that follows is what zero bits stand for; the rows below are grey.
     """
-    if header.has_restarts or header.components > 1 or header.scan[3] != _LEFT:
+    if header.has_restarts or header.components > 1 or header.scan[3] not in _PREDICTORS:
         return False
     if (pixels[-1] == 1 << (header.precision - 1)).all():
         return False
     table = header.tables.get(header.scan[2] >> 4, b"")
-    return _ends_in(data, header, _last_samples(pixels, header.scan[5] & 15, table))
+    rows = pixels[-_LAST_ROWS:].astype(np.int32) >> (header.scan[5] & 15)
+    return _ends_in(data, header, _last_samples(_differences(rows, header.scan[3]), table))
 
 
-def _last_samples(pixels: Pixels, shift: int, table: bytes) -> str | None:
-    """The code of the last samples, each less its neighbour to the left or, in the first column, above (T.81, H.1.2).
+def _differences(rows: Numbers, predictor: int) -> npt.NDArray[np.int16]:
+    """Samples of all rows but the first, each less what its neighbours predict; of a first column, the one above."""
+    predicted = rows[:-1].copy()
+    predicted[:, 1:] = _PREDICTORS[predictor](rows[1:, :-1], rows[:-1, 1:], rows[:-1, :-1])
+    return (rows[1:] - predicted).ravel().astype(np.int16)
+
+
+def _last_samples(differences: npt.NDArray[np.int16], table: bytes) -> str | None:
+    """The code of the last samples (T.81, H.1.2).
 
     It goes back to some that zero bits don't stand for; None where there are none, or where one has no code.
     """
     codes = _codes(table)
     zeros = next(iter(codes), 0)
-    rows = pixels[-_LAST_ROWS:].astype(np.int32) >> shift
-    differences = np.diff(rows, prepend=np.roll(rows[:, :1], 1, axis=0))[1:].ravel().astype(np.int16)
     others = np.flatnonzero(differences != 1 - (1 << zeros))
     if not codes or not len(others):
         return None

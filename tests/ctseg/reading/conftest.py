@@ -11,7 +11,7 @@ from pydicom.encaps import encapsulate
 
 ENCODERS = {
     uid.JPEGLossless: lambda stored: imagecodecs.jpeg8_encode(stored, lossless=True, bitspersample=16, predictor=4),
-    uid.JPEGLosslessSV1: lambda stored: imagecodecs.ljpeg_encode(stored, bitspersample=16),
+    uid.JPEGLosslessSV1: lambda stored: imagecodecs.jpeg8_encode(stored, lossless=True, bitspersample=16, predictor=1),
     uid.JPEGLSLossless: imagecodecs.jpegls_encode,
     uid.JPEG2000Lossless: lambda stored: imagecodecs.jpeg2k_encode(stored, level=0, codecformat="j2k", reversible=True),
     uid.HTJ2KLossless: lambda stored: imagecodecs.htj2k_encode(stored, reversible=True),

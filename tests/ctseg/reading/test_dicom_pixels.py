@@ -116,22 +116,24 @@ def test_a_jpeg_whose_data_are_not_all_there_is_refused_though_it_has_an_end(wri
         read(file)
 
 
+@pytest.mark.parametrize("kind", ["lossless by 1", "lossless by 6"])
 @pytest.mark.parametrize("corner", [0, 2048, 4095, "noise"])
-def test_a_lossless_jpeg_that_lost_its_last_bytes_is_refused(write_dicom, tmp_path, corner):
+def test_a_lossless_jpeg_that_lost_its_last_bytes_is_refused(write_dicom, tmp_path, corner, kind):
     stored = round_body(40)
     stored[-3:, -20:] = np.random.default_rng(1).integers(0, 4096, (3, 20)) if corner == "noise" else corner
-    jpeg = jpeg_of("lossless by 1", stored)
+    jpeg = jpeg_of(kind, stored)
     for lost in [*range(1, 40), 80, 160, 320]:
         cut = jpeg[: -2 - lost] + jpeg[-2:]
-        file = write_jpeg(write_dicom, tmp_path / "a.dcm", cut, stored, uid.JPEGLosslessSV1, 12)
+        file = write_jpeg(write_dicom, tmp_path / "a.dcm", cut, stored, uid.JPEGLossless, 12)
         with contextlib.suppress(UnreadableFile):
             np.testing.assert_array_equal(read(file).pixels, stored.astype(int) - 1024)
 
 
 @pytest.mark.parametrize("stored", [round_body(), round_body()[40:60, 30:50]], ids=["around it air", "noise"])
-def test_a_whole_lossless_jpeg_is_decoded_once(write_dicom, tmp_path, monkeypatch, stored):
-    jpeg = jpeg_of("lossless by 1", stored)
-    file = write_jpeg(write_dicom, tmp_path / "a.dcm", jpeg, stored, uid.JPEGLosslessSV1, 12)
+@pytest.mark.parametrize("predictor", range(1, 8))
+def test_a_whole_lossless_jpeg_is_decoded_once(write_dicom, tmp_path, monkeypatch, stored, predictor):
+    jpeg = jpeg_of(f"lossless by {predictor}", stored)
+    file = write_jpeg(write_dicom, tmp_path / "a.dcm", jpeg, stored, uid.JPEGLossless, 12)
     calls, decode = [], imagecodecs.jpeg8_decode
     monkeypatch.setattr(imagecodecs, "jpeg8_decode", lambda data: calls.append(data) or decode(data))
     np.testing.assert_array_equal(read(file).pixels, stored.astype(int) - 1024)
