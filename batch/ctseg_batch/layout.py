@@ -15,7 +15,7 @@ FOLDER = ".ctseg"
 JOURNAL, ENDING = "journal", ".jsonl"
 _IS_JOURNAL = re.compile(rf"{JOURNAL}(\.\d+-of-\d+)?\{ENDING}")
 
-Entry = dict[str, Any]
+JournalEntry = dict[str, Any]
 """A line of a journal."""
 
 
@@ -61,7 +61,7 @@ def recorded_sides(out: Path) -> Mapping[str, Side]:
     return {scan: side for scan, side in sides.items() if side in get_args(Side)}
 
 
-def whole_lines(journal: Path) -> Iterator[tuple[int, Entry]]:
+def whole_lines(journal: Path) -> Iterator[tuple[int, JournalEntry]]:
     """Each line with where it ends; those that are no JSON object, as after a power failure, are left out."""
     end = 0
     with journal.open("rb") as lines:

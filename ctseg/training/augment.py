@@ -72,10 +72,10 @@ def _draw(
     drawn = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
     outside = bits([BACKGROUND])
     allowed = cv2.warpAffine(sample.allowed, matrix, size, flags=cv2.INTER_NEAREST, borderValue=outside)
-    return Drawn(drawn.astype(np.float32), allowed.astype(np.uint8), _draw_opinion(sample, turn, scale, canvas))
+    return Drawn(drawn.astype(np.float32), allowed.astype(np.uint8), _draw_soft_labels(sample, turn, scale, canvas))
 
 
-def _draw_opinion(
+def _draw_soft_labels(
     sample: Sample, turn: npt.NDArray[np.float64], scale: float, canvas: int
 ) -> npt.NDArray[np.uint8] | None:
     if sample.soft_labels is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.journal.past import Past
-from ctseg_batch.layout import Entry
+from ctseg_batch.layout import JournalEntry
 from ctseg_batch.result import Failure, PartResult
 
 # Slices that a worker gets at once, at most: seconds of work, so that what Ray does for each bundle does not count, and
@@ -36,7 +36,7 @@ class Report:
     results: Sequence[Sequence[PartResult]] = ()
     site_of_scan: Mapping[str, str] | None = None
     slices: int = 0
-    noted: Sequence[Entry] = ()
+    noted: Sequence[JournalEntry] = ()
     skipped: Sequence[Failure] = ()
     errors: Sequence[Failure] = ()
     notes: Sequence[str] = ()

@@ -18,7 +18,7 @@ from ctseg.errors import CallError
 from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.inputs.scan_names import LENGTHENED
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.layout import Entry, is_sibling, journal_file, journal_files, whole_lines
+from ctseg_batch.layout import JournalEntry, is_sibling, journal_file, journal_files, whole_lines
 from ctseg_batch.result import PartResult, Settings
 
 FORMAT = 2
@@ -37,18 +37,18 @@ class Past:
     OUT. The other shares of a cut are left out everywhere.
     """
 
-    parts: dict[str, Entry] = field(default_factory=dict)
-    folders: dict[str, Entry] = field(default_factory=dict)
+    parts: dict[str, JournalEntry] = field(default_factory=dict)
+    folders: dict[str, JournalEntry] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)
     run: int = 0
     size: int = 0
     closed: bool = False
     all_closed: bool = False
     outdated: tuple[Path, ...] = ()
-    former: dict[str, Entry] = field(default_factory=dict)
+    former: dict[str, JournalEntry] = field(default_factory=dict)
 
     @property
-    def known(self) -> Mapping[str, Entry]:
+    def known(self) -> Mapping[str, JournalEntry]:
         """All parts of which there may be anything in OUT."""
         return ChainMap(self.parts, self.former)
 
@@ -152,7 +152,7 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
     return past
 
 
-def _check(out: str, root: str, journal: Path, head: Entry) -> None:
+def _check(out: str, root: str, journal: Path, head: JournalEntry) -> None:
     if head.get("format") != FORMAT:
         raise CallError(f"{journal} is damaged or of another version of ctseg: delete it, what it noted is done anew")
     if head["root"] != root:
@@ -161,7 +161,7 @@ def _check(out: str, root: str, journal: Path, head: Entry) -> None:
         raise CallError(f"{out} holds the results of {former}, not of {root}: name another OUT{or_root}")
 
 
-def _read(start: int, lines: Iterator[tuple[int, Entry]]) -> Past:
+def _read(start: int, lines: Iterator[tuple[int, JournalEntry]]) -> Past:
     """What a journal holds beyond its first line."""
     past = Past(size=start)
     for past.size, noted in lines:

@@ -14,7 +14,7 @@ from uuid import uuid4
 from ctseg.claim import claim
 from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.journal.past import FORMAT, Past, plain_settings
-from ctseg_batch.layout import FOLDER, Entry, journal_file
+from ctseg_batch.layout import FOLDER, JournalEntry, journal_file
 from ctseg_batch.outputs.files import keep, refused, removed, write_whole
 from ctseg_batch.result import PartResult, Settings
 from ctseg_batch.shards import cut_of
@@ -42,7 +42,7 @@ class JournalWriter:
     """Told of each step of a run; gathers what a journal would have. May be used from several threads."""
 
     def __init__(self) -> None:
-        self.gathered: list[Entry] = []
+        self.gathered: list[JournalEntry] = []
 
     def begin(self, *places: str) -> None:
         """What was noted of parts counts no more: they are about to be done again."""
@@ -61,7 +61,7 @@ class JournalWriter:
         """The DICOM files of a folder are sorted into scans."""
         self.add({"folder": place, "key": key, **listing.to_json()})
 
-    def add(self, noted: Entry) -> None:
+    def add(self, noted: JournalEntry) -> None:
         """Anything of these."""
         self.gathered.append(noted)
 
@@ -112,9 +112,8 @@ class Journal(JournalWriter):
             if kind is None and not (self._past.closed and self._idle):
                 self.add({"closed": True})
         if kind is not None:
-            with suppress(
-                OSError
-            ):  # somebody may have removed OUT: what was written since is known by this for a run's
+            # Somebody may have removed OUT: what was written since is known by this for a run's.
+            with suppress(OSError):
                 self._folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, *places: str) -> None:
@@ -128,7 +127,7 @@ class Journal(JournalWriter):
         self.begin(*places)
         super().drop(*(place for place in places if place in self._past.former))
 
-    def add(self, noted: Entry) -> None:
+    def add(self, noted: JournalEntry) -> None:
         """A line, on the disk when this returns."""
         if "part" in noted:
             self._touched.add(noted["part"])
@@ -147,7 +146,7 @@ class Journal(JournalWriter):
                 self._idle = False
                 self._append({"run": self._past.run + 1})
 
-    def _append(self, noted: Entry) -> None:
+    def _append(self, noted: JournalEntry) -> None:
         line = _line(noted)
         with self._lock:
             try:
@@ -166,5 +165,5 @@ class Journal(JournalWriter):
         """A line is on the disk."""
 
 
-def _line(noted: Entry) -> bytes:
+def _line(noted: JournalEntry) -> bytes:
     return json.dumps(noted, separators=(",", ":")).encode() + b"\n"

@@ -36,8 +36,8 @@ def segmentation(scan: LabelledScan) -> bytes:
     """The bytes of a DICOM Segmentation; the same for the same masks of the same series by the same model.
 
     It carries the source's patient and study, as it has to, and refers to the slices that have a mask. Classes of which
-    there is nothing are left out: it describes the segments that it contains (PS3.3, C.8.20.2). Raises NotMade, and
-    UnreadableFile for a source that can't be read once more.
+    there is nothing are left out: it describes the segments that it contains (PS3.3, C.8.20.2). Raises
+    OutputUnavailable, and UnreadableFile for a source that can't be read once more.
     """
     from ctseg.reading.dicom_file import without_warnings
     from ctseg.reading.dicom_series import DicomSeries

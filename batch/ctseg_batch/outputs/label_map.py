@@ -17,10 +17,11 @@ from ctseg_batch.outputs.labelled_scan import LabelledScan, OutputNotApplicable,
 
 
 def label_map(scan: LabelledScan) -> bytes:
-    """The bytes of a .nii.gz of labels; the same for the same masks. Raises NotMade for what no affine can tell.
+    """The bytes of a .nii.gz of labels; the same for the same masks.
 
-    A slice that failed is background. The header's extension says in JSON what the labels mean and which model gave
-    them, as a comment, which programs that look for none pass over.
+    Raises OutputUnavailable for what no affine can tell. A slice that failed is background. The header's
+    extension says in JSON what the labels mean and which model gave them, as a comment, which programs that look for
+    none pass over.
     """
     from nibabel.nifti1 import Nifti1Extension, Nifti1Image
     from nibabel.nifti2 import Nifti2Header, Nifti2Image

@@ -14,8 +14,8 @@ from ctseg_batch.result import LeftOut, PartResult
 class ScanWriter:
     """A kind of output: the folder below OUT, what a file's name ends in, and the bytes of a scan's file.
 
-    `encode` raises NotMade, and UnreadableFile for a source that can't be read once more. `not_in_parts` says why there
-    is none of images that are no stack. `tables`: files that lie in the folder once.
+    `encode` raises OutputUnavailable; UnreadableFile for a source that can't be read once more. `not_in_parts` says why
+    there is none of images that are no stack. `tables`: files that lie in the folder once.
     """
 
     folder: str
@@ -79,7 +79,7 @@ class ScanOutputs:
             self._output_files.keep(tables)
 
     def write(self, kind: str, path: str, scan: LabelledScan) -> None:
-        """Make and write a file; raises NotMade, UnreadableFile, and CallError where OUT can't be written at all."""
+        """Make and write a file; raises OutputUnavailable, UnreadableFile, CallError where OUT can't be written."""
         with stage("encode"):
             content = self._writers[kind].encode(scan)
         self._output_files.write(self._file(kind, path), content)

@@ -39,7 +39,7 @@ def read_sources(slices: Sequence[SliceHeader], step: float | None) -> "list[Dat
     """The headers of slices in order: of the first all, tidied up, of the others what refers to them and places them.
 
     `step`, from slice to slice, stands for a thickness that is not said. Raises UnreadableFile, NoGrid for slices that
-    are not of one plane, NotMade for those that can't be referred to.
+    are not of one plane, OutputUnavailable for those that can't be referred to.
     """
     common_plane(slices)
     if step is None:
