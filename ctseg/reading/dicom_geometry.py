@@ -56,7 +56,8 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
     else:
         by_offset = sorted(zip(offsets, slices, strict=True), key=lambda pair: (pair[0], _tie_break(pair[1])))
         ordered = tuple(found for _, found in by_offset)
-        doubts += [*_doubts_of_places(np.sort(offsets)), *_doubts_of_direction(ordered)]
+        offsets = np.sort(offsets)
+        doubts += [*_doubts_of_places(offsets), *_doubts_of_direction(ordered)]
     weights = _weights(ordered, offsets)
     return Stack(ordered, _lengths(ordered, offsets), weights, (*doubts, *_doubts_of_mixture(ordered)))
 
@@ -144,7 +145,7 @@ def _normal(slices: Sequence[SliceHeader]) -> Offsets:
 
 def _lengths(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Lengths:
     """From positions: SliceThickness counts only where a slice is alone."""
-    between = ordered[0].thickness if len(ordered) == 1 else None if offsets is None else _step(np.sort(offsets))
+    between = ordered[0].thickness if len(ordered) == 1 else None if offsets is None else _step(offsets)
     if between is not None and not _are_lengths((between,)):
         between = None
     rows, columns = _usual_pixels(ordered) or (None, None)
@@ -173,7 +174,7 @@ def _usual_pixels(slices: Sequence[SliceHeader]) -> Numbers | None:
 
 def _weights(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> tuple[float, ...] | None:
     """By the room between slices and by the size of pixels; None where all are alike."""
-    weights = np.ones(len(ordered)) if offsets is None else _room(np.sort(offsets))
+    weights = np.ones(len(ordered)) if offsets is None else _room(offsets)
     usual = _usual_pixels(ordered)
     if usual is not None:
         pixels = [s.pixel_spacing if s.pixel_spacing and _are_lengths(s.pixel_spacing) else usual for s in ordered]
