@@ -34,10 +34,10 @@ def refuse_foreign(
     names = look("")
     if FOLDER in names:
         return
-    foreign = [f"{name}/" for name in folders if name in names and look(name) - {"", name}]
-    foreign += sorted(name for name in names if name in files or share_of(name))
     if DESCRIPTION in names:
         raise CallError(f"--out {out}: it is a data set, by its {DESCRIPTION}: name another folder")
+    foreign = [f"{name}/" for name in folders if name in names and look(name) - {"", name}]
+    foreign += sorted(name for name in names if name in files or share_of(name))
     if foreign and FOLDER not in look(""):  # else another share has begun meanwhile
         raise CallError(
             f"--out {out}: {foreign[0]} is there and is not of a run of ctseg: name another folder; "
