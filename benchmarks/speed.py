@@ -264,10 +264,11 @@ def draw_rates(rates: dict[str, float], workers: int, file: Path) -> None:
 
     figure = Figure(figsize=(8, 0.45 * len(rates) + 1), layout="constrained")
     axes = figure.subplots()
-    for row, name in enumerate(sorted(rates, key=lambda name: rates[name])):
+    names = sorted(rates, key=lambda name: rates[name])
+    for row, name in enumerate(names):
         axes.plot(rates[name], row, "o", ms=8, color="#4477aa" if "ctseg batch," in name else "#888888")
         axes.annotate(f"{rates[name]:.3g}", (rates[name], row), (8, 0), textcoords="offset points", va="center")
-    axes.set_yticks(range(len(rates)), sorted(rates, key=lambda name: rates[name]))
+    axes.set_yticks(range(len(names)), names)
     axes.set_xscale("log")
     axes.margins(x=0.15)
     axes.set_xlabel(f"slices of 512 x 512 a second, {workers} cores (log scale)")

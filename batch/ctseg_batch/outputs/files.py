@@ -14,6 +14,8 @@ from ctseg.errors import CallError
 # In bytes; of ext4, XFS, NTFS and APFS alike.
 _LONGEST_NAME = 255
 _UNFINISHED = ".tmp"
+# What some file systems answer that can't sync a folder.
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP)
 
 
 def write_whole(file: Path, content: bytes, mark: str = "") -> None:
@@ -71,10 +73,7 @@ def keep(files: Iterable[Path]) -> None:
             try:
                 _sync(os.open(folder, os.O_RDONLY))
             except OSError as error:
-                if error.errno not in (
-                    errno.EINVAL,
-                    errno.ENOTSUP,
-                ):  # some file systems can't sync a folder
+                if error.errno not in _NO_SYNC:
                     raise
 
 

@@ -61,12 +61,8 @@ class Planner:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
-        self._discard, self._selection, self._input_files, self._stack_images = (
-            discard,
-            selection,
-            input_files,
-            stack_images,
-        )
+        self._discard, self._selection = discard, selection
+        self._input_files, self._stack_images = input_files, stack_images
         self._stale_outputs = StaleOutputs(past, outputs, discard)
         self._recheck = Recheck(outputs, truth, input_files)
         self.outdone: Mapping[str, str] = {}

@@ -99,9 +99,9 @@ class Tally:
             weights=weights and weights[: len(part.names)],
             weighted_confusion=_pooled([weights[index] * table for index, table in scored] if weights else ()),
         )
-        return (
-            result if self._measurer is None or spacing is None else self._with_whole(result, self._measurer, spacing)
-        )
+        if self._measurer is None or spacing is None:
+            return result
+        return self._with_whole(result, self._measurer, spacing)
 
     def _true(self, index: int, labels: Labels) -> Labels | UnreadableFile | None:
         """The groups of the slice's truth, or why it can't be used; None where it has none."""
