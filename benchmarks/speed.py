@@ -23,10 +23,10 @@ from typing import Annotated, Any
 
 import cv2
 import numpy as np
-import page
 import typer
 from accuracy import agreement, ctseg
 from material import Material, Parts, make_material, rate
+from performance_page import processor, write_performance
 from rich.console import Console
 from rich.table import Table
 
@@ -78,7 +78,7 @@ def main(
         table.add_row(*row)
     Console().print(table)
     if docs:
-        write_docs(found, docs, workers)
+        write_performance(docs, found.rows, found.rates, workers)
 
 
 def end_to_end(found: Findings, material: Material, model: str, workers: int, work: Path) -> None:
@@ -238,44 +238,6 @@ def burn() -> None:
     """Keep a core busy."""
     while True:
         sum(range(100_000))
-
-
-def processor() -> str:
-    """What kind of processor this is, and the vector instructions that matter here."""
-    try:
-        told = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return "processor unknown"
-    flags = next((line for line in told.splitlines() if line.startswith("flags")), "").split()
-    known = [name for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8") if name in flags]
-    return f"x86-64 with {', '.join(known)}" if known else "processor unknown"
-
-
-def write_docs(found: Findings, docs: Path, workers: int) -> None:
-    """The table and the plot."""
-    draw_rates(found.rates, workers, docs / "performance.png")
-    text = f"{workers} cores, {processor()}:\n\n{page.table(('', 'found', 'aim'), found.rows)}"
-    page.rewrite(docs / "performance.md", "measured", text)
-
-
-def draw_rates(rates: dict[str, float], workers: int, file: Path) -> None:
-    """Slices a second as dots on a log scale: lengths of bars would mean nothing there."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 0.45 * len(rates) + 1), layout="constrained")
-    axes = figure.subplots()
-    names = sorted(rates, key=lambda name: rates[name])
-    for row, name in enumerate(names):
-        axes.plot(rates[name], row, "o", ms=8, color="#4477aa" if "ctseg batch," in name else "#888888")
-        axes.annotate(f"{rates[name]:.3g}", (rates[name], row), (8, 0), textcoords="offset points", va="center")
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xscale("log")
-    axes.margins(x=0.15)
-    axes.set_xlabel(f"slices of 512 x 512 a second, {workers} cores (log scale)")
-    axes.grid(axis="y", color="#dddddd")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.savefig(file, dpi=110)
 
 
 if __name__ == "__main__":

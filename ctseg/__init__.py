@@ -1,4 +1,4 @@
-"""How much of each lung is normal, ground glass or consolidated.
+"""How much of the lungs is normal, ground glass or consolidated.
 
 The ground floor: what a scan, a class, a volume, a score and a model file are. Nothing here needs torch
 but the `training` wing.

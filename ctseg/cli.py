@@ -134,7 +134,7 @@ def front_page() -> "typer.Typer":
 
     app = typer.Typer(
         cls=Table,
-        help="How much of each lung is normal, ground glass or consolidated? For research, not for diagnosis.",
+        help="How much of the lungs is normal, ground glass or consolidated? For research, not for diagnosis.",
         no_args_is_help=True,
         context_settings={"help_option_names": HELP},
         rich_markup_mode=None,  # rich's help takes as long to load as all the rest

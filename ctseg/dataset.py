@@ -72,7 +72,7 @@ def learnt_groups(datasets: Iterable[Mapping[str, Any]]) -> frozenset[str]:
                 found.update(group_digest(described["name"], group) for group in described["groups"]["train"])
     except (LookupError, TypeError, AttributeError) as error:
         raise ModelError(
-            f"the model's notes of its data sets do not tell whom it learnt from ({error!r}): export it again"
+            "what the model says of its data sets lacks the patients that it was trained on: export it again"
         ) from error
     return frozenset(found)
 

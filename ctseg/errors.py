@@ -55,4 +55,7 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise
-        raise MissingExtraError(f"this needs {module}, which is not installed: pip install 'ctseg[{extra}]'") from error
+        raise MissingExtraError(
+            f"this needs {module}, which is not installed: install ctseg with its extra {extra}, "
+            f"as by pip install '.[{extra}]'"
+        ) from error

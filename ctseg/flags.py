@@ -58,5 +58,5 @@ def lung_absent(lung: str) -> str:
 
 
 def no_truth_for(slices: str) -> str:
-    """Of some that were not compared: `no truth for 3 slices`."""
-    return f"no truth for {slices}"
+    """Of some that were not compared: `no reference for 3 slices`."""
+    return f"no reference for {slices}"

@@ -14,7 +14,7 @@ Confusion = npt.NDArray[np.int64]
 def confusion(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], classes: int) -> Confusion:
     """Count pixels by (true, predicted) class, as a (C, C) table; the two masks must be of one shape."""
     if truth.shape != predicted.shape:
-        raise ValueError(f"the truth is {truth.shape}, the mask {predicted.shape}: they must be of one shape")
+        raise ValueError(f"the reference is {truth.shape}, the mask {predicted.shape}: they must be of one shape")
     # One pass: the pair of classes as one number, counted.
     pairs = truth.ravel() * np.uint8(classes) + predicted.ravel()
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).astype(np.int64)

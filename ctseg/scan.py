@@ -1,6 +1,6 @@
 """What a scan is: an ordered stack of slices, read one at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ctseg.grid import Grid
 
 Domain = Literal["hu", "grey8"]
+
+DOMAINS: Mapping[str, str] = {"hu": "Hounsfield units", "grey8": "8-bit grey"}
+"""What values may be, and what people call it."""
 
 Spacing = tuple[float, float, float]
 """Distance between voxel centres in mm along z (slice to slice), y (row to row), x (column to column)."""

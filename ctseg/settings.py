@@ -61,7 +61,7 @@ def _tell_strange(command: str, known: Collection[str]) -> None:
     """Of variables that are no option's; no error, since Kubernetes sets such for a service of that name."""
     for name in sorted(os.environ):
         if name.startswith(variable(command, "")) and name not in known:
-            typer.echo(f"{name} is set, but ctseg {command} has no such option: it is left aside", err=True)
+            typer.echo(f"{name} is set, but ctseg {command} has no such option: it is ignored", err=True)
 
 
 def variable(command: str, option: str) -> str:
@@ -81,12 +81,12 @@ def read_table(file: Path, name: str, commands: Collection[str]) -> Mapping[str,
     try:
         read = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise CallError(f"--config {file} can't be read: {error.strerror}") from error
+        raise CallError(f"the settings file {file} can't be read: {error.strerror}") from error
     except ValueError as error:  # also of what is no UTF-8
         raise CallError(f"{file} is no TOML file: {error}") from error
     for key, value in read.items():
         if not isinstance(value, dict):
-            raise CallError(f"{file}: {key} stands in no table: write it below the name of its command, like [batch]")
+            raise CallError(f"{file}: {key} is outside a table: write it below the name of its command, like [batch]")
         _known(key, commands, f"{file}: [{key}]")
     return typing.cast("Mapping[str, Any]", read.get(name, {}))
 

@@ -74,8 +74,9 @@ def from_anywhere(call: Call) -> Call:
 def _check_extras(call: Call) -> None:
     """Raise CallError for what can't be told of, MissingExtraError for what is not installed."""
     if call.report and (call.shard or isinstance(call.out, Url)):
-        what = "of all scans, not of a share" if call.shard else f"by what lies on this machine, not in {call.out}"
-        raise CallError(f"--report tells {what}: call ctseg summarize, then ctseg report, when all is done")
+        joined = "when all shards have ended, call ctseg summarize, then ctseg report"
+        fetched = f"it is made of what lies on this machine, not in {call.out}: call ctseg summarize, then ctseg report"
+        raise CallError(f"--report can't be had with --shard: {joined}" if call.shard else f"--report: {fetched}")
     if call.report:
         require_report()
     if call.parquet:

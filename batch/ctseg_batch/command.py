@@ -61,7 +61,7 @@ def batch(
     write: Annotated[
         str,
         typer.Option(
-            help="What to write, separated by commas: mask, overlay, confidence, nifti, dicom-seg.",
+            help="All that is to be written, separated by commas: mask, overlay, confidence, nifti, dicom-seg.",
             metavar="KIND,...",
             rich_help_panel=_WRITTEN,
         ),
@@ -118,7 +118,8 @@ def batch(
     measures: Annotated[
         Literal["basic", "full"],
         typer.Option(
-            help="full adds for stacks: each lung, thirds, HU, mass, severity, lesions, surface distances.",
+            help="full adds for stacks: each lung, thirds, HU, mass, severity, lesions; "
+            "with --truth also surface distances.",
             rich_help_panel=_WRITTEN,
         ),
     ] = "basic",
@@ -128,7 +129,7 @@ def batch(
     shard: Annotated[
         str | None,
         typer.Option(
-            help="Do only shard I of N; `ctseg summarize OUT` joins them.",
+            help="Do only shard I of N; `ctseg summarize OUT --out OUT` joins them.",
             metavar="I/N",
             rich_help_panel=_MACHINES,
         ),
@@ -157,7 +158,8 @@ def batch(
     A DICOM series, an enhanced CT file, a volume file or a folder of images is one scan. Called again, it does only
     what is missing or has changed.
 
-    Exit status: 0 success, 1 some input failed, 2 the call was wrong or nothing could be read.
+    Exit status: 0 success, 1 some input failed or has no reference mask at all, 2 the call was wrong or nothing could
+    be read, 130 interrupted.
 
     Example: ctseg batch scans --out results --write mask,overlay
     """
@@ -167,7 +169,7 @@ def batch(
     from ctseg_batch.url import location
 
     if not inputs and listed is None:
-        raise CallError("name an INPUT, or a file that lists them by --from")
+        raise CallError("give at least one INPUT, or a file that lists them by --from")
     if quiet and verbose:
         raise CallError("--quiet and --verbose contradict each other: leave one out")
     call = Call(

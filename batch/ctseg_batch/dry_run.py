@@ -13,12 +13,16 @@ from ctseg_batch.result import Failure
 
 @dataclass(frozen=True)
 class Plan:
-    """Slices by scan, how many of them are to be done, what is skipped and what has failed already."""
+    """Slices by scan, how many of them are to be done, what is skipped and what has failed already.
+
+    `exit_status` is that of the run, as far as it can be foreseen.
+    """
 
     slices: Mapping[str, int]
     to_do: Mapping[str, int]
     skipped: Sequence[Failure]
     errors: Sequence[Failure]
+    exit_status: int
 
 
 def plan(call: Call) -> Plan:
@@ -28,12 +32,15 @@ def plan(call: Call) -> Plan:
     slices: Counter[str] = Counter()
     to_do: Counter[str] = Counter()
     failed: set[Failure] = set()
+    is_nothing_readable = call.shard is None  # of a shard it can't be told: another may read something
     for step in _steps(job, planner):
         failed.update(() if isinstance(step, Part) else step.failures)
         count = len(step.names) if isinstance(step, Part) else step.slices
         slices[step.scan] += count
         to_do[step.scan] += count * isinstance(step, Part)
-    return Plan(slices, to_do, planner.skipped, sorted({*job.failures(), *planner.errors, *failed}))
+        is_nothing_readable &= not isinstance(step, Part) and step.slices == step.failed_slices
+    errors = sorted({*job.failures(), *planner.errors, *failed})
+    return Plan(slices, to_do, planner.skipped, errors, 2 if is_nothing_readable else int(bool(errors)))
 
 
 def foresee(job: Job) -> Iterator[Step]:

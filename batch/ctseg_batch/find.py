@@ -18,7 +18,7 @@ def find(call: Call, folders: Collection[str]) -> tuple[Found, InputFiles]:
     truths = [call.truth] if call.truth else []
     urls, paths = _urls(given), _paths(given)
     if any(os.path.realpath(truth) == os.path.realpath(path) for truth in truths for path in paths):
-        raise CallError(f"--truth {call.truth}: it is the INPUT itself; name the folder of its masks")
+        raise CallError(f"--truth {call.truth}: this is the INPUT; name the folder that holds its reference masks")
     if isinstance(call.out, Path):
         _keep_apart([*paths, *truths], call.out, [call.out / folder for folder in (*folders, FOLDER)])
     else:
@@ -31,7 +31,7 @@ def find(call: Call, folders: Collection[str]) -> tuple[Found, InputFiles]:
     from ctseg_batch.remote.discover import discover_urls
 
     if paths or isinstance(call.root, Path):
-        raise CallError("inputs on this machine and in a store: call once for each")
+        raise CallError("some INPUTs are on this machine and some in a store: call once for each")
     return discover_urls(_urls(call.inputs), _urls([call.out]), _urls(call.listed), call.root)
 
 

@@ -18,12 +18,12 @@ from ctseg.model import ModelSpec, file_digest, find_model
 from ctseg.prepare import Preparation
 from ctseg.printable import printable
 from ctseg.runtime import open_on_cpu
+from ctseg.scan import DOMAINS
 from ctseg_batch.terminal.console import legend
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _MOST_SHOWN = 8
-_DOMAINS = {"hu": "Hounsfield units", "grey8": "8-bit grey"}
 
 
 @app.command()
@@ -59,10 +59,10 @@ def _table(file: Path, spec: ModelSpec) -> Table:
         "file": _plain(str(file), f"{decimal(file.stat().st_size)}, sha256 {file_digest(file)}"),
         "licence": _plain(spec.licence),
         "classes": legend(),
-        "accepts": _plain(" and ".join(_DOMAINS[domain] for domain in spec.domains)),
+        "accepts": _plain(" and ".join(DOMAINS[domain] for domain in spec.domains)),
         "preparation": _plain(*_preparation(spec.preparation)),
         "clean-up": _plain(*_cleanup(spec.cleanup)),
-        "sureness": _plain(_sureness(spec.temperature)),
+        "confidence": _plain(_sureness(spec.temperature)),
         "training": _plain(*told(spec.training)),
         "scores": _plain(*_scores(spec.scores)),
         "export": _plain(*told(spec.export)),
@@ -100,7 +100,7 @@ def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
     """Whose they are first, where they are not this network's own, and how its means are to be read."""
     yield from told({name: _attributed(figures) for name, figures in scores.items()})
     if any(isinstance(figures, Mapping) and "iou" in figures for figures in scores.values()):
-        yield "mean: background included; 0 of a class may mean that the truth has none of it, and the mask a pixel"
+        yield "mean: background included; 0 of a class may mean that the reference has none of it, and the mask a pixel"
 
 
 def _attributed(figures: Any) -> Any:
@@ -108,7 +108,7 @@ def _attributed(figures: Any) -> Any:
     if not isinstance(figures, Mapping) or "of" not in figures:
         return figures
     own = {key: value for key, value in figures.items() if key != "of"}
-    return {"of": "the network before its last run, which held no patients back", **own}
+    return {"of": "the network that its last run started from: that run held no patients back", **own}
 
 
 def told(story: Mapping[str, Any], indent: str = "") -> Iterator[str]:

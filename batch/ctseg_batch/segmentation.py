@@ -97,7 +97,7 @@ class Segmentation:
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.labels.shape))
         lung = "" if self.lung_ml is None else f", lung {self.lung_ml:.0f} mL"
-        share = "" if self.involvement_percent is None else f", {self.involvement_percent:.1f} % of it involved"
+        share = "" if self.involvement_percent is None else f", {self.involvement_percent:.1f} % involved"
         return f"<Segmentation of {self.name}: {size}{lung}{share}>"
 
 

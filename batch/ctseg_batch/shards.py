@@ -19,7 +19,7 @@ class Shard:
         """From `3/8`; raises CallError."""
         number, _, of = written.partition("/")
         if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-            raise CallError(f"--shard {written}: give a share and how many there are, from 1/8 to 8/8")
+            raise CallError(f"--shard {written}: give the shard and the number of shards, from 1/8 to 8/8")
         return cls(int(number), int(of))
 
     def __str__(self) -> str:

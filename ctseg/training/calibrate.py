@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from ctseg.classes import BACKGROUND, CLASSES, bits
 from ctseg.prepare import Preparation
-from ctseg.training.fit import mixed_precision
 from ctseg.training.loss import marginal_cross_entropy
+from ctseg.training.predictor import mixed_precision
 from ctseg.training.samples import Sample, Samples
 from ctseg.training.score import at_working_size
 

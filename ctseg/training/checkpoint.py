@@ -100,7 +100,7 @@ def load(file: Path) -> Checkpoint:
         net.load_state_dict(state["weights"])
         if not is_finite(net):
             raise ModelError(
-                f"{file} holds weights that are no numbers: its training went astray, at too high a learning rate"
+                f"{file} has weights that are not finite, since training diverged: train at a lower --learning-rate"
             )
         scores, temperature = _mapping(state["scores"]), state.get("temperature")
         for figures in scores.values():

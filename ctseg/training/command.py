@@ -134,7 +134,7 @@ def choose_recipe(preset: Preset, changes: dict[str, Any]) -> Recipe:
             "--batch-size 2"
         )
     if recipe.plain and recipe.augmentation != "random":
-        raise CallError(f"the preset {preset} leaves all grey values as they are: leave --plain out")
+        raise CallError(f"--plain does nothing with the preset {preset}, which never changes grey values: leave it out")
     if recipe.augmentation == "quadruple":
         # It draws whole frames as they are, so slices must be as large in use as they were in training.
         recipe = replace(recipe, preparation=replace(recipe.preparation, long_side=recipe.canvas))
@@ -144,7 +144,10 @@ def choose_recipe(preset: Preset, changes: dict[str, Any]) -> Recipe:
 def _check(loaded: Sequence[Samples], needed: tuple[Split, ...]) -> None:
     for split in needed:
         if not any(data.splits[split] for data in loaded):
-            raise DatasetError(f"no slice is left for the split {split!r}: there are too few groups (patients)")
+            raise DatasetError(
+                f"no slice is left for the split {split!r}: there are too few groups (patients); add some, or "
+                "hold none back by --all-groups"
+            )
 
 
 def _run(
@@ -155,8 +158,9 @@ def _run(
 
     from ctseg.training import checkpoint, report
     from ctseg.training.calibrate import calibration_error, collect_logits, fit_temperature
-    from ctseg.training.fit import BEST, LAST, Fit, best_epoch, final_scores
+    from ctseg.training.fit import BEST, LAST, Fit, best_epoch
     from ctseg.training.lineage import inherited_scores
+    from ctseg.training.predictor import final_scores
     from ctseg.training.results import show_results
 
     if threads:

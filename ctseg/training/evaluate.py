@@ -126,7 +126,7 @@ def _from_checkpoint(file: Path) -> Candidate:
     import torch
 
     from ctseg.training import checkpoint
-    from ctseg.training.fit import Predictor
+    from ctseg.training.predictor import Predictor
 
     found = checkpoint.load(file)
     predictor = Predictor(found.net, torch.device("cpu"), found.recipe.dice_weight)

@@ -24,6 +24,7 @@ from ctseg.prepare import to_grey
 from ctseg.printable import printable
 from ctseg.spread import evenly_spread
 from ctseg.training import fit
+from ctseg.training.predictor import Predictor
 from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Samples
 from ctseg.training.score import label
@@ -111,12 +112,12 @@ def _draw_validation(history: Sequence[Mapping[str, Any]], losses: Axes, ious: A
     best = max(history, key=lambda line: line["val_iou"])
     ious.axvline(best["epoch"], color="grey", lw=0.8, ls=":")
     ious.annotate(f" best: {best['val_iou']:.3f}, epoch {best['epoch']}", (best["epoch"], 0.03))
-    ious.set(xlabel="epoch", title="Validation IoU, mean of the classes in the truth", ylim=(0, 1))
+    ious.set(xlabel="epoch", title="Validation IoU, mean of the classes in the reference", ylim=(0, 1))
 
 
 def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device, file: Path) -> None:
     """Input, truth and prediction of some test (else validation, else training) slices side by side, as a PNG."""
-    predictor = fit.Predictor(net.to(device), device, recipe.dice_weight)
+    predictor = Predictor(net.to(device), device, recipe.dice_weight)
     rows = [
         (sample, label(predictor, sample, recipe.preparation, recipe.cleanup))
         for data in datasets
@@ -139,7 +140,7 @@ def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], dev
             axis.set_axis_off()
         name = f"{sample.dataset} {sample.group}/{sample.file.name}"
         row[0].set_title(name, fontsize=8, loc="left", parse_math=False)
-        row[1].set_title("truth", fontsize=8)
+        row[1].set_title("reference", fontsize=8)
         row[2].set_title("prediction", fontsize=8)
     swatches = [Patch(color="#{:02x}{:02x}{:02x}".format(*c.colour), label=c.title) for c in LUNG]
     figure.legend(handles=swatches, loc="outside lower center", ncols=len(swatches), frameon=False)

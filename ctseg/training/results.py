@@ -10,7 +10,7 @@ from rich.text import Text
 from ctseg.printable import printable
 
 _MEANS = (
-    "mean: of the classes that the truth or the mask holds; mean present: of those that the truth holds; "
+    "mean: of the classes that the reference or the mask holds; mean present: of those that the reference holds; "
     "both with background"
 )
 

@@ -96,7 +96,7 @@ def check_known(loaded: Iterable[Samples], named: Collection[str]) -> None:
     samples = (sample for data in loaded for some in (*data.splits.values(), data.unlabelled) for sample in some)
     unknown = set(named) - {sample.group for sample in samples}
     if unknown:
-        raise CallError(f"--validation-group {min(unknown)}: no data set has such a group; their index.csv names them")
+        raise CallError(f"--validation-group {min(unknown)}: no data set has a group (patient) of that name")
 
 
 def training_slices(datasets: Iterable[Samples]) -> list[tuple[Sample, ...]]:

@@ -17,8 +17,8 @@ from torch import nn
 
 from ctseg.errors import ModelError
 from ctseg.prepare import Preparation, prepare
-from ctseg.training.fit import mixed_precision
 from ctseg.training.lineage import descent, open_network
+from ctseg.training.predictor import mixed_precision
 from ctseg.training.samples import Sample, Samples
 
 # A slice is shown to the teacher as it is and mirrored each way: the mean is better than any one.

@@ -360,7 +360,7 @@ def test_without_the_extra_it_is_named_before_anything_is_written(command, few, 
     monkeypatch.setitem(sys.modules, "ray.data", None)
     left = command(few, "--out", tmp_path / "out", "--engine", "ray")
     assert left.status == 2
-    assert "pip install 'ctseg[ray]'" in left.err
+    assert "pip install '.[ray]'" in left.err
     assert not (tmp_path / "out").exists()
 
 

@@ -210,7 +210,7 @@ def test_a_kind_of_output_that_there_is_not_is_a_wrong_call(command, tmp_path, k
     (tmp_path / "in").mkdir()
     left = command(tmp_path / "in", "--out", tmp_path / "out", "--write", kinds)
     assert left.status == 2
-    assert f"--write {kinds.rpartition(',')[2] or chr(39) * 2}: there are mask, overlay" in left.err
+    assert f"--write {kinds.rpartition(',')[2] or chr(39) * 2}: choose from mask, overlay" in left.err
 
 
 def test_names_that_terminals_obey_or_no_encoding_holds_break_nothing(command, draw, save_slice, tmp_path):

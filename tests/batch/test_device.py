@@ -73,7 +73,7 @@ def test_a_model_that_takes_other_values_fails_slice_by_slice(batch, make_model,
     save_slice(tmp_path / "in" / "a.png", draw())
     done = batch(tmp_path / "in", model=str(make_model(tmp_path / "m.onnx", domains=("hu",))))
     assert done.status == 2
-    assert "takes hu, not grey8" in done.scan["errors"][0]["reason"]
+    assert "takes Hounsfield units, not 8-bit grey" in done.scan["errors"][0]["reason"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no model"])

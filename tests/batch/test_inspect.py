@@ -67,8 +67,8 @@ def shown(write, capsys, monkeypatch):
         "accepts Hounsfield units preparation",
         "HU from -1100 to 100 become grey 0 to 255",
         "the longer side becomes 320 pixels, then black fills it up to multiples of 16",
-        "clean-up lung in pieces below 0.05 % of a slice becomes background sureness",
-        "sureness it gives no probabilities training",
+        "clean-up lung in pieces below 0.05 % of a slice becomes background confidence",
+        "confidence it gives no probabilities training",
         "set_a licence: free slices: train 40, val 9",
         "iou: background 0.98, consolidation -, mean 0.612",
         "gmac: 1.21",
@@ -146,11 +146,11 @@ def test_figures_of_the_network_before_are_told_as_such_first(write, capsys, mon
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     start = lines.index("scores       set_a")
     assert lines[start + 1 : start + 3] == [
-        "of: the network before its last run, which held no patients back",
+        "of: the network that its last run started from: that run held no patients back",
         "iou: ground_glass 0, mean 0.49",
     ]
     assert (
-        "mean: background included; 0 of a class may mean that the truth has none of it, and the mask a pixel" in lines
+        "mean: background included; 0 of a class may mean that the reference has none of it, and the mask a pixel" in lines
     )
 
 

@@ -90,8 +90,12 @@ def test_quiet_says_what_failed_alone(command, scans, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "options", "said"),
     [
-        ("1.2.840.10008.5.1.4.1.1.4", ["-q"], "nothing was left to do: 2 skipped: not a CT image"),
-        ("1.2.840.10008.5.1.4.1.1.2", ["-q", "--series-filter", "slices>9"], "nothing was left to do: 1 skipped: left"),
+        ("1.2.840.10008.5.1.4.1.1.4", ["-q"], "nothing could be segmented: 2 skipped: not a CT image"),
+        (
+            "1.2.840.10008.5.1.4.1.1.2",
+            ["-q", "--series-filter", "slices>9"],
+            "could be segmented: 1 skipped: left",
+        ),
     ],
 )
 def test_status_2_is_never_silent(command, draw, save_series, tmp_path, kind, options, said):
@@ -100,6 +104,7 @@ def test_status_2_is_never_silent(command, draw, save_series, tmp_path, kind, op
     assert left.status == 2
     assert left.err.count("\n") == 1
     assert said in left.err
+    assert command(tmp_path / "in", "--out", tmp_path / "out", *options, "--dry-run").status == 2
 
 
 def test_verbose_tells_of_each_scan_of_choices_and_of_time(command, scans, settings, tmp_path, monkeypatch):
@@ -115,9 +120,7 @@ def test_verbose_tells_of_each_scan_of_choices_and_of_time(command, scans, setti
     assert f"found: 2 files of CT in 2 places below {scans}" in lines
     assert any(line.startswith("model quarters 1 in fp32 on the CPU") for line in lines)
     (told,) = (line for line in lines if line.startswith("ct.nii: "))
-    figures = (
-        f"ct.nii: 2 slices, lung {volume['lung_ml']:,.0f} mL, {volume['involvement_percent']:.1f} % of it involved"
-    )
+    figures = f"ct.nii: 2 slices, lung {volume['lung_ml']:,.0f} mL, {volume['involvement_percent']:.1f} % involved"
     assert told.startswith(figures)
     (time,) = (line for line in lines if line.startswith("where the time went: "))
     assert {"infer", "decode", "encode"} <= {part.split()[0] for part in time.partition(": ")[2].split(", ")}

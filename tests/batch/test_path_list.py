@@ -132,7 +132,7 @@ def test_a_list_that_cannot_be_read_is_a_wrong_call(command, tmp_path):
 def test_without_input_or_list_the_call_is_wrong(command, tmp_path):
     left = command("--out", tmp_path / "out")
     assert left.status == 2
-    assert "name an INPUT, or a file that lists them by --from" in left.err
+    assert "give at least one INPUT, or a file that lists them by --from" in left.err
 
 
 def test_out_is_kept_apart_from_what_is_listed(lists, scans, tmp_path):

@@ -164,5 +164,5 @@ def test_any_number_of_workers_finds_the_same_faults(batch, draw, save_slice, sa
     assert first == second
     volume = runs[0].scans["ct.nii"]
     assert volume["iou"]["mean"] == 1
-    assert "no truth for 2 slices" in volume["flags"]
+    assert "no reference for 2 slices" in volume["flags"]
     assert len(volume["errors"]) == 2

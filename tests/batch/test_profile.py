@@ -228,7 +228,7 @@ def test_what_the_model_does_not_take_can_not_be_measured(command, slices, make_
     model = make_model(tmp_path / "hu.onnx", domains=("hu",))
     left = command(slices, "--model", model, name="profile")
     assert (left.status, left.err.count("\n")) == (2, 1)
-    assert "takes hu, not grey8" in left.err
+    assert "takes Hounsfield units, not 8-bit grey" in left.err
 
 
 def test_slices_that_failed_are_told(command, slices):

@@ -443,7 +443,7 @@ def test_a_journal_that_says_nothing_is_refused(batch, command, mixed, head):
     (out / ".ctseg/journal.jsonl").write_bytes(head)
     left = command(mixed, "--out", out)
     assert left.status == 2
-    assert f"{out / '.ctseg/journal.jsonl'} is damaged or of another version of ctseg: delete it" in left.err
+    assert f"{out / '.ctseg/journal.jsonl'} is damaged, or was written by another version of ctseg" in left.err
 
 
 def test_a_part_that_was_begun_again_counts_as_not_done(batch, mixed, monkeypatch):

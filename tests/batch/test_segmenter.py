@@ -370,11 +370,11 @@ def test_a_wish_that_there_is_not_is_a_wrong_call(strict, wanted, said):
 
 def test_a_model_that_takes_no_such_values_or_gives_no_confidence_says_so(make_model, speck, save, tmp_path):
     segment = ctseg_batch.Segmenter(str(make_model(tmp_path / "hu.onnx", domains=("hu",))), "cpu")
-    with pytest.raises(ctseg_batch.ModelError, match="takes hu, not grey8"):
+    with pytest.raises(ctseg_batch.ModelError, match="takes Hounsfield units, not 8-bit grey"):
         segment(speck[0])
     file = save(tmp_path / "in/a.png", speck[0] * 64)
     for source in (file, tmp_path / "in", next(segment.scans(file))):
-        with pytest.raises(ctseg_batch.ModelError, match="takes hu, not grey8"):
+        with pytest.raises(ctseg_batch.ModelError, match="takes Hounsfield units, not 8-bit grey"):
             segment(source)
     with pytest.raises(ctseg_batch.ModelError, match="gives no probabilities"):
         segment.with_confidence(HU[speck])
@@ -409,7 +409,7 @@ def test_a_device_that_fails_is_told_by_the_log_and_the_labels_come_all_the_same
 
 def test_a_result_says_what_it_is_and_stays_as_it_is(segment, speck):
     result = segment(HU[speck], (5, 2, 2))
-    assert repr(result) == "<Segmentation of array: 4 x 64 x 64, lung 154 mL, 50.0 % of it involved>"
+    assert repr(result) == "<Segmentation of array: 4 x 64 x 64, lung 154 mL, 50.0 % involved>"
     with pytest.raises(AttributeError):
         result.labels = None
 

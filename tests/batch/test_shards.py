@@ -274,4 +274,4 @@ def test_a_report_is_made_of_all_not_of_a_share(batch, many):
 def test_a_share_that_is_none_is_refused(command, many, tmp_path, written):
     done = command(many, "--out", tmp_path / "out", "--shard", written)
     assert done.status == 2
-    assert "give a share and how many there are" in done.err
+    assert "give the shard and the number of shards" in done.err

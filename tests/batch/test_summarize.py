@@ -182,7 +182,7 @@ def test_runs_with_and_without_a_truth_are_not_alike(batch, summarize, shards, t
     plain = batch(tmp_path / "in/a1", out=tmp_path / "plain").out
     status, _, err = summarize(parts[0], plain)
     assert status == 2
-    assert "what their truth tells apart" in err.replace("\n", " ")
+    assert "the classes of their reference masks" in err.replace("\n", " ")
     joined = json.loads(summarize(parts[0], plain, "--mixed", "--json")[1])
     assert (joined["groups"], joined["totals"]["iou"]) == (None, None)
 
@@ -261,7 +261,7 @@ def test_folders_that_hold_no_run_or_one_that_is_joined_are_refused(summarize, s
     summarize(*parts, "--out", tmp_path / "all")
     status, _, err = summarize(tmp_path / "all", parts[0])
     assert status == 2
-    assert "name the runs themselves" in err.replace("\n", " ")
+    assert "name the OUT folders that it joined" in err.replace("\n", " ")
     assert summarize()[0] == 2
 
 
@@ -347,8 +347,8 @@ def test_shares_of_other_settings_are_told_apart_by_their_numbers_until_all_are_
     status, _, err = summarize(out)
     said = err.replace("\n", " ")
     assert status == 2
-    assert f"{out} (share 1/3) and {out} (share 2/3) differ in what was measured: basic and full" in said
-    assert "call all shares with the same options" in said
+    assert f"{out} (shard 1/3) and {out} (shard 2/3) differ in what was measured: basic and full" in said
+    assert "call all shards with the same options" in said
     for number in (1, 3):
         batch(folders, shard=Shard(number, 3), measures="full")
     assert summarize(out)[0] == 0
@@ -422,7 +422,7 @@ def test_what_came_after_a_share_had_ended_is_named(batch, summarize, folders, d
     assert status == 1
     assert {error["file"] for error in errors} == new != set()
     assert {error["reason"] for error in errors} == {
-        "was not done: other shares have found it, its own has not, so it is new, or gone: call all shares again"
+        "was not done: other shards have found it, its own has not, so it is new, or gone: call all shards again"
     }
     batch(folders, shard=Shard(2, 2))
     assert summarize(out, "--json")[0] == 0
@@ -437,7 +437,7 @@ def test_a_share_without_a_known_scan_is_missed_too(batch, summarize, folders):
     assert status == 1
     others = [Shard(number, 3) for number in (1, 2, 3) if number != owner.number]
     assert {error["file"]: error["reason"] for error in json.loads(told)["errors"]} == {
-        f"share {other}": f"was not done: --shard {other} has not ended, call it again" for other in others
+        f"shard {other}": f"was not done: --shard {other} has not ended, call it again" for other in others
     }
     for other in others:
         batch(folders, shard=other)
@@ -466,7 +466,7 @@ def test_a_damaged_list_of_what_was_found_is_written_anew(batch, summarize, fold
     found.write_bytes(b"damaged")
     status, _, err = summarize(out, "--json")
     assert status == 2
-    assert f"{found} is lost or damaged: call ctseg batch again, with any of its shares" in err
+    assert f"{found} is lost or damaged: call ctseg batch again, with any of its shards" in err
     batch(folders, shard=Shard(1, 2))
     assert summarize(out, "--json")[0] == 1
 
@@ -477,7 +477,7 @@ def test_tables_of_two_cuts_are_refused_until_a_share_is_called_again(batch, sum
         shutil.copy(older / name, out)
     status, _, err = summarize(out)
     assert status == 2
-    assert "holds tables of shares of 2 and of 3" in err.replace("\n", " ")
+    assert "holds tables of runs in 2 and in 3 shards" in err.replace("\n", " ")
     batch(folders, shard=Shard(1, 3), out=out)
     assert all("-of-3." in name for name in tables(out))
     assert "--shard 2/3 has not ended" in summarize(out)[2].replace("\n", " ")

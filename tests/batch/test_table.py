@@ -122,7 +122,7 @@ def test_a_dry_run_tells_what_can_not_be_opened(command, draw, save_slice, save_
     (tmp_path / "in/c/ct.nii.gz").write_bytes(b"no volume")
     call = (tmp_path / "in", "--out", tmp_path / "out", "--dry-run")
     told = command(*call)
-    assert told.status == 0
+    assert told.status == 1
     failed = [line.split(": ")[1] for line in told.err.splitlines() if line.startswith("failed: ")]
     assert failed == ["b/001.dcm", "c/ct.nii.gz"]
     plan = json.loads(command(*call, "--json").out)

@@ -145,7 +145,7 @@ def test_without_the_extra_parquet_is_refused_before_anything_is_written(command
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     left = command(mixed, "--out", tmp_path / "out", "--parquet")
     assert left.status == 2
-    assert "pip install 'ctseg[parquet]'" in left.err
+    assert "pip install '.[parquet]'" in left.err
     assert not (tmp_path / "out").exists()
 
 

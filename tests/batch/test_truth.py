@@ -55,7 +55,7 @@ def test_a_missing_truth_is_a_warning(batch, hand_worked, save_slice, draw):
     save_slice(hand_worked / "image" / "7" / "4.jpg", draw(columns=64))
     done = batch(hand_worked / "image", truth=hand_worked / "mask")
     assert done.status == 0
-    assert done.scan["flags"] == ["no truth for 1 slice"]
+    assert done.scan["flags"] == ["no reference for 1 slice"]
     assert done.scan["iou"]["consolidation"] == pytest.approx(2 / 3)
 
 
@@ -83,7 +83,7 @@ def test_the_truth_of_a_volume_is_a_volume_or_a_folder_of_masks(batch, draw, sav
     for kind in ("volumes", "folders"):
         scan = batch(tmp_path / "scans", truth=tmp_path / kind, out=tmp_path / f"out {kind}").scan
         assert scan["iou"]["mean"] == 1
-        assert scan["flags"][-1:] != ["no truth for 3 slices"]
+        assert scan["flags"][-1:] != ["no reference for 3 slices"]
 
 
 def test_a_volume_of_another_length_is_no_truth(batch, draw, save_volume, tmp_path):
@@ -304,10 +304,10 @@ def test_a_truth_folder_with_none_of_the_slices_says_what_was_looked_for(command
     for truth in (hand_worked, hand_worked / "mask/8"):
         left = command(hand_worked / "image", "--out", hand_worked / "out", "--truth", truth)
         assert left.status == 1
-        told = f"no truth was found for any slice: there is no {truth / '7/3'}.*, nor any other"
+        told = f"no reference mask was found for any slice: there is no {truth / '7/3'}.*, nor any other"
         assert told in left.err.splitlines()
     left = command(hand_worked / "image", "--out", hand_worked / "out", "--truth", hand_worked / "mask")
-    assert "no truth was found" not in left.err
+    assert "no reference mask was found" not in left.err
     assert left.status == 0
     folder = [hand_worked / "image/7", "--out", hand_worked / "own", "--truth", hand_worked / "mask"]
     assert f"mask/3.*, nor any other; did you mean --truth {hand_worked / 'mask/7'}?" in command(*folder).err
@@ -318,17 +318,15 @@ def test_the_truth_of_a_volume_that_is_not_there_is_told_by_its_name(batch, save
     save_volume(tmp_path / "in/p/ct.nii.gz", np.ones((2, 64, 48), np.uint8))
     (tmp_path / "truth").mkdir()
     (note,) = batch(tmp_path / "in", truth=tmp_path / "truth").summary["notes"]
-    assert note == f"no truth was found for any slice: there is no {tmp_path / 'truth/p/ct'}.*, nor any other"
+    assert note == f"no reference mask was found for any slice: there is no {tmp_path / 'truth/p/ct'}.*, nor any other"
 
 
 def test_a_truth_that_is_the_input_is_a_wrong_call(command, hand_worked, save):
     image = hand_worked / "image"
     left = command(image, "--out", hand_worked / "out", "--truth", hand_worked / "mask/../image")
     assert left.status == 2
-    assert (
-        left.err
-        == f"error: --truth {hand_worked / 'mask/../image'}: it is the INPUT itself; name the folder of its masks\n"
-    )
+    told = "this is the INPUT; name the folder that holds its reference masks"
+    assert left.err == f"error: --truth {hand_worked / 'mask/../image'}: {told}\n"
     left = command(image, "--out", hand_worked / "out", "--truth", image / "7/3.jpg")
     assert left.err == f"error: --truth {image / '7/3.jpg'}: it is a file; name the folder that holds the masks\n"
 

@@ -64,7 +64,7 @@ def test_the_environment_comes_before_the_file(demo, tmp_path, capsys, monkeypat
         ("[inspect]\njsn = true", "ctseg.toml: [inspect] jsn is not known: did you mean json?"),
         ("[inspect]\nxyz = 1", "ctseg.toml: [inspect] xyz is not known: there are json"),
         ("[inspct]\n", "ctseg.toml: [inspct] is not known: did you mean inspect?"),
-        ("json = true", "ctseg.toml: json stands in no table: write it below the name of its command"),
+        ("json = true", "ctseg.toml: json is outside a table: write it below the name of its command"),
         ("[inspect]\njson = 1", "ctseg.toml: [inspect] json = 1: give true or false"),
         ("[inspect]\njson = ", "ctseg.toml is no TOML file: "),
         ("[inspect]\nconfig = 'x'", "ctseg.toml: [inspect] config is not known"),
@@ -83,7 +83,7 @@ def test_a_variable_of_no_option_is_told(demo, capsys, monkeypatch):
     monkeypatch.setenv("CTSEG_BATCH_ANYTHING", "of another command")
     assert demo() == 0
     assert capsys.readouterr().err == (
-        "CTSEG_INSPECT_JASON is set, but ctseg inspect has no such option: it is left aside\n"
+        "CTSEG_INSPECT_JASON is set, but ctseg inspect has no such option: it is ignored\n"
     )
 
 
@@ -95,7 +95,7 @@ def test_a_file_that_is_no_text_is_no_file_of_settings(demo, tmp_path, capsys):
 
 def test_a_file_that_is_not_there_is_named(demo, capsys):
     assert demo("--config", "nowhere.toml") == 2
-    assert "error: --config nowhere.toml can't be read: No such file or directory" in capsys.readouterr().err
+    assert "error: the settings file nowhere.toml can't be read: No such file or directory" in capsys.readouterr().err
 
 
 def test_the_tables_of_other_commands_are_let_be(demo, tmp_path):

@@ -50,12 +50,13 @@ def work_on_cluster(
         to_do = list(worked.to_do())
     if to_do:
         with _cluster(job, watcher) as count:
-            bundles = list(bundled(to_do, past, planner.outdone, count))
+            outdone = planner.folders.outdone
+            bundles = list(bundled(to_do, past, outdone, count))
             journal.begin(*(place for bundle in bundles for place in bundle.past.parts))
             for report in _reports(job, bundles, count):
                 worked.take(report)
             # One scan that kills workers took along what was in its bundle.
-            alone = [bundle for one in worked.missing() for bundle in bundled([one], past, planner.outdone, count)]
+            alone = [bundle for one in worked.missing() for bundle in bundled([one], past, outdone, count)]
             for report in _reports(job, alone, count) if alone else ():
                 worked.take(report)
         # A worker that was killed has left what it was writing; no later run would look for that, since this one ends.

@@ -48,7 +48,7 @@ class Labeller:
     def _do(self, bundle: Bundle) -> Report:
         job, journal, input_files = self._job, JournalWriter(), self._job.input_files
         planner = job.planner(bundle.past, journal)
-        planner.outdone = bundle.outdone
+        planner.folders.outdone = bundle.outdone
         under_way: list[UnderWay] = []
         with Workers(1) as workers:
             context = job.context(workers, self._engine)

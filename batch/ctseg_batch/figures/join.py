@@ -45,7 +45,7 @@ def check_alike(runs: Sequence[Run]) -> None:
         for title, told in _TRAITS.items():
             one, other = told(first.summary), told(run.summary)
             if one != other:
-                cure = "call all shares with the same options" if run.out == first.out else "join what is alike"
+                cure = "call all shards with the same options" if run.out == first.out else "join what is alike"
                 raise CallError(
                     f"{first.title} and {run.title} differ in {title}: {one} and {other}; "
                     f"{cure}, or join all of it by --mixed"
@@ -99,10 +99,10 @@ def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
             silent.pop(shard.number, None)
             why = _not_ended(shard)
             if shard.number in found:
-                why = "other shares have found it, its own has not, so it is new, or gone: call all shares again"
+                why = "other shards have found it, its own has not, so it is new, or gone: call all shards again"
             missing[name] = Failure(name, f"was not done: {why}")
         for shard in silent.values():  # of what it failed to read, no other share knows
-            missing[f"share {shard}"] = Failure(f"share {shard}", f"was not done: {_not_ended(shard)}")
+            missing[f"shard {shard}"] = Failure(f"shard {shard}", f"was not done: {_not_ended(shard)}")
     return list(missing.values())
 
 
@@ -153,7 +153,7 @@ _TRAITS: Mapping[str, Callable[[Summary], str]] = {
     "the precision": lambda summary: summary["model"]["precision"],
     "the model": _model,
     "what was measured": lambda summary: summary["measures"],
-    "what their truth tells apart": lambda summary: ", ".join(summary["groups"] or ["no truth"]),
+    "the classes of their reference masks": lambda summary: ", ".join(summary["groups"] or ["no reference"]),
 }
 
 

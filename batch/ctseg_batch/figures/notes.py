@@ -1,4 +1,4 @@
-"""Lines on a run as a whole: what outputs there are none of, that no truth was found; and those of many runs as one."""
+"""Lines on a run as a whole: which outputs and reference masks there are none of; and those of many runs as one."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from ctseg_batch.journal.slice_figures import unpack
 from ctseg_batch.result import PartResult
 
 _UNUSED_SPACING = "--spacing was not used: the files say theirs"
-_NO_TRUTH = "no truth was found for any slice: "
+_NO_TRUTH = "no reference mask was found for any slice: "
 _NOT_MADE = re.compile(r"no (?P<kind>\S+) of (?P<scans>\d+) scans?: (?P<reason>.*)", re.DOTALL)
 
 

@@ -38,7 +38,7 @@ class Run:
     @property
     def title(self) -> str:
         """What tells it from others, also from those in the same folder."""
-        return f"{self.called} (share {self.shard})" if self.shard else self.called
+        return f"{self.called} (shard {self.shard})" if self.shard else self.called
 
     def places(self) -> Mapping[str, int]:
         """Where its scans stand among all that its root holds, as far as it knows."""
@@ -67,14 +67,14 @@ def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Ru
     cuts = sorted({of for of, _ in shares})
     if len(cuts) > 1:
         raise CallError(
-            f"{name} holds tables of shares of {' and of '.join(map(str, cuts))}, which tell of different runs: call "
-            "any share of the last run again, it takes the others away"
+            f"{name} holds tables of runs in {' and in '.join(map(str, cuts))} shards: call any shard of the "
+            "latest run again, it removes the older tables"
         )
     if shares:
         return [_read_run(out, Shard(number, of).mark, fault, name) for of, number in shares]
     whole = _read_run(out, "", fault, name)
     if whole.summary["runs"] is not None:
-        raise CallError(f"{name}/{SUMMARY_JSON} is of runs that were joined: name the runs themselves")
+        raise CallError(f"{name}/{SUMMARY_JSON} was written by ctseg summarize: name the OUT folders that it joined")
     return [whole]
 
 
@@ -104,7 +104,7 @@ def _inconsistency(read: Mapping[str, Any]) -> str | None:
     """What a schema can't say: names that are unique, and scores of the groups that are named."""
     groups, shard = read["groups"] or [], read["shard"]
     if shard and not (shard["number"] <= shard["of"] and len(shard["places"]) == len(read["scans"])):
-        return "its share is none"
+        return "its shard is none"
     named = set()
     for scan in read["scans"]:
         name = scan["scan"]

@@ -2,27 +2,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from ctseg import __version__, flags
-from ctseg.classes import CLASSES
-from ctseg.lungs import LUNGS, THIRDS, absent
-from ctseg.measures import Measures, doubts, measure, voxel_ml
-from ctseg.regions import Amounts, Lungs, describe, grade, total
-from ctseg.scan import Spacing
-from ctseg_batch.figures.totals import scored, totals
-from ctseg_batch.journal.slice_figures import unpack
+from ctseg_batch.figures.scan_figures import scan_figures
+from ctseg_batch.figures.totals import totals
 from ctseg_batch.network.engine import Engine
-from ctseg_batch.result import Failure, MeasuresWish, PartResult, StackFigures
+from ctseg_batch.result import Failure, MeasuresWish, PartResult
 from ctseg_batch.shards import Shard
 
 SCHEMA = 2
-
-_FAR_APART_MM = 15.0
 
 Summary = dict[str, Any]
 """What summary.json holds."""
@@ -70,7 +61,7 @@ class Figures:
 def summarise(figures: Figures, engine: Engine) -> Summary:
     """Add up the parts, by scan in the order of their first part, and over all."""
     groups = None if figures.groups is None else list(figures.groups)
-    scans = flag_folders([_scan(name, parts, groups) for name, parts in by_scan(figures.results).items()])
+    scans = flag_folders([scan_figures(name, parts, groups) for name, parts in by_scan(figures.results).items()])
     spec = engine.spec
     return {
         "schema": SCHEMA,
@@ -101,7 +92,7 @@ def summarise(figures: Figures, engine: Engine) -> Summary:
 
 
 def exit_status(summary: Summary) -> int:
-    """0 all well, 1 some input failed and the rest was done, or no truth was found at all, 2 no input could be read."""
+    """0 all well, 1 some input failed or there is no reference mask at all, 2 nothing could be read."""
     scans = summary["scans"]
     if summary["shard"] is None and all(scan["status"] == "failed" for scan in scans):
         return 2  # a share can't tell: another may have read something
@@ -121,11 +112,6 @@ def by_scan(results: Iterable[PartResult]) -> dict[str, list[PartResult]]:
     for result in results:
         parts.setdefault(result.scan, []).append(result)
     return parts
-
-
-def spacing_of(parts: Iterable[PartResult]) -> Spacing | None:
-    """That of the first part of a scan of which something was labelled."""
-    return next((part.spacing_mm for part in parts if part.slices > part.failed_slices), None)
 
 
 def flag_folders(scans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -148,114 +134,3 @@ def figures_alone(scan: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _other_flags(scan: Mapping[str, Any]) -> list[str]:
     return [flag for flag in scan["flags"] if flag != flags.IN_SEVERAL_FOLDERS]
-
-
-def _scan(name: str, parts: Sequence[PartResult], groups: list[str] | None) -> dict[str, Any]:
-    """What summary.json says of a scan, but for what `flag_folders` adds."""
-    slices, failed = sum(part.slices for part in parts), sum(part.failed_slices for part in parts)
-    errors = sorted({failure for part in parts for failure in (*part.failures, *part.bad_truth)})
-    done = [part for part in parts if part.slices > part.failed_slices]
-    spacing, whole = spacing_of(parts), next((part.whole for part in done if part.whole), None)
-    pixels = [sum(counts) for counts in zip(*(part.pixels for part in parts), strict=True)]
-    voxels = [sum(counts) for counts in zip(*(part.voxels for part in parts), strict=True)]
-    measures = measure(pixels, spacing, voxels)
-    confusion = _pooled(part.confusion for part in parts) if groups else None
-    weighted = _pooled(part.weighted_confusion for part in parts) if groups else None
-    return {
-        "scan": name,
-        "status": "failed" if not done else "partial" if errors else "ok",
-        "slices": slices,
-        "failed_slices": failed,
-        "spacing_mm": spacing,
-        "pixels": measures.pixels,
-        "volumes_ml": measures.volumes_ml,
-        "lung_ml": measures.lung_ml,
-        "involvement_percent": measures.involvement_percent,
-        **_regional(whole, spacing),
-        **scored([confusion], groups),
-        "confusion": confusion,
-        **_distances(whole, spacing, weighted or confusion, groups),
-        "flags": _flags(done, measures, is_scored=groups is not None),
-        "device": done[0].device if done else None,
-        "precision": done[0].precision if done else None,
-        "errors": [asdict(error) for error in errors],
-        "series": next((part.series for part in parts if part.series), None),
-        "slice_weights": _weights(parts),
-        "weighted_confusion": weighted,
-    }
-
-
-def _regional(whole: StackFigures | None, spacing: Spacing | None) -> dict[str, Any]:
-    """The lungs, how severely each is diseased, the lesions; None where nobody asked, or it is no stack."""
-    if whole is None or spacing is None:
-        return {"regions": None, "severity": None, "lesions": None}
-    regions = dict(zip(LUNGS, _lungs(whole.lungs, spacing), strict=True))
-    grades = {name: grade(None if lung is None else lung["involvement_percent"]) for name, lung in regions.items()}
-    known = [one for one in grades.values() if one is not None]
-    return {
-        "regions": regions,
-        "severity": {**grades, "total": sum(known) if len(known) == len(LUNGS) else None},
-        "lesions": asdict(whole.lesions),
-    }
-
-
-def _lungs(lungs: Lungs, spacing: Spacing) -> Iterator[dict[str, Any] | None]:
-    """The figures of each lung and of its thirds; None for a lung of which there is nothing, or next to nothing."""
-
-    def described(amounts: Amounts) -> dict[str, Any]:
-        return asdict(describe(amounts, spacing))
-
-    wholes = [total(lung) for lung in lungs]
-    voxels = [sum(amount.voxels for amount in whole) for whole in wholes]
-    gone = absent(voxels)
-    for name, lung, whole, own in zip(LUNGS, lungs, wholes, voxels, strict=True):
-        by_third = {third: described(amounts) for third, amounts in zip(THIRDS, lung, strict=True)}
-        yield {**described(whole), "thirds": by_third} if own and name not in gone else None
-
-
-def _pooled(tables: Iterable[Sequence[Sequence[float]] | None]) -> list[list[float]] | None:
-    counts = [np.array(table) for table in tables if table is not None]
-    pooled: list[list[float]] | None = np.sum(counts, axis=0).tolist() if counts else None
-    return pooled
-
-
-def _weights(parts: Sequence[PartResult]) -> list[float] | None:
-    """Those of all slices; None where none counts for more or less than another."""
-    weights = [weight for part in parts for weight in part.weights or (1.0,) * part.slices]
-    return weights if any(part.weights for part in parts) else None
-
-
-def _distances(
-    whole: StackFigures | None, spacing: Spacing | None, confusion: list[list[float]] | None, groups: list[str] | None
-) -> dict[str, Any]:
-    """How far a stack's surfaces and volumes are from those of the truth, by group but background."""
-    if whole is None or spacing is None or confusion is None or groups is None:
-        return {"surface": None, "volume_error_ml": None}
-    counts = np.array(confusion)
-    errors = (counts.sum(axis=0) - counts.sum(axis=1)) * voxel_ml(spacing)
-    lung = [number for number, group in enumerate(groups) if CLASSES[0].name not in group.split("+")]
-    surfaces = whole.surfaces
-    return {
-        "surface": None
-        if surfaces is None
-        else {groups[n]: None if (one := surfaces[n]) is None else asdict(one) for n in lung},
-        "volume_error_ml": {groups[n]: float(errors[n]) for n in lung},
-    }
-
-
-def _flags(done: Sequence[PartResult], measures: Measures, *, is_scored: bool) -> list[str]:
-    """What makes the scan's numbers doubtful, in words."""
-    found = [flag for part in done for flag in part.flags]
-    if done and measures.involvement_percent is None:
-        found.append(flags.NO_LUNG_FOUND)
-    if done and done[0].stack:
-        largest = max(part.lung[1] for part in done)
-        found += doubts(measures, (done[0].lung[0], largest, done[-1].lung[2]))
-    if len({sum(one.pixels) for part in done for one in unpack(part.by_slice) if one.pixels}) > 1:
-        found.append(flags.MIXED_SIZES)
-    if done and sum(part.slices for part in done) > 1 and (done[0].spacing_mm or (0,))[0] > _FAR_APART_MM:
-        found.append(flags.FAR_APART)
-    unscored = sum(part.unscored for part in done)
-    if is_scored and unscored:
-        found.append(flags.no_truth_for(f"{unscored} slice{'s' * (unscored > 1)}"))
-    return list(dict.fromkeys(found))

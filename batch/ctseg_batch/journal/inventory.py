@@ -40,9 +40,9 @@ class Inventory:
         try:
             found = cls(tuple(json.loads(gzip.decompress(file.read_bytes()))))
         except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
-            raise CallError(f"{file} is lost or damaged: call ctseg batch again, with any of its shares") from error
+            raise CallError(f"{file} is lost or damaged: call ctseg batch again, with any of its shards") from error
         if found.digest != digest:
-            raise CallError(f"{file} is damaged: call ctseg batch again, with any of its shares")
+            raise CallError(f"{file} is damaged: call ctseg batch again, with any of its shards")
         return found
 
     @staticmethod

@@ -154,7 +154,10 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
 
 def _check(out: str, root: str, journal: Path, head: JournalEntry) -> None:
     if head.get("format") != FORMAT:
-        raise CallError(f"{journal} is damaged or of another version of ctseg: delete it, what it noted is done anew")
+        raise CallError(
+            f"{journal} is damaged, or was written by another version of ctseg: delete it, and the scans in it are "
+            "segmented again"
+        )
     if head["root"] != root:
         former = head["root"]
         or_root = f", or --root {former}" if PurePath(root).is_relative_to(former) else ""

@@ -13,7 +13,7 @@ from ctseg.errors import DeviceError, ModelError
 from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, Precision, file_digest
 from ctseg.prepare import Restoration, prepare, restore
 from ctseg.runtime import open_on_cpu
-from ctseg.scan import Domain, Labels, Slice
+from ctseg.scan import DOMAINS, Domain, Labels, Slice
 from ctseg.stages import stage
 from ctseg_batch.network import cuda
 
@@ -53,7 +53,10 @@ class Engine:
     def check(self, domain: Domain) -> None:
         """Raise ModelError for values that the model does not take."""
         if domain not in self.spec.domains:
-            raise ModelError(f"the model {self.spec.name} takes {' or '.join(self.spec.domains)}, not {domain}")
+            raise ModelError(
+                f"the model {self.spec.name} takes {' or '.join(DOMAINS[one] for one in self.spec.domains)}, "
+                f"not {DOMAINS[domain]}"
+            )
 
     def _run(self, sources: Sequence[Slice], outputs: Sequence[str]) -> list[tuple[Restoration, list[Any]]]:
         """What undoes each slice's preparation, and its part of each output; slices of one shape run at once."""

@@ -82,7 +82,7 @@ def choose_writers(names: Iterable[str]) -> tuple[str, ...]:
     wanted = set(names)
     if not wanted or wanted - set(KINDS):
         strange = ", ".join(name or "''" for name in sorted(wanted - set(KINDS))) or "nothing"
-        raise CallError(f"--write {strange}: there are {', '.join(KINDS)}")
+        raise CallError(f"--write {strange}: choose from {', '.join(KINDS)}")
     return tuple(name for name in KINDS if name in wanted)
 
 

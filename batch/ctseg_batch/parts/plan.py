@@ -16,14 +16,13 @@ from ctseg_batch.journal.past import Past, place_of
 from ctseg_batch.journal.slice_figures import SliceFigures, pack
 from ctseg_batch.journal.stale_outputs import Discard, StaleOutputs
 from ctseg_batch.outputs.slice_outputs import Outputs
-from ctseg_batch.parts.opened import Opened, open_folder
+from ctseg_batch.parts.dicom_folders import DicomFolders
 from ctseg_batch.parts.part import (
     Part,
     Step,
     key_of,
     part_of_files,
     part_of_volume,
-    slice_masks,
     truth_beside,
     volume_masks,
 )
@@ -43,7 +42,6 @@ class Planner:
     failures of no scan. `listed` is told how a folder's DICOM files were sorted, so that the next run need not open
     them; `discard` which parts of an earlier run stand for nothing any more, and which files, of slices and of whole
     scans. `input_files` has the files of a site that is opened. `stack_images`: those of a folder lie one on the other.
-    `outdone` says which scans are left for a better one of their study.
     """
 
     def __init__(
@@ -61,11 +59,10 @@ class Planner:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
-        self._discard, self._selection = discard, selection
-        self._input_files, self._stack_images = input_files, stack_images
+        self._discard, self._input_files, self._stack_images = discard, input_files, stack_images
+        self.folders = DicomFolders(past, truth, selection, input_files)
         self._stale_outputs = StaleOutputs(past, outputs, discard)
         self._recheck = Recheck(outputs, truth, input_files)
-        self.outdone: Mapping[str, str] = {}
         self._overwriting: Mapping[str, str] = {}
 
     def survey(self, sites: Sequence[Site]) -> None:
@@ -77,9 +74,7 @@ class Planner:
             self._overwriting = overwriting(
                 sites, of_slices=self._outputs.is_of_slices, of_scans=bool(self._outputs.scans.kinds)
             )
-        if self._selection.one_a_study:
-            series = [one for site in sites if site.kind == "dicom" for one in self._list(site)]
-            self.outdone = self._selection.outdone(series)
+        self.folders.survey([site for site in sites if site.kind == "dicom"])
 
     def plan(self, site: Site) -> Iterator[Step]:
         """What there is to do at a site, and the results of what was done before or can't be opened."""
@@ -93,7 +88,7 @@ class Planner:
         Opens no file, but those that could not be read then.
         """
         if site.kind == "dicom":
-            listing = self._noted(site, self._folder_key(site))
+            listing = self.folders.noted(site, self.folders.key(site))
             return None if listing is None else self._remembered(site, listing)
         steps = list(self._images(site)) if site.kind == "image" else [self._done_volume(site, site.name, site.files)]
         done = [step for step in steps if isinstance(step, PartResult)]
@@ -151,14 +146,14 @@ class Planner:
         yield step
 
     def _dicom(self, site: Site) -> Iterator[Step]:
-        key = self._folder_key(site)
-        listing = self._noted(site, key)
+        key = self.folders.key(site)
+        listing = self.folders.noted(site, key)
         done = None if listing is None else self._remembered(site, listing)
         yield from self._opened_dicom(site, key) if done is None else done
 
     def _remembered(self, site: Site, listing: Listing) -> list[PartResult] | None:
         """The results of the scans that are wanted of a folder, if every one was done; else None."""
-        unwanted = self._unwanted(listing.series)
+        unwanted = self.folders.unwanted(listing.series)
         wanted = [one for one in listing.series if one.scan not in unwanted]
         done = [result for one in wanted if (result := self._done_series(site, one))]
         if len(done) < len(wanted):
@@ -167,8 +162,8 @@ class Planner:
         return done
 
     def _opened_dicom(self, site: Site, key: str) -> Iterator[Step]:
-        opened = self._open(site)
-        unwanted = self._unwanted(opened.listing.series)
+        opened = self.folders.opened(site)
+        unwanted = self.folders.unwanted(opened.listing.series)
         self.skipped += [*opened.listing.skipped, *unwanted.values()]
         slices = {file.name for part in opened.series for file in part.slices.files}
         gone = sorted(self._past.scans(site.name) - {part.scan for part in opened.series})
@@ -189,33 +184,6 @@ class Planner:
         if failed and not (len(opened.series) > 1 or unwanted):
             yield unread(site, failed)  # where they lie can't be told: they are counted after the others
 
-    def _noted(self, site: Site, key: str) -> Listing | None:
-        """What an earlier run noted of a folder, if none of its files has changed and it says enough."""
-        if self._selection.needs_descriptions:
-            return None
-        listing = self._past.listing(site.name, key)
-        # A folder may have come since that is called as one of the series was.
-        return None if listing and any(one.scan in site.rivals for one in listing.series) else listing
-
-    def _list(self, site: Site) -> Iterable[ListedSeries]:
-        """The series of a folder, as they were noted or else by opening it."""
-        noted = self._noted(site, self._folder_key(site))
-        if noted is not None:
-            return noted.series
-        try:
-            return self._open(site).listing.series
-        finally:
-            self._input_files.release(site)
-
-    def _open(self, site: Site) -> Opened:
-        self._input_files.fetch(site)
-        return open_folder(site, self._truth)
-
-    def _unwanted(self, series: Iterable[ListedSeries]) -> Mapping[str, Failure]:
-        """The scans that are left out, and why."""
-        reasons = {one.scan: self._selection.refusal(one.facts) or self.outdone.get(one.scan) for one in series}
-        return {scan: Failure(scan, reason) for scan, reason in reasons.items() if reason}
-
     def _done_series(self, site: Site, listed: ListedSeries) -> PartResult | None:
         """What came of a series of files or a stack of frames, if all of it was done and nothing failed."""
         files = tuple(listed.files(site.files))
@@ -235,10 +203,6 @@ class Planner:
         done = self._past.result(place_of(scan), key)
         is_sure = done and self._recheck.is_sure(volume_names(scan, done.slices), site.whole_by_file(scan), done)
         return done if is_sure else None
-
-    def _folder_key(self, site: Site) -> str:
-        masks = slice_masks(site, site.files, truth_beside(site, self._truth))
-        return key_of(site.stamped(site.files), site.mask_names(site.files), masks)
 
     def _unless_done(self, site: Site, part: Part) -> Step:
         """What came of a part before, or the part: also where what failed of it then may not fail now."""

@@ -16,7 +16,7 @@ from ctseg_batch.profiling.sweep import Try
 
 
 def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """The tables of a run: how fast, where the time goes, how far from the roof."""
+    """The tables of a run: how fast, where the time goes, how far from the peak."""
     roof, run = figures["roof"], figures["run"]
     table = Table(title="the run", title_justify="left", show_header=False)
     over = f"over {count(run['slices'], 'slice')} after a warm-up of {run['warm_up_slices']}"
@@ -27,9 +27,9 @@ def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
     table.add_row("workers", f"{figures['workers']}, {count(figures['batch_size'], 'slice')} at once")
     table.add_row("network", f"{roof['gmac']:.3f} GMAC a slice of {' x '.join(map(str, roof['shape']))} as it is fed")
     table.add_row("reached", f"{roof['gflops']:.0f} GFLOP/s by the run, {roof['gflops_infer']:.0f} while it infers")
-    table.add_row("matrix rate", f"{roof['matrix_gflops']:.0f} GFLOP/s: what NumPy's float32 product reaches here")
+    table.add_row("peak here", f"{roof['matrix_gflops']:.0f} GFLOP/s: what NumPy's float32 matrix product reaches")
     if roof["share"] is not None:
-        table.add_row("of the roof", f"{roof['share']:.0%} by the run, {roof['share_infer']:.0%} while it infers")
+        table.add_row("of the peak", f"{roof['share']:.0%} by the run, {roof['share_infer']:.0%} while it infers")
     table.add_row("cores busy", "  ".join(f"{share:.0%}" for share in run["busy_cores"]))
     yield table
     yield _stages(run["stages"])

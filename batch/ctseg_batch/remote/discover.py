@@ -13,10 +13,11 @@ from ctseg_batch.inputs.discover import APPLE_DOUBLE, Found, no_ct, sites_of
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.outputs.slice_outputs import FOLDERS
+from ctseg_batch.remote.entry import Entry
 from ctseg_batch.remote.input_files import StoreInputFiles
 from ctseg_batch.remote.opening import AT_ONCE
 from ctseg_batch.remote.retry import StoreError
-from ctseg_batch.remote.store import GONE, Entry, Store
+from ctseg_batch.remote.store import GONE, Store
 from ctseg_batch.url import Url, holding, is_plain
 
 

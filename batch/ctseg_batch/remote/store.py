@@ -4,20 +4,18 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from ctseg_batch.remote.entry import Entry, entry_of, is_file
 from ctseg_batch.remote.opening import AT_ONCE, open_files
 from ctseg_batch.remote.retry import Retry, StoreError
 from ctseg_batch.url import Url, check_writable
 
 T = TypeVar("T")
 
-# What a store calls the state of a file, by store; the first that there is tells it from another.
-_STATES = ("ETag", "etag", "md5", "CRC", "LastModified", "last_modified", "updated", "mtime", "created", "date_time")
 # Where a file that is being written can be seen; stores of objects show them whole or not at all.
 _GROWING = ("sftp", "ssh")
 # Bytes: in a store of objects of the whole path, elsewhere of a name.
@@ -28,15 +26,6 @@ _NOWHERE = "there is no such bucket or folder"
 
 class _CutOff(Exception):  # noqa: N818 - it is tried again
     """Not all of a file came, or another one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file of a store: its path below the URL that was listed, its size in bytes, and what state it is in."""
-
-    path: str
-    size: int
-    state: str
 
 
 class Store:
@@ -74,7 +63,7 @@ class Store:
         except FileNotFoundError:
             return
         if top["type"] != "directory":
-            yield self._entry(top)
+            yield entry_of(self._top, top)
             return
         folders = [self._full(path)]
         with ThreadPoolExecutor(self._at_once) as threads:
@@ -204,7 +193,7 @@ class Store:
         folders = [facts["name"] for facts in found if facts["type"] == "directory"]
         if any(folder.endswith("/") for folder in folders):  # a name has `//`: such a folder can't be asked for
             return self._find(folder), []
-        return [self._entry(facts) for facts in found if _is_file(facts)], folders
+        return [entry_of(self._top, facts) for facts in found if is_file(facts)], folders
 
     def _followed(self, link: Mapping[str, Any]) -> Mapping[str, Any]:
         """The file that a link leads to; one to a folder is left out, since it may lead round in a circle."""
@@ -216,11 +205,7 @@ class Store:
 
     def _find(self, folder: str) -> list[Entry]:
         found = self._tried(lambda: self._files.find(folder, detail=True, withdirs=False))
-        return [self._entry(facts) for facts in found.values() if _is_file(facts)]
-
-    def _entry(self, facts: Mapping[str, Any]) -> Entry:
-        state = next((str(facts[key]) for key in _STATES if facts.get(key) is not None), "")
-        return Entry(facts["name"][len(self._top) :].removeprefix("/"), int(facts.get("size") or 0), state)
+        return [entry_of(self._top, facts) for facts in found.values() if is_file(facts)]
 
     def _all(self, work: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
         with ThreadPoolExecutor(self._at_once) as threads:
@@ -241,11 +226,6 @@ class Store:
         if not self._is_shared:
             with self._lock, suppress(Exception):
                 self._files, self._top = open_files(self.url)
-
-
-def _is_file(facts: Mapping[str, Any]) -> bool:
-    """Not a folder, nor the object that some programs store to have a folder seen."""
-    return facts["type"] not in ("directory", "link to a folder") and not facts["name"].endswith("/")
 
 
 def writable(out: Url) -> Store:

@@ -90,7 +90,7 @@ def _plot(of: Measure, pairs: Pairs, scans: Sequence[Mapping[str, Any]]) -> Char
     marks = [
         Mark(
             f"{printable(scans[place]['scan'])}: {number(one, 1)} {of.unit} in the mask, "
-            f"{number(other, 1)} {of.unit} in the truth",
+            f"{number(other, 1)} {of.unit} in the reference",
             {"scan": str(place)},
         )
         for place, (one, other) in pairs.items()
@@ -126,9 +126,9 @@ def _told(of: Measure) -> str:
     difference, unit = number(abs(of.bias), 1), of.unit_of_difference
     where = "below" if of.bias < 0 else "above"
     said = (
-        "On average as the truth"
+        "On average as the reference"
         if float(f"{of.bias:.1f}") == 0
-        else f"On average {difference} {unit} {where} the truth"
+        else f"On average {difference} {unit} {where} the reference"
     )
     return (
         f"{said}; 95 % of the differences are expected between {signed(of.lower, 1)} and {signed(of.upper, 1)} {unit}."

@@ -78,7 +78,8 @@ def _figures(summary: Summary) -> tuple[Figure, ...]:
             Figure("Lung volume", f"{median(lung) / 1000:.2f} L", _between([ml / 1000 for ml in lung], 2, " L"))
         )
     if totals["dice"]:
-        note = f"mean IoU {number(totals['iou']['mean'], 3)}, background included; pooled over all slices with a truth"
+        mean_iou = number(totals["iou"]["mean"], 3)
+        note = f"mean IoU {mean_iou}, background included; pooled over all slices with a reference mask"
         found.append(Figure("Mean Dice", number(totals["dice"]["mean"], 3), note))
     if speed["slices"]:
         note = f"{count(speed['slices'], 'slice')} in {duration(speed['wall_s'])}"

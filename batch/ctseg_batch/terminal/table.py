@@ -64,7 +64,7 @@ def _nothing_left(skipped: Sequence[Mapping[str, str]]) -> Text:
         f"{reason} ({times})" for reason, times in Counter(one["reason"] for one in skipped).most_common(_MOST_REASONS)
     ]
     why = f"{len(skipped):,} skipped: {'; '.join(reasons)}" if reasons else "nothing was found"
-    return Text.assemble(("nothing was left to do: ", "red"), printable(why))
+    return Text.assemble(("nothing could be segmented: ", "red"), printable(why))
 
 
 def plan_report(plan: Plan) -> Iterator[RenderableType]:

@@ -56,7 +56,7 @@ def tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) 
 
 
 def tell_plan(call: "Call", *, as_json: bool) -> None:
-    """A line a scan: how many slices are to be done, how many were done before; and what is left out."""
+    """A line a scan: how many slices are to be done, how many were done before; what is left out; the exit status."""
     from ctseg_batch.dry_run import plan
     from ctseg_batch.terminal.console import people_console, show
     from ctseg_batch.terminal.table import plan_report
@@ -70,3 +70,4 @@ def tell_plan(call: "Call", *, as_json: bool) -> None:
             stream.write(json.dumps({"scans": scans, **listed}, indent=2) + "\n")
     else:
         show(people_console(), plan_report(found))
+    raise typer.Exit(found.exit_status)

@@ -63,5 +63,5 @@ def _figures(result: PartResult) -> Iterator[str]:
     if measures.lung_ml is not None:
         yield f"lung {measures.lung_ml:,.0f} mL"
     if measures.involvement_percent is not None:
-        yield f"{measures.involvement_percent:.1f} % of it involved"
+        yield f"{measures.involvement_percent:.1f} % involved"
     yield from result.flags

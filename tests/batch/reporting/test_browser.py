@@ -146,10 +146,10 @@ def test_the_search_finds_names_and_flags(show, thousands):
 
 
 def test_a_flag_narrows_the_table_down_to_the_scans_that_carry_it(show, summary_of, save_summary):
-    flags = (["gap"], ["no truth for 1 slice"], ["no truth for 31 slices"], [], [])
+    flags = (["gap"], ["no reference for 1 slice"], ["no reference for 31 slices"], [], [])
     scans = ({"scan": f"Singapore/{place}", "flags": carried} for place, carried in enumerate(flags))
     page = show(save_summary(summary_of(*scans)))
-    for flag, many in (("gap", 1), ("no truth for some slices", 2)):
+    for flag, many in (("gap", 1), ("no reference for some slices", 2)):
         page.get_by_role("button", name=f"Show the scans flagged: {flag}").click()
         page.locator("#matches", has_text=f"{many} of 5 scans").wait_for()
         assert page.evaluate("document.activeElement.id") == "search"

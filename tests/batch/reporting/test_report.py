@@ -425,13 +425,17 @@ def test_the_page_opens_what_is_folded_up_for_paper(page, summary_of, save_summa
 
 
 def test_flags_are_explained_and_counted(page, summary_of, save_summary):
-    scans = [{"flags": ["gap", "no truth for 1 slice"]}, {"flags": ["gap"]}, {"flags": ["no truth for 31 slices"]}]
+    scans = [
+        {"flags": ["gap", "no reference for 1 slice"]},
+        {"flags": ["gap"]},
+        {"flags": ["no reference for 31 slices"]},
+    ]
     top = page(save_summary(summary_of(*scans, {})))
     doubts = [one.text for one in top.one("section", id="overview").all("ul", class_="doubts")[0].all("li")]
     assert doubts[0].startswith("gap 2 scans Slices are missing in between")
-    assert doubts[1] == "no truth for some slices 2 scans IoU and Dice rest on the other slices."
+    assert doubts[1] == "no reference for some slices 2 scans IoU and Dice rest on the other slices."
     buttons = [one["data-flag"] for one in top.all("span", class_="flag") if one.get("data-flag")]
-    assert buttons == ["gap", "no truth for some slices"]
+    assert buttons == ["gap", "no reference for some slices"]
     assert [flag[2] for flag in top.data("table-data")["flags"]] == ["gap", *[buttons[1]] * 2]
     assert "3 of 4 scans carry flags" in top.one("p", class_="lead").text
     top = page(save_summary(summary_of(scans[0]), "one"))
@@ -679,7 +683,7 @@ def test_without_its_extra_a_report_is_refused_before_the_run(
     save_volume(tmp_path / "in" / "ct.nii.gz", stack)
     for left in (command(tmp_path / "in", "--out", tmp_path / "out", "--report"), report(tmp_path)):
         assert left.status == 2
-        assert "pip install 'ctseg[report]'" in left.err
+        assert "pip install '.[report]'" in left.err
     assert not (tmp_path / "out").exists()
 
 

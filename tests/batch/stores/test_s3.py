@@ -296,7 +296,7 @@ def test_an_extra_that_is_absent_is_named(command, monkeypatch, module, tmp_path
     scheme = {"s3fs": "s3", "paramiko": "sftp"}[module]
     left = command(f"{scheme}://somewhere/scans", "--out", tmp_path / "out")
     assert left.status == 2
-    assert f"this needs {module}, which is not installed: pip install 'ctseg[{scheme}]'" in left.err
+    assert f"this needs {module}, which is not installed: install ctseg with its extra {scheme}" in left.err
 
 
 def test_a_report_is_made_of_what_lies_here_wherever_the_ct_came_from(few, bucket, command, tmp_path):

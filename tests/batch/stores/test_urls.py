@@ -105,9 +105,9 @@ def test_the_deepest_place_holds_all():
 
 
 REFUSED = [
-    (["{s3}/scans", "{here}"], [], "inputs on this machine and in a store: call once for each"),
+    (["{s3}/scans", "{here}"], [], "some INPUTs are on this machine and some in a store: call once for each"),
     (["{s3}/scans", "s3://another-bucket/scans"], [], "the inputs lie in different stores: call once for each"),
-    (["{s3}/scans"], ["--root", "{here}"], "inputs on this machine and in a store: call once for each"),
+    (["{s3}/scans"], ["--root", "{here}"], "some INPUTs are on this machine and some in a store: call once for each"),
     (["{here}"], ["--root", "{s3}"], "the inputs are not below it"),
     (["{s3}/scans"], ["--root", "{s3}/other"], "is not below it"),
     (["{s3}/scans"], ["--root", "{s3}/scans/v.nii", "--from", "{list}"], "it is a file"),

@@ -1,0 +1,58 @@
+"""Folders of DICOM files: the series in each, as an earlier run noted them or by opening it, and which are wanted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ctseg_batch.inputs.input_files import InputFiles
+from ctseg_batch.inputs.listing import ListedSeries, Listing
+from ctseg_batch.inputs.selection import Selection
+from ctseg_batch.inputs.site import Site
+from ctseg_batch.inputs.truth import Truth
+from ctseg_batch.journal.past import Past
+from ctseg_batch.parts.opened import Opened, open_folder
+from ctseg_batch.parts.part import key_of, slice_masks, truth_beside
+from ctseg_batch.result import Failure
+
+
+class DicomFolders:
+    """Which scans the folders hold. `outdone`: those that are left for a better one of their study, and why."""
+
+    def __init__(self, past: Past, truth: Truth | None, selection: Selection, input_files: InputFiles) -> None:
+        self._past, self._truth, self._selection, self._input_files = past, truth, selection, input_files
+        self.outdone: Mapping[str, str] = {}
+
+    def survey(self, sites: Sequence[Site]) -> None:
+        """Where one series a study is wanted, find the best ones of all folders: a study may fill several."""
+        if self._selection.one_a_study:
+            self.outdone = self._selection.outdone(one for site in sites for one in self._list(site))
+
+    def key(self, site: Site) -> str:
+        """Changes with any file of a folder, and with the masks that its slices are compared with."""
+        masks = slice_masks(site, site.files, truth_beside(site, self._truth))
+        return key_of(site.stamped(site.files), site.mask_names(site.files), masks)
+
+    def noted(self, site: Site, key: str) -> Listing | None:
+        """What an earlier run noted of a folder, if none of its files has changed and it says enough."""
+        if self._selection.needs_descriptions:
+            return None
+        listing = self._past.listing(site.name, key)
+        # A folder may have come since that is called as one of the series was.
+        return None if listing and any(one.scan in site.rivals for one in listing.series) else listing
+
+    def opened(self, site: Site) -> Opened:
+        """A folder with the headers of its files read."""
+        self._input_files.fetch(site)
+        return open_folder(site, self._truth)
+
+    def unwanted(self, series: Iterable[ListedSeries]) -> Mapping[str, Failure]:
+        """The scans that are left out, and why."""
+        reasons = {one.scan: self._selection.refusal(one.facts) or self.outdone.get(one.scan) for one in series}
+        return {scan: Failure(scan, reason) for scan, reason in reasons.items() if reason}
+
+    def _list(self, site: Site) -> Iterable[ListedSeries]:
+        noted = self.noted(site, self.key(site))
+        if noted is not None:
+            return noted.series
+        try:
+            return self.opened(site).listing.series
+        finally:
+            self._input_files.release(site)
