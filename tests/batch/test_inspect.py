@@ -149,9 +149,8 @@ def test_figures_of_the_network_before_are_told_as_such_first(write, capsys, mon
         "of: the network that its last run started from: that run held no patients back",
         "iou: ground_glass 0, mean 0.49",
     ]
-    assert (
-        "mean: background included; 0 of a class may mean that the reference has none of it, and the mask a pixel" in lines
-    )
+    mean = "mean: background included; 0 of a class may mean that the reference has none of it"
+    assert f"{mean}, and the mask a pixel" in lines
 
 
 def test_nested_figures_become_indented_lines():
