@@ -61,9 +61,9 @@ def main(
             ways = {
                 LOCAL: [],
                 "local, one worker": ["--workers", "1"],
-                "ray, a cluster that was there": ["--engine", "ray", "--address", one],
+                "ray, an existing cluster": ["--engine", "ray", "--address", one],
                 "ray, four nodes that share the cores": ["--engine", "ray", "--address", four],
-                "ray, a cluster of its own": ["--engine", "ray"],
+                "ray, a cluster started for the run": ["--engine", "ray"],
             }
             for number in range(rounds):
                 for name, options in ways.items():
@@ -72,7 +72,7 @@ def main(
                     Console().print(number + 1, name, taken[name][-1], highlight=False)
                 same([work / name / "masks" for name in ways])
     text = table(
-        ("engine", "slices/s", "of the local one", "with start and end, slices/s", "of the local one"),
+        ("engine", "slices/s", "of local", "with start and end", "of local"),
         [row(name, taken, slices // SLICES_A_SERIES * SLICES_A_SERIES) for name in ways],
     )
     Console().print(text, markup=False, highlight=False)

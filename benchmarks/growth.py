@@ -65,9 +65,9 @@ class Run:
         return self.slices * self.unit.find_s
 
     @property
-    def find_gib(self) -> float:
+    def find_bytes(self) -> float:
         """What it holds meanwhile."""
-        return self.slices * self.unit.find_bytes / 2**30
+        return self.slices * self.unit.find_bytes
 
     @property
     def bundles_s(self) -> float:
@@ -91,18 +91,18 @@ class Run:
             f"{self.cores:,}",
             span(self.label_s),
             span(self.find_s),
-            f"{self.find_gib:.1f} GiB",
+            amount(self.find_bytes),
             span(self.bundles_s),
             span(self.slices * self.unit.join_s),
-            f"{self.gib_a_second:.2g} GiB/s",
+            f"{float(f'{self.gib_a_second:.2g}'):g} GiB/s",
             f"{self.requests_a_second:,.0f} /s",
-            f"{self.slices * self.unit.mask_bytes / 2**30:.1f} GiB",
+            amount(self.slices * self.unit.mask_bytes),
         )
 
 
 TITLES = (
-    "slices", "cores", "to label them", "to find them", "held meanwhile", "a cluster's driver", "to join shares",
-    "read", "requests of a store", "masks",
+    "slices", "cores", "segmenting", "finding files", "memory", "Ray driver", "joining shards", "reading",
+    "store requests", "masks",
 )  # fmt: skip
 
 
@@ -189,6 +189,11 @@ def driven(work: Path) -> list[Cost]:
 def save_volume(file: Path) -> None:
     """One slice of 16 x 16: there is next to nothing to label."""
     nibabel.save(nibabel.Nifti1Image(np.zeros((16, 16, 1), np.int16), np.eye(4)), file)
+
+
+def amount(size: float) -> str:
+    """Bytes, as people say it."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.0f} MiB"
 
 
 def span(seconds: float) -> str:

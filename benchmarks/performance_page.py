@@ -6,7 +6,7 @@ from pathlib import Path
 import page
 
 Rows = Sequence[tuple[str, str, str]]
-"""What was measured, what was found, what was aimed at."""
+"""What, what was measured, and the target if there is one."""
 
 
 def processor() -> str:
@@ -23,7 +23,7 @@ def processor() -> str:
 def write_performance(docs: Path, rows: Rows, rates: Mapping[str, float], workers: int) -> None:
     """The table and the plot; slices/s by what reached them."""
     draw_rates(rates, workers, docs / "performance.png")
-    text = f"{workers} cores, {processor()}:\n\n{page.table(('', 'found', 'aim'), rows)}"
+    text = f"{workers} cores, {processor()}:\n\n{page.table(('', 'measured', 'target'), rows)}"
     page.rewrite(docs / "performance.md", "measured", text)
 
 

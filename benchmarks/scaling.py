@@ -63,7 +63,7 @@ class Findings:
 
     def text(self) -> str:
         """All of it."""
-        return table(("files", "call", "by the clock", "of the processor", "a further file", "memory, peak"), self.rows)
+        return table(("files", "call", "wall time", "CPU time", "one more file", "peak memory"), self.rows)
 
 
 def main(

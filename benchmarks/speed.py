@@ -42,7 +42,7 @@ ROUNDS = 5
 
 @dataclass
 class Findings:
-    """Rows of the table: what, how much, what was aimed at; and slices/s for the plot."""
+    """Rows of the table: what, how much, the target; and slices/s for the plot."""
 
     rows: list[tuple[str, str, str]] = field(default_factory=list)
     rates: dict[str, float] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Findings:
     def add(self, what: str, found: str, aim: str) -> None:
         """One row, shown at once: the whole takes minutes."""
         self.rows.append((what, found, aim))
-        Console().print(f"{what}: [bold]{found}[/] (aim: {aim})", highlight=False)
+        Console().print(f"{what}: [bold]{found}[/]{f' (target: {aim})' if aim else ''}", highlight=False)
 
 
 def main(
@@ -73,7 +73,7 @@ def main(
         start_up(found, material, model, work)
         neighbour(found, material, model, work)
         memory(found, material, model, work, (500, 20_000) if long else (500, 2_000))
-    table = Table("what", "found", "aim", title=f"{workers} cores, {processor()}")
+    table = Table("what", "measured", "target", title=f"{workers} cores, {processor()}")
     for row in found.rows:
         table.add_row(*row)
     Console().print(table)
@@ -92,13 +92,11 @@ def end_to_end(found: Findings, material: Material, model: str, workers: int, wo
             times.setdefault("run", []).append(1 / batch_rate(folder, work / "out", model=model))
         median = {name: statistics.median(values) for name, values in times.items()}
         core = median["network"] + median["decode"] + median["encode"]
-        told = ", ".join(f"{name} {1000 * median[name]:.2f}" for name in ("network", "decode", "encode"))
         found.rates[f"ctseg batch, {kind}"] = 1 / median["run"]
-        found.add(
-            f"1. {kind}, end to end over its three parts",
-            f"{median['run'] / core:.3f} ({1 / median['run']:.0f} slices/s; run {1000 * median['run']:.2f} ms, {told})",
-            "at most 1.10",
-        )
+        found.add(f"{kind}: slices per second", f"{1 / median['run']:.0f}", "")
+        told = ", ".join(f"{name} {1000 * median[name]:.2f}" for name in ("run", "network", "decode", "encode"))
+        found.add(f"{kind}: ms per slice", told, "")
+        found.add(f"{kind}: run / (network + decode + encode)", f"{median['run'] / core:.3f}", "at most 1.10")
 
 
 def precisions(found: Findings, model: str, workers: int) -> None:
@@ -120,8 +118,10 @@ def precisions(found: Findings, model: str, workers: int) -> None:
     found.rates |= {f"{name}, network alone": value for name, value in reached.items()}
     for name, aim in (("fp32", "at least 0.95"), ("int8", "at least 0.85")):
         share = reached[f"onnxruntime {name}"] / reached[f"OpenVINO {name}"]
-        found.add(f"3. onnxruntime over OpenVINO, {name}", f"{share:.2f}", aim)
-    found.add("4. int8 over fp32", f"{reached['onnxruntime int8'] / reached['onnxruntime fp32']:.2f}", "at least 1.2")
+        found.add(f"network alone: onnxruntime / OpenVINO, {name}", f"{share:.2f}", aim)
+    found.add(
+        "network alone: int8 / fp32", f"{reached['onnxruntime int8'] / reached['onnxruntime fp32']:.2f}", "at least 1.2"
+    )
 
 
 def int8_labels(found: Findings, material: Material, model: str, work: Path) -> None:
@@ -134,7 +134,7 @@ def int8_labels(found: Findings, material: Material, model: str, work: Path) -> 
         one, other = (cv2.imread(str(f), cv2.IMREAD_UNCHANGED).ravel().astype(int) for f in pair)
         tables += np.bincount(4 * one + other, minlength=16).reshape(4, 4)
     least = min(agreement(tables, [c])[1] for c in range(4))
-    found.add("4. int8 against fp32, least Dice of a class", f"{least:.3f}", "at least 0.97")
+    found.add("int8 against fp32: least Dice of a class", f"{least:.3f}", "at least 0.97")
 
 
 def classic(found: Findings, material: Material, model: str, work: Path) -> None:
@@ -159,8 +159,16 @@ def classic(found: Findings, material: Material, model: str, work: Path) -> None
     )
     found.rates["classic U-Net, eager PyTorch"] = reached["eager"]
     found.rates["classic U-Net, ctseg export and batch"] = reached["exported"]
-    found.add("2. over eager PyTorch, shipped model", f"{reached['shipped'] / reached['eager']:.0f}", "at least 150")
-    found.add("2. over eager PyTorch, classic net", f"{reached['exported'] / reached['eager']:.2f}", "at least 1.4")
+    found.add(
+        "PNG, shipped model / classic U-Net in eager PyTorch",
+        f"{reached['shipped'] / reached['eager']:.0f}",
+        "at least 150",
+    )
+    found.add(
+        "PNG, classic U-Net exported / in eager PyTorch",
+        f"{reached['exported'] / reached['eager']:.2f}",
+        "at least 1.4",
+    )
 
 
 def start_up(found: Findings, material: Material, model: str, work: Path) -> None:
@@ -176,8 +184,8 @@ def start_up(found: Findings, material: Material, model: str, work: Path) -> Non
         whole.append(time.time() - began)
         (mask,) = (work / "out" / "masks").iterdir()
         first.append(mask.stat().st_mtime - began)
-    found.add("6. start to the first mask", f"{statistics.median(first):.2f} s", "under 1.0 s")
-    found.add("6. the command on one slice", f"{statistics.median(whole):.2f} s", "under 1.5 s")
+    found.add("start of the process to the first mask", f"{statistics.median(first):.2f} s", "under 1.0 s")
+    found.add("the whole command on one slice", f"{statistics.median(whole):.2f} s", "under 1.5 s")
 
 
 def neighbour(found: Findings, material: Material, model: str, work: Path) -> None:
@@ -191,7 +199,7 @@ def neighbour(found: Findings, material: Material, model: str, work: Path) -> No
         burner.terminate()
         burner.join()
     share = statistics.median(beside) / statistics.median(alone)
-    found.add("7. beside a neighbour on one core, over one core's speed", f"{share:.2f}", "at least 1.00")
+    found.add("beside a neighbour that burns one core / one core alone", f"{share:.2f}", "at least 1.00")
 
 
 def memory(found: Findings, material: Material, model: str, work: Path, counts: tuple[int, int]) -> None:
@@ -213,9 +221,9 @@ def memory(found: Findings, material: Material, model: str, work: Path, counts: 
         times.append(1000 / summary["throughput"]["slices_per_second"])
     few, many = counts
     found.add(
-        f"5. peak memory, {many:,} slices over {few}", f"{peaks[1] / peaks[0]:.3f} ({peaks[1]:.0f} MiB)", "at most 1.10"
+        f"peak memory, {many:,} slices / {few}", f"{peaks[1] / peaks[0]:.3f} ({peaks[1]:.0f} MiB)", "at most 1.10"
     )
-    found.add(f"5. time a slice, {many:,} slices over {few}", f"{times[1] / times[0]:.3f}", "about 1")
+    found.add(f"time per slice, {many:,} slices / {few}", f"{times[1] / times[0]:.3f}", "about 1")
 
 
 def batch_rate(folder: Path, out: Path, **wanted: Any) -> float:
