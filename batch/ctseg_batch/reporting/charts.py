@@ -32,7 +32,7 @@ class _Spread:
     limits: tuple[float, float]
 
 
-_INVOLVEMENT = _Spread("involvement_percent", "Involvement", "share of the lung that is diseased, %", " %", 1, (0, 100))
+_INVOLVEMENT = _Spread("involvement_percent", "Involvement", "disease, % of the lung", " %", 1, (0, 100))
 _VOLUME = _Spread("lung_ml", "Lung volume", "lung, mL", " mL", 0, PLAUSIBLE_LUNG_ML)
 _SEVERITY = _Spread(SEVERITY, "Severity", "severity of both lungs together", "", 0, (0, 10))
 _DICE = _Spread("dice_mean", "Agreement with the reference", "mean Dice of a scan", "", 3, (0, 1))

@@ -34,7 +34,7 @@ _FLAGS: Mapping[str, str] = {
     flags.FAR_APART: "More than 15 mm lie from slice to slice: volumes, those of lesions above all, are rough.",
     flags.DUPLICATE_POSITIONS: "Several slices lie at one place: each counts for its share of it.",
     flags.IN_SEVERAL_FOLDERS: "Another folder holds files of the same series: put them into one "
-    "folder, or, if they are copies, leave one out; what is there twice counts twice in the totals.",
+    "folder, or, if they are copies, leave one out; copies count twice in the totals.",
     flags.GANTRY_TILT: "The scanner was tilted: slices are shifted against each other.",
     flags.OBLIQUE: "The slices are not axial; the model has learnt from axial ones.",
     flags.MIXED_ORIENTATIONS: "The slices are turned in different ways, so they can't all be right in one stack; where "
@@ -50,7 +50,7 @@ _FLAGS: Mapping[str, str] = {
     flags.TWO_ORIENTATIONS: "The header tells of two orientations: slices are turned by its sform, and may be mirrored "
     "or upside down.",
     flags.NOT_HU: "Nothing says that the values are Hounsfield units; they were taken as they are, or as grey "
-    "where none is as low as air.",
+    "values if none is as low as that of air.",
     flags.COMPUTED: "Slices are computed from several, as in a MIP or MinIP, or from two scans: their values are no "
     "plain Hounsfield units, and figures are off.",
     flags.PARTS_MISSING: "The scan is spread over several files, and some are not there: volumes are too small.",
