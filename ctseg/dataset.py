@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from ctseg.classes import TissueClass, bits
 from ctseg.errors import DatasetError, ModelError
 from ctseg.index import read_rows
 from ctseg.mask_meaning import PLAIN_MEANING, MaskMeaning
-from ctseg.reading.kind import kind_of
+from ctseg.reading.kind import kind_of, stem_of
 
 DESCRIPTION = "dataset.json"
 
@@ -173,23 +174,37 @@ def _patient_folders(folder: Path) -> Dataset:
     """`image/<patient>/<slice>.jpg` beside `mask/<patient>/<slice>.png`; the masks' values are class indices."""
     images = folder / "image"
     for file in (*images.glob("*"), *images.glob("*/*/**/*")):
-        if file.is_file() and not _is_hidden(file, images) and kind_of(file):
+        if _is_ours(file, images):
             raise DatasetError(f"{file} is not where slices go: image/<patient>/<slice>.jpg")
-    masks = {m.relative_to(folder / "mask").with_suffix(""): m for m in (folder / "mask").glob("*/*") if m.is_file()}
+    pictures, masks = _by_stem(images), _by_stem(folder / "mask")
     slices = []
-    for image in sorted(i for i in images.glob("*/*") if i.is_file() and not _is_hidden(i, images)):
-        mask = masks.get(image.relative_to(images).with_suffix(""))
-        if mask is not None:
-            slices.append(DatasetSlice(image, mask, image.parent.name))
-        elif kind_of(image):  # and not what a file browser leaves, as Thumbs.db
+    for stem, image in pictures.items():
+        if stem not in masks:
             raise DatasetError(f"{image} has no mask below {folder / 'mask'}")
+        slices.append(DatasetSlice(image, masks[stem], image.parent.name))
+    for stem in masks.keys() - pictures.keys():
+        for image in (images / stem.parent).glob(f"{escape(stem.name)}.*"):
+            raise DatasetError(f"{image} has a mask, but is no picture of a kind that can be read: save it as PNG")
     if not slices:
         raise DatasetError(f"{images} holds no slices: they go to image/<patient>/<slice>.jpg")
     return Dataset(folder.resolve().name, folder, PLAIN_MEANING, tuple(slices))
 
 
-def _is_hidden(file: Path, images: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(images).parts)
+def _by_stem(folder: Path) -> dict[Path, Path]:
+    """The files `<patient>/<file>` by their place without the ending; raises DatasetError where two have the same."""
+    found: dict[Path, Path] = {}
+    for file in sorted(file for file in folder.glob("*/*") if _is_ours(file, folder)):
+        stem = file.relative_to(folder).with_name(stem_of(file.name))
+        if stem in found:
+            raise DatasetError(f"{found[stem]} and {file} are of the same slice by their names: leave one of them out")
+        found[stem] = file
+    return found
+
+
+def _is_ours(file: Path, folder: Path) -> bool:
+    """Whether a file below `folder` is none of those that a file browser or another program leaves, as Thumbs.db."""
+    is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return not is_hidden and file.is_file() and kind_of(file) is not None
 
 
 def _provenance(described: Mapping[str, Any]) -> tuple[str, str]:

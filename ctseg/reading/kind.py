@@ -43,6 +43,12 @@ def kind_by_name(name: str) -> Kind | Literal["untold"] | None:
     return _ENDINGS.get(ending) if ending else "untold"
 
 
+def stem_of(name: str) -> str:
+    """A file name without its ending, if that is one of ours; a number at the end belongs to the name, as in a UID."""
+    ending = _ending(name)
+    return name[: -len(ending)] if ending in _ENDINGS else name
+
+
 def _ending(name: str) -> str:
     ending = ".nii.gz" if name.lower().endswith(".nii.gz") else Path(name).suffix.lower()
     return "" if ending[1:].isdecimal() else ending

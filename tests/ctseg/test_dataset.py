@@ -88,6 +88,41 @@ def test_what_file_browsers_leave_in_the_seed_layout_is_no_slice(tmp_path):
     assert len(read_dataset(tmp_path).slices) == 2
 
 
+def test_numbers_at_the_end_of_names_tell_slices_apart(tmp_path):
+    """As in `IM.0001`; what such a file is, its first bytes tell."""
+    for part in ("image", "mask"):
+        (tmp_path / part / "p").mkdir(parents=True)
+        for number in ("0001", "0002", "0003"):
+            cv2.imwrite(str(tmp_path / "slice.png"), np.zeros((4, 4), np.uint8))
+            (tmp_path / "slice.png").rename(tmp_path / part / "p" / f"IM.{number}")
+    found = [(s.image.name, s.mask.name) for s in read_dataset(tmp_path).slices]
+    assert found == [(name, name) for name in ("IM.0001", "IM.0002", "IM.0003")]
+
+
+def test_what_lies_beside_a_mask_and_is_no_picture_is_no_mask(tmp_path):
+    seed_layout(tmp_path)
+    for name in ("3.json", "3.txt", "3.xml", "._3.png"):
+        (tmp_path / "mask" / "7" / name).write_bytes(b"no mask")
+    assert {s.mask.name for s in read_dataset(tmp_path).slices} == {"3.png"}
+
+
+def test_a_slice_of_another_kind_is_not_left_out_though_it_has_a_mask(tmp_path):
+    image = seed_layout(tmp_path) / "image" / "7" / "3.jpg"
+    image.with_suffix(".json").write_text("{}")
+    assert len(read_dataset(tmp_path).slices) == 2
+    image.with_suffix(".json").unlink()
+    image.rename(image.with_suffix(".webp"))
+    with pytest.raises(DatasetError, match=r"3\.webp has a mask, but is no picture"):
+        read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["image/7/3.png", "mask/7/3.bmp"])
+def test_two_files_of_one_slice_are_refused(tmp_path, name):
+    cv2.imwrite(str(seed_layout(tmp_path) / name), np.zeros((4, 4), np.uint8))
+    with pytest.raises(DatasetError, match=r"7.3\.\w+ and .*7.3\.\w+ are of the same slice"):
+        read_dataset(tmp_path)
+
+
 def test_series_say_which_classes_a_slice_may_have(tmp_path):
     (tmp_path / "s.csv").write_text("file,infected\nb.dcm,1\na.dcm,0\n")
     described = {

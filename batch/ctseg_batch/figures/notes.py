@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ctseg.printable import count
-from ctseg_batch.inputs.truth import stem
+from ctseg.reading.kind import stem_of
 from ctseg_batch.journal.slice_figures import unpack
 from ctseg_batch.result import PartResult
 
@@ -59,7 +59,7 @@ def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iter
         below = truth / PurePath(root).name
         is_other = below.is_dir() and below.resolve() != Path(root).resolve()
         hint = f"; did you mean --truth {below}?" if is_other else ""
-        yield f"{_NO_TRUTH}there is no {truth / folder / stem(name)}.*, nor any other{hint}"
+        yield f"{_NO_TRUTH}there is no {truth / folder / stem_of(name)}.*, nor any other{hint}"
 
 
 def _has_no_truth(part: PartResult) -> bool:

@@ -12,6 +12,7 @@ from ctseg.dataset import meaning_beside
 from ctseg.errors import CallError, DatasetError, UnreadableFile
 from ctseg.mask_meaning import MaskMeaning
 from ctseg.metrics import Confusion, confusion
+from ctseg.reading.kind import stem_of
 from ctseg.scan import Labels, Scan
 from ctseg_batch.inputs.site import volume_slice
 
@@ -162,7 +163,7 @@ class TruthFolder:
         self._names = _list(folder)
         # PNG comes last and so prevails: where there are others of the same stem, they may be pictures of the slice.
         ordered = sorted(self._names, key=lambda name: (name.lower().endswith(".png"), name))
-        self._by_stem = {(_kind(folder / name), stem(name)): name for name in ordered}
+        self._by_stem = {(_kind(folder / name), stem_of(name)): name for name in ordered}
 
     def of_slices(self, files: Iterable[str], mask_names: Iterable[str]) -> SliceMasks:
         """The truth of each slice: called as its mask would be, or of the same stem with any image ending."""
@@ -170,7 +171,7 @@ class TruthFolder:
 
     def of_volume(self, name: str) -> Masks | None:
         """The truth of a volume: a volume of its name or stem, or a folder of its name with a mask a slice."""
-        found = name if name in self._names else self._by_stem.get(("volume", stem(name)))
+        found = name if name in self._names else self._by_stem.get(("volume", stem_of(name)))
         if found is None:
             return None
         file = self._folder / found
@@ -178,7 +179,7 @@ class TruthFolder:
 
     def _of_slice(self, file: str, mask_name: str) -> Path | None:
         own = PurePosixPath(mask_name).name
-        found = own if own in self._names else self._by_stem.get(("image", stem(file)))
+        found = own if own in self._names else self._by_stem.get(("image", stem_of(file)))
         return None if found is None else self._folder / found
 
 
@@ -194,11 +195,3 @@ def _kind(file: Path) -> reading.Kind | None:
         return reading.kind_of(file) if file.suffix else None
     except UnreadableFile:
         return None
-
-
-def stem(name: str) -> str:
-    """A file name without its ending; a number at the end belongs to the name, as in a UID."""
-    if name.lower().endswith(".nii.gz"):
-        return name[: -len(".nii.gz")]
-    path = Path(name)
-    return name if path.suffix[1:].isdecimal() else path.stem
