@@ -86,8 +86,10 @@ def train(
 
     Example: ctseg train data/mine --start fast --teacher fast --learning-rate 0.001 --epochs 30 --out runs/mine
     """
-    require("torch", "train")
+    torch = require("torch", "train")
     require("matplotlib", "train")
+    if threads:
+        torch.set_num_threads(threads)
     changes: dict[str, Any] = {
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "schedule": schedule,
         "canvas": canvas, "plain": plain, "patience": patience, "seed": seed,
@@ -119,7 +121,7 @@ def train(
         loaded = ancestry.taught(loaded)
         own = [provenance(data) for data in loaded]
         training = {"datasets": [*own, *inherited_datasets(ancestry.datasets, own)], "seed": recipe.seed, **noted}
-        _run(recipe, loaded, training, out, torch_device, threads, console, ancestry)
+        _run(recipe, loaded, training, out, torch_device, console, ancestry)
 
 
 def choose_recipe(preset: Preset, changes: dict[str, Any]) -> Recipe:
@@ -152,10 +154,8 @@ def _check(loaded: Sequence[Samples], needed: tuple[Split, ...]) -> None:
 
 def _run(
     recipe: Recipe, loaded: Sequence[Samples], training: Mapping[str, Any], out: Path, device: Any,
-    threads: int | None, console: Console, ancestry: "Ancestry",
+    console: Console, ancestry: "Ancestry",
 ) -> None:  # fmt: skip
-    import torch
-
     from ctseg.training import checkpoint, report
     from ctseg.training.calibrate import calibration_error, collect_logits, fit_temperature
     from ctseg.training.fit import BEST, LAST, Fit, best_epoch
@@ -163,8 +163,6 @@ def _run(
     from ctseg.training.predictor import final_scores
     from ctseg.training.results import show_results
 
-    if threads:
-        torch.set_num_threads(threads)
     console.print(f"{_describe(loaded)}, on {_name(device)}; recipe [bold]{recipe.preset}[/]")
     is_new = not (out / LAST).is_file()  # a run that has begun has weights of its own
     first = ancestry.first_network(loaded, recipe) if is_new else None

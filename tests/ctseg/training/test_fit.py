@@ -19,6 +19,7 @@ from ctseg.training.lineage import open_network
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, SEED, Architecture
 from ctseg.training.samples import load_samples
+from ctseg.training.teach import Teacher
 from ctseg_export import export_model
 
 TINY = replace(
@@ -295,6 +296,24 @@ def test_a_student_learns_from_a_teacher(squares, tmp_path):
     assert noted["preset"] == "light"
     one, other = weights(teacher), weights(tmp_path / "student" / BEST)
     assert not all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_teacher_uses_the_threads_that_are_given(squares, tmp_path, monkeypatch):
+    used = set()
+
+    def soft_labels(teacher, sample):
+        used.add(torch.get_num_threads())
+        return np.zeros((32, 32, 4), np.uint8)
+
+    monkeypatch.setattr(Teacher, "soft_labels", soft_labels)
+    monkeypatch.setattr(command, "_run", lambda *_: None)
+    before = torch.get_num_threads()
+    try:
+        call = ["train", str(squares), "--teacher", "fast", "--device", "cpu", "--threads", str(before + 1)]
+        leave([*call, "--out", str(tmp_path / "run")], 0)
+    finally:
+        torch.set_num_threads(before)
+    assert used == {before + 1}
 
 
 def test_a_recipe_that_changes_no_grey_values_needs_no_share_of_plain_slices(squares, tmp_path, capsys):
