@@ -109,7 +109,7 @@ def _draw_validation(history: Sequence[Mapping[str, Any]], losses: Axes, ious: A
         by_epoch = [line["val_iou_by_dataset"][name] for line in history]
         ious.plot(epochs, by_epoch, lw=1, alpha=0.7, label=name, **_DOTS)
     ious.plot(epochs, [line["val_iou"] for line in history], color="black", label="mean", **_DOTS)
-    best = max(history, key=lambda line: line["val_iou"])
+    best = history[fit.best_epoch(history) - 1]
     ious.axvline(best["epoch"], color="grey", lw=0.8, ls=":")
     ious.annotate(f" best: {best['val_iou']:.3f}, epoch {best['epoch']}", (best["epoch"], 0.03))
     ious.set(xlabel="epoch", title="Validation IoU, mean of the classes in the reference", ylim=(0, 1))

@@ -14,10 +14,11 @@ from ctseg.errors import CallError, ModelError
 from ctseg.model import find_model
 from ctseg.prepare import Preparation
 from ctseg.training import checkpoint, command
-from ctseg.training.fit import BEST, LAST, Fit, schedule_factor
+from ctseg.training.fit import BEST, LAST, Fit, best_epoch, schedule_factor
 from ctseg.training.lineage import open_network
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, SEED, Architecture
+from ctseg.training.report import draw_curves
 from ctseg.training.samples import load_samples
 from ctseg.training.teach import Teacher
 from ctseg_export import export_model
@@ -126,6 +127,16 @@ def test_it_stops_when_it_gets_no_better(squares, tmp_path):
     ious = [line["val_iou"] for line in history]
     assert len(ious) < 50
     assert max(ious[-2:]) <= max(ious[:-2])
+
+
+def test_the_curves_mark_the_epoch_that_is_kept(tmp_path):
+    history = [
+        {"epoch": n, "train_loss": 1.0, "val_loss": 1.0, "val_iou": iou, "val_iou_by_dataset": {"a": iou}}
+        for n, iou in enumerate((0.2, 0.5, 0.5, 0.4), start=1)
+    ]
+    draw_curves(history, tmp_path / "curves.svg")  # which holds its text
+    assert best_epoch(history) == 3
+    assert "best: 0.500, epoch 3" in (tmp_path / "curves.svg").read_text()
 
 
 @pytest.mark.parametrize(
