@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,7 +17,7 @@ from ctseg.errors import CallError, ModelError, first_line
 from ctseg.model import check_temperature
 from ctseg.replacing import replacing
 from ctseg.training.networks import build
-from ctseg.training.recipe import Recipe, as_stored, recipe_from
+from ctseg.training.recipe import Recipe, recipe_from
 
 FORMAT = "ctseg checkpoint"
 FORMAT_VERSION = 1
@@ -46,7 +46,7 @@ def save(checkpoint: Checkpoint, file: Path) -> None:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "classes": [c.name for c in CLASSES],
-        "recipe": as_stored(checkpoint.recipe),
+        "recipe": asdict(checkpoint.recipe),
         "training": dict(checkpoint.training),
         "scores": dict(checkpoint.scores),
         "weights": checkpoint.net.state_dict(),

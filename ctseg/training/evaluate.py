@@ -42,9 +42,9 @@ class Candidate:
     datasets: Sequence[Mapping[str, Any]]
     learnt: frozenset[str]
 
-    def trained_on(self, sample: Sample, dataset: str) -> bool:
+    def trained_on(self, sample: Sample) -> bool:
         """Whether the network learnt from a sample's group."""
-        return group_digest(dataset, sample.group) in self.learnt
+        return group_digest(sample.dataset, sample.group) in self.learnt
 
 
 @app.command()
@@ -81,7 +81,7 @@ def evaluate(
             "split": slices,
             "groups": sorted({sample.group for sample in chosen}),
             "slices": len(chosen),
-            "learnt_from": sum(candidate.trained_on(sample, data.dataset.name) for sample in chosen),
+            "learnt_from": sum(candidate.trained_on(sample) for sample in chosen),
             **as_plain(scores(counts, data.meaning.names)),
         }
     if strange:
@@ -114,7 +114,7 @@ def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collecti
         for samples in data.splits.values()
         for sample in samples
         if (not groups or sample.group in groups)
-        and (slices == "all" or candidate.trained_on(sample, data.dataset.name) == (slices == "train"))
+        and (slices == "all" or candidate.trained_on(sample) == (slices == "train"))
     ]
     if not wanted:
         why = "all of them: --slices all gives no independent figure" if slices == "held-out" else "none of them"

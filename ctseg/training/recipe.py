@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from ctseg.cleanup import Cleanup
@@ -126,8 +126,3 @@ def recipe_from(stored: Mapping[str, Any]) -> Recipe:
 def _check_number(name: str, stored: Any) -> None:
     if not isinstance(stored, (int, float)) or not math.isfinite(stored):
         raise ValueError(f"{name} is {stored!r}, which is no number")
-
-
-def as_stored(recipe: Recipe) -> dict[str, Any]:
-    """The recipe in plain types, for a checkpoint."""
-    return asdict(recipe)
