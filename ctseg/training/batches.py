@@ -30,7 +30,7 @@ def plan_epoch(datasets: Sequence[Sequence[Sample]], recipe: Recipe, epoch: int)
     """The batches of an epoch, a function of the recipe's seed and the epoch alone."""
     rng = np.random.default_rng([recipe.seed, epoch])
     is_every = recipe.sampling == "every"
-    order = _every(datasets, recipe, rng) if is_every else _balanced(datasets, recipe.batch_size, rng)
+    order = _every(datasets, recipe, rng) if is_every else _balanced(datasets, recipe.batch_size, epoch, rng)
     draws = [Draw(sample, variant, (recipe.seed, epoch, n)) for n, (sample, variant) in enumerate(order)]
     return [draws[start : start + recipe.batch_size] for start in range(0, len(draws), recipe.batch_size)]
 
@@ -70,18 +70,17 @@ def _every(datasets: Sequence[Sequence[Sample]], recipe: Recipe, rng: np.random.
 
 
 def _balanced(
-    datasets: Sequence[Sequence[Sample]], batch_size: int, rng: np.random.Generator
+    datasets: Sequence[Sequence[Sample]], batch_size: int, epoch: int, rng: np.random.Generator
 ) -> list[tuple[Sample, int]]:
-    """As many batches as all slices would fill, but in each an equal share of every data set, in its turn."""
+    """As many batches as all slices would fill, but in each an equal share of every data set, in its turn.
+
+    What does not divide evenly goes to each in turn, over the whole run.
+    """
     steps = -(-sum(map(len, datasets)) // batch_size)
-    shares = [batch_size // len(datasets) + (n < batch_size % len(datasets)) for n in range(len(datasets))]
-    streams = [iter(_cycle(samples, steps * share, rng)) for samples, share in zip(datasets, shares, strict=True)]
-    return [
-        (next(stream), 0)
-        for _ in range(steps)
-        for stream, share in zip(streams, shares, strict=True)
-        for _ in range(share)
-    ]
+    starts = range((epoch - 1) * steps * batch_size, epoch * steps * batch_size, batch_size)
+    turns = [n for start in starts for n in sorted(place % len(datasets) for place in range(start, start + batch_size))]
+    streams = [iter(_cycle(samples, turns.count(n), rng)) for n, samples in enumerate(datasets)]
+    return [(next(streams[n]), 0) for n in turns]
 
 
 def _cycle(samples: Sequence[Sample], count: int, rng: np.random.Generator) -> list[Sample]:

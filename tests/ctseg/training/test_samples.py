@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -176,3 +177,15 @@ def test_the_light_recipe_draws_alike_from_every_data_set(tmp_path):
         assert Counter(draw.sample.dataset for draw in batch) == {"few": 6, "many": 6}
     assert plan != plan_epoch([few, many], LIGHT, epoch=2)
     assert plan == plan_epoch([few, many], LIGHT, epoch=1)
+
+
+def test_what_a_batch_can_not_share_out_evenly_goes_to_each_data_set_in_turn(tmp_path):
+    sets = [
+        load_samples(read_dataset(seed_layout(tmp_path / name, 3, slices)), seed=0).splits["train"]
+        for name, slices in (("a", 1), ("b", 2), ("c", 9))
+    ]
+    recipe = replace(LIGHT, batch_size=4)
+    batches = [batch for epoch in (1, 2) for batch in plan_epoch(sets, recipe, epoch)]
+    assert all(sorted(Counter(draw.sample.dataset for draw in batch).values()) == [1, 1, 2] for batch in batches)
+    assert len(batches) == 6
+    assert Counter(draw.sample.dataset for batch in batches for draw in batch) == {"a": 8, "b": 8, "c": 8}
