@@ -20,7 +20,7 @@ from ctseg.prepare import Preparation
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import Labels
 from ctseg.standard_output import standard_output
-from ctseg.training.results import show_results, warn_of_new_names
+from ctseg.training.results import show_results, warn, warn_of_new_names
 from ctseg.training.samples import Sample, Samples, load_samples
 from ctseg.training.score import Predict, as_plain, count_errors
 
@@ -65,17 +65,22 @@ def evaluate(
     Example: ctseg evaluate fast data/mine
     """
     candidate = open_candidate(model)
-    results, strange = {}, set(group or ())
+    results, left_out, strange = {}, [], set(group or ())
     found = read_datasets(datasets)
+    console = Console(stderr=True, soft_wrap=True)
     if slices == "held-out":
-        warn_of_new_names(model, candidate.datasets, [d.name for d in found], Console(stderr=True, soft_wrap=True))
+        warn_of_new_names(model, candidate.datasets, [d.name for d in found], console)
     for dataset in found:
         data = load_samples(dataset, seed=0)
         there = {sample.group for samples in data.splits.values() for sample in samples}
         strange -= there
         if group and not there.intersection(group):
             continue
-        chosen = choose(data, candidate, slices, group or ())
+        try:
+            chosen = choose(data, candidate, slices, there.intersection(group or ()))
+        except DatasetError as error:
+            left_out.append(str(error))
+            continue
         counts = count_errors(candidate.predict, chosen, data.meaning, candidate.preparation, candidate.cleanup)
         results[data.dataset.name] = {
             "split": slices,
@@ -86,6 +91,10 @@ def evaluate(
         }
     if strange:
         raise CallError(f"no data set here has the group {min(strange)!r}")
+    if not results:
+        raise DatasetError("; ".join(left_out))
+    for reason in left_out:
+        warn(reason, console)
     if as_json:
         with standard_output() as stream:
             stream.write(json.dumps(results, indent=2) + "\n")
@@ -117,8 +126,11 @@ def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collecti
         and (slices == "all" or candidate.trained_on(sample) == (slices == "train"))
     ]
     if not wanted:
+        whose = ", ".join(sorted(groups)) or "it"
         why = "all of them: --slices all gives no independent figure" if slices == "held-out" else "none of them"
-        raise DatasetError(f"{data.dataset.folder}: no slices of it are {slices} for this model: it learnt from {why}")
+        raise DatasetError(
+            f"{data.dataset.folder}: no slices of {whose} are {slices} for this model: it learnt from {why}"
+        )
     return wanted
 
 

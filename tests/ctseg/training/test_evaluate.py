@@ -103,12 +103,27 @@ def test_what_was_learnt_from_is_told_to_be_no_independent_figure(trained, capsy
         main(call)
     assert left.value.code == 2
     told = capsys.readouterr().err
-    assert "no slices of it are held-out for this model: it learnt from all of them" in told
+    assert f"no slices of {', '.join(learnt['groups'])} are held-out for this model: it learnt from all of them" in told
     assert "--slices all gives no independent figure" in told
     leave([*call, "--slices", "all"])
     assert f"{learnt['slices']} slices, {learnt['slices']} of them learnt from" in capsys.readouterr().out
     assert evaluate(trained, "model.onnx", capsys, "--slices", "all")["learnt_from"] == learnt["slices"]
     assert evaluate(trained, "model.onnx", capsys)["learnt_from"] == 0
+
+
+def test_a_data_set_that_was_wholly_learnt_from_does_not_keep_another_from_being_scored(trained, capsys, tmp_path):
+    write_dataset([Phantom(seed=n, slices=2, size=64) for n in range(2)], tmp_path / "old" / "data")
+    write_dataset([Phantom(seed=9, slices=2, size=64)], tmp_path / "new")
+    call = ["evaluate", str(trained / "model.onnx"), str(tmp_path / "old" / "data")]
+    capsys.readouterr()
+    leave([*call, str(tmp_path / "new"), "--json"])
+    said = capsys.readouterr()
+    assert list(json.loads(said.out)) == ["new"]
+    assert "data: no slices of it are held-out for this model: it learnt from all of them" in said.err
+    with pytest.raises(SystemExit) as left:
+        main(call)
+    assert left.value.code == 2
+    assert "data: no slices of it are held-out for this model: it learnt from all of them" in capsys.readouterr().err
 
 
 def test_a_choice_of_slices_that_there_is_none_of_names_its_option(trained, capsys):
