@@ -18,7 +18,7 @@ from ctseg.metrics import scores
 from ctseg.model import INPUT, OUTPUT, find_model
 from ctseg.prepare import Preparation
 from ctseg.runtime import open_on_cpu
-from ctseg.scan import Labels
+from ctseg.scan import DOMAINS, Labels
 from ctseg.standard_output import standard_output
 from ctseg.training.results import show_results, warn, warn_of_new_names
 from ctseg.training.samples import Sample, Samples, load_samples
@@ -33,12 +33,14 @@ Choice = Literal["held-out", "train", "all"]
 class Candidate:
     """What is to be scored, whichever kind of file it comes from.
 
-    `datasets`: what it learnt from, as its file describes them; `learnt`: digests of the groups.
+    `domains`: the values that it takes. `datasets`: what it learnt from, as its file describes them; `learnt`: digests
+    of the groups.
     """
 
     predict: Predict
     preparation: Preparation
     cleanup: Cleanup
+    domains: Collection[str]
     datasets: Sequence[Mapping[str, Any]]
     learnt: frozenset[str]
 
@@ -113,11 +115,14 @@ def open_candidate(name_or_file: str) -> Candidate:
         labels: Labels = session.run([OUTPUT], {INPUT: grey})[0][0]
         return labels
 
-    return Candidate(predict, spec.preparation, spec.cleanup, *_learnt(spec.training))
+    return Candidate(predict, spec.preparation, spec.cleanup, spec.domains, *_learnt(spec.training))
 
 
 def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collection[str] = ()) -> list[Sample]:
-    """The samples that `slices` names, of all groups or the given ones; raises DatasetError where there are none."""
+    """The samples that `slices` names, of all groups or the given ones.
+
+    Raises DatasetError where there are none, or where their values are others than the model takes.
+    """
     wanted = [
         sample
         for samples in data.splits.values()
@@ -131,6 +136,12 @@ def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collecti
         raise DatasetError(
             f"{data.dataset.folder}: no slices of {whose} are {slices} for this model: it learnt from {why}"
         )
+    for sample in wanted:
+        if sample.image.domain not in candidate.domains:
+            taken = " or ".join(DOMAINS[domain] for domain in candidate.domains)
+            raise DatasetError(
+                f"{sample.file} is in {DOMAINS[sample.image.domain]}, this model takes {taken}: choose other slices"
+            )
     return wanted
 
 
@@ -142,7 +153,7 @@ def _from_checkpoint(file: Path) -> Candidate:
 
     found = checkpoint.load(file)
     predictor = Predictor(found.net, torch.device("cpu"), found.recipe.dice_weight)
-    return Candidate(predictor, found.recipe.preparation, found.recipe.cleanup, *_learnt(found.training))
+    return Candidate(predictor, found.recipe.preparation, found.recipe.cleanup, DOMAINS, *_learnt(found.training))
 
 
 def _learnt(training: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], frozenset[str]]:

@@ -126,6 +126,17 @@ def test_a_data_set_that_was_wholly_learnt_from_does_not_keep_another_from_being
     assert "data: no slices of it are held-out for this model: it learnt from all of them" in capsys.readouterr().err
 
 
+def test_slices_in_values_that_the_model_does_not_take_are_refused(trained, capsys):
+    spec = open_on_cpu(trained / "model.onnx")[1]
+    graph = onnx.load(trained / "model.onnx")
+    onnx.helper.set_model_props(graph, to_metadata(replace(spec, domains=("hu",))))
+    onnx.save(graph, trained / "hu.onnx")
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", str(trained / "hu.onnx"), str(trained / "data")])
+    assert left.value.code == 2
+    assert ".png is in 8-bit grey, this model takes Hounsfield units" in capsys.readouterr().err
+
+
 def test_a_choice_of_slices_that_there_is_none_of_names_its_option(trained, capsys):
     with pytest.raises(SystemExit):
         main(["evaluate", str(trained / "model.onnx"), str(trained / "data"), "--slices", "heldout"])
