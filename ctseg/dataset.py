@@ -16,6 +16,7 @@ from ctseg.mask_meaning import PLAIN_MEANING, MaskMeaning
 from ctseg.reading.kind import kind_of, stem_of
 
 DESCRIPTION = "dataset.json"
+_WHERE_TOLD = ": docs/training.md describes the format"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,9 @@ def read_dataset(folder: Path) -> Dataset | SeriesDataset:
     """
     if (folder / DESCRIPTION).is_file():
         described = _read_json(folder / DESCRIPTION)
-        try:
-            return _series_dataset(folder, described) if "series" in described else _described(folder, described)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise DatasetError(f"{folder / DESCRIPTION} is not a data set's description: {error!r}") from error
+        if not isinstance(described, dict):
+            raise DatasetError(f"{folder / DESCRIPTION} holds no object in braces{_WHERE_TOLD}")
+        return _series_dataset(folder, described) if "series" in described else _described(folder, described)
     if (folder / "image").is_dir() and (folder / "mask").is_dir():
         return _patient_folders(folder)
     raise DatasetError(f"{folder} is no data set: it has neither {DESCRIPTION} nor the folders image/ and mask/")
@@ -124,15 +124,19 @@ def meaning_beside(folder: Path) -> MaskMeaning:
         if (place / DESCRIPTION).is_file():
             described = _read_json(place / DESCRIPTION)
             if isinstance(described, dict) and "mask_values" in described:
-                return MaskMeaning.parse(described["mask_values"], place / DESCRIPTION)
+                return _meaning(described, place / DESCRIPTION)
     return PLAIN_MEANING
 
 
 def _described(folder: Path, described: Mapping[str, Any]) -> Dataset:
-    meaning = MaskMeaning.parse(described["mask_values"], folder / DESCRIPTION)
+    source = folder / DESCRIPTION
+    name, images, masks, index, group = (
+        _text(described, key, source) for key in ("name", "images", "masks", "index", "group")
+    )
+    meaning = _meaning(described, source)
     slices: dict[str, DatasetSlice] = {}
-    for row in read_rows(folder / described["index"], ("file", described["group"])):
-        image, mask = folder / described["images"] / row["file"], folder / described["masks"] / row["file"]
+    for row in read_rows(folder / index, ("file", group)):
+        image, mask = folder / images / row["file"], folder / masks / row["file"]
         for file in (image, mask):
             if not file.is_file():
                 raise DatasetError(f"{row.place} names {file}, which is not there")
@@ -141,19 +145,40 @@ def _described(folder: Path, described: Mapping[str, Any]) -> Dataset:
         spelt = os.path.normpath(image)
         if spelt in slices:
             raise DatasetError(f"{row.place} names {image} again: leave one of the rows out")
-        slices[spelt] = DatasetSlice(image, mask, row[described["group"]], row.get("split"))
+        slices[spelt] = DatasetSlice(image, mask, row[group], row.get("split"))
     if not slices:
-        raise DatasetError(f"{folder / described['index']} names no slices")
-    return Dataset(str(described["name"]), folder, meaning, tuple(slices.values()), *_provenance(described))
+        raise DatasetError(f"{folder / index} names no slices")
+    return Dataset(name, folder, meaning, tuple(slices.values()), *_provenance(described))
 
 
 def _series_dataset(folder: Path, described: Mapping[str, Any]) -> SeriesDataset:
-    how = described["slice_labels"]
-    meanings = MaskMeaning.parse({k: v for k, v in how.items() if k != "column"}, folder / DESCRIPTION).values
-    labels = {
-        series: _slice_labels(folder / table, how["column"], meanings) for series, table in described["series"].items()
-    }
-    return SeriesDataset(str(described["name"]), folder, labels, *_provenance(described))
+    source = folder / DESCRIPTION
+    series, how = (_part(described, key, source) for key in ("series", "slice_labels"))
+    column = _text(how, "column", source)
+    meanings = MaskMeaning.parse({k: v for k, v in how.items() if k != "column"}, source).values
+    labels = {one: _slice_labels(folder / _text(series, one, source), column, meanings) for one in series}
+    return SeriesDataset(_text(described, "name", source), folder, labels, *_provenance(described))
+
+
+def _meaning(described: Mapping[str, Any], source: Path) -> MaskMeaning:
+    return MaskMeaning.parse(_part(described, "mask_values", source), source)
+
+
+def _text(described: Mapping[str, Any], key: str, source: Path) -> str:
+    return str(_said(described, key, str, "a text in quotes", source))
+
+
+def _part(described: Mapping[str, Any], key: str, source: Path) -> Mapping[str, Any]:
+    return dict(_said(described, key, dict, "an object in braces", source))
+
+
+def _said(described: Mapping[str, Any], key: str, kind: type, called: str, source: Path) -> Any:
+    """What a description has under `key`; raises DatasetError where there is nothing, or something of another kind."""
+    if key not in described:
+        raise DatasetError(f"{source} says nothing under {key!r}{_WHERE_TOLD}")
+    if not isinstance(described[key], kind):
+        raise DatasetError(f"{source} has {json.dumps(described[key])} under {key!r}, not {called}{_WHERE_TOLD}")
+    return described[key]
 
 
 def _slice_labels(table: Path, column: str, meanings: Mapping[int, Sequence[TissueClass]]) -> dict[str, int]:

@@ -44,5 +44,5 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
                 yield Row(place, cells)
     except UnicodeDecodeError as error:
         raise DatasetError(f'{file} is not in UTF-8: save it anew, in a spreadsheet as "CSV UTF-8"') from error
-    except (OSError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise DatasetError(f"{file} can't be read: {error}") from error

@@ -83,7 +83,6 @@ def _classes(value: str, names: Any) -> tuple[TissueClass, ...]:
 
 
 def _byte(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 255:
-        raise ValueError(f"{value} is not a value of an 8-bit mask")
-    return value
+    if not (text.isdecimal() and int(text) <= 255):
+        raise ValueError(f"{text} is not a value of an 8-bit mask, 0 to 255")
+    return int(text)

@@ -158,7 +158,13 @@ def test_a_slice_label_that_can_not_be_is_named(tmp_path, row, reason):
     [
         ({"mask_values": {"0": ["lung"]}}, "no class is called 'lung'"),
         ({"mask_values": {"300": ["background"]}}, "300 is not a value"),
-        ({"mask_values": 3}, "not a data set's description|mask_values|attribute"),
+        ({"mask_values": {"lung": ["normal_lung"]}}, "lung is not a value of an 8-bit mask"),
+        ({"mask_values": 3}, r"dataset\.json has 3 under 'mask_values', not an object in braces: docs/training\.md"),
+        ({"index": ["index.csv"]}, r"dataset\.json has \[\"index\.csv\"\] under 'index', not a text in quotes: docs"),
+        ({"series": {"s": None}}, r"dataset\.json says nothing under 'slice_labels': docs/training\.md describes"),
+        ({"series": {"s": None}, "slice_labels": {}}, r"dataset\.json says nothing under 'column'"),
+        ({"series": {"s": None}, "slice_labels": {"column": "a"}}, r"has null under 's', not a text in quotes"),
+        ({"series": [], "slice_labels": {}}, r"dataset\.json has \[\] under 'series', not an object in braces"),
         ({"index": "none.csv"}, "none.csv can't be read"),
         ({"group": "person"}, r"index\.csv has no column 'person'"),
         ({"mask_values": {"0": ["background"], "7": []}}, r"dataset\.json: the mask value 7 stands for no class"),
@@ -169,6 +175,19 @@ def test_a_slice_label_that_can_not_be_is_named(tmp_path, row, reason):
 def test_descriptions_that_do_not_fit_are_refused(tmp_path, changes, reason):
     with pytest.raises(DatasetError, match=reason):
         read_dataset(describe(tmp_path / "d", **changes))
+
+
+@pytest.mark.parametrize("key", ["name", "images", "masks", "index", "group", "mask_values"])
+def test_what_a_description_lacks_is_named(tmp_path, key):
+    description = describe(tmp_path / "d") / "dataset.json"
+    described = json.loads(description.read_text())
+    del described[key]
+    description.write_text(json.dumps(described))
+    with pytest.raises(DatasetError, match=rf"dataset\.json says nothing under '{key}': docs/training\.md describes"):
+        read_dataset(tmp_path / "d")
+    description.write_text("[]")
+    with pytest.raises(DatasetError, match=r"dataset\.json holds no object in braces"):
+        read_dataset(tmp_path / "d")
 
 
 def test_an_index_out_of_a_spreadsheet_is_read(tmp_path):
