@@ -3,11 +3,11 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
 from ctseg.classes import CLASSES
 from ctseg.cleanup import Cleanup
@@ -20,6 +20,7 @@ DEFAULT_MODEL = "fast"
 
 Precision = Literal["fp32", "fp16", "int8"]
 _PREFIX = "ctseg."
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,36 +82,36 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
             f"{source} does not say how it is to be used (it has no ctseg metadata); "
             "make it with `ctseg export` from a checkpoint of `ctseg train`"
         )
-    try:
-        read = {key: json.loads(value) for key, value in raw.items()}
-        found = int(read["format_version"])
-        if found > FORMAT_VERSION:
+
+    def read(key: str, convert: Callable[[Any], _T]) -> _T:
+        if key not in raw:
+            raise ModelError(f"{source} is damaged: its metadata lack {_PREFIX}{key}; export it again")
+        try:
+            return convert(json.loads(raw[key]))
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
             raise ModelError(
-                f"{source} has format version {found}, this ctseg knows up to {FORMAT_VERSION}: update ctseg"
-            )
-        _check_classes(read["classes"], source)
-        prepare = read["preparation"]
-        return ModelSpec(
-            name=str(read["name"]),
-            version=str(read["version"]),
-            licence=str(read["licence"]),
-            domains=tuple(_one_of(d, ("hu", "grey8")) for d in read["domains"]),
-            precision=_one_of(read["precision"], ("fp32", "fp16", "int8")),  # type: ignore[arg-type]
-            preparation=Preparation(
-                window=(float(prepare["window"][0]), float(prepare["window"][1])),
-                long_side=int(prepare["long_side"]),
-                multiple=int(prepare["multiple"]),
-            ),
-            cleanup=Cleanup(**{key: float(value) for key, value in read["cleanup"].items()}),
-            training=dict(read["training"]),
-            scores=dict(read["scores"]),
-            export=dict(read["export"]),
-            temperature=None if read.get("temperature") is None else float(read["temperature"]),
-        )
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(f"{source} has damaged ctseg metadata ({error!r}): export it again") from error
+                f"{source} is damaged: its metadata have no valid {_PREFIX}{key}; export it again"
+            ) from error
+
+    found = read("format_version", int)
+    if found > FORMAT_VERSION:
+        raise ModelError(f"{source} has format version {found}, this ctseg knows up to {FORMAT_VERSION}: update ctseg")
+    names = read("classes", lambda described: [str(entry["name"]) for entry in described])
+    if names != [c.name for c in CLASSES]:
+        raise ModelError(f"{source} tells apart {', '.join(names)}, not {', '.join(c.name for c in CLASSES)}")
+    return ModelSpec(
+        name=read("name", str),
+        version=read("version", str),
+        licence=read("licence", str),
+        domains=read("domains", lambda domains: tuple(_one_of(d, ("hu", "grey8")) for d in domains)),
+        precision=read("precision", lambda precision: _one_of(precision, get_args(Precision))),
+        preparation=read("preparation", _preparation),
+        cleanup=read("cleanup", lambda rules: Cleanup(**{key: float(value) for key, value in rules.items()})),
+        training=read("training", dict),
+        scores=read("scores", dict),
+        export=read("export", dict),
+        temperature=read("temperature", _temperature) if "temperature" in raw else None,
+    )
 
 
 def shipped_models() -> dict[str, Path]:
@@ -136,13 +137,19 @@ def file_digest(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _check_classes(described: Any, source: Path) -> None:
-    names = [entry["name"] for entry in described]
-    if names != [c.name for c in CLASSES]:
-        raise ModelError(f"{source} tells apart {', '.join(names)}, not {', '.join(c.name for c in CLASSES)}")
+def _preparation(described: Any) -> Preparation:
+    low, high = described["window"]
+    return Preparation((float(low), float(high)), int(described["long_side"]), int(described["multiple"]))
 
 
-def _one_of(value: Any, allowed: tuple[str, ...]) -> str:
+def _temperature(described: Any) -> float | None:
+    if described is None:
+        return None
+    check_temperature(value := float(described))
+    return value
+
+
+def _one_of(value: Any, allowed: tuple[_T, ...]) -> _T:
     if value not in allowed:
-        raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
-    return str(value)
+        raise ValueError(f"{value!r} is none of {', '.join(map(str, allowed))}")
+    return allowed[allowed.index(value)]

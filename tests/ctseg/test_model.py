@@ -71,7 +71,7 @@ def test_other_classes_are_refused():
     ],
 )
 def test_damaged_metadata_is_refused_not_believed(key, value):
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError, match=rf"mine\.onnx is damaged: its metadata have no valid ctseg\.{key}; export it"):
         from_metadata({**to_metadata(SPEC), f"ctseg.{key}": value}, FILE)
 
 
@@ -119,7 +119,7 @@ def test_missing_keys_are_refused():
         if key in ("ctseg.input", "ctseg.output", "ctseg.logits", "ctseg.temperature"):
             continue
         del metadata[key]
-        with pytest.raises(ModelError, match="damaged"):
+        with pytest.raises(ModelError, match=rf"damaged: its metadata lack {key}; export it again"):
             from_metadata(metadata, FILE)
 
 
