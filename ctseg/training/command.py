@@ -32,27 +32,39 @@ METRICS, CURVES, PANELS, LOCK = "metrics.json", "curves.png", "panels.png", ".lo
 def train(
     datasets: Annotated[
         list[Path],
-        typer.Argument(help="Folders with a dataset.json, or with image/<patient>/ beside mask/<patient>/."),
+        typer.Argument(
+            help="Folders with a dataset.json, or with image/<patient>/ beside mask/<patient>/.", metavar="DATASET"
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Run folder: checkpoints, curves, panels, metrics.json.")],
-    preset: Annotated[Preset, typer.Option(help="The recipe.")] = "light",
+    preset: Annotated[
+        Preset,
+        typer.Option(
+            help="Recipe. light: a small network, for use; teacher: a larger one, to distil; seed: the classic U-Net."
+        ),
+    ] = "light",
     epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs; by default the recipe's.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Slices per step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0, help="Highest learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Slices per step; by default the recipe's.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0, help="Highest learning rate; by default the recipe's.")
+    ] = None,
     schedule: Annotated[Schedule | None, typer.Option(help="Learning rate schedule; by default the recipe's.")] = None,
     canvas: Annotated[
-        int | None, typer.Option(min=32, help="Side of the training slices in pixels, a multiple of 32.")
+        int | None,
+        typer.Option(min=32, help="Side of the training slices in pixels, a multiple of 32; by default the recipe's."),
     ] = None,
     plain: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="Fraction of slices used without augmentation: for a final run that continues from --start.",
+            help="Fraction of slices used without augmentation, by default 0: for a final run that continues from "
+            "--start.",
         ),
     ] = None,
     patience: Annotated[
-        int | None, typer.Option(min=0, help="Stop after this many epochs without a better IoU; 0: never.")
+        int | None,
+        typer.Option(min=0, help="Stop after this many epochs without a better IoU; 0, the default: never."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the weights, the batches and the splits.")] = 0,
     validation_group: Annotated[
@@ -74,7 +86,9 @@ def train(
         bool, typer.Option("--all-groups", help="Train on every group and hold none back; keeps the last epoch.")
     ] = False,
     device: Annotated[_Device, typer.Option(help="auto: CUDA if there is any, else the CPU.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the network.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of the network; by default PyTorch's choice.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in OUT.")] = False,
 ) -> None:
     """Train a U-Net on slices with masks.

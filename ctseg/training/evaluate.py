@@ -52,10 +52,12 @@ class Candidate:
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="Checkpoint (.pt), model file (.onnx), or name of a shipped model.")],
-    datasets: Annotated[list[Path], typer.Argument(help="Data sets, as for `ctseg train`.")],
+    datasets: Annotated[list[Path], typer.Argument(help="Data sets, as for `ctseg train`.", metavar="DATASET")],
     slices: Annotated[
         Choice,
-        typer.Option(help="held-out: groups (patients) that the model was not trained on; train: those it was; all."),
+        typer.Option(
+            help="held-out: groups (patients) the model was not trained on; train: groups it was trained on; all: both."
+        ),
     ] = "held-out",
     group: Annotated[
         list[str] | None, typer.Option(help="Only the slices of this group (patient); may be repeated.")

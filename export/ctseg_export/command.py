@@ -39,8 +39,8 @@ def export(
     slices: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of real CT to compare on as well; for int8 every second slice of it is for that, and the "
-            "others calibrate the range of values.",
+            help="Folder of real CT slices to compare on; with int8, half of them calibrate it and the other half are "
+            "compared.",
             exists=True,
             file_okay=False,
         ),
