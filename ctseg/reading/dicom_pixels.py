@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import imagecodecs
 import numpy as np
@@ -18,28 +18,39 @@ from ctseg.reading.jpeg2000_header import check_pieces, jpeg2000_codestream, jpe
 from ctseg.reading.jpeg_header import LOSSLESS, JpegHeader, read_jpeg_header
 from ctseg.reading.jpeg_pixels import decode_jpeg_pixels
 from ctseg.reading.picture_header import check_size
-from ctseg.reading.values import AIR, as_slice, rescaled_in_place
+from ctseg.reading.values import AIR, Scale, as_slice, rescaled_in_place
 from ctseg.scan import Slice
 from ctseg.stages import stage
 
 Pixels = npt.NDArray[Any]
+T = TypeVar("T")
 _RLE_HEADER = 64
 _SCREEN_BITS = 8
 _DENSE_HU, _AIRY_HU = 500, -500
 
 
-def read_slice(file: Path, header: PixelHeader) -> Slice:
+def read_slice(file: Path, header: PixelHeader, scale: Scale | None = None) -> Slice:
     """The slice of one file, (rows, columns), in HU; raises UnreadableFile.
 
     HU are RescaleSlope * stored + RescaleIntercept (PS3.3, C.11.1.1.2); what is lower than -1024 is padding and
-    becomes air, as does what PixelPaddingValue says. A file that has neither tag is taken as `as_slice` takes numbers.
+    becomes air, as does what PixelPaddingValue says. A file that has neither tag is taken as `as_slice` takes numbers,
+    by the `scale` of its series.
     """
+    return _decoded(file, header, partial(_in_hounsfield, header, scale))
+
+
+def read_numbers(file: Path, header: PixelHeader) -> Pixels:
+    """The stored numbers of one file, (rows, columns); raises UnreadableFile."""
+    return _decoded(file, header, partial(_signed, header=header))
+
+
+def _decoded(file: Path, header: PixelHeader, convert: Callable[[Pixels], T]) -> T:
     try:
         header.check()
         with stage("read"):
             data = read_pixel_data(file, header)
         with stage("decode"):
-            return _in_hounsfield(header, _from_lowest_bit(_pixels(data, header), header))
+            return convert(_from_lowest_bit(_pixels(data, header), header))
     except (UnreadableFile, MemoryError):
         raise
     except ContentError as error:
@@ -131,6 +142,12 @@ def is_plain(header: PixelHeader) -> bool:
     return header.syntax in _BYTE_ORDERS
 
 
+def is_untold(header: PixelHeader) -> bool:
+    """Whether nothing says what the numbers stand for: they have no rescale, and are not the 8 bits of grey."""
+    rescale = header.rescale
+    return rescale.slope is None and rescale.intercept is None and _limits(header) != (0, 255)
+
+
 # In imagecodecs rather than as plug-ins of pydicom's own decoders, which are registered for the whole process and
 # warn, log and copy on the way: the few steps around a decoder are below.
 _DECODERS: Mapping[str, Callable[[bytes, PixelHeader], Pixels]] = {
@@ -156,7 +173,7 @@ def _from_lowest_bit(pixels: Pixels, header: PixelHeader) -> Pixels:
     return pixels >> below if below else pixels
 
 
-def _in_hounsfield(header: PixelHeader, pixels: Pixels) -> Slice:
+def _in_hounsfield(header: PixelHeader, scale: Scale | None, pixels: Pixels) -> Slice:
     """The slice that the stored numbers stand for.
 
     MONOCHROME1 says how to show the numbers (the lowest is white), not what they are: HU come from the rescale
@@ -166,7 +183,7 @@ def _in_hounsfield(header: PixelHeader, pixels: Pixels) -> Slice:
     slope, intercept = header.rescale.slope, header.rescale.intercept
     if slope is None and intercept is None:
         numbers = _signed(pixels, header)
-        return as_slice(numbers.astype(np.uint8) if _limits(header) == (0, 255) else numbers)
+        return as_slice(numbers, scale) if is_untold(header) else as_slice(numbers.astype(np.uint8))
     if slope == 0:
         raise ContentError("its RescaleSlope is 0")
     rescale = partial(rescaled_in_place, slope=slope or 1.0, intercept=intercept or 0.0, limits=_limits(header))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ctseg import flags
@@ -11,7 +11,9 @@ from ctseg.grid import Grid
 from ctseg.reading.dicom_geometry import most_at_one_place, stack
 from ctseg.reading.dicom_grid import series_grid
 from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, right_of
-from ctseg.reading.dicom_pixels import is_plain, read_slice
+from ctseg.reading.dicom_pixels import is_plain, is_untold, read_numbers, read_slice
+from ctseg.reading.scan_scale import ScanScale
+from ctseg.reading.values import Values
 from ctseg.scan import Lengths, Side, Slice, Spacing, completed
 
 _COPY = "copy of a slice that is there: its SOPInstanceUID and header are those of another file"
@@ -39,6 +41,7 @@ class DicomSeries:
     flags: tuple[str, ...]
     slices: tuple[SliceHeader, ...]
     patients_right: Side | None = None
+    _scale: ScanScale = field(default_factory=ScanScale, init=False, repr=False, compare=False)
 
     @property
     def spacing_mm(self) -> Spacing | None:
@@ -54,8 +57,17 @@ class DicomSeries:
         return len(self.files)
 
     def read(self, index: int) -> Slice:
-        """The slice at `index` in HU, padding turned to air; raises UnreadableFile."""
-        return read_slice(self.files[index], self.slices[index].pixels)
+        """The slice at `index` in HU, padding turned to air; raises UnreadableFile.
+
+        Without a rescale it is what the numbers of the whole series look like, HU or grey.
+        """
+        header = self.slices[index].pixels
+        scale = self._scale.decided(len(self), self._numbers) if is_untold(header) else None
+        return read_slice(self.files[index], header, scale)
+
+    def _numbers(self, index: int) -> Values | None:
+        header = self.slices[index].pixels
+        return read_numbers(self.files[index], header) if is_untold(header) else None
 
     def grid(self) -> Grid:
         """The slices as one block; raises NoGrid where they are none."""

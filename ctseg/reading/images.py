@@ -1,6 +1,7 @@
 """A folder of image slices as a scan."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,7 +12,8 @@ from ctseg.errors import UnreadableFile
 from ctseg.grid import NoPlaces
 from ctseg.reading.files import ContentError
 from ctseg.reading.pictures import Pixels, read_picture
-from ctseg.reading.values import as_slice
+from ctseg.reading.scan_scale import ScanScale
+from ctseg.reading.values import Scale, as_slice
 from ctseg.scan import Slice, WithoutGeometry
 
 _COLOURS = (np.uint8, np.uint16, np.float32)
@@ -22,9 +24,13 @@ _GLANCE, _APART, _MARKS = 64, 1 / 16, 0.01
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder(WithoutGeometry):
-    """Image slices in the order given: nothing is known of where they lie in space."""
+    """Image slices in the order given: nothing is known of where they lie in space.
+
+    Those that are not of 8 bits have one scale: HU where a spread of them goes below -200, else one range of grey.
+    """
 
     files: tuple[Path, ...]
+    _scale: ScanScale = field(default_factory=ScanScale, init=False, repr=False, compare=False)
 
     @property
     def is_volume(self) -> bool:
@@ -40,20 +46,23 @@ class ImageFolder(WithoutGeometry):
 
     def read(self, index: int) -> Slice:
         """The slice at `index`: colour turned grey, alpha dropped; raises UnreadableFile."""
-        return read_image(self.files[index])
+        return read_image(self.files[index], lambda: self._scale.decided(len(self), self._numbers))
+
+    def _numbers(self, index: int) -> Pixels | None:
+        grey = _as_grey(read_picture(self.files[index]))
+        return None if grey.dtype == np.uint8 else grey
 
     def close(self) -> None:
         """Nothing is held."""
 
 
-def read_image(file: Path) -> Slice:
-    """One image slice; raises UnreadableFile.
-
-    uint8 is grey as it is, values below -200 mean HU, all others are stretched as `as_slice` does it.
-    """
+def read_image(file: Path, scale: Callable[[], Scale | None]) -> Slice:
+    """One image slice, uint8 as it is, anything else by the `scale`, as `as_slice` does it; raises UnreadableFile."""
     pixels = read_picture(file)
     try:
-        return replace(as_slice(_as_grey(pixels)), is_coloured=_is_coloured(pixels))
+        grey = _as_grey(pixels)
+        taken = as_slice(grey) if grey.dtype == np.uint8 else as_slice(grey, scale())
+        return replace(taken, is_coloured=_is_coloured(pixels))
     except ContentError as error:
         raise UnreadableFile(file, f"can't be used as a slice: {error}") from error
 

@@ -1,12 +1,14 @@
 """From stored numbers to a slice: Hounsfield units or grey values, told apart by how low they go."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ctseg.reading.files import ContentError
-from ctseg.scan import Slice
+from ctseg.scan import Domain, Slice
 
 AIR = -1024
 """HU below this are padding (-2000, -3024, -4000 ...) outside the field of view, and taken for air."""
@@ -23,6 +25,14 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 Values = npt.NDArray[Any]
 """Numbers of any type, as a file holds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What numbers stand for where nothing else says it: HU, or grey, black and white at the `ends`."""
+
+    domain: Domain
+    ends: tuple[float, float]
 
 
 def rescaled(stored: Values, slope: float, intercept: float) -> Values:
@@ -89,14 +99,17 @@ def is_hounsfield(lowest: float) -> bool:
     return lowest < _LOWEST_GREY
 
 
-def grey_range(values: Values) -> tuple[float, float]:
-    """Between which values of slices (slices, H, W) grey lies: their 0.5th and 99.5th percentile.
+def grey_range(slices: Values | Sequence[Values]) -> tuple[float, float]:
+    """Between which values of slices, each (H, W), grey lies: their 0.5th and 99.5th percentile.
 
     So a bit of metal does not darken all the rest. A pixel in 16 is looked at. Where nearly all are of one value, as in
     many a mask, the lowest and the highest of all.
     """
-    ends = np.percentile(values[:, ::_EVERY, ::_EVERY], (_RARE_PERCENT, 100 - _RARE_PERCENT), method="nearest")
-    lowest, highest = ends if ends[0] < ends[1] else (values.min(), values.max())
+    seen = np.concatenate([values[::_EVERY, ::_EVERY].ravel() for values in slices])
+    ends = np.percentile(seen, (_RARE_PERCENT, 100 - _RARE_PERCENT), method="nearest", overwrite_input=True)
+    lowest, highest = ends
+    if not lowest < highest:
+        lowest, highest = min(values.min() for values in slices), max(values.max() for values in slices)
     return float(lowest), float(highest)
 
 
@@ -112,23 +125,39 @@ def stretched(values: Values, lowest: float, highest: float) -> npt.NDArray[np.u
     return np.rint(grey, out=grey).clip(0, 255).astype(np.uint8)
 
 
-def as_slice(values: Values) -> Slice:
+def scale_of(slices: Sequence[Values]) -> Scale:
+    """HU where any of the slices, each (H, W), goes below -200; else grey from their range but for the rarest values.
+
+    Raises ContentError for values that are no numbers, or not finite.
+    """
+    lowest, highest = zip(*map(finite_range, slices), strict=True)
+    if is_hounsfield(min(lowest)):
+        return Scale("hu", (min(lowest), max(highest)))
+    return Scale("grey8", grey_range(slices))
+
+
+def as_slice(values: Values, scale: Scale | None = None) -> Slice:
     """The slice that numbers (H, W) stand for where nothing else says what they mean.
 
-    uint8 is grey as it is; what goes below -200 is HU; anything else is grey, stretched to 0..255 from its own range
-    but for the rarest values. Raises ContentError for values that are no numbers, or not finite.
+    uint8 is grey as it is; anything else follows the `scale`, if there is none its own. Raises ContentError for values
+    that are no numbers, or not finite.
     """
-    if values.dtype.kind not in "buif":
-        raise ContentError(f"its values are {values.dtype}, not numbers")
     if values.dtype == np.uint8:
         return Slice(values, "grey8")
-    if is_hounsfield(finite_range(values)[0]):
-        return Slice(hounsfield(values), "hu")
-    return Slice(stretched(values, *grey_range(values[np.newaxis])), "grey8")
+    if scale is None:
+        scale = scale_of([values])
+    else:
+        finite_range(values)
+    return Slice(hounsfield(values), "hu") if scale.domain == "hu" else Slice(stretched(values, *scale.ends), "grey8")
 
 
 def finite_range(values: Values) -> tuple[float, float]:
-    """The lowest and highest value; raises ContentError where one is NaN, infinite, or too large for float32."""
+    """The lowest and highest value.
+
+    Raises ContentError where values are no numbers, or one is NaN, infinite, or too large for float32.
+    """
+    if values.dtype.kind not in "buif":
+        raise ContentError(f"its values are {values.dtype}, not numbers")
     lowest, highest = float(values.min()), float(values.max())
     if not max(abs(lowest), abs(highest)) <= _LARGEST:
         raise ContentError("it holds values that are not finite (NaN or infinity)")

@@ -1,8 +1,10 @@
 """Data sets in memory: slices with, for each pixel, the classes it may be; split by group, never by slice."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
@@ -13,7 +15,7 @@ import numpy.typing as npt
 from ctseg import reading
 from ctseg.classes import BACKGROUND, LESION, NORMAL_LUNG, bits
 from ctseg.cleanup import Cleanup, clean_volume
-from ctseg.dataset import Dataset, SeriesDataset
+from ctseg.dataset import Dataset, DatasetSlice, SeriesDataset
 from ctseg.errors import CallError, DatasetError
 from ctseg.mask_meaning import MaskMeaning
 from ctseg.scan import Slice
@@ -74,7 +76,8 @@ def load_samples(
         meaning = HEALTHY_MEANING
     else:
         with ThreadPoolExecutor() as pool:
-            samples = pool.map(lambda item: _masked_sample(dataset, *item), _paths(dataset))
+            reads = dict(_reads(dataset))
+            samples = pool.map(lambda one: _masked_sample(dataset, one, reads[one.image]), dataset.slices)
             found = list(zip(samples, (s.split for s in dataset.slices), strict=True))
         meaning, unlabelled = dataset.meaning, set()
     undecided = {sample.group for sample, split in found if not split}
@@ -116,16 +119,21 @@ def split_groups(groups: Iterable[str], seed: int) -> dict[str, Split]:
     }
 
 
-def _paths(dataset: Dataset) -> Sequence[tuple[Path, Path, str]]:
-    return [(s.image, s.mask, s.group) for s in dataset.slices]
+def _reads(dataset: Dataset) -> Iterator[tuple[Path, Callable[[], Slice]]]:
+    """What reads each image: as one of its folder, which may be HU by what its neighbours are."""
+    folders: dict[Path, list[Path]] = defaultdict(list)
+    for one in dataset.slices:
+        folders[one.image.parent].append(one.image)
+    for images in map(reading.open_images, folders.values()):
+        yield from ((file, partial(images.read, index)) for index, file in enumerate(images.files))
 
 
-def _masked_sample(dataset: Dataset, image: Path, mask: Path, group: str) -> Sample:
-    picture = reading.open_images([image]).read(0)
-    allowed = dataset.meaning.allowed(reading.read_mask(mask), mask)
+def _masked_sample(dataset: Dataset, one: DatasetSlice, read: Callable[[], Slice]) -> Sample:
+    picture = read()
+    allowed = dataset.meaning.allowed(reading.read_mask(one.mask), one.mask)
     if allowed.shape != picture.pixels.shape:
-        raise DatasetError(f"{mask} is {allowed.shape}, its slice {picture.pixels.shape}: sizes must agree")
-    return Sample(picture, allowed, dataset.name, group, image)
+        raise DatasetError(f"{one.mask} is {allowed.shape}, its slice {picture.pixels.shape}: sizes must agree")
+    return Sample(picture, allowed, dataset.name, one.group, one.image)
 
 
 def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:

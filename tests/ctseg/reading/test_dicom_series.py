@@ -1,4 +1,5 @@
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import imagecodecs
@@ -255,6 +256,29 @@ def test_what_is_no_axial_ct_is_skipped_by_name(write_dicom, tmp_path):
     skipped = {file.stem: reason for file, reason in found.skipped}
     assert skipped.keys() == others.keys()
     assert all(said in skipped[name] for name, (_, said) in others.items())
+
+
+UNTOLD = {"RescaleSlope": None, "RescaleIntercept": None}
+
+
+def test_without_a_rescale_all_slices_are_hounsfield_where_any_goes_low(write_dicom, tmp_path):
+    lowest = (-1000, -100, 20, -1000, -150, -900)
+    stored = [np.linspace(low, 400, 30 * 20, dtype=np.int16).reshape(30, 20) for low in lowest]
+    for n, hu in enumerate(stored):
+        write_dicom(tmp_path / f"{n}.dcm", hu, ImagePositionPatient=[0, 0, n], **UNTOLD)
+    series = one(sorted(tmp_path.iterdir()))
+    with ThreadPoolExecutor() as pool:
+        seen = list(pool.map(series.read, range(len(series))))
+    assert {one.domain for one in seen} == {"hu"}
+    np.testing.assert_array_equal([one.pixels for one in seen], stored)
+
+
+def test_without_a_rescale_all_slices_have_one_range_of_grey(write_dicom, tmp_path):
+    for n in range(3):
+        wide = np.full((40, 40), 1000 * n, np.uint16)
+        write_dicom(tmp_path / f"{n}.dcm", wide, ImagePositionPatient=[0, 0, n], **UNTOLD)
+    series = one(sorted(tmp_path.iterdir()))
+    assert [series.read(index).pixels[0, 0] for index in range(3)] == [0, 128, 255]
 
 
 def test_one_bad_file_fails_alone(write_stack):

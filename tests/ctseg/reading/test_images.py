@@ -381,3 +381,38 @@ def test_images_say_nothing_of_space(tmp_path):
     scan = open_images([tmp_path / "a.npy"] * 3)
     assert (len(scan), scan.spacing_mm, scan.is_volume, scan.flags) == (3, None, False, ())
     assert scan.patients_right is None
+
+
+def test_the_slices_of_a_folder_are_hounsfield_where_any_of_them_goes_low(tmp_path):
+    for number, lowest in enumerate((-1000, -100, 20, -1000, -150, -900)):
+        np.save(tmp_path / f"{number}.npy", np.linspace(lowest, 400, 30 * 20, dtype=np.int16).reshape(30, 20))
+    files = sorted(tmp_path.iterdir())
+    scan = open_images(files)
+    for index, file in enumerate(files):
+        seen = scan.read(index)
+        assert seen.domain == "hu"
+        np.testing.assert_array_equal(seen.pixels, np.load(file))
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".npy"])
+def test_the_slices_of_a_folder_have_one_range_of_grey(tmp_path, ending):
+    files = [tmp_path / f"{number}{ending}" for number in range(3)]
+    for number, file in enumerate(files):
+        wide = np.full((40, 40), 1000 * number, np.uint16)
+        np.save(file, wide) if ending == ".npy" else cv2.imwrite(str(file), wide)
+    scan = open_images(files)
+    assert [scan.read(index).pixels[0, 0] for index in range(3)] == [0, 128, 255]
+
+
+def test_a_folder_holds_grey_of_8_bits_as_it_is_and_what_cant_be_read_beside_hounsfield(tmp_path):
+    np.save(tmp_path / "0.npy", RAMP)
+    (tmp_path / "1.npy").write_bytes(b"\x93NUMPY")
+    np.save(tmp_path / "2.npy", np.full((24, 20), np.nan))
+    np.save(tmp_path / "3.npy", CT)
+    np.save(tmp_path / "4.npy", CT.clip(0))
+    scan = open_images(sorted(tmp_path.iterdir()))
+    np.testing.assert_array_equal(scan.read(0).pixels, RAMP)
+    np.testing.assert_array_equal(scan.read(4).pixels, CT.clip(0))
+    for index, said in ((1, r"1\.npy"), (2, r"2\.npy.*not finite")):
+        with pytest.raises(UnreadableFile, match=said):
+            scan.read(index)

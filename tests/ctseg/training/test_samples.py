@@ -52,6 +52,15 @@ def test_a_named_group_validates(tmp_path):
     assert {"7", "8"} <= {sample.group for sample in data.splits["val"]}
 
 
+def test_the_arrays_of_a_folder_are_hounsfield_where_any_of_them_goes_low(tmp_path):
+    folder = seed_layout(tmp_path, 1)
+    for image, lowest in zip(sorted((folder / "image" / "0").iterdir()), (-1000, 20), strict=True):
+        np.save(image.with_suffix(".npy"), np.linspace(lowest, 400, 256, dtype=np.int16).reshape(16, 16))
+        image.unlink()
+    data = load_samples(read_dataset(folder), seed=0)
+    assert [sample.image.domain for sample in data.splits["train"]] == ["hu", "hu"]
+
+
 def series_layout(folder, rows, meanings):
     """A data set of the series `s`, whose slices the rows of its table name."""
     described = {"name": "ct", "series": {"s": "s.csv"}, "slice_labels": {"column": "infected", **meanings}}

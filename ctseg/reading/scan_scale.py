@@ -1,0 +1,45 @@
+"""What the numbers of a scan stand for where its files do not say: decided once, so that its slices are all alike."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from ctseg.errors import UnreadableFile
+from ctseg.reading.files import ContentError
+from ctseg.reading.values import Scale, Values, finite_range, scale_of
+from ctseg.spread import evenly_spread
+
+_LOOKED_AT = 16
+
+Numbers = Callable[[int], Values | None]
+"""Reads the numbers of the slice at an index; None where it says itself what they are."""
+
+
+class ScanScale:
+    """The scale of a scan's slices, from a spread of them; by itself, one without air or lung would pass for grey.
+
+    They are read when it is asked for first, by one thread while others wait.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_decided = False
+        self._scale: Scale | None = None
+
+    def decided(self, count: int, numbers: Numbers) -> Scale | None:
+        """That of a scan of `count` slices; None where each has to tell its own, as one alone has."""
+        with self._lock:
+            if not self._is_decided:
+                looked_at = list(_readable(count, numbers)) if count > 1 else []
+                self._scale = scale_of(looked_at) if looked_at else None
+                self._is_decided = True
+            return self._scale
+
+
+def _readable(count: int, numbers: Numbers) -> Iterator[Values]:
+    for index in evenly_spread(range(count), _LOOKED_AT):
+        with suppress(UnreadableFile, ContentError):  # it fails when its turn comes
+            values = numbers(index)
+            if values is not None:
+                finite_range(values)
+                yield values
