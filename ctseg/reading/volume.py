@@ -81,7 +81,7 @@ class Volume:
     def read(self, index: int) -> Slice:
         """The slice at `index`: HU where the volume goes below -200, else grey by the volume's own range.
 
-        Raises UnreadableFile, also for values that are not finite.
+        8 bits are grey as they are. Raises UnreadableFile, also for values that are not finite.
         """
         with self._lock:
             if self._loaded is None:
@@ -112,6 +112,9 @@ def _load(file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
 
 
 def _converted(stored: Voxels, header: VolumeHeader) -> tuple[Voxels, Domain]:
+    if stored.dtype == np.uint8 and (header.slope, header.intercept) == (1, 0):
+        return _slice_by_slice(stored, header, lambda values: values), "grey8"
+
     def value(number: float) -> float:
         return number * header.slope + header.intercept
 

@@ -98,6 +98,16 @@ def test_values_that_never_go_low_are_grey_in_the_volumes_own_range_but_for_rare
     assert volume.flags == ("not rescaled to HU",)
 
 
+@pytest.mark.parametrize("codes", ["RAS", "PIR"])
+def test_8_bits_are_grey_as_they_are(tmp_path, codes):
+    grey = (np.arange(SHOWN.size) + 90).astype(np.uint8).reshape(SHOWN.shape)
+    nibabel.save(image(codes, grey), tmp_path / "ct.nii")
+    volume = open_volume(tmp_path / "ct.nii")
+    assert volume.read(0).domain == "grey8"
+    np.testing.assert_array_equal(slices(volume), grey)
+    assert volume.flags == ("not rescaled to HU",)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_values_that_are_not_finite_are_refused(tmp_path, bad):
     file = tmp_path / "ct.nii"
