@@ -96,7 +96,7 @@ class PixelHeader:
 
     def anyhow_stored(self) -> "PixelHeader":
         """What two files of one slice have in common, whose transfer syntax or file meta differ."""
-        return replace(self, offset=None, syntax=uid.UID(""), is_little=True)
+        return replace(self, offset=None, syntax=uid.UID(""), is_little=True, span=None, inflated=None)
 
     @property
     def bits_below(self) -> int:

@@ -107,6 +107,7 @@ def find_series(files: Sequence[Path]) -> SeriesFound:
         skipped += [(file, reason) for reason in _reasons(headers)]
     copies = _copies(slices)
     slices = [header for header in slices if header.file not in copies]
+    skipped = [(file, reason) for file, reason in skipped if file not in copies]
     skipped += [(file, _COPY) for file in files if file in copies]
     scans = [scan for members in _grouped(slices, _whole) for scan in _scans(members)]
     scans.sort(key=lambda s: (s.number is None, s.number or 0, s.uid, str(s.enhanced_file or "")))
@@ -120,15 +121,17 @@ def _reasons(headers: Sequence[SliceHeader | Skipped]) -> Iterable[str]:
 
 
 def _copies(slices: Iterable[SliceHeader]) -> set[Path]:
-    """The files that hold the same instance as one of a shorter name; else the slice would count twice.
+    """The files that hold the same instance as one of a shorter name; else its slices would count twice.
 
     However it is stored: one SOPInstanceUID is one instance (PS3.3, C.12.1). One that is not compressed is kept before
     others. Where UIDs were given anyhow, headers differ in the place or the number of a slice.
     """
-    kept: dict[SliceHeader, Path] = {}
-    slices = [s for s in slices if s.instance and s.frame is None and (s.position, s.location, s.number) != (None,) * 3]
-    for header in sorted(slices, key=lambda s: (not is_plain(s.pixels), len(s.file.name), s.file)):
-        kept.setdefault(replace(header, file=Path(), pixels=header.pixels.anyhow_stored()), header.file)
+    kept: dict[tuple[SliceHeader, ...], Path] = {}
+    slices = [s for s in slices if s.instance and (s.position, s.location, s.number) != (None,) * 3]
+    slices.sort(key=lambda s: (not is_plain(s.pixels), len(s.file.name), s.file))
+    for of_file in _grouped(slices, lambda s: s.file):
+        anyhow_stored = (replace(one, file=Path(), pixels=one.pixels.anyhow_stored()) for one in of_file)
+        kept.setdefault(tuple(anyhow_stored), of_file[0].file)
     return {header.file for header in slices}.difference(kept.values())
 
 

@@ -285,8 +285,19 @@ def test_a_part_that_is_missing_is_flagged(write):
     assert len(series) == 2
 
 
-def test_two_copies_of_an_object_are_two_scans(write):
-    files = [write(name, SOPInstanceUID="1.2.3.4") for name in ("a.dcm", "b.dcm")]
+@pytest.mark.parametrize("how", [{}, {"syntax": uid.JPEG2000Lossless, "pack": without_table}, {"syntax": NATIVE[2]}])
+def test_a_copy_of_an_object_counts_once_and_is_told(write, how):
+    copy, file = (write(name, SOPInstanceUID="1.2.3.4", **of) for name, of in (("ct (1).dcm", how), ("ct.dcm", {})))
+    found = open_series([copy, file])
+    assert [series.enhanced_file for series in found.series] == [file]
+    ((skipped, reason),) = found.skipped
+    assert skipped == copy
+    assert reason.startswith("copy")
+
+
+def test_two_objects_of_one_instance_are_two_scans_where_a_frame_lies_elsewhere(write):
+    moved = [of_frame(height) for height in (*HEIGHTS[:-1], -50)]
+    files = [write("a.dcm", SOPInstanceUID="1.2.3.4"), write("b.dcm", moved, SOPInstanceUID="1.2.3.4")]
     assert [series.enhanced_file for series in open_series(files).series] == files
 
 
