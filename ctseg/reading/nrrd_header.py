@@ -92,26 +92,27 @@ def _understood(file: Path, fields: _Fields, end: int) -> VolumeHeader:
 def _axes(fields: _Fields) -> npt.NDArray[np.float64]:
     """Where the next voxel lies along each axis of the file, (3, 3), in mm."""
     if "spacedirections" in fields:
-        axes = np.array(fields["spacedirections"], float)
+        axes, units = np.array(fields["spacedirections"], float), "spaceunits"
     elif "spacings" in fields:
         axes = np.diag(np.array(fields["spacings"], float))
+        units = "units" if "units" in fields else "spaceunits"
     else:
         raise ContentError("it does not say how far apart its voxels lie (space directions)")
     if axes.shape != (3, 3):
         raise ContentError("its axes are not three in space")
-    return axes * _unit(fields)
+    return axes * _unit(fields, units)
 
 
 def _origin(fields: _Fields) -> npt.NDArray[np.float64]:
     origin = np.array(fields.get("spaceorigin", (0.0, 0.0, 0.0)), float)
     if origin.shape != (3,):
         raise ContentError("its origin has not three coordinates")
-    return origin * _unit(fields)
+    return origin * _unit(fields, "spaceunits")
 
 
-def _unit(fields: _Fields) -> float:
+def _unit(fields: _Fields, name: str) -> float:
     """The mm in a unit of length; raises ContentError for several, or one that is none."""
-    units = set(fields.get("spaceunits", ["mm"])) - {"", "none", "???"} or {"mm"}
+    units = set(fields.get(name, ["mm"])) - {"", "none", "???"} or {"mm"}
     if len(units) > 1 or not units <= _MM.keys():
         raise ContentError(f"its lengths are in {', '.join(sorted(units))}")
     return _MM[units.pop()]

@@ -187,6 +187,7 @@ def test_what_other_programs_write_is_read_and_known_by_its_first_bytes(tmp_path
     [
         metaimage(TransformMatrix=None),
         nrrd(space=None, space_directions=None, space_origin=None, spacings="0.8 0.7 2.5"),
+        nrrd(space=None, space_directions=None, space_origin=None, spacings="0.08 0.07 0.25", units='"cm" "cm" "cm"'),
     ],
 )
 def test_a_file_that_does_not_say_how_it_lies_is_taken_as_it_is_and_flagged(tmp_path, content):
@@ -194,6 +195,7 @@ def test_a_file_that_does_not_say_how_it_lies_is_taken_as_it_is_and_flagged(tmp_
     file.write_bytes(content)
     volume = open_volume(file)
     np.testing.assert_array_equal(slices(volume), VALUES)
+    assert volume.spacing_mm == pytest.approx(STEPS)
     assert volume.flags == ("orientation unknown",)
 
 
