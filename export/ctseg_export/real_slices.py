@@ -1,7 +1,9 @@
 """Slices of real scans to prove a file on."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 from ctseg.dataset import mask_folders
@@ -14,21 +16,32 @@ from ctseg.spread import evenly_spread
 def real_slices(folder: Path, count: int) -> list[Slice]:
     """At most `count` slices, spread evenly over all the CT below `folder`, the masks of data sets left out.
 
-    Raises CallError where there is none, UnreadableFile for a slice that can't be read,
+    Raises CallError where there is none, UnreadableFile for a file that can't be read,
     DatasetError for a description that can't be.
     """
-    places = [(scan, index) for scan in _scans(folder) for index in range(len(scan))]
+    scans = list(_scans(folder))
+    places = [(number, index) for number, scan in enumerate(scans) for index in range(len(scan))]
     if not places:
         raise CallError(f"{folder} holds no slices to compare on: no DICOM, NIfTI or image file")
-    return [scan.read(index) for scan, index in evenly_spread(places, count)]
+    chosen = groupby(evenly_spread(places, count), key=lambda place: place[0])
+    return [one for number, of_scan in chosen for one in _read(scans[number], [index for _, index in of_scan])]
+
+
+def _read(scan: Scan, indices: Sequence[int]) -> list[Slice]:
+    """Some slices of a scan, copied: a part of a volume would hold all of it in memory."""
+    found = [scan.read(index) for index in indices]
+    scan.close()
+    return [replace(one, pixels=one.pixels.copy()) for one in found]
 
 
 def _scans(folder: Path) -> Iterator[Scan]:
     masks = mask_folders(folder)
     files: dict[Kind | None, list[Path]] = defaultdict(list)
+    images: dict[Path, list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")):
         if path.is_file() and masks.isdisjoint(path.parents):
-            files[kind_of(path)].append(path)
-    yield open_images(files["image"])
+            kind = kind_of(path)
+            (images[path.parent] if kind == "image" else files[kind]).append(path)
+    yield from map(open_images, images.values())
     yield from map(open_volume, files["volume"])
     yield from open_series(files["dicom"]).series

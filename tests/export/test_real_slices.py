@@ -1,3 +1,5 @@
+import tracemalloc
+
 import nibabel
 import numpy as np
 import pytest
@@ -44,3 +46,23 @@ def test_a_slice_that_is_cut_off_is_named(tmp_path):
     (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(UnreadableFile, match=r"broken\.npy"):
         real_slices(tmp_path, 12)
+
+
+def test_of_many_volumes_one_is_in_memory_at_a_time(tmp_path):
+    volume = np.random.default_rng(0).integers(-1000, 400, (64, 64, 100)).astype(np.int16)
+    for number in range(6):
+        nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / f"{number}.nii")
+    tracemalloc.start()
+    found = real_slices(tmp_path, 12)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found) == 12
+    assert held < volume.nbytes
+    assert peak < 4 * volume.nbytes
+
+
+def test_arrays_without_air_are_hounsfield_as_their_folder_is(tmp_path):
+    for number, (folder, lowest) in enumerate((("a", -1000), ("a", 20), ("b", 20))):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        np.save(tmp_path / folder / f"{number}.npy", np.linspace(lowest, 400, 64).reshape(8, 8))
+    assert [one.domain for one in real_slices(tmp_path, 10)] == ["hu", "hu", "grey8"]
