@@ -44,4 +44,7 @@ def _scans(folder: Path) -> Iterator[Scan]:
             (images[path.parent] if kind == "image" else files[kind]).append(path)
     yield from map(open_images, images.values())
     yield from map(open_volume, files["volume"])
-    yield from open_series(files["dicom"]).series
+    found = open_series(files["dicom"])
+    if found.failed:
+        raise found.failed[0]
+    yield from found.series

@@ -48,6 +48,13 @@ def test_a_slice_that_is_cut_off_is_named(tmp_path):
         real_slices(tmp_path, 12)
 
 
+def test_a_dicom_file_that_cant_be_read_is_named(tmp_path):
+    np.save(tmp_path / "0.npy", np.full((8, 8), 3, np.uint8))
+    (tmp_path / "broken.dcm").write_bytes(b"")
+    with pytest.raises(UnreadableFile, match=r"broken\.dcm"):
+        real_slices(tmp_path, 12)
+
+
 def test_of_many_volumes_one_is_in_memory_at_a_time(tmp_path):
     volume = np.random.default_rng(0).integers(-1000, 400, (64, 64, 100)).astype(np.int16)
     for number in range(6):
