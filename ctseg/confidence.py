@@ -29,6 +29,6 @@ def restore_confidence(probability: npt.NDArray[np.float32], undo: Restoration) 
     rows, columns = undo.resized
     within = np.ascontiguousarray(probability[:rows, :columns]) * np.float32(255)
     if undo.resized != undo.original:
-        within = np.asarray(cv2.resize(within, undo.original[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+        within = np.asarray(cv2.resize(within, undo.original[::-1], interpolation=undo.method), np.float32)
     confidence: Confidence = np.rint(within).astype(np.uint8)
     return confidence

@@ -53,6 +53,11 @@ class Restoration:
     original: tuple[int, int]
     resized: tuple[int, int]
 
+    @property
+    def method(self) -> int:
+        """OpenCV's way to resize back: where that makes a picture smaller, all that a pixel covers counts."""
+        return cv2.INTER_AREA if self.original < self.resized else cv2.INTER_LINEAR
+
 
 def to_grey(source: Slice, window: Window) -> npt.NDArray[np.float32] | npt.NDArray[np.uint8]:
     """Grey values 0..255 (H, W): HU through the `window` as float32, grey slices untouched."""
@@ -95,8 +100,6 @@ def restore(labels: Labels, undo: Restoration) -> Labels:
         return labels
     # Each class's own mask is resized smoothly and the strongest one wins: borders stay smooth where
     # nearest-neighbour labels would turn to stairs. What the others leave is the background's.
-    # Where a slice is smaller than its picture was, linear would be nearest again: all that a pixel covers counts.
-    method = cv2.INTER_AREA if undo.original < undo.resized else cv2.INTER_LINEAR
     strongest = np.full(undo.original, _WHOLE, np.uint8)
     shares: list[tuple[int, _Box, npt.NDArray[np.uint8]]] = []
     for index in range(1, int(labels.max()) + 1):
@@ -105,7 +108,7 @@ def restore(labels: Labels, undo: Restoration) -> Labels:
         size = (outer[1].stop - outer[1].start, outer[0].stop - outer[0].start)
         if not all(size):
             continue
-        share = np.asarray(cv2.resize(mask[inner] * _WHOLE, size, interpolation=method), np.uint8)
+        share = np.asarray(cv2.resize(mask[inner] * _WHOLE, size, interpolation=undo.method), np.uint8)
         cv2.subtract(strongest[outer], share, strongest[outer])
         shares.append((index, outer, share))
     restored = np.zeros(undo.original, np.uint8)

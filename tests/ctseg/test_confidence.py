@@ -24,3 +24,11 @@ def test_it_comes_back_to_the_slices_size_without_the_padding():
     restored = restore_confidence(working, Restoration((40, 60), (20, 30)))
     assert restored.shape == (40, 60)
     assert (restored == 153).all()  # 0.6 of 255: no black of the padding comes in
+
+
+def test_a_pixel_of_a_smaller_slice_has_the_mean_of_all_that_it_covers():
+    working = np.full((96, 96), 0.9, np.float32)
+    working[0, 0] = 0
+    restored = restore_confidence(working, Restoration((32, 32), (96, 96)))
+    assert restored[0, 0] == 204  # 0.8 of 255
+    assert (restored.ravel()[1:] == np.rint(np.float32(0.9) * np.float32(255))).all()
