@@ -94,6 +94,10 @@ class PixelHeader:
         """The bytes of a slice that is not compressed."""
         return self.rows * self.columns * self.bits_allocated // 8
 
+    def fills(self, size: int, frames: int = 1) -> bool:
+        """Whether so many frames take `size` bytes; some writers pad to a block, which is less than a row."""
+        return 0 <= size - frames * self.size < self.columns * self.bits_allocated // 8
+
     def anyhow_stored(self) -> "PixelHeader":
         """What two files of one slice have in common, whose transfer syntax or file meta differ."""
         return replace(self, offset=None, syntax=uid.UID(""), is_little=True, span=None, inflated=None)
@@ -175,9 +179,7 @@ def _padding(dataset: Dataset) -> tuple[int, int] | None:
     if words[0] is None or not 0 < bits <= 16:
         return None
     ends = []
-    for said in words:
-        if said is None:
-            continue
+    for said in (one for one in words if one is not None):
         kept = said & ((1 << bits) - 1)
         end = kept - (1 << bits) if is_signed and kept >> (bits - 1) else kept
         if said not in (kept, end & 0xFFFF):

@@ -80,12 +80,10 @@ def _pixels(data: bytes, header: PixelHeader) -> Pixels:
 
 
 def _native(data: bytes | bytearray, header: PixelHeader, byte_order: str) -> Pixels:
-    (rows, columns), width = header.shape, header.bits_allocated // 8
-    needed = rows * columns * width
-    # Some writers pad to a block; a row or more means that the size is wrong.
-    if not needed <= len(data) < needed + columns * width:
-        raise ContentError(f"it holds {len(data)} bytes of pixels, not {needed}: cut off, or of another size")
-    return np.frombuffer(data, f"{byte_order}u{width}", rows * columns).reshape(rows, columns)
+    if not header.fills(len(data)):
+        raise ContentError(f"it holds {len(data)} bytes of pixels, not {header.size}: cut off, or of another size")
+    stored = np.frombuffer(data, f"{byte_order}u{header.bits_allocated // 8}", header.rows * header.columns)
+    return stored.reshape(header.shape)
 
 
 def _decode_jpeg(frame: bytes, header: PixelHeader) -> Pixels:

@@ -33,8 +33,7 @@ def frame_spans(stream: BinaryIO, dataset: Dataset, pixels: PixelHeader, count: 
     value, length = find_value(stream, pixels)
     if length == UNDEFINED:
         return _encapsulated(stream, dataset, pixels, value, count)
-    # Some writers pad to a block; a row or more means that the size is wrong.
-    if not 0 <= length - count * pixels.size < pixels.columns * pixels.bits_allocated // 8:
+    if not pixels.fills(length, count):
         raise ContentError(f"it holds {length} bytes of pixels, {count} frames are {count * pixels.size}")
     return frames
 
