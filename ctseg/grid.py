@@ -22,6 +22,9 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SCANNER, ALIGNED = 1, 2
 """Codes of a NIfTI affine: the scanner's own axes; some others of the same directions."""
 
+FARTHEST_MM = 1e5
+"""A scan that lies farther away than this lies in no scanner."""
+
 MOST_VOXELS = 2**30
 """A block of more is refused: no CT has as many."""
 

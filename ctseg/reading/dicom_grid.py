@@ -7,15 +7,14 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.grid import ALIGNED, LPS_TO_RAS, SCANNER, Grid, NoGrid, NoPlaces, grid_of
-from ctseg.reading.dicom_geometry import even_planes, offsets_of, orientation_of, places_of
+from ctseg.grid import ALIGNED, FARTHEST_MM, LPS_TO_RAS, SCANNER, Grid, NoGrid, NoPlaces, grid_of
+from ctseg.reading.dicom_geometry import Offsets, even_planes, offsets_of, orientation_of, places_of
 from ctseg.reading.dicom_header import SliceHeader, normal_of
 from ctseg.scan import Spacing
 
 _SAME_DIRECTION = 1e-3
-_FARTHEST_MM = 1e5
 
-Numbers = npt.NDArray[np.float64]
+Vectors = npt.NDArray[np.float64]
 
 
 def series_grid(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Grid:
@@ -69,7 +68,7 @@ def _heaped(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Sequence[
     ]
 
 
-def common_plane(slices: Sequence[SliceHeader]) -> tuple[Numbers, Numbers, Numbers, tuple[float, ...]]:
+def common_plane(slices: Sequence[SliceHeader]) -> tuple[Vectors, Vectors, Vectors, tuple[float, ...]]:
     """Where each slice lies, and what all have in common: directions along a row and down a column, sizes of pixels.
 
     Raises NoGrid for slices that differ in it.
@@ -89,12 +88,12 @@ def common_plane(slices: Sequence[SliceHeader]) -> tuple[Numbers, Numbers, Numbe
     if min(spacing) <= 0:
         raise NoGrid("its pixels have no size")
     positions = np.array([position for position, _, _ in placed], float)
-    if np.abs(positions).max() > _FARTHEST_MM:
+    if np.abs(positions).max() > FARTHEST_MM:
         raise NoGrid("its slices lie farther away than any scanner reaches")
     return positions, across, down, spacing
 
 
-def _planes(offsets: Numbers, thickness: float | None) -> tuple[npt.NDArray[np.int64], float]:
+def _planes(offsets: Offsets, thickness: float | None) -> tuple[npt.NDArray[np.int64], float]:
     """Which plane of a block with even steps each slice is, counted from the first one's, and the step in mm."""
     if len(offsets) == 1 and thickness:
         return np.zeros(1, np.int64), thickness

@@ -39,8 +39,8 @@ _COMPUTED = re.compile(
 _PLANES = ("sagittal", "coronal", "axial")
 
 _SPANS_A_PLANE = 0.9
-# A kilometre: what is farther is no position, and arithmetic with it would overflow.
-_FARTHEST_MM = 1e6
+# In mm; what is farther is no position, and arithmetic with it would overflow.
+_KILOMETRE = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def _slice_header(
         kernel=text(dataset, "ConvolutionKernel"),
         position=position_of(dataset),
         orientation=orientation,
-        location=number(dataset, "SliceLocation", _FARTHEST_MM),
+        location=number(dataset, "SliceLocation", _KILOMETRE),
         number=integer(dataset, "InstanceNumber"),
         thickness=number(dataset, "SliceThickness"),
         pixel_spacing=numbers(dataset, "PixelSpacing", 2),
@@ -190,12 +190,12 @@ def _types(dataset: Dataset) -> list[str]:
 
 def position_of(dataset: Dataset) -> Numbers | None:
     """ImagePositionPatient; None where it is not there, or no place near a scanner."""
-    return numbers(dataset, "ImagePositionPatient", 3, _FARTHEST_MM)
+    return numbers(dataset, "ImagePositionPatient", 3, _KILOMETRE)
 
 
 def _orientation(dataset: Dataset) -> Numbers | None:
     """The directions of rows and of columns; None where they are not there, or span no plane."""
-    found = numbers(dataset, "ImageOrientationPatient", 6, _FARTHEST_MM)
+    found = numbers(dataset, "ImageOrientationPatient", 6, _KILOMETRE)
     return found if found and math.hypot(*_cross(found)) >= _SPANS_A_PLANE else None
 
 

@@ -19,7 +19,7 @@ from ctseg.reading.files import ContentError
 from ctseg.reading.jpeg_header import ARITHMETIC, LOSSLESS, PROGRESSIVE, START_OF_SCAN, JpegHeader, segments
 
 Pixels = npt.NDArray[Any]
-Numbers = npt.NDArray[np.int32]
+Samples = npt.NDArray[np.int32]
 
 MOST_SCANS = 100
 """Each is a pass over all pixels; encoders make some 10."""
@@ -33,7 +33,7 @@ _MARKER = re.compile(rb"\xff([^\x00\xff])")
 _RESTART, _RESTARTS, _FILL = 0xD0, 8, 0xFF
 
 _END_OF_BLOCK, _COEFFICIENTS = 0, 64
-_PREDICTORS: Mapping[int, Callable[[Numbers, Numbers, Numbers], Numbers]] = {
+_PREDICTORS: Mapping[int, Callable[[Samples, Samples, Samples], Samples]] = {
     1: lambda left, _above, _corner: left,
     2: lambda _left, above, _corner: above,
     3: lambda _left, _above, corner: corner,
@@ -183,7 +183,7 @@ def _ends_in_its_last_samples(data: bytes, header: JpegHeader, pixels: Pixels) -
     return _ends_in(data, header, _last_samples(_differences(rows, header.scan[3]), table))
 
 
-def _differences(rows: Numbers, predictor: int) -> npt.NDArray[np.int16]:
+def _differences(rows: Samples, predictor: int) -> npt.NDArray[np.int16]:
     """Samples of all rows but the first, each less what its neighbours predict; of a first column, the one above."""
     predicted = rows[:-1].copy()
     predicted[:, 1:] = _PREDICTORS[predictor](rows[1:, :-1], rows[:-1, 1:], rows[:-1, :-1])

@@ -11,7 +11,7 @@ from ctseg.spread import evenly_spread
 
 _LOOKED_AT = 16
 
-Numbers = Callable[[int], Values | None]
+ReadNumbers = Callable[[int], Values | None]
 """Reads the numbers of the slice at an index; None where it says itself what they are."""
 
 
@@ -26,7 +26,7 @@ class ScanScale:
         self._is_decided = False
         self._scale: Scale | None = None
 
-    def decided(self, count: int, numbers: Numbers) -> Scale | None:
+    def decided(self, count: int, numbers: ReadNumbers) -> Scale | None:
         """That of a scan of `count` slices; None where each has to tell its own, as one alone has."""
         with self._lock:
             if not self._is_decided:
@@ -36,7 +36,7 @@ class ScanScale:
             return self._scale
 
 
-def _readable(count: int, numbers: Numbers) -> Iterator[Values]:
+def _readable(count: int, numbers: ReadNumbers) -> Iterator[Values]:
     for index in evenly_spread(range(count), _LOOKED_AT):
         with suppress(UnreadableFile, ContentError):  # it fails when its turn comes
             values = numbers(index)

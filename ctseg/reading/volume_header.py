@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg import flags
-from ctseg.grid import MOST_VOXELS, SCANNER, Affine, Grid, placed_header
+from ctseg.grid import FARTHEST_MM, MOST_VOXELS, SCANNER, Affine, Grid, placed_header
 from ctseg.reading.files import ContentError
 from ctseg.reading.stored import Stored, Voxels
 from ctseg.scan import Labels, Spacing
 
 _LARGEST_STEP_MM = 1000
-_FARTHEST_MM = 1e5
 _AT_0_MM = 1e-3
 
 NEAR = 0.501
@@ -143,7 +142,7 @@ def described_by_axes(
     """
     steps = np.linalg.norm(axes, axis=1)
     _steps(affine, steps.tolist())
-    if np.abs(affine[:3, 3]).max() > _FARTHEST_MM:
+    if np.abs(affine[:3, 3]).max() > FARTHEST_MM:
         raise ContentError("it lies farther away than any scanner reaches")
     if np.abs((axes @ axes.T) / np.outer(steps, steps) - np.eye(3)).max() > _SQUARE:
         raise ContentError("its axes are not at right angles: resample it first")
