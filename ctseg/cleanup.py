@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.classes import BACKGROUND
+from ctseg.extent import extent
 from ctseg.scan import Labels
 
 
@@ -75,7 +76,7 @@ def clean_volume(masks: Sequence[Labels], rules: Cleanup) -> Sequence[Labels]:
 
     coarse = np.stack([_any_of_blocks(mask) for mask in masks])
     # Only the box around all lung: components take long to find, and around a chest there is much background.
-    box = (slice(None), _extent(coarse, (0, 2)), _extent(coarse, (0, 1)))
+    box = (slice(None), extent(coarse.any(axis=(0, 2))), extent(coarse.any(axis=(0, 1))))
     components, count = ndimage.label(coarse[box], structure=np.ones((3, 3, 3), bool))
     if count < 2:
         return masks
@@ -92,12 +93,6 @@ def clean_volume(masks: Sequence[Labels], rules: Cleanup) -> Sequence[Labels]:
             fine = drop.repeat(_COARSE, 0).repeat(_COARSE, 1)[: mask.shape[0], : mask.shape[1]]
             mask[fine] = BACKGROUND.index
     return masks
-
-
-def _extent(coarse: npt.NDArray[np.bool_], others: tuple[int, int]) -> slice:
-    """From the first to the last place with anything in it along the axis that is none of the `others`."""
-    found = np.flatnonzero(coarse.any(axis=others))
-    return slice(found[0], found[-1] + 1) if len(found) else slice(0)
 
 
 def _any_of_blocks(labels: Labels) -> npt.NDArray[np.bool_]:

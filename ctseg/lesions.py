@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from ctseg.classes import LESION
+from ctseg.extent import extent
 from ctseg.lungs import Border
 from ctseg.measures import voxel_ml
 from ctseg.scan import Labels, Spacing
@@ -75,10 +75,4 @@ def _box(masks: Sequence[Labels]) -> tuple[slice, slice, slice] | None:
     if not by_row.any():
         return None
     by_column = np.array([(mask >= _FROM).any(axis=0) for mask in masks])
-    return _extent(by_row.sum(axis=1)), _extent(by_row.sum(axis=0)), _extent(by_column.sum(axis=0))
-
-
-def _extent(counts: npt.NDArray[np.int64]) -> slice:
-    """From the first that is not 0 to the last."""
-    places = np.flatnonzero(counts)
-    return slice(int(places[0]), int(places[-1]) + 1)
+    return extent(by_row.any(axis=1)), extent(by_row.any(axis=0)), extent(by_column.any(axis=0))
