@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ctseg.errors import CallError, unforeseen
 from ctseg.grid import NoPlaces
-from ctseg.reading.values import finite_range, grey_range, hounsfield, is_hounsfield, stretched
+from ctseg.reading.values import Scale, as_slice, scale_of
 from ctseg.scan import Domain, Slice, WithoutGeometry
 
 _COLOURS = (3, 4)
@@ -19,14 +19,17 @@ _COLOURS = (3, 4)
 class ArrayScan(WithoutGeometry):
     """An array (slices, H, W); `is_volume`, whether its slices lie one on the other.
 
-    `domain`: uint8 is grey as it is, what goes below -200 is HU, anything else is grey, stretched between the `ends` of
-    its own range but for the rarest values: the rule for files.
+    uint8 is grey as it is, anything else follows the `scale` of all of it: the rule for files.
     """
 
     values: npt.NDArray[Any]
     is_volume: bool
-    domain: Domain
-    ends: tuple[float, float]
+    scale: Scale
+
+    @property
+    def domain(self) -> Domain:
+        """What its values are."""
+        return "grey8" if self.values.dtype == np.uint8 else self.scale.domain
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -42,10 +45,7 @@ class ArrayScan(WithoutGeometry):
 
     def read(self, index: int) -> Slice:
         """The slice at `index`."""
-        plane = self.values[index]
-        if self.domain == "hu":
-            return Slice(hounsfield(plane), "hu")
-        return Slice(plane if plane.dtype == np.uint8 else stretched(plane, *self.ends), "grey8")
+        return as_slice(self.values[index], self.scale)
 
     def close(self) -> None:
         """Nothing is held but what the caller holds."""
@@ -67,10 +67,8 @@ def scan_of(array: npt.ArrayLike) -> ArrayScan:
         raise CallError(f"an array of shape {values.shape} is empty")
     if values.ndim == 3 and values.shape[2] in _COLOURS:
         raise CallError(f"an array of shape {values.shape} looks like a picture in colour: turn it to grey first")
+    stack = values[np.newaxis] if values.ndim == 2 else values
     try:
-        ends = finite_range(values)
+        return ArrayScan(stack, values.ndim == 3, scale_of(list(stack)))
     except ValueError as error:
         raise CallError(f"the array can't be used: {error}") from error
-    domain: Domain = "hu" if values.dtype != np.uint8 and is_hounsfield(ends[0]) else "grey8"
-    stack = values[np.newaxis] if values.ndim == 2 else values
-    return ArrayScan(stack, values.ndim == 3, domain, grey_range(stack) if domain == "grey8" else ends)
