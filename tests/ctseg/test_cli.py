@@ -98,5 +98,5 @@ def test_what_libraries_log_is_not_printed():
 
 
 def test_a_missing_extra_is_named():
-    with pytest.raises(MissingExtraError, match=r"pip install 'ctseg\[train\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '.\[train\]'"):
         require("surely_no_such_module", "train")

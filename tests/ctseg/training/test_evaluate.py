@@ -61,7 +61,7 @@ def test_a_model_file_that_does_not_tell_whom_it_learnt_from_is_refused(trained,
     with pytest.raises(SystemExit) as left:
         main(["evaluate", str(trained / "untold.onnx"), str(trained / "data")])
     assert left.value.code == 2
-    assert "do not tell whom it learnt from" in capsys.readouterr().err
+    assert "lacks the patients that it was trained on" in capsys.readouterr().err
 
 
 def test_a_model_file_scores_as_its_checkpoint_does(trained, capsys):
@@ -92,7 +92,7 @@ def test_what_the_truth_has_none_of_is_left_out_of_one_of_the_means(trained, cap
         assert score["mean_present"] == pytest.approx((score["background"] + score["normal_lung"]) / 2)
     leave(["evaluate", str(trained / "model.onnx"), str(tmp_path / "healthy")])
     told = " ".join(capsys.readouterr().out.split())
-    assert "mean present: of those that the truth holds; both with background" in told
+    assert "mean present: of those that the reference holds; both with background" in told
 
 
 def test_what_was_learnt_from_is_told_to_be_no_independent_figure(trained, capsys):
