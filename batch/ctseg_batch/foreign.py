@@ -2,14 +2,15 @@
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from ctseg.dataset import DESCRIPTION
 from ctseg.errors import CallError
 from ctseg_batch.figures.sheets import SUMMARY_JSON, TABLES, share_of
 from ctseg_batch.layout import FOLDER
-from ctseg_batch.url import Location
+from ctseg_batch.outputs.slice_outputs import FOLDERS
+from ctseg_batch.url import Location, Url
 
 _MADE_BY_US = b'<meta name="generator" content="ctseg '
 _HEAD_BYTES = 4096
@@ -23,21 +24,21 @@ def names_in(folder: Path) -> set[str]:
         return set()
 
 
-def refuse_foreign(
-    out: Location, look: Callable[[str], set[str]], folders: Iterable[str], files: Collection[str]
-) -> None:
-    """Raise CallError where a run would write over what no run has written, in `folders` or one of `files`.
+def refuse_foreign(out: Location, look: Callable[[str], set[str]], root: Location) -> None:
+    """Raise CallError where OUT holds what no run has written and some run may write over, this one or a later one.
 
     `look` says what lies right in a folder of OUT. The first that a run makes is FOLDER: where that is, all that is
-    called as a run calls it is taken for a run's.
+    called as a run calls it is taken for a run's. A folder that holds the `root` is one of scans that happens to be
+    called so: no run writes there.
     """
     names = look("")
     if FOLDER in names:
         return
     if DESCRIPTION in names:
         raise CallError(f"--out {out}: it is a data set, by its {DESCRIPTION}: name another folder")
-    foreign = [f"{name}/" for name in folders if name in names and look(name) - {"", name}]
-    foreign += sorted(name for name in names if name in files or share_of(name))
+    others = (name for name in sorted(FOLDERS & names) if not _is_in(root, out / name))
+    foreign = [f"{name}/" for name in others if look(name) - {"", name}]
+    foreign += sorted(name for name in names if name in TABLES or share_of(name))
     if foreign and FOLDER not in look(""):  # else another share has begun meanwhile
         raise CallError(
             f"--out {out}: {foreign[0]} is there and is not of a run of ctseg: name another folder; "
@@ -66,7 +67,13 @@ def refuse_foreign_report(file: Path) -> None:
     except OSError:  # it is not there; or who writes it finds out
         return
     if not is_ours:
-        raise CallError(f"{file} is there and is no report of ctseg: name another --file")
+        raise CallError(f"{file} is there and is no report of ctseg: rename it, or name another file to ctseg report")
+
+
+def _is_in(place: Location, folder: Location) -> bool:
+    if isinstance(place, Path) and isinstance(folder, Path):
+        return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder))
+    return isinstance(place, Url) and isinstance(folder, Url) and place.below(folder) is not None
 
 
 def _is_joined(file: Path) -> bool:

@@ -8,9 +8,8 @@ from ctseg import __version__
 from ctseg.errors import CallError
 from ctseg.model import find_model
 from ctseg_batch.call import Call, check, from_anywhere
-from ctseg_batch.figures.sheets import TABLES, marked
 from ctseg_batch.find import find
-from ctseg_batch.foreign import refuse_foreign
+from ctseg_batch.foreign import refuse_foreign, refuse_foreign_report
 from ctseg_batch.inputs.discover import Found, ignored_told
 from ctseg_batch.inputs.input_files import InputFiles, LocalInputFiles
 from ctseg_batch.inputs.selection import Selection, parse_condition
@@ -121,11 +120,12 @@ def open_job(call: Call) -> Job:
     mark = mark_of(call.shard)
     run_folder, output_files = _open_out(call.out, mark)
     outputs = Outputs(output_files, kinds, call.spacing)
-    files = {marked(name, mark) for name in TABLES} | ({REPORT_HTML} if call.report else set())
-    refuse_foreign(call.out, run_folder.names, outputs.folders, files)
+    if call.report and isinstance(call.out, Path):
+        refuse_foreign_report(call.out / REPORT_HTML)
     truth = open_truth(call.truth) if call.truth else None
     selection = Selection(tuple(map(parse_condition, call.series_filter)), call.best_series)
     found, input_files = find(call, outputs.folders)
+    refuse_foreign(call.out, run_folder.names, found.place or found.root)
     if not found.sites and not found.failed:
         given = ", ".join(map(str, call.inputs)) or "what is listed"
         raise CallError(f"no CT in {given}{f': {ignored_told(found.ignored)}' if found.ignored else ''}")

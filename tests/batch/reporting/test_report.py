@@ -668,6 +668,17 @@ def test_the_report_of_a_run_shows_every_kind_of_scan(
     }
 
 
+def test_batch_never_writes_its_report_over_what_is_none(command, save_volume, tmp_path, stack):
+    save_volume(tmp_path / "in/a.nii", stack)
+    call = (tmp_path / "in", "--out", tmp_path / "out")
+    assert command(*call).status == 0
+    (tmp_path / "out/report.html").write_text("<p>of the meeting</p>")
+    left = command(*call, "--report")
+    assert left.status == 2
+    assert "report.html is there and is no report of ctseg: rename it" in left.err
+    assert (tmp_path / "out/report.html").read_text() == "<p>of the meeting</p>"
+
+
 def test_a_report_of_an_earlier_run_is_told_as_one(command, save_volume, tmp_path, stack):
     save_volume(tmp_path / "in/a.nii.gz", stack, (5.0, 2.0, 2.0))
     call = (tmp_path / "in", "--out", tmp_path / "out")
@@ -693,7 +704,7 @@ def test_a_file_that_is_no_report_is_never_written_over(report, volume, tmp_path
     own.write_text("<p>mine</p>")
     status, err = report(volume.out, "--file", own)
     assert status == 2
-    assert "page.html is there and is no report of ctseg: name another --file" in err
+    assert "page.html is there and is no report of ctseg: rename it, or name another file to ctseg report" in err
     assert own.read_text() == "<p>mine</p>"
     own.unlink()
     assert report(volume.out, "--file", own)[0] == report(volume.out, "--file", own)[0] == 0
