@@ -45,7 +45,6 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         job.outputs.clear()
     inventory = Inventory(tuple(dict.fromkeys(site.name for site in job.found.sites))) if call.shard else None
     if inventory:
-        job.run_folder.withdraw()
         write_inventory(inventory, job.output_files)
     with job.run_folder.journal(job.root, job.settings, past) as journal:
         job.outputs.begin()

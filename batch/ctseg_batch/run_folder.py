@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from ctseg_batch.figures.sheets import SUMMARY_JSON, marked, superseded
+from ctseg_batch.figures.sheets import superseded, withdrawn
 from ctseg_batch.foreign import names_in
 from ctseg_batch.journal.past import Past, recall
 from ctseg_batch.journal.record import Journal, claim_out
@@ -37,11 +37,14 @@ class RunFolder(Protocol):
         ...
 
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:
-        """What notes this run; raises CallError."""
+        """What notes this run, and withdraws the summary before the first thing that it notes; raises CallError."""
         ...
 
     def withdraw(self) -> None:
-        """A share begins: until it ends, it has no summary.json that others would be joined with; raises CallError."""
+        """OUT is about to change: until the run ends, no summary.json may tell of what was there; raises CallError.
+
+        Those of other shares of the same cut tell of what is theirs, and stay.
+        """
         ...
 
     def deliver(self) -> None:
@@ -72,11 +75,11 @@ class LocalRunFolder:
 
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:
         """A file in OUT."""
-        return Journal(self.folder, root, settings, past, self._mark)
+        return Journal(self.folder, root, settings, past, self._mark, self.withdraw)
 
     def withdraw(self) -> None:
-        """Its own."""
-        self._remove([marked(SUMMARY_JSON, self._mark)])
+        """Its own, that of a whole run, and those of shares that were cut otherwise."""
+        self._remove(withdrawn(self.names(""), self._mark))
 
     def deliver(self) -> None:
         """They are there."""

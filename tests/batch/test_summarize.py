@@ -444,20 +444,59 @@ def test_a_share_without_a_known_scan_is_missed_too(batch, summarize, folders):
     assert summarize(out)[0] == 0
 
 
-def test_a_share_that_began_again_has_not_ended(batch, summarize, folders, monkeypatch):
-    for number in (1, 2):
-        out = batch(folders, shard=Shard(number, 2)).out
+@pytest.fixture
+def stopped(batch, monkeypatch):
+    """A run that is stopped at its first slice."""
 
     def stop(*_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Engine, "segment", stop)
-        with pytest.raises(KeyboardInterrupt):
-            batch(folders, shard=Shard(2, 2), overwrite=True)
+    def called(*inputs, **wanted):
+        with monkeypatch.context() as patched:
+            patched.setattr(Engine, "segment", stop)
+            with pytest.raises(KeyboardInterrupt):
+                batch(*inputs, **wanted)
+
+    return called
+
+
+def test_a_share_that_began_again_has_not_ended(batch, stopped, summarize, folders):
+    for number in (1, 2):
+        out = batch(folders, shard=Shard(number, 2)).out
+    stopped(folders, shard=Shard(2, 2), overwrite=True)
     status, told, _ = summarize(out, "--json")
     assert status == 1
     assert {error["file"] for error in json.loads(told)["errors"]} == {n for n in "0123" if Shard(2, 2).holds(n)}
+
+
+@pytest.mark.parametrize("earlier", [[None], [Shard(1, 2), Shard(2, 2)]], ids=["a run", "shares"])
+def test_a_run_that_was_stopped_has_no_summary_until_it_ends(
+    batch, stopped, summarize, folders, draw, save_slice, earlier
+):
+    for shard in earlier:
+        out = batch(folders, shard=shard).out
+    save_slice(folders / "4/1.png", draw(4))
+    stopped(folders)
+    status, _, err = summarize(out, "--quiet")
+    assert status == 2
+    assert "has not ended; call ctseg batch again, it does only what is missing" in err
+    assert batch(folders).summary["totals"]["scans"] == 5
+    assert summarize(out)[0] == 0
+
+
+def test_where_nothing_is_to_be_done_a_run_that_was_stopped_leaves_the_summary(batch, folders, monkeypatch):
+    out = batch(folders).out
+    with monkeypatch.context() as patched:
+        patched.setattr("ctseg_batch.run.write_sheets", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            batch(folders)
+    assert (out / "summary.json").exists()
+
+
+def test_the_summary_of_a_run_does_not_outlast_shares_that_replace_its_masks(batch, folders):
+    batch(folders)
+    out = batch(folders, shard=Shard(1, 2), write=["mask", "overlay"]).out
+    assert not (out / "summary.json").exists()
 
 
 def test_a_damaged_list_of_what_was_found_is_written_anew(batch, summarize, folders):

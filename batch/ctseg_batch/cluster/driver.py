@@ -49,6 +49,7 @@ def work_on_cluster(
         worked = Gathered(parts, planner, job.input_files, journal, watcher, note)
         to_do = list(worked.to_do())
     if to_do:
+        job.run_folder.withdraw()
         with _cluster(job, watcher) as count:
             outdone = planner.folders.outdone
             bundles = list(bundled(to_do, past, outdone, count))

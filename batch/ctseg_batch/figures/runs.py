@@ -12,6 +12,7 @@ from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_JSON, marked, share_o
 from ctseg_batch.figures.slices_file import read_slices
 from ctseg_batch.figures.summary import SCHEMA, Summary
 from ctseg_batch.figures.summary_form import FormCheck
+from ctseg_batch.layout import journal_files
 from ctseg_batch.shards import Shard
 
 _AGAIN = "call ctseg batch again, it does only what is missing"
@@ -84,7 +85,9 @@ def _read_run(out: Path, mark: str, fault: FormCheck, called: str) -> Run:
     try:
         read = json.loads((out / name).read_bytes(), parse_constant=_refuse)
     except FileNotFoundError:
-        raise CallError(f"{file} is not there: {called} holds no run of ctseg batch, or one that was stopped") from None
+        ended = f"the run into {called} has not ended; {_AGAIN}"
+        why = ended if journal_files(out) else f"{called} holds no run of ctseg batch"
+        raise CallError(f"{file} is not there: {why}") from None
     except OSError as error:
         raise CallError(f"{file} can't be read: {error.strerror}") from error
     except (ValueError, RecursionError):

@@ -45,6 +45,12 @@ def superseded(names: Iterable[str], mark: str) -> list[str]:
     return [name for name, share in shares.items() if share and cut_of(share.mark) != cut_of(mark)]
 
 
+def withdrawn(names: Iterable[str], mark: str) -> list[str]:
+    """Which files in OUT no longer hold once the run, or the share, with that mark has begun to change OUT."""
+    own = {SUMMARY_JSON, marked(SUMMARY_JSON, mark)}
+    return [*own.intersection(names), *superseded(names, mark)]
+
+
 def write_sheets(
     out: Path, summary: Summary, slices: Callable[[], Iterable[Row]], parquet: bool, mark: str = ""
 ) -> None:

@@ -79,9 +79,11 @@ class Journal(JournalWriter):
         settings: Settings,
         past: Past,
         mark: str = "",
+        opened: Callable[[], None] = lambda: None,
     ) -> None:
+        """`opened` is called once, before the first thing that this run notes."""
         super().__init__()
-        self._past = past
+        self._past, self._opened = past, opened
         self._idle = True
         self._touched: set[str] = set()
         self._lock = threading.RLock()
@@ -144,6 +146,7 @@ class Journal(JournalWriter):
         with self._lock:
             if self._idle:
                 self._idle = False
+                self._opened()
                 self._append({"run": self._past.run + 1})
 
     def _append(self, noted: JournalEntry) -> None:

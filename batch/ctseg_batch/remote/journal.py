@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,9 +28,17 @@ class StoredJournal(Journal):
     """
 
     def __init__(
-        self, store: Store, lease: Lease, folder: Path, root: str, settings: Settings, past: Past, mark: str
+        self,
+        store: Store,
+        lease: Lease,
+        folder: Path,
+        root: str,
+        settings: Settings,
+        past: Past,
+        mark: str,
+        opened: Callable[[], None],
     ) -> None:
-        super().__init__(folder, root, settings, past, mark)
+        super().__init__(folder, root, settings, past, mark, opened)
         self._store, self._lease = store, lease
         self._file = journal_file(folder, mark)
         self._path = f"{FOLDER}/{self._file.name}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ctseg_batch.figures.sheets import SUMMARY_JSON, marked, superseded
+from ctseg_batch.figures.sheets import superseded, withdrawn
 from ctseg_batch.journal.past import Past, recall
 from ctseg_batch.journal.record import LOCK, Journal, excludes
 from ctseg_batch.layout import FOLDER, is_journal
@@ -47,13 +47,13 @@ class StoreRunFolder:
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:
         """Written here, and stored piece by piece."""
         assert self._lease is not None
-        journal = StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark)
+        journal = StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark, self.withdraw)
         self._store.remove(f"{FOLDER}/{outdated.name}" for outdated in past.outdated)
         return journal
 
     def withdraw(self) -> None:
-        """The stored one."""
-        self._store.remove([marked(SUMMARY_JSON, self._mark)])
+        """Of what is stored."""
+        self._store.remove(withdrawn(self._store.names(""), self._mark))
 
     def deliver(self) -> None:
         """The last of them that is stored is summary.json."""

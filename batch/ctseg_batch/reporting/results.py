@@ -10,8 +10,10 @@ from pathlib import Path
 from ctseg.classes import CLASSES
 from ctseg.errors import CallError
 from ctseg.reading.kind import kind_by_name
-from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_JSON
+from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_JSON, share_of
 from ctseg_batch.figures.summary import SCHEMA, Summary
+from ctseg_batch.foreign import names_in
+from ctseg_batch.layout import journal_files
 
 _NEEDED = frozenset({"schema", "version", "model", "scans", "totals", "ignored", "skipped", "errors", "throughput"})
 
@@ -44,6 +46,8 @@ def read_results(out: Path) -> Results:
     try:
         text = file.read_bytes()
         written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        raise CallError(f"{out} holds no {SUMMARY_JSON}: {_why_not(out)}") from None
     except OSError as error:
         raise CallError(f"{out} holds no {SUMMARY_JSON} that can be read: name the OUT of a `ctseg batch`") from error
     try:
@@ -55,6 +59,14 @@ def read_results(out: Path) -> Results:
     if summary["schema"] > SCHEMA:
         raise CallError(f"{file} has schema {summary['schema']}, this ctseg knows up to {SCHEMA}: update ctseg")
     return Results(out, summary, written)
+
+
+def _why_not(out: Path) -> str:
+    if any(map(share_of, names_in(out))):
+        return "join the shards that have run into it by ctseg summarize first"
+    if journal_files(out):
+        return "the run into it has not ended; call ctseg batch again, it does only what is missing"
+    return "name the OUT of a `ctseg batch`"
 
 
 def read_slices(out: Path, scans: Collection[str]) -> Mapping[str, Sequence[SliceRow]] | None:

@@ -610,6 +610,19 @@ def test_an_out_that_is_none_is_a_wrong_call(report, tmp_path, content, said):
     assert said in left.err
 
 
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [([], "has not ended; call ctseg batch again"), (["slices.1-of-2.csv"], "by ctseg summarize first")],
+)
+def test_an_out_without_a_summary_leads_to_one(report, volume, shares, said):
+    (volume.out / "summary.json").unlink()
+    for name in shares:
+        (volume.out / name).touch()
+    left = report(volume.out)
+    assert (left.status, left.err.count("\n")) == (2, 1)
+    assert said in left.err
+
+
 def test_a_summary_of_a_later_version_is_refused(report, summary_of, save_summary):
     left = report(save_summary({**summary_of({}), "schema": 99}))
     assert left.status == 2

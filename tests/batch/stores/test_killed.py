@@ -155,7 +155,7 @@ def test_what_a_killed_run_notes_is_there_and_the_next_one_goes_on(
     for word, count in (("masks/a.nii/", 2), ("masks/2/", 3)):
         assert die(word, count).status == -signal.SIGKILL
         assert len(whole(7)) < 9
-        assert figures(bucket.summary("out")) == figures(before.summary)
+        assert "summary.json" not in bucket.listed("out/")
     assert figures(run().summary) == figures(after.summary)
     assert bucket.files("out") == states[1]
 
