@@ -87,6 +87,15 @@ def test_quiet_says_what_failed_alone(command, scans, tmp_path):
     assert left.err.count("\n") == 1
 
 
+def test_quiet_says_why_the_status_is_1_where_no_file_failed(command, scans, tmp_path):
+    (tmp_path / "truth").mkdir()
+    call = [scans, "--out", tmp_path / "out", "--truth", tmp_path / "truth"]
+    left = command(*call, "-q")
+    assert (left.status, left.err.count("\n")) == (1, 1)
+    assert left.err.startswith("no reference mask was found for any slice: there is no ")
+    assert command(*call).err.count(left.err) == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "said"),
     [

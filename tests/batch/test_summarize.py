@@ -365,6 +365,7 @@ def test_notes_are_those_of_one_run(batch, summarize, folders, draw, save, tmp_p
         out = batch(folders, shard=Shard(number, 3), **call).out
     joined = json.loads(summarize(out, "--json")[1])
     assert joined["notes"] == whole
+    assert (whole[-1] in summarize(out, "--quiet")[2].splitlines()) == (true == "none")
     assert [note[:24] for note in whole[:2]] == ["no dicom-seg of 4 scans:", "no nifti of 4 scans: ima"]
     assert len(whole) == 2 + (true == "none")
     assert len([run for run in joined["runs"] if run["scans"]]) > 1

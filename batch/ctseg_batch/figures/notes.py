@@ -12,7 +12,8 @@ from ctseg_batch.journal.slice_figures import unpack
 from ctseg_batch.result import PartResult
 
 _UNUSED_SPACING = "--spacing was not used: the files say theirs"
-_NO_TRUTH = "no reference mask was found for any slice: "
+NO_TRUTH = "no reference mask was found for any slice: "
+"""What the line begins with that says why a run with a truth has scored nothing."""
 _NOT_MADE = re.compile(r"no (?P<kind>\S+) of (?P<scans>\d+) scans?: (?P<reason>.*)", re.DOTALL)
 
 
@@ -59,7 +60,7 @@ def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iter
         below = truth / PurePath(root).name
         is_other = below.is_dir() and below.resolve() != Path(root).resolve()
         hint = f"; did you mean --truth {below}?" if is_other else ""
-        yield f"{_NO_TRUTH}there is no {truth / folder / stem_of(name)}.*, nor any other{hint}"
+        yield f"{NO_TRUTH}there is no {truth / folder / stem_of(name)}.*, nor any other{hint}"
 
 
 def _has_no_truth(part: PartResult) -> bool:
@@ -79,7 +80,7 @@ def joined_notes(summaries: Sequence[Mapping[str, Any]], scans: Iterable[Mapping
         for note in summary["notes"]:
             if found := _NOT_MADE.fullmatch(note):
                 counts[found["kind"], found["reason"]] += 0 if names <= known else int(found["scans"])
-            elif not note.startswith((_NO_TRUTH, _UNUSED_SPACING)):
+            elif not note.startswith((NO_TRUTH, _UNUSED_SPACING)):
                 told.append(note)
         known |= names
     done = [one for one in summaries if any(scan["status"] != "failed" for scan in one["scans"])]
@@ -95,7 +96,7 @@ def _all_without_truth(summaries: Sequence[Mapping[str, Any]], scans: Iterable[M
     for summary in summaries:
         done = [places[scan["scan"]] for scan in summary["scans"] if scan["scan"] in places]
         if done and summary["groups"] is not None:
-            said[min(done)] = next((note for note in summary["notes"] if note.startswith(_NO_TRUTH)), None)
+            said[min(done)] = next((note for note in summary["notes"] if note.startswith(NO_TRUTH)), None)
     lines = [line for _, line in sorted(said.items()) if line]
     if len(lines) == len(said):
         yield from lines[:1]

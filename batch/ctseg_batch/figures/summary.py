@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ctseg import __version__, flags
+from ctseg_batch.figures.notes import NO_TRUTH
 from ctseg_batch.figures.scan_figures import scan_figures
 from ctseg_batch.figures.totals import totals
 from ctseg_batch.network.engine import Engine
@@ -14,6 +15,7 @@ from ctseg_batch.result import Failure, MeasuresWish, PartResult
 from ctseg_batch.shards import Shard
 
 SCHEMA = 2
+_MOST_REASONS = 3
 
 Summary = dict[str, Any]
 """What summary.json holds."""
@@ -93,12 +95,28 @@ def summarise(figures: Figures, engine: Engine) -> Summary:
 
 def exit_status(summary: Summary) -> int:
     """0 all well, 1 some input failed or there is no reference mask at all, 2 nothing could be read."""
+    return outcome(summary)[0]
+
+
+def outcome(summary: Summary) -> tuple[int, str]:
+    """The exit status, and why it is not 0 where no failure of a file says that."""
     scans = summary["scans"]
-    if summary["shard"] is None and all(scan["status"] == "failed" for scan in scans):
-        return 2  # a share can't tell: another may have read something
-    is_unscored = bool(summary["groups"]) and bool(scans) and all(scan["confusion"] is None for scan in scans)
-    is_told = is_unscored and summary["shard"] is None  # another share may have found some
-    return int(is_told or bool(summary["errors"]) or any(scan["errors"] for scan in scans))
+    has_failures = bool(summary["errors"]) or any(scan["errors"] for scan in scans)
+    if summary["shard"] is None:  # a share can't tell: another may have read something, or found a reference mask
+        if all(scan["status"] == "failed" for scan in scans):
+            return 2, "" if has_failures else _nothing_left(summary["skipped"])
+        if summary["groups"] and all(scan["confusion"] is None for scan in scans) and not has_failures:
+            return 1, next((note for note in summary["notes"] if note.startswith(NO_TRUTH)), NO_TRUTH.rstrip(": "))
+    return int(has_failures), ""
+
+
+def _nothing_left(skipped: Sequence[Mapping[str, str]]) -> str:
+    """Why a run without a failure has read nothing, the most frequent reasons first."""
+    reasons = [
+        f"{reason} ({times})" for reason, times in Counter(one["reason"] for one in skipped).most_common(_MOST_REASONS)
+    ]
+    why = f"{len(skipped):,} skipped: {'; '.join(reasons)}" if reasons else "nothing was found"
+    return f"nothing could be segmented: {why}"
 
 
 def to_json(summary: Summary) -> str:

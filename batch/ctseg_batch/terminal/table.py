@@ -1,7 +1,6 @@
 """The summary as people read it: a table with a row a scan, what is doubtful, what failed."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,12 +13,11 @@ from ctseg.classes import CLASSES, LUNG
 from ctseg.lungs import LUNGS
 from ctseg.printable import count, printable
 from ctseg_batch.dry_run import Plan
-from ctseg_batch.figures.summary import Summary, exit_status
+from ctseg_batch.figures.summary import Summary, outcome
 from ctseg_batch.inputs.discover import ignored_told
 from ctseg_batch.terminal.scan_table import Column, scan_table
 
 _MOST_LISTED = 20
-_MOST_REASONS = 3
 _FEWEST_FOR_LIMITS = 3
 _STATUS_STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
 _UNKNOWN = "-"
@@ -51,20 +49,13 @@ def report(summary: Summary, width: int) -> Iterator[RenderableType]:
 
 
 def failures(summary: Summary) -> Iterator[Text]:
-    """A line for each file that failed, and why."""
+    """A line for each file that failed, and why; or why all together is a failure though no file is."""
     errors = [*summary["errors"], *(error for scan in summary["scans"] for error in scan["errors"])]
     yield from _listed("failed", ((error["file"], error["reason"]) for error in errors), "red")
-    if exit_status(summary) == 2 and not errors:
-        yield _nothing_left(summary["skipped"])
-
-
-def _nothing_left(skipped: Sequence[Mapping[str, str]]) -> Text:
-    """Why a run without a failure has read nothing, the most frequent reasons first."""
-    reasons = [
-        f"{reason} ({times})" for reason, times in Counter(one["reason"] for one in skipped).most_common(_MOST_REASONS)
-    ]
-    why = f"{len(skipped):,} skipped: {'; '.join(reasons)}" if reasons else "nothing was found"
-    return Text.assemble(("nothing could be segmented: ", "red"), printable(why))
+    _, why = outcome(summary)
+    if why:
+        what, colon, reason = why.partition(": ")
+        yield Text.assemble((f"{what}{colon}", "red"), printable(reason))
 
 
 def plan_report(plan: Plan) -> Iterator[RenderableType]:
@@ -198,7 +189,8 @@ def _notes(summary: Summary) -> Iterator[Text]:
         yield Text(f"{count(throughput['slices'], 'slice')} in {throughput['wall_s']:.1f} s, {rate:.1f} a second")
     elif before:
         yield Text(f"nothing to do: {count(before, 'slice')} {'was' if before == 1 else 'were'} done before")
-    yield from map(Text, map(printable, summary["notes"]))
+    _, why = outcome(summary)  # which stands with the failures
+    yield from (Text(printable(note)) for note in summary["notes"] if note != why)
     if summary["ignored"]:
         yield Text(ignored_told(summary["ignored"]))
     yield from _listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
