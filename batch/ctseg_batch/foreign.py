@@ -12,9 +12,6 @@ from ctseg_batch.layout import FOLDER
 from ctseg_batch.outputs.slice_outputs import FOLDERS
 from ctseg_batch.url import Location, Url
 
-_MADE_BY_US = b'<meta name="generator" content="ctseg '
-_HEAD_BYTES = 4096
-
 
 def names_in(folder: Path) -> set[str]:
     """What lies right in a folder; nothing where there is none, or where it may not be looked into."""
@@ -57,17 +54,6 @@ def refuse_foreign_tables(out: str, folder: Path) -> None:
         raise CallError(
             f"--out {out}: {foreign[0]} is there and is not of ctseg summarize: name another folder, or delete it"
         )
-
-
-def refuse_foreign_report(file: Path) -> None:
-    """Raise CallError where a file is there that is no report of ctseg."""
-    try:
-        with file.open("rb") as content:
-            is_ours = _MADE_BY_US in content.read(_HEAD_BYTES)
-    except OSError:  # it is not there; or who writes it finds out
-        return
-    if not is_ours:
-        raise CallError(f"{file} is there and is no report of ctseg: rename it, or name another file to ctseg report")
 
 
 def _is_in(place: Location, folder: Location) -> bool:

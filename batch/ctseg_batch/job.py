@@ -9,7 +9,7 @@ from ctseg.errors import CallError
 from ctseg.model import find_model
 from ctseg_batch.call import Call, check, from_anywhere
 from ctseg_batch.find import find
-from ctseg_batch.foreign import refuse_foreign, refuse_foreign_report
+from ctseg_batch.foreign import refuse_foreign
 from ctseg_batch.inputs.discover import Found, ignored_told
 from ctseg_batch.inputs.input_files import InputFiles, LocalInputFiles
 from ctseg_batch.inputs.selection import Selection, parse_condition
@@ -25,6 +25,7 @@ from ctseg_batch.parts.pipeline import PartContext
 from ctseg_batch.parts.plan import Planner
 from ctseg_batch.parts.workers import Workers
 from ctseg_batch.reporting import REPORT_HTML
+from ctseg_batch.reporting.head import refuse_foreign_report
 from ctseg_batch.result import Failure, Settings
 from ctseg_batch.run_folder import LocalRunFolder, RunFolder
 from ctseg_batch.shards import mark_of

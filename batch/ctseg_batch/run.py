@@ -13,6 +13,7 @@ from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.inventory import Inventory, write_inventory
 from ctseg_batch.journal.record import Journal
 from ctseg_batch.reporting import REPORT_HTML
+from ctseg_batch.reporting.head import is_outdated
 from ctseg_batch.work import Driver, Watcher, Worked, work_here
 
 
@@ -64,7 +65,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     summary = summarise(figures, job.engine)
     write_sheets(job.run_folder.folder, summary, partial(slice_rows, worked.results), call.parquet, job.mark)
     job.run_folder.deliver()
-    if worked.slices and not call.report and (job.run_folder.folder / REPORT_HTML).is_file():
+    if not call.report and is_outdated(job.run_folder.folder / REPORT_HTML, summary):
         watcher.remark(f"{REPORT_HTML} in OUT is of an earlier run: ctseg report makes it anew")
     if call.report:
         from ctseg_batch.reporting import DEFAULT_PICTURES

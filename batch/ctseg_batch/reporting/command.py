@@ -38,8 +38,8 @@ def report(
     from rich.progress import Progress
     from rich.text import Text
 
-    from ctseg_batch.foreign import refuse_foreign_report
     from ctseg_batch.reporting.build import write_report
+    from ctseg_batch.reporting.head import refuse_foreign_report
     from ctseg_batch.terminal.console import people_console
 
     refuse_foreign_report(out / REPORT_HTML if file is None else file)

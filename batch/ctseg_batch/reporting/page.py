@@ -17,6 +17,7 @@ from ctseg_batch.figures.summary import Summary
 from ctseg_batch.reporting.agreement import Agreement
 from ctseg_batch.reporting.canvas import Chart
 from ctseg_batch.reporting.facts import ModelFacts
+from ctseg_batch.reporting.head import digest_of
 from ctseg_batch.reporting.overview import Overview
 from ctseg_batch.reporting.parts import ScanPart
 from ctseg_batch.reporting.table import Column
@@ -43,6 +44,11 @@ class Page:
     models: tuple[ModelFacts, ...]
     pictured: int
     picture_bytes: int
+
+    @property
+    def digest(self) -> str:
+        """What tells the summary from those of other runs."""
+        return digest_of(self.summary)
 
     @property
     def versions(self) -> str:

@@ -697,8 +697,12 @@ def test_a_report_of_an_earlier_run_is_told_as_one(command, save_volume, tmp_pat
     call = (tmp_path / "in", "--out", tmp_path / "out")
     assert "of an earlier run" not in command(*call, "--report").err
     assert "of an earlier run" not in command(*call).err
+    told = "report.html in OUT is of an earlier run: ctseg report makes it anew\n"
     save_volume(tmp_path / "in/b.nii.gz", stack, (5.0, 2.0, 2.0))
-    assert "report.html in OUT is of an earlier run: ctseg report makes it anew\n" in command(*call).err
+    assert told in command(*call).err
+    command(*call, "--report")
+    for _ in range(2):  # though nothing is segmented
+        assert told in command(tmp_path / "in/a.nii.gz", *call[1:], "--root", tmp_path / "in").err
 
 
 def test_without_its_extra_a_report_is_refused_before_the_run(
