@@ -6,7 +6,7 @@ from functools import partial
 
 from ctseg_batch.call import Call
 from ctseg_batch.figures.columns import slice_rows
-from ctseg_batch.figures.notes import of_earlier_calls, unused_spacing, without_ct, without_output, without_truth
+from ctseg_batch.figures.notes import of_earlier_calls, passed_over, unused_spacing, without_output, without_truth
 from ctseg_batch.figures.sheets import write_sheets
 from ctseg_batch.figures.summary import Figures, ShardFigures, Summary, summarise
 from ctseg_batch.job import Job, open_job
@@ -78,7 +78,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
 
 def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
     """What there is to say of the run as a whole, besides what happened in it."""
-    yield from without_ct(job.found.empty)
+    yield from passed_over(job.found.passed_over)
     if job.call.spacing:
         yield from unused_spacing(worked.results)
     yield from without_output(worked.results)

@@ -112,12 +112,25 @@ def test_a_label_map_whose_name_out_can_not_hold_fails_alone(batch, draw, save_s
     assert sorted(file.name for file in (tmp_path / "out").rglob("pq.*")) == ["pq.dcm", "pq.nii.gz"]
 
 
-def test_of_several_inputs_the_one_without_ct_is_told(batch, draw, save_slice, tmp_path):
+def test_of_several_inputs_the_one_without_ct_fails(command, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in/a.png", draw())
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "in")
-    done = batch(tmp_path / "empty", tmp_path / "in", tmp_path / "link")
-    assert (done.status, done.summary["notes"]) == (0, [f"no CT in {tmp_path / 'empty'}"])
+    call = [*(tmp_path / name for name in ("empty", "in", "link")), "--out", tmp_path / "out", "--quiet"]
+    for options in (["--dry-run"], []):
+        left = command(*call, *options)
+        assert left.status == 1
+        assert "failed: empty: there is no CT in it\n" in left.err
+    (error,) = json.loads((tmp_path / "out/summary.json").read_text())["errors"]
+    assert error == {"file": "empty", "reason": "there is no CT in it"}
+
+
+def test_an_input_that_holds_nothing_but_results_does_not_fail(batch, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    for number in range(2):
+        done = batch(tmp_path / "in", *[tmp_path / "results"][:number], out=tmp_path / "results/1", root=tmp_path)
+    told = [f"no CT in {tmp_path / 'results'}, only results or reference masks"]
+    assert (done.status, done.summary["errors"], done.summary["notes"]) == (0, [], told)
 
 
 @pytest.mark.parametrize("option", ["--out", "--truth", "--model", "INPUT"])

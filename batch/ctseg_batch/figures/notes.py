@@ -10,6 +10,7 @@ from ctseg.printable import count
 from ctseg.reading.kind import stem_of
 from ctseg_batch.journal.slice_figures import unpack
 from ctseg_batch.result import PartResult
+from ctseg_batch.url import Location
 
 _UNUSED_SPACING = "--spacing was not used: the files say theirs"
 NO_TRUTH = "no reference mask was found for any slice: "
@@ -46,9 +47,9 @@ def of_earlier_calls(scans: int) -> Iterator[str]:
         yield f"OUT also holds outputs of {count(scans, 'scan')} of earlier calls, which this summary leaves out"
 
 
-def without_ct(inputs: Iterable[Path]) -> Iterator[str]:
-    """A line for each INPUT in which there is none."""
-    return (f"no CT in {path}" for path in inputs)
+def passed_over(inputs: Iterable[Location]) -> Iterator[str]:
+    """A line for each INPUT that holds nothing but what is never searched."""
+    return (f"no CT in {path}, only results or reference masks" for path in inputs)
 
 
 def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iterator[str]:

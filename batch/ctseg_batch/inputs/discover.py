@@ -18,6 +18,8 @@ from ctseg_batch.outputs.slice_outputs import FOLDERS
 from ctseg_batch.result import Failure
 from ctseg_batch.url import ARCHIVE, Location, Url
 
+_EMPTY = "there is no CT in it"
+
 APPLE_DOUBLE = "._"
 """What macOS leaves beside each file on a foreign share: the file's name and ending, but no image."""
 
@@ -28,7 +30,7 @@ class Found:
 
     A file that is no CT has failed where somebody named it.
     `place` is where the root is, if it is none of this machine's folders. `empty` are the folders of the call that hold
-    neither CT nor what has failed.
+    neither CT nor what has failed; but those that hold what is never searched are `passed_over`.
     """
 
     root: Path
@@ -37,12 +39,14 @@ class Found:
     failed: tuple[UnreadableFile, ...]
     place: Url | None = None
     empty: tuple[Path, ...] = ()
+    passed_over: tuple[Location, ...] = ()
 
     @property
     def failures(self) -> Iterator[Failure]:
-        """What could not be told, by its path below the root, which goes by its own name."""
-        below = ((os.path.relpath(error.file, self.root), error) for error in self.failed)
-        return (Failure(self.root.name or path if path == "." else path, error.reason) for path, error in below)
+        """What could not be told, and what is empty, by its path below the root, which goes by its own name."""
+        reasons = [*((error.file, error.reason) for error in self.failed), *((one, _EMPTY) for one in self.empty)]
+        below = ((os.path.relpath(file, self.root), reason) for file, reason in reasons)
+        return (Failure(self.root.name or path if path == "." else path, reason) for path, reason in below)
 
 
 def discover(
@@ -68,11 +72,22 @@ def discover(
     for file in files:
         walk.take(file)
     top = _holding([*folders, *(file.parent for file in files)], root)
-    empty = tuple(_empty(folders, [*walk.kinds, *(error.file for error in walk.failed)]))
-    return Found(top, tuple(sites_of(top, walk.kinds)), walk.ignored, tuple(walk.failed), empty=empty)
+    found = [*walk.kinds, *(error.file for error in walk.failed)]
+    empty, passed_over = without_ct(folders, found, walk.passed_over)
+    sites, failed = tuple(sites_of(top, walk.kinds)), tuple(walk.failed)
+    return Found(top, sites, walk.ignored, failed, empty=empty, passed_over=passed_over)
 
 
-def _empty(folders: Iterable[Path], found: Iterable[Path]) -> Iterator[Path]:
+def without_ct(
+    folders: Iterable[Path], found: Collection[Path], passed_over: Collection[Path]
+) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The folders that are `empty`, and those that are `passed_over`."""
+    bare = list(_bare(folders, found))
+    of_others = tuple(folder for folder in bare if any(place.is_relative_to(folder) for place in passed_over))
+    return tuple(folder for folder in bare if folder not in of_others), of_others
+
+
+def _bare(folders: Iterable[Path], found: Iterable[Path]) -> Iterator[Path]:
     """The folders below which nothing was found, by whatever path."""
     above: set[Path] = set()
     for place in found:
@@ -104,9 +119,10 @@ def as_counted(name: str) -> tuple[list[str | int], str]:
 
 @dataclass
 class _Walk:
-    """The state of one search: the kind of each file by folder, what was passed over, what could not be told.
+    """The state of one search: the kind of each file by folder, what was ignored, what could not be told.
 
-    No CT is passed over but for the `named`: somebody takes them for it.
+    No CT is ignored but for the `named`: somebody takes them for it. `passed_over` are folders that hold what is never
+    searched.
     """
 
     never: frozenset[str]
@@ -114,6 +130,7 @@ class _Walk:
     kinds: dict[Path, dict[str, Kind]] = field(default_factory=lambda: defaultdict(dict))
     ignored: int = 0
     failed: list[UnreadableFile] = field(default_factory=list)
+    passed_over: list[Path] = field(default_factory=list)
     _searched: set[str] = field(default_factory=set)
     _links: deque[Path] = field(default_factory=deque)
 
@@ -122,10 +139,12 @@ class _Walk:
         waiting = [(top, os.path.realpath(top))]
         while waiting:
             folder, real = waiting.pop()
+            if real in self.never:
+                self.passed_over.append(folder)
             if real in self.never or real in self._searched:
                 continue
             self._searched.add(real)
-            for entry in self._but_results(self._list(folder)):
+            for entry in self._but_results(folder, self._list(folder)):
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append((folder / entry.name, os.path.join(real, entry.name)))  # noqa: PTH118
                 elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112
@@ -138,7 +157,9 @@ class _Walk:
         while self._links:
             link = self._links.popleft()
             real = Path(os.path.realpath(link))
-            if not any(real.is_relative_to(folder) for folder in self.never):
+            if any(real.is_relative_to(folder) for folder in self.never):
+                self.passed_over.append(link)
+            else:
                 self.search(link)
 
     def take(self, file: Path) -> None:
@@ -148,10 +169,11 @@ class _Walk:
         elif os.path.realpath(file.parent) not in self._searched:
             self._classify(file.parent, file.name)
 
-    def _but_results(self, entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+    def _but_results(self, folder: Path, entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
         """A folder's entries; where another run wrote its results there, not their folders: masks are no CT."""
         if all(entry.name != RECORD for entry in entries):
             return entries
+        self.passed_over.append(folder)
         return [entry for entry in entries if entry.name not in FOLDERS]
 
     def _list(self, folder: Path) -> list[os.DirEntry[str]]:

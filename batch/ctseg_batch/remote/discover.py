@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading.kind import Kind, kind_by_name, kind_by_start, may_be_detached
 from ctseg.reading.signatures import SNIFFED
-from ctseg_batch.inputs.discover import APPLE_DOUBLE, Found, no_ct, sites_of
+from ctseg_batch.inputs.discover import APPLE_DOUBLE, Found, no_ct, sites_of, without_ct
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.outputs.slice_outputs import FOLDERS
@@ -28,13 +28,15 @@ def discover_urls(
 
     Raises CallError for an input that is not there, and for inputs of several stores.
     """
-    store = _root([*inputs, *listed], root)
+    given = [*inputs, *listed]
+    store = _root(given, root)
     input_files, top = StoreInputFiles(store), store.url
     failed: list[UnreadableFile] = []
     entries: dict[str, Entry] = {}
+    passed_over: list[str] = []
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        found = threads.map(lambda url: list(store.entries(url.below(top) or "")), [*inputs, *listed])
-        for url, below in zip([*inputs, *listed], found, strict=True):
+        found = threads.map(lambda url: list(store.entries(url.below(top) or "")), given)
+        for url, below in zip(given, found, strict=True):
             if not below and url in inputs:
                 raise CallError(f"{url} is not there, or holds nothing")
             if not below:
@@ -43,15 +45,31 @@ def discover_urls(
                 )
             outs = tuple(f"{out.below(top)}/" for out in never if out.below(url))
             entries.update((entry.path, entry) for entry in below if not entry.path.startswith(outs))
+            passed_over += (entry.path for entry in below if entry.path.startswith(outs))
     if "" in entries:
         raise CallError(f"--root {root}: it is a file")
-    entries = _but_results(entries)
+    everything, entries = entries, _but_results(entries)
     kinds, others = _kinds(store, entries, failed, input_files.top)
     named = {path: no_ct(url) for url in inputs if (path := url.below(top) or "") in others}
     failed += [UnreadableFile(input_files.top / path, reason) for path, reason in named.items()]
     beside = _by_folder(entries)
     sites = tuple(_stamped(site, top, entries, beside) for site in sites_of(input_files.top, kinds))
-    return Found(input_files.top, sites, len(others) - len(named), tuple(failed), top), input_files
+    passed_over += everything.keys() - entries.keys()
+    folders = {input_files.top / path: url for url in given if (path := url.below(top) or "") not in everything}
+    empty, results = without_ct(
+        folders,
+        [*kinds, *(error.file for error in failed)],
+        [input_files.top / path for path in passed_over],
+    )
+    return Found(
+        root=input_files.top,
+        sites=sites,
+        ignored=len(others) - len(named),
+        failed=tuple(failed),
+        place=top,
+        empty=empty,
+        passed_over=tuple(folders[folder] for folder in results),
+    ), input_files
 
 
 def _root(urls: Sequence[Url], root: Url | None) -> Store:

@@ -28,6 +28,18 @@ def zipped(healthy, tmp_path):
     return tmp_path / "scans.zip", healthy[0]
 
 
+def test_a_folder_of_an_archive_without_ct_fails_by_its_name(batch, draw, save_slice, tmp_path):
+    archive = tmp_path / "scans.zip"
+    with zipfile.ZipFile(archive, "w") as files:
+        files.write(save_slice(tmp_path / "a.png", draw()), "in/a.png")
+        files.writestr("none/notes.txt", "none")
+        files.writestr("out/.ctseg/journal.jsonl", "")
+    done = batch(*(location(f"zip://{name}::{archive}") for name in ("in", "none", "out")))
+    assert (done.status, done.summary["ignored"]) == (1, 1)
+    assert done.summary["errors"] == [{"file": "none", "reason": "there is no CT in it"}]
+    assert done.summary["notes"] == [f"no CT in zip://out::{archive}, only results or reference masks"]
+
+
 def test_an_archive_is_read_as_its_folder_wherever_it_lies(zipped, bucket, batch, figures, files, counted, tmp_path):
     archive, folder = zipped
     bucket.put("scans.zip", archive.read_bytes())
