@@ -85,8 +85,10 @@ class Job:
 
         def discard(*, parts: Iterable[str] = (), slices: Iterable[str] = (), scans: Iterable[str] = ()) -> None:
             if journal:
-                journal.drop(*parts)  # first, so that nobody misses a file of it
+                noted = [past.parts[place] for place in parts if place in past.parts]
+                journal.take_back(noted)  # first, so that nobody misses a file of it
                 self.outputs.remove(slices, scans)
+                journal.drop(noted)
 
         listed = journal.list_folder if journal else lambda *_: None
         # The images of a folder are a stack where somebody says how far apart they lie, and asks what a stack tells.
@@ -103,7 +105,7 @@ class Job:
     def recall(self) -> Past:
         """What earlier runs into OUT have done of it; raises CallError where that was another root."""
         past = self.run_folder.recall(self.root, self.settings)
-        return past.outdone(self.settings.write) if self.call.overwrite else past
+        return past.outdone() if self.call.overwrite else past
 
     def dropping(self, kinds: Iterable[str]) -> "Job":
         """The same, which takes away what there is of these kinds, but for those that are still written."""

@@ -56,7 +56,7 @@ def recorded_sides(out: Path) -> Mapping[str, Side]:
     sides: dict[Any, Any] = {}
     for journal in journal_files(out):
         for _, noted in whole_lines(journal):
-            if isinstance(result := noted.get("result"), dict):
+            if noted.get("key") and isinstance(result := noted.get("result"), dict):
                 sides[str(result.get("scan"))] = result.get("patients_right")
     return {scan: side for scan, side in sides.items() if side in get_args(Side)}
 

@@ -33,7 +33,7 @@ def run_job(job: Job, watcher: Watcher) -> Summary:
 
 def _run_alone(job: Job, watcher: Watcher) -> Summary:
     call, past = job.call, job.recall()
-    job = job.dropping(past.former_kinds())
+    job = job.dropping(past.kinds())
     notes: list[str] = []
 
     def note(line: str) -> None:

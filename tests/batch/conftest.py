@@ -181,6 +181,27 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return since
 
 
+@pytest.fixture
+def stopped(batch: Callable[..., "Done"], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Run in process, as `batch` does, until Ctrl-C after so many slices."""
+    segment = Engine.segment
+
+    def called(slices: int, *inputs: Path, **wanted: Any) -> None:
+        left = iter(range(slices))
+
+        def until(self: Engine, sources: Sequence[Any]) -> Any:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return segment(self, sources)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Engine, "segment", until)
+            with pytest.raises(KeyboardInterrupt):
+                batch(*inputs, workers=1, **wanted)
+
+    return called
+
+
 @dataclass(frozen=True)
 class Done:
     """What a run leaves: its summary, and OUT."""

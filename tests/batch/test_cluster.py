@@ -212,7 +212,7 @@ def figures(out):
 
 def parts_done(out):
     journal = out / ".ctseg/journal.jsonl"
-    return journal.read_bytes().count(b'"result"') if journal.exists() else 0
+    return journal.read_bytes().count(b'"pixels"') if journal.exists() else 0
 
 
 def same(out, other):

@@ -248,7 +248,85 @@ def test_what_is_not_written_any_more_goes_though_the_run_that_began_it_was_kill
     second = batch(mixed)
     assert written(second.out, "overlays") == set()
     assert written(second.out, "masks") == set(first.times) - {"images/1.png"}
-    assert "former" not in json.loads((first.out / ".ctseg/journal.jsonl").read_bytes().splitlines()[-2])
+
+
+def test_a_kind_that_a_stopped_run_wrote_goes_where_the_next_one_does_not_write_it(
+    batch, stopped, draw, save_slice, tmp_path
+):
+    for name in ("a/0", "a/1", "a/2", "b/0", "b/1", "b/2"):
+        save_slice(tmp_path / f"in/{name}.png", draw())
+    stopped(2, tmp_path / "in", write=("mask", "overlay"))
+    assert written(tmp_path / "out", "overlays")
+    stopped(1, tmp_path / "in", spacing=(5.0, 0.7, 0.7))
+    assert written(batch(tmp_path / "in", spacing=(5.0, 0.7, 0.7)).out, "overlays") == set()
+
+
+@pytest.mark.parametrize("before", [0, 6], ids=["new", "known"])
+def test_of_a_part_that_was_under_way_when_a_run_stopped_slices_that_are_gone_leave_nothing(
+    batch, stopped, draw, save_slice, tmp_path, before
+):
+    files = [tmp_path / f"in/a/{number}.png" for number in range(7)]
+    for file in files[:before]:
+        save_slice(file, draw())
+    if before:
+        batch(tmp_path / "in")
+    for file in files[before:]:
+        save_slice(file, draw(1))
+    stopped(4, tmp_path / "in")
+    for number in (2, 3):
+        files[number].unlink()
+    done = batch(tmp_path / "in")
+    assert done.masks.keys() == {f"a/{number}.png" for number in (0, 1, 4, 5, 6)}
+    assert done.scan["slices"] == 5
+
+
+def test_series_that_are_gone_leave_nothing_also_beside_a_file_that_can_not_be_read(batch, save_series, draw, tmp_path):
+    def label_maps():
+        done = batch(tmp_path / "in", write=("mask", "nifti"))
+        return done, {name for name in written(done.out, "nifti") if name.endswith(".nii.gz")}
+
+    series = tmp_path / "in/f"
+    save_series(series, np.stack([draw(seed, 64, 64) for seed in range(3)]))
+    bad = series / "bad.dcm"
+    bad.write_bytes((series / "000.dcm").read_bytes()[:300])
+    assert label_maps()[1] == {"f/f.nii.gz"}
+    other = save_series(series, np.stack([draw(9, 64, 64)] * 3), stems=["b0", "b1", "b2"], seed=1)
+    both, maps = label_maps()
+    assert maps == {f"f/{scan}.nii.gz" for scan in both.scans}
+    assert len(maps) == 2
+    for file in (*other, bad):
+        file.unlink()
+    left, maps = label_maps()
+    assert maps == {"f/f.nii.gz"}
+    assert left.masks.keys() == {f"f/00{number}.dcm.png" for number in range(3)}
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_folder_called_like_a_series_of_the_one_beside_it_keeps_what_is_its(
+    batch, save_series, draw, tmp_path, alone
+):
+    top, kinds = tmp_path / "in", ("mask", "nifti")
+    for number, name in enumerate(("f", "f#1a2b3c4d")):
+        save_series(top / name, np.stack([draw(seed, 64, 64) for seed in range(3)]), seed=number)
+    first = batch(top, write=kinds)
+    os.utime(top / "f/000.dcm", ns=(1, 1))
+    second = batch(top / "f" if alone else top, root=top, write=kinds)
+    assert written(second.out) == written(first.out)
+    assert batch(top, write=kinds).summary["throughput"]["slices"] == 0
+
+
+def test_what_is_gone_is_removed_though_the_run_that_was_about_to_was_killed(batch, mixed, monkeypatch):
+    def die_at_scans(_outputs, _slices, scans=()):
+        assert not list(scans)
+
+    batch(mixed, write=("mask", "nifti"))
+    for file in (mixed / "series").iterdir():
+        file.write_bytes(b"")
+    with monkeypatch.context() as patched:
+        patched.setattr("ctseg_batch.outputs.slice_outputs.Outputs.remove", die_at_scans)
+        with pytest.raises(AssertionError):
+            batch(mixed, write=("mask", "nifti"))
+    assert not any("series" in name for name in written(batch(mixed, write=("mask", "nifti")).out))
 
 
 def test_scans_that_are_in_out_and_not_in_the_summary_are_told(batch, mixed):

@@ -100,13 +100,13 @@ def test_a_shard_that_was_killed_redoes_only_its_own(batch, many, quarters):
     call = [*CTSEG, many, "--out", others.out, "--model", quarters, "--shard", "2/2", "-q", "--workers", "1"]
     killed = subprocess.Popen(list(map(str, call)))
     journal = others.out / ".ctseg/journal.2-of-2.jsonl"
-    while killed.poll() is None and not (journal.exists() and journal.read_bytes().count(b'"result"')):
+    while killed.poll() is None and not (journal.exists() and journal.read_bytes().count(b'"pixels"')):
         time.sleep(0.001)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     (others.out / "masks/images/.left.png.2-of-2.tmp").write_bytes(b"half")
     (others.out / "masks/images/.other.png.1-of-2.tmp").write_bytes(b"of one that is at work")
-    noted = journal.read_bytes().count(b'"result"')
+    noted = journal.read_bytes().count(b'"pixels"')
     again = batch(many, shard=Shard(2, 2))
     assert 0 < again.summary["throughput"]["slices"] <= again.summary["totals"]["slices"] - noted
     assert {file: file.stat().st_mtime_ns for file in before} == before
@@ -187,11 +187,31 @@ def test_what_a_run_left_unfinished_its_shares_clear_and_the_other_way_round(bat
     assert journal.read_bytes() == before
 
 
+def test_out_is_cleared_of_what_a_killed_share_of_another_cut_left_once(batch, many, stopped, monkeypatch):
+    out = batch(many).out
+    stopped(3, many, shard=Shard(1, 2), overwrite=True)
+    half = out / "masks/images/.left.png.1-of-2.tmp"
+    half.write_bytes(b"half")
+    batch(many)
+    assert not half.exists()
+    monkeypatch.setattr("ctseg_batch.outputs.slice_outputs.Outputs.clear", lambda _: 1 / 0)
+    batch(many)
+
+
 def test_results_under_other_settings_are_never_taken_for_those_of_today(batch, many):
     slices = batch(many).summary["throughput"]["slices"]
     shares = [batch(many, shard=Shard(n, 2), write=["mask", "overlay"]) for n in (1, 2)]
     assert sum(one.summary["throughput"]["slices"] for one in shares) == slices
     assert batch(many).summary["throughput"]["slices"] == slices
+
+
+@pytest.mark.parametrize("of", [1, 3])
+def test_every_share_takes_away_what_runs_before_it_wrote_under_other_settings(batch, many, of):
+    for number in range(1, of + 1):
+        batch(many, shard=Shard(number, of) if of > 1 else None, write=["mask", "overlay"])
+    for number in (1, 2):
+        out = batch(many, shard=Shard(number, 2)).out
+    assert not list((out / "overlays").rglob("*.png"))
 
 
 def test_under_new_settings_a_share_leaves_the_others_what_they_noted(batch, many):

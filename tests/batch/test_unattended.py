@@ -374,6 +374,6 @@ def test_files_are_on_the_disk_before_their_record_is(batch, draw, save_slice, m
     monkeypatch.setattr(os, "fsync", noted)
     batch(tmp_path / "in")
     journal = ".ctseg/journal.jsonl"
-    assert order[:3] == [journal, ".ctseg", journal]  # that there is a run
-    assert set(order[3:6]) == {"masks/0.png", "masks/1.png", "masks/2.png"}
-    assert order[6:] == ["masks", journal, journal]
+    assert order[:4] == [journal, ".ctseg", journal, journal]  # that there is a run, and what it began
+    assert set(order[4:7]) == {"masks/0.png", "masks/1.png", "masks/2.png"}
+    assert order[7:] == ["masks", journal, journal]

@@ -67,7 +67,6 @@ def _bundle(taken: Sequence[tuple[int, Site]], past: Past, outdone: Mapping[str,
         known = past.about(site)
         about.parts |= known.parts
         about.folders |= known.folders
-        about.former |= known.former
     places, sites = zip(*taken, strict=True)
     names = tuple(site.name for site in sites)
     return Bundle(places, sites, about, {scan: why for scan, why in outdone.items() if scan.startswith(names)})

@@ -53,7 +53,7 @@ def work_on_cluster(
         with _cluster(job, watcher) as count:
             outdone = planner.folders.outdone
             bundles = list(bundled(to_do, past, outdone, count))
-            journal.begin(*(place for bundle in bundles for place in bundle.past.parts))
+            journal.take_back(noted for bundle in bundles for noted in bundle.past.parts.values())
             for report in _reports(job, bundles, count):
                 worked.take(report)
             # One scan that kills workers took along what was in its bundle.

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from ctseg.claim import claim
 from ctseg_batch.inputs.listing import Listing
-from ctseg_batch.journal.past import FORMAT, Past, plain_settings
+from ctseg_batch.journal.past import FORMAT, Past, begun, plain_settings, undone
 from ctseg_batch.layout import FOLDER, JournalEntry, journal_file
 from ctseg_batch.outputs.files import keep, refused, removed, write_whole
 from ctseg_batch.result import PartResult, Settings
@@ -44,14 +44,20 @@ class JournalWriter:
     def __init__(self) -> None:
         self.gathered: list[JournalEntry] = []
 
-    def begin(self, *places: str) -> None:
-        """What was noted of parts counts no more: they are about to be done again."""
-        for place in places:
-            self.add({"part": place, "key": None})
+    def begin(self, place: str, outline: PartResult, kinds: Iterable[str]) -> None:
+        """A part is about to be done; what was noted of it counts no more. There may be these kinds of its outputs."""
+        self.add(begun(place, outline, kinds))
 
-    def drop(self, *places: str) -> None:
-        """The same of parts that are gone."""
-        JournalWriter.begin(self, *places)
+    def take_back(self, parts: Iterable[JournalEntry]) -> None:
+        """What was noted of parts counts no more; their files are still there."""
+        for noted in parts:
+            if noted["key"]:
+                self.add(undone(noted))
+
+    def drop(self, parts: Iterable[JournalEntry]) -> None:
+        """Parts are gone, and so are their files."""
+        for noted in parts:
+            self.add({"part": noted["part"], "key": None})
 
     def note(self, place: str, key: str, result: PartResult) -> None:
         """A part is finished and its last file in place."""
@@ -90,15 +96,12 @@ class Journal(JournalWriter):
         file = journal_file(out, mark)
         self._folder = file.parent
         try:
-            if past.is_begun_anew:
+            if not past.size:
                 head = {"format": FORMAT, "id": uuid4().hex[:8], "root": root, "settings": plain_settings(settings)}
-                start = file.read_bytes()[: past.size] if past.size else _line(head)
-                write_whole(file, start + b"".join(map(_line, past.former.values())))
+                write_whole(file, b"".join(map(_line, [head, *past.own.values()])))
                 keep([file])
-            for outdated in past.outdated:
-                outdated.unlink(missing_ok=True)
             self._lines = file.open("r+b", buffering=0)
-            self._lines.seek(*((0, os.SEEK_END) if past.is_begun_anew else (past.size, os.SEEK_SET)))
+            self._lines.seek(*((past.size, os.SEEK_SET) if past.size else (0, os.SEEK_END)))
             self._lines.truncate()
         except OSError as error:
             raise refused(file, error) from error
@@ -111,23 +114,12 @@ class Journal(JournalWriter):
     ) -> None:
         """Note that the run ended by itself, so that the next one need not look for leftovers."""
         with self._lines:
-            if kind is None and not (self._past.closed and self._idle):
+            if kind is None and not (self._past.all_closed and self._idle):
                 self.add({"closed": True})
         if kind is not None:
             # Somebody may have removed OUT: what was written since is known by this for a run's.
             with suppress(OSError):
                 self._folder.mkdir(parents=True, exist_ok=True)
-
-    def begin(self, *places: str) -> None:
-        """Take back what was noted of parts, if anything was; from the first of them on, the run is under way."""
-        if places:
-            self._open()
-        super().begin(*(place for place in places if place in self._past.parts))
-
-    def drop(self, *places: str) -> None:
-        """The same of parts that are gone, whatever settings they were noted under."""
-        self.begin(*places)
-        super().drop(*(place for place in places if place in self._past.former))
 
     def add(self, noted: JournalEntry) -> None:
         """A line, on the disk when this returns."""
@@ -138,8 +130,7 @@ class Journal(JournalWriter):
 
     def untouched(self) -> set[str]:
         """The scans of which earlier runs have noted parts, and this run has noted nothing about them."""
-        known = self._past.known.items()
-        return {noted["result"]["scan"] for place, noted in known if noted["key"] and place not in self._touched}
+        return {noted["result"]["scan"] for place, noted in self._past.parts.items() if place not in self._touched}
 
     def _open(self) -> None:
         """Say once which run the lines from here on are of: the next one after all that wrote to OUT before."""

@@ -38,8 +38,8 @@ class StaleOutputs:
 
     def take_away_gone(self, site: Site, place: str) -> None:
         """Of a part of a site, the slices that were noted and whose files are gone."""
-        noted, within = self._past.known.get(place), len(site.within)
-        if noted is None or not noted["key"]:
+        noted, within = self._past.parts.get(place), len(site.within)
+        if noted is None:
             return
         slices = [(one.source[within:], one.mask) for one in unpack(noted["result"]["by_slice"])]
         # A mask may have got the name that a PNG beside it has by now.
@@ -50,7 +50,7 @@ class StaleOutputs:
         """The parts that a scan has no more, if it had more of them."""
         for part in count(parts):
             place = place_of(scan, part)
-            if place not in self._past.known:
+            if place not in self._past.parts:
                 return
             self.take_away_gone(site, place)
             self._discard(parts=[place])

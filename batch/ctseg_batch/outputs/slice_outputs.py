@@ -94,6 +94,7 @@ class Outputs:
     ) -> None:
         """`dropped` are kinds that earlier runs wrote and this one does not: it takes them away of all that it does."""
         self._output_files = output_files
+        self._kinds = (*kinds, *sorted(dropped))
         self._writers = [WRITERS[kind] for kind in kinds if kind in WRITERS]
         self._dropped = [WRITERS[kind] for kind in dropped if kind in WRITERS]
         self.scans = ScanOutputs(output_files, kinds, spacing)
@@ -103,6 +104,11 @@ class Outputs:
     def folders(self) -> tuple[str, ...]:
         """Where files go, below OUT."""
         return (*(writer.folder for writer in self._writers), *self.scans.folders)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What there may be of all that it does, while it is under way: dropped ones, too."""
+        return self._kinds
 
     @property
     def is_of_slices(self) -> bool:

@@ -9,6 +9,7 @@ from ctseg.scan import Scan
 from ctseg_batch.inputs.site import Site, Stamp, stamp, volume_names
 from ctseg_batch.inputs.truth import Masks, SliceMasks, Truth, TruthFolder
 from ctseg_batch.journal.past import place_of
+from ctseg_batch.journal.slice_figures import SliceFigures, pack
 from ctseg_batch.result import PartResult
 
 
@@ -32,6 +33,12 @@ class Part:
     whole: str
     is_whole: bool
     series: str = ""
+
+    @property
+    def outline(self) -> PartResult:
+        """What it comes to, as far as it is known beforehand."""
+        rows = pack(SliceFigures(*one, None) for one in zip(self.sources, self.names, strict=True))
+        return PartResult(self.scan, len(self.names), by_slice=rows)
 
     def first(self, count: int) -> "Part":
         """The same with its first `count` slices alone."""

@@ -166,7 +166,7 @@ class Planner:
         unwanted = self.folders.unwanted(opened.listing.series)
         self.skipped += [*opened.listing.skipped, *unwanted.values()]
         slices = {file.name for part in opened.series for file in part.slices.files}
-        gone = sorted(self._past.scans(site.name) - {part.scan for part in opened.series})
+        gone = sorted(self._past.scans(site) - {part.scan for part in opened.series})
         for scan in gone:
             self._stale_outputs.take_away_gone(site, place_of(scan))
         self._discard(

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -11,11 +11,11 @@ from uuid import uuid4
 
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import Journal
-from ctseg_batch.layout import ENDING, FOLDER, is_sibling, journal_file
+from ctseg_batch.layout import ENDING, FOLDER, JournalEntry, is_sibling, journal_file
 from ctseg_batch.remote.lease import Lease
 from ctseg_batch.remote.retry import StoreError
-from ctseg_batch.remote.store import GONE, Store
-from ctseg_batch.result import Settings
+from ctseg_batch.remote.store import Store
+from ctseg_batch.result import PartResult, Settings
 
 _FLUSH_S = 15.0
 _HEAD_BYTES = 65536
@@ -49,7 +49,7 @@ class StoredJournal(Journal):
         self._count = 0
         self._filling, self._flushing = threading.Lock(), threading.Lock()
         self._ended = threading.Event()
-        if past.is_begun_anew or store.names(self._pieces):
+        if not past.size or store.names(self._pieces):
             self._compact()
         self._flusher = threading.Thread(target=self._flush_now_and_then, daemon=True)
         self._flusher.start()
@@ -70,10 +70,17 @@ class StoredJournal(Journal):
             with suppress(StoreError):  # the error that ended the run is told
                 self._flush()
 
-    def begin(self, *places: str) -> None:
-        """Have it stored before the first of their files is replaced: nobody shall take them for whole meanwhile."""
-        super().begin(*places)
-        if any(self._past.parts.get(place, {}).get("key") for place in places):
+    def begin(self, place: str, outline: PartResult, kinds: Iterable[str]) -> None:
+        """Have it stored before the first of its files is replaced: nobody shall take them for whole meanwhile."""
+        super().begin(place, outline, kinds)
+        if self._past.parts.get(place, {}).get("key"):
+            self._flush()
+
+    def take_back(self, parts: Iterable[JournalEntry]) -> None:
+        """The same of several."""
+        noted = [one for one in parts if one["key"]]
+        super().take_back(noted)
+        if noted:
             self._flush()
 
     def written(self, line: bytes) -> None:
@@ -112,10 +119,7 @@ def read_stored(store: Store, name: str, file: Path, mark: str) -> None:
     if is_sibling(name, mark):
         file.write_bytes(store.read(path, _HEAD_BYTES).partition(b"\n")[0] + b"\n")
         return
-    lost = store.fetch({path: file})
-    if lost == {path: GONE}:  # another share has just found it outdated
-        return
-    _refuse(store, lost)
+    _refuse(store, store.fetch({path: file}))
     with file.open("rb+") as journal:
         identity = _identity(journal.read(_HEAD_BYTES))
         journal.seek(0, os.SEEK_END)

@@ -47,9 +47,7 @@ class StoreRunFolder:
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:
         """Written here, and stored piece by piece."""
         assert self._lease is not None
-        journal = StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark, self.withdraw)
-        self._store.remove(f"{FOLDER}/{outdated.name}" for outdated in past.outdated)
-        return journal
+        return StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark, self.withdraw)
 
     def withdraw(self) -> None:
         """Of what is stored."""
