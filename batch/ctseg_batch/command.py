@@ -213,7 +213,8 @@ def batch(
                 summary = run_watched(call, nullcontext(SilentWatcher()) if quiet else ConsoleWatcher(console))
             tell(summary, console, as_json=as_json, quiet=quiet)
     except KeyboardInterrupt as stopped:
-        console.print("interrupted: what was finished is kept, and the same call goes on from there")
+        same_call = "the same call without --overwrite" if overwrite else "the same call"
+        console.print(f"interrupted: what was finished is kept, and {same_call} goes on from there")
         status = stopped.status if isinstance(stopped, Terminated) else INTERRUPTED
         if any_at_work():  # a second Ctrl-C; a thread within a library may keep the interpreter from ending
             os._exit(status)

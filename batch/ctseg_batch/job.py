@@ -105,7 +105,7 @@ class Job:
     def recall(self) -> Past:
         """What earlier runs into OUT have done of it; raises CallError where that was another root."""
         past = self.run_folder.recall(self.root, self.settings)
-        return past.outdone() if self.call.overwrite else past
+        return past.overwritten(self.sites()) if self.call.overwrite else past
 
     def dropping(self, kinds: Iterable[str]) -> "Job":
         """The same, which takes away what there is of these kinds, but for those that are still written."""

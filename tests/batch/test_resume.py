@@ -91,6 +91,26 @@ def test_other_options_do_all_again_and_so_does_overwrite(batch, mixed, counted,
         assert counted() == 9
 
 
+def test_overwrite_does_again_what_is_called_for_and_no_more(batch, mixed, counted):
+    batch(mixed)
+    counted()
+    batch(mixed / "images", root=mixed, overwrite=True)
+    assert counted() == 3
+    batch(mixed)
+    assert counted() == 0
+
+
+def test_overwrite_that_was_stopped_is_to_be_called_without_it(command, mixed, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Engine, "segment", stop)
+    for option, how in (("--overwrite", "the same call without --overwrite"), ("--quiet", "the same call")):
+        left = command(mixed, "--out", mixed.parent / "out", option)
+        assert left.status == 130
+        assert f"interrupted: what was finished is kept, and {how} goes on from there" in left.err
+
+
 def test_a_journal_with_a_torn_line_loses_that_line_alone(batch, mixed, counted):
     first = batch(mixed, workers=1)
     counted()

@@ -160,6 +160,24 @@ def test_of_what_was_overwritten_nothing_counts_any_more(batch, draw, save_slice
     assert sum(batch(tmp_path / "in", shard=Shard(n, 2)).summary["throughput"]["slices"] for n in (1, 2)) == 1
 
 
+@pytest.mark.parametrize("of", [(0, 0), (0, 2), (2, 0), (2, 2)], ids=str)
+def test_overwrite_that_was_stopped_goes_on_without_it(batch, stopped, draw, save_slice, counted, tmp_path, of):
+    for name in "abcdefghi":
+        save_slice(tmp_path / f"in/{name}/1.png", draw())
+    before, after = ([Shard(n, count) for n in range(1, count + 1)] or [None] for count in of)
+    for shard in before:
+        batch(tmp_path / "in", shard=shard)
+    count = sum(after[-1] is None or after[-1].holds(name) for name in "abcdefghi")
+    stopped(2, tmp_path / "in", shard=after[-1], overwrite=True)
+    counted()
+    for shard in after:
+        batch(tmp_path / "in", shard=shard)
+    assert counted() == count - 2
+    for shard in (*before, *after):
+        batch(tmp_path / "in", shard=shard)
+    assert counted() == 0
+
+
 def test_what_a_run_left_unfinished_its_shares_clear_and_the_other_way_round(batch, many, monkeypatch):
     def die(*_):
         raise KeyboardInterrupt

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import count, takewhile
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -54,7 +55,16 @@ class Past:
     def outdone(self) -> "Past":
         """What is left of it where nothing counts any more."""
         parts = {place: {**undone(noted), "run": noted["run"]} for place, noted in self.parts.items()}
-        return Past(parts, own=parts, run=self.run, all_closed=self.all_closed)
+        return Past(parts, run=self.run, all_closed=self.all_closed)
+
+    def overwritten(self, sites: Iterable[Site]) -> "Past":
+        """The same with all of these sites to be done again, by this run or, where it is stopped, by the next one."""
+        again = {
+            place: {**undone(noted), "run": self.run + 1}
+            for site in sites
+            for place, noted in self.about(site).parts.items()
+        }
+        return Past(self.parts | again, own=self.own | again, run=self.run)
 
     def result(self, place: str, key: str) -> PartResult | None:
         """What came of the part at `place`, if it was done from just these inputs."""
@@ -94,7 +104,8 @@ class Past:
 
     def about(self, site: Site) -> "Past":
         """What of it tells of one site: enough to plan that alone."""
-        places = [place_of(site.scan, site.part or 0)]
+        numbers = count() if site.part is None else [site.part]
+        places = list(takewhile(self.parts.__contains__, (place_of(site.scan, number) for number in numbers)))
         if site.kind != "image":
             places += self._several.get(f"{site.name}#", ())
             for file in site.below(site.files):
