@@ -281,6 +281,16 @@ def test_a_kind_that_a_stopped_run_wrote_goes_where_the_next_one_does_not_write_
     assert written(batch(tmp_path / "in", spacing=(5.0, 0.7, 0.7)).out, "overlays") == set()
 
 
+def test_what_is_unfinished_of_a_kind_that_is_not_written_any_more_is_cleared(batch, stopped, mixed):
+    stopped(4, mixed, write=("mask", "overlay", "nifti"))
+    half = [mixed.parent / "out" / file for file in ("overlays/images/.2.png.tmp", "nifti/.ct.nii.gz.tmp")]
+    for file in half:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"half")
+    batch(mixed)
+    assert not any(file.exists() for file in half)
+
+
 @pytest.mark.parametrize("before", [0, 6], ids=["new", "known"])
 def test_of_a_part_that_was_under_way_when_a_run_stopped_slices_that_are_gone_leave_nothing(
     batch, stopped, draw, save_slice, tmp_path, before

@@ -106,6 +106,12 @@ class Outputs:
         return (*(writer.folder for writer in self._writers), *self.scans.folders)
 
     @property
+    def _all_folders(self) -> tuple[str, ...]:
+        """The same, and where there are files that go."""
+        dropped = [writer.folder for writer in self._dropped]
+        return (*self.folders, *dropped, *(SCAN_WRITERS[kind].folder for kind in self._dropped_of_scans))
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """What there may be of all that it does, while it is under way: dropped ones, too."""
         return self._kinds
@@ -125,7 +131,7 @@ class Outputs:
 
     def clear(self) -> None:
         """Take away what a killed run left unfinished."""
-        self._output_files.clear(self.folders)
+        self._output_files.clear(self._all_folders)
 
     def write(self, name: str, seen: LabelledSlice) -> None:
         """Write a slice's files, called `name` below each kind's folder.
@@ -164,11 +170,11 @@ class Outputs:
 
     def is_any_there(self, name: str) -> bool:
         """Whether any file of a slice is in place."""
-        return any(map(self._output_files.is_there, self._files([name])))
+        return any(self._output_files.is_there(f"{w.folder}/{name}") for w in (*self._writers, *self._dropped))
 
     def has_folder(self, name: str) -> bool:
         """Whether some output has a folder of that name, as volumes have for their slices."""
-        return any(self._output_files.has_folder(f"{folder}/{name}") for folder in self.folders)
+        return any(self._output_files.has_folder(f"{folder}/{name}") for folder in self._all_folders)
 
     def tell_case(self) -> bool:
         """Whether names that differ by case alone are two; known once OUT is held."""
