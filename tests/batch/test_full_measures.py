@@ -370,7 +370,7 @@ def test_over_all_scans_bias_and_limits_of_agreement_are_told(batch, lungs, save
 
 def test_without_the_extra_a_truth_in_full_is_refused_before_anything_is_written(batch, moved, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "meshmetrics", None)
-    with pytest.raises(MissingExtraError, match=r"ctseg\[surface\]"):
+    with pytest.raises(MissingExtraError, match=r"extra surface, "):
         batch(moved / "in", measures="full", truth=moved / "truth")
     assert not (moved / "out").exists()
     assert batch(moved / "in", measures="full").status == 0

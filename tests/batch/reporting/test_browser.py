@@ -161,7 +161,7 @@ def test_the_table_is_worked_by_keyboard_alone(show, thousands):
     page = show(thousands)
     page.locator("#viewport").focus()
     focused = "document.activeElement.getAttribute('aria-rowindex')"
-    for key, row in (("ArrowDown", "2"), ("ArrowDown", "3"), ("End", "3001"), ("ArrowUp", "3000"), ("RunFolder", "2")):
+    for key, row in (("ArrowDown", "2"), ("ArrowDown", "3"), ("End", "3001"), ("ArrowUp", "3000"), ("Home", "2")):
         page.keyboard.press(key)
         assert page.evaluate(focused) == row
     page.keyboard.press("PageDown")
@@ -213,7 +213,7 @@ def test_the_profile_is_read_off_by_keyboard(show, volume):
     page = show(volume)
     plot = page.get_by_role("slider")
     plot.focus()
-    page.keyboard.press("RunFolder")
+    page.keyboard.press("Home")
     assert plot.get_attribute("aria-valuenow") == "0"
     page.keyboard.press("ArrowUp")
     assert plot.get_attribute("aria-valuetext").startswith("Slice 1: ")

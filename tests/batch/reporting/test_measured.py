@@ -180,15 +180,15 @@ def test_bias_and_limits_of_agreement_are_tabled_and_drawn(page, measured):
     assert list(plots) == ["Involvement", "Lung", "Ground glass", "Consolidation"]
     caption = plain(plots["Consolidation"].one("figcaption").text)
     assert caption == (
-        "On average 128.0 mL below the truth; 95 % of the differences are expected between -378.9 and +122.9 mL."
+        "On average 128.0 mL below the reference; 95 % of the differences are expected between -378.9 and +122.9 mL."
     )
-    assert plots["Lung"].one("figcaption").text.startswith("On average as the truth; ")
+    assert plots["Lung"].one("figcaption").text.startswith("On average as the reference; ")
     assert "-" not in plots["Consolidation"].one("figcaption").text
     drawn = plots["Consolidation"].one("svg")
     assert drawn["aria-label"].startswith("Bland-Altman plot of 3 scans. Consolidation: On average 128.0 mL below")
     dots = [one for one in drawn.walk() if "data-scan" in one.attributes]
     assert [dot["data-scan"] for dot in dots] == ["0", "1", "2"]
-    assert dots[2].one("title").text == "2.nii: 256.0 mL in the mask, 512.0 mL in the truth"
+    assert dots[2].one("title").text == "2.nii: 256.0 mL in the mask, 512.0 mL in the reference"
     lines = {plain(text.text) for text in drawn.all("text")}
     assert {"bias -128.0", "-378.9", "+122.9"} <= lines
 

@@ -144,7 +144,7 @@ def test_a_store_that_does_not_answer_is_named_in_one_line(few, bucket, told, mo
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     left = told()
     assert (left.status, left.err.count("\n")) == (2, 1)
-    assert f"{bucket.url('out')} does not answer: Could not connect to the endpoint URL" in left.err
+    assert f"{bucket.url('scans')} does not answer: Could not connect to the endpoint URL" in left.err
 
 
 def test_who_says_not_who_asks_is_told_at_once(few, bucket, told, monkeypatch):
