@@ -77,7 +77,7 @@ def _measure(
 
 
 def _plot(of: Measure, pairs: Pairs, scans: Sequence[Mapping[str, Any]]) -> Chart:
-    """Each scan's difference over the mean of mask and truth, with the bias and its limits."""
+    """Each scan's difference over the mean of mask and reference, with the bias and its limits."""
     measured, true = np.array(list(pairs.values()), float).T
     middle, difference = (measured + true) / 2, measured - true
     width, height = SIZE
@@ -96,7 +96,7 @@ def _plot(of: Measure, pairs: Pairs, scans: Sequence[Mapping[str, Any]]) -> Char
         for place, (one, other) in pairs.items()
     ]
     drawn = dots(axes, middle, difference, marks)
-    finish(axes, f"mean of mask and truth, {of.unit}", f"mask less truth, {of.unit_of_difference}")
+    finish(axes, f"mean of mask and reference, {of.unit}", f"mask minus reference, {of.unit_of_difference}")
     few_ticks(axes.xaxis, 6)
     few_ticks(axes.yaxis, 6)
     caption = _told(of)

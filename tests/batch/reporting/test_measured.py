@@ -123,7 +123,7 @@ def test_without_hu_neither_mean_nor_mass_is_shown(batch, lung_table, save_slice
     for index, labels in enumerate(lungs):
         save_slice(tmp_path / f"in/{index}.png", labels)
     table = lung_table(batch(tmp_path / "in", measures="full", spacing=(10, 5, 5)).out)
-    assert [one.text for one in table.all("th", scope="col")] == ["Volume mL", "Diseased %"] * 2
+    assert [one.text for one in table.all("th", scope="col")] == ["Volume mL", "Involved %"] * 2
     assert list(rows(table)) == ["Upper", "Middle", "Lower", "Whole", "Severity", "Lesions"]
 
 
