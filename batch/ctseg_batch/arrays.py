@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ctseg.errors import CallError, unforeseen
 from ctseg.grid import NoPlaces
-from ctseg.reading.values import Scale, as_slice, scale_of
+from ctseg.reading.values import Scale, as_slice, glance_at, scale_of
 from ctseg.scan import Domain, Slice, WithoutGeometry
 
 _COLOURS = (3, 4)
@@ -69,6 +69,6 @@ def scan_of(array: npt.ArrayLike) -> ArrayScan:
         raise CallError(f"an array of shape {values.shape} looks like a picture in colour: turn it to grey first")
     stack = values[np.newaxis] if values.ndim == 2 else values
     try:
-        return ArrayScan(stack, values.ndim == 3, scale_of(list(stack)))
+        return ArrayScan(stack, values.ndim == 3, scale_of(list(map(glance_at, stack))))
     except ValueError as error:
         raise CallError(f"the array can't be used: {error}") from error

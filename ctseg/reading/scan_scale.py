@@ -1,12 +1,12 @@
 """What the numbers of a scan stand for where its files do not say: decided once, so that its slices are all alike."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError
-from ctseg.reading.values import Scale, Values, finite_range, scale_of
+from ctseg.reading.values import Glance, Scale, Values, glance_at, scale_of
 from ctseg.spread import evenly_spread
 
 _LOOKED_AT = 16
@@ -30,16 +30,15 @@ class ScanScale:
         """That of a scan of `count` slices; None where each has to tell its own, as one alone has."""
         with self._lock:
             if not self._is_decided:
-                looked_at = list(_readable(count, numbers)) if count > 1 else []
+                places = evenly_spread(range(count), _LOOKED_AT) if count > 1 else []
+                looked_at = [seen for place in places if (seen := _glance(numbers, place))]
                 self._scale = scale_of(looked_at) if looked_at else None
                 self._is_decided = True
             return self._scale
 
 
-def _readable(count: int, numbers: ReadNumbers) -> Iterator[Values]:
-    for index in evenly_spread(range(count), _LOOKED_AT):
-        with suppress(UnreadableFile, ContentError):  # it fails when its turn comes
-            values = numbers(index)
-            if values is not None:
-                finite_range(values)
-                yield values
+def _glance(numbers: ReadNumbers, index: int) -> Glance | None:
+    with suppress(UnreadableFile, ContentError, MemoryError):  # it fails when its turn comes
+        values = numbers(index)
+        return None if values is None else glance_at(values)
+    return None

@@ -28,6 +28,15 @@ Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Glance:
+    """What of a slice tells the scale of its numbers: how low and high they go, and a pixel in 16."""
+
+    lowest: float
+    highest: float
+    pixels: Values
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
     """What numbers stand for where nothing else says it: HU, or grey, black and white at the `ends`."""
 
@@ -99,17 +108,22 @@ def is_hounsfield(lowest: float) -> bool:
     return lowest < _LOWEST_GREY
 
 
-def grey_range(slices: Values | Sequence[Values]) -> tuple[float, float]:
-    """Between which values of slices, each (H, W), grey lies: their 0.5th and 99.5th percentile.
+def glance_at(values: Values) -> Glance:
+    """A look at a slice (H, W), which need not be kept; raises ContentError as `finite_range` does."""
+    return Glance(*finite_range(values), values[::_EVERY, ::_EVERY].flatten())
 
-    So a bit of metal does not darken all the rest. A pixel in 16 is looked at. Where nearly all are of one value, as in
-    many a mask, the lowest and the highest of all.
+
+def grey_range(slices: Sequence[Glance]) -> tuple[float, float]:
+    """Between which values of slices grey lies: the 0.5th and 99.5th percentile of the pixels looked at.
+
+    So a bit of metal does not darken all the rest. Where nearly all are of one value, as in many a mask, the lowest and
+    the highest of all.
     """
-    seen = np.concatenate([values[::_EVERY, ::_EVERY].ravel() for values in slices])
+    seen = np.concatenate([one.pixels for one in slices])
     ends = np.percentile(seen, (_RARE_PERCENT, 100 - _RARE_PERCENT), method="nearest", overwrite_input=True)
     lowest, highest = ends
     if not lowest < highest:
-        lowest, highest = min(values.min() for values in slices), max(values.max() for values in slices)
+        lowest, highest = min(one.lowest for one in slices), max(one.highest for one in slices)
     return float(lowest), float(highest)
 
 
@@ -125,14 +139,11 @@ def stretched(values: Values, lowest: float, highest: float) -> npt.NDArray[np.u
     return np.rint(grey, out=grey).clip(0, 255).astype(np.uint8)
 
 
-def scale_of(slices: Sequence[Values]) -> Scale:
-    """HU where any of the slices, each (H, W), goes below -200; else grey from their range but for the rarest values.
-
-    Raises ContentError for values that are no numbers, or not finite.
-    """
-    lowest, highest = zip(*map(finite_range, slices), strict=True)
-    if is_hounsfield(min(lowest)):
-        return Scale("hu", (min(lowest), max(highest)))
+def scale_of(slices: Sequence[Glance]) -> Scale:
+    """HU where any of the slices goes below -200; else grey from their range but for the rarest values."""
+    lowest = min(one.lowest for one in slices)
+    if is_hounsfield(lowest):
+        return Scale("hu", (lowest, max(one.highest for one in slices)))
     return Scale("grey8", grey_range(slices))
 
 
@@ -145,7 +156,7 @@ def as_slice(values: Values, scale: Scale | None = None) -> Slice:
     if values.dtype == np.uint8:
         return Slice(values, "grey8")
     if scale is None:
-        scale = scale_of([values])
+        scale = scale_of([glance_at(values)])
     else:
         finite_range(values)
     return Slice(hounsfield(values), "hu") if scale.domain == "hu" else Slice(stretched(values, *scale.ends), "grey8")

@@ -12,7 +12,7 @@ from ctseg.errors import UnreadableFile
 from ctseg.grid import Grid
 from ctseg.reading.files import ContentError
 from ctseg.reading.stored import Voxels
-from ctseg.reading.values import finite_range, grey_range, hounsfield, is_hounsfield, rescaled, stretched
+from ctseg.reading.values import finite_range, glance_at, grey_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_formats import read_volume_header
 from ctseg.reading.volume_header import NEAR, VolumeHeader
 from ctseg.scan import Domain, Lengths, Side, Slice, Spacing
@@ -120,7 +120,7 @@ def _converted(stored: Voxels, header: VolumeHeader) -> tuple[Voxels, Domain]:
 
     if is_hounsfield(min(map(value, finite_range(stored)))):
         return _slice_by_slice(stored, header, hounsfield), "hu"
-    lowest, highest = sorted(map(value, grey_range(stored)))
+    lowest, highest = sorted(map(value, grey_range([glance_at(plane) for plane in stored])))
     return _slice_by_slice(stored, header, lambda values: stretched(values, lowest, highest)), "grey8"
 
 

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading import open_images
+from ctseg.reading import images, open_images
 from ctseg.reading.masks import read_mask
+from ctseg.reading.pictures import read_picture
 
 RAMP = (np.arange(24 * 20).reshape(24, 20) % 256).astype(np.uint8)
 CT = (np.arange(24 * 20).reshape(24, 20) * 5 - 1024).astype(np.int16)
@@ -402,6 +403,29 @@ def test_the_slices_of_a_folder_have_one_range_of_grey(tmp_path, ending):
         np.save(file, wide) if ending == ".npy" else cv2.imwrite(str(file), wide)
     scan = open_images(files)
     assert [scan.read(index).pixels[0, 0] for index in range(3)] == [0, 128, 255]
+
+
+def test_memory_that_runs_out_at_one_file_costs_no_other_slice(tmp_path, monkeypatch):
+    def read_all_but_one(file):
+        if file.name == "1.npy":
+            raise MemoryError
+        return read_picture(file)
+
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", CT)
+    scan = open_images(sorted(tmp_path.iterdir()))
+    monkeypatch.setattr(images, "read_picture", read_all_but_one)
+    assert [scan.read(index).domain for index in (0, 2)] == ["hu", "hu"]
+    with pytest.raises(MemoryError):
+        scan.read(1)
+
+
+def test_what_the_scale_of_a_folder_is_told_by_is_not_held(tmp_path, peak_memory):
+    for number in range(16):
+        np.save(tmp_path / f"{number:02d}.npy", np.tile(np.arange(500, dtype=np.float32), (500, 1)))
+    scan = open_images(sorted(tmp_path.iterdir()))
+    scan.read(0)
+    assert peak_memory() < 8 * 500 * 500 * 4
 
 
 def test_a_folder_holds_grey_of_8_bits_as_it_is_and_what_cant_be_read_beside_hounsfield(tmp_path):
