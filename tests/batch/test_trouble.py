@@ -125,6 +125,15 @@ def test_of_several_inputs_the_one_without_ct_fails(command, draw, save_slice, t
     assert error == {"file": "empty", "reason": "there is no CT in it"}
 
 
+@pytest.mark.parametrize("target", ["a/x", "a"])
+def test_an_input_whose_ct_was_found_by_another_does_not_fail(batch, draw, save_slice, tmp_path, target):
+    save_slice(tmp_path / "a/x/0.png", draw())
+    (tmp_path / "c/y").mkdir(parents=True)
+    (tmp_path / "c/y/l").symlink_to(tmp_path / target)
+    done = batch(tmp_path / "a", tmp_path / "c")
+    assert (done.status, done.summary["errors"], list(done.scans)) == (0, [], ["a/x"])
+
+
 def test_an_input_that_holds_nothing_but_results_does_not_fail(batch, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in/a.png", draw())
     for number in range(2):

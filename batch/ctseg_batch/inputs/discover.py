@@ -73,21 +73,26 @@ def discover(
         walk.take(file)
     top = _holding([*folders, *(file.parent for file in files)], root)
     found = [*walk.kinds, *(error.file for error in walk.failed)]
-    empty, passed_over = without_ct(folders, found, walk.passed_over)
+    empty, passed_over = without_ct(folders, found, walk.passed_over, walk.searched_before)
     sites, failed = tuple(sites_of(top, walk.kinds)), tuple(walk.failed)
     return Found(top, sites, walk.ignored, failed, empty=empty, passed_over=passed_over)
 
 
 def without_ct(
-    folders: Iterable[Path], found: Collection[Path], passed_over: Collection[Path]
+    folders: Iterable[Path],
+    found: Collection[Path],
+    passed_over: Collection[Path],
+    searched_before: Collection[tuple[Path, str]] = (),
 ) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """The folders that are `empty`, and those that are `passed_over`."""
-    bare = list(_bare(folders, found))
+    bare = list(_bare(folders, found, searched_before))
     of_others = tuple(folder for folder in bare if any(place.is_relative_to(folder) for place in passed_over))
     return tuple(folder for folder in bare if folder not in of_others), of_others
 
 
-def _bare(folders: Iterable[Path], found: Iterable[Path]) -> Iterator[Path]:
+def _bare(
+    folders: Iterable[Path], found: Iterable[Path], searched_before: Iterable[tuple[Path, str]]
+) -> Iterator[Path]:
     """The folders below which nothing was found, by whatever path."""
     above: set[Path] = set()
     for place in found:
@@ -96,8 +101,9 @@ def _bare(folders: Iterable[Path], found: Iterable[Path]) -> Iterator[Path]:
             place = place.parent
     for folder in folders:
         if folder not in above:
-            real = Path(os.path.realpath(folder))
-            if not any(Path(os.path.realpath(place)).is_relative_to(real) for place in above):
+            reals = [os.path.realpath(folder), *(real for one, real in searched_before if one.is_relative_to(folder))]
+            places = (Path(os.path.realpath(place)) for place in above)
+            if not any(place.is_relative_to(real) for place in places for real in reals):
                 yield folder
 
 
@@ -122,7 +128,7 @@ class _Walk:
     """The state of one search: the kind of each file by folder, what was ignored, what could not be told.
 
     No CT is ignored but for the `named`: somebody takes them for it. `passed_over` are folders that hold what is never
-    searched.
+    searched; `searched_before` those that were met again, each with its real folder.
     """
 
     never: frozenset[str]
@@ -131,6 +137,7 @@ class _Walk:
     ignored: int = 0
     failed: list[UnreadableFile] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
+    searched_before: list[tuple[Path, str]] = field(default_factory=list)
     _searched: set[str] = field(default_factory=set)
     _links: deque[Path] = field(default_factory=deque)
 
@@ -141,6 +148,8 @@ class _Walk:
             folder, real = waiting.pop()
             if real in self.never:
                 self.passed_over.append(folder)
+            elif real in self._searched:
+                self.searched_before.append((folder, real))
             if real in self.never or real in self._searched:
                 continue
             self._searched.add(real)
