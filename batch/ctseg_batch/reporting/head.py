@@ -18,9 +18,9 @@ def digest_of(summary: Summary) -> str:
 
 
 def is_outdated(file: Path, summary: Summary) -> bool:
-    """Whether a report is there and tells of another summary."""
-    head = _head(file)
-    return head is not None and f'<meta name="summary" content="{digest_of(summary)}">'.encode() not in head
+    """Whether a report of ctseg is there and tells of another summary."""
+    head = _head(file) or b""
+    return _MADE_BY_US in head and f'<meta name="summary" content="{digest_of(summary)}">'.encode() not in head
 
 
 def refuse_foreign_report(file: Path) -> None:

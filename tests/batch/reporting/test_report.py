@@ -686,6 +686,7 @@ def test_batch_never_writes_its_report_over_what_is_none(command, save_volume, t
     call = (tmp_path / "in", "--out", tmp_path / "out")
     assert command(*call).status == 0
     (tmp_path / "out/report.html").write_text("<p>of the meeting</p>")
+    assert "report.html" not in command(*call).err
     left = command(*call, "--report")
     assert left.status == 2
     assert "report.html is there and is no report of ctseg: rename it" in left.err
