@@ -33,12 +33,14 @@ Labels = npt.NDArray[np.uint8]
 class Slice:
     """One slice: `pixels` (H, W), int16 or float32 Hounsfield units or uint8 grey values, as `domain` says.
 
-    `is_coloured`: they come of more colours than a mark or two.
+    `is_coloured`: they come of more colours than a mark or two. `is_scaled`: what its file's numbers stand for was told
+    by those of other slices, too.
     """
 
     pixels: npt.NDArray[np.int16] | npt.NDArray[np.float32] | npt.NDArray[np.uint8]
     domain: Domain
     is_coloured: bool = False
+    is_scaled: bool = False
 
 
 def completed(known: Lengths, said: Spacing | None) -> Spacing | None:

@@ -101,6 +101,7 @@ class PartResult:
     None where nobody asked for them. `patients_right` is as a Scan has it. `series` is a digest of the
     SeriesInstanceUID of files that are slices of one, else empty. `weights` are as a Scan has them, and
     `weighted_confusion` is by them; None where they are None. `is_spacing_said`: the files leave some of it open.
+    `scale` is that of the Part, where any of its images were not 8-bit.
     """
 
     scan: str
@@ -125,6 +126,7 @@ class PartResult:
     weights: tuple[float, ...] | None = None
     weighted_confusion: tuple[tuple[float, ...], ...] | None = None
     is_spacing_said: bool = False
+    scale: str = ""
 
     @property
     def voxels(self) -> tuple[float, ...]:
@@ -159,6 +161,7 @@ class PartResult:
             whole=None if read["whole"] is None else StackFigures.from_json(read["whole"]),
             patients_right=read.get("patients_right"),  # it was not always noted
             series=read.get("series", ""),  # nor was this, nor weights
+            scale=read.get("scale", ""),
             is_spacing_said=read.get("is_spacing_said", spacing is not None),
             weights=None if weights is None else tuple(weights),
             weighted_confusion=None if weighted is None else tuple(tuple(row) for row in weighted),

@@ -27,11 +27,14 @@ __all__ = [
 ]
 
 
-def open_images(files: Sequence[Path]) -> "ImageFolder":
-    """Image slices as a scan, in the order given; nothing is opened before `read`."""
+def open_images(files: Sequence[Path], scaled_by: Sequence[Path] = ()) -> "ImageFolder":
+    """Image slices as a scan, in the order given; nothing is opened before `read`.
+
+    `scaled_by`: of a folder that is opened in parts, the files that tell for all whether they are HU or grey.
+    """
     from ctseg.reading.images import ImageFolder
 
-    return ImageFolder(tuple(files))
+    return ImageFolder(tuple(files), tuple(scaled_by))
 
 
 def open_volume(file: Path) -> "Volume":

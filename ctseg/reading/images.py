@@ -27,9 +27,11 @@ class ImageFolder(WithoutGeometry):
     """Image slices in the order given: nothing is known of where they lie in space.
 
     Those that are not of 8 bits have one scale: HU where a spread of them goes below -200, else one range of grey.
+    Where these are not all of their folder, those that tell the scale are given as `scaled_by`.
     """
 
     files: tuple[Path, ...]
+    scaled_by: tuple[Path, ...] = ()
     _scale: ScanScale = field(default_factory=ScanScale, init=False, repr=False, compare=False)
 
     @property
@@ -46,10 +48,13 @@ class ImageFolder(WithoutGeometry):
 
     def read(self, index: int) -> Slice:
         """The slice at `index`: colour turned grey, alpha dropped; raises UnreadableFile."""
-        return read_image(self.files[index], lambda: self._scale.decided(len(self), self._numbers))
+        return read_image(self.files[index], self._decided)
+
+    def _decided(self) -> Scale | None:
+        return self._scale.decided(len(self.scaled_by or self.files), self._numbers)
 
     def _numbers(self, index: int) -> Pixels | None:
-        grey = _as_grey(read_picture(self.files[index]))
+        grey = _as_grey(read_picture((self.scaled_by or self.files)[index]))
         return None if grey.dtype == np.uint8 else grey
 
     def close(self) -> None:
@@ -61,8 +66,9 @@ def read_image(file: Path, scale: Callable[[], Scale | None]) -> Slice:
     pixels = read_picture(file)
     try:
         grey = _as_grey(pixels)
-        taken = as_slice(grey) if grey.dtype == np.uint8 else as_slice(grey, scale())
-        return replace(taken, is_coloured=_is_coloured(pixels))
+        is_scaled = grey.dtype != np.uint8
+        taken = as_slice(grey, scale() if is_scaled else None)
+        return replace(taken, is_coloured=_is_coloured(pixels), is_scaled=is_scaled)
     except ContentError as error:
         raise UnreadableFile(file, f"can't be used as a slice: {error}") from error
 

@@ -1,8 +1,9 @@
 """What the numbers of a scan stand for where its files do not say: decided once, so that its slices are all alike."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError
@@ -10,6 +11,8 @@ from ctseg.reading.values import Glance, Scale, Values, glance_at, scale_of
 from ctseg.spread import evenly_spread
 
 _LOOKED_AT = 16
+
+T = TypeVar("T")
 
 ReadNumbers = Callable[[int], Values | None]
 """Reads the numbers of the slice at an index; None where it says itself what they are."""
@@ -30,11 +33,16 @@ class ScanScale:
         """That of a scan of `count` slices; None where each has to tell its own, as one alone has."""
         with self._lock:
             if not self._is_decided:
-                places = evenly_spread(range(count), _LOOKED_AT) if count > 1 else []
+                places = telling(range(count)) if count > 1 else []
                 looked_at = [seen for place in places if (seen := _glance(numbers, place))]
                 self._scale = scale_of(looked_at) if looked_at else None
                 self._is_decided = True
             return self._scale
+
+
+def telling(slices: Sequence[T]) -> list[T]:
+    """Those of a scan's slices that tell its scale."""
+    return evenly_spread(slices, _LOOKED_AT)
 
 
 def _glance(numbers: ReadNumbers, index: int) -> Glance | None:

@@ -170,6 +170,23 @@ def test_a_series_in_several_folders_says_so_in_each(batch, series, save_series,
     assert batch(tmp_path / "in").scans["ct"] == alone
 
 
+def test_a_folder_of_many_images_is_hounsfield_as_a_whole(batch, save, counted, tmp_path):
+    """Between -100 and 50 all is tissue, and black and white where it is taken for grey."""
+    tissue = np.repeat(np.array([-100, 50], np.int16), 8)[:, None].repeat(16, 1)
+    for number in range(270):
+        save(tmp_path / f"in/{number}.npy", tissue)
+    grey = batch(tmp_path / "in")
+    assert np.unique(grey.masks["269.npy.png"]).tolist() == [0, 3]
+    save(tmp_path / "in/0.npy", tissue - np.int16(800))
+    counted()
+    hounsfield = batch(tmp_path / "in")
+    assert counted() == 270
+    assert {tuple(np.unique(hounsfield.masks[f"{number}.npy.png"])) for number in range(1, 270)} == {(3,)}
+    save(tmp_path / "in/1.npy", tissue)
+    batch(tmp_path / "in")
+    assert counted() == 256  # it tells nothing of the others
+
+
 def test_series_without_a_uid_are_not_parts_of_one(batch, save_series, draw, tmp_path):
     for name in "ab":
         save_series(tmp_path / f"in/{name}", draw(0, 64, 64)[None], SeriesInstanceUID="")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ctseg.reading import Kind
 from ctseg.reading.files import stamp_of
+from ctseg.reading.scan_scale import telling
 from ctseg_batch.inputs import scan_names
 
 Stamp = tuple[str, int, int | str]
@@ -21,8 +22,9 @@ class Site:
     PNGs of the folder (and folders in it that are called so), where a file beside them would otherwise get a mask of
     the same name; `occupied` the names that outputs of other scans get there, or folders of theirs. `mixed`: the folder
     holds DICOM files as well as images. `part` numbers those that the images of a folder were cut into; None where they
-    were not. `stamps` tell what state the files are in where it can't be asked of the file system. `rivals` are
-    names of other sites that begin with this one's and `#`.
+    were not; `scaled_by` are those of the whole folder that tell whether all are HU or grey. `stamps` tell what state
+    the files are in where it can't be asked of the file system. `rivals` are names of other sites that begin with this
+    one's and `#`.
     """
 
     folder: Path
@@ -34,6 +36,7 @@ class Site:
     occupied: frozenset[str] = frozenset()
     mixed: bool = False
     part: int | None = None
+    scaled_by: tuple[str, ...] = ()
     stamps: Mapping[str, Stamp] | None = None
     rivals: frozenset[str] = frozenset()
 
@@ -65,8 +68,9 @@ class Site:
 
     def cut(self, size: int) -> Iterator["Site"]:
         """Parts of it with so many files."""
+        scaled_by = tuple(telling(self.files))
         for number, first in enumerate(range(0, len(self.files), size)):
-            yield replace(self, files=self.files[first : first + size], part=number)
+            yield replace(self, files=self.files[first : first + size], part=number, scaled_by=scaled_by)
 
     def below(self, files: Iterable[str]) -> tuple[str, ...]:
         """The files' paths below the root."""

@@ -20,7 +20,7 @@ class Part:
     `place` and `key` say where it is noted and from which inputs it is made. `names` are those of its slices' masks and
     `sources` its slices' files, both below the root; `whole` is that of what is written of the scan as a whole, without
     an ending. `is_whole`: all slices of the scan are here, and may lie one on the other. `series` is as
-    PartResult has it.
+    PartResult has it. `scale` is the state of the files by which all parts of a folder are HU or grey.
     """
 
     place: str
@@ -33,6 +33,7 @@ class Part:
     whole: str
     is_whole: bool
     series: str = ""
+    scale: str = ""
 
     @property
     def outline(self) -> PartResult:
@@ -55,7 +56,8 @@ def part_of_files(
     files = [file.name for file in slices.files]
     names, masks = site.mask_names(files), slice_masks(site, files, truth)
     place, key, sources = place_of(scan, number), key_of(site.stamped(files), names, masks), site.below(files)
-    return Part(place, key, scan, slices, names, sources, masks, site.whole(scan), is_whole)
+    scale = key_of(site.stamped(site.scaled_by), (), None) if site.scaled_by else ""
+    return Part(place, key, scan, slices, names, sources, masks, site.whole(scan), is_whole, scale=scale)
 
 
 def part_of_volume(

@@ -120,7 +120,8 @@ class Planner:
     def _images(self, site: Site) -> Iterator[Step]:
         truth = truth_beside(site, self._truth)
         for piece in self.parts(site):
-            images, is_whole = reading.open_images(piece.paths(piece.files)), piece.part is None
+            images = reading.open_images(piece.paths(piece.files), piece.paths(piece.scaled_by))
+            is_whole = piece.part is None
             part = part_of_files(site.scan, piece.part or 0, images, piece, truth, is_whole=is_whole)
             yield self._unless_done(piece, part)
 

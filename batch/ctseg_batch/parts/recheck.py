@@ -26,6 +26,8 @@ class Recheck:
 
     def holds(self, site: Site, part: Part, done: PartResult) -> bool:
         """Whether a part would come to the same."""
+        if done.scale and done.scale != part.scale:
+            return False
         missing = [index for index, name in enumerate(part.names) if not self._outputs.are_there([name])]
         if done.is_unmeasured or (missing and len(missing) != done.failed_slices):
             return False

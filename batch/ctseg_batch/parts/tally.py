@@ -32,6 +32,7 @@ class Tally:
         self._pixels: dict[int, tuple[int, ...]] = {}
         self._failed: dict[int, Failure] = {}
         self._looks: list[PixelCheck] = []
+        self._is_scaled = False
         self._confusions: dict[int, Confusion] = {}
         self._bad_truth: set[Failure] = set()
 
@@ -42,6 +43,7 @@ class Tally:
         look = look_at(source)
         with self._lock:
             self._looks.append(look)
+            self._is_scaled = self._is_scaled or source.is_scaled
 
     def add(self, index: int, labels: Labels) -> None:
         """A slice is written: count it."""
@@ -96,6 +98,7 @@ class Tally:
             ),
             patients_right=part.slices.patients_right,
             series=part.series,
+            scale=part.scale if self._is_scaled else "",
             weights=weights and weights[: len(part.names)],
             weighted_confusion=_pooled([weights[index] * table for index, table in scored] if weights else ()),
         )

@@ -43,7 +43,7 @@ class StoreInputFiles:
 
     def fetch(self, site: Site) -> None:
         """Copy what is not there yet; what could not be is missing, and `explained`."""
-        self._fetch(site, site.files)
+        self._fetch(site, [*site.files, *site.scaled_by])
         if site.kind == "volume":
             self._fetch(site, self._made_of(site))
 

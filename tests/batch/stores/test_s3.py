@@ -46,6 +46,17 @@ def test_a_thousand_slices_go_through_a_store_that_fails_and_dawdles_as_through_
     assert bucket.listed("out/masks/") == before
 
 
+def test_all_parts_of_a_folder_are_hounsfield_where_one_image_is(files, bucket, run, batch, save, tmp_path):
+    for number in range(258):
+        save(tmp_path / f"scans/{number:03d}.npy", np.full((16, 16), 50, np.int16))
+    save(tmp_path / "scans/000.npy", np.tile(np.arange(-1000, 600, 100, dtype=np.int16), (16, 1)))
+    bucket.upload(tmp_path / "scans", "scans")
+    here = batch(tmp_path / "scans", out=tmp_path / "here")
+    run()
+    assert bucket.files("out") == files(here.out)
+    assert np.unique(here.masks["257.npy.png"]).tolist() == [3]
+
+
 def test_objects_that_have_changed_are_done_again_and_no_others(few, bucket, run, draw, save_slice, counted):
     run()
     before = bucket.listed("out/masks/")
