@@ -31,6 +31,8 @@ def refuse_foreign(out: Location, look: Callable[[str], set[str]], root: Locatio
     names = look("")
     if FOLDER in names:
         return
+    if isinstance(out, Path):  # where case is not told, `Masks` is listed, and found as `masks`
+        names |= {name for name in (*FOLDERS, *TABLES, DESCRIPTION) if os.path.lexists(out / name)}
     if DESCRIPTION in names:
         raise CallError(f"--out {out}: it is a data set, by its {DESCRIPTION}: name another folder")
     others = (name for name in sorted(FOLDERS & names) if not _is_in(root, out / name))

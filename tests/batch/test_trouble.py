@@ -272,6 +272,22 @@ def test_what_no_run_has_written_is_never_written_over(command, draw, save_slice
     assert not (out / ".ctseg").exists()
 
 
+@pytest.mark.parametrize("name", ["masks/a.png", "summary.csv"])
+def test_what_is_called_so_in_another_case_is_not_written_over_where_out_does_not_tell_case(
+    command, draw, save_slice, monkeypatch, tmp_path, name
+):
+    def listed(folder, real=os.listdir):
+        return [one.capitalize() for one in real(folder)] if Path(folder) == tmp_path / "out" else real(folder)
+
+    save_slice(tmp_path / "in/a.png", draw())
+    (tmp_path / "out" / name).parent.mkdir(parents=True)
+    (tmp_path / "out" / name).write_bytes(b"mine")
+    monkeypatch.setattr(os, "listdir", listed)  # as it is listed there, and found by our name
+    left = command(tmp_path / "in", "--out", tmp_path / "out")
+    assert left.status == 2
+    assert "is there and is not of a run of ctseg" in left.err
+
+
 def test_where_nothing_would_be_written_over_out_may_hold_other_files(command, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in/a.png", draw())
     out = tmp_path / "out"
