@@ -13,6 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from ctseg_batch.journal.record import Journal
 from ctseg_batch.network.engine import Engine
 
 
@@ -378,6 +379,32 @@ def test_of_many_images_those_that_are_gone_leave_no_masks(batch, save_slice, co
     counted()
     batch(tmp_path / "in")
     assert counted() == 0
+
+
+def dying(act, count=1):
+    """The same; a run that does it for the so manieth time ends there."""
+    left = iter(range(count - 1))
+
+    def done(*args, **kwargs):
+        act(*args, **kwargs)
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    return done
+
+
+def test_parts_that_are_gone_leave_no_masks_though_a_run_stopped_among_them(
+    batch, save_slice, draw, monkeypatch, tmp_path
+):
+    files = [save_slice(tmp_path / f"in/{number:04d}.png", draw(0, 16, 16)) for number in range(520)]
+    batch(tmp_path / "in")
+    for file in files[100:]:
+        file.unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "drop", dying(Journal.drop, 2))  # the first one is of slices
+        with pytest.raises(KeyboardInterrupt):
+            batch(tmp_path / "in")
+    assert batch(tmp_path / "in").masks.keys() == {file.name for file in files[:100]}
 
 
 def test_an_image_called_like_the_mask_of_one_that_is_gone_keeps_its_own(batch, save_slice, draw, tmp_path):

@@ -47,11 +47,9 @@ class StaleOutputs:
         self._discard(slices=gone)
 
     def take_away_beyond(self, site: Site, scan: str, parts: int) -> None:
-        """The parts that a scan has no more, if it had more of them."""
-        for part in count(parts):
-            place = place_of(scan, part)
-            if place not in self._past.parts:
-                return
+        """The parts that a scan has no more, if it had more of them; the last one first: a gap hides what follows."""
+        places = takewhile(self._past.parts.__contains__, (place_of(scan, part) for part in count(parts)))
+        for place in reversed(list(places)):
             self.take_away_gone(site, place)
             self._discard(parts=[place])
 
