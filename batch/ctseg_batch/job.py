@@ -86,8 +86,11 @@ class Job:
         def discard(*, parts: Iterable[str] = (), slices: Iterable[str] = (), scans: Iterable[str] = ()) -> None:
             if journal:
                 noted = [past.parts[place] for place in parts if place in past.parts]
+                going = list(slices), list(scans)
                 journal.take_back(noted)  # first, so that nobody misses a file of it
-                self.outputs.remove(slices, scans)
+                if self.outputs.is_any_there(*going):
+                    journal.open()
+                    self.outputs.remove(*going)
                 journal.drop(noted)
 
         listed = journal.list_folder if journal else lambda *_: None

@@ -15,6 +15,7 @@ import pytest
 
 from ctseg_batch.journal.record import Journal
 from ctseg_batch.network.engine import Engine
+from ctseg_batch.outputs.slice_outputs import Outputs
 
 
 @pytest.fixture
@@ -391,6 +392,21 @@ def dying(act, count=1):
             raise KeyboardInterrupt
 
     return done
+
+
+@pytest.mark.parametrize("name", ["images/1.png", "series/001.dcm", "ct.nii.gz"])
+def test_of_files_that_are_taken_away_no_summary_tells_while_the_run_goes_on(
+    batch, mixed, draw, save_volume, monkeypatch, name
+):
+    out = batch(mixed).out
+    (mixed / name).unlink()
+    if name == "ct.nii.gz":
+        save_volume(mixed / name, draw(0, 64, 64)[None])
+    with monkeypatch.context() as patched:
+        patched.setattr(Outputs, "remove", dying(Outputs.remove))
+        with pytest.raises(KeyboardInterrupt):
+            batch(mixed)
+    assert not (out / "summary.json").exists()
 
 
 def test_parts_that_are_gone_leave_no_masks_though_a_run_stopped_among_them(

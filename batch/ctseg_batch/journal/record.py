@@ -44,6 +44,9 @@ class JournalWriter:
     def __init__(self) -> None:
         self.gathered: list[JournalEntry] = []
 
+    def open(self) -> None:
+        """OUT is about to change."""
+
     def begin(self, place: str, outline: PartResult, kinds: Iterable[str]) -> None:
         """A part is about to be done; what was noted of it counts no more. There may be these kinds of its outputs."""
         self.add(begun(place, outline, kinds))
@@ -125,14 +128,14 @@ class Journal(JournalWriter):
         """A line, on the disk when this returns."""
         if "part" in noted:
             self._touched.add(noted["part"])
-        self._open()
+        self.open()
         self._append(noted)
 
     def untouched(self) -> set[str]:
         """The scans of which earlier runs have noted parts, and this run has noted nothing about them."""
         return {noted["result"]["scan"] for place, noted in self._past.parts.items() if place not in self._touched}
 
-    def _open(self) -> None:
+    def open(self) -> None:
         """Say once which run the lines from here on are of: the next one after all that wrote to OUT before."""
         with self._lock:
             if self._idle:

@@ -61,7 +61,7 @@ class StaleOutputs:
         noted = self._past.slices(scan)
         for number in count(slices):
             name = f"{scan}/{volume_slice(number)}"
-            if number >= noted and not self._outputs.is_any_there(name):
+            if number >= noted and not self._outputs.is_any_there([name]):
                 return
             yield name
 

@@ -1,6 +1,6 @@
 """What is written of a scan as a whole, once its last slice is labelled: a label map, a DICOM Segmentation."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ctseg.scan import Spacing
@@ -96,6 +96,10 @@ class ScanOutputs:
         """Take a scan's files of some kinds away, if there are any; raises CallError where that is forbidden."""
         for kind in kinds:
             self._output_files.remove(self._file(kind, path))
+
+    def is_any_there(self, paths: Iterable[str], kinds: Sequence[str]) -> bool:
+        """Whether there is any file of these kinds of any of these scans."""
+        return any(self._output_files.is_there(self._file(kind, path)) for path in paths for kind in kinds)
 
     def are_there(self, path: str, result: PartResult) -> bool:
         """Whether all files are in place that were made when a scan came to this result."""

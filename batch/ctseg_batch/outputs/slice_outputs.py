@@ -168,9 +168,11 @@ class Outputs:
         """Whether all files of these slices are in place."""
         return all(map(self._output_files.is_there, self._files(names)))
 
-    def is_any_there(self, name: str) -> bool:
-        """Whether any file of a slice is in place."""
-        return any(self._output_files.is_there(f"{w.folder}/{name}") for w in (*self._writers, *self._dropped))
+    def is_any_there(self, names: Iterable[str], scans: Iterable[str] = ()) -> bool:
+        """Whether there is any file of these slices and scans, of whatever kind."""
+        writers, kinds = (*self._writers, *self._dropped), (*self.scans.kinds, *self._dropped_of_scans)
+        slices = (f"{writer.folder}/{name}" for name in names for writer in writers)
+        return any(map(self._output_files.is_there, slices)) or self.scans.is_any_there(scans, kinds)
 
     def has_folder(self, name: str) -> bool:
         """Whether some output has a folder of that name, as volumes have for their slices."""
