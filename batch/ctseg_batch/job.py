@@ -1,6 +1,6 @@
 """A call whose inputs were found and whose model is open: all that a run needs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from ctseg_batch.parts.plan import Planner
 from ctseg_batch.parts.workers import Workers
 from ctseg_batch.reporting import REPORT_HTML
 from ctseg_batch.reporting.head import refuse_foreign_report
-from ctseg_batch.result import Failure, Settings
+from ctseg_batch.result import Failure, PartResult, Settings
 from ctseg_batch.run_folder import LocalRunFolder, RunFolder
 from ctseg_batch.shards import mark_of
 from ctseg_batch.url import Location
@@ -93,11 +93,23 @@ class Job:
                     self.outputs.remove(*going)
                 journal.drop(noted)
 
+        def begin(outlines: Mapping[str, PartResult]) -> None:
+            if journal:
+                journal.begin(outlines, self.outputs.kinds)
+
         listed = journal.list_folder if journal else lambda *_: None
         # The images of a folder are a stack where somebody says how far apart they lie, and asks what a stack tells.
         stack_images = self.call.measures == "full" and self.call.spacing is not None
         return Planner(
-            past, self.outputs, self.truth, listed, discard, self.selection, self.input_files, stack_images=stack_images
+            past,
+            self.outputs,
+            self.truth,
+            listed,
+            begin,
+            discard,
+            self.selection,
+            self.input_files,
+            stack_images=stack_images,
         )
 
     def context(self, workers: Workers, engine: FallbackEngine) -> PartContext:

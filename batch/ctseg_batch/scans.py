@@ -38,7 +38,15 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
     for error in found.failed:
         yield NamedScan(os.path.relpath(error.file, found.root), None, (error,))
     nothing = Outputs(FolderOutputFiles(Path(os.devnull)), (), None)
-    planner = Planner(Past(), nothing, None, listed=lambda *_: None, discard=lambda **_: None, selection=selection)
+    planner = Planner(
+        Past(),
+        nothing,
+        None,
+        listed=lambda *_: None,
+        begin=lambda _: None,
+        discard=lambda **_: None,
+        selection=selection,
+    )
     planner.survey(found.sites)
     for site in found.sites:
         planner.errors.clear()

@@ -128,7 +128,7 @@ def work_off(
             under_way.by_number[number] = explained(step, input_files)
             continue
         under_way.slices += len(step.names)
-        journal.begin(step.place, step.outline, context.outputs.kinds)
+        journal.begin({step.place: step.outline}, context.outputs.kinds)
         held.take()
         begin(step, context, watcher.advance, partial(end, number, step, held))
     return under_way

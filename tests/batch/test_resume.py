@@ -423,6 +423,30 @@ def test_parts_that_are_gone_leave_no_masks_though_a_run_stopped_among_them(
     assert batch(tmp_path / "in").masks.keys() == {file.name for file in files[:100]}
 
 
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    ("step", "first", "gone"),
+    [("begin", 0, 256), ("begin", 2, 257), ("drop", 101, 300)],
+    ids=["up", "down", "together"],
+)
+def test_images_that_move_to_another_part_leave_no_mask_though_a_run_stopped_meanwhile(
+    batch, save_slice, draw, monkeypatch, tmp_path, step, first, gone, count
+):
+    files = [tmp_path / f"in/{number:04d}.png" for number in range(301)]
+    for file in files[1:]:
+        save_slice(file, draw(0, 16, 16))
+    batch(tmp_path / "in")
+    save_slice(files[0], draw(0, 16, 16))
+    for file in files[:first]:
+        file.unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, step, dying(getattr(Journal, step), count))
+        with pytest.raises(KeyboardInterrupt):
+            batch(tmp_path / "in")
+    files[gone].unlink()
+    assert batch(tmp_path / "in").masks.keys() == {file.name for file in files[first:] if file != files[gone]}
+
+
 def test_an_image_called_like_the_mask_of_one_that_is_gone_keeps_its_own(batch, save_slice, draw, tmp_path):
     jpeg = save_slice(tmp_path / "in/1.jpg", draw())
     save_slice(tmp_path / "in/2.png", draw(2))

@@ -20,7 +20,7 @@ from ctseg.errors import CallError
 from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.inputs.scan_names import LENGTHENED
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.journal.slice_figures import unpack
+from ctseg_batch.journal.slice_figures import SliceFigures, unpack
 from ctseg_batch.layout import JournalEntry, is_sibling, journal_file, journal_files, whole_lines
 from ctseg_batch.result import PartResult, Settings
 
@@ -71,6 +71,11 @@ class Past:
         noted = self.parts.get(place)
         return None if noted is None or noted["key"] != key else PartResult.from_json(noted["result"])
 
+    def rows(self, place: str) -> list[SliceFigures]:
+        """The slices of a part, whatever its inputs were then."""
+        noted = self.parts.get(place)
+        return list(unpack(noted["result"]["by_slice"])) if noted else []
+
     def slices(self, scan: str) -> int:
         """How many slices a scan of one part had, whatever its inputs were then."""
         noted = self.parts.get(place_of(scan))
@@ -83,8 +88,7 @@ class Past:
 
     def _is_within(self, site: Site, place: str) -> bool:
         """Whether a part is of files right in a folder: the one beside it may be called as one of its series is."""
-        sources = (one.source for one in unpack(self.parts[place]["result"]["by_slice"]))
-        return all(source.rpartition("/")[0] == site.within[:-1] for source in sources)
+        return all(one.source.rpartition("/")[0] == site.within[:-1] for one in self.rows(place))
 
     def listing(self, place: str, key: str) -> Listing | None:
         """How the files of a folder were sorted into scans, if they are still the same."""

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -47,9 +47,10 @@ class JournalWriter:
     def open(self) -> None:
         """OUT is about to change."""
 
-    def begin(self, place: str, outline: PartResult, kinds: Iterable[str]) -> None:
-        """A part is about to be done; what was noted of it counts no more. There may be these kinds of its outputs."""
-        self.add(begun(place, outline, kinds))
+    def begin(self, outlines: Mapping[str, PartResult], kinds: Iterable[str]) -> None:
+        """Parts are about to be done; what was noted of them counts no more. There may be these kinds of outputs."""
+        for place, outline in outlines.items():
+            self.add(begun(place, outline, kinds))
 
     def take_back(self, parts: Iterable[JournalEntry]) -> None:
         """What was noted of parts counts no more; their files are still there."""

@@ -6,7 +6,6 @@ from typing import Protocol
 
 from ctseg_batch.inputs.site import Site, volume_slice
 from ctseg_batch.journal.past import Past, place_of
-from ctseg_batch.journal.slice_figures import unpack
 from ctseg_batch.outputs.slice_outputs import Outputs
 
 
@@ -38,10 +37,8 @@ class StaleOutputs:
 
     def take_away_gone(self, site: Site, place: str) -> None:
         """Of a part of a site, the slices that were noted and whose files are gone."""
-        noted, within = self._past.parts.get(place), len(site.within)
-        if noted is None:
-            return
-        slices = [(one.source[within:], one.mask) for one in unpack(noted["result"]["by_slice"])]
+        within = len(site.within)
+        slices = [(one.source[within:], one.mask) for one in self._past.rows(place)]
         # A mask may have got the name that a PNG beside it has by now.
         gone = [mask for file, mask in slices if not site.has(file) and not site.has(mask[within:])]
         self._discard(slices=gone)

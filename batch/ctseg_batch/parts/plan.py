@@ -21,6 +21,7 @@ from ctseg_batch.parts.part import (
     Part,
     Step,
     key_of,
+    outline_of,
     part_of_files,
     part_of_volume,
     truth_beside,
@@ -40,8 +41,9 @@ class Planner:
 
     `skipped` and `errors` fill as sites are planned: readable files that are no slices, series that are not wanted, and
     failures of no scan. `listed` is told how a folder's DICOM files were sorted, so that the next run need not open
-    them; `discard` which parts of an earlier run stand for nothing any more, and which files, of slices and of whole
-    scans. `input_files` has the files of a site that is opened. `stack_images`: those of a folder lie one on the other.
+    them; `begin` what there may be of parts that are about to be done; `discard` which parts of an earlier run stand
+    for nothing any more, and which files, of slices and of whole scans. `input_files` has the files of a site that is
+    opened. `stack_images`: those of a folder lie one on the other.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Planner:
         outputs: Outputs,
         truth: Truth | None,
         listed: Callable[[str, str, Listing], None],
+        begin: Callable[[Mapping[str, PartResult]], None],
         discard: Discard,
         selection: Selection,
         input_files: InputFiles = LocalInputFiles(),  # noqa: B008 - it has no state
@@ -59,7 +62,7 @@ class Planner:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
-        self._discard, self._input_files, self._stack_images = discard, input_files, stack_images
+        self._begin, self._discard, self._input_files, self._stack_images = begin, discard, input_files, stack_images
         self.folders = DicomFolders(past, truth, selection, input_files)
         self._stale_outputs = StaleOutputs(past, outputs, discard)
         self._recheck = Recheck(outputs, truth, input_files)
@@ -114,8 +117,23 @@ class Planner:
             return
         is_stack = self._stack_images or self._outputs.scans.stack_images
         parts = [site] if is_stack and len(site.files) <= _MOST_IN_A_STACK else list(site.cut(_IMAGES_A_PART))
+        if len(parts) > 1 or place_of(site.scan, 1) in self._past.parts:
+            self._begin_anew(site.scan, parts)
         self._stale_outputs.take_away_beyond(site, site.scan, len(parts))
         yield from parts
+
+    def _begin_anew(self, scan: str, parts: Sequence[Site]) -> None:
+        """Of images that move from one part to another, have noted where they go before it is lost where they were."""
+        if place_of(scan) not in self._past.parts:
+            return
+        outlines = {}
+        for part in parts:
+            place = place_of(scan, part.part or 0)
+            former = self._past.rows(place)
+            outline = outline_of(part, former)
+            if outline.slices > len(former):
+                outlines[place] = outline
+        self._begin(outlines)
 
     def _images(self, site: Site) -> Iterator[Step]:
         truth = truth_beside(site, self._truth)

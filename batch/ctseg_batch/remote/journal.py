@@ -70,10 +70,10 @@ class StoredJournal(Journal):
             with suppress(StoreError):  # the error that ended the run is told
                 self._flush()
 
-    def begin(self, place: str, outline: PartResult, kinds: Iterable[str]) -> None:
-        """Have it stored before the first of its files is replaced: nobody shall take them for whole meanwhile."""
-        super().begin(place, outline, kinds)
-        if self._past.parts.get(place, {}).get("key"):
+    def begin(self, outlines: Mapping[str, PartResult], kinds: Iterable[str]) -> None:
+        """Have it stored before the first of their files is replaced: nobody shall take them for whole meanwhile."""
+        super().begin(outlines, kinds)
+        if any(self._past.parts.get(place, {}).get("key") for place in outlines):
             self._flush()
 
     def take_back(self, parts: Iterable[JournalEntry]) -> None:
