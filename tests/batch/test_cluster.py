@@ -26,6 +26,7 @@ pytest.importorskip("ray.data")
 
 from ctseg_batch.cluster import driver
 from ctseg_batch.cluster.bundles import Bundle
+from ctseg_batch.cluster.gathered import Gathered
 from ctseg_batch.cluster.worker import Labeller, for_travel
 from ctseg_batch.journal.past import Past
 from ctseg_batch.shards import Shard
@@ -525,6 +526,32 @@ def test_scans_of_a_folder_with_a_damaged_header_stay_done(in_process, study, co
     assert done.scans.keys() > {"study/one.dcm", "study/two.dcm/1", "study/two.dcm/2"}
     assert slices_of(done) == 12
     assert slices_of(in_process(study.parent)) == 0
+
+
+@pytest.mark.parametrize("name", ["study/2-1.dcm", "t/1.png"])
+def test_what_a_worker_made_and_never_told_of_goes_with_its_inputs(
+    in_process, study, draw, save_slice, monkeypatch, name
+):
+    folder, away = study.parent, study.parent.parent / "away"
+    new = (folder / name).parent
+    for number in range(3):
+        save_slice(folder / f"t/{number}.png", draw(number))
+    save_slice(folder / "u/0.png", draw(0))
+    new.rename(away)
+    out = in_process(folder).out
+    away.rename(new)
+    with monkeypatch.context() as patched:
+        patched.setattr(Gathered, "take", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            in_process(folder)
+    assert not (out / "summary.json").exists()
+    (out / "masks" / name).with_name(".x.tmp").write_bytes(b"half")
+    (folder / name).unlink()
+    done = in_process(folder)
+    left = [file.relative_to(folder).as_posix() for file in folder.rglob("*.*")]
+    assert sorted(mask.replace(".dcm.png", ".dcm") for mask in done.masks) == sorted(left)
+    assert not list(out.rglob("*.tmp"))
+    assert in_process(folder).summary["notes"] == []
 
 
 def test_what_a_machine_that_only_seemed_dead_takes_away_the_next_call_makes_again(

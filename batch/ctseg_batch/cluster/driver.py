@@ -23,7 +23,7 @@ from ctseg_batch.cluster.worker import Labeller, for_travel
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.job import Job
-from ctseg_batch.journal.past import Past
+from ctseg_batch.journal.past import Past, place_at
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.quiet import silenced
 from ctseg_batch.signals import awaiting_start
@@ -49,11 +49,15 @@ def work_on_cluster(
         worked = Gathered(parts, planner, job.input_files, journal, watcher, note)
         to_do = list(worked.to_do())
     if to_do:
-        job.run_folder.withdraw()
+        journal.open()
         with _cluster(job, watcher) as count:
             outdone = planner.folders.outdone
             bundles = list(bundled(to_do, past, outdone, count))
-            journal.take_back(noted for bundle in bundles for noted in bundle.past.parts.values())
+            # Files may be there before a worker tells of them: of a folder, where they would be as one scan.
+            outlines = {place_at(site): past.outline(site) for _, site in to_do if site.kind != "volume"}
+            known = (noted for bundle in bundles for noted in bundle.past.parts.values())
+            journal.take_back(noted for noted in known if noted["part"] not in outlines)
+            journal.begin(outlines, job.outputs.kinds)
             for report in _reports(job, bundles, count):
                 worked.take(report)
             # One scan that kills workers took along what was in its bundle.

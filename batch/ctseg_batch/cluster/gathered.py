@@ -6,6 +6,7 @@ from ctseg.errors import CallError
 from ctseg_batch.cluster.bundles import Report
 from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.site import Site
+from ctseg_batch.journal.past import place_at
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.parts.plan import Planner, unread
 from ctseg_batch.result import Failure, PartResult
@@ -57,8 +58,10 @@ class Gathered:
             raise CallError(report.trouble)
         for line in report.notes:
             self._note(line)
-        for noted in report.noted:
-            self._journal.add(noted)
+        self._journal.add(*report.noted)
+        came_upon = {noted.get("part") for noted in report.noted}
+        begun = (place_at(self._parts[place]) for place in report.places)
+        self._journal.drop({"part": place} for place in begun if place not in came_upon)
         for place, results in zip(report.places, report.results, strict=True):
             self._results[place] = results
             self._watcher.expect(sum(result.slices for result in results) - len(self._parts[place].files))

@@ -20,7 +20,7 @@ from ctseg.errors import CallError
 from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.inputs.scan_names import LENGTHENED
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.journal.slice_figures import SliceFigures, unpack
+from ctseg_batch.journal.slice_figures import SliceFigures, pack, unpack
 from ctseg_batch.layout import JournalEntry, is_sibling, journal_file, journal_files, whole_lines
 from ctseg_batch.result import PartResult, Settings
 
@@ -75,6 +75,12 @@ class Past:
         """The slices of a part, whatever its inputs were then."""
         noted = self.parts.get(place)
         return list(unpack(noted["result"]["by_slice"])) if noted else []
+
+    def outline(self, site: Site) -> PartResult:
+        """What there may be of the files of a site as one part, a slice each, and of slices that it had before."""
+        slices = {one.source: one.mask for one in self.rows(place_at(site))}
+        slices |= zip(site.below(site.files), site.mask_names(site.files), strict=True)
+        return PartResult(site.scan, len(slices), by_slice=pack(SliceFigures(*one, None) for one in slices.items()))
 
     def slices(self, scan: str) -> int:
         """How many slices a scan of one part had, whatever its inputs were then."""
@@ -200,6 +206,11 @@ def undone(noted: JournalEntry) -> JournalEntry:
 def place_of(scan: str, part: int = 0) -> str:
     """Where a part of a scan is noted."""
     return f"{scan}:{part}"
+
+
+def place_at(site: Site) -> str:
+    """Where a site is noted that is one part."""
+    return place_of(site.scan, site.part or 0)
 
 
 def plain_settings(settings: Settings) -> Any:

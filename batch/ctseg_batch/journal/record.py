@@ -49,19 +49,15 @@ class JournalWriter:
 
     def begin(self, outlines: Mapping[str, PartResult], kinds: Iterable[str]) -> None:
         """Parts are about to be done; what was noted of them counts no more. There may be these kinds of outputs."""
-        for place, outline in outlines.items():
-            self.add(begun(place, outline, kinds))
+        self.add(*(begun(place, outline, kinds) for place, outline in outlines.items()))
 
     def take_back(self, parts: Iterable[JournalEntry]) -> None:
         """What was noted of parts counts no more; their files are still there."""
-        for noted in parts:
-            if noted["key"]:
-                self.add(undone(noted))
+        self.add(*(undone(noted) for noted in parts if noted["key"]))
 
     def drop(self, parts: Iterable[JournalEntry]) -> None:
         """Parts are gone, and so are their files."""
-        for noted in parts:
-            self.add({"part": noted["part"], "key": None})
+        self.add(*({"part": noted["part"], "key": None} for noted in parts))
 
     def note(self, place: str, key: str, result: PartResult) -> None:
         """A part is finished and its last file in place."""
@@ -71,9 +67,9 @@ class JournalWriter:
         """The DICOM files of a folder are sorted into scans."""
         self.add({"folder": place, "key": key, **listing.to_json()})
 
-    def add(self, noted: JournalEntry) -> None:
+    def add(self, *noted: JournalEntry) -> None:
         """Anything of these."""
-        self.gathered.append(noted)
+        self.gathered += noted
 
 
 class Journal(JournalWriter):
@@ -125,12 +121,12 @@ class Journal(JournalWriter):
             with suppress(OSError):
                 self._folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, noted: JournalEntry) -> None:
-        """A line, on the disk when this returns."""
-        if "part" in noted:
-            self._touched.add(noted["part"])
-        self.open()
-        self._append(noted)
+    def add(self, *noted: JournalEntry) -> None:
+        """A line each, on the disk when this returns."""
+        if noted:
+            self._touched.update(one["part"] for one in noted if "part" in one)
+            self.open()
+            self._append(*noted)
 
     def untouched(self) -> set[str]:
         """The scans of which earlier runs have noted parts, and this run has noted nothing about them."""
@@ -144,11 +140,11 @@ class Journal(JournalWriter):
                 self._opened()
                 self._append({"run": self._past.run + 1})
 
-    def _append(self, noted: JournalEntry) -> None:
-        line = _line(noted)
+    def _append(self, *noted: JournalEntry) -> None:
+        lines = b"".join(map(_line, noted))
         with self._lock:
             try:
-                left = memoryview(line)
+                left = memoryview(lines)
                 while left:
                     left = left[self._lines.write(left) :]
                 os.fsync(self._lines.fileno())
@@ -157,10 +153,10 @@ class Journal(JournalWriter):
                 raise refused(Path(self._lines.name), error) from error
             if not is_there:
                 raise removed(Path(self._lines.name))
-        self.written(line)
+        self.written(lines)
 
-    def written(self, line: bytes) -> None:
-        """A line is on the disk."""
+    def written(self, lines: bytes) -> None:
+        """Some are on the disk."""
 
 
 def _line(noted: JournalEntry) -> bytes:

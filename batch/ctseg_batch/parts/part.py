@@ -69,13 +69,6 @@ def part_of_volume(
     return Part(place_of(scan), key, scan, slices, names, sources, masks, site.whole_by_file(scan), is_whole=True)
 
 
-def outline_of(site: Site, former: Iterable[SliceFigures] = ()) -> PartResult:
-    """What there may be of the files of a site, one slice each, and of slices that were there before."""
-    slices = {one.source: one.mask for one in former}
-    slices |= zip(site.below(site.files), site.mask_names(site.files), strict=True)
-    return PartResult(site.scan, len(slices), by_slice=pack(SliceFigures(*one, None) for one in slices.items()))
-
-
 def truth_beside(site: Site, truth: Truth | None) -> TruthFolder | None:
     """The masks of a site's folder."""
     return truth.beside(site.within) if truth else None

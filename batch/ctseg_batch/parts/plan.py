@@ -12,7 +12,7 @@ from ctseg_batch.inputs.name_collisions import overwriting
 from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.inputs.site import Site, volume_names
 from ctseg_batch.inputs.truth import Truth
-from ctseg_batch.journal.past import Past, place_of
+from ctseg_batch.journal.past import Past, place_at, place_of
 from ctseg_batch.journal.slice_figures import SliceFigures, pack
 from ctseg_batch.journal.stale_outputs import Discard, StaleOutputs
 from ctseg_batch.outputs.slice_outputs import Outputs
@@ -21,7 +21,6 @@ from ctseg_batch.parts.part import (
     Part,
     Step,
     key_of,
-    outline_of,
     part_of_files,
     part_of_volume,
     truth_beside,
@@ -126,14 +125,8 @@ class Planner:
         """Of images that move from one part to another, have noted where they go before it is lost where they were."""
         if place_of(scan) not in self._past.parts:
             return
-        outlines = {}
-        for part in parts:
-            place = place_of(scan, part.part or 0)
-            former = self._past.rows(place)
-            outline = outline_of(part, former)
-            if outline.slices > len(former):
-                outlines[place] = outline
-        self._begin(outlines)
+        outlines = {place_at(part): self._past.outline(part) for part in parts}
+        self._begin({place: one for place, one in outlines.items() if one.slices > len(self._past.rows(place))})
 
     def _images(self, site: Site) -> Iterator[Step]:
         truth = truth_beside(site, self._truth)

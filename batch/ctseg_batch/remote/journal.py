@@ -83,11 +83,11 @@ class StoredJournal(Journal):
         if noted:
             self._flush()
 
-    def written(self, line: bytes) -> None:
+    def written(self, lines: bytes) -> None:
         """To be stored within seconds; raises CallError where another run took over."""
         self._lease.check()
         with self._filling:
-            self._waiting.append(line)
+            self._waiting.append(lines)
 
     def _flush_now_and_then(self) -> None:
         while not self._ended.wait(_FLUSH_S):
