@@ -71,10 +71,9 @@ class StoredJournal(Journal):
                 self._flush()
 
     def begin(self, outlines: Mapping[str, PartResult], kinds: Iterable[str]) -> None:
-        """Have it stored before the first of their files is replaced: nobody shall take them for whole meanwhile."""
+        """Have it stored before the first of their files is: what is there shall be known, and not taken for whole."""
         super().begin(outlines, kinds)
-        if any(self._past.parts.get(place, {}).get("key") for place in outlines):
-            self._flush()
+        self._flush()
 
     def take_back(self, parts: Iterable[JournalEntry]) -> None:
         """The same of several."""

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from ctseg.errors import CallError
-from ctseg_batch.network.engine import Engine
 from ctseg_batch.remote import journal
 from ctseg_batch.remote import lease as lease_module
 from ctseg_batch.remote.store import Store
@@ -292,24 +291,42 @@ def test_of_runs_that_begin_at_one_moment_one_goes_on(bucket, monkeypatch, quick
 def test_what_a_run_says_now_and_then_is_said_again_whatever_failed(few, bucket, run, quick, monkeypatch, path):
     monkeypatch.setattr(journal, "_FLUSH_S", 0.05)
     said_again, tries = threading.Event(), []
-    put, segment = Store.put, Engine.segment
+    put, end = Store.put, journal.StoredJournal.__exit__
 
     def failing(self, files):
-        if any(f"out/{name}".startswith(path) for name in files):
+        in_passing = threading.current_thread() is not threading.main_thread()
+        if in_passing and any(f"out/{name}".startswith(path) for name in files):
             tries.append(files)
             if len(tries) == 1:
                 raise RuntimeError("what no library should raise")
             said_again.set()
         return put(self, files)
 
-    def wait(self, sources):
+    def wait(self, *error):
         said_again.wait(20)
-        return segment(self, sources)
+        return end(self, *error)
 
     monkeypatch.setattr(Store, "put", failing)
-    monkeypatch.setattr(Engine, "segment", wait)
+    monkeypatch.setattr(journal.StoredJournal, "__exit__", wait)
     assert run().status == 0
     assert said_again.is_set()
+
+
+def test_a_scan_is_noted_as_begun_before_its_first_file_is_stored(few, run, monkeypatch):
+    put, noted, files = Store.put, [], []
+
+    def watched(self, wanted):
+        for path, content in wanted.items():
+            if "pieces/" in path:
+                noted.extend(json.loads(line).get("part") for line in content.splitlines())
+            elif path.startswith("masks/"):
+                files.append(path)
+                assert any(part and path.startswith(f"masks/{part.partition(':')[0]}") for part in noted)
+        put(self, wanted)
+
+    monkeypatch.setattr(Store, "put", watched)
+    assert run().status == 0
+    assert files
 
 
 def test_a_run_ends_that_another_one_took_for_dead(many, bucket, told, quick):
