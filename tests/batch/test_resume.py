@@ -482,6 +482,17 @@ def test_a_file_that_became_a_folder_fails_by_name_and_the_rest_is_done(command,
     assert (tmp_path / "out/masks" / names[1][3:]).is_file()
 
 
+def test_headers_of_folders_beside_those_that_are_overwritten_are_not_read_again(
+    batch, draw, save_series, monkeypatch, tmp_path
+):
+    for name in "AB":
+        save_series(tmp_path / "in" / name, draw(0, 64, 64)[None])
+    batch(tmp_path / "in")
+    batch(tmp_path / "in/A", root=tmp_path / "in", overwrite=True)
+    monkeypatch.setattr("ctseg.reading.open_series", None)
+    assert batch(tmp_path / "in").summary["throughput"]["slices"] == 0
+
+
 def test_dicom_headers_are_not_read_again(batch, mixed, monkeypatch):
     first = batch(mixed)
 

@@ -36,14 +36,14 @@ class Past:
     """What earlier runs noted of each part and folder; of other shares of the same cut, nothing.
 
     A part without a key counts for nothing, and tells what there may be in OUT: it was under way when a run stopped,
-    was done under other settings, or is to be done again. `own` is what the run's own journal has of parts, and `size`
-    its length up to a torn line; 0: it is to be written anew. `run` is the latest of all. `all_closed`: nothing half
+    was done under other settings, or is to be done again. `own` is what the run's own journal has, and `size` its
+    length up to a torn line; 0: it is to be written anew. `run` is the latest of all. `all_closed`: nothing half
     written is left in OUT.
     """
 
     parts: dict[str, JournalEntry] = field(default_factory=dict)
     folders: dict[str, JournalEntry] = field(default_factory=dict)
-    own: dict[str, JournalEntry] = field(default_factory=dict)
+    own: list[JournalEntry] = field(default_factory=list)
     run: int = 0
     size: int = 0
     all_closed: bool = False
@@ -59,12 +59,14 @@ class Past:
 
     def overwritten(self, sites: Iterable[Site]) -> "Past":
         """The same with all of these sites to be done again, by this run or, where it is stopped, by the next one."""
-        again = {
-            place: {**undone(noted), "run": self.run + 1}
-            for site in sites
-            for place, noted in self.about(site).parts.items()
-        }
-        return Past(self.parts | again, own=self.own | again, run=self.run)
+        again, names = {}, set()
+        for site in sites:
+            names.add(site.name)
+            for place, noted in self.about(site).parts.items():
+                again[place] = {**undone(noted), "run": self.run + 1}
+        still = [one for one in self.own if one.get("part") not in again and one.get("folder") not in names]
+        folders = {name: noted for name, noted in self.folders.items() if name not in names}
+        return Past(self.parts | again, folders, own=[*still, *again.values()], run=self.run)
 
     def result(self, place: str, key: str) -> PartResult | None:
         """What came of the part at `place`, if it was done from just these inputs."""
@@ -139,7 +141,12 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
             one = _read(start, head["settings"].get("write", ()), lines)
             read[journal] = one if head["settings"] == wanted else one.outdone()
     own = read.pop(journal_file(out, mark), Past())
-    past = replace(own, parts=dict(own.parts), own=own.parts, all_closed=own.size > 0 and own.all_closed)
+    past = replace(
+        own,
+        parts=dict(own.parts),
+        own=[*own.parts.values(), *own.folders.values()],
+        all_closed=own.size > 0 and own.all_closed,
+    )
     for other in read.values():
         past.run = max(past.run, other.run)
         past.folders = other.folders | past.folders

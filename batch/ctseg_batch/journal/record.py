@@ -98,7 +98,7 @@ class Journal(JournalWriter):
         try:
             if not past.size:
                 head = {"format": FORMAT, "id": uuid4().hex[:8], "root": root, "settings": plain_settings(settings)}
-                write_whole(file, b"".join(map(_line, [head, *past.own.values()])))
+                write_whole(file, b"".join(map(_line, [head, *past.own])))
                 keep([file])
             self._lines = file.open("r+b", buffering=0)
             self._lines.seek(*((past.size, os.SEEK_SET) if past.size else (0, os.SEEK_END)))
