@@ -52,13 +52,22 @@ def recorded_root(out: Path) -> Path | None:
 
 
 def recorded_sides(out: Path) -> Mapping[str, Side]:
-    """On which side of a scan's slices the patient's right is, by its name; without those of which no journal says."""
-    sides: dict[Any, Any] = {}
+    """On which side of a scan's slices the patient's right is, by its name; without those of which no journal says.
+
+    Of each part, what the latest run noted counts, in whichever journal.
+    """
+    latest: dict[str, JournalEntry] = {}
     for journal in journal_files(out):
+        run = 0
         for _, noted in whole_lines(journal):
-            if noted.get("key") and isinstance(result := noted.get("result"), dict):
-                sides[str(result.get("scan"))] = result.get("patients_right")
-    return {scan: side for scan, side in sides.items() if side in get_args(Side)}
+            if "part" not in noted:
+                run = noted.get("run", run)
+                continue
+            place, line = noted["part"], {"run": run, **noted}
+            if place not in latest or line["run"] >= latest[place]["run"]:
+                latest[place] = line
+    results = [line["result"] for line in latest.values() if line.get("key")]
+    return {one["scan"]: side for one in results if (side := one.get("patients_right")) in get_args(Side)}
 
 
 def whole_lines(journal: Path) -> Iterator[tuple[int, JournalEntry]]:

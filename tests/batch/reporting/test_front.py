@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ctseg_batch.shards import Shard
+
 CONSOLIDATION = (70, 57, 230)  # blue, green, red
 
 LAY = {
@@ -112,6 +114,18 @@ def test_the_last_of_images_keeps_its_place_though_it_cant_be_read(batch, page, 
     top = page(batch(tmp_path / "in", spacing=(10, 5, 5)).out)
     assert top.data("profile-data")["0"]["areas"][6] is None
     assert not top.one("article").all("p", class_="note")
+
+
+def test_it_is_there_where_shares_have_found_the_patient_to_lie_otherwise_since(
+    batch, page, save_series, lungs, tmp_path
+):
+    save_series(tmp_path / "in", lungs)
+    before = from_the_front(page(batch(tmp_path / "in").out).one("article"))
+    orientation, turn = LAY["face down"]
+    save_series(tmp_path / "in", np.ascontiguousarray(turn(lungs)), ImageOrientationPatient=orientation)
+    for shard in (Shard(1, 2), Shard(2, 2), None):
+        out = batch(tmp_path / "in", shard=shard).out
+    assert from_the_front(page(out).one("article")) == before
 
 
 def test_a_journal_of_before_it_was_noted_counts_and_the_captions_say_so(
