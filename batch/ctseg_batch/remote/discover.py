@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading.kind import Kind, kind_by_name, kind_by_start, may_be_detached
 from ctseg.reading.signatures import SNIFFED
-from ctseg_batch.inputs.discover import APPLE_DOUBLE, Found, no_ct, sites_of, without_ct
+from ctseg_batch.inputs.discover import Found, sites_of, without_ct
 from ctseg_batch.inputs.site import Site
+from ctseg_batch.inputs.walk import APPLE_DOUBLE, no_ct
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.outputs.slice_outputs import FOLDERS
 from ctseg_batch.remote.entry import Entry

@@ -121,9 +121,10 @@ class Folder(paramiko.SFTPServerInterface):
 
     def _do(self, work, *arguments):
         try:
-            return work(*arguments) or paramiko.SFTP_OK
+            done = work(*arguments)
         except OSError as error:
             return paramiko.SFTPServer.convert_errno(error.errno)
+        return paramiko.SFTP_OK if done is None else done  # an empty folder has a list, too
 
     def list_folder(self, path):
         return self._do(

@@ -1,0 +1,107 @@
+"""Walk through folders and links: the kind of each file, what is no CT, and what could not be told."""
+
+import os
+import sys
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ctseg.errors import UnreadableFile
+from ctseg.reading import Kind, kind_of
+from ctseg_batch.layout import FOLDER as RECORD
+from ctseg_batch.outputs.slice_outputs import FOLDERS
+from ctseg_batch.url import ARCHIVE, Location
+
+APPLE_DOUBLE = "._"
+"""What macOS leaves beside each file on a foreign share: the file's name and ending, but no image."""
+
+
+@dataclass
+class Walk:
+    """The state of one search: the kind of each file by folder, what was ignored, what could not be told.
+
+    No CT is ignored but for the `named`: somebody takes them for it. `passed_over` are folders that hold what is never
+    searched; `searched_before` those that were met again, each with its real folder.
+    """
+
+    never: frozenset[str]
+    named: frozenset[Path]
+    kinds: dict[Path, dict[str, Kind]] = field(default_factory=lambda: defaultdict(dict))
+    ignored: int = 0
+    failed: list[UnreadableFile] = field(default_factory=list)
+    passed_over: list[Path] = field(default_factory=list)
+    searched_before: list[tuple[Path, str]] = field(default_factory=list)
+    _searched: set[str] = field(default_factory=set)
+    _links: deque[Path] = field(default_factory=deque)
+
+    def search(self, top: Path) -> None:
+        """Take all files below a folder; links to folders wait, so that a folder goes by its real path if it can."""
+        waiting = [(top, os.path.realpath(top))]
+        while waiting:
+            folder, real = waiting.pop()
+            if real in self.never:
+                self.passed_over.append(folder)
+            elif real in self._searched:
+                self.searched_before.append((folder, real))
+            if real in self.never or real in self._searched:
+                continue
+            self._searched.add(real)
+            for entry in self._but_results(folder, self._list(folder)):
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((folder / entry.name, os.path.join(real, entry.name)))  # noqa: PTH118
+                elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112
+                    self._links.append(folder / entry.name)
+                else:
+                    self._classify(folder, entry.name)
+
+    def follow_links(self) -> None:
+        """Search the folders that were met as links, but for those that lead into what is never searched."""
+        while self._links:
+            link = self._links.popleft()
+            real = Path(os.path.realpath(link))
+            if any(real.is_relative_to(folder) for folder in self.never):
+                self.passed_over.append(link)
+            else:
+                self.search(link)
+
+    def take(self, file: Path) -> None:
+        """Take a file by itself, unless its folder was searched."""
+        if not os.path.exists(file):  # noqa: PTH110
+            self.failed.append(UnreadableFile(file, "is not there, or you may not read it"))
+        elif os.path.realpath(file.parent) not in self._searched:
+            self._classify(file.parent, file.name)
+
+    def _but_results(self, folder: Path, entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+        """A folder's entries; where another run wrote its results there, not their folders: masks are no CT."""
+        if all(entry.name != RECORD for entry in entries):
+            return entries
+        self.passed_over.append(folder)
+        return [entry for entry in entries if entry.name not in FOLDERS]
+
+    def _list(self, folder: Path) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            self.failed.append(UnreadableFile(folder, f"can't be listed: {error.strerror}"))
+            return []
+
+    def _classify(self, folder: Path, name: str) -> None:
+        try:
+            kind = None if name.startswith(APPLE_DOUBLE) else kind_of(folder / name)
+        except UnreadableFile as error:
+            self.failed.append(error)
+            return
+        if kind is None and folder / name in self.named:
+            self.failed.append(UnreadableFile(folder / name, no_ct(folder / name)))
+        elif kind is None:
+            self.ignored += 1
+        else:
+            self.kinds[folder][sys.intern(name)] = kind  # many folders have a slice1.png
+
+
+def no_ct(place: Location) -> str:
+    """Why a file that somebody named is not read."""
+    if place.name.lower().endswith(f".{ARCHIVE}"):
+        return f"is an archive: give it as {ARCHIVE}::{place}"
+    return "is no CT: neither DICOM nor a volume nor a picture, as its name goes"
