@@ -13,6 +13,7 @@ from ctseg.classes import CLASSES
 from ctseg.cleanup import Cleanup
 from ctseg.errors import ModelError
 from ctseg.prepare import Preparation
+from ctseg.scan import DOMAINS
 
 FORMAT_VERSION = 2
 INPUT, OUTPUT, LOGITS = "slice", "labels", "logits"
@@ -36,7 +37,7 @@ class ModelSpec:
     name: str
     version: str
     licence: str
-    domains: tuple[str, ...] = ("hu", "grey8")
+    domains: tuple[str, ...] = tuple(DOMAINS)
     precision: Precision = "fp32"
     preparation: Preparation = field(default_factory=Preparation)
     cleanup: Cleanup = field(default_factory=Cleanup)
@@ -103,7 +104,7 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
         name=read("name", str),
         version=read("version", str),
         licence=read("licence", str),
-        domains=read("domains", lambda domains: tuple(_one_of(d, ("hu", "grey8")) for d in domains)),
+        domains=read("domains", lambda domains: tuple(_one_of(d, tuple(DOMAINS)) for d in domains)),
         precision=read("precision", lambda precision: _one_of(precision, get_args(Precision))),
         preparation=read("preparation", _preparation),
         cleanup=read("cleanup", lambda rules: Cleanup(**{key: float(value) for key, value in rules.items()})),

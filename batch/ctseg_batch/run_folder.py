@@ -37,13 +37,10 @@ class RunFolder(Protocol):
         ...
 
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:
-        """What notes this run, and withdraws the summary before the first thing that it notes; raises CallError."""
-        ...
+        """What notes this run; raises CallError.
 
-    def withdraw(self) -> None:
-        """OUT is about to change: until the run ends, no summary.json may tell of what was there; raises CallError.
-
-        Those of other shares of the same cut tell of what is theirs, and stay.
+        Before the first thing that it notes, OUT being about to change, it withdraws the summary: until the run ends,
+        none may tell of what was there. Those of other shares of the same cut tell of what is theirs, and stay.
         """
         ...
 
@@ -75,9 +72,9 @@ class LocalRunFolder:
 
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:
         """A file in OUT."""
-        return Journal(self.folder, root, settings, past, self._mark, self.withdraw)
+        return Journal(self.folder, root, settings, past, self._mark, self._withdraw)
 
-    def withdraw(self) -> None:
+    def _withdraw(self) -> None:
         """Its own, that of a whole run, and those of shares that were cut otherwise."""
         self._remove(withdrawn(self.names(""), self._mark))
 

@@ -73,6 +73,10 @@ class Past:
         noted = self.parts.get(place)
         return None if noted is None or noted["key"] != key else PartResult.from_json(noted["result"])
 
+    def places(self, scan: str, first: int = 0) -> Iterator[str]:
+        """Where the parts of a scan are noted, from that number on; a gap hides what follows."""
+        return takewhile(self.parts.__contains__, (place_of(scan, number) for number in count(first)))
+
     def rows(self, place: str) -> list[SliceFigures]:
         """The slices of a part, whatever its inputs were then."""
         noted = self.parts.get(place)
@@ -116,8 +120,7 @@ class Past:
 
     def about(self, site: Site) -> "Past":
         """What of it tells of one site: enough to plan that alone."""
-        numbers = count() if site.part is None else [site.part]
-        places = list(takewhile(self.parts.__contains__, (place_of(site.scan, number) for number in numbers)))
+        places = list(self.places(site.scan)) if site.part is None else [place_at(site)]
         if site.kind != "image":
             places += self._several.get(f"{site.name}#", ())
             for file in site.below(site.files):

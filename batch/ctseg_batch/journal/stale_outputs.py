@@ -45,8 +45,7 @@ class StaleOutputs:
 
     def take_away_beyond(self, site: Site, scan: str, parts: int) -> None:
         """The parts that a scan has no more, if it had more of them; the last one first: a gap hides what follows."""
-        places = takewhile(self._past.parts.__contains__, (place_of(scan, part) for part in count(parts)))
-        for place in reversed(list(places)):
+        for place in reversed(list(self._past.places(scan, parts))):
             self.take_away_gone(site, place)
             self._discard(parts=[place])
 

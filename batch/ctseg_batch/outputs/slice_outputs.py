@@ -108,8 +108,13 @@ class Outputs:
     @property
     def _all_folders(self) -> tuple[str, ...]:
         """The same, and where there are files that go."""
-        dropped = [writer.folder for writer in self._dropped]
-        return (*self.folders, *dropped, *(SCAN_WRITERS[kind].folder for kind in self._dropped_of_scans))
+        writers, kinds = self._all
+        return (*(writer.folder for writer in writers), *(SCAN_WRITERS[kind].folder for kind in kinds))
+
+    @property
+    def _all(self) -> tuple[Sequence[SliceWriter], Sequence[str]]:
+        """Of slices, and of whole scans, what is written and what goes."""
+        return (*self._writers, *self._dropped), (*self.scans.kinds, *self._dropped_of_scans)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -153,7 +158,7 @@ class Outputs:
 
     def remove(self, names: Iterable[str], scans: Iterable[str] = ()) -> None:
         """Take files of slices and scans away, if there are any from an earlier run; raises CallError."""
-        self._remove(names, scans, [*self._writers, *self._dropped], [*self.scans.kinds, *self._dropped_of_scans])
+        self._remove(names, scans, *self._all)
 
     def _remove(
         self, names: Iterable[str], scans: Iterable[str], writers: Sequence[SliceWriter], kinds: Sequence[str]
@@ -170,7 +175,7 @@ class Outputs:
 
     def is_any_there(self, names: Iterable[str], scans: Iterable[str] = ()) -> bool:
         """Whether there is any file of these slices and scans, of whatever kind."""
-        writers, kinds = (*self._writers, *self._dropped), (*self.scans.kinds, *self._dropped_of_scans)
+        writers, kinds = self._all
         slices = (f"{writer.folder}/{name}" for name in names for writer in writers)
         return any(map(self._output_files.is_there, slices)) or self.scans.is_any_there(scans, kinds)
 

@@ -47,9 +47,9 @@ class StoreRunFolder:
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:
         """Written here, and stored piece by piece."""
         assert self._lease is not None
-        return StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark, self.withdraw)
+        return StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark, self._withdraw)
 
-    def withdraw(self) -> None:
+    def _withdraw(self) -> None:
         """Of what is stored."""
         self._store.remove(withdrawn(self._store.names(""), self._mark))
 
