@@ -67,12 +67,6 @@ def scores(counts: Confusion, names: Sequence[str]) -> Scores:
     )
 
 
-def merge(counts: Confusion, groups: Sequence[Sequence[int]]) -> Confusion:
-    """Add up the rows and columns of classes that count as one: `[[0], [1], [2, 3]]` scores lesion as a whole."""
-    rows = np.stack([counts[list(group)].sum(axis=0) for group in groups])
-    return np.stack([rows[:, list(group)].sum(axis=1) for group in groups], axis=1)
-
-
 def _mean(values: Sequence[float | None]) -> float | None:
     present = [value for value in values if value is not None]
     return sum(present) / len(present) if present else None

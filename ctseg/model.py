@@ -52,10 +52,12 @@ class ModelSpec:
             check_temperature(self.temperature)
 
 
-def check_temperature(value: float) -> None:
-    """Raise ValueError for a number that logits can't be divided by to any use."""
+def check_temperature(stored: Any) -> float:
+    """The number that it is; raises ValueError for one that logits can't be divided by to any use."""
+    value = float(stored)
     if not 0 < value < 100:
         raise ValueError(f"the temperature is {value}")
+    return value
 
 
 def to_metadata(spec: ModelSpec) -> dict[str, str]:
@@ -111,7 +113,7 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
         training=read("training", dict),
         scores=read("scores", dict),
         export=read("export", dict),
-        temperature=read("temperature", _temperature) if "temperature" in raw else None,
+        temperature=read("temperature", check_temperature) if "temperature" in raw else None,
     )
 
 
@@ -141,13 +143,6 @@ def file_digest(file: Path) -> str:
 def _preparation(described: Any) -> Preparation:
     low, high = described["window"]
     return Preparation((float(low), float(high)), int(described["long_side"]), int(described["multiple"]))
-
-
-def _temperature(described: Any) -> float | None:
-    if described is None:
-        return None
-    check_temperature(value := float(described))
-    return value
 
 
 def _one_of(value: Any, allowed: tuple[_T, ...]) -> _T:

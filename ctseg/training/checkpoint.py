@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import nn
@@ -110,8 +110,8 @@ def load(file: Path) -> Checkpoint:
             recipe,
             _training(state["training"]),
             scores,
-            _Progress(_mapping(state["progress"]), file),
-            None if temperature is None else _temperature(temperature),
+            _mapping(state["progress"]),
+            None if temperature is None else check_temperature(temperature),
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise ModelError(f"{file} is a damaged checkpoint: {first_line(error, type(error).__name__)}") from error
@@ -120,20 +120,6 @@ def load(file: Path) -> Checkpoint:
 def is_finite(net: nn.Module) -> bool:
     """Whether all weights are numbers."""
     return all(bool(weights.isfinite().all()) for weights in net.state_dict().values())
-
-
-class _Progress(dict[str, Any]):
-    """What a resumed run needs; it says by a ModelError what it lacks."""
-
-    def __init__(self, stored: Mapping[str, Any], file: Path) -> None:
-        super().__init__(stored)
-        self._file = file
-
-    def __missing__(self, name: str) -> NoReturn:
-        raise ModelError(
-            f"{self._file} does not say where its run was (no {name}): go on from the run's own last.pt, "
-            "which best.pt is not, or begin another run with --start"
-        )
 
 
 def _mapping(part: Any) -> Mapping[str, Any]:
@@ -153,11 +139,6 @@ def _training(stored: Any) -> Mapping[str, Any]:
             if not all(isinstance(names, list) for names in (groups["train"], *groups.values())):
                 raise TypeError(f"the groups of {described['name']} are not told by name")
     return training
-
-
-def _temperature(stored: Any) -> float:
-    check_temperature(value := float(stored))
-    return value
 
 
 def _check_sides(recipe: Recipe) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ctseg.errors import CallError
+from ctseg.errors import CallError, ModelError
 from ctseg.spread import evenly_spread
 from ctseg.training import checkpoint
 from ctseg.training.batches import load_epoch, plan_epoch
@@ -27,6 +27,7 @@ from ctseg.training.score import count_errors, told_iou
 Weights = tuple[Tensor, ...] | list[Tensor]
 
 LAST, BEST = "last.pt", "best.pt"
+_PROGRESS = ("weights", "optimiser", "history", "averaged_steps")
 
 # An epoch's validation looks at so many slices of each data set, evenly spread; the end looks at all.
 _VALIDATED_A_DATASET = 64
@@ -77,7 +78,7 @@ class Fit:
         )
         self.history: list[dict[str, Any]] = []
         if begun:
-            self._resume(checkpoint.load(self.folder / LAST))
+            self._resume(self.folder / LAST)
 
     def fit(self) -> list[dict[str, Any]]:
         """Run the epochs that are left and return the history of all, a dictionary an epoch.
@@ -167,7 +168,13 @@ class Fit:
         last = Checkpoint(kept.net, self.recipe, self.training, kept.scores, progress)
         checkpoint.save(last, self.folder / LAST)
 
-    def _resume(self, last: Checkpoint) -> None:
+    def _resume(self, file: Path) -> None:
+        last = checkpoint.load(file)
+        if missing := [name for name in _PROGRESS if name not in last.progress]:
+            raise ModelError(
+                f"{file} does not say where its run was (no {missing[0]}): go on from the run's own last.pt, "
+                "which best.pt is not, or begin another run with --start"
+            )
         self.net.load_state_dict(last.progress["weights"])
         self.optimiser.load_state_dict(last.progress["optimiser"])
         self.history = list(last.progress["history"])
