@@ -18,7 +18,7 @@ from pydicom.tag import BaseTag
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_values import tag_of, text
-from ctseg.reading.files import LARGEST_FILE, ContentError, Stamp, check_regular, stamp_of, unopened
+from ctseg.reading.files import LARGEST_FILE, ContentError, Stamp, check_regular, refusing, stamp_of
 from ctseg.reading.signatures import is_dicom
 
 _PIECE = 2**20
@@ -94,22 +94,15 @@ def open_dicom(file: Path, tags: Collection[str] | None) -> Iterator[Opened]:
     what pydicom raises on a damaged one, while it is read and while its elements are used.
     """
     check_regular(file)
+    damaged = "is cut off or damaged: its header can't be read"  # not as pydicom says it, which quotes values: a name?
     try:
-        with without_warnings(), _Stream(file) as stream:
+        with refusing(file, damaged=damaged), without_warnings(), _Stream(file) as stream:
             start = stream.read(_USUAL_HEADER)
             if not is_dicom(start) and not start.startswith(_FIRST_GROUPS):
                 raise UnreadableFile(file, "does not begin like a DICOM file" if start else "is empty")
             yield (_read_plain(start, stream, tags) if tags is not None else None) or _read(stream, tags)
-    except UnreadableFile:
-        raise
-    except OSError as error:
-        raise unopened(file, error) from error
-    except ContentError as error:
-        raise UnreadableFile(file, f"can't be used: {error}") from error
     except MemoryError as error:
         raise UnreadableFile(file, "needs more memory than there is") from error
-    except Exception as error:  # pydicom raises classes of its own without a common root, and quotes values: a name?
-        raise UnreadableFile(file, "is cut off or damaged: its header can't be read") from error
 
 
 def _read(stream: _Stream, tags: Collection[str] | None) -> Opened:

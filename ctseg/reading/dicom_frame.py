@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_file import Opened, open_dicom
 from ctseg.reading.dicom_values import integer, number, text, word
-from ctseg.reading.files import LARGEST_FILE, ContentError, Stamp, check_regular, check_same, unopened
+from ctseg.reading.files import LARGEST_FILE, ContentError, Stamp, check_regular, check_same
 from ctseg.reading.picture_header import check_size
 
 PIXEL_TAGS = (
@@ -191,7 +191,8 @@ def _padding(dataset: Dataset) -> tuple[int, int] | None:
 def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
     """The value of PixelData as it is stored, as if the slice were alone in it; encapsulated, with whatever follows.
 
-    Raises UnreadableFile, and ContentError where there are no pixels: the file is cut off, or another one by now.
+    Raises UnreadableFile and OSError, and ContentError where there are no pixels: the file is cut off, or another one
+    by now.
     """
     span = header.span
     if header.offset is None:
@@ -200,15 +201,12 @@ def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
     left = check_regular(file) - header.offset
     if (size := span.size if span else left) > LARGEST_FILE:
         raise UnreadableFile(file, f"is too large for one slice ({size / LARGEST_FILE:.1f} GiB)")
-    try:
-        with file.open("rb", buffering=0) as stream:
-            check_same(file, stream, header.stamp)
-            start, length = find_value(stream, header)
-            is_swapped = _is_swapped(stream, header)
-            stream.seek(start + span.start if span else start)
-            data = stream.read(span.size if span else -1)
-    except OSError as error:
-        raise unopened(file, error) from error
+    with file.open("rb", buffering=0) as stream:
+        check_same(file, stream, header.stamp)
+        start, length = find_value(stream, header)
+        is_swapped = _is_swapped(stream, header)
+        stream.seek(start + span.start if span else start)
+        data = stream.read(span.size if span else -1)
     if is_swapped:
         if span:
             raise ContentError("its frames of 8 bits are stored as words, the upper byte first: convert it first")

@@ -11,9 +11,8 @@ import numpy.typing as npt
 from pydicom import uid
 from pydicom.encaps import get_frame
 
-from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_frame import PixelHeader, read_pixel_data
-from ctseg.reading.files import ContentError
+from ctseg.reading.files import ContentError, refusing
 from ctseg.reading.jpeg2000_header import check_pieces, jpeg2000_codestream, jpeg2000_size
 from ctseg.reading.jpeg_header import LOSSLESS, JpegHeader, read_jpeg_header
 from ctseg.reading.jpeg_pixels import decode_jpeg_pixels
@@ -45,19 +44,13 @@ def read_numbers(file: Path, header: PixelHeader) -> Pixels:
 
 
 def _decoded(file: Path, header: PixelHeader, convert: Callable[[Pixels], T]) -> T:
-    try:
+    damaged = f"is cut off or damaged: its pixels can't be decoded ({header.syntax.name})"
+    with refusing(file, damaged=damaged):
         header.check()
         with stage("read"):
             data = read_pixel_data(file, header)
         with stage("decode"):
             return convert(_from_lowest_bit(_pixels(data, header), header))
-    except (UnreadableFile, MemoryError):
-        raise
-    except ContentError as error:
-        raise UnreadableFile(file, f"can't be used: {error}") from error
-    except Exception as error:  # the codecs raise classes of their own without a common root
-        reason = f"is cut off or damaged: its pixels can't be decoded ({header.syntax.name})"
-        raise UnreadableFile(file, reason) from error
 
 
 def _pixels(data: bytes, header: PixelHeader) -> Pixels:

@@ -2,6 +2,8 @@
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +28,27 @@ class ContentError(ValueError):
     """What is wrong with a file's content, in words for people; the reader adds which file it is."""
 
 
+@contextmanager
+def refusing(file: Path, refused: str = "can't be used", damaged: str | None = None) -> Iterator[None]:
+    """Turn into an UnreadableFile what the system says against opening `file`, and a ContentError, `refused` before it.
+
+    Whatever else libraries raise, but want of memory, means that the file is `damaged`, if that is given.
+    """
+    try:
+        yield
+    except (UnreadableFile, MemoryError):
+        raise
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        raise UnreadableFile(file, f"can't be opened: {reason}") from error
+    except ContentError as error:
+        raise UnreadableFile(file, f"{refused}: {error}") from error
+    except Exception as error:  # most have classes of their own without a common root
+        if damaged is None:
+            raise
+        raise UnreadableFile(file, damaged) from error
+
+
 def check_regular(file: Path) -> int:
     """The size of `file` in bytes; raises UnreadableFile for a lost one, or a pipe that would block."""
     return stat_regular(file).st_size
@@ -33,10 +56,8 @@ def check_regular(file: Path) -> int:
 
 def stat_regular(file: Path) -> os.stat_result:
     """What the system says of `file`; raises UnreadableFile as `check_regular` does."""
-    try:
+    with refusing(file):
         found = file.stat()
-    except OSError as error:
-        raise unopened(file, error) from error
     if not stat.S_ISREG(found.st_mode):
         what = _NOT_A_FILE.get(stat.S_IFMT(found.st_mode), "something else")
         raise UnreadableFile(file, f"is {what}, not a file")
@@ -60,11 +81,8 @@ def check_same(file: Path, opened: IO[Any], stamp: Stamp | None) -> None:
 def read_start(file: Path, count: int) -> bytes:
     """The first `count` bytes, or fewer where there are no more; raises UnreadableFile."""
     check_regular(file)
-    try:
-        with file.open("rb", buffering=0) as stream:
-            return stream.read(count)
-    except OSError as error:
-        raise unopened(file, error) from error
+    with refusing(file), file.open("rb", buffering=0) as stream:
+        return stream.read(count)
 
 
 def read_bytes(file: Path) -> bytes:
@@ -72,10 +90,8 @@ def read_bytes(file: Path) -> bytes:
     size = check_regular(file)
     if size > LARGEST_FILE:
         raise UnreadableFile(file, f"is too large for one slice ({size / LARGEST_FILE:.1f} GiB)")
-    try:
+    with refusing(file):
         return file.read_bytes()
-    except OSError as error:
-        raise unopened(file, error) from error
 
 
 def beside(file: Path, name: str) -> Path:
@@ -85,8 +101,3 @@ def beside(file: Path, name: str) -> Path:
     if not name or name in (".", "..") or set(name) & set("/\\:\0"):
         raise ContentError(f"its voxels are in {name!r}: only a file beside it is read")
     return file.with_name(name)
-
-
-def unopened(file: Path, error: OSError) -> UnreadableFile:
-    """What the operating system said against opening `file`, as an UnreadableFile to raise."""
-    return UnreadableFile(file, f"can't be opened: {os.strerror(error.errno) if error.errno else error}")

@@ -8,9 +8,8 @@ from typing import NoReturn
 import cv2
 import numpy as np
 
-from ctseg.errors import UnreadableFile
 from ctseg.grid import NoPlaces
-from ctseg.reading.files import ContentError
+from ctseg.reading.files import ContentError, refusing
 from ctseg.reading.pictures import Pixels, read_picture
 from ctseg.reading.scan_scale import ScanScale
 from ctseg.reading.values import Scale, as_slice
@@ -64,13 +63,11 @@ class ImageFolder(WithoutGeometry):
 def read_image(file: Path, scale: Callable[[], Scale | None]) -> Slice:
     """One image slice, uint8 as it is, anything else by the `scale`, as `as_slice` does it; raises UnreadableFile."""
     pixels = read_picture(file)
-    try:
+    with refusing(file, "can't be used as a slice"):
         grey = _as_grey(pixels)
         is_scaled = grey.dtype != np.uint8
         taken = as_slice(grey, scale() if is_scaled else None)
         return replace(taken, is_coloured=_is_coloured(pixels), is_scaled=is_scaled)
-    except ContentError as error:
-        raise UnreadableFile(file, f"can't be used as a slice: {error}") from error
 
 
 def _as_grey(pixels: Pixels) -> Pixels:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ctseg import flags
 from ctseg.errors import UnreadableFile
 from ctseg.grid import LPS_TO_RAS, SCANNER, Affine, Grid, NoGrid
-from ctseg.reading.files import ContentError
+from ctseg.reading.files import refusing
 from ctseg.reading.masks import as_labels
 from ctseg.reading.stored import Voxels
 from ctseg.reading.values import rescaled
@@ -36,10 +36,8 @@ def read_mask_volume(file: Path, scan: Scan | None = None) -> Labels:
     if grid and not _lies_in(grid, header):
         raise UnreadableFile(file, _ELSEWHERE)
     stored = header.stored.read()
-    try:
+    with refusing(file, "is no mask"):
         values = rescaled(stored, header.slope, header.intercept)
-    except ContentError as error:
-        raise UnreadableFile(file, f"is no mask: {error}") from error
     turned = _turned(values, header, grid) if grid else header.to_slices(values)
     return np.ascontiguousarray(as_labels(turned, file))
 

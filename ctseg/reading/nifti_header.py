@@ -14,7 +14,7 @@ import numpy as np
 
 from ctseg import flags
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import ContentError, read_start, unopened
+from ctseg.reading.files import ContentError, read_start
 from ctseg.reading.signatures import is_gzip, nifti_version
 from ctseg.reading.stored import Stored
 from ctseg.reading.volume_header import VolumeHeader, described, volume_shape
@@ -35,7 +35,7 @@ _PLACEMENT = (
 
 
 def read_nifti_header(file: Path) -> VolumeHeader:
-    """Read and check the header of a NIfTI-1 or NIfTI-2 file; raises UnreadableFile, and whatever nibabel meets."""
+    """Read and check the header of a NIfTI-1 or NIfTI-2 file; raises UnreadableFile, and whatever is met on the way."""
     is_compressed, start = _header_bytes(file)
     if nifti_version(start) is None:
         raise UnreadableFile(file, "is no NIfTI volume in a single file" if start else "is empty")
@@ -52,8 +52,6 @@ def _header_bytes(file: Path) -> tuple[bool, bytes]:
             return True, stream.read(_HEADER_BYTES)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UnreadableFile(file, "is cut off or damaged: it can't be unpacked") from error
-    except OSError as error:
-        raise unopened(file, error) from error
 
 
 def _parsed(start: bytes) -> Any:

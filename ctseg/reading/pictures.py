@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import ContentError, read_bytes
+from ctseg.reading.files import ContentError, read_bytes, refusing
 from ctseg.reading.jpeg_header import read_jpeg_header
 from ctseg.reading.jpeg_pixels import decode_jpeg_pixels
 from ctseg.reading.picture_header import TiffHeader, bmp_size, check_size, png_size, read_tiff_header
@@ -47,15 +47,9 @@ def decode_with(decoders: Mapping[PictureFormat, Decoder], file: Path) -> Pixels
     found = picture_format(data[:SNIFFED])
     if found is None:
         raise UnreadableFile(file, "is no PNG, JPEG, TIFF, BMP or NPY picture" if data else "is empty")
-    try:
-        with stage("decode"):
-            return decoders[found](data)
-    except ContentError as error:
-        raise UnreadableFile(file, f"can't be read as {found}: {error}") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # imagecodecs' decoders raise classes of their own without a common root
-        raise UnreadableFile(file, f"is a {found} that is cut off or damaged") from error
+    refused, damaged = f"can't be read as {found}", f"is a {found} that is cut off or damaged"
+    with refusing(file, refused, damaged), stage("decode"):
+        return decoders[found](data)
 
 
 def decode_png(data: bytes) -> Pixels:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import Stamp, check_regular, check_same, unopened
+from ctseg.reading.files import Stamp, check_regular, check_same, refusing
 from ctseg.reading.signatures import is_gzip
 
 Voxels = npt.NDArray[Any]
@@ -56,15 +56,13 @@ class Stored:
 
     def read(self) -> Voxels:
         """The numbers as stored, in the file's own order of axes; raises UnreadableFile where some are missing."""
-        try:
-            with self.file.open("rb") as stream:
-                check_same(self.file, stream, self.stamp)
-                stream.seek(self.start)
+        with refusing(self.file), self.file.open("rb") as stream:
+            check_same(self.file, stream, self.stamp)
+            stream.seek(self.start)
+            try:
                 data = self._inflated(stream) if self.is_deflated else _taken(stream, self.skip, self.size)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UnreadableFile(self.file, "is cut off or damaged: it can't be unpacked") from error
-        except OSError as error:
-            raise unopened(self.file, error) from error
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise UnreadableFile(self.file, "is cut off or damaged: it can't be unpacked") from error
         if len(data) < self.size:
             reason = f"is cut off: it holds {len(data)} of the {self.size} bytes of its voxels"
             raise UnreadableFile(self.file, reason)

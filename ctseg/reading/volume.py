@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ctseg import flags
-from ctseg.errors import UnreadableFile
 from ctseg.grid import Grid
-from ctseg.reading.files import ContentError
+from ctseg.reading.files import refusing
 from ctseg.reading.stored import Voxels
 from ctseg.reading.values import finite_range, glance_at, grey_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_formats import read_volume_header
@@ -104,11 +103,8 @@ def _load(file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
     """The voxels (slices, H, W)."""
     with stage("read"):
         stored = header.to_slices(header.stored.read())
-    with stage("decode"):
-        try:
-            return _converted(stored, header)
-        except ContentError as error:
-            raise UnreadableFile(file, f"can't be used: {error}") from error
+    with refusing(file), stage("decode"):
+        return _converted(stored, header)
 
 
 def _converted(stored: Voxels, header: VolumeHeader) -> tuple[Voxels, Domain]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import ContentError, read_start, stamp_of, stat_regular
+from ctseg.reading.files import ContentError, read_start, refusing, stamp_of, stat_regular
 from ctseg.reading.kind import DETACHED_ENDINGS
 from ctseg.reading.metaimage_header import metaimage_data_file, read_metaimage_header
 from ctseg.reading.nifti_header import read_nifti_header
@@ -29,15 +29,12 @@ def read_volume_header(file: Path) -> VolumeHeader:
         form, read = "a MetaImage", read_metaimage_header
     else:
         form, read = "a NIfTI", read_nifti_header
+    damaged = f"has {form} header that is damaged"
     try:
-        with np.errstate(all="ignore"):  # what overflows is refused
+        with refusing(file, damaged=damaged), np.errstate(all="ignore"):  # what overflows is refused
             header = read(file)
-    except UnreadableFile:
-        raise
-    except ContentError as error:
-        raise UnreadableFile(file, f"can't be used: {error}") from error
-    except Exception as error:  # libraries raise whatever their parsing and arithmetic meet
-        raise UnreadableFile(file, f"has {form} header that is damaged") from error
+    except MemoryError as error:  # for what it promises
+        raise UnreadableFile(file, damaged) from error
     apart = header.stored.file
     stored = replace(header.stored, stamp=stamp if apart == file else stamp_of(stat_regular(apart)))
     stored.check_size()
