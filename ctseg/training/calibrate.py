@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ctseg.classes import BACKGROUND, CLASSES, bits
 from ctseg.prepare import Preparation
 from ctseg.training.loss import marginal_cross_entropy
-from ctseg.training.predictor import mixed_precision
+from ctseg.training.predictor import logits_of
 from ctseg.training.samples import Sample, Samples
 from ctseg.training.score import at_working_size
 
@@ -88,8 +88,7 @@ def _pixels(
     rng = np.random.default_rng(0)
     for sample in samples:
         grey, allowed, _ = at_working_size(sample, how)
-        with torch.inference_mode(), mixed_precision(device):
-            logits = net(torch.from_numpy(grey).to(device)).float()[0].flatten(1).T.cpu()
+        logits = logits_of(net, device, grey).float()[0].flatten(1).T.cpu()
         asked = (allowed.ravel() != bits([BACKGROUND])) | (logits.argmax(dim=1).numpy() != BACKGROUND.index)
         places = np.flatnonzero(asked)
         chosen = rng.permutation(places)[:_PIXELS_A_SLICE]

@@ -22,7 +22,7 @@ from ctseg.scan import DOMAINS, Labels
 from ctseg.standard_output import standard_output
 from ctseg.training.results import show_results, warn, warn_of_new_names
 from ctseg.training.samples import Sample, Samples, load_samples
-from ctseg.training.score import Predict, as_plain, count_errors
+from ctseg.training.score import Predict, as_plain, count_errors, label
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -43,6 +43,10 @@ class Candidate:
     domains: Collection[str]
     datasets: Sequence[Mapping[str, Any]]
     learnt: frozenset[str]
+
+    def mask(self, sample: Sample) -> Labels:
+        """The mask (H, W) of a sample at its own size."""
+        return label(self.predict, sample, self.preparation, self.cleanup)
 
     def trained_on(self, sample: Sample) -> bool:
         """Whether the network learnt from a sample's group."""
@@ -85,7 +89,7 @@ def evaluate(
         except DatasetError as error:
             left_out.append(str(error))
             continue
-        counts = count_errors(candidate.predict, chosen, data.meaning, candidate.preparation, candidate.cleanup)
+        counts = count_errors(candidate.mask, chosen, data.meaning)
         results[data.dataset.name] = {
             "split": slices,
             "groups": sorted({sample.group for sample in chosen}),
@@ -113,7 +117,7 @@ def open_candidate(name_or_file: str) -> Candidate:
         return _from_checkpoint(Path(name_or_file))
     session, spec = open_on_cpu(find_model(name_or_file))
 
-    def predict(grey: npt.NDArray[np.float32], _allowed: npt.NDArray[np.uint8]) -> Labels:
+    def predict(grey: npt.NDArray[np.float32]) -> Labels:
         labels: Labels = session.run([OUTPUT], {INPUT: grey})[0][0]
         return labels
 
@@ -151,11 +155,11 @@ def _from_checkpoint(file: Path) -> Candidate:
     import torch
 
     from ctseg.training import checkpoint
-    from ctseg.training.predictor import Predictor
+    from ctseg.training.predictor import predictor
 
     found = checkpoint.load(file)
-    predictor = Predictor(found.net, torch.device("cpu"), found.recipe.dice_weight)
-    return Candidate(predictor, found.recipe.preparation, found.recipe.cleanup, DOMAINS, *_learnt(found.training))
+    predict = predictor(found.net, torch.device("cpu"))
+    return Candidate(predict, found.recipe.preparation, found.recipe.cleanup, DOMAINS, *_learnt(found.training))
 
 
 def _learnt(training: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], frozenset[str]]:

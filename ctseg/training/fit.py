@@ -19,7 +19,7 @@ from ctseg.training.batches import load_epoch, plan_epoch
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.loss import partial_label_loss
 from ctseg.training.networks import build, untrained
-from ctseg.training.predictor import Predictor, mixed_precision
+from ctseg.training.predictor import Judge, mixed_precision
 from ctseg.training.recipe import Recipe, Schedule
 from ctseg.training.samples import Sample, Samples, training_slices
 from ctseg.training.score import count_errors, told_iou
@@ -136,17 +136,17 @@ class Fit:
 
     def _validate(self) -> dict[str, Any]:
         """The figures of an epoch; none where every group trains."""
-        predictor = Predictor(self._kept(), self.device, self.recipe.dice_weight)
+        judge = Judge(self._kept(), self.recipe, self.device)
         by_dataset = {}
         for data in self.datasets:
             if samples := data.splits["val"]:
                 shown = evenly_spread(samples, _VALIDATED_A_DATASET)
-                counts = count_errors(predictor, shown, data.meaning, self.recipe.preparation, self.recipe.cleanup)
+                counts = count_errors(judge.mask, shown, data.meaning)
                 by_dataset[data.dataset.name] = told_iou(counts)
         if not by_dataset:
             return {}
         mean = sum(by_dataset.values()) / len(by_dataset)
-        return {"val_loss": predictor.mean_loss, "val_iou": mean, "val_iou_by_dataset": by_dataset}
+        return {"val_loss": judge.mean_loss, "val_iou": mean, "val_iou_by_dataset": by_dataset}
 
     def _should_stop(self) -> bool:
         patience = self.recipe.patience

@@ -1,4 +1,4 @@
-"""A network as it predicts: labels of slices, their loss, and its scores at the end of a run."""
+"""A network as it predicts: labels of slices, its loss on samples, and its scores at the end of a run."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ctseg.cleanup import clean_slice
 from ctseg.metrics import scores
+from ctseg.prepare import restore
+from ctseg.scan import Labels
 from ctseg.training.loss import partial_label_loss
 from ctseg.training.recipe import Recipe
-from ctseg.training.samples import Samples, Split
-from ctseg.training.score import as_plain, count_errors
+from ctseg.training.samples import Sample, Samples, Split
+from ctseg.training.score import Predict, as_plain, at_working_size, count_errors
 
 
 @contextmanager
@@ -29,11 +32,25 @@ def mixed_precision(device: torch.device) -> Iterator[None]:
         yield
 
 
-class Predictor:
-    """Labels by a network, with the loss of all that it was shown."""
+@torch.inference_mode()
+def logits_of(net: nn.Module, device: torch.device, grey: npt.NDArray[np.float32]) -> Tensor:
+    """What a network makes of its input (1, 1, H, W): (1, classes, H, W)."""
+    with mixed_precision(device):
+        logits: Tensor = net(torch.from_numpy(grey).to(device))
+    return logits
 
-    def __init__(self, net: nn.Module, device: torch.device, dice_weight: float) -> None:
-        self.net, self.device, self.dice_weight = net.eval(), device, dice_weight
+
+def predictor(net: nn.Module, device: torch.device) -> Predict:
+    """The labels that a network gives."""
+    net.eval()
+    return lambda grey: _labels(logits_of(net, device, grey))
+
+
+class Judge:
+    """A network's masks of samples, with its loss on all that it was shown."""
+
+    def __init__(self, net: nn.Module, recipe: Recipe, device: torch.device) -> None:
+        self._net, self._recipe, self._device = net.eval(), recipe, device
         self._losses: list[float] = []
 
     @property
@@ -42,13 +59,17 @@ class Predictor:
         return sum(self._losses) / len(self._losses) if self._losses else math.nan
 
     @torch.inference_mode()
-    def __call__(self, grey: npt.NDArray[np.float32], allowed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Labels (H, W) of the network's input (1, 1, H, W)."""
-        with mixed_precision(self.device):
-            logits: Tensor = self.net(torch.from_numpy(grey).to(self.device))
-        truth = torch.from_numpy(allowed)[None].to(self.device)
-        self._losses.append(float(partial_label_loss(logits, truth, self.dice_weight)))
-        return logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+    def mask(self, sample: Sample) -> Labels:
+        """The mask (H, W) of a sample at its own size."""
+        grey, allowed, undo = at_working_size(sample, self._recipe.preparation)
+        logits = logits_of(self._net, self._device, grey)
+        truth = torch.from_numpy(allowed)[None].to(self._device)
+        self._losses.append(float(partial_label_loss(logits, truth, self._recipe.dice_weight)))
+        return clean_slice(restore(_labels(logits), undo), self._recipe.cleanup)
+
+
+def _labels(logits: Tensor) -> Labels:
+    return logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
 
 
 def final_scores(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device) -> dict[str, Any]:
@@ -59,13 +80,13 @@ def final_scores(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], de
         split: Split = "test" if data.splits["test"] else "val"
         if not data.splits[split]:
             continue
-        predictor = Predictor(net, device, recipe.dice_weight)
-        counts = count_errors(predictor, data.splits[split], data.meaning, recipe.preparation, recipe.cleanup)
+        judge = Judge(net, recipe, device)
+        counts = count_errors(judge.mask, data.splits[split], data.meaning)
         result[data.dataset.name] = {
             "split": split,
             "groups": sorted({sample.group for sample in data.splits[split]}),
             "slices": len(data.splits[split]),
-            "loss": predictor.mean_loss,
+            "loss": judge.mean_loss,
             **as_plain(scores(counts, data.meaning.names)),
         }
     return result

@@ -24,7 +24,7 @@ from ctseg.prepare import to_grey
 from ctseg.printable import printable
 from ctseg.spread import evenly_spread
 from ctseg.training import fit
-from ctseg.training.predictor import Predictor
+from ctseg.training.predictor import predictor
 from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Samples
 from ctseg.training.score import label
@@ -117,9 +117,9 @@ def _draw_validation(history: Sequence[Mapping[str, Any]], losses: Axes, ious: A
 
 def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device, file: Path) -> None:
     """Input, truth and prediction of some test (else validation, else training) slices side by side, as a PNG."""
-    predictor = Predictor(net.to(device), device, recipe.dice_weight)
+    predict = predictor(net.to(device), device)
     rows = [
-        (sample, label(predictor, sample, recipe.preparation, recipe.cleanup))
+        (sample, label(predict, sample, recipe.preparation, recipe.cleanup))
         for data in datasets
         for sample in evenly_spread(
             data.splits["test"] or data.splits["val"] or data.splits["train"], _PANELS_A_DATASET

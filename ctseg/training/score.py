@@ -18,28 +18,26 @@ from ctseg.prepare import Preparation, Restoration, prepare, restore
 from ctseg.scan import Labels
 from ctseg.training.samples import Sample
 
-Predict = Callable[[npt.NDArray[np.float32], npt.NDArray[np.uint8]], Labels]
-"""From the network's input (1, 1, H, W), and the allowed classes (H, W) there, to labels (H, W)."""
+Predict = Callable[[npt.NDArray[np.float32]], Labels]
+"""From the network's input (1, 1, H, W) to labels (H, W)."""
 
 
-def count_errors(
-    predict: Predict, samples: Sequence[Sample], meaning: MaskMeaning, how: Preparation, rules: Cleanup
-) -> Confusion:
-    """The confusion table of all samples, pooled, over the groups of classes that the truth tells apart."""
+def count_errors(mask: Callable[[Sample], Labels], samples: Sequence[Sample], meaning: MaskMeaning) -> Confusion:
+    """The confusion table of each sample's `mask`, pooled, over the groups of classes that the truth tells apart."""
     groups = len(meaning.groups)
     truth_of = np.zeros(256, np.uint8)
     for classes in meaning.values.values():
         truth_of[bits(classes)] = meaning.group_of[classes[0].index]
     total = np.zeros((groups, groups), np.int64)
     for sample in samples:
-        total += confusion(truth_of[sample.allowed], meaning.group_of[label(predict, sample, how, rules)], groups)
+        total += confusion(truth_of[sample.allowed], meaning.group_of[mask(sample)], groups)
     return total
 
 
 def label(predict: Predict, sample: Sample, how: Preparation, rules: Cleanup) -> Labels:
     """The mask of one sample, (H, W), at its own size."""
-    grey, allowed, undo = at_working_size(sample, how)
-    return clean_slice(restore(predict(grey, allowed), undo), rules)
+    grey, undo = prepare(sample.image, how)
+    return clean_slice(restore(predict(grey), undo), rules)
 
 
 def at_working_size(
