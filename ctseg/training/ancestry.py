@@ -1,4 +1,4 @@
-"""What a run begins with: the network that it continues from, and the teachers whose soft labels it learns from."""
+"""What a run takes over from earlier ones: a network to begin with, soft labels, and the groups that taught those."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,18 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from ctseg.dataset import group_digest, learnt_groups
+from ctseg.errors import DatasetError, ModelError
 from ctseg.training.batches import first_batches
 from ctseg.training.checkpoint import Checkpoint
-from ctseg.training.lineage import check_learnt, descent, find_network, is_model, not_inherited, open_start
+from ctseg.training.network_file import descent, find_network, is_model, open_network
 from ctseg.training.recipe import Recipe
 from ctseg.training.results import warn, warn_of_new_names
 from ctseg.training.samples import Samples
 from ctseg.training.teach import Teacher, open_teacher, with_soft_labels
 from ctseg.training.unfold import recalibrated
+
+_FIGURES = {"split", "slices", "iou", "dice"}
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,81 @@ def open_ancestry(
     return Ancestry(first, file, teacher, tuple(datasets), noted)
 
 
+def open_start(file: Path, recipe: Recipe) -> Checkpoint:
+    """What a run begins with the weights of; raises ModelError where the recipe trains another network."""
+    found = open_network(file)
+    is_same = found.recipe.preset == recipe.preset
+    if is_same and recipe.augmentation == "quadruple" and found.recipe.canvas != recipe.canvas:
+        # Its slices are as large in use as they were in training.
+        raise ModelError(
+            f"{file} was trained at --canvas {found.recipe.canvas}, and by the preset {recipe.preset} is used at that "
+            f"size: give this run the same, not {recipe.canvas}"
+        )
+    for what, theirs, ours in (
+        ("network", found.recipe.architecture, recipe.architecture),
+        ("preparation of slices", found.recipe.preparation, recipe.preparation),
+    ):
+        if theirs != ours:
+            raise ModelError(
+                f"{file} is of another {what} than the preset {recipe.preset} trains: start from one that was made "
+                f"with the same {'version of ctseg' if is_same else '--preset'}"
+            )
+    return found
+
+
+def check_learnt(who: str, datasets: Sequence[Mapping[str, Any]], loaded: Sequence[Samples]) -> None:
+    """Raise DatasetError where `who` learnt, by what it says of its `datasets`, from a group that is held back here.
+
+    Through it the network would know that group, and figures on it would be too good.
+    """
+    learnt = learnt_groups(datasets)
+    held_back = {(data.dataset.name, s.group) for data in loaded for s in data.splits["val"] + data.splits["test"]}
+    if known := sorted(one for one in held_back if group_digest(*one) in learnt):
+        dataset, group = known[0]
+        raise DatasetError(
+            f"{who} learnt from {group} of {dataset}, which is held back here ({len(known)} such groups): "
+            "give both runs the same data sets, --seed and --validation-group, or hold none back by --all-groups"
+        )
+
+
+def inherited_datasets(
+    theirs: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Which of the data sets that a run's forebears learnt from tell of groups that its `own` do not.
+
+    A network knows what those knew that it comes of, and the licences of their data hold for it.
+    """
+    known, result = learnt_groups(own), []
+    for described in theirs:
+        if more := learnt_groups([described]) - known:
+            result.append(described)
+            known |= more
+    return result
+
+
+def inherited_scores(start: Checkpoint | None) -> dict[str, Any]:
+    """The figures of the network that a run began with, marked as such, for a run that holds no group back.
+
+    None of a network whose run had not ended: it has those of its last epoch alone, on a few slices.
+    """
+    if start is None:
+        return {}
+    return {
+        name: {**figures, "of": "the network that it began with"}
+        for name, figures in start.scores.items()
+        if isinstance(figures, Mapping) and figures.keys() >= _FIGURES
+    }
+
+
 def warn_of_what_is_not_inherited(start: str, ancestry: Ancestry, console: Console) -> None:
     """For a run that holds no group back: its figures and temperature can only be those of its start."""
-    if ancestry.start and (missing := not_inherited(ancestry.start)):
+    if ancestry.start is None:
+        return
+    missing = {"temperature": ancestry.start.temperature is None, "figures": not inherited_scores(ancestry.start)}
+    if any(missing.values()):
+        lacks = " and no ".join(what for what, is_missing in missing.items() if is_missing)
         warn(
-            f"{start} has no {' and no '.join(missing)} to hand on, so this run will have none: only the best.pt "
+            f"{start} has no {lacks} to hand on, so this run will have none: only the best.pt "
             "of a run that held groups back, and ended, has both",
             console,
         )

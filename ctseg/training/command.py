@@ -123,8 +123,7 @@ def train(
         raise CallError(
             f"--batch-size {recipe.batch_size} is too small: each step takes a slice of all {sets} data sets"
         )
-    from ctseg.training.ancestry import open_ancestry, warn_of_what_is_not_inherited
-    from ctseg.training.lineage import inherited_datasets
+    from ctseg.training.ancestry import inherited_datasets, open_ancestry, warn_of_what_is_not_inherited
 
     ancestry = open_ancestry(start, teacher or (), recipe, loaded, torch_device, console)
     if start and all_groups:
@@ -171,9 +170,9 @@ def _run(
     console: Console, ancestry: "Ancestry",
 ) -> None:  # fmt: skip
     from ctseg.training import checkpoint, report
+    from ctseg.training.ancestry import inherited_scores
     from ctseg.training.calibrate import calibration_error, collect_logits, fit_temperature
     from ctseg.training.fit import BEST, LAST, Fit, best_epoch
-    from ctseg.training.lineage import inherited_scores
     from ctseg.training.predictor import final_scores
     from ctseg.training.results import show_results
 

@@ -15,11 +15,12 @@ from ctseg.cleanup import Cleanup
 from ctseg.dataset import group_digest, learnt_groups, read_datasets
 from ctseg.errors import CallError, DatasetError, require
 from ctseg.metrics import scores
-from ctseg.model import INPUT, OUTPUT, find_model
+from ctseg.model import INPUT, OUTPUT
 from ctseg.prepare import Preparation
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import DOMAINS, Labels
 from ctseg.standard_output import standard_output
+from ctseg.training.network_file import find_network, is_model
 from ctseg.training.results import show_results, warn, warn_of_new_names
 from ctseg.training.samples import Sample, Samples, load_samples
 from ctseg.training.score import Predict, as_plain, count_errors, label
@@ -112,10 +113,11 @@ def evaluate(
 
 def open_candidate(name_or_file: str) -> Candidate:
     """A checkpoint by its ending .pt, else a model; raises ModelError."""
-    if name_or_file.endswith(".pt"):
+    file = find_network(name_or_file)
+    if not is_model(file):
         require("torch", "train")
-        return _from_checkpoint(Path(name_or_file))
-    session, spec = open_on_cpu(find_model(name_or_file))
+        return _from_checkpoint(file)
+    session, spec = open_on_cpu(file)
 
     def predict(grey: npt.NDArray[np.float32]) -> Labels:
         labels: Labels = session.run([OUTPUT], {INPUT: grey})[0][0]

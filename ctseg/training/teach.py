@@ -17,7 +17,7 @@ from torch import nn
 
 from ctseg.errors import ModelError
 from ctseg.prepare import Preparation, prepare
-from ctseg.training.lineage import descent, open_network
+from ctseg.training.network_file import descent, open_network
 from ctseg.training.predictor import mixed_precision
 from ctseg.training.samples import Sample, Samples
 

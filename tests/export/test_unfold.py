@@ -5,7 +5,7 @@ from onnx import numpy_helper
 
 from ctseg.errors import ModelError
 from ctseg.training import checkpoint
-from ctseg.training.lineage import find_network, open_network
+from ctseg.training.network_file import find_network, open_network
 from ctseg.training.unfold import open_model, recalibrated
 from ctseg_export import export_model
 

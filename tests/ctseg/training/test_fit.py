@@ -15,7 +15,7 @@ from ctseg.model import find_model
 from ctseg.prepare import Preparation
 from ctseg.training import checkpoint, command
 from ctseg.training.fit import BEST, LAST, Fit, best_epoch, schedule_factor
-from ctseg.training.lineage import open_network
+from ctseg.training.network_file import open_network
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, SEED, Architecture
 from ctseg.training.report import draw_curves

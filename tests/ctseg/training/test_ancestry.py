@@ -10,9 +10,9 @@ from ctseg.mask_meaning import MaskMeaning
 from ctseg.prepare import Preparation
 from ctseg.scan import Slice
 from ctseg.training import checkpoint
+from ctseg.training.ancestry import check_learnt, inherited_datasets, open_start
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.command import choose_recipe
-from ctseg.training.lineage import check_learnt, inherited_datasets, open_start
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, Architecture
 from ctseg.training.samples import Sample, Samples

@@ -1,0 +1,37 @@
+"""The file of a trained network: a checkpoint, or the model file that was made of one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctseg.model import file_digest, find_model
+
+if TYPE_CHECKING:
+    from ctseg.training.checkpoint import Checkpoint
+
+
+def is_model(file: Path) -> bool:
+    """Whether a file is an exported model rather than a checkpoint, by its ending."""
+    return not file.name.endswith(".pt")
+
+
+def find_network(name_or_file: str) -> Path:
+    """A checkpoint by its ending .pt, else a model's file; raises ModelError naming what there is."""
+    file = Path(name_or_file)
+    return find_model(name_or_file) if is_model(file) else file
+
+
+def open_network(file: Path) -> "Checkpoint":
+    """The network of a checkpoint or of a model file; raises ModelError."""
+    if is_model(file):
+        from ctseg.training.unfold import open_model
+
+        return open_model(file)
+    from ctseg.training import checkpoint
+
+    return checkpoint.load(file)
+
+
+def descent(source: "Checkpoint", file: Path) -> dict[str, Any]:
+    """What a checkpoint notes of one that it comes from."""
+    recipe = source.recipe
+    return {"preset": recipe.preset, "seed": recipe.seed, "sha256": file_digest(file)}
