@@ -92,8 +92,11 @@ class SeriesFound:
     failed: tuple[UnreadableFile, ...]
 
 
-def find_series(files: Sequence[Path]) -> SeriesFound:
-    """Read the header of each file once, and put the slices of each series, or the frames of a stack, in order."""
+def open_series(files: Sequence[Path]) -> SeriesFound:
+    """The DICOM series among `files`, and the stacks of enhanced objects, each a scan; what is none, what failed.
+
+    The header of each file is read once.
+    """
     slices: list[SliceHeader] = []
     skipped: list[tuple[Path, str]] = []
     failed: list[UnreadableFile] = []

@@ -1,6 +1,6 @@
 """A folder of image slices as a scan."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -58,6 +58,14 @@ class ImageFolder(WithoutGeometry):
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def open_images(files: Sequence[Path], scaled_by: Sequence[Path] = ()) -> ImageFolder:
+    """Image slices as a scan, in the order given; nothing is opened before `read`.
+
+    `scaled_by`: of a folder that is opened in parts, the files that tell for all whether they are HU or grey.
+    """
+    return ImageFolder(tuple(files), tuple(scaled_by))
 
 
 def read_image(file: Path, scale: Callable[[], Scale | None]) -> Slice:

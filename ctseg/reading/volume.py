@@ -99,6 +99,14 @@ class Volume:
         return self._header.grid()
 
 
+def open_volume(file: Path) -> Volume:
+    """A NIfTI, MetaImage or NRRD file as a scan; reads the header, the voxels come with the first `read`.
+
+    Raises UnreadableFile.
+    """
+    return Volume(file)
+
+
 def _load(file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
     """The voxels (slices, H, W)."""
     with stage("read"):
