@@ -189,11 +189,10 @@ class StackWork(PartWork):
         try:
             with stage("clean"):
                 cleaned = clean_stack(masks, self._context.engine.current.spec.cleanup)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are done
             cleaned = {}
             for index in masks:
-                with self._failing(index):
-                    raise error
+                self._fail(index, reason_of(error))
         self._left = Countdown(len(cleaned))
         for index, labels in cleaned.items():
             self._context.workers.add_next(partial(self._put, index, replace(held[index], labels=labels)))
