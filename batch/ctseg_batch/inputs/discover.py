@@ -160,7 +160,7 @@ def sites_of(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> Iterator[S
         for volume in volumes:
             yield Site(folder, within, within + volume, "volume", (volume,), occupied=kept)
         taken = _taken({*kinds[folder], *folders[folder]})
-        occupied = kept | scan_names.volume_names(volumes, kept)
+        occupied = kept | scan_names.label_map_names(volumes, kept)
         for kind, files in sorted(by_kind.items()):
             is_mixed, others = len(by_kind) > 1, rivals.get(name, frozenset())
             yield Site(folder, within, name, kind, tuple(files), taken, occupied, mixed=is_mixed, rivals=others)

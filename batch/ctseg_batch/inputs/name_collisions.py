@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from ctseg_batch.inputs.site import Site, volume_names
+from ctseg_batch.inputs.site import Site, mask_paths_of_volume
 
 
 def overwriting(sites: Iterable[Site], *, of_slices: bool, of_scans: bool) -> Mapping[str, str]:
@@ -31,7 +31,7 @@ def _first(owners: dict[str, tuple[str, str]], name: str, file: str) -> str | No
 
 def _names(site: Site) -> Iterator[str]:
     """Of each file, what is written of a slice; of a volume, its first stands for all."""
-    yield from volume_names(site.name, 1) if site.kind == "volume" else site.mask_names(site.files)
+    yield from mask_paths_of_volume(site.name, 1) if site.kind == "volume" else site.mask_names(site.files)
 
 
 def _whole(site: Site) -> str:

@@ -29,7 +29,7 @@ def kept_names(volumes: Iterable[str], folders: frozenset[str]) -> frozenset[str
     return folders.union(volume for volume in volumes if volume.endswith(_LABEL_MAP))
 
 
-def volume_names(volumes: Iterable[str], kept: Collection[str]) -> frozenset[str]:
+def label_map_names(volumes: Iterable[str], kept: Collection[str]) -> frozenset[str]:
     """What the label maps of a folder's volumes are called."""
     return frozenset(_label_map(volume, kept) for volume in volumes)
 

@@ -101,7 +101,7 @@ class Site:
         return named
 
 
-def volume_names(scan: str, slices: int) -> tuple[str, ...]:
+def mask_paths_of_volume(scan: str, slices: int) -> tuple[str, ...]:
     """The masks' paths of a scan that is called by its file: they lie in a folder of its name."""
     return tuple(f"{scan}/{volume_slice(index)}" for index in range(slices))
 

@@ -13,7 +13,7 @@ from ctseg.scan import Labels, Slice
 Grey = npt.NDArray[np.uint8]
 """A slice as a screen shows it, (H, W)."""
 
-Picture = npt.NDArray[np.uint8]
+BgrPicture = npt.NDArray[np.uint8]
 """(H, W, 3), channels blue, green, red, as OpenCV has them."""
 
 TINTS: Mapping[int, int] = {NORMAL_LUNG.index: 16, **{tissue.index: 84 for tissue in LESION}}
@@ -28,7 +28,7 @@ def as_shown(source: Slice) -> Grey:
     return to_grey(source, LUNG_WINDOW).astype(np.uint8, copy=False)
 
 
-def overlay(grey: Grey, labels: Labels) -> Picture:
+def overlay(grey: Grey, labels: Labels) -> BgrPicture:
     """The slice in grey, its classes outlined in their colours and tinted by TINTS: (H, W, 3), and a legend below."""
     picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     colours = cv2.applyColorMap(labels, _palette())
@@ -40,7 +40,7 @@ def overlay(grey: Grey, labels: Labels) -> Picture:
     return np.concatenate([picture, _legend(picture.shape[1])]).astype(np.uint8, copy=False)
 
 
-def _palette() -> Picture:
+def _palette() -> BgrPicture:
     """The colour of every mask value, (256, 1, 3)."""
     table = np.zeros((256, 1, 3), np.uint8)
     for tissue in CLASSES:
@@ -48,7 +48,7 @@ def _palette() -> Picture:
     return table
 
 
-def _legend(width: int) -> Picture:
+def _legend(width: int) -> BgrPicture:
     """A strip as wide as the slice, with the classes' names in their colours: below each other where it is narrow."""
     unit = max(1.0, width / _USUAL_WIDTH)
     scale, strokes, line, gap = _SCALE * unit, round(unit), round(_LINE * unit), round(_LINE * unit / 3)

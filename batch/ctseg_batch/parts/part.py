@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from ctseg.scan import Scan
-from ctseg_batch.inputs.site import Site, Stamp, stamp, volume_names
+from ctseg_batch.inputs.site import Site, Stamp, mask_paths_of_volume, stamp
 from ctseg_batch.inputs.truth import Masks, SliceMasks, Truth, TruthFolder
 from ctseg_batch.journal.past import place_of
 from ctseg_batch.journal.slice_figures import SliceFigures, pack
@@ -64,7 +64,7 @@ def part_of_volume(
     scan: str, slices: Scan, site: Site, truth: Truth | None, files: Iterable[str], sources: tuple[str, ...]
 ) -> Part:
     """A part that is called by the file of its slices; `files` are all that it is made of."""
-    masks, names = volume_masks(scan, truth), volume_names(scan, len(slices))
+    masks, names = volume_masks(scan, truth), mask_paths_of_volume(scan, len(slices))
     key = key_of(site.stamped(files), [scan], masks)
     return Part(place_of(scan), key, scan, slices, names, sources, masks, site.whole_by_file(scan), is_whole=True)
 

@@ -10,7 +10,7 @@ from ctseg_batch.inputs.input_files import InputFiles, LocalInputFiles
 from ctseg_batch.inputs.listing import ListedSeries, Listing
 from ctseg_batch.inputs.name_collisions import overwriting
 from ctseg_batch.inputs.selection import Selection
-from ctseg_batch.inputs.site import Site, volume_names
+from ctseg_batch.inputs.site import Site, mask_paths_of_volume
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.journal.past import Past, place_at, place_of
 from ctseg_batch.journal.slice_figures import SliceFigures, pack
@@ -213,7 +213,9 @@ class Planner:
             files = self._input_files.volume_files(site)
         key = key_of(site.stamped(files), [scan], volume_masks(scan, self._truth))
         done = self._past.result(place_of(scan), key)
-        is_sure = done and self._recheck.is_sure(volume_names(scan, done.slices), site.whole_by_file(scan), done)
+        is_sure = done and self._recheck.is_sure(
+            mask_paths_of_volume(scan, done.slices), site.whole_by_file(scan), done
+        )
         return done if is_sure else None
 
     def _unless_done(self, site: Site, part: Part) -> Step:

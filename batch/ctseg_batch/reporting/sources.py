@@ -14,7 +14,7 @@ from ctseg.errors import UnreadableFile
 from ctseg.reading.files import read_bytes
 from ctseg.scan import Labels, Slice
 from ctseg_batch.inputs.discover import as_counted
-from ctseg_batch.outputs.overlay import Grey, Picture, as_shown
+from ctseg_batch.outputs.overlay import BgrPicture, Grey, as_shown
 from ctseg_batch.outputs.slice_outputs import WRITERS
 from ctseg_batch.parts.opened import named_by_file
 from ctseg_batch.reporting.results import SliceRow, below, placed
@@ -52,7 +52,7 @@ class ScanFiles:
         except UnreadableFile:
             return None
 
-    def overlay(self, place: int) -> Picture | None:
+    def overlay(self, place: int) -> BgrPicture | None:
         """The overlay (H, W, 3), without its legend: as many rows as the slice has."""
         file, pixels = _written(self._out, "overlay", self.rows[place]), self.rows[place].pixels or ()
         if file is None:
