@@ -15,7 +15,7 @@ from ctseg.dataset import read_datasets
 from ctseg.errors import CallError, DatasetError, DeviceError, require
 from ctseg.printable import count, printable
 from ctseg.training.recipe import PRESETS, Preset, Recipe, Schedule
-from ctseg.training.run_folder import begin, provenance, write_whole
+from ctseg.training.run_folder import begin, provenance, write_text
 from ctseg.training.samples import Samples, Split, check_known, load_samples
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _run(
         "expected_calibration_error": calibration,
         "history": history,
     }
-    write_whole(out / METRICS, json.dumps(metrics, indent=2))
+    write_text(out / METRICS, json.dumps(metrics, indent=2))
     report.draw_curves(history, out / CURVES)
     report.draw_panels(best.net, recipe, loaded, device, out / PANELS)
     show_results(results, console)

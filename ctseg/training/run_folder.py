@@ -30,7 +30,7 @@ def begin(out: Path, recipe: Mapping[str, Any], loaded: Sequence[Samples], resum
         return
     if resume:
         raise CallError(f"{out} holds no run to go on with: leave --resume out")
-    write_whole(noted, wanted)
+    write_text(noted, wanted)
 
 
 def provenance(data: Samples) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def digest(data: Samples) -> str:
     return found.hexdigest()
 
 
-def write_whole(file: Path, text: str) -> None:
+def write_text(file: Path, text: str) -> None:
     """A run that is killed meanwhile leaves no half of it; raises CallError."""
     try:
         with replacing(file) as stream:

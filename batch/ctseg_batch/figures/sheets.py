@@ -11,7 +11,7 @@ from typing import BinaryIO
 from ctseg.errors import require
 from ctseg_batch.figures.columns import SLICE_COLUMNS, Column, Row, scan_table
 from ctseg_batch.figures.summary import Summary, to_json
-from ctseg_batch.outputs.files import refused, write_whole, writing
+from ctseg_batch.outputs.files import write_whole, writing
 from ctseg_batch.shards import Shard, cut_of
 
 SUMMARY_JSON, SUMMARY_CSV, SLICES_CSV = "summary.json", "summary.csv", "slices.csv"
@@ -71,20 +71,13 @@ def write_sheets(
             _write_parquet(as_parquet, *table())
         else:
             as_parquet.unlink(missing_ok=True)
-    file = out / marked(SUMMARY_JSON, mark)
-    try:
-        write_whole(file, to_json(summary).encode())
-    except OSError as error:
-        raise refused(file, error) from error
+    write_whole(out / marked(SUMMARY_JSON, mark), to_json(summary).encode())
 
 
 def _write_csv(file: Path, columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """Write a table as RFC 4180 has it: what is not known is empty. Raises CallError where it can't be written."""
-    try:
-        with writing(file) as stream:
-            print_csv(stream, columns, rows)
-    except OSError as error:
-        raise refused(file, error) from error
+    with writing(file) as stream:
+        print_csv(stream, columns, rows)
 
 
 def print_csv(stream: BinaryIO, columns: Sequence[Column], rows: Iterable[Row]) -> None:
@@ -104,12 +97,9 @@ def _write_parquet(file: Path, columns: Sequence[Column], rows: Iterable[Row]) -
     types = {"text": arrow.string(), "integer": arrow.int64(), "number": arrow.float64()}
     schema = arrow.schema([(column.name, types[column.kind]) for column in columns])
     left = iter(rows)
-    try:
-        with writing(file) as stream, parquet.ParquetWriter(stream, schema) as writer:
-            while group := list(islice(left, _ROWS_A_GROUP)):
-                writer.write_table(arrow.table(list(map(_plain, zip(*group, strict=True))), schema))
-    except OSError as error:
-        raise refused(file, error) from error
+    with writing(file) as stream, parquet.ParquetWriter(stream, schema) as writer:
+        while group := list(islice(left, _ROWS_A_GROUP)):
+            writer.write_table(arrow.table(list(map(_plain, zip(*group, strict=True))), schema))
 
 
 def _plain(cells: Iterable[str | float | None]) -> list[str | float | None]:

@@ -1,29 +1,30 @@
-"""Files written whole or not at all: beside their place as `.<name>.tmp`, then renamed into it; and kept for good."""
+"""Files written whole or not at all, and kept for good; and what to say where OUT can't be written."""
 
-import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
 from ctseg.errors import CallError
+from ctseg.replacing import UNFINISHED, moved_to
 
-# In bytes; of ext4, XFS, NTFS and APFS alike.
-_LONGEST_NAME = 255
-_UNFINISHED = ".tmp"
 # What some file systems answer that can't sync a folder.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)
 
 
-def write_whole(file: Path, content: bytes, mark: str = "") -> None:
-    """Write a file and the folders above it; raises OSError, and then leaves nothing half done.
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file and the folders above it; raises CallError, and then leaves nothing half done."""
+    try:
+        put(file, content)
+    except OSError as error:
+        raise refused(file, error) from error
 
-    `mark` tells what is unfinished of one writer from what is of others that write to the same place.
-    """
-    with _moved_to(file, mark) as part:
+
+def put(file: Path, content: bytes, mark: str = "") -> None:
+    """The same, but raises OSError; `mark` is that of `moved_to`."""
+    with moved_to(file, mark) as part:
         try:
             part.write_bytes(content)
         except FileNotFoundError:
@@ -33,24 +34,14 @@ def write_whole(file: Path, content: bytes, mark: str = "") -> None:
 
 @contextmanager
 def writing(file: Path) -> Iterator[BinaryIO]:
-    """The same bit by bit: the file is in its place when the block ends, and not if it ends with an error."""
-    with _moved_to(file) as part:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
-            yield stream
-
-
-@contextmanager
-def _moved_to(file: Path, mark: str = "") -> Iterator[Path]:
-    """A place beside the file's to write to: it becomes the file at the end, or goes with an error."""
-    part = _beside(file, mark)
+    """As `write_whole`, bit by bit: the file is in its place when the block ends, and not if it ends with an error."""
     try:
-        yield part
-        part.replace(file)
-    except BaseException:
-        with contextlib.suppress(OSError):  # with a name that is none there, not even looking for it works
-            part.unlink()
-        raise
+        with moved_to(file) as part:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as stream:
+                yield stream
+    except OSError as error:
+        raise refused(file, error) from error
 
 
 def keep(files: Iterable[Path]) -> None:
@@ -93,20 +84,12 @@ def _sync(opened: int) -> None:
         os.close(opened)
 
 
-def _beside(file: Path, mark: str) -> Path:
-    """Where a file is written to at first; by a digest of its name where that is too long to be made longer."""
-    part = f".{file.name}{mark}{_UNFINISHED}"
-    if len(os.fsencode(part)) > _LONGEST_NAME:
-        part = f".{blake2b(os.fsencode(file.name), digest_size=16).hexdigest()}{mark}{_UNFINISHED}"
-    return file.with_name(part)
-
-
 def clear_leftovers(folders: Iterable[Path], is_at_work: Callable[[str], bool]) -> None:
     """Remove what killed runs left unfinished below the folders, but of those that may be at work, by their marks."""
     for top in folders:
         for folder, _, names in os.walk(top):
             for name in names:
-                written = name.removesuffix(_UNFINISHED)
+                written = name.removesuffix(UNFINISHED)
                 if name.startswith(".") and written != name and not is_at_work(written):
                     Path(folder, name).unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ctseg.errors import UnreadableFile
 from ctseg.stages import stage
-from ctseg_batch.outputs.files import clear_leftovers, is_of_name, keep, refused, write_whole
+from ctseg_batch.outputs.files import clear_leftovers, is_of_name, keep, put, refused
 from ctseg_batch.shards import is_of_sibling
 
 
@@ -63,7 +63,7 @@ class FolderOutputFiles:
         file = self._out / path
         try:
             with stage("write"):
-                write_whole(file, content, self._mark)
+                put(file, content, self._mark)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 raise UnreadableFile(file, "has too long a name for an output to be named after it") from error

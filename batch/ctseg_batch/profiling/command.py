@@ -4,7 +4,6 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -64,6 +63,7 @@ def profile(
     from ctseg_batch.call import Call
     from ctseg_batch.cpus import usable_cpus
     from ctseg_batch.job import open_job
+    from ctseg_batch.outputs.files import write_whole
     from ctseg_batch.profiling.measure import first_batch, measure, warm_up_of
     from ctseg_batch.profiling.network import costliest
     from ctseg_batch.profiling.recorder import chrome_trace
@@ -103,7 +103,7 @@ def profile(
         for shown in sweep_table(tries, call) if sweep else ():
             console.print(shown, highlight=False, soft_wrap=True)
     if trace:
-        _write(trace, chrome_trace(measured.recorder.events, measured.recorder.started))
+        write_whole(trace, json.dumps(chrome_trace(measured.recorder.events, measured.recorder.started)).encode())
 
 
 def _figures(measured: "Measured", job: "Job", batch: "npt.NDArray[np.float32]", workers: int) -> dict[str, Any]:
@@ -144,12 +144,3 @@ def _figures(measured: "Measured", job: "Job", batch: "npt.NDArray[np.float32]",
             "share_infer": by_network / matrix if comparable else None,
         },
     }
-
-
-def _write(file: Path, trace: Mapping[str, Any]) -> None:
-    from ctseg_batch.outputs.files import refused, write_whole
-
-    try:
-        write_whole(file, json.dumps(trace).encode())
-    except OSError as error:
-        raise refused(file, error) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from ctseg.printable import count
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.layout import recorded_root, recorded_sides
-from ctseg_batch.outputs.files import refused, write_whole
+from ctseg_batch.outputs.files import write_whole
 from ctseg_batch.reporting import REPORT_HTML, overview
 from ctseg_batch.reporting.agreement import agreement
 from ctseg_batch.reporting.charts import charts
@@ -69,10 +69,7 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
     )
     content = render(page).encode()
     place = out / REPORT_HTML if file is None else file
-    try:
-        write_whole(place, content)
-    except OSError as error:
-        raise refused(place, error) from error
+    write_whole(place, content)
     return Report(place, len(content), len(results.summary["scans"]), len(pictured), picture_bytes)
 
 
