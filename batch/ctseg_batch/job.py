@@ -1,7 +1,7 @@
 """A call whose inputs were found and whose model is open: all that a run needs."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ctseg import __version__
@@ -20,7 +20,7 @@ from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.engine import Engine, open_engine, open_unplaced
 from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.outputs.output_files import FolderOutputFiles, OutputFiles
-from ctseg_batch.outputs.slice_outputs import Outputs, choose_writers
+from ctseg_batch.outputs.slice_outputs import Outputs, Writers, choose_writers
 from ctseg_batch.parts.pipeline import PartContext
 from ctseg_batch.parts.plan import Planner
 from ctseg_batch.parts.workers import Workers
@@ -44,13 +44,17 @@ class Job:
     engine: Engine
     run_folder: RunFolder
     output_files: OutputFiles
-    outputs: Outputs
     truth: Truth | None
     settings: Settings
     selection: Selection
     input_files: InputFiles = field(default_factory=LocalInputFiles)
     most: int | None = None
     dropped: frozenset[str] = frozenset()
+
+    @property
+    def outputs(self) -> Outputs:
+        """What it writes, and what it takes away."""
+        return Outputs(self.output_files, self.settings.write, self.call.spacing, self.dropped)
 
     @property
     def root(self) -> str:
@@ -82,27 +86,28 @@ class Job:
 
         Without a journal nothing is noted nor taken away.
         """
+        outputs = self.outputs
 
         def discard(*, parts: Iterable[str] = (), slices: Iterable[str] = (), scans: Iterable[str] = ()) -> None:
             if journal:
                 noted = [past.parts[place] for place in parts if place in past.parts]
                 going = list(slices), list(scans)
                 journal.take_back(noted)  # first, so that nobody misses a file of it
-                if self.outputs.is_any_there(*going):
+                if outputs.is_any_there(*going):
                     journal.open()
-                    self.outputs.remove(*going)
+                    outputs.remove(*going)
                 journal.drop(noted)
 
         def begin(outlines: Mapping[str, PartResult]) -> None:
             if journal:
-                journal.begin(outlines, self.outputs.kinds)
+                journal.begin(outlines, outputs.kinds)
 
         listed = journal.list_folder if journal else lambda *_: None
         # The images of a folder are a stack where somebody says how far apart they lie, and asks what a stack tells.
         stack_images = self.call.measures == "full" and self.call.spacing is not None
         return Planner(
             past,
-            self.outputs,
+            outputs,
             self.truth,
             listed,
             begin,
@@ -122,12 +127,6 @@ class Job:
         past = self.run_folder.recall(self.root, self.settings)
         return past.overwritten(self.sites()) if self.call.overwrite else past
 
-    def dropping(self, kinds: Iterable[str]) -> "Job":
-        """The same, which takes away what there is of these kinds, but for those that are still written."""
-        dropped = frozenset(kinds) - set(self.settings.write)
-        outputs = Outputs(self.output_files, self.settings.write, self.call.spacing, dropped)
-        return replace(self, outputs=outputs, dropped=dropped)
-
 
 def open_job(call: Call) -> Job:
     """Find and open all that a call names; raises CtsegError before anything is written."""
@@ -137,18 +136,17 @@ def open_job(call: Call) -> Job:
         call = from_anywhere(call)
     mark = mark_of(call.shard)
     run_folder, output_files = _open_out(call.out, mark)
-    outputs = Outputs(output_files, kinds, call.spacing)
     if call.report and isinstance(call.out, Path):
         refuse_foreign_report(call.out / REPORT_HTML)
     truth = open_truth(call.truth) if call.truth else None
     selection = Selection(tuple(map(parse_condition, call.series_filter)), call.best_series)
-    found, input_files = find(call, outputs.folders)
+    found, input_files = find(call, Writers.of(kinds).folders)
     refuse_foreign(call.out, run_folder.names, found.place or found.root)
     if not found.sites and not found.failed:
         given = ", ".join(map(str, call.inputs)) or "what is listed"
         raise CallError(f"no CT in {given}{f': {ignored_told(found.ignored)}' if found.ignored else ''}")
     engine = _open_engine(call)
-    if outputs.needs("confidence") and engine.spec.temperature is None:
+    if "confidence" in kinds and engine.spec.temperature is None:
         raise CallError(f"--write confidence: the model {engine.spec.name} gives no probabilities: export it again")
     settings = Settings(
         version=__version__,
@@ -159,7 +157,7 @@ def open_job(call: Call) -> Job:
         truth=truth.meaning if truth else None,
         measures=call.measures,
     )
-    return Job(call, found, engine, run_folder, output_files, outputs, truth, settings, selection, input_files)
+    return Job(call, found, engine, run_folder, output_files, truth, settings, selection, input_files)
 
 
 def _open_out(out: Location, mark: str) -> tuple[RunFolder, OutputFiles]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from ctseg_batch.call import Call
@@ -33,7 +34,7 @@ def run_job(job: Job, watcher: Watcher) -> Summary:
 
 def _run_alone(job: Job, watcher: Watcher) -> Summary:
     call, past = job.call, job.recall()
-    job = job.dropping(past.kinds())
+    job = replace(job, dropped=frozenset(past.kinds()).difference(job.settings.write))
     notes: list[str] = []
 
     def note(line: str) -> None:

@@ -85,5 +85,4 @@ def _opened(job: Job, device: DeviceWish) -> Job:
             f"{engine.file} is another file on a worker's machine than on the driver's: install the same ctseg there, "
             "or name a --model that all machines share"
         )
-    output_files = job.output_files.of_worker(uuid4().hex[:8])
-    return replace(job, engine=engine, output_files=output_files).dropping(job.dropped)
+    return replace(job, engine=engine, output_files=job.output_files.of_worker(uuid4().hex[:8]))

@@ -1,8 +1,8 @@
-"""What is written for a slice, its mask, its overlay, its confidence: each kind in a folder of its own below OUT."""
+"""What is written: for a slice its mask, its overlay, its confidence; each kind in a folder of its own below OUT."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import cv2
 import numpy as np
@@ -13,9 +13,11 @@ from ctseg.errors import CallError
 from ctseg.scan import Labels, Spacing
 from ctseg.stages import stage
 from ctseg_batch.layout import FOLDER
+from ctseg_batch.outputs.labelled_scan import LabelledScan
 from ctseg_batch.outputs.output_files import OutputFiles
 from ctseg_batch.outputs.overlay import Grey, overlay
-from ctseg_batch.outputs.scan_outputs import SCAN_WRITERS, ScanOutputs
+from ctseg_batch.outputs.scan_outputs import SCAN_WRITERS, ScanWriter
+from ctseg_batch.result import LeftOut, PartResult
 
 # Masks are long runs of few values: RLE and no filter. The filter has to be named, else OpenCV 5 is four times slower
 # as soon as a level is given.
@@ -86,109 +88,146 @@ def choose_writers(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in KINDS if name in wanted)
 
 
-class Outputs:
-    """The output files of one run: those of slices, and `scans`, those of whole scans."""
+@dataclass(frozen=True, slots=True)
+class Writers:
+    """Some kinds of output: of slices, and of whole scans by their kind."""
 
-    def __init__(
-        self, output_files: OutputFiles, kinds: Sequence[str], spacing: Spacing | None, dropped: Collection[str] = ()
-    ) -> None:
-        """`dropped` are kinds that earlier runs wrote and this one does not: it takes them away of all that it does."""
-        self._output_files = output_files
-        self._kinds = (*kinds, *sorted(dropped))
-        self._writers = [WRITERS[kind] for kind in kinds if kind in WRITERS]
-        self._dropped = [WRITERS[kind] for kind in dropped if kind in WRITERS]
-        self.scans = ScanOutputs(output_files, kinds, spacing)
-        self._dropped_of_scans = [kind for kind in dropped if kind in SCAN_WRITERS]
+    of_slices: tuple[SliceWriter, ...]
+    of_scans: Mapping[str, ScanWriter]
+
+    @classmethod
+    def of(cls, kinds: Collection[str]) -> Self:
+        """Those of these kinds that there are."""
+        return cls(
+            tuple(WRITERS[kind] for kind in kinds if kind in WRITERS),
+            {kind: SCAN_WRITERS[kind] for kind in kinds if kind in SCAN_WRITERS},
+        )
 
     @property
     def folders(self) -> tuple[str, ...]:
         """Where files go, below OUT."""
-        return (*(writer.folder for writer in self._writers), *self.scans.folders)
+        return (*(writer.folder for writer in self.of_slices), *(writer.folder for writer in self.of_scans.values()))
+
+    def paths(self, names: Iterable[str], scans: Iterable[str] = ()) -> Iterator[str]:
+        """The files of slices and scans, below OUT."""
+        yield from (f"{writer.folder}/{name}" for name in names for writer in self.of_slices)
+        yield from (writer.path(scan) for scan in scans for writer in self.of_scans.values())
+
+
+class Outputs:
+    """The output files of one run: those of slices, and those of whole scans.
+
+    A scan's are called after its path below OUT, without an ending. `kinds` are what there may be of all that it does,
+    while it is under way: dropped ones, too.
+    """
+
+    def __init__(
+        self, output_files: OutputFiles, kinds: Sequence[str], spacing: Spacing | None, dropped: Collection[str] = ()
+    ) -> None:
+        """`dropped` are kinds that earlier runs wrote and this one does not: it takes them away of all that it does.
+
+        `spacing` is what somebody says of scans whose files do not.
+        """
+        self._output_files = output_files
+        self.kinds = (*kinds, *sorted(dropped))
+        self._written, self._dropped, self._all = map(Writers.of, (kinds, dropped, self.kinds))
+        self.stack_images = "nifti" in kinds and spacing is not None
 
     @property
-    def _all_folders(self) -> tuple[str, ...]:
-        """The same, and where there are files that go."""
-        writers, kinds = self._all
-        return (*(writer.folder for writer in writers), *(SCAN_WRITERS[kind].folder for kind in kinds))
+    def folders(self) -> tuple[str, ...]:
+        """Where files go, below OUT."""
+        return self._written.folders
 
     @property
-    def _all(self) -> tuple[Sequence[SliceWriter], Sequence[str]]:
-        """Of slices, and of whole scans, what is written and what goes."""
-        return (*self._writers, *self._dropped), (*self.scans.kinds, *self._dropped_of_scans)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """What there may be of all that it does, while it is under way: dropped ones, too."""
-        return self._kinds
+    def scan_kinds(self) -> tuple[str, ...]:
+        """What is written of whole scans."""
+        return tuple(self._written.of_scans)
 
     @property
     def is_of_slices(self) -> bool:
         """Whether anything is written of a slice alone."""
-        return bool(self._writers)
+        return bool(self._written.of_slices)
 
     def needs(self, what: Need) -> bool:
         """Whether some output is made of it."""
-        return any(writer.needs == what for writer in self._writers)
+        return any(writer.needs == what for writer in self._written.of_slices)
 
     def begin(self) -> None:
         """Write what lies beside the scans' files once; raises CallError."""
-        self.scans.begin()
+        writers = self._written.of_scans.values()
+        tables = {f"{w.folder}/{name}": content for w in writers for name, content in w.tables().items()}
+        for file, content in tables.items():
+            self._output_files.write(file, content)
+        if tables:
+            self._output_files.keep(tables)
 
     def clear(self) -> None:
         """Take away what a killed run left unfinished."""
-        self._output_files.clear(self._all_folders)
+        self._output_files.clear(self._all.folders)
 
     def write(self, name: str, seen: LabelledSlice) -> None:
         """Write a slice's files, called `name` below each kind's folder.
 
         Raises UnreadableFile where OUT can't hold the name; CallError where OUT can't be written at all.
         """
-        for writer in self._writers:
+        for writer in self._written.of_slices:
             with stage("encode"):
                 encoded = writer.encode(seen)
             self._output_files.write(f"{writer.folder}/{name}", encoded)
+
+    def write_scan(self, kind: str, path: str, scan: LabelledScan) -> None:
+        """Make and write a scan's file; raises OutputUnavailable, UnreadableFile, and CallError as `write` does."""
+        writer = self._written.of_scans[kind]
+        with stage("encode"):
+            content = writer.encode(scan)
+        self._output_files.write(writer.path(path), content)
+
+    def left_out_in_parts(self) -> list[LeftOut]:
+        """What becomes of images that are no stack."""
+        return [LeftOut(kind, writer.not_in_parts) for kind, writer in self._written.of_scans.items()]
 
     def keep(self, names: Sequence[str], scan: str) -> None:
         """See to it that the files of slices and their scan outlast whatever comes, those that are there.
 
         Those of kinds that are not written any more go. Raises CallError.
         """
-        self._remove(names, [scan], self._dropped, self._dropped_of_scans)
-        self._output_files.keep([*self._files(names), *self.scans.files(scan)])
+        self._remove(self._dropped.paths(names, [scan]))
+        self._output_files.keep(self._written.paths(names, [scan]))
 
     def remove(self, names: Iterable[str], scans: Iterable[str] = ()) -> None:
         """Take files of slices and scans away, if there are any from an earlier run; raises CallError."""
-        self._remove(names, scans, *self._all)
+        self._remove(self._all.paths(names, scans))
 
-    def _remove(
-        self, names: Iterable[str], scans: Iterable[str], writers: Sequence[SliceWriter], kinds: Sequence[str]
-    ) -> None:
-        for scan in scans:
-            self.scans.remove(scan, kinds)
-        for name in names:
-            for writer in writers:
-                self._output_files.remove(f"{writer.folder}/{name}")
+    def remove_scan(self, path: str, kinds: Collection[str]) -> None:
+        """Take a scan's files of some kinds away; raises CallError where that is forbidden."""
+        self._remove(Writers.of(kinds).paths([], [path]))
+
+    def _remove(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self._output_files.remove(path)
 
     def are_there(self, names: Iterable[str]) -> bool:
         """Whether all files of these slices are in place."""
-        return all(map(self._output_files.is_there, self._files(names)))
+        return all(map(self._output_files.is_there, self._written.paths(names)))
+
+    def is_scan_there(self, path: str, result: PartResult) -> bool:
+        """Whether all files are in place that were made when a scan came to this result."""
+        if result.failed_slices == result.slices:
+            return True
+        made = set(self.scan_kinds) - {one.kind for one in result.left_out}
+        return all(map(self._output_files.is_there, Writers.of(made).paths([], [path])))
 
     def is_any_there(self, names: Iterable[str], scans: Iterable[str] = ()) -> bool:
         """Whether there is any file of these slices and scans, of whatever kind."""
-        writers, kinds = self._all
-        slices = (f"{writer.folder}/{name}" for name in names for writer in writers)
-        return any(map(self._output_files.is_there, slices)) or self.scans.is_any_there(scans, kinds)
+        return any(map(self._output_files.is_there, self._all.paths(names, scans)))
 
     def has_folder(self, name: str) -> bool:
         """Whether some output has a folder of that name, as volumes have for their slices."""
-        return any(self._output_files.has_folder(f"{folder}/{name}") for folder in self._all_folders)
+        return any(self._output_files.has_folder(f"{folder}/{name}") for folder in self._all.folders)
 
     def tell_case(self) -> bool:
         """Whether names that differ by case alone are two; known once OUT is held."""
         return self._output_files.tells_case(FOLDER)
-
-    def _files(self, names: Iterable[str]) -> Iterator[str]:
-        return (f"{writer.folder}/{name}" for name in names for writer in self._writers)
 
 
 def _png(picture: npt.NDArray[np.uint8], options: Sequence[int]) -> bytes:

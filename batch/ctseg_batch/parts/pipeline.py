@@ -61,7 +61,7 @@ class PartWork(ABC):
         self._part, self._context, self._advanced, self._ended = part, context, advanced, ended
         self._spacing = completed(part.slices.lengths_mm, context.spacing)
         self._tally = Tally(part, context.truth, context.measures if self._spacing else "basic")
-        self._whole = WholeScan(part, context.outputs.scans)
+        self._whole = WholeScan(part, context.outputs)
         self._count = len(part.names)
         self._left = Countdown(self._count)
         self._lost: str | None = None

@@ -74,7 +74,7 @@ class Planner:
         """
         if not self._outputs.tell_case():
             self._overwriting = overwriting(
-                sites, of_slices=self._outputs.is_of_slices, of_scans=bool(self._outputs.scans.kinds)
+                sites, of_slices=self._outputs.is_of_slices, of_scans=bool(self._outputs.scan_kinds)
             )
         self.folders.survey([site for site in sites if site.kind == "dicom"])
 
@@ -114,7 +114,7 @@ class Planner:
         if site.kind != "image" or site.part is not None:
             yield site
             return
-        is_stack = self._stack_images or self._outputs.scans.stack_images
+        is_stack = self._stack_images or self._outputs.stack_images
         parts = [site] if is_stack and len(site.files) <= _MOST_IN_A_STACK else list(site.cut(_IMAGES_A_PART))
         if len(parts) > 1 or place_of(site.scan, 1) in self._past.parts:
             self._begin_anew(site.scan, parts)

@@ -8,7 +8,7 @@ from ctseg import flags
 from ctseg.errors import CallError
 from ctseg.scan import Labels
 from ctseg_batch.outputs.labelled_scan import LabelledScan, OutputNotApplicable, OutputUnavailable
-from ctseg_batch.outputs.scan_outputs import ScanOutputs
+from ctseg_batch.outputs.slice_outputs import Outputs
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.workers import Countdown, Workers
 from ctseg_batch.result import Failure, LeftOut, PartResult, reason_of
@@ -17,7 +17,7 @@ from ctseg_batch.result import Failure, LeftOut, PartResult, reason_of
 class WholeScan:
     """The outputs of one scan as a whole; where there are none, it holds nothing and does nothing."""
 
-    def __init__(self, part: Part, outputs: ScanOutputs) -> None:
+    def __init__(self, part: Part, outputs: Outputs) -> None:
         self._part, self._outputs = part, outputs
         self._masks: dict[int, Labels] = {}
         self._made: set[str] = set()
@@ -27,7 +27,7 @@ class WholeScan:
 
     def hold(self, index: int, labels: Labels) -> None:
         """A slice's mask is written."""
-        if self._outputs.kinds and self._part.is_whole:
+        if self._outputs.scan_kinds and self._part.is_whole:
             self._masks[index] = labels
 
     def make(
@@ -37,9 +37,9 @@ class WholeScan:
 
         `labelled` says what the masks belong to. Without any, nothing stays of an earlier run.
         """
-        kinds = self._outputs.kinds
+        kinds = self._outputs.scan_kinds
         if not self._masks:
-            self._outputs.remove(self._part.whole, kinds)
+            self._outputs.remove_scan(self._part.whole, kinds)
             if not self._part.is_whole:
                 self._left_out.update(self._outputs.left_out_in_parts())
             ended()
@@ -62,7 +62,7 @@ class WholeScan:
     def _make(self, kind: str, scan: LabelledScan, left: Countdown, ended: Callable[[], None]) -> None:
         """Make one output; in the place of one that comes to nothing, nothing stays of an earlier run."""
         try:
-            self._outputs.write(kind, self._part.whole, scan)
+            self._outputs.write_scan(kind, self._part.whole, scan)
             self._made.add(kind)
         except CallError:
             raise
@@ -73,6 +73,6 @@ class WholeScan:
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are done
             self._failures.add(Failure(self._part.sources[0], f"no {kind}: {reason_of(error)}"))
         if kind not in self._made:
-            self._outputs.remove(self._part.whole, [kind])
+            self._outputs.remove_scan(self._part.whole, [kind])
         if left.done():
             ended()

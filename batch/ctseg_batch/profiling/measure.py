@@ -15,7 +15,6 @@ from ctseg_batch.dry_run import foresee
 from ctseg_batch.figures.summary import Summary
 from ctseg_batch.job import Job
 from ctseg_batch.outputs.output_files import FolderOutputFiles
-from ctseg_batch.outputs.slice_outputs import Outputs
 from ctseg_batch.parts.part import Part
 from ctseg_batch.profiling.recorder import Recorder
 from ctseg_batch.run import run_job
@@ -46,10 +45,8 @@ def measure(job: Job, warm_up: int) -> Measured:
     recorder = Recorder(warm_up)
     with tempfile.TemporaryDirectory(prefix="ctseg-profile-") as folder:
         out = Path(folder)
-        output_files = FolderOutputFiles(out)
-        outputs = Outputs(output_files, job.call.write, job.call.spacing)
         call, run_folder = replace(job.call, out=out), LocalRunFolder(out, "")
-        here = replace(job, call=call, run_folder=run_folder, output_files=output_files, outputs=outputs)
+        here = replace(job, call=call, run_folder=run_folder, output_files=FolderOutputFiles(out))
         with listening(recorder):
             summary = run_job(here, recorder)
     recorder.finish()
