@@ -165,7 +165,7 @@ def batch(
     """
     from ctseg_batch.call import Call
     from ctseg_batch.shards import Shard
-    from ctseg_batch.terminal.telling import run_telling, run_watched, tell, tell_plan
+    from ctseg_batch.telling import run_telling, run_watched, tell, tell_plan
     from ctseg_batch.url import location
 
     if not inputs and listed is None:

@@ -4,11 +4,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ctseg.printable import count, printable
 from ctseg_batch.call import Call
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.parts.part import Part, Step
 from ctseg_batch.parts.plan import Planner
 from ctseg_batch.result import Failure
+from ctseg_batch.terminal.table import listed
 
 
 @dataclass(frozen=True)
@@ -35,12 +42,27 @@ def plan(call: Call) -> Plan:
     is_nothing_readable = call.shard is None  # of a shard it can't be told: another may read something
     for step in _steps(job, planner):
         failed.update(() if isinstance(step, Part) else step.failures)
-        count = len(step.names) if isinstance(step, Part) else step.slices
-        slices[step.scan] += count
-        to_do[step.scan] += count * isinstance(step, Part)
+        many = len(step.names) if isinstance(step, Part) else step.slices
+        slices[step.scan] += many
+        to_do[step.scan] += many * isinstance(step, Part)
         is_nothing_readable &= not isinstance(step, Part) and step.slices == step.failed_slices
     errors = sorted({*job.failures(), *planner.errors, *failed})
     return Plan(slices, to_do, planner.skipped, errors, 2 if is_nothing_readable else int(bool(errors)))
+
+
+def plan_report(found: Plan) -> Iterator[RenderableType]:
+    """A row a scan, how many slices it has and how many of them are to be done; then what is skipped, what failed."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    table.add_column("scan", overflow="fold")
+    for title in ("slices", "to do"):
+        table.add_column(title, justify="right")
+    for name, slices in found.slices.items():
+        table.add_row(Text(printable(name)), str(slices), str(found.to_do[name]))
+    table.add_section()
+    table.add_row(count(len(found.slices), "scan"), str(sum(found.slices.values())), str(sum(found.to_do.values())))
+    yield table
+    yield from listed("skipped", ((one.file, one.reason) for one in found.skipped), "dim")
+    yield from listed("failed", ((one.file, one.reason) for one in found.errors), "red")
 
 
 def foresee(job: Job) -> Iterator[Step]:

@@ -11,7 +11,7 @@ from ctseg.mask_meaning import MaskMeaning
 from ctseg.regions import Amount, Lungs
 from ctseg.scan import Side, Spacing
 from ctseg.surface import SurfaceDistances
-from ctseg_batch.journal.slice_figures import unpack
+from ctseg_batch.slice_figures import unpack
 
 MeasuresWish = Literal["basic", "full"]
 """Whether to measure what takes a scan as a whole: lungs, thirds, lesions, surfaces."""

@@ -11,8 +11,8 @@ from ctseg.measures import voxel_ml
 from ctseg.scan import Spacing
 from ctseg_batch.figures.scan_figures import spacing_of
 from ctseg_batch.figures.summary import Summary, by_scan
-from ctseg_batch.journal.slice_figures import SliceFigures, unpack
 from ctseg_batch.result import PartResult
+from ctseg_batch.slice_figures import SliceFigures, unpack
 
 Kind = Literal["text", "integer", "number"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from ctseg.printable import count
 from ctseg.reading.kind import stem_of
-from ctseg_batch.journal.slice_figures import unpack
 from ctseg_batch.result import PartResult
+from ctseg_batch.slice_figures import unpack
 from ctseg_batch.url import Location
 
 _UNUSED_SPACING = "--spacing was not used: the files say theirs"

@@ -13,8 +13,8 @@ from ctseg.measures import Measures, doubts, measure, voxel_ml
 from ctseg.regions import Amounts, Lungs, describe, grade, total
 from ctseg.scan import Spacing
 from ctseg_batch.figures.totals import scored
-from ctseg_batch.journal.slice_figures import unpack
 from ctseg_batch.result import PartResult, StackFigures
+from ctseg_batch.slice_figures import unpack
 
 _FAR_APART_MM = 15.0
 

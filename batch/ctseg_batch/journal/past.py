@@ -20,9 +20,9 @@ from ctseg.errors import CallError
 from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.inputs.scan_names import LENGTHENED
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.journal.slice_figures import SliceFigures, pack, unpack
 from ctseg_batch.layout import JournalEntry, is_sibling, journal_file, journal_files, whole_lines
 from ctseg_batch.result import PartResult, Settings
+from ctseg_batch.slice_figures import SliceFigures, pack, unpack
 
 FORMAT = 3
 # What a part without a key keeps of its figures.

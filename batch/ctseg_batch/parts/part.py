@@ -9,8 +9,8 @@ from ctseg.scan import Scan
 from ctseg_batch.inputs.site import Site, Stamp, mask_paths_of_volume, stamp
 from ctseg_batch.inputs.truth import Masks, SliceMasks, Truth, TruthFolder
 from ctseg_batch.journal.past import place_of
-from ctseg_batch.journal.slice_figures import SliceFigures, pack
 from ctseg_batch.result import PartResult
+from ctseg_batch.slice_figures import SliceFigures, pack
 
 
 @dataclass(frozen=True)

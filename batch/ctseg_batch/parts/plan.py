@@ -13,7 +13,6 @@ from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.inputs.site import Site, mask_paths_of_volume
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.journal.past import Past, place_at, place_of
-from ctseg_batch.journal.slice_figures import SliceFigures, pack
 from ctseg_batch.journal.stale_outputs import Discard, StaleOutputs
 from ctseg_batch.outputs.slice_outputs import Outputs
 from ctseg_batch.parts.dicom_folders import DicomFolders
@@ -28,6 +27,7 @@ from ctseg_batch.parts.part import (
 )
 from ctseg_batch.parts.recheck import Recheck
 from ctseg_batch.result import Failure, PartResult
+from ctseg_batch.slice_figures import SliceFigures, pack
 
 # Image slices that are recorded together: a killed run loses no more. No rule needs to see them all at once ...
 _IMAGES_A_PART = 256

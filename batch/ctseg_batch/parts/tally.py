@@ -15,11 +15,11 @@ from ctseg.metrics import Confusion
 from ctseg.scan import Labels, Slice, Spacing
 from ctseg.stages import stage
 from ctseg_batch.inputs.truth import Truth
-from ctseg_batch.journal.slice_figures import SliceFigures, pack
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.pixel_checks import PixelCheck, doubts_of, look_at
 from ctseg_batch.parts.stack_measurer import StackMeasurer
 from ctseg_batch.result import UNMEASURED, Failure, MeasuresWish, PartResult, reason_of
+from ctseg_batch.slice_figures import SliceFigures, pack
 
 
 class Tally:

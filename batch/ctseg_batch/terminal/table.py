@@ -4,15 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ctseg.classes import CLASSES, LUNG
 from ctseg.lungs import LUNGS
 from ctseg.printable import count, printable
-from ctseg_batch.dry_run import Plan
 from ctseg_batch.figures.summary import Summary, outcome
 from ctseg_batch.inputs.discover import ignored_told
 from ctseg_batch.terminal.scan_table import Column, scan_table
@@ -51,26 +48,11 @@ def report(summary: Summary, width: int) -> Iterator[RenderableType]:
 def failures(summary: Summary) -> Iterator[Text]:
     """A line for each file that failed, and why; or why all together is a failure though no file is."""
     errors = [*summary["errors"], *(error for scan in summary["scans"] for error in scan["errors"])]
-    yield from _listed("failed", ((error["file"], error["reason"]) for error in errors), "red")
+    yield from listed("failed", ((error["file"], error["reason"]) for error in errors), "red")
     _, why = outcome(summary)
     if why:
         what, colon, reason = why.partition(": ")
         yield Text.assemble((f"{what}{colon}", "red"), printable(reason))
-
-
-def plan_report(plan: Plan) -> Iterator[RenderableType]:
-    """A row a scan, how many slices it has and how many of them are to be done; then what is skipped, what failed."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
-    table.add_column("scan", overflow="fold")
-    for title in ("slices", "to do"):
-        table.add_column(title, justify="right")
-    for name, slices in plan.slices.items():
-        table.add_row(Text(printable(name)), str(slices), str(plan.to_do[name]))
-    table.add_section()
-    table.add_row(count(len(plan.slices), "scan"), str(sum(plan.slices.values())), str(sum(plan.to_do.values())))
-    yield table
-    yield from _listed("skipped", ((one.file, one.reason) for one in plan.skipped), "dim")
-    yield from _listed("failed", ((one.file, one.reason) for one in plan.errors), "red")
 
 
 def _volume_columns() -> list[Column]:
@@ -193,14 +175,14 @@ def _notes(summary: Summary) -> Iterator[Text]:
     yield from (Text(printable(note)) for note in summary["notes"] if note != why)
     if summary["ignored"]:
         yield Text(ignored_told(summary["ignored"]))
-    yield from _listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
+    yield from listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
     doubtful = ((scan["scan"], "; ".join(scan["flags"])) for scan in scans if scan["flags"])
-    yield from _listed("doubtful", doubtful, "yellow")
+    yield from listed("doubtful", doubtful, "yellow")
     if any(scan["volumes_ml"] is None and scan["status"] != "failed" for scan in scans):
         yield Text("volumes need the distance of pixels and slices, which images don't tell: --spacing Z,Y,X in mm")
 
 
-def _listed(title: str, lines: Iterable[tuple[str, str]], style: str) -> Iterator[Text]:
+def listed(title: str, lines: Iterable[tuple[str, str]], style: str) -> Iterator[Text]:
     """`title: what: why`, a line each, not endlessly."""
     found = list(lines)
     for what, why in found[:_MOST_LISTED]:

@@ -1,14 +1,12 @@
-"""What `-v` tells beside the rest: what was chosen and why, each scan as it ends, and where the time went."""
+"""What `-v` tells beside the rest while a run goes on: each scan as it ends, and where the time went."""
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ctseg.measures import measure
 from ctseg.printable import count
 from ctseg.stages import Stage
-from ctseg_batch.cpus import usable_cpus
-from ctseg_batch.job import Job
 from ctseg_batch.result import PartResult
 from ctseg_batch.terminal.watch import ConsoleWatcher
 
@@ -40,19 +38,6 @@ class StageTotals:
             return "where the time went: nothing was done"
         shares = ", ".join(f"{name} {ns / total:.0%}" for name, ns in self._ns.most_common())
         return f"where the time went: {shares}; {total / 1e9:.1f} s over all workers"
-
-
-def choices(job: Job, origins: Mapping[str, str]) -> Iterator[str]:
-    """Lines on what a run will do and why; `origins`, where a setting comes from, by its name in the Call."""
-    call, engine = job.call, job.engine
-    for name, origin in origins.items():
-        yield f"{name.replace('_', ' ')} is set by {origin}"
-    yield f"model file: {engine.file}, sha256 {engine.sha256[:12]}"
-    why = "" if call.workers else ", one for each CPU that this process may use"
-    yield f"workers: {call.workers or usable_cpus()}{why}; slices at once: {call.batch_size}"
-    files = sum(len(site.files) for site in job.found.sites)
-    yield f"found: {count(files, 'file')} of CT in {count(len(job.found.sites), 'place')} below {job.root}"
-    yield f"written: {', '.join(map(str, job.outputs.folders))}"
 
 
 def _figures(result: PartResult) -> Iterator[str]:

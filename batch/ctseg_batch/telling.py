@@ -1,13 +1,14 @@
 """What `ctseg batch` shows people: a run as it goes on, its summary, or the plan of one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
+from ctseg.printable import count
 from ctseg.standard_output import standard_output
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from ctseg_batch.call import Call
     from ctseg_batch.figures.summary import Summary
+    from ctseg_batch.job import Job
     from ctseg_batch.work import Watcher
 
 
@@ -31,11 +33,11 @@ def run_telling(call: "Call", console: "Console", set_by: Mapping[str, str]) -> 
     from ctseg.stages import listening
     from ctseg_batch.job import open_job
     from ctseg_batch.run import run_job
-    from ctseg_batch.terminal.verbose import StageTotals, VerboseWatcher, choices
+    from ctseg_batch.terminal.verbose import StageTotals, VerboseWatcher
 
     with VerboseWatcher(console) as watcher, listening(totals := StageTotals()):
         job = open_job(call)
-        for line in choices(job, set_by):
+        for line in _choices(job, set_by):
             watcher.remark(line)
         summary = run_job(job, watcher)
         watcher.remark(totals.told())
@@ -57,9 +59,8 @@ def tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) 
 
 def tell_plan(call: "Call", *, as_json: bool) -> None:
     """A line a scan: how many slices are to be done, how many were done before; what is left out; the exit status."""
-    from ctseg_batch.dry_run import plan
+    from ctseg_batch.dry_run import plan, plan_report
     from ctseg_batch.terminal.console import people_console, show
-    from ctseg_batch.terminal.table import plan_report
 
     found = plan(call)
     if as_json:
@@ -71,3 +72,18 @@ def tell_plan(call: "Call", *, as_json: bool) -> None:
     else:
         show(people_console(), plan_report(found))
     raise typer.Exit(found.exit_status)
+
+
+def _choices(job: "Job", origins: Mapping[str, str]) -> Iterator[str]:
+    """Lines on what a run will do and why; `origins`, where a setting comes from, by its name in the Call."""
+    from ctseg_batch.cpus import usable_cpus
+
+    call, engine = job.call, job.engine
+    for name, origin in origins.items():
+        yield f"{name.replace('_', ' ')} is set by {origin}"
+    yield f"model file: {engine.file}, sha256 {engine.sha256[:12]}"
+    why = "" if call.workers else ", one for each CPU that this process may use"
+    yield f"workers: {call.workers or usable_cpus()}{why}; slices at once: {call.batch_size}"
+    files = sum(len(site.files) for site in job.found.sites)
+    yield f"found: {count(files, 'file')} of CT in {count(len(job.found.sites), 'place')} below {job.root}"
+    yield f"written: {', '.join(map(str, job.outputs.folders))}"
