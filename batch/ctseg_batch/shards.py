@@ -46,11 +46,11 @@ def mark_of(shard: Shard | None) -> str:
     return "" if shard is None else shard.mark
 
 
-def cut_of(mark: str) -> str:
-    """What the marks of all shares of one cut end in: `-of-8`."""
-    return f"-of-{mark.rpartition('-')[2]}"
+def is_of_cut(name: str, mark: str) -> bool:
+    """Whether a name ends in the mark of a share of the same cut, as in `-of-8`; none does where there is no mark."""
+    return bool(mark) and name.endswith(f"-of-{mark.rpartition('-')[2]}")
 
 
 def is_of_sibling(name: str, mark: str) -> bool:
-    """Whether a name ends in the mark of another share of the same cut, which may be at work."""
-    return bool(mark) and name.endswith(cut_of(mark)) and not name.endswith(mark)
+    """Whether that share is another one, which may be at work."""
+    return is_of_cut(name, mark) and not name.endswith(mark)

@@ -12,7 +12,7 @@ from ctseg.errors import require
 from ctseg_batch.figures.columns import SLICE_COLUMNS, Column, Row, scan_table
 from ctseg_batch.figures.summary import Summary, to_json
 from ctseg_batch.outputs.files import write_whole, writing
-from ctseg_batch.shards import Shard, cut_of
+from ctseg_batch.shards import Shard, is_of_cut
 
 SUMMARY_JSON, SUMMARY_CSV, SLICES_CSV = "summary.json", "summary.csv", "slices.csv"
 TABLES = (SUMMARY_CSV, SLICES_CSV, "summary.parquet", "slices.parquet", SUMMARY_JSON)
@@ -42,7 +42,7 @@ def share_of(name: str) -> Shard | None:
 def superseded(names: Iterable[str], mark: str) -> list[str]:
     """Which files in OUT are tables of shares that were cut otherwise than by the run, or the share, with that mark."""
     shares = {name: share_of(name) for name in names}
-    return [name for name, share in shares.items() if share and cut_of(share.mark) != cut_of(mark)]
+    return [name for name, share in shares.items() if share and not is_of_cut(share.mark, mark)]
 
 
 def withdrawn(names: Iterable[str], mark: str) -> list[str]:

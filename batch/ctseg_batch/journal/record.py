@@ -17,7 +17,7 @@ from ctseg_batch.journal.past import FORMAT, Past, begun, plain_settings, undone
 from ctseg_batch.layout import FOLDER, JournalEntry, journal_file
 from ctseg_batch.outputs.files import keep, refused, removed, write_whole
 from ctseg_batch.result import PartResult, Settings
-from ctseg_batch.shards import cut_of
+from ctseg_batch.shards import is_of_cut
 
 LOCK = "lock"
 """What a run is held by, in FOLDER."""
@@ -35,7 +35,7 @@ def claim_out(out: Path, mark: str) -> Iterator[None]:
 
 def excludes(mark: str) -> Callable[[str], bool]:
     """Says of the name of a lock whether a run, or the share with that mark, can't be at work while it is held."""
-    return lambda name: name.startswith(LOCK) and not (mark and name.endswith(cut_of(mark)))
+    return lambda name: name.startswith(LOCK) and not is_of_cut(name, mark)
 
 
 class JournalWriter:
