@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -58,8 +59,8 @@ def note_as_done(call: Call) -> None:
 def parts(job: Job, journal: Journal) -> Iterator[Part]:
     """What there is to do, which is all."""
     planner = job.planner(Past(), journal)
-    for site in job.found.sites:
-        for step in planner.plan(site):
+    for part in chain.from_iterable(map(planner.parts, job.found.sites)):
+        for step in planner.plan(part):
             assert isinstance(step, Part)
             yield step
 

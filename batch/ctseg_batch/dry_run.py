@@ -73,5 +73,6 @@ def foresee(job: Job) -> Iterator[Step]:
 def _steps(job: Job, planner: Planner) -> Iterator[Step]:
     planner.survey(job.found.sites)
     for site in job.sites():
-        yield from planner.plan(site)
-        job.input_files.release(site)
+        for part in planner.parts(site):
+            yield from planner.plan(part)
+            job.input_files.release(part)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from ctseg import reading
@@ -52,7 +53,7 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
         planner.errors.clear()
         by_scan: dict[str, list[Part]] = {}
         failures: list[Failure] = []
-        for step in planner.plan(site):
+        for step in chain.from_iterable(map(planner.plan, planner.parts(site))):
             if isinstance(step, PartResult):
                 failures += step.failures
             else:

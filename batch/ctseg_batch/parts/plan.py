@@ -78,39 +78,11 @@ class Planner:
             )
         self.folders.survey([site for site in sites if site.kind == "dicom"])
 
-    def plan(self, site: Site) -> Iterator[Step]:
-        """What there is to do at a site, and the results of what was done before or can't be opened."""
-        planners = {"dicom": self._dicom, "volume": self._volume, "image": self._images}
-        for left in self._apart(site):
-            yield from planners[left.kind](left)
-
-    def remembered(self, site: Site) -> list[PartResult] | None:
-        """What came of a site that was done before; None where there is something to do.
-
-        Opens no file, but those that could not be read then.
-        """
-        if site.kind == "dicom":
-            listing = self.folders.noted(site, self.folders.key(site))
-            return None if listing is None else self._remembered(site, listing)
-        steps = list(self._images(site)) if site.kind == "image" else [self._done_volume(site, site.name, site.files)]
-        done = [step for step in steps if isinstance(step, PartResult)]
-        return done if len(done) == len(steps) else None
-
     def parts(self, site: Site) -> Iterator[Site]:
-        """What a site is done in: the images of a folder in parts, unless they are a stack."""
-        for left in self._apart(site):
-            yield from self._parts(left)
-
-    def _apart(self, site: Site) -> Iterator[Site]:
-        """What is left of a site without the files that would overwrite what is of others: these have failed."""
-        failed = self._overwriting.keys() & site.below(site.files) if self._overwriting else ()
-        self.errors += [Failure(file, self._overwriting[file]) for file in failed]
-        if failed:
-            site = replace(site, files=tuple(file for file in site.files if site.within + file not in failed))
-        if site.files:
-            yield site
-
-    def _parts(self, site: Site) -> Iterator[Site]:
+        """What a site is planned in: the images of a folder in parts, unless they are a stack; a part as it is."""
+        site = self._apart(site)
+        if not site.files:
+            return
         if site.kind != "image" or site.part is not None:
             yield site
             return
@@ -121,6 +93,32 @@ class Planner:
         self._stale_outputs.take_away_beyond(site, site.scan, len(parts))
         yield from parts
 
+    def plan(self, site: Site) -> Iterator[Step]:
+        """What there is to do of one of the `parts`, and the results of what was done before or can't be opened."""
+        if site.kind == "image":
+            yield self._images(site)
+        else:
+            yield from self._dicom(site) if site.kind == "dicom" else self._volume(site)
+
+    def remembered(self, site: Site) -> list[PartResult] | None:
+        """What came of one of the `parts` that was done before; None where there is something to do.
+
+        Opens no file, but those that could not be read then.
+        """
+        if site.kind == "dicom":
+            listing = self.folders.noted(site, self.folders.key(site))
+            return None if listing is None else self._remembered(site, listing)
+        step = self._images(site) if site.kind == "image" else self._done_volume(site, site.name, site.files)
+        return [step] if isinstance(step, PartResult) else None
+
+    def _apart(self, site: Site) -> Site:
+        """What is left of a site without the files that would overwrite what is of others: these have failed."""
+        failed = self._overwriting.keys() & site.below(site.files) if self._overwriting else ()
+        self.errors += [Failure(file, self._overwriting[file]) for file in failed]
+        if not failed:
+            return site
+        return replace(site, files=tuple(file for file in site.files if site.within + file not in failed))
+
     def _begin_anew(self, scan: str, parts: Sequence[Site]) -> None:
         """Of images that move from one part to another, have noted where they go before it is lost where they were."""
         if place_of(scan) not in self._past.parts:
@@ -128,13 +126,11 @@ class Planner:
         outlines = {place_at(part): self._past.outline(part) for part in parts}
         self._begin({place: one for place, one in outlines.items() if one.slices > len(self._past.rows(place))})
 
-    def _images(self, site: Site) -> Iterator[Step]:
-        truth = truth_beside(site, self._truth)
-        for piece in self.parts(site):
-            images = reading.open_images(piece.paths(piece.files), piece.paths(piece.scaled_by))
-            is_whole = piece.part is None
-            part = part_of_files(site.scan, piece.part or 0, images, piece, truth, is_whole=is_whole)
-            yield self._unless_done(piece, part)
+    def _images(self, site: Site) -> Step:
+        images = reading.open_images(site.paths(site.files), site.paths(site.scaled_by))
+        truth, is_whole = truth_beside(site, self._truth), site.part is None
+        part = part_of_files(site.scan, site.part or 0, images, site, truth, is_whole=is_whole)
+        return self._unless_done(site, part)
 
     def _volume(self, site: Site) -> Iterator[Step]:
         (file,) = site.paths(site.files)
