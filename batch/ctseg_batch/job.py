@@ -1,6 +1,6 @@
 """A call whose inputs were found and whose model is open: all that a run needs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from ctseg_batch.parts.plan import Planner
 from ctseg_batch.parts.workers import Workers
 from ctseg_batch.reporting import REPORT_HTML
 from ctseg_batch.reporting.head import refuse_foreign_report
-from ctseg_batch.result import Failure, PartResult, Settings
+from ctseg_batch.result import Failure, Settings
 from ctseg_batch.run_folder import LocalRunFolder, RunFolder
 from ctseg_batch.shards import mark_of
 from ctseg_batch.url import Location
@@ -86,36 +86,9 @@ class Job:
 
         Without a journal nothing is noted nor taken away.
         """
-        outputs = self.outputs
-
-        def discard(*, parts: Iterable[str] = (), slices: Iterable[str] = (), scans: Iterable[str] = ()) -> None:
-            if journal:
-                noted = [past.parts[place] for place in parts if place in past.parts]
-                going = list(slices), list(scans)
-                journal.take_back(noted)  # first, so that nobody misses a file of it
-                if outputs.is_any_there(*going):
-                    journal.open()
-                    outputs.remove(*going)
-                journal.drop(noted)
-
-        def begin(outlines: Mapping[str, PartResult]) -> None:
-            if journal:
-                journal.begin(outlines, outputs.kinds)
-
-        listed = journal.list_folder if journal else lambda *_: None
         # The images of a folder are a stack where somebody says how far apart they lie, and asks what a stack tells.
-        stack_images = self.call.measures == "full" and self.call.spacing is not None
-        return Planner(
-            past,
-            outputs,
-            self.truth,
-            listed,
-            begin,
-            discard,
-            self.selection,
-            self.input_files,
-            stack_images=stack_images,
-        )
+        stacked = self.call.measures == "full" and self.call.spacing is not None
+        return Planner(past, self.outputs, self.truth, journal, self.selection, self.input_files, stack_images=stacked)
 
     def context(self, workers: Workers, engine: FallbackEngine) -> PartContext:
         """What its parts share."""

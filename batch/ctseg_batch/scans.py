@@ -10,6 +10,7 @@ from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
 from ctseg_batch.inputs.discover import discover
+from ctseg_batch.inputs.input_files import LocalInputFiles
 from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.journal.past import Past
 from ctseg_batch.outputs.output_files import FolderOutputFiles
@@ -39,15 +40,7 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
     for error in found.failed:
         yield NamedScan(os.path.relpath(error.file, found.root), None, (error,))
     nothing = Outputs(FolderOutputFiles(Path(os.devnull)), (), None)
-    planner = Planner(
-        Past(),
-        nothing,
-        None,
-        listed=lambda *_: None,
-        begin=lambda _: None,
-        discard=lambda **_: None,
-        selection=selection,
-    )
+    planner = Planner(Past(), nothing, None, None, selection, LocalInputFiles())
     planner.survey(found.sites)
     for site in found.sites:
         planner.errors.clear()

@@ -1,27 +1,19 @@
 """What earlier runs wrote, under whatever settings, for slices, volumes and stacks that are no more, or shorter now."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain, count, takewhile
-from typing import Protocol
 
 from ctseg_batch.inputs.site import Site, volume_slice
+from ctseg_batch.journal.changes import Changes
 from ctseg_batch.journal.past import Past, place_of
 from ctseg_batch.outputs.slice_outputs import Outputs
-
-
-class Discard(Protocol):
-    """Takes away what an earlier run did and that stands for nothing any more."""
-
-    def __call__(self, *, parts: Iterable[str] = (), slices: Iterable[str] = (), scans: Iterable[str] = ()) -> None:
-        """Take back `parts` from the journal; remove the files of `slices` and of whole `scans`."""
-        ...
 
 
 class StaleOutputs:
     """Finds it by what was noted and by what is there, and has it discarded."""
 
-    def __init__(self, past: Past, outputs: Outputs, discard: Discard) -> None:
-        self._past, self._outputs, self._discard = past, outputs, discard
+    def __init__(self, past: Past, outputs: Outputs, changes: Changes) -> None:
+        self._past, self._outputs, self._discard = past, outputs, changes.discard
 
     def take_away(self, site: Site, scans: Mapping[str, int]) -> None:
         """Of the files of a site, all beyond the slices that each of the scans has now."""

@@ -1,19 +1,21 @@
 """From what was found to what has to be done: files become scans, scans parts, and parts that were done stay done."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
-from ctseg_batch.inputs.input_files import InputFiles, LocalInputFiles
+from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.listing import ListedSeries, Listing
 from ctseg_batch.inputs.name_collisions import overwriting
 from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.inputs.site import Site, mask_paths_of_volume
 from ctseg_batch.inputs.truth import Truth
+from ctseg_batch.journal.changes import Changes
 from ctseg_batch.journal.past import Past, place_at, place_of
-from ctseg_batch.journal.stale_outputs import Discard, StaleOutputs
+from ctseg_batch.journal.record import JournalWriter
+from ctseg_batch.journal.stale_outputs import StaleOutputs
 from ctseg_batch.outputs.slice_outputs import Outputs
 from ctseg_batch.parts.dicom_folders import DicomFolders
 from ctseg_batch.parts.part import (
@@ -39,10 +41,8 @@ class Planner:
     """Looks at each site: what of it was done before, and what there is to do.
 
     `skipped` and `errors` fill as sites are planned: readable files that are no slices, series that are not wanted, and
-    failures of no scan. `listed` is told how a folder's DICOM files were sorted, so that the next run need not open
-    them; `begin` what there may be of parts that are about to be done; `discard` which parts of an earlier run stand
-    for nothing any more, and which files, of slices and of whole scans. `input_files` has the files of a site that is
-    opened. `stack_images`: those of a folder lie one on the other.
+    failures of no scan. Without a `journal`, nothing is noted nor taken away. `input_files` has the files of a site
+    that is opened. `stack_images`: those of a folder lie one on the other.
     """
 
     def __init__(
@@ -50,20 +50,19 @@ class Planner:
         past: Past,
         outputs: Outputs,
         truth: Truth | None,
-        listed: Callable[[str, str, Listing], None],
-        begin: Callable[[Mapping[str, PartResult]], None],
-        discard: Discard,
+        journal: JournalWriter | None,
         selection: Selection,
-        input_files: InputFiles = LocalInputFiles(),  # noqa: B008 - it has no state
+        input_files: InputFiles,
         *,
         stack_images: bool = False,
     ) -> None:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
-        self._past, self._outputs, self._truth, self._listed = past, outputs, truth, listed
-        self._begin, self._discard, self._input_files, self._stack_images = begin, discard, input_files, stack_images
+        self._past, self._outputs, self._truth = past, outputs, truth
+        self._input_files, self._stack_images = input_files, stack_images
+        self._changes = Changes(past, outputs, journal)
         self.folders = DicomFolders(past, truth, selection, input_files)
-        self._stale_outputs = StaleOutputs(past, outputs, discard)
+        self._stale_outputs = StaleOutputs(past, outputs, self._changes)
         self._recheck = Recheck(outputs, truth, input_files)
         self._overwriting: Mapping[str, str] = {}
 
@@ -124,7 +123,7 @@ class Planner:
         if place_of(scan) not in self._past.parts:
             return
         outlines = {place_at(part): self._past.outline(part) for part in parts}
-        self._begin({place: one for place, one in outlines.items() if one.slices > len(self._past.rows(place))})
+        self._changes.begin({place: one for place, one in outlines.items() if one.slices > len(self._past.rows(place))})
 
     def _images(self, site: Site) -> Step:
         images = reading.open_images(site.paths(site.files), site.paths(site.scaled_by))
@@ -177,13 +176,13 @@ class Planner:
         gone = sorted(self._past.scans(site) - {part.scan for part in opened.series})
         for scan in gone:
             self._stale_outputs.take_away_gone(site, place_of(scan))
-        self._discard(
+        self._changes.discard(
             parts=map(place_of, gone), slices=site.mask_names(set(site.files) - slices), scans=map(site.whole, gone)
         )
         self._stale_outputs.take_away(site, {part.scan: len(part.names) for part in opened.stacks})
         failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
         if not failed:
-            self._listed(site.name, key, opened.listing)
+            self._changes.list_folder(site.name, key, opened.listing)
         elif len(opened.series) > 1 or unwanted:
             self.errors += failed  # which of the series they belong to can't be told
         for part in (*opened.series, *opened.stacks):
