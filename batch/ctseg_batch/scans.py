@@ -13,8 +13,7 @@ from ctseg_batch.inputs.discover import discover
 from ctseg_batch.inputs.input_files import LocalInputFiles
 from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.journal.past import Past
-from ctseg_batch.outputs.output_files import FolderOutputFiles
-from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.outputs.slice_outputs import NoOutputs
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.plan import Planner
 from ctseg_batch.result import Failure, PartResult
@@ -39,8 +38,7 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
     found = discover([path])
     for error in found.failed:
         yield NamedScan(os.path.relpath(error.file, found.root), None, (error,))
-    nothing = Outputs(FolderOutputFiles(Path(os.devnull)), (), None)
-    planner = Planner(Past(), nothing, None, None, selection, LocalInputFiles())
+    planner = Planner(Past(), NoOutputs(), None, None, selection, LocalInputFiles())
     planner.survey(found.sites)
     for site in found.sites:
         planner.errors.clear()

@@ -17,12 +17,11 @@ from ctseg.model import DEFAULT_MODEL, ModelSpec, find_model
 from ctseg.scan import Labels, Scan, Slice, Spacing, as_spacing
 from ctseg_batch.arrays import scan_of
 from ctseg_batch.cpus import usable_cpus
-from ctseg_batch.figures.summary import Figures, summarise
+from ctseg_batch.figures.scan_figures import scan_figures
 from ctseg_batch.inputs.selection import Selection, parse_condition
 from ctseg_batch.network.engine import DeviceWish, PrecisionWish, open_engine
 from ctseg_batch.network.fallback import with_fallback
-from ctseg_batch.outputs.output_files import FolderOutputFiles
-from ctseg_batch.outputs.slice_outputs import LabelledSlice, Need, Outputs
+from ctseg_batch.outputs.slice_outputs import LabelledSlice, Need, NoOutputs
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.pipeline import PartContext, begin
 from ctseg_batch.parts.workers import Workers
@@ -116,8 +115,7 @@ class Segmenter:
             raise scan.failed[0]
         result = self._work(_part(scan.name, scan.slices, scan.series), spacing, kept)
         _raise_failures(result)
-        figures = Figures([result], None, skipped=(), errors=(), notes=(), ignored=0, slices=0, wall_s=0.0)
-        (measures,) = summarise(figures, self._engine.current)["scans"]
+        measures = scan_figures(result.scan, [result], None)
         labels, confidence = kept.stacked()
         if is_single:
             labels, confidence = labels[0], None if confidence is None else confidence[0]
@@ -174,11 +172,11 @@ class _Context(PartContext):
             raise
 
 
-class _Kept(Outputs):
+class _Kept(NoOutputs):
     """Keeps in memory what a run would write: the labels, and what else is `wanted`."""
 
     def __init__(self, *wanted: Need) -> None:
-        super().__init__(FolderOutputFiles(Path(os.devnull)), (), None)
+        super().__init__()
         self._wanted = wanted
         self._seen: dict[str, LabelledSlice] = {}
 

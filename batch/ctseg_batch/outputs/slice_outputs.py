@@ -1,7 +1,9 @@
 """What is written: for a slice its mask, its overlay, its confidence; each kind in a folder of its own below OUT."""
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Self
 
 import cv2
@@ -14,7 +16,7 @@ from ctseg.scan import Labels, Spacing
 from ctseg.stages import stage
 from ctseg_batch.layout import FOLDER
 from ctseg_batch.outputs.labelled_scan import LabelledScan
-from ctseg_batch.outputs.output_files import OutputFiles
+from ctseg_batch.outputs.output_files import FolderOutputFiles, OutputFiles
 from ctseg_batch.outputs.overlay import Grey, overlay
 from ctseg_batch.outputs.scan_outputs import SCAN_WRITERS, ScanWriter
 from ctseg_batch.result import LeftOut, PartResult
@@ -228,6 +230,13 @@ class Outputs:
     def tell_case(self) -> bool:
         """Whether names that differ by case alone are two; known once OUT is held."""
         return self._output_files.tells_case(FOLDER)
+
+
+class NoOutputs(Outputs):
+    """Those of no run: nothing is there, and nothing is written."""
+
+    def __init__(self) -> None:
+        super().__init__(FolderOutputFiles(Path(os.devnull)), (), None)
 
 
 def _png(picture: npt.NDArray[np.uint8], options: Sequence[int]) -> bytes:
