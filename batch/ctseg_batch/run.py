@@ -50,7 +50,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         write_inventory(inventory, job.output_files)
     with job.run_folder.journal(job.root, job.settings, past) as journal:
         job.outputs.begin()
-        worked = _driver(job)(job, job.sites(), past, journal, watcher, note)
+        worked = _driver(job)(job, past, journal, watcher, note)
     figures = Figures(
         results=worked.results,
         groups=job.truth.meaning.names if job.truth else None,

@@ -58,13 +58,11 @@ class Worked:
     errors: Sequence[Failure] = ()
 
 
-Driver = Callable[[Job, Sequence[Site], Past, JournalWriter, Watcher, Callable[[str], None]], Worked]
+Driver = Callable[[Job, Past, JournalWriter, Watcher, Callable[[str], None]], Worked]
 """Works the sites of a job off, but what is in the past; notes each part. The last is told what is worth a note."""
 
 
-def work_here(
-    job: Job, sites: Sequence[Site], past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]
-) -> Worked:
+def work_here(job: Job, past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]) -> Worked:
     """The driver of one machine: its own threads."""
     call = job.call
     # Slices are the unit of work here: OpenCV's own threads would only compete with the workers for the same cores.
@@ -75,7 +73,7 @@ def work_here(
         planner.survey(job.found.sites)
     with Workers(call.workers or usable_cpus()) as workers:
         context = job.context(workers, engine)
-        under_way = work_off(sites, planner, context, journal, watcher, job.input_files, job.most)
+        under_way = work_off(job.sites(), planner, context, journal, watcher, job.input_files, job.most)
     errors = list(map(job.input_files.explained, planner.errors))
     return Worked(under_way.in_order(), under_way.site_of_scan, under_way.slices, planner.skipped, errors)
 

@@ -21,7 +21,6 @@ from ctseg_batch.cluster.bundles import Bundle, Report, bundled
 from ctseg_batch.cluster.gathered import TRIES, Gathered
 from ctseg_batch.cluster.worker import Labeller, for_travel
 from ctseg_batch.cpus import usable_cpus
-from ctseg_batch.inputs.site import Site
 from ctseg_batch.job import Job
 from ctseg_batch.journal.past import Past, place_at
 from ctseg_batch.journal.record import JournalWriter
@@ -38,13 +37,13 @@ _PATIENCE_S = 10.0
 
 
 def work_on_cluster(
-    job: Job, sites: Sequence[Site], past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]
+    job: Job, past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]
 ) -> Worked:
     """The driver of a cluster; raises CallError where there is none, or where workers can't write to OUT."""
     planner = job.planner(past, journal)
     with stage("discover"):
         planner.survey(job.found.sites)
-        parts = [part for site in sites for part in planner.parts(site)]
+        parts = [part for site in job.sites() for part in planner.parts(site)]
         watcher.expect(sum(len(part.files) for part in parts))
         worked = Gathered(parts, planner, job.input_files, journal, watcher, note)
         to_do = list(worked.to_do())
