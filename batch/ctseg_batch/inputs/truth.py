@@ -2,10 +2,10 @@
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from ctseg import reading
 from ctseg.dataset import meaning_beside
@@ -17,70 +17,84 @@ from ctseg.scan import Labels, Scan
 from ctseg_batch.inputs.site import volume_slice
 
 
-class Masks(Protocol):
+class Masks(ABC):
     """The truth of a scan's slices."""
 
+    def __init__(self, meaning: MaskMeaning) -> None:
+        self._meaning = meaning
+
     @property
+    @abstractmethod
     def files(self) -> tuple[Path, ...]:
         """All that the masks may be read from."""
-        ...
 
+    @abstractmethod
     def find(self, index: int, /) -> Path | None:
         """The file that holds the truth of a slice, if there is any."""
-        ...
 
-    def read(self, index: int, scan: Scan, /) -> Labels:
-        """Mask values (H, W) of a slice of `scan` that has a truth; raises UnreadableFile."""
-        ...
+    def grouped(self, index: int, scan: Scan, shape: tuple[int, ...] | None = None) -> Labels | None:
+        """The group of classes of each pixel of the truth of a slice of `scan`; None where it has none.
+
+        `shape` is the slice's, which is read where nobody knows. Raises UnreadableFile for a truth that can't be used.
+        """
+        file = self.find(index)
+        if file is None:
+            return None
+        mask = self._read(index, file, scan)
+        shape = shape or scan.read(index).pixels.shape
+        if mask.shape != shape:
+            size, own = ("x".join(map(str, one[::-1])) for one in (mask.shape, shape))
+            raise UnreadableFile(file, f"is {size}, its slice {own}: a mask must have its slice's size")
+        try:
+            return self._meaning.grouped(mask, file)
+        except DatasetError as error:
+            raise UnreadableFile(file, str(error).removeprefix(f"{file} ")) from error
+
+    def _read(self, _index: int, file: Path, _scan: Scan, /) -> Labels:
+        """The values (H, W) of a slice's mask; raises UnreadableFile."""
+        return reading.read_mask(file)
 
 
-@dataclass(frozen=True, slots=True)
-class SliceMasks:
+class SliceMasks(Masks):
     """A file a slice, or none."""
 
-    by_slice: tuple[Path | None, ...]
+    def __init__(self, by_slice: tuple[Path | None, ...], meaning: MaskMeaning) -> None:
+        super().__init__(meaning)
+        self._by_slice = by_slice
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Those that are there."""
-        return tuple(file for file in self.by_slice if file is not None)
+        return tuple(file for file in self._by_slice if file is not None)
 
     def find(self, index: int) -> Path | None:
         """The slice's file."""
-        return self.by_slice[index]
-
-    def read(self, index: int, _scan: Scan, /) -> Labels:
-        """The slice's mask."""
-        file = self.by_slice[index]
-        assert file is not None
-        return reading.read_mask(file)
+        return self._by_slice[index]
 
 
-@dataclass(frozen=True)
-class FolderMasks:
+class FolderMasks(Masks):
     """A volume's truth as this program writes masks: a folder with `0000.png`, counted from the feet."""
 
-    folder: Path
+    def __init__(self, folder: Path, meaning: MaskMeaning) -> None:
+        super().__init__(meaning)
+        self._folder = folder
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All of the folder."""
-        return tuple(sorted(self.folder.iterdir()))
+        return tuple(sorted(self._folder.iterdir()))
 
     def find(self, index: int) -> Path | None:
         """The slice's file."""
-        file = self.folder / volume_slice(index)
+        file = self._folder / volume_slice(index)
         return file if file.is_file() else None
 
-    def read(self, index: int, _scan: Scan, /) -> Labels:
-        """The slice's mask."""
-        return reading.read_mask(self.folder / volume_slice(index))
 
-
-class VolumeMask:
+class VolumeMask(Masks):
     """A volume's truth as a volume; read when the first slice is asked for, and held with the scan."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, meaning: MaskMeaning) -> None:
+        super().__init__(meaning)
         self._file = file
         self._lock = threading.Lock()
         self._volume: Labels | UnreadableFile | None = None
@@ -94,8 +108,8 @@ class VolumeMask:
         """The volume, of any slice."""
         return self._file
 
-    def read(self, index: int, scan: Scan, /) -> Labels:
-        """The slice's mask; raises UnreadableFile where the volume lies otherwise than its scan."""
+    def _read(self, index: int, _file: Path, scan: Scan, /) -> Labels:
+        """The same; raises UnreadableFile also where the volume lies otherwise than its scan."""
         with self._lock:
             if self._volume is None:
                 self._volume = self._tried(scan)
@@ -126,20 +140,7 @@ class Truth:
 
     def beside(self, within: str) -> "TruthFolder":
         """The masks of one folder, by its path below the root; none where there is no such folder."""
-        return TruthFolder(self.folder / within)
-
-    def grouped(self, mask: Labels, file: Path, shape: tuple[int, ...]) -> Labels:
-        """The group of classes of each pixel of the truth of a slice of that `shape`.
-
-        Raises UnreadableFile for one that can't be used.
-        """
-        if mask.shape != shape:
-            size, own = ("x".join(map(str, one[::-1])) for one in (mask.shape, shape))
-            raise UnreadableFile(file, f"is {size}, its slice {own}: a mask must have its slice's size")
-        try:
-            return self.meaning.grouped(mask, file)
-        except DatasetError as error:
-            raise UnreadableFile(file, str(error).removeprefix(f"{file} ")) from error
+        return TruthFolder(self.folder / within, self.meaning)
 
     def compare(self, true: Labels, labels: Labels) -> Confusion:
         """Count pixels by (true, predicted) group of classes, of a truth that is grouped."""
@@ -158,8 +159,8 @@ def open_truth(folder: Path) -> Truth:
 class TruthFolder:
     """What one folder of the truth holds: its names, and by kind the name that goes with a stem."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, meaning: MaskMeaning) -> None:
+        self._folder, self._meaning = folder, meaning
         self._names = _list(folder)
         # PNG comes last and so prevails: where there are others of the same stem, they may be pictures of the slice.
         ordered = sorted(self._names, key=lambda name: (name.lower().endswith(".png"), name))
@@ -167,7 +168,8 @@ class TruthFolder:
 
     def of_slices(self, files: Iterable[str], mask_names: Iterable[str]) -> SliceMasks:
         """The truth of each slice: called as its mask would be, or of the same stem with any image ending."""
-        return SliceMasks(tuple(self._of_slice(*names) for names in zip(files, mask_names, strict=True)))
+        by_slice = tuple(self._of_slice(*names) for names in zip(files, mask_names, strict=True))
+        return SliceMasks(by_slice, self._meaning)
 
     def of_volume(self, name: str) -> Masks | None:
         """The truth of a volume: a volume of its name or stem, or a folder of its name with a mask a slice."""
@@ -175,7 +177,7 @@ class TruthFolder:
         if found is None:
             return None
         file = self._folder / found
-        return FolderMasks(file) if file.is_dir() else VolumeMask(file)
+        return (FolderMasks if file.is_dir() else VolumeMask)(file, self._meaning)
 
     def _of_slice(self, file: str, mask_name: str) -> Path | None:
         own = PurePosixPath(mask_name).name

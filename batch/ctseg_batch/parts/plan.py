@@ -63,7 +63,7 @@ class Planner:
         self._changes = Changes(past, outputs, journal)
         self.folders = DicomFolders(past, truth, selection, input_files)
         self._stale_outputs = StaleOutputs(past, outputs, self._changes)
-        self._recheck = Recheck(outputs, truth, input_files)
+        self._recheck = Recheck(outputs, input_files)
         self._overwriting: Mapping[str, str] = {}
 
     def survey(self, sites: Sequence[Site]) -> None:

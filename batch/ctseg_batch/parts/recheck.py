@@ -6,7 +6,6 @@ from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
 from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.outputs.slice_outputs import Outputs
 from ctseg_batch.parts.part import Part
 from ctseg_batch.result import Failure, PartResult
@@ -15,8 +14,8 @@ from ctseg_batch.result import Failure, PartResult
 class Recheck:
     """Looks at the files of a part in OUT, and where something of it failed, at its inputs."""
 
-    def __init__(self, outputs: Outputs, truth: Truth | None, input_files: InputFiles) -> None:
-        self._outputs, self._truth, self._input_files = outputs, truth, input_files
+    def __init__(self, outputs: Outputs, input_files: InputFiles) -> None:
+        self._outputs, self._input_files = outputs, input_files
 
     def is_sure(self, names: Iterable[str], whole: str, done: PartResult) -> bool:
         """Whether it holds for all that OUT tells: nothing failed, and all files are in place."""
@@ -37,29 +36,9 @@ class Recheck:
             return True
         self._input_files.fetch(site)
         try:
-            return _fails_again(part, done, missing) and self._truth_fails_again(part, done)
+            return _fails_again(part, done, missing) and _truth_fails_again(part, done)
         finally:
             part.slices.close()
-
-    def _truth_fails_again(self, part: Part, done: PartResult) -> bool:
-        """Whether all that was wrong with the truth is: it may have been out of reach, which no stamp of it tells."""
-        masks, left = part.masks, set(done.bad_truth)
-        if not left or masks is None or self._truth is None:
-            return True
-        files = {index: file for index in range(len(part.names)) if (file := masks.find(index))}
-        named = {failure.file for failure in left}
-        # None of them is named where it is the voxels beside a header that could not be read.
-        for index in [index for index, file in files.items() if str(file) in named] or files:
-            try:
-                mask = masks.read(index, part.slices)
-                self._truth.grouped(mask, files[index], part.slices.read(index).pixels.shape)
-            except UnreadableFile as error:
-                left.discard(Failure(str(error.file), error.reason))
-                if not left:
-                    return True
-            except Exception:  # noqa: BLE001 - whatever it does to a library
-                return True  # it can't be told, and what was done is not put at risk
-        return False
 
 
 def _fails_again(part: Part, done: PartResult, missing: Sequence[int]) -> bool:
@@ -72,6 +51,26 @@ def _fails_again(part: Part, done: PartResult, missing: Sequence[int]) -> bool:
     failed = {failure.file for failure in done.failures}
     doubtful = missing or [index for index, source in enumerate(part.sources) if source in failed]
     return sum(not _can_be_read(part.slices, index) for index in doubtful) == done.failed_slices
+
+
+def _truth_fails_again(part: Part, done: PartResult) -> bool:
+    """Whether all that was wrong with the truth is: it may have been out of reach, which no stamp of it tells."""
+    masks, left = part.masks, set(done.bad_truth)
+    if not left or masks is None:
+        return True
+    files = {index: file for index in range(len(part.names)) if (file := masks.find(index))}
+    named = {failure.file for failure in left}
+    # None of them is named where it is the voxels beside a header that could not be read.
+    for index in [index for index, file in files.items() if str(file) in named] or files:
+        try:
+            masks.grouped(index, part.slices)
+        except UnreadableFile as error:
+            left.discard(Failure(str(error.file), error.reason))
+            if not left:
+                return True
+        except Exception:  # noqa: BLE001 - whatever it does to a library
+            return True  # it can't be told, and what was done is not put at risk
+    return False
 
 
 def _can_be_read(slices: Scan, index: int) -> bool:

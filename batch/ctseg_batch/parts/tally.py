@@ -108,12 +108,9 @@ class Tally:
 
     def _true(self, index: int, labels: Labels) -> Labels | UnreadableFile | None:
         """The groups of the slice's truth, or why it can't be used; None where it has none."""
-        masks = self._part.masks
-        file = masks.find(index) if masks else None
-        if masks is None or file is None or self._truth is None:
-            return None
+        part = self._part
         try:
-            return self._truth.grouped(masks.read(index, self._part.slices), file, labels.shape)
+            return part.masks.grouped(index, part.slices, labels.shape) if part.masks else None
         except UnreadableFile as error:
             return error
 
