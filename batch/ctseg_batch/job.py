@@ -1,6 +1,5 @@
 """A call whose inputs were found and whose model is open: all that a run needs."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
