@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -66,6 +67,18 @@ def test_a_second_call_opens_no_image(batch, draw, save_slice, opened, tmp_path)
     opened.clear()
     batch(tmp_path / "in")
     assert not opened
+
+
+def test_a_folder_of_masks_is_listed_once_for_all_its_volumes(batch, draw, save_volume, tmp_path, monkeypatch):
+    for number in range(4):
+        labels = np.stack([draw(number)] * 2)
+        save_volume(tmp_path / "in" / f"{number}.nii", labels)
+        save_volume(tmp_path / "truth" / f"{number}.nii", labels, truth=True)
+    listed, real = Counter(), Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda folder: listed.update([folder.name]) or real(folder))
+    done = batch(tmp_path / "in", truth=tmp_path / "truth")
+    assert all(scan["iou"] for scan in done.summary["scans"])
+    assert listed["truth"] == 1
 
 
 class Ear:

@@ -4,7 +4,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ctseg import reading
@@ -137,10 +137,15 @@ class Truth:
 
     folder: Path
     meaning: MaskMeaning
+    _listed: dict[str, "TruthFolder"] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def beside(self, within: str) -> "TruthFolder":
         """The masks of one folder, by its path below the root; none where there is no such folder."""
-        return TruthFolder(self.folder / within, self.meaning)
+        # A folder's images come in parts, and its volumes one by one: it is listed once, not for each.
+        if within not in self._listed:
+            self._listed.clear()
+            self._listed[within] = TruthFolder(self.folder / within, self.meaning)
+        return self._listed[within]
 
     def compare(self, true: Labels, labels: Labels) -> Confusion:
         """Count pixels by (true, predicted) group of classes, of a truth that is grouped."""
