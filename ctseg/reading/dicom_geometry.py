@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from ctseg.scan import Lengths
 
 # How far a slice may lie from its place among even ones: a tenth of a step, or what rounding to 0.1 mm makes of it.
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11
+# Where more planes than this share are empty, the widest gap left aside, none are missing: the spacing is mixed.
+_MOST_EMPTY = 1 / 8
 # No two slices of a scan lie closer, but those of another time may not lie exactly where the first did.
 _APART_MM = 0.1
 _LARGEST_STEP_MM = 1000
@@ -66,14 +69,18 @@ def even_planes(places: Offsets) -> tuple[npt.NDArray[np.int64], float] | None:
     """Which plane of a block with even steps each of several places is, from 0 up, and the step in mm.
 
     A step is what they have in common: positions that were rounded differ from each other by more or less than that.
-    None where they are unevenly spaced.
+    None where they are unevenly spaced, or in several ways; but a few slices may be missing, or one lie far away.
     """
     gaps = np.diff(places)
     usual = np.quantile(gaps, 0.5, method="lower")
-    planes = np.concatenate([[0], np.cumsum(np.maximum(np.rint(gaps / usual), 1))]).astype(np.int64)
-    step = float(places[-1] - places[0]) / int(planes[-1])
+    step = float(gaps[np.rint(gaps / usual) <= 1].mean())
+    missing = np.maximum(np.rint(gaps / step), 1).astype(np.int64) - 1
+    planes = np.concatenate([[0], np.cumsum(missing + 1)])
+    if missing.sum() - missing.max() > _MOST_EMPTY * (planes[-1] + 1):
+        return None
+    rounding = _ROUNDING_MM * (2 if missing.any() else 1)  # on either side of a gap
     astray = np.abs(places - places[0] - planes * step).max()
-    return (planes, step) if astray <= max(_UNEVEN * step, _ROUNDING_MM) else None
+    return (planes, step) if astray <= max(_UNEVEN * step, rounding) else None
 
 
 def places_of(offsets: Offsets) -> Offsets:
@@ -157,12 +164,12 @@ def _are_lengths(steps: Iterable[float]) -> bool:
 
 
 def _step(offsets: Offsets) -> float | None:
-    """From slice to slice in mm, the mean of what is uneven; None where all lie at one place, or absurdly far apart."""
+    """From slice to slice in mm, the mean of uneven steps but for strays; None for one place, and for absurd steps."""
     places = places_of(offsets)
     if len(places) == 1:
         return None
     even = even_planes(places)
-    step = round(even[1] if even else float(np.diff(places).mean()), 5)
+    step = round(even[1] if even else float(_bridged(np.diff(places)).mean()), 5)
     return step if _are_lengths((step,)) else None
 
 
@@ -185,19 +192,23 @@ def _weights(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> tuple[f
 def _room(offsets: Offsets) -> Offsets:
     """How many steps each slice stands for: half the way to the next one on either side, as by Cavalieri's rule.
 
-    Slices at one place share its room. The first and the last place reach as far outwards as inwards, and neither way
-    farther than others do: a slice that lies astray bridges nothing.
+    Slices at one place share its room. The first and the last place reach as far outwards as inwards.
     """
     places, step = places_of(offsets), _step(offsets)
     if step is None:
         return np.ones(len(offsets))
     even = even_planes(places)
-    gaps = np.diff(even[0] if even else places / step).astype(float)
-    gaps[[0, -1]] = np.minimum(gaps[[0, -1]], gaps[1:-1].max(initial=gaps.min()))
-    around = np.pad(gaps, 1, mode="edge")
+    around = np.pad(_bridged(np.diff(even[0] if even else places / step)), 1, mode="edge")
     at = np.cumsum(np.diff(offsets, prepend=-np.inf) > _APART_MM) - 1
     room: Offsets = ((around[:-1] + around[1:]) / 2 / np.bincount(at))[at]
     return room
+
+
+def _bridged(gaps: npt.NDArray[Any]) -> Offsets:
+    """The same, the first and the last no wider than others are: a slice that lies astray bridges nothing."""
+    bridged = gaps.astype(float)
+    bridged[[0, -1]] = np.minimum(bridged[[0, -1]], bridged[1:-1].max(initial=bridged.min()))
+    return bridged
 
 
 def _doubts_of_places(offsets: Offsets) -> Iterable[str]:

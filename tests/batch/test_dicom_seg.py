@@ -202,7 +202,7 @@ def test_gaps_and_a_tilted_gantry_are_no_matter(batch, study, square):
     files = study()
 
     def tilt(index, dataset):
-        dataset.ImagePositionPatient = [0, 0.5 * index, index * 2.5 + 4 * (index > 1)]
+        dataset.ImagePositionPatient = [0, 0.5 * index, index * 2.5 + 5 * (index > 1)]
 
     change(files, tilt)
     done = batch(files[0].parent, write=SEG)

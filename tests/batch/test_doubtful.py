@@ -301,6 +301,7 @@ IN_PAIRS = [height for height in EVEN if height % 5 in (2, 3)]
 MIXED = [*range(0, 20, 2), *range(20, 31), *np.arange(33.7, 61, 3.7).tolist()]
 STRAY = [*EVEN, 161]
 STRAY_UNEVENLY = [*EVEN, 91.5]
+INTERLEAVED = sorted([*range(0, 61, 2), *range(15, 46, 2)])
 DOUBLED = sorted([*EVEN, *range(20, 40)])
 
 
@@ -308,11 +309,12 @@ DOUBLED = sorted([*EVEN, *range(20, 40)])
     ("heights", "flag"),
     [
         (LOST, "gap"),
-        (FINE_THEN_COARSE, "gap"),
-        (IN_PAIRS, "gap"),
+        (FINE_THEN_COARSE, "uneven spacing"),
+        (IN_PAIRS, "uneven spacing"),
         (STRAY, "gap"),
         (STRAY_UNEVENLY, "uneven spacing"),
         (MIXED, "uneven spacing"),
+        (INTERLEAVED, "uneven spacing"),
         (DOUBLED, "duplicate positions"),
     ],
 )
@@ -337,6 +339,12 @@ def test_slices_count_by_the_room_they_stand_for(batch, save_heights, tmp_path, 
     assert scan["pixels"]["consolidation"] == np.count_nonzero(labels == 3)
     rows = csv.DictReader((done.out / "slices.csv").read_text().splitlines())
     assert sum(float(row["lung_ml"]) for row in rows) == pytest.approx(scan["lung_ml"], abs=0.01)
+
+
+@pytest.mark.parametrize("heights", [FINE_THEN_COARSE, IN_PAIRS, INTERLEAVED])
+def test_slices_at_several_distances_leave_no_label_map_with_empty_planes(batch, save_heights, tmp_path, heights):
+    save_heights(tmp_path / "in/ct", heights)
+    assert "no nifti: its slices are unevenly spaced" in batch(tmp_path / "in", write=("nifti",)).scan["flags"]
 
 
 def test_a_stray_slice_with_lung_counts_as_one_of_the_others(batch, save_heights, tmp_path):

@@ -160,10 +160,13 @@ def test_numbers_that_are_no_place_overflow_nothing(write_stack, tags):
     ("heights", "flag", "between"),
     [
         ([0, 2, 4, 8, 10], "gap", 2),
+        ([0, 2, 4, 6, 26.15], "gap", 2),
         ([0, 2, 2, 4, 6], "duplicate positions", 2),
         ([0, 2, 2.05, 4, 6], "duplicate positions", 2),
         ([0, 1, 6, 11, 16], "uneven spacing", 4),
         ([0, 5, 10, 13, 15], "uneven spacing", 3.75),
+        ([0, 2, 4, 6, 26.9], "uneven spacing", 2),
+        ([0, 2, 4, 8, 12], "uneven spacing", 3),
     ],
 )
 def test_what_is_doubtful_is_said(write_stack, heights, flag, between):
