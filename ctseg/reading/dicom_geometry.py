@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ctseg import flags
 from ctseg.reading.dicom_header import SliceHeader, normal_of
+from ctseg.reading.dicom_places import APART_MM, Offsets, with_all_positions, without_shams
 from ctseg.reading.dicom_values import Numbers
 from ctseg.scan import Lengths
 
@@ -18,18 +19,11 @@ from ctseg.scan import Lengths
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11
 # Where more planes than this share are empty, the widest gap left aside, none are missing: the spacing is mixed.
 _MOST_EMPTY = 1 / 8
-# No two slices of a scan lie closer, but those of another time may not lie exactly where the first did.
-_APART_MM = 0.1
 _LARGEST_STEP_MM = 1000
-# A position that is worked out lies no farther from where those that are known would be by the same rule.
-_ASTRAY_MM = 1.0
-_LARGEST_NUMBER = 1e6  # of a slice; arithmetic with any would overflow
 # The cosine of one degree.
 _PARALLEL = 0.99985
 
 _AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-
-Offsets = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,7 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
     position; by InstanceNumber where one has neither, from the head down as most scanners count. Then nothing is known
     of the distance between slices. Where others have positions, a slice without one gets it from them.
     """
-    slices, worked_out = _placed(slices)
+    slices, worked_out = with_all_positions(without_shams(slices))
     offsets, doubts = offsets_of(slices)
     doubts += worked_out
     if offsets is None:
@@ -85,13 +79,13 @@ def even_planes(places: Offsets) -> tuple[npt.NDArray[np.int64], float] | None:
 
 def places_of(offsets: Offsets) -> Offsets:
     """Where there are slices, from the feet up: places at which several lie count once."""
-    return offsets[np.diff(offsets, prepend=-np.inf) > _APART_MM]
+    return offsets[np.diff(offsets, prepend=-np.inf) > APART_MM]
 
 
 def most_at_one_place(slices: Sequence[SliceHeader]) -> int:
     """How many slices lie at the place where most do."""
     offsets, _ = offsets_of(slices)
-    return 1 if offsets is None else max(Counter(np.round(offsets / _APART_MM).tolist()).values())
+    return 1 if offsets is None else max(Counter(np.round(offsets / APART_MM).tolist()).values())
 
 
 def _tie_break(found: SliceHeader) -> tuple[bool, int, Path]:
@@ -108,37 +102,6 @@ def offsets_of(slices: Sequence[SliceHeader]) -> tuple[Offsets | None, list[str]
     if len(locations) == len(slices):
         return np.array(locations), [flags.BY_LOCATION]
     return None, []
-
-
-def _placed(slices: Sequence[SliceHeader]) -> tuple[Sequence[SliceHeader], list[str]]:
-    """The same with positions for those without, if SliceLocation or InstanceNumber tells how the others go on."""
-    known = [s for s in slices if s.position is not None]
-    if len(known) < 2 or len(known) == len(slices):
-        return slices, []
-    for flag, told in (
-        (flags.BY_LOCATION, [s.location for s in slices]),
-        (flags.BY_NUMBER, [s.number for s in slices]),
-    ):
-        if None not in told and (line := _line(slices, np.array(told, float))) is not None:
-            positions = [tuple(position) for position in line.tolist()]
-            return [
-                one if one.position is not None else replace(one, position=position)
-                for one, position in zip(slices, positions, strict=True)
-            ], [flag]
-    return slices, []
-
-
-def _line(slices: Sequence[SliceHeader], told: Offsets) -> Offsets | None:
-    """Where each slice lies, in mm, on the line through the known ones; None where these lie on none, or at one."""
-    is_known = np.array([s.position is not None for s in slices])
-    positions = np.array([s.position for s in slices if s.position is not None])
-    if np.abs(told).max() > _LARGEST_NUMBER or np.ptp(told[is_known]) == 0:
-        return None
-    if np.ptp(positions, axis=0).max() <= _APART_MM:
-        return None
-    rise = np.column_stack([told - told[is_known].mean(), np.ones(len(told))])
-    line: Offsets = rise @ np.linalg.lstsq(rise[is_known], positions, rcond=None)[0]
-    return line if np.abs(line[is_known] - positions).max() <= _ASTRAY_MM else None
 
 
 def orientation_of(slices: Sequence[SliceHeader]) -> Numbers:
@@ -199,7 +162,7 @@ def _room(offsets: Offsets) -> Offsets:
         return np.ones(len(offsets))
     even = even_planes(places)
     around = np.pad(_bridged(np.diff(even[0] if even else places / step)), 1, mode="edge")
-    at = np.cumsum(np.diff(offsets, prepend=-np.inf) > _APART_MM) - 1
+    at = np.cumsum(np.diff(offsets, prepend=-np.inf) > APART_MM) - 1
     room: Offsets = ((around[:-1] + around[1:]) / 2 / np.bincount(at))[at]
     return room
 

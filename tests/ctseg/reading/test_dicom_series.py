@@ -132,6 +132,29 @@ def test_without_either_the_instance_number_tells_the_order_from_the_head_and_no
     assert series.flags == ("order by InstanceNumber",)
 
 
+@pytest.mark.parametrize("place", [[0, 0, 0], [-100, -120, 30]])
+def test_one_position_for_all_is_none_where_the_slice_location_tells_them_apart(write_stack, place):
+    series = one(write_stack(4, lambda n: {"ImagePositionPatient": place, "SliceLocation": [30, 10, 40, 20][n]}))
+    assert order(series) == [1, 3, 0, 2]
+    assert series.spacing_mm == (10, 0.7, 0.8)
+    assert series.flags == ("order by SliceLocation",)
+
+
+@pytest.mark.parametrize("location", [None, 0])
+def test_at_0_all_of_them_the_instance_number_tells_the_order_from_the_head(write_stack, location):
+    tags = {"ImagePositionPatient": [0, 0, 0], "SliceLocation": location}
+    series = one(write_stack(3, lambda n: {**tags, "InstanceNumber": [10, 9, 2][n]}))
+    assert order(series) == [0, 1, 2]
+    assert series.spacing_mm is None
+    assert series.flags == ("order by InstanceNumber",)
+
+
+def test_a_place_that_is_scanned_again_and_again_is_one_place(write_stack):
+    """As while a bolus is waited for."""
+    tags = {"ImagePositionPatient": [-100, -120, 30], "SliceLocation": 30}
+    assert one(write_stack(3, lambda n: {**tags, "InstanceNumber": n})).flags == ("duplicate positions",)
+
+
 def test_a_single_slice_is_as_thick_as_it_says(write_stack):
     assert one(write_stack(1, lambda n: {})).spacing_mm == (5, 0.7, 0.8)
 

@@ -1,0 +1,65 @@
+"""Positions of slices whose files lack them, or give one to all."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ctseg import flags
+from ctseg.reading.dicom_header import SliceHeader
+
+Offsets = npt.NDArray[np.float64]
+
+APART_MM = 0.1
+"""No two slices of a scan lie closer, but those of another time may not lie exactly where the first did."""
+
+# A position that is worked out lies no farther from where those that are known would be by the same rule.
+_ASTRAY_MM = 1.0
+_LARGEST_NUMBER = 1e6  # of a slice; arithmetic with any would overflow
+
+
+def without_shams(slices: Sequence[SliceHeader]) -> Sequence[SliceHeader]:
+    """The same without the one position that converters and anonymisers give to all slices.
+
+    SliceLocation shows it; or InstanceNumber, if that position is 0: any other may have been scanned several times.
+    """
+    (position, *others) = {s.position for s in slices}
+    if others or position is None:
+        return slices
+    if len({s.location for s in slices}) > 1:
+        return [replace(s, position=None) for s in slices]
+    if not any(position) and len({s.number for s in slices}) > 1:
+        return [replace(s, position=None, location=None) for s in slices]
+    return slices
+
+
+def with_all_positions(slices: Sequence[SliceHeader]) -> tuple[Sequence[SliceHeader], list[str]]:
+    """The same with positions for those without, if SliceLocation or InstanceNumber tells how the others go on."""
+    known = [s for s in slices if s.position is not None]
+    if len(known) < 2 or len(known) == len(slices):
+        return slices, []
+    for flag, told in (
+        (flags.BY_LOCATION, [s.location for s in slices]),
+        (flags.BY_NUMBER, [s.number for s in slices]),
+    ):
+        if None not in told and (line := _line(slices, np.array(told, float))) is not None:
+            positions = [tuple(position) for position in line.tolist()]
+            return [
+                one if one.position is not None else replace(one, position=position)
+                for one, position in zip(slices, positions, strict=True)
+            ], [flag]
+    return slices, []
+
+
+def _line(slices: Sequence[SliceHeader], told: Offsets) -> Offsets | None:
+    """Where each slice lies, in mm, on the line through the known ones; None where these lie on none, or at one."""
+    is_known = np.array([s.position is not None for s in slices])
+    positions = np.array([s.position for s in slices if s.position is not None])
+    if np.abs(told).max() > _LARGEST_NUMBER or np.ptp(told[is_known]) == 0:
+        return None
+    if np.ptp(positions, axis=0).max() <= APART_MM:
+        return None
+    rise = np.column_stack([told - told[is_known].mean(), np.ones(len(told))])
+    line: Offsets = rise @ np.linalg.lstsq(rise[is_known], positions, rcond=None)[0]
+    return line if np.abs(line[is_known] - positions).max() <= _ASTRAY_MM else None
