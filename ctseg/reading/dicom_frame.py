@@ -31,7 +31,7 @@ _VRS = (_WORDS, b"OB", b"UN")
 _LONGEST_HEAD = 12
 # What begins encapsulated pixels: an item with a table of offsets, here empty (PS3.5, A.4).
 _NO_OFFSETS = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
-_HU = ("", "HU", "HU_MOD")
+_HU = ("", "US", "HU", "HU_MOD")  # US is unspecified
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Rescale:
     @property
     def leads_to_hu(self) -> bool:
         """Whether the file says how its numbers become HU."""
-        return None not in (self.slope, self.intercept) and self.unit in _HU
+        return None not in (self.slope, self.intercept) and self.unit.upper() in _HU
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,10 +213,9 @@ def test_a_tilted_gantry_is_said(write_stack):
     assert series.spacing_mm[0] == 3
 
 
-@pytest.mark.parametrize(
-    ("unit", "flags"), [("HU", ()), ("US", ("not rescaled to HU",)), ("MGML", ("not rescaled to HU",))]
-)
+@pytest.mark.parametrize(("unit", "flags"), [("HU", ()), ("hu", ()), ("US", ()), ("MGML", ("not rescaled to HU",))])
 def test_a_unit_that_is_not_hounsfields_is_said(write_stack, unit, flags):
+    """US is unspecified, as GDCM writes it."""
     assert one(write_stack(2, lambda n: {"ImagePositionPatient": [0, 0, n], "RescaleType": unit})).flags == flags
 
 
