@@ -74,8 +74,7 @@ class Volume:
         if own.shown_shape != other.shown_shape or (is_turned_alike and not (own.has_place and other.has_place)):
             return True  # of other sizes it is said elsewhere; and of two arrays turned alike, one knows no place
         first, last = np.abs(own.ends() - other.ends())
-        is_near = bool((first <= np.multiply(own.spacing_mm[::-1], NEAR)).all())
-        return is_near and (is_turned_alike or bool(last.max() <= max(own.spacing_mm)))
+        return bool((first <= np.multiply(own.spacing_mm[::-1], NEAR)).all() and last.max() <= max(own.spacing_mm))
 
     def read(self, index: int) -> Slice:
         """The slice at `index`: HU where the volume goes below -200, else grey by the volume's own range.

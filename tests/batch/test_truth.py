@@ -157,6 +157,19 @@ def test_a_truth_volume_more_than_half_a_voxel_from_its_scan_is_no_truth(
     assert ["lies otherwise than its scan" in error["reason"] for error in done.scan["errors"]] == [True] * is_refused
 
 
+@pytest.mark.parametrize(("longer", "is_refused"), [(1.2, False), (1.7, True)])
+def test_a_truth_volume_whose_slices_lie_farther_apart_than_its_scans_is_no_truth(
+    batch, turned_scan, longer, is_refused
+):
+    """The first slices lie at one place, the last, two steps away, more than a voxel from each other."""
+    folder, voxels = turned_scan
+    (folder / "truth").mkdir()
+    nibabel.save(nibabel.Nifti1Image(voxels, LEFT_AND_BACK @ np.diag([1, 1, longer, 1])), folder / "truth/ct.nii")
+    done = batch(folder / "scans", truth=folder / "truth")
+    assert done.status == is_refused
+    assert ["lies otherwise than its scan" in error["reason"] for error in done.scan["errors"]] == [True] * is_refused
+
+
 def without_place(image):
     image.set_sform(None, 0)
     image.set_qform(None, 0)
