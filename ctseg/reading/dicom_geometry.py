@@ -22,6 +22,8 @@ _MOST_EMPTY = 1 / 8
 _LARGEST_STEP_MM = 1000
 # The cosine of one degree.
 _PARALLEL = 0.99985
+# By how much sizes of pixels that are the same differ, relatively: by the digits that were written.
+_SAME_SIZE = 1e-4
 
 _AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -136,6 +138,12 @@ def _step(offsets: Offsets) -> float | None:
     return step if _are_lengths((step,)) else None
 
 
+def has_mixed_pixels(slices: Sequence[SliceHeader]) -> bool:
+    """Whether PixelSpacing differs, or some slices lack it."""
+    known = [s.pixel_spacing for s in slices if s.pixel_spacing is not None]
+    return len(known) not in (0, len(slices)) or not np.allclose(known, known[:1], rtol=_SAME_SIZE, atol=0)
+
+
 def _usual_pixels(slices: Sequence[SliceHeader]) -> Numbers | None:
     """The PixelSpacing of most slices; None where they do not say."""
     usual = Counter(s.pixel_spacing for s in slices).most_common(1)[0][0]
@@ -146,7 +154,7 @@ def _weights(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> tuple[f
     """By the room between slices and by the size of pixels; None where all are alike."""
     weights = np.ones(len(ordered)) if offsets is None else _room(offsets)
     usual = _usual_pixels(ordered)
-    if usual is not None:
+    if usual is not None and has_mixed_pixels(ordered):
         pixels = [s.pixel_spacing if s.pixel_spacing and _are_lengths(s.pixel_spacing) else usual for s in ordered]
         weights = weights * (np.prod(pixels, axis=1) / np.prod(usual))
     return None if (weights == 1).all() else tuple(weights.tolist())
@@ -208,7 +216,7 @@ def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
 def _doubts_of_mixture(slices: Sequence[SliceHeader]) -> Iterable[str]:
     if len({s.pixels.shape for s in slices}) > 1:
         yield flags.MIXED_SIZES
-    if len({s.pixel_spacing for s in slices}) > 1:
+    if has_mixed_pixels(slices):
         yield flags.MIXED_PIXEL_SPACING
     if not all(s.pixels.rescale.leads_to_hu for s in slices):
         yield flags.NOT_HU

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.grid import ALIGNED, FARTHEST_MM, LPS_TO_RAS, SCANNER, Grid, NoGrid, NoPlaces, grid_of
-from ctseg.reading.dicom_geometry import even_planes, offsets_of, orientation_of, places_of
+from ctseg.reading.dicom_geometry import even_planes, has_mixed_pixels, offsets_of, orientation_of, places_of
 from ctseg.reading.dicom_header import SliceHeader, normal_of
 from ctseg.reading.dicom_places import Offsets
 from ctseg.scan import Spacing
@@ -53,7 +53,7 @@ def _heaped(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Sequence[
     """One on the other, by SliceLocation if that is known, so that only where they lie as a whole remains open."""
     if spacing is None:
         raise NoPlaces("its slices do not say where they lie", partial(series_grid, slices))
-    if len({one.pixel_spacing for one in slices}) > 1:
+    if has_mixed_pixels(slices):
         raise NoGrid("its slices differ in size")
     heights, _ = offsets_of(slices)
     even = [index * spacing[0] for index in range(len(slices))]
@@ -77,7 +77,7 @@ def common_plane(slices: Sequence[SliceHeader]) -> tuple[Vectors, Vectors, Vecto
     placed = [(s.position, s.orientation, s.pixel_spacing) for s in slices]
     if any(None in one for one in placed):
         raise NoPlaces("its slices do not say where they lie")
-    if len({s.pixels.shape for s in slices}) > 1 or len({spacing for _, _, spacing in placed}) > 1:
+    if len({s.pixels.shape for s in slices}) > 1 or has_mixed_pixels(slices):
         raise NoGrid("its slices differ in size")
     directions = np.array([orientation for _, orientation, _ in placed], float)
     if np.abs(directions - directions[0]).max() > _SAME_DIRECTION:

@@ -250,6 +250,14 @@ def test_mixed_sizes_and_spacings_are_said(write_dicom, tmp_path):
     assert one(files).flags == ("mixed sizes", "mixed pixel spacing")
 
 
+def test_pixels_that_are_written_with_other_digits_are_of_one_size(write_stack):
+    series = one(
+        write_stack(3, lambda n: {"ImagePositionPatient": [0, 0, n], "PixelSpacing": [1.53125, 1.53125 + 1e-6 * n]})
+    )
+    assert (series.flags, series.weights) == ((), None)
+    assert series.grid().shape == (3, 4, 5)
+
+
 def test_two_series_in_a_folder_are_kept_apart(write_stack):
     def tags_of(n):
         return {
