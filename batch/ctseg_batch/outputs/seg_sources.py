@@ -41,9 +41,9 @@ def read_sources(slices: Sequence[SliceHeader], step: float | None) -> "list[Dat
     `step`, from slice to slice, stands for a thickness that is not said. Raises UnreadableFile, NoGrid for slices that
     are not of one plane, OutputUnavailable for those that can't be referred to.
     """
-    common_plane(slices)
+    _check_places(slices)
     if step is None:
-        raise OutputUnavailable("it is one slice of unknown thickness")
+        raise OutputUnavailable("it does not say how thick its slices are")
     with open_dicom(slices[0].file, None) as opened:
         first = _tidied(opened.dataset)
         first.SliceThickness = max(slices[0].thickness or 0, 0) or step
@@ -67,6 +67,12 @@ def read_sources(slices: Sequence[SliceHeader], step: float | None) -> "list[Dat
     if len({source.SOPInstanceUID for source in sources}) < len(sources):
         raise OutputUnavailable("some of its slices have the same SOPInstanceUID")
     return sources
+
+
+def _check_places(slices: Sequence[SliceHeader]) -> None:
+    common_plane(slices)
+    if len({found.position for found in slices}) < len(slices):
+        raise OutputUnavailable("several of its slices lie at the same place")
 
 
 def _tidied(source: "Dataset") -> "Dataset":
