@@ -52,7 +52,7 @@ def series_grid(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Grid:
 def _heaped(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Sequence[SliceHeader]:
     """One on the other, by SliceLocation if that is known, so that only where they lie as a whole remains open."""
     if spacing is None:
-        raise NoPlaces("its slices do not say where they lie", partial(series_grid, slices))
+        raise NoPlaces(_unsaid(slices), partial(series_grid, slices))
     if has_mixed_pixels(slices):
         raise NoGrid("its slices differ in size")
     heights, _ = offsets_of(slices)
@@ -69,6 +69,11 @@ def _heaped(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Sequence[
     ]
 
 
+def _unsaid(slices: Sequence[SliceHeader]) -> str:
+    is_placed = all(None not in (s.position, s.orientation) for s in slices)
+    return "its slices do not say " + ("how large their pixels are" if is_placed else "where they lie")
+
+
 def common_plane(slices: Sequence[SliceHeader]) -> tuple[Vectors, Vectors, Vectors, tuple[float, ...]]:
     """Where each slice lies, and what all have in common: directions along a row and down a column, sizes of pixels.
 
@@ -76,7 +81,7 @@ def common_plane(slices: Sequence[SliceHeader]) -> tuple[Vectors, Vectors, Vecto
     """
     placed = [(s.position, s.orientation, s.pixel_spacing) for s in slices]
     if any(None in one for one in placed):
-        raise NoPlaces("its slices do not say where they lie")
+        raise NoPlaces(_unsaid(slices))
     if len({s.pixels.shape for s in slices}) > 1 or has_mixed_pixels(slices):
         raise NoGrid("its slices differ in size")
     directions = np.array([orientation for _, orientation, _ in placed], float)

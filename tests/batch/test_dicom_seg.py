@@ -219,6 +219,7 @@ def test_gaps_and_a_tilted_gantry_are_no_matter(batch, study, square):
         (lambda index, d: setattr(d, "FrameOfReferenceUID", f"1.2.{index}"), "differ in FrameOfReferenceUID"),
         (lambda index, d: setattr(d, "SOPInstanceUID", "1.2.3"), "same SOPInstanceUID"),
         (lambda index, d: d.pop("ImagePositionPatient"), "where they lie"),
+        (lambda index, d: d.pop("PixelSpacing"), "how large their pixels are"),
         (lambda index, d: setattr(d, "PixelSpacing", [1, 1 + index]), "differ in size"),
         (lambda index, d: setattr(d, "ImagePositionPatient", [0, 0, index % 2]), "lie at the same place"),
         (lambda index, d: setattr(d, "ImagePositionPatient", [0, 0, 2000 * index]), "how thick its slices are"),

@@ -101,6 +101,17 @@ def test_images_without_a_spacing_lead_to_the_option(told, draw, save_slice, tmp
     assert "--spacing" not in told(120, tmp_path / "in", spacing=(1.0, 1.0, 1.0))
 
 
+def test_scans_without_volumes_are_named(told, draw, save_slice, save_series, tmp_path):
+    save_series(tmp_path / "in/a", draw(0, 64, 64)[None])
+    save_series(tmp_path / "in/b", draw(1, 64, 64)[None], PixelSpacing=None)
+    lines = told(120, tmp_path / "in").splitlines()
+    why = "the files don't say how far apart pixels and slices are: --spacing Z,Y,X in mm"
+    assert f"no volumes of b: {why}" in lines
+    for name in "cd":
+        save_slice(tmp_path / f"in/{name}/1.png", draw())
+    assert f"no volumes of b and 2 other scans: {why}" in told(120, tmp_path / "in").splitlines()
+
+
 def test_a_dry_run_shows_what_is_done_and_what_is_to_do(command, batch, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in/a/1.png", draw())
     out = batch(tmp_path / "in").out

@@ -178,8 +178,11 @@ def _notes(summary: Summary) -> Iterator[Text]:
     yield from listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
     doubtful = ((scan["scan"], "; ".join(scan["flags"])) for scan in scans if scan["flags"])
     yield from listed("doubtful", doubtful, "yellow")
-    if any(scan["volumes_ml"] is None and scan["status"] != "failed" for scan in scans):
-        yield Text("volumes need the distance of pixels and slices, which images don't tell: --spacing Z,Y,X in mm")
+    unknown = [scan["scan"] for scan in scans if scan["volumes_ml"] is None and scan["status"] != "failed"]
+    if unknown:
+        named = printable(unknown[0]) + (f" and {count(len(unknown) - 1, 'other scan')}" if unknown[1:] else "")
+        why = "the files don't say how far apart pixels and slices are"
+        yield Text(f"no volumes of {named}: {why}: --spacing Z,Y,X in mm")
 
 
 def listed(title: str, lines: Iterable[tuple[str, str]], style: str) -> Iterator[Text]:
