@@ -78,9 +78,10 @@ def table_data(summary: Summary, shown: Sequence[Column], parts: Collection[int]
 
 
 def share(name: str, scan: Scan) -> float | None:
-    """A class's share of the lung in per cent."""
-    lung = sum(scan["pixels"][tissue.name] for tissue in LUNG)
-    return 100 * scan["pixels"][name] / lung if lung else None
+    """A class's share of the lung in per cent, by volume where that is known, as involvement is."""
+    amounts = scan["volumes_ml"] or scan["pixels"]
+    lung = sum(amounts[tissue.name] for tissue in LUNG)
+    return 100 * amounts[name] / lung if lung else None
 
 
 def severity(which: str, scan: Scan) -> int | None:

@@ -494,12 +494,26 @@ def test_lungs_smaller_than_any_should_be_have_their_bars(page, summary_of, save
 
 def test_each_dot_of_the_scatter_plot_leads_to_its_scan(page, summary_of, save_summary):
     pixels = {"background": 0, "normal_lung": 90, "ground_glass": 10, "consolidation": 0}
-    scans = [{"pixels": dict.fromkeys(pixels, 0)}, {"pixels": pixels}, {}, {"scan": ATTACK}]
+    no_spacing = {"volumes_ml": None}
+    scans = [{"pixels": dict.fromkeys(pixels, 0), **no_spacing}, {"pixels": pixels, **no_spacing}, {}, {"scan": ATTACK}]
     top = page(save_summary(summary_of(*scans)))
     dots = [one for one in top.walk() if "data-scan" in one.attributes]
     assert [dot["data-scan"] for dot in dots] == ["1", "2", "3"]
     assert dots[0].one("title").text == "scan 1: 10.0 % ground glass, 0.0 % consolidation"
     assert dots[2].one("title").text.startswith(ATTACK)
+
+
+def test_shares_of_the_lung_weigh_slices_as_volumes_and_involvement_do(page, summary_of, save_summary):
+    """A third of the pixels is consolidated, in slices that stand for less room than the others."""
+    pixels = {"background": 0, "normal_lung": 200, "ground_glass": 0, "consolidation": 100}
+    volumes = {"normal_lung": 900.0, "ground_glass": 0.0, "consolidation": 100.0}
+    scan = {"pixels": pixels, "volumes_ml": volumes, "lung_ml": 1000.0, "involvement_percent": 10.0}
+    top = page(save_summary(summary_of(scan, scan, scan)))
+    facts = top.all("article")[0].one("dl").text
+    assert "Consolidation 100.0 mL, 10.0 %" in facts
+    assert "Involvement 10.0 %" in facts
+    dot = next(one for one in top.walk() if "data-scan" in one.attributes)
+    assert dot.one("title").text == "scan 0: 0.0 % ground glass, 10.0 % consolidation"
 
 
 def test_two_scans_make_no_distribution(page, summary_of, save_summary):
