@@ -68,21 +68,22 @@ class Settings:
 class StackFigures:
     """What `--measures full` adds: what each third of each lung holds, the lesions, and the distances from the truth.
 
-    `surfaces` are by group of the classes that the truth tells apart, None for background and for what is in only
-    one of the two; None altogether where not every slice has a truth.
+    `lesions` and `surfaces` are None where the pixels of some slices are larger. `surfaces` are by group of the classes
+    that the truth tells apart, None for background and for what is in only one of the two; None altogether where not
+    every slice has a truth.
     """
 
     lungs: Lungs
-    lesions: Lesions
+    lesions: Lesions | None
     surfaces: tuple[SurfaceDistances | None, ...] | None
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "StackFigures":
         """Back from what `dataclasses.asdict` and JSON made of it."""
-        surfaces = read["surfaces"]
+        lesions, surfaces = read["lesions"], read["surfaces"]
         return cls(
             lungs=tuple(tuple(tuple(Amount(**one) for one in third) for third in lung) for lung in read["lungs"]),
-            lesions=Lesions(**read["lesions"]),
+            lesions=None if lesions is None else Lesions(**lesions),
             surfaces=None
             if surfaces is None
             else tuple(None if one is None else SurfaceDistances(**one) for one in surfaces),

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK
 
@@ -294,6 +295,31 @@ def test_other_measures_do_all_again(batch, lungs, save_volume, tmp_path):
     full = batch(tmp_path / "in", measures="full")
     assert full.summary["throughput"]["slices"] == SLICES
     assert full.scan["regions"] is not None
+
+
+def test_slices_that_do_not_lie_pixel_on_pixel_have_neither_lesions_nor_distances(
+    batch, lungs, save_series, save, tmp_path
+):
+    files = save_series(tmp_path / "in/ct", lungs)
+    coarse = pydicom.dcmread(files[0])
+    row_mm, column_mm = map(float, coarse.PixelSpacing)
+    coarse.PixelSpacing = [2 * row_mm, 2 * column_mm]
+    coarse.save_as(files[0])
+    for index, labels in enumerate(lungs):
+        save(tmp_path / f"truth/ct/{index:03d}.png", labels)
+    for _ in range(2):  # the second time, as they come back from the journal
+        done = batch(tmp_path / "in", measures="full", truth=tmp_path / "truth")
+        scan = done.scan
+        assert (scan["lesions"], scan["surface"]) == (None, None)
+        assert "mixed pixel spacing" in scan["flags"]
+        voxel_ml = np.prod(scan["spacing_mm"]) / 1000
+        assert scan["regions"]["right"]["lung_ml"] == pytest.approx(9 * 32 * 22 * voxel_ml)
+        assert scan["severity"]["left"] == 4
+        assert scan["volume_error_ml"]["consolidation"] == 0
+    row = (done.out / "summary.csv").read_text().splitlines()
+    cells = dict(zip(*(line.split(",") for line in row), strict=True))
+    assert cells["lesions_count"] == cells["consolidation_hd95_mm"] == ""
+    assert float(cells["severity_left"]) == 4
 
 
 @pytest.fixture

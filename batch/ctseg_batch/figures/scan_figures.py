@@ -64,7 +64,7 @@ def _regional(whole: StackFigures | None, spacing: Spacing | None) -> dict[str, 
     return {
         "regions": regions,
         "severity": {**grades, "total": sum(known) if len(known) == len(LUNGS) else None},
-        "lesions": asdict(whole.lesions),
+        "lesions": None if whole.lesions is None else asdict(whole.lesions),
     }
 
 

@@ -69,8 +69,10 @@ class StackMeasurer:
         border = part_lungs(masks, facing_spacing(spacing, right))
         weights = self._slices.weights and [self._slices.weights[index] for index in indices]
         lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, right), weights)
-        lesions = find_lesions(masks, border, spacing, weights)
-        figures = StackFigures(lungs, lesions, self._surfaces(indices, spacing))
+        lesions, surfaces = None, None
+        if flags.MIXED_PIXEL_SPACING not in self._slices.flags:  # else slices do not lie pixel on pixel
+            lesions, surfaces = find_lesions(masks, border, spacing, weights), self._surfaces(indices, spacing)
+        figures = StackFigures(lungs, lesions, surfaces)
         voxels = [sum(one.voxels for one in total(lung)) for lung in lungs]
         doubts = list(map(flags.lung_absent, absent(voxels)))
         if self._slices.patients_right is None:

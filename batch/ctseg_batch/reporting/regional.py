@@ -41,7 +41,7 @@ class Lung:
     name: str
     places: tuple[Place, ...]
     severity: int | None
-    lesions: int
+    lesions: int | None
     mass_g: float | None
 
 
@@ -49,7 +49,7 @@ class Lung:
 class Regional:
     """The lungs as one sees them from the front, the right one first; `places` names the rows of each.
 
-    `has_hu`: there are Hounsfield units, and so mean HU and mass. `lesions` in words.
+    `has_hu`: there are Hounsfield units, and so mean HU and mass. `lesions` in words, none where they are not known.
     """
 
     places: tuple[str, ...]
@@ -61,18 +61,18 @@ class Regional:
 def regional(scan: Figures) -> Regional | None:
     """None for a scan of which nothing is told by region."""
     regions, severity, lesions = (scan.get(key) for key in ("regions", "severity", "lesions"))
-    if not (regions and severity and lesions):
+    if not (regions and severity):
         return None
-    lungs = tuple(_lung(name, regions[name], severity[name], lesions[name]) for name in LUNGS)
+    lungs = tuple(_lung(name, regions[name], severity[name], lesions and lesions[name]) for name in LUNGS)
     return Regional(
         places=(*(third.capitalize() for third in THIRDS), "Whole"),
         lungs=lungs,
         has_hu=any(region["mean_hu"] for region in regions.values() if region),
-        lesions=_told(lesions),
+        lesions=_told(lesions) if lesions else "",
     )
 
 
-def _lung(name: str, region: Figures | None, severity: int | None, lesions: int) -> Lung:
+def _lung(name: str, region: Figures | None, severity: int | None, lesions: int | None) -> Lung:
     if region is None:
         return Lung(name, (), severity, lesions, None)
     places = tuple(_place(one) for one in (*(region["thirds"][third] for third in THIRDS), region))

@@ -42,7 +42,7 @@ _FLAGS: Mapping[str, str] = {
     flags.MIXED_SIZES: "The slices have different numbers of pixels: where the smaller ones show as much, volumes by "
     "one spacing are wrong, and they count for less in the shares.",
     flags.MIXED_PIXEL_SPACING: "The pixels of some slices are larger than those of others: each slice counts by its "
-    "own.",
+    "own, and neither lesions nor distances are measured.",
     flags.TWO_SPACINGS: "The header tells of two spacings: volumes follow its sform, other programs may follow its "
     "pixdim.",
     flags.DEFAULT_SPACING: "The voxels measure 1 mm each way and begin at 0, as where nobody told the writer of a "

@@ -91,6 +91,15 @@ def test_lesions_are_told_in_a_sentence(page, measured, edited):
     assert "No lesion; 1 piece below 0.1 mL not counted." in said
 
 
+def test_lesions_and_distances_that_were_not_measured_have_dashes(page, edited):
+    part = page(edited(lambda scan: scan.update(lesions=None, surface=None))).one("article")
+    table = rows(part.one("table", class_="lungs"))
+    assert table["Lesions"] == [UNKNOWN, UNKNOWN]
+    assert table["Severity"] == ["0 of 5", "3 of 5"]
+    assert rows(part.one("table", class_="scores"))["consolidation"][2:4] == [UNKNOWN, UNKNOWN]
+    assert not [note for note in part.all("p", class_="note") if "lesion" in note.text.lower()]
+
+
 def test_a_lung_that_is_not_there_is_said_to_be_missing(batch, page, save_volume, lungs, tmp_path):
     save_volume(tmp_path / "in/ct.nii", np.where(np.arange(64) < 32, lungs, 0), (10, 5, 5))
     top = page(batch(tmp_path / "in", measures="full").out)
