@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ctseg import flags
 from ctseg.classes import LESION
 from ctseg.scan import Side
 from ctseg_batch.reporting.overview import Trouble, by_reason
@@ -75,7 +76,8 @@ def scan_part(
         pictures = draw(files, spacing, right, origin.pool)
         height = pictures.plane.size[0] if pictures.plane else None
         order = order_told(scan["flags"], spacing, right)
-        profile = draw_profile(files.rows, order, spacing, height, f"profile-{place}")
+        area_spacing = None if flags.MIXED_PIXEL_SPACING in scan["flags"] else spacing
+        profile = draw_profile(files.rows, order, area_spacing, height, f"profile-{place}")
     return ScanPart(
         place=place,
         why=why,

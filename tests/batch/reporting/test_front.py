@@ -6,6 +6,7 @@ from base64 import b64decode
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 
 from ctseg_batch.shards import Shard
@@ -105,6 +106,18 @@ def test_files_of_a_series_that_cant_be_read_are_no_slices_above_the_head(
         3: "3 files that could not be read are missing in it; where they lie is not known.",
     }
     assert [note.text for note in part.all("p", class_="note")] == [told[bad]]
+
+
+def test_the_profile_of_slices_whose_pixels_differ_in_size_is_in_pixels(batch, page, save_series, lungs, tmp_path):
+    files = save_series(tmp_path / "in", lungs)
+    coarse = pydicom.dcmread(files[0])
+    coarse.PixelSpacing = [2 * float(step) for step in coarse.PixelSpacing]
+    coarse.save_as(files[0])
+    top = page(batch(tmp_path / "in").out)
+    profile = top.data("profile-data")["0"]
+    assert profile["unit"] == "pixels"
+    assert [round(sum(areas)) for areas in profile["areas"]] == [np.count_nonzero(labels) for labels in lungs]
+    assert "area of lung, pixels" in top.one("figure", class_="profile").one("svg").text
 
 
 def test_the_last_of_images_keeps_its_place_though_it_cant_be_read(batch, page, save_slice, lungs, tmp_path):
