@@ -85,11 +85,17 @@ def explained(result: PartResult, input_files: InputFiles) -> PartResult:
 
 @dataclass
 class UnderWay:
-    """Results as they come in; complete when the workers have ended. Fields as in `Worked`."""
+    """Results as they come in, those of `now` among them; complete when the workers have ended. Else as in `Worked`."""
 
     site_of_scan: dict[str, str] = field(default_factory=dict)
-    slices: int = 0
     by_number: dict[int, PartResult] = field(default_factory=dict)
+    now: set[int] = field(default_factory=set)
+
+    @property
+    def slices(self) -> int:
+        """Those that were done now."""
+        results = (self.by_number[number] for number in self.now)
+        return sum(result.slices - result.failed_slices for result in results)
 
     def in_order(self) -> list[PartResult]:
         """The results of all parts, as they were planned."""
@@ -125,7 +131,7 @@ def work_off(
         if isinstance(step, PartResult):
             under_way.by_number[number] = explained(step, input_files)
             continue
-        under_way.slices += len(step.names)
+        under_way.now.add(number)
         journal.begin({step.place: step.outline}, context.outputs.kinds)
         held.take()
         begin(step, context, watcher.advance, partial(end, number, step, held))

@@ -30,6 +30,7 @@ from ctseg_batch.cluster.gathered import Gathered
 from ctseg_batch.cluster.worker import Labeller, for_travel
 from ctseg_batch.journal.past import Past
 from ctseg_batch.shards import Shard
+from ctseg_batch.terminal.watch import SilentWatcher
 
 BATCH = [Path(sys.executable).with_name("ctseg"), "batch"]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
@@ -407,6 +408,19 @@ def test_what_the_local_engine_began_a_cluster_ends(in_process, few, few_undistu
     assert done.status == 1
     assert 0 < slices_of(done) < done.summary["totals"]["slices"]
     same(out, few_undisturbed)
+
+
+def test_slices_that_failed_are_not_counted_as_done_but_leave_nothing_to_wait_for(
+    in_process, draw, save_slice, tmp_path, monkeypatch
+):
+    for number in range(4):
+        save_slice(tmp_path / f"in/{number}.png", draw(number))
+    (tmp_path / "in/1.png").write_bytes(b"damaged")
+    left: list[int] = []
+    monkeypatch.setattr(SilentWatcher, "expect", lambda self, slices: left.append(slices))
+    monkeypatch.setattr(SilentWatcher, "advance", lambda self: left.append(-1))
+    assert slices_of(in_process(tmp_path / "in")) == 3
+    assert sum(left) == 0
 
 
 def test_what_a_cluster_began_with_a_shard_the_local_engine_ends(

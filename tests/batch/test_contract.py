@@ -82,6 +82,8 @@ def test_of_fifty_slices_one_that_is_cut_in_half_fails_alone(command, draw, save
     assert (scan["status"], scan["slices"], scan["failed_slices"]) == ("partial", 50, 1)
     assert [error["file"] for error in scan["errors"]] == [half.name]
     assert half.name in left.err
+    assert summary["throughput"]["slices"] == 49
+    assert "\n49 slices in " in left.err
 
 
 def test_a_failed_slice_leaves_no_old_mask_and_is_done_once_it_can_be_read(batch, draw, save_slice, tmp_path):

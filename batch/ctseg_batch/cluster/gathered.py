@@ -64,11 +64,12 @@ class Gathered:
         self._journal.drop({"part": place} for place in begun if place not in came_upon)
         for place, results in zip(report.places, report.results, strict=True):
             self._results[place] = results
-            self._watcher.expect(sum(result.slices for result in results) - len(self._parts[place].files))
+            slices = sum(result.slices for result in results)
+            self._watcher.expect(slices - len(self._parts[place].files))
+            for _ in range(slices):
+                self._watcher.advance()
             for result in results:
                 self._watcher.tell(result)
-        for _ in range(report.slices):
-            self._watcher.advance()
         self._site_of_scan.update(report.site_of_scan or {})
         self._skipped += [(report.places[0], one) for one in report.skipped]
         self._errors += report.errors
