@@ -148,6 +148,16 @@ def test_a_spacing_that_is_given_makes_millilitres_of_images(batch, draw, save_s
     assert scan["volumes_ml"]["consolidation"] == pytest.approx(np.count_nonzero(draw() == 3) * 60 / 1000)
 
 
+def test_involvement_in_all_is_of_the_scans_with_volumes_though_these_hold_no_lung(
+    batch, draw, save_slice, save_volume, tmp_path
+):
+    save_slice(tmp_path / "in/images/a.png", draw())
+    save_volume(tmp_path / "in/empty.nii", np.zeros((3, 64, 64), np.uint8))
+    totals = batch(tmp_path / "in").summary["totals"]
+    assert totals["pixels"]["consolidation"] == np.count_nonzero(draw() == 3)
+    assert (totals["lung_ml"], totals["involvement_percent"]) == (0, None)
+
+
 @pytest.mark.parametrize("text", ["1,2", "a,b,c", "1,2,0", "1,2,nan"])
 def test_a_spacing_that_is_none_is_a_wrong_call(command, tmp_path, text):
     (tmp_path / "in").mkdir()

@@ -30,18 +30,17 @@ class Paired:
 def totals(scans: Sequence[Scan], groups: Sequence[str] | None, measures: str | None) -> dict[str, Any]:
     """The sums over the scans: volumes and involvement over those whose volumes are known."""
     known = [scan["volumes_ml"] for scan in scans if scan["volumes_ml"] is not None]
-    plain = measure([sum(scan["pixels"][c.name] for scan in scans) for c in CLASSES], None)
     volumes = {c.name: sum(volumes[c.name] for volumes in known) for c in LUNG} if known else None
-    lung_ml = sum(volumes.values()) if volumes else None
-    lesion_ml = lung_ml - volumes["normal_lung"] if volumes and lung_ml else 0.0
+    pixels = [sum(scan["pixels"][c.name] for scan in scans) for c in CLASSES]
+    pooled = measure(pixels, None, [0.0, *volumes.values()] if volumes else None)
     return {
         "scans": len(scans),
         "slices": sum(scan["slices"] for scan in scans),
         "failed_slices": sum(scan["failed_slices"] for scan in scans),
-        "pixels": plain.pixels,
+        "pixels": pooled.pixels,
         "volumes_ml": volumes,
-        "lung_ml": lung_ml,
-        "involvement_percent": 100 * lesion_ml / lung_ml if lung_ml else plain.involvement_percent,
+        "lung_ml": sum(volumes.values()) if volumes else None,
+        "involvement_percent": pooled.involvement_percent,
         **scored((scan["confusion"] for scan in scans), groups),
         "agreement": _agreement(scans, groups) if groups and measures == "full" else None,
     }
