@@ -3,6 +3,7 @@
 Guo et al. 2017, "On calibration of modern neural networks": one number divides all logits. It changes no label.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,8 @@ from ctseg.training.score import at_working_size
 
 _BINS = 15
 _PIXELS_A_SLICE = 4096
-_COOLEST, _HOTTEST = 0.25, 4.0
+BOUNDS = (0.25, 4.0)
+"""The lowest and the highest temperature that are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,14 @@ def collect_logits(
 
 
 def fit_temperature(pixels: Sequence[ValidationPixels]) -> float | None:
-    """The temperature that makes the truth likeliest, each data set counting alike; None without any pixel."""
+    """The temperature within BOUNDS that makes the truth likeliest, all data sets alike; None without pixels."""
     if not pixels:
         return None
 
     def negative_log_likelihood(logarithm: float) -> float:
         return float(np.mean([_negative_log_likelihood(one, float(np.exp(logarithm))) for one in pixels]))
 
-    bounds = (float(np.log(_COOLEST)), float(np.log(_HOTTEST)))
+    bounds = (math.log(BOUNDS[0]), math.log(BOUNDS[1]))
     return round(float(np.exp(minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded").x)), 3)
 
 

@@ -171,10 +171,10 @@ def _run(
 ) -> None:  # fmt: skip
     from ctseg.training import checkpoint, report
     from ctseg.training.ancestry import inherited_scores
-    from ctseg.training.calibrate import calibration_error, collect_logits, fit_temperature
+    from ctseg.training.calibrate import BOUNDS, calibration_error, collect_logits, fit_temperature
     from ctseg.training.fit import BEST, LAST, Fit, best_epoch
     from ctseg.training.predictor import final_scores
-    from ctseg.training.results import show_results
+    from ctseg.training.results import show_results, warn
 
     console.print(f"{_describe(loaded)}, on {_name(device)}; recipe [bold]{recipe.preset}[/]")
     is_new = not (out / LAST).is_file()  # a run that has begun has weights of its own
@@ -193,6 +193,12 @@ def _run(
     pixels = collect_logits(best.net.to(device), recipe.preparation, loaded, device)
     # Where no group is held back, figures and temperature of the network it began with are the closest there are.
     temperature = fit_temperature(pixels) or (ancestry.start.temperature if ancestry.start else None)
+    if pixels and temperature in BOUNDS:
+        warn(
+            f"the temperature lies at a bound of those tried, {BOUNDS[0]:g} to {BOUNDS[1]:g}, so the network's "
+            f"confidence is not calibrated: expected_calibration_error in {out / METRICS} says how far off it is",
+            console,
+        )
     calibration = {one.name: calibration_error(one, temperature) for one in pixels} if temperature else {}
     checkpoint.save(replace(best, scores=results, temperature=temperature), out / BEST)
     metrics = {

@@ -13,7 +13,7 @@ from ctseg.dataset import learnt_groups, read_dataset
 from ctseg.errors import CallError, ModelError
 from ctseg.model import find_model
 from ctseg.prepare import Preparation
-from ctseg.training import checkpoint, command
+from ctseg.training import calibrate, checkpoint, command
 from ctseg.training.fit import BEST, LAST, Fit, best_epoch, schedule_factor
 from ctseg.training.network_file import open_network
 from ctseg.training.networks import build
@@ -357,6 +357,22 @@ def test_a_run_may_begin_where_another_ended_and_hold_no_group_back(squares, tmp
     leave([*common, "--epochs", "2", "--learning-rate", "0", "--all-groups", "--out", str(final), "--resume"], 2)
     leave(["evaluate", str(final / BEST), str(squares)], 2)
     assert "no slices of it are held-out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("sharpness", "temperature"), [(0.01, 0.25), (1.0, None), (100.0, 4.0)])
+def test_a_temperature_at_a_bound_is_warned_of(squares, tmp_path, capsys, monkeypatch, sharpness, temperature):
+    rng = np.random.default_rng(0)
+    logits = torch.tensor(rng.normal(0, 2, (5000, 4)))
+    truth = torch.multinomial(logits.softmax(dim=1), 1, generator=torch.Generator().manual_seed(0))[:, 0]
+    allowed = (1 << truth.numpy()).astype(np.uint8)
+    pixels = calibrate.ValidationPixels("d", (sharpness * logits).float(), allowed, ((0,), (1,), (2,), (3,)))
+    monkeypatch.setattr(calibrate, "collect_logits", lambda *_: [pixels])
+    call = ["train", str(squares), "--canvas", "32", "--epochs", "1", "--batch-size", "4", "--device", "cpu"]
+    leave([*call, "--out", str(tmp_path / "run")], 0)
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("warning: the temperature lies at a bound of those tried, 0.25 to 4," in said) == (temperature is not None)
+    found = json.loads((tmp_path / "run/metrics.json").read_text())["temperature"]
+    assert found == (temperature or pytest.approx(1, rel=0.1))
 
 
 def test_a_start_whose_run_had_not_ended_has_no_figures_to_hand_on(squares, tmp_path, capsys):
