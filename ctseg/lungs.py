@@ -94,7 +94,7 @@ def thirds(voxels: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     Med 2015;191:A4975), but cut between slices: a few stray voxels far below do not move them, as they would by height.
     """
     before = np.cumsum(voxels) - voxels / 2
-    from_below: npt.NDArray[np.int64] = np.minimum(3 * before // max(voxels.sum(), 1), 2).astype(np.int64)
+    from_below: npt.NDArray[np.int64] = np.minimum(3 * before // (voxels.sum() or 1), 2).astype(np.int64)
     return 2 - from_below
 
 

@@ -122,6 +122,8 @@ def test_a_slice_is_turned_so_that_the_patients_right_comes_first(side):
 def test_thirds_have_the_same_volume_not_the_same_height():
     assert thirds(np.array([10, 10, 10, 10, 10, 10])).tolist() == [2, 2, 1, 1, 0, 0]
     assert thirds(np.array([30, 5, 5, 5, 5, 5, 5, 30])).tolist() == [2, 1, 1, 1, 1, 1, 1, 0]
+    assert thirds(np.array([0.1, 0.2, 0.1])).tolist() == [2, 1, 0]
+    assert thirds(np.zeros(2)).tolist() == [2, 2]
 
 
 def test_stray_voxels_far_below_move_no_third():
