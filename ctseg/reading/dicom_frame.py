@@ -31,7 +31,8 @@ _VRS = (_WORDS, b"OB", b"UN")
 _LONGEST_HEAD = 12
 # What begins encapsulated pixels: an item with a table of offsets, here empty (PS3.5, A.4).
 _NO_OFFSETS = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
-_HU = ("", "US", "HU", "HU_MOD")  # US is unspecified
+_HU = ("", "HU", "HU_MOD")
+_UNSPECIFIED = "US"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,9 @@ class Inflated:
 def pixel_header(opened: Opened) -> PixelHeader:
     """From the `PIXEL_TAGS` of a file that was read up to its PixelData."""
     dataset, syntax = opened.dataset, opened.syntax
+    rescale = rescale_of(dataset)
+    if rescale.unit.upper() == _UNSPECIFIED:  # frames of enhanced CT would say HU if they were (PS3.3, C.8.15.3.10)
+        rescale = replace(rescale, unit="")
     return PixelHeader(
         offset=None if syntax == uid.DeflatedExplicitVRLittleEndian else opened.end,
         syntax=syntax,
@@ -158,7 +162,7 @@ def pixel_header(opened: Opened) -> PixelHeader:
         high_bit=integer(dataset, "HighBit") or 0,
         is_signed=integer(dataset, "PixelRepresentation") == 1,
         photometric=text(dataset, "PhotometricInterpretation") or "MONOCHROME2",
-        rescale=rescale_of(dataset),
+        rescale=rescale,
         padding=_padding(dataset),
         stamp=opened.stamp,
     )
