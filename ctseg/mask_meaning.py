@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import CLASSES, TissueClass, bits, class_named
+from ctseg.classes import BACKGROUND, CLASSES, TissueClass, bits, class_named
 from ctseg.errors import DatasetError
 
 _UNKNOWN = 255
@@ -72,6 +72,16 @@ class MaskMeaning:
 
 PLAIN_MEANING = MaskMeaning({c.index: (c,) for c in CLASSES})
 """Mask values that are class indices: what this program writes."""
+
+
+def classes_in(group: str) -> frozenset[str]:
+    """The classes that a group is named after."""
+    return frozenset(group.split("+"))
+
+
+def is_foreground(group: str) -> bool:
+    """Whether none of a group's classes is background, by the group's name."""
+    return BACKGROUND.name not in classes_in(group)
 
 
 def _classes(value: str, names: Any) -> tuple[TissueClass, ...]:

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from ctseg.classes import CLASSES, LESION, LUNG
 from ctseg.lungs import LUNGS, THIRDS
+from ctseg.mask_meaning import is_foreground
 from ctseg.measures import voxel_ml
 from ctseg.scan import Spacing
 from ctseg_batch.figures.scan_figures import spacing_of
@@ -93,7 +94,7 @@ def _scan_columns(groups: Sequence[str], *, has_regions: bool) -> Iterator[_Scan
     for score in ("iou", "dice") if groups else ():
         yield from (_at(f"{score}_{name}", "number", score, name) for name in (*groups, "mean"))
     if has_regions:
-        for name in (group for group in groups if CLASSES[0].name not in group.split("+")):
+        for name in filter(is_foreground, groups):
             yield from (_at(f"{name}_{key}", "number", "surface", name, key) for key in ("hd95_mm", "assd_mm"))
             yield _at(f"{name}_volume_error_ml", "number", "volume_error_ml", name)
     yield from (_at(name, "text", name) for name in ("device", "precision"))

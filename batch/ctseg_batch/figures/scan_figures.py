@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ctseg import flags
-from ctseg.classes import CLASSES
 from ctseg.lungs import LUNGS, THIRDS, absent
+from ctseg.mask_meaning import is_foreground
 from ctseg.measures import Measures, doubts, measure, voxel_ml
 from ctseg.regions import Amounts, Lungs, describe, grade, total
 from ctseg.scan import Spacing
@@ -102,7 +102,7 @@ def _distances(
         return {"surface": None, "volume_error_ml": None}
     counts = np.array(confusion)
     errors = (counts.sum(axis=0) - counts.sum(axis=1)) * voxel_ml(spacing)
-    lung = [number for number, group in enumerate(groups) if CLASSES[0].name not in group.split("+")]
+    lung = [number for number, group in enumerate(groups) if is_foreground(group)]
     surfaces = whole.surfaces
     return {
         "surface": None

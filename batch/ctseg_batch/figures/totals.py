@@ -8,6 +8,7 @@ import numpy as np
 
 from ctseg.agreement import agree
 from ctseg.classes import CLASSES, LESION, LUNG
+from ctseg.mask_meaning import classes_in, is_foreground
 from ctseg.measures import measure, voxel_ml
 from ctseg.metrics import scores
 
@@ -67,13 +68,13 @@ def paired(scans: Sequence[Scan], groups: Sequence[str]) -> Paired | None:
     }
     if not compared:
         return None
-    classes = [frozenset(group.split("+")) for group in groups]
+    classes = [classes_in(group) for group in groups]
     lung = _made_of(classes, frozenset(c.name for c in LUNG))
     lesion = _made_of(classes, frozenset(c.name for c in LESION))
     volumes = {
         name: {place: _volumes(scan, [number]) for place, scan in compared.items()}
         for number, name in enumerate(groups)
-        if CLASSES[0].name not in classes[number]
+        if is_foreground(name)
     }
     return Paired(
         volumes,

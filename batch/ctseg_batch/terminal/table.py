@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from ctseg.classes import CLASSES, LUNG
+from ctseg.classes import LUNG
 from ctseg.lungs import LUNGS
+from ctseg.mask_meaning import is_foreground
 from ctseg.printable import count, printable
 from ctseg_batch.figures.summary import Summary, outcome
 from ctseg_batch.inputs.discover import ignored_told
@@ -84,8 +85,7 @@ def _surface_columns(groups: Iterable[str]) -> list[Column]:
     return [
         Column(_heading(group, title), partial(_distance_of, group=group, key=key))
         for title, key in (("HD95 mm", "hd95_mm"), ("ASSD mm", "assd_mm"))
-        for group in groups
-        if CLASSES[0].name not in group.split("+")
+        for group in filter(is_foreground, groups)
     ]
 
 
