@@ -11,6 +11,8 @@ from ctseg.scan import Labels, Spacing
 
 # Total lung capacity of adults lies between about 3 and 8 L; a CT at rest or of a child, less.
 PLAUSIBLE_LUNG_ML = (800.0, 10_000.0)
+# Slices that lie farther apart than this make volumes rough.
+FAR_APART_MM = 15.0
 # A lung that fills more of the first or last slice than this share of its largest slice was cut off there.
 _CUT_OFF_SHARE = 0.25
 
@@ -37,6 +39,12 @@ def voxel_ml(spacing: Spacing) -> float:
     return z * y * x / 1000
 
 
+def involvement(pixels: Sequence[float]) -> float | None:
+    """The share of the lung that is diseased, in per cent, from the pixels of each class; None without lung."""
+    lung, lesion = (sum(pixels[c.index] for c in classes) for classes in (LUNG, LESION))
+    return 100 * lesion / lung if lung else None
+
+
 def measure(pixels: Sequence[int], spacing: Spacing | None, voxels: Sequence[float] | None = None) -> Measures:
     """Measures from the pixels of each class; background has no volume worth telling.
 
@@ -44,13 +52,12 @@ def measure(pixels: Sequence[int], spacing: Spacing | None, voxels: Sequence[flo
     """
     voxels = pixels if voxels is None else voxels
     lung = sum(voxels[c.index] for c in LUNG)
-    lesion = sum(voxels[c.index] for c in LESION)
     ml = None if spacing is None else voxel_ml(spacing)
     return Measures(
         pixels={c.name: pixels[c.index] for c in CLASSES},
         volumes_ml=None if ml is None else {c.name: voxels[c.index] * ml for c in LUNG},
         lung_ml=None if ml is None else lung * ml,
-        involvement_percent=100 * lesion / lung if lung else None,
+        involvement_percent=involvement(voxels),
     )
 
 

@@ -5,10 +5,10 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Any, Literal, NamedTuple
 
-from ctseg.classes import CLASSES, LESION, LUNG
+from ctseg.classes import CLASSES, LUNG
 from ctseg.lungs import LUNGS, THIRDS
 from ctseg.mask_meaning import is_foreground
-from ctseg.measures import voxel_ml
+from ctseg.measures import involvement, voxel_ml
 from ctseg.scan import Spacing
 from ctseg_batch.figures.scan_figures import spacing_of
 from ctseg_batch.figures.summary import Summary, by_scan
@@ -78,8 +78,8 @@ def _slice_row(scan: str, index: int, one: SliceFigures, spacing: Spacing | None
 
 def _derived(pixels: Sequence[int], spacing: Spacing | None, weight: float) -> tuple[float | None, float | None]:
     """What the last columns of slices.csv say: `lung_ml`, `involvement_percent`."""
-    lung, lesion = (sum(pixels[c.index] for c in classes) for classes in (LUNG, LESION))
-    return None if spacing is None else weight * lung * voxel_ml(spacing), 100 * lesion / lung if lung else None
+    lung = sum(pixels[c.index] for c in LUNG)
+    return None if spacing is None else weight * lung * voxel_ml(spacing), involvement(pixels)
 
 
 def _scan_columns(groups: Sequence[str], *, has_regions: bool) -> Iterator[_ScanColumn]:

@@ -9,14 +9,12 @@ import numpy as np
 from ctseg import flags
 from ctseg.lungs import LUNGS, THIRDS, absent
 from ctseg.mask_meaning import is_foreground
-from ctseg.measures import Measures, doubts, measure, voxel_ml
+from ctseg.measures import FAR_APART_MM, Measures, doubts, measure, voxel_ml
 from ctseg.regions import Amounts, Lungs, describe, grade, total
 from ctseg.scan import Spacing
 from ctseg_batch.figures.totals import scored
 from ctseg_batch.result import PartResult, StackFigures
 from ctseg_batch.slice_figures import unpack
-
-_FAR_APART_MM = 15.0
 
 
 def scan_figures(name: str, parts: Sequence[PartResult], groups: list[str] | None) -> dict[str, Any]:
@@ -122,7 +120,7 @@ def _flags(done: Sequence[PartResult], measures: Measures, *, is_scored: bool) -
         found += doubts(measures, (done[0].lung[0], largest, done[-1].lung[2]))
     if len({sum(one.pixels) for part in done for one in unpack(part.by_slice) if one.pixels}) > 1:
         found.append(flags.MIXED_SIZES)
-    if done and sum(part.slices for part in done) > 1 and (done[0].spacing_mm or (0,))[0] > _FAR_APART_MM:
+    if done and sum(part.slices for part in done) > 1 and (done[0].spacing_mm or (0,))[0] > FAR_APART_MM:
         found.append(flags.FAR_APART)
     unscored = sum(part.unscored for part in done)
     if is_scored and unscored:

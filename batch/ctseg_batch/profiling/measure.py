@@ -61,7 +61,7 @@ def measure(job: Job, warm_up: int) -> Measured:
 def warm_up_of(job: Job, workers: int, batch_size: int) -> int:
     """How many slices a run of so many workers needs until all is loaded; fewer where there are few.
 
-    None where hardly a round would be left: most of what counts would have been done within the warm-up.
+    0 where hardly a round would be left: most of what counts would have been done within the warm-up.
     """
     a_round = workers * batch_size
     wanted = _ROUNDS_OF_WARM_UP * a_round

@@ -10,10 +10,10 @@ from ctseg.errors import require
 REPORT_HTML = "report.html"
 DEFAULT_PICTURES = 50
 
-_EXTRA = {"jinja2": "report", "matplotlib": "report"}
+_MODULES, _EXTRA = ("jinja2", "matplotlib"), "report"
 
 
 def require_report() -> None:
     """Raise MissingExtraError where what reports are made with is not installed."""
-    for module, extra in _EXTRA.items():
-        require(module, extra)
+    for module in _MODULES:
+        require(module, _EXTRA)

@@ -109,13 +109,13 @@ def _lines(axes: Axes, of: Measure) -> None:
     low, high = axes.get_ylim()
     axes.axhline(0, color=MUTED, linewidth=0.8)
     axes.axhline(of.bias, color=ACCENT, linewidth=1.4)
-    labelled = {of.bias: f"bias {signed(of.bias, 1)}"}
+    labelled = {of.bias: f"bias {signed(of.bias)}"}
     if of.lower is not None and of.upper is not None:
         axes.axhspan(of.lower, of.upper, color=ACCENT, alpha=0.08, linewidth=0)
         for limit in (of.lower, of.upper):
             axes.axhline(limit, color=ACCENT, linewidth=1, linestyle=(0, (4, 3)))
         if of.upper - of.bias > _TOO_NEAR * (high - low):
-            labelled |= {limit: signed(limit, 1) for limit in (of.lower, of.upper)}
+            labelled |= {limit: signed(limit) for limit in (of.lower, of.upper)}
     for at, text in labelled.items():
         axes.annotate(
             text, (1, at), (5, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", size=11
@@ -130,9 +130,7 @@ def _told(of: Measure) -> str:
         if float(f"{of.bias:.1f}") == 0
         else f"On average {difference} {unit} {where} the reference"
     )
-    return (
-        f"{said}; 95 % of the differences are expected between {signed(of.lower, 1)} and {signed(of.upper, 1)} {unit}."
-    )
+    return f"{said}; 95 % of the differences are expected between {signed(of.lower)} and {signed(of.upper)} {unit}."
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.classes import CLASSES, LESION, LUNG
+from ctseg.extent import extent
 from ctseg.lungs import MIRRORED, ON_A_SIDE, facing, facing_spacing
 from ctseg.scan import Labels, Side, Spacing
 from ctseg_batch.outputs.overlay import Grey
@@ -135,5 +136,5 @@ def _as_stored(box: Box, width: int, right: Side) -> Box:
 
 def _around(lung: Counts, margin: float) -> slice:
     """From the first to the last place with lung, and a margin; all of it where there is none."""
-    places = np.flatnonzero(lung).tolist() or [0, len(lung) - 1]
-    return slice(max(0, places[0] - round(margin)), min(len(lung), places[-1] + 1 + round(margin)))
+    held = extent(lung) if lung.any() else slice(0, len(lung))
+    return slice(max(0, held.start - round(margin)), min(len(lung), held.stop + round(margin)))

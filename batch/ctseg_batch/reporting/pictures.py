@@ -5,13 +5,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
+from ctseg.measures import involvement
 from ctseg.scan import Side, Spacing
 from ctseg_batch.reporting.choose import choose_slices
 from ctseg_batch.reporting.frontal import Survey, from_the_front, survey
 from ctseg_batch.reporting.images import Picture, Size, coloured, fit, picture
 from ctseg_batch.reporting.results import own_files
 from ctseg_batch.reporting.sources import ScanFiles
-from ctseg_batch.reporting.words import involvement, lost_told, lungs_told, stored_told, tile_alt
+from ctseg_batch.reporting.words import lost_told, lungs_told, stored_told, tile_alt
 
 _TILE: Size = (200, 220)
 _SHARPNESS = 1.5
@@ -65,7 +66,7 @@ def draw(files: ScanFiles, spacing: Spacing | None, right: Side | None, pool: Ex
     alts = [tile_alt(rows[place], own[place]) for place in chosen]
     drawn = pool.map(partial(_tile, files, found, spacing), chosen, alts)
     tiles = [
-        Tile(place, rows[place].index, own[place], why, involvement(rows[place].pixels), shown)
+        Tile(place, rows[place].index, own[place], why, involvement(rows[place].pixels or ()), shown)
         for (place, why), shown in zip(chosen.items(), drawn, strict=True)
         if shown
     ]

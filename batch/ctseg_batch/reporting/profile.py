@@ -8,11 +8,12 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from ctseg.classes import CLASSES, LESION, LUNG
+from ctseg.measures import involvement
 from ctseg.scan import Spacing
 from ctseg_batch.reporting.canvas import drawing, new_axes
 from ctseg_batch.reporting.results import SliceRow, own_files
 from ctseg_batch.reporting.svg import EDGES, FILLS, LINE, MUTED, to_svg
-from ctseg_batch.reporting.words import involvement, percent, slice_name
+from ctseg_batch.reporting.words import percent, slice_name
 
 _FEWEST = 3
 _WIDTH = 300
@@ -86,5 +87,5 @@ def _label(rows: Sequence[SliceRow], order: str) -> str:
     name = slice_name(worst.index, own_files(rows)[rows.index(worst)])
     return (
         f"Area of the classes in each of {len(rows)} slices {order}: disease in {len(diseased)} of "
-        f"them, most in slice {name}, where {percent(involvement(worst.pixels) or 0)} of the lung is diseased"
+        f"them, most in slice {name}, where {percent(involvement(worst.pixels or ()) or 0)} of the lung is diseased"
     )

@@ -9,7 +9,7 @@ import numpy as np
 from ctseg import flags
 from ctseg.classes import CLASSES, LESION, LUNG, TissueClass
 from ctseg.lungs import LUNGS, ON_A_SIDE
-from ctseg.measures import PLAUSIBLE_LUNG_ML
+from ctseg.measures import FAR_APART_MM, PLAUSIBLE_LUNG_ML
 from ctseg.printable import count, printable
 from ctseg.scan import Labels, Side, Spacing
 from ctseg_batch.reporting.results import SliceRow
@@ -31,7 +31,8 @@ _FLAGS: Mapping[str, str] = {
     flags.GAP: "Slices are missing in between, or lie farther apart than most: those on either side stand for what "
     "would be there.",
     flags.UNEVEN_SPACING: "The slices are not evenly spaced: each stands for half the way to its neighbours.",
-    flags.FAR_APART: "More than 15 mm lie from slice to slice: volumes, those of lesions above all, are rough.",
+    flags.FAR_APART: f"More than {FAR_APART_MM:g} mm lie from slice to slice: volumes, those of lesions above all, are "
+    "rough.",
     flags.DUPLICATE_POSITIONS: "Several slices lie at one place: each counts for its share of it.",
     flags.IN_SEVERAL_FOLDERS: "Another folder holds files of the same series: put them into one "
     "folder, or, if they are copies, leave one out; copies count twice in the totals.",
@@ -77,9 +78,9 @@ def number(value: float | None, digits: int = 0) -> str:
     return UNKNOWN if value is None else with_minus(f"{_rounded(value, digits):,.{digits}f}")
 
 
-def signed(value: float | None, digits: int = 0) -> str:
-    """A difference: `+12`, `-4` with a true minus, `0`, or a dash."""
-    return f"+{number(value, digits)}" if value is not None and _rounded(value, digits) > 0 else number(value, digits)
+def signed(value: float | None) -> str:
+    """A difference to a tenth: `+12.0`, `-4.0` with a true minus, `0.0`, or a dash."""
+    return f"+{number(value, 1)}" if value is not None and _rounded(value, 1) > 0 else number(value, 1)
 
 
 def with_minus(text: str) -> str:
@@ -157,14 +158,6 @@ def plane_alt(line: str, labels: Labels, *, has_ct: bool) -> str:
 def depth_alt(pixels: Sequence[int]) -> str:
     """What is seen of all planes at once."""
     return f"The whole lung seen through from the front, disease in colour: {_shares(pixels, 'the lung')}"
-
-
-def involvement(pixels: Sequence[int] | None) -> float | None:
-    """The share of the lung that is diseased, in per cent; None without lung."""
-    if pixels is None:
-        return None
-    lung = sum(pixels[tissue.index] for tissue in LUNG)
-    return 100 * sum(pixels[tissue.index] for tissue in LESION) / lung if lung else None
 
 
 def percent(share: float) -> str:
