@@ -2,11 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from ctseg.scan import Side
 from ctseg_batch.shards import is_of_sibling
 
 FOLDER = ".ctseg"
@@ -49,25 +48,6 @@ def recorded_root(out: Path) -> Path | None:
         if isinstance(head.get("root"), str):
             return Path(head["root"])
     return None
-
-
-def recorded_sides(out: Path) -> Mapping[str, Side]:
-    """On which side of a scan's slices the patient's right is, by its name; without those of which no journal says.
-
-    Of each part, what the latest run noted counts, in whichever journal.
-    """
-    latest: dict[str, JournalEntry] = {}
-    for journal in journal_files(out):
-        run = 0
-        for _, noted in whole_lines(journal):
-            if "part" not in noted:
-                run = noted.get("run", run)
-                continue
-            place, line = noted["part"], {"run": run, **noted}
-            if place not in latest or line["run"] >= latest[place]["run"]:
-                latest[place] = line
-    results = [line["result"] for line in latest.values() if line.get("key")]
-    return {one["scan"]: side for one in results if (side := one.get("patients_right")) in get_args(Side)}
 
 
 def whole_lines(journal: Path) -> Iterator[tuple[int, JournalEntry]]:

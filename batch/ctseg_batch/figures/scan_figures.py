@@ -47,6 +47,7 @@ def scan_figures(name: str, parts: Sequence[PartResult], groups: list[str] | Non
         "precision": done[0].precision if done else None,
         "errors": [asdict(error) for error in errors],
         "series": next((part.series for part in parts if part.series), None),
+        "patients_right": next((part.patients_right for part in parts if part.patients_right), None),
         "slice_weights": _weights(parts),
         "weighted_confusion": weighted,
     }

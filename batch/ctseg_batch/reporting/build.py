@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ctseg.printable import count
 from ctseg_batch.cpus import usable_cpus
-from ctseg_batch.layout import recorded_root, recorded_sides
+from ctseg_batch.layout import recorded_root
 from ctseg_batch.outputs.files import write_whole
 from ctseg_batch.reporting import REPORT_HTML, overview
 from ctseg_batch.reporting.agreement import agreement
@@ -86,7 +86,7 @@ def _parts(results: Results, most: int, watched: Watched) -> tuple[ScanPart, ...
         return scan_part(place, chosen[place], scan, of_scan, origin)
 
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        origins = [Origin(out, recorded_root(out), recorded_sides(out), pool) for out in _outs(results)]
+        origins = [Origin(out, recorded_root(out), pool) for out in _outs(results)]
         return tuple(draw(place, origins) for place in watched(list(chosen)))
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from ctseg import flags
 from ctseg.classes import LESION
-from ctseg.scan import Side
 from ctseg_batch.reporting.overview import Trouble, by_reason
 from ctseg_batch.reporting.pictures import ScanPictures, draw
 from ctseg_batch.reporting.profile import Profile, draw_profile
@@ -24,11 +23,10 @@ _NOTHING = "Nothing of it could be read."
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where masks and slices are found, how those of each scan are stored, and who looks for them."""
+    """Where masks and slices are found, and who looks for them."""
 
     out: Path
     root: Path | None
-    patients_right: Mapping[str, Side]
     pool: Executor
 
 
@@ -72,7 +70,7 @@ def scan_part(
         pictures = ScanPictures(notes=(_NOTHING if scan["status"] == "failed" else _NO_LIST,))
     else:
         files = ScanFiles(origin.out, origin.root, scan["scan"], rows)
-        right = origin.patients_right.get(scan["scan"])
+        right = scan.get("patients_right")  # it was not always noted
         pictures = draw(files, spacing, right, origin.pool)
         height = pictures.plane.size[0] if pictures.plane else None
         order = order_told(scan["flags"], spacing, right)
