@@ -11,7 +11,7 @@ from ctseg.mask_meaning import is_foreground
 from ctseg.measures import involvement, voxel_ml
 from ctseg.scan import Spacing
 from ctseg_batch.figures.scan_figures import spacing_of
-from ctseg_batch.figures.summary import Summary, by_scan
+from ctseg_batch.figures.summary import Summary, by_scan, figure_at
 from ctseg_batch.result import PartResult
 from ctseg_batch.slice_figures import SliceFigures, unpack
 
@@ -85,7 +85,8 @@ def _derived(pixels: Sequence[int], spacing: Spacing | None, weight: float) -> t
 def _scan_columns(groups: Sequence[str], *, has_regions: bool) -> Iterator[_ScanColumn]:
     yield from (_at(name, "text", name) for name in ("scan", "status"))
     yield from (_at(name, "integer", name) for name in ("slices", "failed_slices"))
-    yield from (_at(f"spacing_{axis}_mm", "number", "spacing_mm", place) for place, axis in enumerate("zyx"))
+    for place, axis in enumerate("zyx"):
+        yield _ScanColumn(Column(f"spacing_{axis}_mm", "number"), partial(_step_of, place))
     yield from (_at(f"{c.name}_pixels", "integer", "pixels", c.name) for c in CLASSES)
     yield from (_at(f"{c.name}_ml", "number", "volumes_ml", c.name) for c in LUNG)
     yield from (_at(name, "number", name) for name in ("lung_ml", "involvement_percent"))
@@ -100,7 +101,7 @@ def _scan_columns(groups: Sequence[str], *, has_regions: bool) -> Iterator[_Scan
     yield from (_at(name, "text", name) for name in ("device", "precision"))
     yield _ScanColumn(Column("flags", "text"), lambda scan: "; ".join(scan["flags"]))
     yield _ScanColumn(Column("errors", "text"), _errors)
-    yield _ScanColumn(Column("series", "text"), lambda scan: scan.get("series"))  # it was not always noted
+    yield _at("series", "text", "series")
 
 
 def _regional_columns() -> Iterator[_ScanColumn]:
@@ -124,18 +125,13 @@ def _region_columns(name: str, path: tuple[str, ...]) -> Iterator[_ScanColumn]:
         )
 
 
-def _at(name: str, kind: Kind, *path: str | int) -> _ScanColumn:
-    return _ScanColumn(Column(name, kind), partial(_find, path))
+def _at(name: str, kind: Kind, *path: str) -> _ScanColumn:
+    return _ScanColumn(Column(name, kind), lambda scan: figure_at(scan, *path))
 
 
-def _find(path: tuple[str | int, ...], scan: Mapping[str, Any]) -> Any:
-    """What lies at a path in a scan's figures; None where something on the way is null."""
-    found: Any = scan
-    for key in path:
-        if found is None:
-            return None
-        found = found[key]
-    return found
+def _step_of(axis: int, scan: Mapping[str, Any]) -> float | None:
+    spacing: Sequence[float] | None = scan["spacing_mm"]
+    return None if spacing is None else spacing[axis]
 
 
 def _errors(scan: Mapping[str, Any]) -> str:

@@ -134,6 +134,14 @@ def by_scan(results: Iterable[PartResult]) -> dict[str, list[PartResult]]:
     return parts
 
 
+def figure_at(of: Mapping[str, Any], *path: str) -> Any:
+    """What lies at a path in the figures of a scan; None where something on the way is null or was not noted."""
+    found: Any = of
+    for key in path:
+        found = None if found is None else found.get(key)
+    return found
+
+
 def flag_folders(scans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The scans, those of a series that lies in more than one folder with a flag that says so, as their last."""
     counts = Counter(scan.get("series") for scan in scans)  # it was not always noted

@@ -9,10 +9,10 @@ import numpy as np
 
 from ctseg.measures import PLAUSIBLE_LUNG_ML
 from ctseg.printable import count, printable
-from ctseg_batch.figures.summary import Summary
+from ctseg_batch.figures.summary import Summary, figure_at
 from ctseg_batch.reporting.canvas import FEWEST, SIZE, Chart, Numbers, dots, drawing, few_ticks, finish, new_axes
 from ctseg_batch.reporting.svg import ACCENT, PAPER, Mark, to_svg
-from ctseg_batch.reporting.table import SEVERITY, rounded, severity, share
+from ctseg_batch.reporting.table import SEVERITY, rounded, share
 from ctseg_batch.reporting.words import SEVERITY_STEPS, number
 
 _MOST_BARS = 20
@@ -46,8 +46,8 @@ def charts(summary: Summary) -> tuple[Chart, ...]:
             _histogram(_INVOLVEMENT, [scan["involvement_percent"] for scan in scans]),
             _histogram(_VOLUME, [scan["lung_ml"] for scan in scans]),
             _scatter(scans),
-            _grades(_SEVERITY, [severity("total", scan) for scan in scans]),
-            _histogram(_DICE, [(scan["dice"] or {}).get("mean") for scan in scans]),
+            _grades(_SEVERITY, [figure_at(scan, "severity", "total") for scan in scans]),
+            _histogram(_DICE, [figure_at(scan, "dice", "mean") for scan in scans]),
         ]
     return tuple(chart for chart in found if chart)
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ctseg.classes import LESION, LUNG
+from ctseg_batch.figures.summary import figure_at
 from ctseg_batch.reporting.results import SliceRow
 
 _TILES = 8
@@ -60,7 +61,7 @@ def _pixels(row: SliceRow, classes: Iterable[Any]) -> int:
 
 
 def _dice(scan: Scan) -> float | None:
-    mean = (scan["dice"] or {}).get("mean")
+    mean = figure_at(scan, "dice", "mean")
     return None if mean is None else -float(mean)
 
 

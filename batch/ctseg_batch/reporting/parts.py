@@ -8,13 +8,14 @@ from typing import Any
 
 from ctseg import flags
 from ctseg.classes import LESION
+from ctseg_batch.figures.summary import figure_at
 from ctseg_batch.reporting.overview import Trouble, by_reason
 from ctseg_batch.reporting.pictures import ScanPictures, draw
 from ctseg_batch.reporting.profile import Profile, draw_profile
 from ctseg_batch.reporting.regional import Regional, regional
 from ctseg_batch.reporting.results import SliceRow
 from ctseg_batch.reporting.sources import ScanFiles
-from ctseg_batch.reporting.table import severity, share
+from ctseg_batch.reporting.table import share
 from ctseg_batch.reporting.words import explain, number, order_told
 
 _NO_LIST = "Pictures need slices.csv, which this OUT does not hold: the same call of `ctseg batch` writes it."
@@ -117,6 +118,6 @@ def _facts(scan: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
             facts.append((tissue.title.capitalize(), f"{volume}{part:.1f} %"))
     if scan["involvement_percent"] is not None:
         facts.append(("Involvement", f"{scan['involvement_percent']:.1f} %"))
-    if (total := severity("total", scan)) is not None:
+    if (total := figure_at(scan, "severity", "total")) is not None:
         facts.append(("Severity", f"{total} of 10"))
     return tuple(facts)

@@ -1,6 +1,6 @@
 """The summary as people read it: a table with a row a scan, what is doubtful, what failed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from ctseg.classes import LUNG
 from ctseg.lungs import LUNGS
 from ctseg.mask_meaning import is_foreground
 from ctseg.printable import count, printable
-from ctseg_batch.figures.summary import Summary, outcome
+from ctseg_batch.figures.summary import Summary, figure_at, outcome
 from ctseg_batch.inputs.discover import ignored_told
 from ctseg_batch.terminal.scan_table import Column, scan_table
 
@@ -59,51 +59,43 @@ def failures(summary: Summary) -> Iterator[Text]:
 def _volume_columns() -> list[Column]:
     return [
         Column("slices", _slices),
-        *(Column(_heading(tissue.name, "mL"), partial(_volume_of, name=tissue.name)) for tissue in LUNG),
-        Column("lung\nmL", lambda of: _volume(of["lung_ml"])),
-        Column("involved\n%", lambda of: _number(of["involvement_percent"], 1)),
+        *(_at(_heading(tissue.name, "mL"), _volume, "volumes_ml", tissue.name) for tissue in LUNG),
+        _at("lung\nmL", _volume, "lung_ml"),
+        _at("involved\n%", _tenths, "involvement_percent"),
     ]
 
 
 def _score_columns(groups: Iterable[str]) -> list[Column]:
-    return [Column(_heading(group, "IoU"), partial(_iou_of, group=group)) for group in groups]
+    return [_at(_heading(group, "IoU"), partial(_number, digits=3), "iou", group) for group in groups]
 
 
 def _lung_columns() -> list[Column]:
     """What `--measures full` tells of the lungs and the lesions, the little that there is room for."""
     return [
-        *(Column(f"{lung}\nlung\nmL", partial(_lung_ml_of, lung=lung)) for lung in LUNGS),
-        *(Column(f"{lung}\ninvolved\n%", partial(_involved_of, lung=lung)) for lung in LUNGS),
+        *(_at(f"{lung}\nlung\nmL", _volume, "regions", lung, "lung_ml") for lung in LUNGS),
+        *(_at(f"{lung}\ninvolved\n%", _tenths, "regions", lung, "involvement_percent") for lung in LUNGS),
         Column("severity\nright\n+ left", _severity),
-        Column("\n\nlesions", lambda of: str(of["lesions"]["count"]) if of["lesions"] else _UNKNOWN),
-        Column("largest\nlesion\nmL", lambda of: _volume(of["lesions"]["largest_ml"] if of["lesions"] else None)),
+        _at("\n\nlesions", _whole, "lesions", "count"),
+        _at("largest\nlesion\nmL", _volume, "lesions", "largest_ml"),
     ]
 
 
 def _surface_columns(groups: Iterable[str]) -> list[Column]:
     """How far the surfaces are from those of the truth, in mm."""
     return [
-        Column(_heading(group, title), partial(_distance_of, group=group, key=key))
+        _at(_heading(group, title), _tenths, "surface", group, key)
         for title, key in (("HD95 mm", "hd95_mm"), ("ASSD mm", "assd_mm"))
         for group in filter(is_foreground, groups)
     ]
 
 
-def _lung_ml_of(of: Mapping[str, Any], lung: str) -> str:
-    return _volume(((of["regions"] or {}).get(lung) or {}).get("lung_ml"))
-
-
-def _involved_of(of: Mapping[str, Any], lung: str) -> str:
-    return _number(((of["regions"] or {}).get(lung) or {}).get("involvement_percent"), 1)
+def _at(title: str, shown: Callable[[Any], str], *path: str) -> Column:
+    """A column of what lies at a path in the figures of a scan."""
+    return Column(title, lambda of: shown(figure_at(of, *path)))
 
 
 def _severity(of: Mapping[str, Any]) -> str:
-    grades = [(of["severity"] or {}).get(lung) for lung in LUNGS]
-    return " + ".join(_UNKNOWN if grade is None else str(grade) for grade in grades)
-
-
-def _distance_of(of: Mapping[str, Any], group: str, key: str) -> str:
-    return _number(((of["surface"] or {}).get(group) or {}).get(key), 1)
+    return " + ".join(_whole(figure_at(of, "severity", lung)) for lung in LUNGS)
 
 
 def _agreement(summary: Summary) -> Iterator[Text]:
@@ -118,14 +110,6 @@ def _agreement(summary: Summary) -> Iterator[Text]:
             limits = f", limits of agreement {one['lower_limit']:,.1f} to {one['upper_limit']:,.1f} {unit}"
             told = limits if one["n"] >= _FEWEST_FOR_LIMITS else ""
             yield Text(f"{title}: bias {one['bias']:,.1f} {unit}{told}, {count(one['n'], 'scan')}")
-
-
-def _volume_of(of: Mapping[str, Any], name: str) -> str:
-    return _volume((of["volumes_ml"] or {}).get(name))
-
-
-def _iou_of(of: Mapping[str, Any], group: str) -> str:
-    return _number((of["iou"] or {}).get(group), 3)
 
 
 def _slices(of: Mapping[str, Any]) -> str:
@@ -155,6 +139,14 @@ def _heading(name: str, unit: str) -> str:
 def _volume(value: float | None) -> str:
     """Millilitres; a tenth has a meaning only where there are few."""
     return _number(value, 1 if value is not None and value < 100 else 0)
+
+
+def _whole(value: int | None) -> str:
+    return _UNKNOWN if value is None else str(value)
+
+
+def _tenths(value: float | None) -> str:
+    return _number(value, 1)
 
 
 def _number(value: float | None, digits: int) -> str:
