@@ -10,8 +10,8 @@ import pytest
 from pydicom.uid import JPEGLSLossless, RLELossless
 
 from ctseg.reading import open_series
+from ctseg_batch.journal.slice_figures import SliceFigures
 from ctseg_batch.outputs.overlay import as_shown
-from ctseg_batch.reporting.results import SliceRow
 from ctseg_batch.reporting.sources import ScanFiles
 
 
@@ -359,7 +359,7 @@ def test_there_is_no_dicom_segmentation_of_it_and_a_note_says_why(batch, save_se
 
 def test_the_report_shows_each_frame_as_its_own_slice(save_series, convert, labels, tmp_path):
     convert(tmp_path / "ct.dcm", save_series(tmp_path / "series", labels))
-    rows = [SliceRow(index, "ct.dcm", f"ct.dcm/{index:04}.png", None) for index in range(4)]
+    rows = [SliceFigures("ct.dcm", f"ct.dcm/{index:04}.png", None) for index in range(4)]
     shown = ScanFiles(tmp_path / "out", tmp_path, "ct.dcm", rows)
     expected = [as_shown(slice_) for slice_ in open_slices(tmp_path / "series")]
     for place in range(4):

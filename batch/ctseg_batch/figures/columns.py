@@ -63,10 +63,16 @@ def slice_rows(results: Iterable[PartResult]) -> Iterator[Row]:
             yield _slice_row(scan, index, one, spacing, weight)
 
 
+def figures_of(row: Row) -> SliceFigures:
+    """What a row that was read back from slices.csv says of its slice, but for what follows from the pixels."""
+    pixels = tuple(value for value in row[-_DERIVED - len(CLASSES) : -_DERIVED] if isinstance(value, int))
+    return SliceFigures(str(row[2]), str(row[3]), pixels if len(pixels) == len(CLASSES) else None)
+
+
 def with_all_digits(row: Row, spacing: Spacing | None, weight: float) -> Row:
     """A row that was read back from slices.csv, which rounds what follows from the pixels."""
-    pixels = [value for value in row[-_DERIVED - len(CLASSES) : -_DERIVED] if isinstance(value, int)]
-    return (*row[:-_DERIVED], *_derived(pixels, spacing, weight)) if len(pixels) == len(CLASSES) else row
+    pixels = figures_of(row).pixels
+    return row if pixels is None else (*row[:-_DERIVED], *_derived(pixels, spacing, weight))
 
 
 def _slice_row(scan: str, index: int, one: SliceFigures, spacing: Spacing | None, weight: float) -> Row:

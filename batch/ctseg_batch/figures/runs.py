@@ -72,18 +72,20 @@ def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Ru
             "latest run again, it removes the older tables"
         )
     if shares:
-        return [_read_run(out, Shard(number, of).mark, fault, name) for of, number in shares]
-    whole = _read_run(out, "", fault, name)
-    if whole.summary["runs"] is not None:
+        marks = [Shard(number, of).mark for of, number in shares]
+        return [Run(out, name, read_summary(out, mark, fault, name), mark) for mark in marks]
+    whole = read_summary(out, "", fault, name)
+    if whole["runs"] is not None:
         raise CallError(f"{name}/{SUMMARY_JSON} was written by ctseg summarize: name the OUT folders that it joined")
-    return [whole]
+    return [Run(out, name, whole)]
 
 
-def _read_run(out: Path, mark: str, fault: FormCheck, called: str) -> Run:
+def read_summary(out: Path, mark: str, fault: FormCheck, called: str) -> Summary:
+    """Read the summary in OUT of a run, or of the share with that mark; raises CallError where it is none."""
     name = marked(SUMMARY_JSON, mark)
     file = f"{called}/{name}"
     try:
-        read = json.loads((out / name).read_bytes(), parse_constant=_refuse)
+        read: Any = json.loads((out / name).read_bytes(), parse_constant=_refuse)
     except FileNotFoundError:
         ended = f"the run into {called} has not ended; {_AGAIN}"
         why = ended if journal_files(out) else f"{called} holds no run of ctseg batch"
@@ -95,12 +97,14 @@ def _read_run(out: Path, mark: str, fault: FormCheck, called: str) -> Run:
     schema = read.get("schema") if isinstance(read, dict) else None
     if isinstance(schema, int) and schema != SCHEMA:
         raise CallError(
-            f"{file} is of another version of ctseg (schema {schema}, not {SCHEMA}): run it again with this"
+            f"{file} is of another version of ctseg (schema {schema}, not {SCHEMA}): "
+            + ("update ctseg" if schema > SCHEMA else "run it again with this")
         )
     wrong = fault(read) or _inconsistency(read)
     if wrong:
         raise CallError(f"{file} is damaged, or no summary of ctseg: {wrong}")
-    return Run(out, called, read, mark)
+    summary: Summary = read
+    return summary
 
 
 def _inconsistency(read: Mapping[str, Any]) -> str | None:

@@ -46,7 +46,7 @@ class Agreement:
 
 def agreement(summary: Summary) -> Agreement | None:
     """What the totals say of it; None where they don't."""
-    scans, groups, found = summary["scans"], summary.get("groups"), summary["totals"].get("agreement")
+    scans, groups, found = summary["scans"], summary["groups"], summary["totals"]["agreement"]
     pairs = paired(scans, groups) if found and groups else None
     if pairs is None:
         return None

@@ -16,7 +16,7 @@ from ctseg_batch.reporting.choose import choose_scans
 from ctseg_batch.reporting.facts import model_facts
 from ctseg_batch.reporting.page import Page, render
 from ctseg_batch.reporting.parts import Origin, ScanPart, scan_part
-from ctseg_batch.reporting.results import Results, read_results, read_slices
+from ctseg_batch.reporting.results import Results, read_results, slices_of
 from ctseg_batch.reporting.sources import holds
 from ctseg_batch.reporting.table import columns, table_data
 from ctseg_batch.reporting.words import size
@@ -77,7 +77,7 @@ def _parts(results: Results, most: int, watched: Watched) -> tuple[ScanPart, ...
     """The scans that are shown, drawn one by one, the slices of each by several threads."""
     scans = results.summary["scans"]
     chosen = choose_scans(scans, most)
-    rows = read_slices(results.out, {scans[place]["scan"] for place in chosen})
+    rows = slices_of(results, {scans[place]["scan"] for place in chosen})
 
     def draw(place: int, origins: Sequence[Origin]) -> ScanPart:
         scan = scans[place]
@@ -92,5 +92,5 @@ def _parts(results: Results, most: int, watched: Watched) -> tuple[ScanPart, ...
 
 def _outs(results: Results) -> Iterable[Path]:
     """Where masks may lie: in OUT, and in those of the runs that were joined there."""
-    runs = results.summary.get("runs") or ()
+    runs = results.summary["runs"] or ()
     return dict.fromkeys([results.out, *(Path(run["out"]) for run in runs)])

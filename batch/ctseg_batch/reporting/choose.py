@@ -7,7 +7,7 @@ import numpy as np
 
 from ctseg.classes import LESION, LUNG
 from ctseg_batch.figures.summary import figure_at
-from ctseg_batch.reporting.results import SliceRow
+from ctseg_batch.journal.slice_figures import SliceFigures
 
 _TILES = 8
 _MOST_DISEASED = 3
@@ -35,7 +35,7 @@ def choose_scans(scans: Sequence[Scan], most: int) -> dict[int, str]:
     return dict(sorted(chosen.items()))
 
 
-def choose_slices(rows: Sequence[SliceRow]) -> dict[int, str]:
+def choose_slices(rows: Sequence[SliceFigures]) -> dict[int, str]:
     """The slices to show, by their place in `rows`, each with why: the most diseased, and others along the lung."""
     lung, lesion = ([_pixels(row, classes) for row in rows] for classes in (LUNG, LESION))
     seen = [place for place, pixels in enumerate(lung) if pixels] or [p for p, row in enumerate(rows) if row.pixels]
@@ -56,7 +56,7 @@ def choose_slices(rows: Sequence[SliceRow]) -> dict[int, str]:
     return dict(sorted(chosen.items()))
 
 
-def _pixels(row: SliceRow, classes: Iterable[Any]) -> int:
+def _pixels(row: SliceFigures, classes: Iterable[Any]) -> int:
     return 0 if row.pixels is None else sum(row.pixels[tissue.index] for tissue in classes)
 
 

@@ -58,8 +58,8 @@ def model_facts(summary: Summary, file: Path | None) -> tuple[ModelFacts, ...]:
     Without it, the models that ctseg brings along are looked through. Raises CallError where neither `file` nor one
     beside it is of the run.
     """
-    described = [summary["model"]] if summary["model"] else [run["model"] for run in summary.get("runs") or ()]
-    models = {str(one.get("sha256", "")): one for one in described}
+    described = [summary["model"]] if summary["model"] else [run["model"] for run in summary["runs"] or ()]
+    models = {one["sha256"]: one for one in described}
     own = {sha256: _spec_of(sha256, [file]) for sha256 in models} if file else {}
     if file and not any(own.values()):
         raise CallError(f"--model {file} is not the model of this run, which has the sha256 {' or '.join(models)}")
@@ -68,7 +68,7 @@ def model_facts(summary: Summary, file: Path | None) -> tuple[ModelFacts, ...]:
 
 
 def _facts(described: Mapping[str, Any], spec: ModelSpec | None) -> ModelFacts:
-    name, version, precision, licence, sha256 = (str(described.get(key, "")) for key in _DESCRIBED)
+    name, version, precision, licence, sha256 = (described[key] for key in _DESCRIBED)
     data = [_learnt_from(one) for one in _mappings(spec.training.get("datasets"))] if spec else []
     scores = [_score(one, of) for one, of in spec.scores.items() if isinstance(of, Mapping)] if spec else []
     return ModelFacts(name, version, precision, licence, sha256, spec is not None, tuple(data), tuple(scores))

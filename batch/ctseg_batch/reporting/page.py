@@ -53,7 +53,7 @@ class Page:
     @property
     def versions(self) -> str:
         """The ctseg that made the summary; those of the runs, where it is joined of several."""
-        runs = self.summary.get("runs") or ()
+        runs = self.summary["runs"] or ()
         return self.summary["version"] or ", ".join(dict.fromkeys(run["version"] for run in runs))
 
 

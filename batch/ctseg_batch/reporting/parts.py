@@ -9,11 +9,11 @@ from typing import Any
 from ctseg import flags
 from ctseg.classes import LESION
 from ctseg_batch.figures.summary import figure_at
+from ctseg_batch.journal.slice_figures import SliceFigures
 from ctseg_batch.reporting.overview import Trouble, by_reason
 from ctseg_batch.reporting.pictures import ScanPictures, draw
 from ctseg_batch.reporting.profile import Profile, draw_profile
 from ctseg_batch.reporting.regional import Regional, regional
-from ctseg_batch.reporting.results import SliceRow
 from ctseg_batch.reporting.sources import ScanFiles
 from ctseg_batch.reporting.table import share
 from ctseg_batch.reporting.words import explain, number, order_told
@@ -62,7 +62,7 @@ class ScanPart:
 
 
 def scan_part(
-    place: int, why: str, scan: Mapping[str, Any], rows: Sequence[SliceRow] | None, origin: Origin
+    place: int, why: str, scan: Mapping[str, Any], rows: Sequence[SliceFigures] | None, origin: Origin
 ) -> ScanPart:
     """Draw what there is of a scan; `rows` None: OUT holds no list of slices."""
     spacing = tuple(scan["spacing_mm"]) if scan["spacing_mm"] else None
@@ -85,7 +85,7 @@ def scan_part(
         flags=tuple((flag, explain(flag)) for flag in scan["flags"]),
         regional=regional(scan),
         scores=tuple(_scores(scan)),
-        has_distances=bool(scan.get("volume_error_ml")),
+        has_distances=bool(scan["volume_error_ml"]),
         pictures=pictures,
         profile=profile,
         failures=by_reason(scan["errors"]),
@@ -93,7 +93,7 @@ def scan_part(
 
 
 def _scores(scan: Mapping[str, Any]) -> Iterator[ScoreRow]:
-    dice, errors, surfaces = (scan.get(key) or {} for key in ("dice", "volume_error_ml", "surface"))
+    dice, errors, surfaces = (scan[key] or {} for key in ("dice", "volume_error_ml", "surface"))
     for name, iou in (scan["iou"] or {}).items():
         surface = surfaces.get(name) or {}
         yield ScoreRow(

@@ -25,13 +25,12 @@ _UNREAD = "The scan is where the run read it, but can't be read or has changed, 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A slice of the montage: its place in the scan, its number, `why` it was chosen if for more than its place.
+    """A slice of the montage: its place in the scan, `why` it was chosen if for more than that.
 
     `file`: the one that it has to itself, below the root; empty where there is none.
     """
 
     place: int
-    index: int
     file: str
     why: str
     involvement: float | None
@@ -63,10 +62,10 @@ def draw(files: ScanFiles, spacing: Spacing | None, right: Side | None, pool: Ex
     rows, own = files.rows, own_files(files.rows)
     found = survey(files, spacing, right or "left", pool)
     chosen = choose_slices(rows)
-    alts = [tile_alt(rows[place], own[place]) for place in chosen]
+    alts = [tile_alt(place, own[place], rows[place].pixels or ()) for place in chosen]
     drawn = pool.map(partial(_tile, files, found, spacing), chosen, alts)
     tiles = [
-        Tile(place, rows[place].index, own[place], why, involvement(rows[place].pixels or ()), shown)
+        Tile(place, own[place], why, involvement(rows[place].pixels or ()), shown)
         for (place, why), shown in zip(chosen.items(), drawn, strict=True)
         if shown
     ]

@@ -10,8 +10,9 @@ from matplotlib.ticker import MaxNLocator
 from ctseg.classes import CLASSES, LESION, LUNG
 from ctseg.measures import involvement
 from ctseg.scan import Spacing
+from ctseg_batch.journal.slice_figures import SliceFigures
 from ctseg_batch.reporting.canvas import drawing, new_axes
-from ctseg_batch.reporting.results import SliceRow, own_files
+from ctseg_batch.reporting.results import own_files
 from ctseg_batch.reporting.svg import EDGES, FILLS, LINE, MUTED, to_svg
 from ctseg_batch.reporting.words import percent, slice_name
 
@@ -36,7 +37,7 @@ class Profile:
 
 
 def draw_profile(
-    rows: Sequence[SliceRow], order: str, spacing: Spacing | None, height: int | None, name: str
+    rows: Sequence[SliceFigures], order: str, spacing: Spacing | None, height: int | None, name: str
 ) -> Profile | None:
     """The areas of the classes, the first slice below; None for too few slices to make a line.
 
@@ -66,25 +67,26 @@ def draw_profile(
         axes.yaxis.set_major_locator(MaxNLocator(6, integer=True, steps=(1, 2, 5, 10)))
         svg = to_svg(figure, name, _label(rows, order), {})
     data = {
-        "slices": [row.index for row in rows],
-        "names": [slice_name(row.index, file) for row, file in zip(rows, own_files(rows), strict=True)],
+        "slices": list(range(len(rows))),
+        "names": [slice_name(place, file) for place, file in enumerate(own_files(rows))],
         "unit": "cm²" if spacing else "pixels",
         "areas": [None if row.pixels is None else _rounded(area, row) for row in rows],
     }
     return Profile(svg, order, high, data)
 
 
-def _rounded(area: float, row: SliceRow) -> list[float]:
+def _rounded(area: float, row: SliceFigures) -> list[float]:
     return [round(area * (row.pixels or ())[tissue.index], 1) for tissue in LUNG]
 
 
-def _label(rows: Sequence[SliceRow], order: str) -> str:
+def _label(rows: Sequence[SliceFigures], order: str) -> str:
     """What is seen, in words."""
     diseased = [row for row in rows if row.pixels and any(row.pixels[tissue.index] for tissue in LESION)]
     if not diseased:
         return f"Area of the classes in each of {len(rows)} slices {order}: no disease in any of them"
     worst = max(diseased, key=lambda row: sum((row.pixels or ())[tissue.index] for tissue in LESION))
-    name = slice_name(worst.index, own_files(rows)[rows.index(worst)])
+    place = rows.index(worst)
+    name = slice_name(place, own_files(rows)[place])
     return (
         f"Area of the classes in each of {len(rows)} slices {order}: disease in {len(diseased)} of "
         f"them, most in slice {name}, where {percent(involvement(worst.pixels or ()) or 0)} of the lung is diseased"

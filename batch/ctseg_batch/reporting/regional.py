@@ -60,7 +60,7 @@ class Regional:
 
 def regional(scan: Figures) -> Regional | None:
     """None for a scan of which nothing is told by region."""
-    regions, severity, lesions = (scan.get(key) for key in ("regions", "severity", "lesions"))
+    regions, severity, lesions = (scan[key] for key in ("regions", "severity", "lesions"))
     if not (regions and severity):
         return None
     lungs = tuple(_lung(name, regions[name], severity[name], lesions and lesions[name]) for name in LUNGS)

@@ -17,7 +17,8 @@ from ctseg_batch.inputs.discover import as_counted
 from ctseg_batch.outputs.overlay import BgrPicture, Grey, as_shown
 from ctseg_batch.outputs.slice_outputs import WRITERS
 from ctseg_batch.parts.opened import named_by_file
-from ctseg_batch.reporting.results import SliceRow, below, placed
+from ctseg_batch.reporting.results import below, placed
+from ctseg_batch.slice_figures import SliceFigures
 
 if TYPE_CHECKING:
     from ctseg.reading.dicom_series import DicomSeries
@@ -32,7 +33,7 @@ class ScanFiles:
     used from several threads.
     """
 
-    def __init__(self, out: Path, root: Path | None, scan: str, rows: Sequence[SliceRow]) -> None:
+    def __init__(self, out: Path, root: Path | None, scan: str, rows: Sequence[SliceFigures]) -> None:
         self.rows = placed(rows)
         self.lost = len(rows) - len(self.rows)
         self._out = out
@@ -76,25 +77,25 @@ class ScanFiles:
         return grey if grey.shape == shape else None
 
 
-def holds(out: Path, rows: Sequence[SliceRow]) -> bool:
+def holds(out: Path, rows: Sequence[SliceFigures]) -> bool:
     """Whether OUT has the mask or the overlay of any of these slices."""
     kinds = ("mask", "overlay")
     return any((file := _written(out, kind, row)) and file.is_file() for row in rows for kind in kinds)
 
 
-def _written(out: Path, kind: str, row: SliceRow) -> Path | None:
+def _written(out: Path, kind: str, row: SliceFigures) -> Path | None:
     return None if row.pixels is None else below(out / WRITERS[kind].folder, row.mask)
 
 
 def _sources(
-    scan: str, files: Sequence[Path | None], paths: Sequence[Path], rows: Sequence[SliceRow]
+    scan: str, files: Sequence[Path | None], paths: Sequence[Path], rows: Sequence[SliceFigures]
 ) -> Mapping[int, _Read]:
     """How to read each slice that is still there, of a scan with these files, of which `paths` are there."""
     try:
         kind = reading.kind_of(paths[0])
         if kind == "volume":
             volume = reading.open_volume(paths[0])
-            return {place: partial(volume.read, row.index) for place, row in enumerate(rows) if row.index < len(volume)}
+            return {place: partial(volume.read, place) for place in range(min(len(rows), len(volume)))}
         reads: dict[Path, _Read] = {}
         if kind == "dicom":
             found = reading.open_series(paths).series

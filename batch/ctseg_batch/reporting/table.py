@@ -39,7 +39,7 @@ def columns(summary: Summary) -> tuple[Column, ...]:
     else:
         chosen += [Column(f"{c.name}_percent", c.title.capitalize(), "%", 1, partial(share, c.name)) for c in LESION]
     chosen.append(_at("involvement_percent", "Involvement", "%", 1, "involvement_percent"))
-    if any(scan.get("severity") for scan in scans):
+    if any(scan["severity"] for scan in scans):
         chosen.append(_at(SEVERITY, "Severity", "of 10", 0, "severity", "total"))
         for lung in LUNGS:
             path = ("regions", lung, "involvement_percent")
@@ -95,5 +95,5 @@ def _at(key: str, title: str, unit: str, digits: int, *path: str) -> Column:
 
 def _measured_groups(scans: Sequence[Scan]) -> list[str]:
     """The groups that some distance is known of; of normal lung alone it says little that the others don't."""
-    measured = [group for scan in scans for group, one in (scan.get("surface") or {}).items() if one]
+    measured = [group for scan in scans for group, one in (scan["surface"] or {}).items() if one]
     return [group for group in dict.fromkeys(measured) if group != NORMAL_LUNG.name]

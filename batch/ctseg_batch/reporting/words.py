@@ -12,7 +12,6 @@ from ctseg.lungs import LUNGS, ON_A_SIDE
 from ctseg.measures import FAR_APART_MM, PLAUSIBLE_LUNG_ML
 from ctseg.printable import count, printable
 from ctseg.scan import Labels, Side, Spacing
-from ctseg_batch.reporting.results import SliceRow
 
 UNKNOWN = "\N{EN DASH}"
 SEVERITY_STEPS = "Each lung counts from 0, nothing diseased, and 1, below 5 %, to 5, above 75 %."
@@ -112,15 +111,14 @@ def without_number(flag: str) -> str:
     return _NUMBERED.sub(_SOME, flag)
 
 
-def slice_name(index: int, file: str) -> str:
+def slice_name(place: int, file: str) -> str:
     """`43`, as slices.csv counts; `43 (060.png)` of one that has a file to itself."""
-    return f"{index} ({printable(PurePosixPath(file).name)})" if file else str(index)
+    return f"{place} ({printable(PurePosixPath(file).name)})" if file else str(place)
 
 
-def tile_alt(row: SliceRow, file: str) -> str:
+def tile_alt(place: int, file: str, pixels: Sequence[int]) -> str:
     """What is seen in a slice of the montage."""
-    pixels = row.pixels or (0,) * len(CLASSES)
-    return f"Slice {slice_name(row.index, file)}: {_shares([pixels[c.index] for c in CLASSES], 'the lung in it')}"
+    return f"Slice {slice_name(place, file)}: {_shares(pixels, 'the lung in it')}"
 
 
 def order_told(doubts: Sequence[str], spacing: Spacing | None, right: Side | None) -> str:

@@ -210,13 +210,15 @@ def summary_of() -> Callable[..., dict[str, Any]]:
             "scans": len(usual),
             "slices": sum(scan["slices"] for scan in usual),
             "failed_slices": sum(scan["failed_slices"] for scan in usual),
-            **dict.fromkeys(("pixels", "volumes_ml", "lung_ml", "involvement_percent", "iou", "dice")),
+            "pixels": dict.fromkeys(_CLASSES, 0),
+            **dict.fromkeys(("volumes_ml", "lung_ml", "involvement_percent", "iou", "dice", "agreement")),
         }
         model = {"name": "other", "version": "7", "precision": "fp32", "licence": "free", "sha256": "0" * 64}
         speed = {"slices": totals["slices"], "slices_per_second": 20.0, "wall_s": totals["slices"] / 20}
         return {
-            "schema": 1, "version": "0.1.0", "model": model, "scans": usual, "totals": totals, "ignored": 0,
-            "skipped": [], "errors": [], "notes": [], "throughput": speed, **run,
+            "schema": 2, "version": "0.1.0", "model": model, "measures": "basic", "groups": None, "scans": usual,
+            "totals": totals, "ignored": 0, "skipped": [], "errors": [], "notes": [], "throughput": speed,
+            "shard": None, "runs": None, **run,
         }  # fmt: skip
 
     return made
@@ -241,6 +243,7 @@ def _scan(place: int) -> dict[str, Any]:
     return {
         "scan": f"scan {place}", "status": "ok", "slices": 40, "failed_slices": 0, "spacing_mm": [5.0, 0.7, 0.7],
         "pixels": pixels, "volumes_ml": {"normal_lung": 3400.0, "ground_glass": 400.0, "consolidation": 200.0},
-        "lung_ml": 4000.0, "involvement_percent": 15.0, "iou": None, "dice": None, "flags": [], "device": "cpu",
+        "lung_ml": 4000.0, "involvement_percent": 15.0, "regions": None, "severity": None, "lesions": None, "iou": None,
+        "dice": None, "confusion": None, "surface": None, "volume_error_ml": None, "flags": [], "device": "cpu",
         "precision": "fp32", "errors": [],
     }  # fmt: skip

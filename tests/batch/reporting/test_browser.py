@@ -64,12 +64,13 @@ def volume(batch, save_volume, list_slices, tmp_path, draw):
 @pytest.fixture
 def graded(summary_of, save_summary):
     """An OUT of 3,000 scans of full measures: severity 0 to 10 in turn, of every fourth not known."""
+    lesions = {"right": 0, "left": 0, "smaller": 0, "volume_ml": 0, "median_ml": None}
 
     def scan(number):
         known = number % 4
         return {
             "severity": {"right": 0, "left": 0, "total": number % 11} if known else None,
-            "lesions": {"count": number, "largest_ml": number / 10} if known else None,
+            "lesions": {**lesions, "count": number, "largest_ml": number / 10} if known else None,
         }
 
     return save_summary(summary_of(*map(scan, range(3000))))

@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
+from ctseg_batch.journal.slice_figures import SliceFigures
 from ctseg_batch.reporting.choose import choose_scans, choose_slices
-from ctseg_batch.reporting.results import SliceRow
 
 
 def scan(**figures):
@@ -14,7 +14,8 @@ def scan(**figures):
 def rows(*counts):
     """Slices of so many pixels of normal lung and of ground glass; None for one that failed."""
     return [
-        SliceRow(index, "", "", None if one is None else (100, one[0], one[1], 0)) for index, one in enumerate(counts)
+        SliceFigures(f"{index}.png", f"{index}.png", None if one is None else (100, one[0], one[1], 0))
+        for index, one in enumerate(counts)
     ]
 
 

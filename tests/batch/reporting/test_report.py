@@ -380,8 +380,8 @@ def test_a_slice_that_failed_leaves_a_gap(page, volume, list_slices):
 
 
 def test_nothing_outside_of_out_and_root_is_looked_at(page, volume, list_slices, save, tmp_path):
-    save(tmp_path / "secret.png", np.full((64, 64), 3, np.uint8))
-    names = {"../../secret.png": "../secret.png", str(tmp_path / "secret.png"): str(tmp_path / "secret.png")}
+    secret = str(save(tmp_path / "secret.png", np.full((64, 64), 3, np.uint8)))
+    names = {f"{'./' * more}../../secret.png": f"{'./' * more}../secret.png" for more in range(5)} | {secret: secret}
     list_slices(volume.out, {"ct.nii.gz": names})
     assert not page(volume.out).one("article").all("img")
 
@@ -610,10 +610,11 @@ def test_the_report_goes_where_it_is_told_to(report, volume, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "holds no summary.json"),
+        (None, "holds no run"),
         ("{", "is damaged"),
-        ("[]", "is no summary"),
-        ('{"schema": 1}', "is no summary"),
+        ("[]", "no summary of ctseg"),
+        ('{"schema": 1}', "another version of ctseg (schema 1, not 2)"),
+        ('{"schema": 2}', "no summary of ctseg"),
     ],
 )
 def test_an_out_that_is_none_is_a_wrong_call(report, tmp_path, content, said):
