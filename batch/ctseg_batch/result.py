@@ -17,10 +17,6 @@ MeasuresWish = Literal["basic", "full"]
 """Whether to measure what takes a scan as a whole: lungs, thirds, lesions, surfaces."""
 
 
-UNMEASURED = "no full measures of the scan"
-"""What a reason begins with that is no slice's, but that of the figures of a stack which could not be had."""
-
-
 @dataclass(frozen=True, slots=True, order=True)
 class Failure:
     """A file that came to nothing, by its path below the root, and why."""
@@ -99,10 +95,10 @@ class PartResult:
     by (true, predicted) group of classes, is None without a truth; `unscored` counts the masks without a usable
     one, and `bad_truth` names truths that can't be used. `left_out`: outputs of the scan as a whole that there are
     none of. `by_slice` are the figures of each slice, packed by `slice_figures.pack`, and `whole` those of the stack,
-    None where nobody asked for them. `patients_right` is as a Scan has it. `series` is a digest of the
-    SeriesInstanceUID of files that are slices of one, else empty. `weights` are as a Scan has them, and
-    `weighted_confusion` is by them; None where they are None. `is_spacing_said`: the files leave some of it open.
-    `scale` is that of the Part, where any of its images were not 8-bit.
+    None where nobody asked for them; `is_unmeasured`: they were asked for and failed. `patients_right` is as a Scan has
+    it. `series` is a digest of the SeriesInstanceUID of files that are slices of one, else empty. `weights` are as a
+    Scan has them, and `weighted_confusion` is by them; None where they are None. `is_spacing_said`: the files leave
+    some of it open. `scale` is that of the Part, where any of its images were not 8-bit.
     """
 
     scan: str
@@ -122,6 +118,7 @@ class PartResult:
     precision: str = ""
     by_slice: str = "[]"
     whole: StackFigures | None = None
+    is_unmeasured: bool = False
     patients_right: Side | None = None
     series: str = ""
     weights: tuple[float, ...] | None = None
@@ -137,11 +134,6 @@ class PartResult:
         slices = zip(self.weights, unpack(self.by_slice), strict=True)
         weighted = [[weight * count for count in one.pixels] for weight, one in slices if one.pixels]
         return tuple(map(sum, zip(*weighted, strict=True))) if weighted else self.pixels
-
-    @property
-    def is_unmeasured(self) -> bool:
-        """Whether the figures of the stack were asked for and failed."""
-        return any(failure.reason.startswith(UNMEASURED) for failure in self.failures)
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "PartResult":
@@ -162,6 +154,7 @@ class PartResult:
             whole=None if read["whole"] is None else StackFigures.from_json(read["whole"]),
             patients_right=read.get("patients_right"),  # it was not always noted
             series=read.get("series", ""),  # nor was this, nor weights
+            is_unmeasured=read.get("is_unmeasured", bool(read["failures"])),  # it may be, and is tried again
             scale=read.get("scale", ""),
             is_spacing_said=read.get("is_spacing_said", spacing is not None),
             weights=None if weights is None else tuple(weights),

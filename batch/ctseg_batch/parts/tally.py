@@ -18,7 +18,7 @@ from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.pixel_checks import PixelCheck, doubts_of, look_at
 from ctseg_batch.parts.stack_measurer import StackMeasurer
-from ctseg_batch.result import UNMEASURED, Failure, MeasuresWish, PartResult, reason_of
+from ctseg_batch.result import Failure, MeasuresWish, PartResult, reason_of
 from ctseg_batch.slice_figures import SliceFigures, pack
 
 
@@ -120,8 +120,8 @@ class Tally:
             with stage("measure"):
                 whole, doubts = measurer.measure(spacing)
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are measured
-            failure = Failure(self._part.sources[0], f"{UNMEASURED}: {reason_of(error)}")
-            return replace(result, failures=(*result.failures, failure))
+            failure = Failure(self._part.sources[0], f"no full measures of the scan: {reason_of(error)}")
+            return replace(result, failures=(*result.failures, failure), is_unmeasured=True)
         return replace(result, whole=whole, flags=(*result.flags, *doubts))
 
 
