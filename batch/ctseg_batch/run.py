@@ -4,12 +4,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 from ctseg_batch.call import Call
 from ctseg_batch.figures.columns import slice_rows
 from ctseg_batch.figures.notes import of_earlier_calls, passed_over, unused_spacing, without_output, without_truth
 from ctseg_batch.figures.sheets import write_sheets
-from ctseg_batch.figures.summary import Figures, ShardFigures, Summary, summarise
+from ctseg_batch.figures.summary import Figures, ShardFigures, Summary, by_scan, summarise
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.inventory import Inventory, write_inventory
 from ctseg_batch.journal.record import Journal
@@ -82,9 +83,10 @@ def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
     yield from passed_over(job.found.passed_over)
     if job.call.spacing:
         yield from unused_spacing(worked.results)
-    yield from without_output(worked.results)
+    scans = by_scan(worked.results)
+    yield from without_output(chain.from_iterable(part.left_out for part in parts) for parts in scans.values())
     if job.call.shard is None:
-        yield from of_earlier_calls(len(journal.untouched() - {result.scan for result in worked.results}))
+        yield from of_earlier_calls(len(journal.untouched() - scans.keys()))
     if job.call.truth:
         yield from without_truth(worked.results, job.call.truth, job.root)
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 
 import numpy as np
@@ -376,6 +377,21 @@ def test_what_a_run_that_counts_once_could_not_make_counts_once(batch, summarize
     shutil.copytree(first, tmp_path / "copy")
     joined = json.loads(summarize(first, tmp_path / "copy", "--json")[1])
     assert joined["notes"] == json.loads((first / "summary.json").read_text())["notes"] != []
+
+
+@pytest.mark.parametrize(("is_old", "counts"), [(False, ["3 scans"]), (True, ["2 scans"])])
+def test_what_could_not_be_made_of_a_scan_of_two_runs_counts_once(batch, summarize, folders, tmp_path, is_old, counts):
+    outs = []
+    for names in ("01", "12"):
+        call = {"out": tmp_path / names, "root": folders, "write": ["mask", "nifti"]}
+        outs.append(batch(*(folders / name for name in names), **call).out)
+        if is_old:  # it was not always noted by scan
+            told = read(outs[-1])
+            for scan in told["scans"]:
+                del scan["left_out"]
+            (outs[-1] / "summary.json").write_text(json.dumps(told))
+    joined = json.loads(summarize(*outs, "--json")[1])
+    assert [re.match(r"no nifti of (\d+ scans): ", note)[1] for note in joined["notes"]] == counts
 
 
 @pytest.mark.parametrize("is_old", [False, True])

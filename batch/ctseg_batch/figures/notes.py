@@ -1,37 +1,26 @@
 """Lines on a run as a whole: which outputs and reference masks there are none of; and those of many runs as one."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any
 
 from ctseg.printable import count
 from ctseg.reading.kind import stem_of
-from ctseg_batch.result import PartResult
+from ctseg_batch.result import LeftOut, PartResult
 from ctseg_batch.slice_figures import unpack
 from ctseg_batch.url import Location
 
 _UNUSED_SPACING = "--spacing was not used: the files say theirs"
 NO_TRUTH = "no reference mask was found for any slice: "
 """What the line begins with that says why a run with a truth has scored nothing."""
-_NOT_MADE = re.compile(r"no (?P<kind>\S+) of (?P<scans>\d+) scans?: (?P<reason>.*)", re.DOTALL)
 
 
-def without_output(results: Iterable[PartResult]) -> list[str]:
-    """How many scans some output could not be made of, a line for each reason."""
-    scans: dict[tuple[str, str], set[str]] = {}
-    for result in results:
-        for one in result.left_out:
-            scans.setdefault((one.kind, one.reason), set()).add(result.scan)
-    return _not_made({what: len(names) for what, names in scans.items()})
-
-
-def _not_made(counts: Mapping[tuple[str, str], int]) -> list[str]:
-    """A line for each kind and reason, as `_NOT_MADE` reads it."""
-    return [
-        f"no {kind} of {scans} scan{'s' * (scans > 1)}: {reason}" for (kind, reason), scans in sorted(counts.items())
-    ]
+def without_output(left_out: Iterable[Iterable[LeftOut]]) -> list[str]:
+    """How many scans some output could not be made of, a line for each reason; `left_out` is of each scan."""
+    counts = Counter(chain.from_iterable(map(set, left_out)))
+    return [f"no {one.kind} of {count(scans, 'scan')}: {one.reason}" for one, scans in sorted(counts.items())]
 
 
 def unused_spacing(results: Iterable[PartResult]) -> Iterator[str]:
@@ -68,26 +57,22 @@ def _has_no_truth(part: PartResult) -> bool:
     return not part.bad_truth and part.unscored == part.slices - part.failed_slices
 
 
-def joined_notes(summaries: Sequence[Mapping[str, Any]], scans: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What one run over all `scans` would have said.
-
-    Of scans that are in two runs it can't be told how many were counted twice, but where a run has no others.
-    """
+def joined_notes(summaries: Sequence[Mapping[str, Any]], scans: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What one run over all `scans` would have said."""
     told: list[str] = []
-    counts: Counter[tuple[str, str]] = Counter()
-    known: set[str] = set()
     for summary in summaries:
-        names = {scan["scan"] for scan in summary["scans"]}
-        for note in summary["notes"]:
-            if found := _NOT_MADE.fullmatch(note):
-                counts[found["kind"], found["reason"]] += 0 if names <= known else int(found["scans"])
-            elif not note.startswith((NO_TRUTH, _UNUSED_SPACING)):
-                told.append(note)
-        known |= names
+        counted = _not_made(summary["scans"])
+        others = (note for note in summary["notes"] if not note.startswith((NO_TRUTH, _UNUSED_SPACING)))
+        told += (note for note in others if note not in counted)
     done = [one for one in summaries if any(scan["status"] != "failed" for scan in one["scans"])]
     if done and all(_UNUSED_SPACING in one["notes"] for one in done):
         told.append(_UNUSED_SPACING)
-    return [*dict.fromkeys(told), *_not_made(counts), *_all_without_truth(summaries, scans)]
+    return [*dict.fromkeys(told), *_not_made(scans), *_all_without_truth(summaries, scans)]
+
+
+def _not_made(scans: Iterable[Mapping[str, Any]]) -> list[str]:
+    # It was not always noted; then the lines of each run stay as they are.
+    return without_output([LeftOut(**one) for one in scan.get("left_out", ())] for scan in scans)
 
 
 def _all_without_truth(summaries: Sequence[Mapping[str, Any]], scans: Iterable[Mapping[str, Any]]) -> Iterator[str]:

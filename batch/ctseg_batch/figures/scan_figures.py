@@ -50,6 +50,7 @@ def scan_figures(name: str, parts: Sequence[PartResult], groups: list[str] | Non
         "patients_right": next((part.patients_right for part in parts if part.patients_right), None),
         "slice_weights": _weights(parts),
         "weighted_confusion": weighted,
+        "left_out": [asdict(one) for one in sorted({one for part in parts for one in part.left_out})],
     }
 
 

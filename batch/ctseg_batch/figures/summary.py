@@ -16,8 +16,8 @@ from ctseg_batch.shards import Shard
 
 SCHEMA = 2
 _MOST_REASONS = 3
-# What was not always noted, though it holds of any run over the same files.
-_NO_FIGURES = ("series", "patients_right")
+# What was not always noted of the same files, or depends on what was to be written.
+_NO_FIGURES = ("series", "patients_right", "left_out")
 
 Summary = dict[str, Any]
 """What summary.json holds."""
@@ -155,7 +155,7 @@ def flag_folders(scans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def figures_alone(scan: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What summary.json says of a scan, without what depends on the others of its run, its series and its sides."""
+    """What summary.json says of a scan, without what depends on the others of its run or on what was written."""
     known = {key: value for key, value in scan.items() if key not in _NO_FIGURES and value is not None}
     return known | {"flags": _other_flags(scan)}
 
