@@ -69,6 +69,36 @@ def test_another_precision_is_the_file_beside(command, batch, make_model, draw, 
     assert beside.scan["precision"] == "fp32"
 
 
+@pytest.mark.parametrize("more", [(), ("--dry-run", "--engine", "ray")], ids=["here", "on a cluster"])
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("m.int8.onnx", {"precision": "int8", "training": {"seed": 2}}, "m.int8.onnx is of another network than"),
+        ("m.fp16.onnx", {"precision": "int8", "training": {"seed": 1}}, "m.fp16.onnx computes in int8, not in fp16"),
+    ],
+)
+def test_a_file_beside_that_is_none_of_the_model_is_refused(
+    command, make_model, draw, save_slice, tmp_path, name, changes, said, more
+):
+    save_slice(tmp_path / "in" / "a.png", draw())
+    model = make_model(tmp_path / "m.onnx", training={"seed": 1})
+    make_model(tmp_path / name, **changes)
+    call = [tmp_path / "in", "--out", tmp_path / "out", "--model", model, "--precision", name.split(".")[1]]
+    left = command(*call, *more)
+    assert (left.status, left.err.count("\n")) == (2, 1)
+    assert said in left.err
+
+
+def test_a_file_that_computes_otherwise_than_its_name_says_is_not_taken_for_what_is_asked(
+    command, make_model, draw, save_slice, tmp_path
+):
+    save_slice(tmp_path / "in" / "a.png", draw())
+    model = make_model(tmp_path / "m.onnx", precision="fp16")
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "--model", model, "--precision", "fp32")
+    assert left.status == 2
+    assert "m.onnx computes in fp16, not in fp32" in left.err
+
+
 def test_a_model_that_takes_other_values_fails_slice_by_slice(batch, make_model, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in" / "a.png", draw())
     done = batch(tmp_path / "in", model=str(make_model(tmp_path / "m.onnx", domains=("hu",))))

@@ -85,53 +85,72 @@ def open_engine(file: Path, device: DeviceWish, precision: PrecisionWish) -> Eng
     """Open a model on the device that is asked for; `auto` takes CUDA where it works.
 
     A precision other than the file's own is looked for beside it, `fast.fp16.onnx` beside `fast.onnx`. Raises
-    DeviceError where the device or the precision is not to be had, ModelError for a file that is no model.
+    DeviceError where the device or the precision is not to be had, ModelError for a file that is no model, or of
+    another network than the one that is named.
     """
     cuda.load_onnxruntime()
     session, spec = open_on_cpu(file)
     trouble = "not asked for" if device == "cpu" else cuda.find_trouble()
     if trouble is None:
-        chosen = choose_file(file, spec.precision, precision, "fp16")
+        chosen, wanted = choose_file(file, spec.precision, precision, "fp16")
         try:
-            return _engine(chosen, *cuda.open_on_cuda(chosen), "cuda", "on CUDA")
+            session, found = cuda.open_on_cuda(chosen)
         except DeviceError as error:
             trouble = str(error)
+        else:
+            _check_alike(chosen, found, wanted, file, spec)
+            return _engine(chosen, session, found, "cuda", "on CUDA")
     if device == "cuda":
         raise DeviceError(f"--device cuda does not work here: {trouble}; --device cpu needs no GPU")
-    chosen = choose_file(file, spec.precision, precision, "fp32")
-    if chosen != file:
-        session, spec = open_on_cpu(chosen)
-    return _engine(chosen, session, spec, "cpu", f"on the CPU (CUDA: {trouble})")
+    return _open_beside(file, session, spec, precision, "fp32", "cpu", f"on the CPU (CUDA: {trouble})")
 
 
 def open_unplaced(file: Path, precision: PrecisionWish, device: Device) -> Engine:
     """A model as `open_engine` would have it on another machine's device: it can tell of itself, and labels nothing."""
     cuda.load_onnxruntime()
-    _, spec = open_on_cpu(file)
-    chosen = choose_file(file, spec.precision, precision, "fp16" if device == "cuda" else "fp32")
-    session, spec = open_on_cpu(chosen)
+    best: Precision = "fp16" if device == "cuda" else "fp32"
     where = "on the GPUs of a cluster" if device == "cuda" else "on the CPUs of a cluster"
-    return _engine(chosen, session, spec, device, where)
+    return _open_beside(file, *open_on_cpu(file), precision, best, device, where)
 
 
-def choose_file(file: Path, own: Precision, wish: PrecisionWish, best: Precision) -> Path:
-    """The model file of the precision that is asked for; `auto` wants the `best` of the device, but takes any.
+def choose_file(file: Path, own: Precision, wish: PrecisionWish, best: Precision) -> tuple[Path, Precision]:
+    """The model file of the precision that is asked for, and what it computes in, going by its name.
 
-    int8 is only taken on request, and to name an int8 file is one. Raises DeviceError, with what to do, where there is
-    none.
+    `auto` wants the `best` of the device, but takes any. int8 is only taken on request, and to name an int8 file is
+    one. Raises DeviceError, with what to do, where there is none.
     """
     wanted = best if wish == "auto" else wish
     if wanted == own or (wish == "auto" and own == "int8"):
-        return file
+        return file, own
     stem = file.stem.removesuffix(f".{own}")
     beside = file.with_name(f"{stem}.onnx" if wanted == "fp32" else f"{stem}.{wanted}.onnx")
-    if beside.is_file():
-        return beside
+    if beside != file and beside.is_file():
+        return beside, wanted
     if wish == "auto":
-        return file
+        return file, own
     slices = " --slices SCANS" if wanted == "int8" else ""
-    advice = f"`ctseg export CHECKPOINT --precision {wanted}{slices} --out {beside}` makes one"
-    raise DeviceError(f"{file} computes in {own}, and there is no {beside.name} beside it: {advice}")
+    advice = f"`ctseg export CHECKPOINT --precision {wanted}{slices} --out {beside}` makes one that does"
+    raise DeviceError(f"{file} computes in {own}, not in {wanted}: {advice}")
+
+
+def _open_beside(
+    file: Path, session: Any, spec: ModelSpec, wish: PrecisionWish, best: Precision, device: Device, where: str
+) -> Engine:
+    """The engine of an opened file, or of the one beside it that has the precision that is asked for."""
+    chosen, wanted = choose_file(file, spec.precision, wish, best)
+    if chosen == file:
+        return _engine(file, session, spec, device, where)
+    session, found = open_on_cpu(chosen)
+    _check_alike(chosen, found, wanted, file, spec)
+    return _engine(chosen, session, found, device, where)
+
+
+def _check_alike(chosen: Path, found: ModelSpec, wanted: Precision, file: Path, named: ModelSpec) -> None:
+    """Raise ModelError where a file that was taken by its name is not the named file's network in that precision."""
+    if found.precision != wanted:
+        raise ModelError(f"{chosen} computes in {found.precision}, not in {wanted}: export it again, or remove it")
+    if (found.training, found.preparation) != (named.training, named.preparation):
+        raise ModelError(f"{chosen} is of another network than {file}: export it again, or remove it")
 
 
 def _engine(file: Path, session: Any, spec: ModelSpec, device: Device, where: str) -> Engine:
