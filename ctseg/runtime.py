@@ -5,12 +5,18 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from ctseg.classes import CLASSES
 from ctseg.errors import ModelError, first_line
 from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, from_metadata
+from ctseg.scan import Labels
 
 _CPU = ["CPUExecutionProvider"]
 # Protobuf, and so ONNX, ends there.
 _LARGEST = 2**31
+_NOT_OURS = "its graph is none of `ctseg export`, use one that is"
 _PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
@@ -58,6 +64,16 @@ def open_session(file: Path, options: Any, providers: list[Any]) -> tuple[Any, M
     if (takes, gives) != (wanted, given):
         raise ModelError(f"{file} takes {takes} and gives {gives}, not {wanted} and {given}")
     return session, spec
+
+
+def check_labels(labels: Labels, batch: npt.NDArray[np.float32], name: str) -> None:
+    """Raise ModelError where what a model gave for a batch (N, 1, H, W) is no class of each pixel, (N, H, W)."""
+    count, _, *size = batch.shape
+    if labels.shape != (count, *size):
+        given, wanted = (" x ".join(map(str, shape)) for shape in (labels.shape, (count, *size)))
+        raise ModelError(f"the model {name} gives labels of {given} for slices of {wanted}: {_NOT_OURS}")
+    if labels.max() >= len(CLASSES):
+        raise ModelError(f"the model {name} gives the label {labels.max()}, of no class: {_NOT_OURS}")
 
 
 def _content(file: Path) -> bytes:

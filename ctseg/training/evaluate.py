@@ -17,7 +17,7 @@ from ctseg.errors import CallError, DatasetError, require
 from ctseg.metrics import scores
 from ctseg.model import INPUT, OUTPUT
 from ctseg.prepare import Preparation
-from ctseg.runtime import open_on_cpu
+from ctseg.runtime import check_labels, open_on_cpu
 from ctseg.scan import DOMAINS, Labels
 from ctseg.standard_output import standard_output
 from ctseg.training.network_file import find_network, is_model
@@ -120,7 +120,9 @@ def open_candidate(name_or_file: str) -> Candidate:
     session, spec = open_on_cpu(file)
 
     def predict(grey: npt.NDArray[np.float32]) -> Labels:
-        labels: Labels = session.run([OUTPUT], {INPUT: grey})[0][0]
+        (given,) = session.run([OUTPUT], {INPUT: grey})
+        check_labels(given, grey, spec.name)
+        labels: Labels = given[0]
         return labels
 
     return Candidate(predict, spec.preparation, spec.cleanup, spec.domains, *_learnt(spec.training))

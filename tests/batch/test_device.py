@@ -4,8 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx.numpy_helper
 import pytest
 
+import ctseg_batch
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.network.cuda import find_trouble
 
@@ -104,6 +107,29 @@ def test_a_model_that_takes_other_values_fails_slice_by_slice(batch, make_model,
     done = batch(tmp_path / "in", model=str(make_model(tmp_path / "m.onnx", domains=("hu",))))
     assert done.status == 2
     assert "takes Hounsfield units, not 8-bit grey" in done.scan["errors"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (("Add", ["within", "seven"]), "gives the label 7, of no class: its graph is none of `ctseg export`"),
+        (("Slice", ["within", "zero", "ten", "one"]), "gives labels of 1 x 10 x 48 for slices of 1 x 64 x 48"),
+    ],
+)
+def test_a_graph_that_gives_other_labels_than_it_may_fails(batch, quarters, save, tmp_path, node, said):
+    kind, inputs = node
+    model = onnx.load(quarters)
+    model.graph.node[-1].output[0] = "within"
+    model.graph.node.append(onnx.helper.make_node(kind, inputs, ["labels"]))
+    for name, value in {"seven": np.uint8(7), "zero": [0], "ten": [10], "one": [1]}.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value), name))
+    onnx.save(model, tmp_path / "m.onnx")
+    file = save(tmp_path / "in" / "a.png", np.zeros((64, 48), np.uint8))
+    done = batch(tmp_path / "in", model=str(tmp_path / "m.onnx"))
+    assert (done.status, done.masks) == (2, {})
+    assert said in done.scan["errors"][0]["reason"]
+    with pytest.raises(ctseg_batch.ModelError, match=said):
+        ctseg_batch.Segmenter(str(tmp_path / "m.onnx"), "cpu")(file)
 
 
 @pytest.mark.parametrize("content", [b"", b"no model"])

@@ -12,7 +12,7 @@ from ctseg.confidence import Confidence, restore_confidence, winning_probability
 from ctseg.errors import DeviceError, ModelError
 from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, Precision, file_digest
 from ctseg.prepare import Restoration, prepare, restore
-from ctseg.runtime import open_on_cpu
+from ctseg.runtime import check_labels, open_on_cpu
 from ctseg.scan import DOMAINS, Domain, Labels, Slice
 from ctseg.stages import stage
 from ctseg_batch.network import cuda
@@ -71,6 +71,7 @@ class Engine:
             with stage("infer", len(members)):
                 batch = stacked[0] if len(stacked) == 1 else np.concatenate(stacked)
                 given = self.session.run(outputs, {INPUT: batch})
+            check_labels(given[0], batch, self.spec.name)
             found |= {number: [output[place] for output in given] for place, number in enumerate(members)}
         return [(undo, found[number]) for number, (_, undo) in enumerate(prepared)]
 

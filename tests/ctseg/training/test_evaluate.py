@@ -137,6 +137,18 @@ def test_slices_in_values_that_the_model_does_not_take_are_refused(trained, caps
     assert ".png is in 8-bit grey, this model takes Hounsfield units" in capsys.readouterr().err
 
 
+def test_a_model_file_that_gives_other_labels_than_it_may_is_refused(trained, capsys):
+    graph = onnx.load(trained / "model.onnx")
+    (last,) = (node for node in graph.graph.node if "labels" in node.output)
+    last.output[0] = "within"
+    graph.graph.node.append(onnx.helper.make_node("BitwiseNot", ["within"], ["labels"]))
+    onnx.save(graph, trained / "strange.onnx")
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", str(trained / "strange.onnx"), str(trained / "data")])
+    assert left.value.code == 2
+    assert "the model light gives the label 255, of no class" in capsys.readouterr().err
+
+
 def test_a_choice_of_slices_that_there_is_none_of_names_its_option(trained, capsys):
     with pytest.raises(SystemExit):
         main(["evaluate", str(trained / "model.onnx"), str(trained / "data"), "--slices", "heldout"])
