@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -83,6 +84,7 @@ def load(file: Path) -> Checkpoint:
     if not os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises where a folder on the way may not be entered
         raise ModelError(f"no checkpoint {file}: `ctseg train` writes best.pt and last.pt into its run folder")
     try:
+        _check_sums(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler lets whatever a damaged file provokes through
         # Not in its own words: they advise to read the file unsafely.
@@ -115,6 +117,13 @@ def load(file: Path) -> Checkpoint:
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise ModelError(f"{file} is a damaged checkpoint: {first_line(error, type(error).__name__)}") from error
+
+
+def _check_sums(file: Path) -> None:
+    """Raise BadZipFile for a file of which a part is not what was written: torch does not look at the checksums."""
+    with zipfile.ZipFile(file) as parts:
+        if damaged := parts.testzip():
+            raise zipfile.BadZipFile(damaged)
 
 
 def is_finite(net: nn.Module) -> bool:

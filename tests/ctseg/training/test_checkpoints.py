@@ -218,6 +218,15 @@ def test_a_checkpoint_that_was_cut_off_or_damaged_is_refused_or_read(whole, tmp_
             assert isinstance(checkpoint.load(tmp_path / "bad.pt"), Checkpoint)
 
 
+def test_a_damaged_byte_in_the_weights_is_never_taken_for_a_weight(refused, whole, tmp_path):
+    content = bytearray(whole.read_bytes())
+    weights = checkpoint.load(whole).net.state_dict()["head.weight"].numpy().tobytes()
+    content[content.index(weights) + 3] ^= 0x40
+    (tmp_path / "bad.pt").write_bytes(content)
+    said = refused("export", tmp_path / "bad.pt", "--out", tmp_path / "model.onnx")
+    assert "bad.pt is no checkpoint of ctseg train, or is damaged" in said
+
+
 def test_ctrl_c_waits_until_a_checkpoint_is_written(whole, tmp_path, monkeypatch):
     save, handler = torch.save, signal.getsignal(signal.SIGINT)
 
