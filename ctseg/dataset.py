@@ -207,9 +207,10 @@ def _patient_folders(folder: Path) -> Dataset:
         if stem not in masks:
             raise DatasetError(f"{image} has no mask below {folder / 'mask'}")
         slices.append(DatasetSlice(image, masks[stem], image.parent.name))
-    for stem in masks.keys() - pictures.keys():
+    for stem in sorted(masks.keys() - pictures.keys()):
         for image in (images / stem.parent).glob(f"{escape(stem.name)}.*"):
             raise DatasetError(f"{image} has a mask, but is no picture of a kind that can be read: save it as PNG")
+        raise DatasetError(f"{masks[stem]} has no slice below {images}: leave it out, or add its slice")
     if not slices:
         raise DatasetError(f"{images} holds no slices: they go to image/<patient>/<slice>.jpg")
     return Dataset(folder.resolve().name, folder, PLAIN_MEANING, tuple(slices))

@@ -116,6 +116,13 @@ def test_a_slice_of_another_kind_is_not_left_out_though_it_has_a_mask(tmp_path):
         read_dataset(tmp_path)
 
 
+@pytest.mark.parametrize("gone", ["image/7/3.jpg", "image/7"])
+def test_a_mask_without_a_slice_is_not_left_out(tmp_path, gone):
+    (seed_layout(tmp_path) / gone).rename(tmp_path / "elsewhere")
+    with pytest.raises(DatasetError, match=r"mask.7.3\.png has no slice below .*image: leave it out, or add its slice"):
+        read_dataset(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["image/7/3.png", "mask/7/3.bmp"])
 def test_two_files_of_one_slice_are_refused(tmp_path, name):
     cv2.imwrite(str(seed_layout(tmp_path) / name), np.zeros((4, 4), np.uint8))
