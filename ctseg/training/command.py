@@ -66,7 +66,9 @@ def train(
         int | None,
         typer.Option(min=0, help="Stop after this many epochs without a better IoU; 0, the default: never."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights, the batches and the splits.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Seed of the weights, the batches and the splits.")
+    ] = 0,
     validation_group: Annotated[
         list[str] | None,
         typer.Option(help="Group (patient) to validate on, whatever the index says; may be repeated."),
@@ -87,7 +89,7 @@ def train(
     ] = False,
     device: Annotated[_Device, typer.Option(help="auto: CUDA if there is any, else the CPU.")] = "auto",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of the network; by default PyTorch's choice.")
+        int | None, typer.Option(min=1, max=1024, help="CPU threads of the network; by default PyTorch's choice.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in OUT.")] = False,
 ) -> None:

@@ -275,6 +275,13 @@ def test_a_group_that_is_to_validate_but_is_nowhere_is_refused(squares, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("option", ["--seed", "--threads"])
+def test_a_number_beyond_any_use_is_refused_and_leaves_nothing(squares, tmp_path, capsys, option):
+    leave(["train", str(squares), "--out", str(tmp_path / "run"), "--device", "cpu", option, str(2**70)], 2)
+    assert option in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_batch_has_room_for_a_slice_of_each_data_set(squares, tmp_path, capsys):
     shutil.copytree(squares, tmp_path / "more")
     call = ["train", str(squares), str(tmp_path / "more"), "--canvas", "64", "--device", "cpu"]
