@@ -106,7 +106,7 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
         name=read("name", str),
         version=read("version", str),
         licence=read("licence", str),
-        domains=read("domains", lambda domains: tuple(_one_of(d, tuple(DOMAINS)) for d in domains)),
+        domains=read("domains", _domains),
         precision=read("precision", lambda precision: _one_of(precision, get_args(Precision))),
         preparation=read("preparation", _preparation),
         cleanup=read("cleanup", lambda rules: Cleanup(**{key: float(value) for key, value in rules.items()})),
@@ -143,6 +143,12 @@ def file_digest(file: Path) -> str:
 def _preparation(described: Any) -> Preparation:
     low, high = described["window"]
     return Preparation((float(low), float(high)), int(described["long_side"]), int(described["multiple"]))
+
+
+def _domains(described: Any) -> tuple[str, ...]:
+    if not described:
+        raise ValueError("it takes no values")
+    return tuple(_one_of(domain, tuple(DOMAINS)) for domain in described)
 
 
 def _one_of(value: Any, allowed: tuple[_T, ...]) -> _T:

@@ -62,6 +62,7 @@ def test_other_classes_are_refused():
         ("cleanup", '{"slice_fraction": "much"}'),
         ("cleanup", '{"import os": 1}'),
         ("domains", '["mri"]'),
+        ("domains", "[]"),
         ("format_version", "{"),
         ("classes", "[" * 100_000),
         ("name", "null, 3"),
