@@ -1,7 +1,8 @@
 """`ctseg train`: from data sets to a run folder with checkpoints, curves, panels and figures."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -131,12 +132,21 @@ def train(
     if start and all_groups:
         warn_of_what_is_not_inherited(start, ancestry, console)
     noted = {**({"all_groups": True} if all_groups else {}), **ancestry.noted}
-    with claim(out, LOCK):
+    with claim(out, LOCK), _telling_how_to_go_on(console):
         begin(out, {**asdict(recipe), "teachers": [], **noted}, loaded, resume)
         loaded = ancestry.taught(loaded)
         own = [provenance(data) for data in loaded]
         training = {"datasets": [*own, *inherited_datasets(ancestry.datasets, own)], "seed": recipe.seed, **noted}
         _run(recipe, loaded, training, out, torch_device, console, ancestry)
+
+
+@contextmanager
+def _telling_how_to_go_on(console: Console) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("interrupted: the same call with --resume goes on after the last whole epoch")
+        raise
 
 
 def choose_recipe(preset: Preset, changes: dict[str, Any]) -> Recipe:
@@ -185,11 +195,7 @@ def _run(
         fit = Fit(recipe, loaded, training, out, device, progress.on_step, progress.on_epoch, first)
         if fit.history:
             console.print(f"going on after epoch {len(fit.history)}")
-        try:
-            history = fit.fit()
-        except KeyboardInterrupt:
-            console.print("interrupted: the same call with --resume goes on after the last whole epoch")
-            raise
+        history = fit.fit()
     best = checkpoint.load(out / BEST)
     results = final_scores(best.net, recipe, loaded, device) or inherited_scores(ancestry.start)
     pixels = collect_logits(best.net.to(device), recipe.preparation, loaded, device)

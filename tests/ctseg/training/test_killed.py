@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from ctseg.cli import main
-from ctseg.training import checkpoint, command
+from ctseg.training import checkpoint, command, report
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
 
@@ -88,6 +88,17 @@ def test_interrupted_it_says_how_to_go_on(data, tmp_path):
     assert process.returncode == 130
     assert "--resume goes on after the last whole epoch" in err
     assert "Traceback" not in err
+
+
+def test_interrupted_after_the_last_epoch_it_says_how_to_go_on_too(data, tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "draw_curves", interrupted)
+    with pytest.raises(SystemExit) as left:
+        main(["train", str(data), "--out", str(tmp_path / "run"), "--canvas", "32", "--epochs", "1", "--device", "cpu"])
+    assert left.value.code == 130
+    assert capsys.readouterr().err.endswith("--resume goes on after the last whole epoch\n")
 
 
 def test_a_second_training_into_the_same_folder_is_told_so(data, tmp_path):
