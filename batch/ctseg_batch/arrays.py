@@ -59,6 +59,8 @@ def scan_of(array: npt.ArrayLike) -> ArrayScan:
         raise CallError(
             f"a {type(array).__name__} that is no array ({unforeseen(error)}): give one of numbers"
         ) from error
+    if np.ma.is_masked(array):
+        raise CallError("a masked array has pixels without a value: fill it first, as by array.filled(-1000)")
     if values.dtype.kind not in "buif":
         raise CallError(f"an array of {values.dtype} holds no pixels: give numbers, Hounsfield units or grey values")
     if values.ndim not in (2, 3):
