@@ -105,6 +105,8 @@ class Segmenter:
         `series_filter` and `best_series` are those of `ctseg batch`. A scan that can't be opened is among them, and
         raises UnreadableFile when it is segmented.
         """
+        if not os.fspath(path):  # pathlib takes it for the current folder
+            raise CallError("the path is empty: give a file or a folder")
         selection = Selection(tuple(map(parse_condition, series_filter)), best_series)
         return find_scans(Path(path), selection)
 
@@ -126,13 +128,13 @@ class Segmenter:
         if isinstance(source, NamedScan):
             return source, False
         if isinstance(source, str | os.PathLike):
-            scan = self._only(Path(source))
+            scan = self._only(source)
             return scan, Path(source).is_file() and scan.slices is not None and not scan.slices.is_volume
         array = scan_of(source)
         self._engine.current.check(array.domain)
         return NamedScan("array", array), not array.is_volume
 
-    def _only(self, path: Path) -> NamedScan:
+    def _only(self, path: str | os.PathLike[str]) -> NamedScan:
         """The one scan that a path holds; raises CallError for none or several, UnreadableFile."""
         found = list(self.scans(path))
         opened = [scan for scan in found if scan.slices is not None]

@@ -67,7 +67,9 @@ Location = Path | Url
 
 
 def location(written: str) -> Location:
-    """A path or a URL, as somebody wrote it; raises CallError for a URL that can't be used."""
+    """A path or a URL, as somebody wrote it; raises CallError for an empty one, and a URL that can't be used."""
+    if not written:  # pathlib takes it for the current folder
+        raise CallError("a path is empty: is it a variable that is not set?")
     if written.startswith(_FILE) and "::" not in written:
         return Path(written.removeprefix(_FILE))
     if not _URL.match(written):
@@ -83,10 +85,9 @@ def location(written: str) -> Location:
         raise CallError(f"{written}: only {ARCHIVE}::ARCHIVE says where something lies in something else")
     if scheme == ARCHIVE and not archive:
         raise CallError(f"{written}: say which archive, like {ARCHIVE}::scans.zip or {ARCHIVE}://a::scans.zip")
-    if isinstance(place := location(archive), Url):
-        archive = str(place)
-    elif scheme == ARCHIVE:
-        archive = os.path.abspath(place)  # noqa: PTH100 - it is read from other folders too
+    if archive:
+        place = location(archive)
+        archive = str(place) if isinstance(place, Url) else os.path.abspath(place)  # noqa: PTH100 - read from elsewhere
     return _checked(Url(scheme, path.strip("/") if archive else path.rstrip("/"), archive), written)
 
 

@@ -135,6 +135,13 @@ def test_without_input_or_list_the_call_is_wrong(command, tmp_path):
     assert "give at least one INPUT, or a file that lists them by --from" in left.err
 
 
+@pytest.mark.parametrize("given", [["", "--out", "out"], [".", "--out", ""]])
+def test_an_empty_path_is_not_the_current_folder(command, tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    left = command(*given)
+    assert (left.status, left.err) == (2, "error: a path is empty: is it a variable that is not set?\n")
+
+
 def test_out_is_kept_apart_from_what_is_listed(lists, scans, tmp_path):
     lists(lines(scans / "p1", scans / "p2"))
     left, _ = lists(lines(scans / "p1", tmp_path / "out/masks/p2/a.png"))

@@ -327,6 +327,7 @@ def test_what_cannot_be_read_is_an_error_with_the_files_name(segment, speck, sav
         (np.zeros((4, 4), complex), "holds no pixels"),
         ([[1, 2], [3]], "a list that is no array"),
         (np.ma.masked_less(np.arange(-9, 7).reshape(4, 4), 0), "has pixels without a value: fill it first"),
+        ("", "the path is empty"),
         ("nowhere/at/all.nii", "is not there"),
     ],
 )
