@@ -1,7 +1,6 @@
 """Where in a DICOM file its pixels lie and how they are stored, noted once; their bytes, read when they are needed."""
 
 import struct
-import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +14,7 @@ from ctseg.reading.dicom_file import Opened, open_dicom
 from ctseg.reading.dicom_values import integer, number, text, word
 from ctseg.reading.files import LARGEST_FILE, ContentError, Stamp, check_regular, check_same
 from ctseg.reading.picture_header import check_size
+from ctseg.reading.scan_lock import ScanLock
 
 PIXEL_TAGS = (
     "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PhotometricInterpretation",
@@ -129,7 +129,7 @@ class Inflated:
 
     def __init__(self, file: Path, stamp: Stamp | None) -> None:
         self._file, self._stamp = file, stamp
-        self._lock = threading.Lock()
+        self._lock = ScanLock()
         self._value: bytes | None = None
 
     def value(self) -> bytes:

@@ -1,12 +1,12 @@
 """What the numbers of a scan stand for where its files do not say: decided once, so that its slices are all alike."""
 
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError
+from ctseg.reading.scan_lock import ScanLock
 from ctseg.reading.values import Glance, Scale, Values, glance_at, scale_of
 from ctseg.spread import evenly_spread
 
@@ -25,7 +25,7 @@ class ScanScale:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ScanLock()
         self._is_decided = False
         self._scale: Scale | None = None
 

@@ -1,6 +1,5 @@
 """A volume file as a scan, turned the way radiologists look at it."""
 
-import threading
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from ctseg import flags
 from ctseg.grid import Grid
 from ctseg.reading.files import refusing
+from ctseg.reading.scan_lock import ScanLock
 from ctseg.reading.stored import Voxels
 from ctseg.reading.values import finite_range, glance_at, grey_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_formats import read_volume_header
@@ -30,7 +30,7 @@ class Volume:
         """Read the header of `file`; raises UnreadableFile."""
         self._file = file
         self._header = read_volume_header(file)
-        self._lock = threading.Lock()
+        self._lock = ScanLock()
         self._loaded: tuple[Voxels, Domain] | None = None
         self._is_grey = False
 

@@ -3,6 +3,7 @@
 import ast
 import gc
 import json
+import pickle
 import subprocess
 import sys
 import weakref
@@ -414,6 +415,31 @@ def test_a_result_says_what_it_is_and_stays_as_it_is(segment, speck):
     assert repr(result) == "<Segmentation of array: 4 x 64 x 64, lung 154 mL, 50.0 % involved>"
     with pytest.raises(AttributeError):
         result.labels = None
+
+
+@pytest.mark.parametrize("kind", ["nii.gz", "nrrd", "series", "enhanced", "images", "array"])
+def test_a_result_goes_from_one_process_to_another(
+    segment, speck, save, save_volume, save_series, convert, tmp_path, kind
+):
+    source = tmp_path / "ct"
+    if kind == "series":
+        save_series(source, speck)
+    elif kind == "enhanced":
+        source = convert(tmp_path / "ct.dcm", save_series(source, speck))
+    elif kind == "images":
+        for number, labels in enumerate(speck):
+            save(source / f"{number}.npy", HU[labels])
+    elif kind == "nii.gz":
+        source = save_volume(tmp_path / "ct.nii.gz", speck, (5, 2, 2))
+    elif kind == "nrrd":
+        source = tmp_path / "ct.nrrd"
+        nrrd.write(str(source), HU[speck], {"space": "left-posterior-superior", "space directions": np.diag([5, 2, 2])})
+    result = segment(HU[speck] if kind == "array" else source)
+    copy = pickle.loads(pickle.dumps(result))
+    np.testing.assert_array_equal(copy.native_labels, result.native_labels)
+    np.testing.assert_array_equal(copy.overlay(), result.overlay())
+    assert copy.measures == result.measures
+    assert copy.patients_right == result.patients_right
 
 
 def test_importing_is_light_and_a_segmenter_needs_no_torch(strict):
