@@ -10,9 +10,9 @@ import pytest
 from pydicom.uid import JPEGLSLossless, RLELossless
 
 from ctseg.reading import open_series
-from ctseg_batch.journal.slice_figures import SliceFigures
 from ctseg_batch.outputs.overlay import as_shown
 from ctseg_batch.reporting.sources import ScanFiles
+from ctseg_batch.slice_figures import SliceFigures
 
 
 @pytest.fixture

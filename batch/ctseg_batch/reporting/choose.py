@@ -7,7 +7,7 @@ import numpy as np
 
 from ctseg.classes import LESION, LUNG
 from ctseg_batch.figures.summary import figure_at
-from ctseg_batch.journal.slice_figures import SliceFigures
+from ctseg_batch.slice_figures import SliceFigures
 
 _TILES = 8
 _MOST_DISEASED = 3

@@ -9,7 +9,6 @@ from typing import Any
 from ctseg import flags
 from ctseg.classes import LESION
 from ctseg_batch.figures.summary import figure_at
-from ctseg_batch.journal.slice_figures import SliceFigures
 from ctseg_batch.reporting.overview import Trouble, by_reason
 from ctseg_batch.reporting.pictures import ScanPictures, draw
 from ctseg_batch.reporting.profile import Profile, draw_profile
@@ -17,6 +16,7 @@ from ctseg_batch.reporting.regional import Regional, regional
 from ctseg_batch.reporting.sources import ScanFiles
 from ctseg_batch.reporting.table import share
 from ctseg_batch.reporting.words import explain, number, order_told
+from ctseg_batch.slice_figures import SliceFigures
 
 _NO_LIST = "Pictures need slices.csv, which this OUT does not hold: the same call of `ctseg batch` writes it."
 _NOTHING = "Nothing of it could be read."

@@ -10,11 +10,11 @@ from matplotlib.ticker import MaxNLocator
 from ctseg.classes import CLASSES, LESION, LUNG
 from ctseg.measures import involvement
 from ctseg.scan import Spacing
-from ctseg_batch.journal.slice_figures import SliceFigures
 from ctseg_batch.reporting.canvas import drawing, new_axes
 from ctseg_batch.reporting.results import own_files
 from ctseg_batch.reporting.svg import EDGES, FILLS, LINE, MUTED, to_svg
 from ctseg_batch.reporting.words import percent, slice_name
+from ctseg_batch.slice_figures import SliceFigures
 
 _FEWEST = 3
 _WIDTH = 300

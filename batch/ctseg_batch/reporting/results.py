@@ -14,7 +14,7 @@ from ctseg_batch.figures.slices_file import read_slices
 from ctseg_batch.figures.summary import Summary
 from ctseg_batch.figures.summary_form import form_check
 from ctseg_batch.foreign import names_in
-from ctseg_batch.journal.slice_figures import SliceFigures
+from ctseg_batch.slice_figures import SliceFigures
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
-from ctseg_batch.journal.slice_figures import SliceFigures
 from ctseg_batch.reporting.choose import choose_scans, choose_slices
+from ctseg_batch.slice_figures import SliceFigures
 
 
 def scan(**figures):
