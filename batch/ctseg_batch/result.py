@@ -96,9 +96,9 @@ class PartResult:
     one, and `bad_truth` names truths that can't be used. `left_out`: outputs of the scan as a whole that there are
     none of. `by_slice` are the figures of each slice, packed by `slice_figures.pack`, and `whole` those of the stack,
     None where nobody asked for them; `is_unmeasured`: they were asked for and failed. `patients_right` is as a Scan has
-    it. `series` is a digest of the SeriesInstanceUID of files that are slices of one, else empty. `weights` are as a
-    Scan has them, and `weighted_confusion` is by them; None where they are None. `is_spacing_said`: the files leave
-    some of it open. `scale` is that of the Part, where any of its images were not 8-bit.
+    it. `series` is the digest of the DICOM series that its files are slices of, else empty. `weights` are as a Scan
+    has them, and `weighted_confusion` is by them; None where they are None. `is_spacing_said`: the files leave some of
+    it open. `scale` is that of the Part, where any of its images were not 8-bit.
     """
 
     scan: str

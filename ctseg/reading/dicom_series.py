@@ -21,7 +21,7 @@ _COPY = "copy of a slice that is there: its SOPInstanceUID and header are those 
 
 @dataclass(frozen=True, slots=True)
 class DicomSeries:
-    """The slices of one SeriesInstanceUID from the feet up; `number` and `description` name it for people.
+    """The slices of one SeriesInstanceUID in one study from the feet up; `number` and `description` name it for people.
 
     `study` is its StudyInstanceUID, `kernel` its ConvolutionKernel, `thickness_mm` its SliceThickness, as SliceHeader
     has them. Or a stack of the frames of an enhanced object: then `enhanced_file` is its file, the
@@ -113,7 +113,7 @@ def open_series(files: Sequence[Path]) -> SeriesFound:
     skipped = [(file, reason) for file, reason in skipped if file not in copies]
     skipped += [(file, _COPY) for file in files if file in copies]
     scans = [scan for members in _grouped(slices, _whole) for scan in _scans(members)]
-    scans.sort(key=lambda s: (s.number is None, s.number or 0, s.uid, str(s.enhanced_file or "")))
+    scans.sort(key=lambda s: (s.number is None, s.number or 0, s.uid, s.study, str(s.enhanced_file or "")))
     return SeriesFound(tuple(scans), tuple(skipped), tuple(failed))
 
 
@@ -146,8 +146,8 @@ def _grouped(slices: Sequence[SliceHeader], key: Callable[[SliceHeader], Hashabl
 
 
 def _whole(header: SliceHeader) -> Hashable:
-    """What all slices of a series share, or all frames of an object."""
-    return header.series, header.frame and (header.frame.concatenation or header.file)
+    """What all slices of a series share, or all frames of an object: some exports give two patients one series."""
+    return header.study, header.series, header.frame and (header.frame.concatenation or header.file)
 
 
 def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:

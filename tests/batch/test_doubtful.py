@@ -193,6 +193,27 @@ def test_series_without_a_uid_are_not_parts_of_one(batch, save_series, draw, tmp
     assert all(SEVERAL_FOLDERS not in scan["flags"] for scan in batch(tmp_path / "in").scans.values())
 
 
+@pytest.mark.parametrize("uid", ["1.2.3", ""])
+def test_two_studies_under_one_series_uid_are_two_scans(batch, save_series, tmp_path, uid, speck):
+    """As exports have it that make series UIDs up, or leave them out."""
+    patients = [speck, speck[:2]]
+    for number, labels in enumerate(patients):
+        stems = [f"{number}-{place}" for place in range(len(labels))]
+        save_series(tmp_path / f"alone/{number}", labels, stems, seed=number, SeriesInstanceUID=uid)
+        save_series(tmp_path / "in/ct", labels, stems, seed=number, SeriesInstanceUID=uid)
+    alone = batch(tmp_path / "alone", out=tmp_path / "before")
+    done = batch(tmp_path / "in", write=("mask", "dicom-seg"))
+    assert [scan["slices"] for scan in done.scans.values()] == [scan["slices"] for scan in alone.scans.values()]
+    assert [scan["pixels"] for scan in done.scans.values()] == [scan["pixels"] for scan in alone.scans.values()]
+    for scan in (*alone.scans.values(), *done.scans.values()):
+        assert SEVERAL_FOLDERS not in scan["flags"]
+    made = [pydicom.dcmread(file) for file in done.out.rglob("dicom-seg/**/*.dcm")]
+    assert len(made) == len({one.SeriesInstanceUID for one in made}) == 2
+    again = batch(tmp_path / "in", write=("mask", "dicom-seg"))
+    assert again.summary["scans"] == done.summary["scans"]
+    assert again.summary["throughput"]["slices"] == 0
+
+
 def test_a_volume_of_numbers_that_can_be_no_hu_says_so(batch, save_volume, draw, tmp_path):
     labels = np.stack([draw(seed) for seed in range(3)])
     save_volume(tmp_path / "in/hu.nii", labels)

@@ -167,10 +167,11 @@ def test_full_measures_are_columns_of_their_own(batch, mixed):
 
 
 def test_a_table_of_ones_own_is_joined_by_the_digest_of_the_series(batch, mixed):
-    uid = str(pydicom.dcmread(mixed / "series/z.dcm").SeriesInstanceUID)
+    header = pydicom.dcmread(mixed / "series/z.dcm")
+    uids = f"{header.StudyInstanceUID} {header.SeriesInstanceUID}"
     done = batch(mixed)
     rows = {row["scan"]: row for row in rows_of(done.out, "summary.csv")}
-    assert rows["series"]["series"] == hashlib.blake2b(uid.encode(), digest_size=16).hexdigest()
+    assert rows["series"]["series"] == hashlib.blake2b(uids.encode(), digest_size=16).hexdigest()
     assert rows["ct.nii.gz"]["series"] == ""
     assert done.scans["series"]["series"] == rows["series"]["series"]
 

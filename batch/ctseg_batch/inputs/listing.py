@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class SeriesFacts:
     """What a series is chosen by. A text that its files do not hold is empty, a number None.
 
-    `uid` and `study` are digests of its UIDs, empty where it has none. `spacing` is the distance of its slices and
+    `uid` and `study` are the digests of the series and of its study, empty where it has no such UID. `spacing` is the distance of its slices and
     `thickness` their SliceThickness, both in mm. `is_computed`: some are projections or subtractions.
     """
 
@@ -84,8 +84,8 @@ class Listing:
 def facts_of(series: "DicomSeries") -> SeriesFacts:
     """What a series is chosen by."""
     return SeriesFacts(
-        uid=digest_of(series.uid),
-        study=digest_of(series.study),
+        uid=series_digest(series),
+        study=_digest(series.study) if series.study else "",
         number=series.number,
         description=series.description,
         kernel=series.kernel,
@@ -96,9 +96,13 @@ def facts_of(series: "DicomSeries") -> SeriesFacts:
     )
 
 
-def digest_of(uid: str) -> str:
-    """What stands for a UID; nothing for none."""
-    return blake2b(uid.encode(), digest_size=16).hexdigest() if uid else ""
+def series_digest(series: "DicomSeries") -> str:
+    """What stands for a series wherever its files are, by its UID and that of its study; nothing without its UID."""
+    return _digest(f"{series.study} {series.uid}") if series.uid else ""
+
+
+def _digest(told: str) -> str:
+    return blake2b(told.encode(), digest_size=16).hexdigest()
 
 
 def runs_of(files: Iterable[str], folder: Sequence[str]) -> tuple[tuple[int, int], ...]:

@@ -83,7 +83,8 @@ def _made(sources: "list[Dataset]", masks: Labels, found: "list[Property]", engi
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())  # else its remarks on odd headers go to standard error
     first = sources[0]
-    by_model = [str(first.SeriesInstanceUID), __version__, engine.sha256, engine.spec.precision]
+    source_series = str(first.StudyInstanceUID), str(first.SeriesInstanceUID)
+    by_model = [*source_series, __version__, engine.sha256, engine.spec.precision]
     own = [*by_model, *(str(source.SOPInstanceUID) for source in sources), hashlib.sha256(masks.tobytes()).hexdigest()]
     made = Segmentation(
         source_images=sources,

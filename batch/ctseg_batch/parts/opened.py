@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
-from ctseg_batch.inputs.listing import ListedSeries, Listing, digest_of, facts_of, runs_of
+from ctseg_batch.inputs.listing import ListedSeries, Listing, facts_of, runs_of, series_digest
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.parts.part import Part, part_of_files, part_of_volume, truth_beside
@@ -36,10 +36,10 @@ def open_folder(site: Site, truth: Truth | None) -> Opened:
     """Read the headers of a folder's DICOM files."""
     found = reading.open_series(site.paths(site.files))
     plain = [one for one in found.series if one.enhanced_file is None]
-    scans = [site.name if len(plain) == 1 else site.named(_short(one.uid)) for one in plain]
+    scans = [site.name if len(plain) == 1 else site.named(short) for short in _shorts(plain)]
     beside = truth_beside(site, truth)
     series = [
-        replace(part_of_files(scan, 0, one, site, beside, is_whole=True), series=digest_of(one.uid))
+        replace(part_of_files(scan, 0, one, site, beside, is_whole=True), series=series_digest(one))
         for scan, one in zip(scans, plain, strict=True)
     ]
     named = [(site.within + name, one) for name, one in named_by_file(found.series)]
@@ -71,5 +71,9 @@ def _listed(site: Site, scan: str, key: str | None, series: "DicomSeries") -> Li
     return ListedSeries(scan, key, facts_of(series), runs_of([file.name for file in series.files], site.files))
 
 
-def _short(uid: str) -> str:
-    return blake2b(uid.encode(), digest_size=4).hexdigest()
+def _shorts(found: "Sequence[DicomSeries]") -> Iterator[str]:
+    """What tells the series of a folder apart: their UIDs, with that of the study where it is not theirs alone."""
+    of_uid = Counter(one.uid for one in found)
+    for one in found:
+        told = one.uid if of_uid[one.uid] == 1 else f"{one.study} {one.uid}"
+        yield blake2b(told.encode(), digest_size=4).hexdigest()
