@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from pathlib import Path
 
 from ctseg import flags
@@ -16,7 +17,7 @@ from ctseg.reading.scan_scale import ScanScale
 from ctseg.reading.values import Values
 from ctseg.scan import Lengths, Side, Slice, Spacing, completed
 
-_COPY = "copy of a slice that is there: its SOPInstanceUID and header are those of another file"
+_COPY = "copy of a slice that is there: its SOPInstanceUID, header and pixels are those of another file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +128,41 @@ def _copies(slices: Iterable[SliceHeader]) -> set[Path]:
     """The files that hold the same instance as one of a shorter name; else its slices would count twice.
 
     However it is stored: one SOPInstanceUID is one instance (PS3.3, C.12.1). One that is not compressed is kept before
-    others. Where UIDs were given anyhow, headers differ in the place or the number of a slice.
+    others. Where UIDs were given anyhow, headers differ in the place or the number of a slice, or pixels do.
     """
-    kept: dict[tuple[SliceHeader, ...], Path] = {}
+    alike: dict[tuple[SliceHeader, ...], list[list[SliceHeader]]] = {}
     slices = [s for s in slices if s.instance and (s.position, s.location, s.number) != (None,) * 3]
     slices.sort(key=lambda s: (not is_plain(s.pixels), len(s.file.name), s.file))
     for of_file in _grouped(slices, lambda s: s.file):
         anyhow_stored = (replace(one, file=Path(), pixels=one.pixels.anyhow_stored()) for one in of_file)
-        kept.setdefault(tuple(anyhow_stored), of_file[0].file)
-    return {header.file for header in slices}.difference(kept.values())
+        alike.setdefault(tuple(anyhow_stored), []).append(of_file)
+    return {file for files in alike.values() if len(files) > 1 for file in _repeated(files)}
+
+
+def _repeated(alike: Sequence[Sequence[SliceHeader]]) -> set[Path]:
+    """Of files with one header, those whose pixels an earlier one has.
+
+    One that can't be read passes for a copy too, unless the others show that a header says nothing here.
+    """
+    pixels = {of_file[0].file: _pixels_digest(of_file) for of_file in alike}
+    first = {digest: file for file, digest in reversed(pixels.items()) if digest}
+    kept = set(first.values()) or {alike[0][0].file}
+    return {file for file, digest in pixels.items() if file not in kept and (digest or len(kept) == 1)}
+
+
+def _pixels_digest(slices: Sequence[SliceHeader]) -> bytes:
+    """Stands for the decoded pixels of a file; nothing where they can't be read."""
+    digest = blake2b()
+    try:
+        for one in slices:
+            digest.update(read_numbers(one.file, one.pixels).tobytes())
+    except UnreadableFile:
+        return b""
+    finally:
+        for inflated in {one.pixels.inflated for one in slices}:
+            if inflated is not None:
+                inflated.close()
+    return digest.digest()
 
 
 def _grouped(slices: Sequence[SliceHeader], key: Callable[[SliceHeader], Hashable]) -> Iterable[list[SliceHeader]]:

@@ -553,6 +553,19 @@ def test_slices_that_share_a_uid_by_mistake_all_count(batch, series, tmp_path):
     assert (done.scan["slices"], done.summary["skipped"]) == (6, [])
 
 
+def test_slices_of_one_template_all_count(batch, series, tmp_path):
+    """They say the same of who and where they are, but hold other pixels; the copy among them is one."""
+    files, labels = series
+    for file in files:
+        change(file, SOPInstanceUID="1.2.3", InstanceNumber=1, ImagePositionPatient=[0, 0, 0], SliceLocation=0)
+    shutil.copy(files[3], files[3].with_name("copied.dcm"))
+    done = batch(tmp_path / "in")
+    assert done.scan["slices"] == len(labels)
+    assert done.scan["pixels"]["ground_glass"] == (labels == 2).sum()
+    assert "duplicate positions" in done.scan["flags"]
+    assert [one["file"] for one in done.summary["skipped"]] == ["ct/copied.dcm"]
+
+
 def test_a_dicomdir_is_ignored(batch, series, tmp_path):
     shutil.copy(get_testdata_file("dicomdirtests/DICOMDIR"), tmp_path / "in/ct/DICOMDIR")
     done = batch(tmp_path / "in")
