@@ -19,12 +19,10 @@ from pydicom.tag import BaseTag
 from ctseg.errors import UnreadableFile
 from ctseg.reading.dicom_values import tag_of, text
 from ctseg.reading.files import LARGEST_FILE, ContentError, Stamp, check_regular, refusing, stamp_of
-from ctseg.reading.signatures import is_dicom
+from ctseg.reading.signatures import FIRST_GROUPS, is_dicom
 
 _PIECE = 2**20
 
-# Group 2 (file meta) or 8 (identification), little endian: how a file begins that left out the preamble.
-_FIRST_GROUPS = (b"\x02\0", b"\x08\0")
 _META_AT, _META_GROUP = 132, 2
 # Float, double or whole.
 _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
@@ -98,7 +96,7 @@ def open_dicom(file: Path, tags: Collection[str] | None) -> Iterator[Opened]:
     try:
         with refusing(file, damaged=damaged), without_warnings(), _Stream(file) as stream:
             start = stream.read(_USUAL_HEADER)
-            if not is_dicom(start) and not start.startswith(_FIRST_GROUPS):
+            if not is_dicom(start) and not start.startswith(FIRST_GROUPS):
                 raise UnreadableFile(file, "does not begin like a DICOM file" if start else "is empty")
             yield (_read_plain(start, stream, tags) if tags is not None else None) or _read(stream, tags)
     except MemoryError as error:

@@ -4,7 +4,16 @@ from pathlib import Path
 from typing import Literal
 
 from ctseg.reading.files import check_regular, read_start
-from ctseg.reading.signatures import LONGEST_HEADER, SNIFFED, is_dicom, is_metaimage, is_nifti, is_nrrd, picture_format
+from ctseg.reading.signatures import (
+    LONGEST_HEADER,
+    SNIFFED,
+    is_bare_dicom,
+    is_dicom,
+    is_metaimage,
+    is_nifti,
+    is_nrrd,
+    picture_format,
+)
 
 Kind = Literal["dicom", "volume", "image"]
 
@@ -56,7 +65,7 @@ def _ending(name: str) -> str:
 
 def kind_by_start(start: bytes) -> Kind | None:
     """The same by the first SNIFFED bytes of a file."""
-    if is_dicom(start):
+    if is_dicom(start) or is_bare_dicom(start):
         return "dicom"
     if is_nifti(start) or is_nrrd(start) or is_metaimage(start):
         return "volume"

@@ -11,6 +11,9 @@ SNIFFED = 512
 LONGEST_HEADER = 2**16
 """How many first bytes of a MetaImage or NRRD are looked at for its header."""
 
+FIRST_GROUPS = (b"\x02\0", b"\x08\0")
+"""Group 2 (file meta) or 8 (identification), little endian: how a DICOM file begins that left out the preamble."""
+
 _GZIP, _GZIP_WBITS = b"\x1f\x8b\x08", 31
 _NIFTI1_AT, _NIFTI1 = 344, b"n+1\0"
 _NIFTI2_AT, _NIFTI2 = 4, b"n+2\0\r\n\032\n"
@@ -42,6 +45,19 @@ def picture_format(start: bytes) -> PictureFormat | None:
 def is_dicom(start: bytes) -> bool:
     """Whether the DICOM preamble is there (PS3.10, 7.1)."""
     return start.startswith(_DICOM, _DICOM_AT)
+
+
+def is_bare_dicom(start: bytes) -> bool:
+    """Whether a data set without the preamble begins so: two elements of its first group, in order (PS3.5, 7.1)."""
+    group, element, vr = start[:2], start[2:4], start[4:6]
+    if group not in FIRST_GROUPS:
+        return False
+    if vr == b"OB":
+        at, length = 12, start[8:12]
+    else:
+        at, length = 8, start[6:8] if vr.isalpha() and vr.isupper() else start[4:8]
+    after = at + int.from_bytes(length, "little")
+    return start[after : after + 2] == group and start[after + 2 : after + 4][::-1] > element[::-1]
 
 
 def is_gzip(start: bytes) -> bool:

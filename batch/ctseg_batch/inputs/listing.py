@@ -17,7 +17,8 @@ class SeriesFacts:
     """What a series is chosen by. A text that its files do not hold is empty, a number None.
 
     `uid` and `study` are the digests of the series and of its study, empty where it has no such UID. `spacing` is the
-    distance of its slices and `thickness` their SliceThickness, both in mm. `is_computed`: some are projections or subtractions.
+    distance of its slices and `thickness` their SliceThickness, both in mm. `is_computed`: some are projections or
+    subtractions.
     """
 
     uid: str

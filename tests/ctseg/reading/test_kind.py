@@ -31,8 +31,24 @@ def volume():
     return nibabel.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.eye(4)).to_bytes()
 
 
+NO_DICOM = (
+    b"\x08\0",
+    b"\x08\0 and text that goes on for a while",
+    np.arange(8, 200, dtype="<u4").tobytes(),
+    np.full(99, 8, "<u2").tobytes(),
+    np.full(99, 8, "<u4").tobytes(),
+    b"\2\0\0\0UL\4\0\xbe\0\0\0" + b"\3\0\1\0OB",
+)
+
 SNIFFED = {
-    "dicom": (b"\0" * 128 + b"DICM" + b"\2\0\0\0",),
+    "dicom": (
+        b"\0" * 128 + b"DICM" + b"\2\0\0\0",
+        b"\2\0\0\0UL\4\0\xbe\0\0\0" + b"\2\0\1\0OB\0\0\2\0\0\0\0\1",
+        b"\2\0\1\0OB\0\0\2\0\0\0\0\1" + b"\2\0\2\0UI\x1a\0" + b"1.2.840.10008.5.1.4.1.1.2\0",
+        b"\x08\0\5\0CS\x0a\0ISO_IR 100" + b"\x08\0\x08\0CS\x10\0ORIGINAL\\PRIMARY",
+        b"\x08\0\5\0\x0a\0\0\0ISO_IR 100" + b"\x08\0\x08\0\x10\0\0\0ORIGINAL\\PRIMARY",
+        b"\x08\0\0\0\4\0\0\0\xbe\0\0\0" + b"\x08\0\x08\0\x10\0\0\0ORIGINAL\\PRIMARY",
+    ),
     "volume": (
         volume(),
         gzip.compress(volume(), mtime=0),
@@ -40,7 +56,7 @@ SNIFFED = {
         b"ObjectType = Image\nNDims = 3\n",
     ),
     "image": (picture(".png"), picture(".jpg"), picture(".tif"), picture(".bmp"), b"\x93NUMPY\1\0"),
-    None: (b"", b"hello", gzip.compress(b"hello", mtime=0)),
+    None: (b"", b"hello", gzip.compress(b"hello", mtime=0), *NO_DICOM),
 }
 
 
