@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading.kind import Kind, kind_by_name, kind_by_start, may_be_detached
@@ -14,6 +15,7 @@ from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.walk import APPLE_DOUBLE, no_ct
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.outputs.slice_outputs import FOLDERS
+from ctseg_batch.remote.archive import UNPLAIN
 from ctseg_batch.remote.entry import Entry
 from ctseg_batch.remote.input_files import StoreInputFiles
 from ctseg_batch.remote.opening import AT_ONCE
@@ -47,6 +49,9 @@ def discover_urls(
             outs = tuple(f"{out.below(top)}/" for out in never if out.below(url))
             entries.update((entry.path, entry) for entry in below if not entry.path.startswith(outs))
             passed_over += (entry.path for entry in below if entry.path.startswith(outs))
+    lost = {path: why for url in given for path, why in store.unreachable(url.below(top) or "").items()}
+    entries = {path: entry for path, entry in entries.items() if path not in lost}
+    failed += [UnreadableFile(input_files.top / path, why) for path, why in lost.items() if _kind_by_name(path)]
     if "" in entries:
         raise CallError(f"--root {root}: it is a file")
     everything, entries = entries, _but_results(entries)
@@ -105,7 +110,7 @@ def _kinds(
 ) -> tuple[dict[Path, dict[str, Kind]], set[str]]:
     """The kind of each file by folder and name, and those that are none."""
     found: dict[Path, dict[str, Kind]] = defaultdict(dict)
-    told = {path: None if _name(path).startswith(APPLE_DOUBLE) else kind_by_name(_name(path)) for path in entries}
+    told = {path: _kind_by_name(path) for path in entries}
     untold = [path for path, kind in told.items() if kind == "untold" and is_plain(path)]
     with ThreadPoolExecutor(AT_ONCE) as threads:
         sniffed = dict(zip(untold, threads.map(lambda path: _start(store, entries[path]), untold), strict=True))
@@ -113,7 +118,7 @@ def _kinds(
     for path, by_name in told.items():
         kind = by_name
         if kind is not None and not is_plain(path):
-            failed.append(UnreadableFile(top / path, "has a name that no file below a folder can have: rename it"))
+            failed.append(UnreadableFile(top / path, UNPLAIN))
             continue
         if kind == "untold":
             start = sniffed[path]
@@ -126,6 +131,11 @@ def _kinds(
         else:
             found[top / PurePosixPath(path).parent][_name(path)] = kind
     return found, others
+
+
+def _kind_by_name(path: str) -> Kind | Literal["untold"] | None:
+    name = _name(path)
+    return None if name.startswith(APPLE_DOUBLE) else kind_by_name(name)
 
 
 def _start(store: Store, entry: Entry) -> bytes | str:

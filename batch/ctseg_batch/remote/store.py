@@ -9,10 +9,11 @@ from threading import Lock
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from ctseg_batch.remote.archive import unreachable
 from ctseg_batch.remote.entry import Entry, entry_of, is_file
 from ctseg_batch.remote.opening import AT_ONCE, open_files
 from ctseg_batch.remote.retry import Retry, StoreError
-from ctseg_batch.url import Url, check_writable
+from ctseg_batch.url import ARCHIVE, Url, check_writable
 
 T = TypeVar("T")
 
@@ -75,6 +76,14 @@ class Store:
                     yield from files
             for files in threads.map(self._find, folders):
                 yield from files
+
+    def unreachable(self, path: str = "") -> Mapping[str, str]:
+        """The files below a path that can't be had by their names, and why; there are none but in an archive."""
+        if self.url.scheme != ARCHIVE:
+            return {}
+        full, top = self._full(path), len(self._top)
+        reasons = unreachable(self._files.zip.infolist()).items()
+        return {name[top:].lstrip("/"): why for name, why in reasons if not full or f"{name}/".startswith(f"{full}/")}
 
     def is_file(self) -> bool:
         """Whether the URL is a file's."""

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import threading
+import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -70,6 +71,30 @@ def test_what_an_archive_has_of_no_use_fails_by_name(healthy, command, tmp_path)
     assert "failed: a/broken.png: can't be fetched: Bad CRC-32 for file 'a/broken.png'" in left.err
     assert "up.png: has a name that no file below a folder can have: rename it" in left.err
     assert sorted(file.name for file in (tmp_path / "out/masks").rglob("*.png")) == ["good.png"]
+
+
+def test_what_can_not_be_had_of_an_archive_by_its_name_fails(draw, save_slice, command, tmp_path):
+    content, other = (save_slice(tmp_path / "a.png", draw(seed)).read_bytes() for seed in range(2))
+    members = [
+        ("in/good.png", content), ("in//dd.png", content), ("/abs.png", content), ("same.png", content),
+        ("same.png", content), ("twice.png", content), ("twice.png", other), ("file/below.png", content),
+        ("file", b"no picture"), ("notes.txt", b"one"), ("notes.txt", b"other"), ("in/", b""),
+    ]  # fmt: skip
+    with zipfile.ZipFile(tmp_path / "scans.zip", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are there
+        for name, held in members:
+            archive.writestr(name, held)
+    left = command(f"zip::{tmp_path / 'scans.zip'}", "--out", tmp_path / "out")
+    assert left.status == 1
+    assert sorted(line for line in left.err.splitlines() if line.startswith("failed: ")) == [
+        "failed: abs.png: has a name that no file below a folder can have: rename it",
+        "failed: file/below.png: lies below file, which is a file of the archive too: rename one of them",
+        "failed: in/dd.png: has a name that no file below a folder can have: rename it",
+        "failed: twice.png: is in the archive more than once, with different contents: pack it again",
+    ]
+    assert sorted(file.name for file in (tmp_path / "out/masks").rglob("*.png")) == ["good.png", "same.png"]
+    left = command(f"zip://in::{tmp_path / 'scans.zip'}", "--out", tmp_path / "part", "--json")
+    assert [error["file"] for error in json.loads(left.out)["errors"]] == ["dd.png"]
 
 
 def test_a_file_url_is_a_path(healthy, batch, figures, tmp_path):

@@ -1,0 +1,33 @@
+"""What an archive holds that can't be had by its name: it is told, since it would be passed over in silence."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from zipfile import ZipInfo
+
+from ctseg_batch.url import is_plain
+
+UNPLAIN = "has a name that no file below a folder can have: rename it"
+
+
+def unreachable(members: Iterable[ZipInfo]) -> Mapping[str, str]:
+    """The files of an archive that are there twice, lie below another or have no plain name, and what is the matter."""
+    contents: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    for member in members:
+        if not member.is_dir():
+            contents[member.filename].add((member.CRC, member.file_size))
+    reasons = {}
+    for name, several in contents.items():
+        above = next((folder for folder in _above(name) if folder in contents), None)
+        if not is_plain(name):
+            reasons[name] = UNPLAIN
+        elif above is not None:
+            reasons[name] = f"lies below {above}, which is a file of the archive too: rename one of them"
+        elif len(several) > 1:
+            reasons[name] = "is in the archive more than once, with different contents: pack it again"
+    return reasons
+
+
+def _above(name: str) -> Iterable[str]:
+    """The folders that lead to a file."""
+    while name := name.rpartition("/")[0]:
+        yield name
