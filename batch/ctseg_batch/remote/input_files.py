@@ -32,6 +32,7 @@ class StoreInputFiles:
         self._files: dict[_User, set[Path]] = defaultdict(set)
         self._users: dict[Path, set[_User]] = defaultdict(set)
         self._lost: dict[str, str] = {}
+        self._given_up: set[str] = set()
         self._drain: Callable[[], None] = lambda: None
 
     def __reduce__(self) -> tuple[type["StoreInputFiles"], tuple[Store]]:
@@ -96,6 +97,7 @@ class StoreInputFiles:
             lost = dict.fromkeys(sizes, f"there is no room for it in {self._scratch.folder.parent}: set TMPDIR")
         else:
             lost = self._store.fetch({path: self.top / path for path in sizes}, sizes)
+            self._given_up |= lost.keys()
         with self._lock:
             for path in lost:
                 (self.top / path).unlink(missing_ok=True)
@@ -106,6 +108,8 @@ class StoreInputFiles:
 
     def _is_wanted(self, site: Site, file: Path) -> bool:
         """Whether a file is not there yet; then there is a place for it, which nobody removes."""
+        if site.within + file.name in self._given_up:
+            return False
         is_there = os.path.isfile(file)  # noqa: PTH113 - Path.is_file raises for a name that is too long
         if not is_there:
             try:

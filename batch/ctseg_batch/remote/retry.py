@@ -6,11 +6,13 @@ import random
 import re
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ctseg.errors import CallError, first_line
-from ctseg_batch.url import Url
+from ctseg_batch.url import Url, location
 
 T = TypeVar("T")
 
@@ -23,7 +25,7 @@ _PATIENT_THEMSELVES = ("gs", "gcs", "az", "abfs", "abfss")
 _ANSWERS = (FileNotFoundError, FileExistsError)
 # To ask again is of no use: the store says no, or what it has can't be used.
 _FINAL = (
-    PermissionError, IsADirectoryError, NotADirectoryError, zipfile.BadZipFile,
+    PermissionError, IsADirectoryError, NotADirectoryError, zipfile.BadZipFile, zlib.error,
     ValueError, TypeError, LookupError, RuntimeError, ImportError,
 )  # fmt: skip
 # Neither where there is no room, nor where nobody has said who asks, or it is another machine than was known.
@@ -52,6 +54,7 @@ class Retry:
         self._url = url
         self._once_met = 2 if url.scheme in _PATIENT_THEMSELVES else _TRIES
         self._unmet = 1 if url.scheme in _PATIENT_THEMSELVES else _TRIES_TO_MEET
+        self._is_here = bool(url.archive) and isinstance(location(url.archive), Path)
         self._met = False
 
     def hurry(self) -> None:
@@ -73,7 +76,7 @@ class Retry:
             except Exception as error:  # each store has errors of its own
                 tries += 1
                 self._met = self._met or _is_answer(error)
-                if _is_final(error):
+                if self._is_here or _is_final(error):
                     raise StoreError(self._url, "can't be used", reason(error)) from error
                 if tries >= (self._once_met if self._met else self._unmet):
                     raise StoreError(self._url, "does not answer", reason(error)) from error

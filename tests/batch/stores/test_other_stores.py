@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fsspec.implementations.zip import ZipFileSystem
 
 from ctseg.errors import CallError
 from ctseg_batch.remote.store import Store
@@ -95,6 +96,37 @@ def test_what_can_not_be_had_of_an_archive_by_its_name_fails(draw, save_slice, c
     assert sorted(file.name for file in (tmp_path / "out/masks").rglob("*.png")) == ["good.png", "same.png"]
     left = command(f"zip://in::{tmp_path / 'scans.zip'}", "--out", tmp_path / "part", "--json")
     assert [error["file"] for error in json.loads(left.out)["errors"]] == ["dd.png"]
+
+
+def test_a_damaged_member_of_an_archive_on_this_machine_is_asked_for_once(
+    save_series, speck, batch, monkeypatch, tmp_path
+):
+    """It will not get better, nor is anybody to be waited for."""
+    files = save_series(tmp_path / "in", speck)
+    archive = tmp_path / "scans.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for file in files:
+            packed.write(file, f"ct/{file.name}")
+    damaged = bytearray(archive.read_bytes())
+    for name in ("000", "001"):
+        start = damaged.find(f"ct/{name}.dcm".encode())
+        damaged[start + 300 : start + 310] = bytes(10)
+    directory = damaged.rfind(b"ct/002.dcm") - 46
+    damaged[directory + 24] ^= 1  # its size
+    archive.write_bytes(damaged)
+    pauses, asked = [], []
+    get_file = ZipFileSystem.get_file
+    monkeypatch.setattr("ctseg_batch.remote.retry.time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr(
+        ZipFileSystem, "get_file", lambda self, path, *rest: (asked.append(path), get_file(self, path, *rest))[1]
+    )
+    done = batch(location(f"zip::{archive}"), best_series=True)
+    assert done.status == 1
+    assert done.scan["failed_slices"] == 3
+    assert pauses == []
+    assert {path: asked.count(path) for path in asked if path != "ct/003.dcm"} == {
+        f"ct/{name}.dcm": 1 for name in ("000", "001", "002")
+    }
 
 
 def test_a_file_url_is_a_path(healthy, batch, figures, tmp_path):
