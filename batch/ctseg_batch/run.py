@@ -8,7 +8,13 @@ from itertools import chain
 
 from ctseg_batch.call import Call
 from ctseg_batch.figures.columns import slice_rows
-from ctseg_batch.figures.notes import of_earlier_calls, passed_over, unused_spacing, without_output, without_truth
+from ctseg_batch.figures.notes import (
+    of_earlier_calls,
+    passed_over,
+    unused_spacing,
+    without_output,
+    without_truth,
+)
 from ctseg_batch.figures.sheets import write_sheets
 from ctseg_batch.figures.summary import Figures, ShardFigures, Summary, by_scan, summarise
 from ctseg_batch.job import Job, open_job
@@ -52,6 +58,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     with job.run_folder.journal(job.root, job.settings, past) as journal:
         job.outputs.begin()
         worked = _driver(job)(job, past, journal, watcher, note)
+        journal.check_in_place()
     figures = Figures(
         results=worked.results,
         groups=job.truth.meaning.names if job.truth else None,

@@ -263,9 +263,30 @@ def test_an_out_that_is_removed_in_mid_run_is_an_error_and_the_next_run_begins_a
 
     with monkeypatch.context() as patched:
         patched.setattr(Engine, "segment", removing)
-        with pytest.raises(CallError, match="was removed while the run wrote to it"):
+        with pytest.raises(CallError, match="was removed or renamed while the run wrote to it"):
             batch(night)
     assert len(batch(night).masks) == 599 + 2 * 4 * 8
+
+
+def test_an_out_that_is_renamed_in_mid_run_is_an_error(batch, draw, save_slice, monkeypatch, tmp_path):
+    """Else its results are split, and the summary tells of all."""
+    for number in range(3):
+        save_slice(tmp_path / f"in/{number}/a.png", draw(number))
+    segment = Engine.segment
+    done = []
+
+    def renaming(self, sources):
+        done.append(1)
+        if len(done) == 1:
+            (tmp_path / "out").rename(tmp_path / "moved")
+        return segment(self, sources)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "segment", renaming)
+        with pytest.raises(CallError, match="was removed or renamed while the run wrote to it"):
+            batch(tmp_path / "in")
+    assert not (tmp_path / "out/summary.json").exists()
+    assert len(batch(tmp_path / "in").masks) == 3
 
 
 def test_a_volume_for_which_there_is_no_memory_fails_alone(quarters, night, save_volume, draw, tmp_path):

@@ -140,6 +140,16 @@ class Journal(JournalWriter):
                 self._opened()
                 self._append({"run": self._past.run + 1})
 
+    def check_in_place(self) -> None:
+        """Raise what `removed` says where OUT, or the journal in it, was removed, renamed or replaced meanwhile."""
+        file = Path(self._lines.name)
+        try:
+            is_there = os.path.samestat(os.fstat(self._lines.fileno()), file.stat())
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise removed(file)
+
     def _append(self, *noted: JournalEntry) -> None:
         lines = b"".join(map(_line, noted))
         with self._lock:
@@ -148,11 +158,9 @@ class Journal(JournalWriter):
                 while left:
                     left = left[self._lines.write(left) :]
                 os.fsync(self._lines.fileno())
-                is_there = os.fstat(self._lines.fileno()).st_nlink
             except OSError as error:
                 raise refused(Path(self._lines.name), error) from error
-            if not is_there:
-                raise removed(Path(self._lines.name))
+            self.check_in_place()
         self.written(lines)
 
     def written(self, lines: bytes) -> None:

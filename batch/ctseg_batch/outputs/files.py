@@ -96,7 +96,7 @@ def clear_leftovers(folders: Iterable[Path], is_at_work: Callable[[str], bool]) 
 
 def removed(file: Path) -> CallError:
     """What to say when the output vanished in mid-run."""
-    return CallError(f"{file} was removed while the run wrote to it: the same call does again what is gone")
+    return CallError(f"{file} was removed or renamed while the run wrote to it: the same call does again what is gone")
 
 
 def refused(file: Path, error: OSError) -> CallError:
