@@ -123,6 +123,26 @@ def test_a_list_of_nothing_is_a_wrong_call(lists, content):
     assert "lists no path" in left.err
 
 
+def test_where_there_is_no_standard_input_the_call_is_wrong(command, tmp_path, monkeypatch):
+    """As a service has it that was started with all of it closed."""
+    monkeypatch.setattr("sys.stdin", None)
+    left = command("--from", "-", "--out", tmp_path / "out")
+    assert (left.status, left.err) == (2, "error: --from -: there is no standard input\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_list_in_utf_16_is_refused(lists, scans, encoding):
+    left, _ = lists(f"\ufeff{scans / 'p1'}\n".encode(encoding))
+    assert (left.status, left.err.count("\n")) == (2, 1)
+    assert "is in UTF-16: save it as UTF-8" in left.err
+
+
+def test_a_mark_of_utf_8_belongs_to_no_name(lists, scans):
+    left, summary = lists(f"{scans / 'p1'}\n".encode("utf-8-sig"))
+    assert left.status == 0
+    assert set(names(summary)) == {"p1"}
+
+
 def test_a_list_that_cannot_be_read_is_a_wrong_call(command, tmp_path):
     left = command("--from", tmp_path / "nowhere", "--out", tmp_path / "out")
     assert left.status == 2
