@@ -11,6 +11,7 @@ from ctseg_batch.figures.columns import slice_rows
 from ctseg_batch.figures.notes import (
     of_earlier_calls,
     passed_over,
+    set_aside,
     unused_spacing,
     without_output,
     without_truth,
@@ -88,6 +89,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
 def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
     """What there is to say of the run as a whole, besides what happened in it."""
     yield from passed_over(job.found.passed_over)
+    yield from set_aside(job.found.set_aside)
     if job.call.spacing:
         yield from unused_spacing(worked.results)
     scans = by_scan(worked.results)

@@ -1,5 +1,6 @@
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from ctseg.errors import CallError
 from ctseg_batch.inputs.discover import as_counted, discover
 from ctseg_batch.inputs.site import mask_paths_of_volume
+from ctseg_batch.url import location
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -61,6 +63,31 @@ def test_files_of_other_kinds_are_counted(tree):
     found = discover([folder])
     assert found.ignored == 7
     assert not found.failed
+
+
+ASIDE = (".Trash-1000/files", ".snapshot/daily", ".ipynb_checkpoints", "$Recycle.Bin", "s/@eaDir", "@eaDir", "__MACOSX")
+
+
+def test_deleted_files_snapshots_and_checkpoints_are_not_searched(batch, draw, save_slice, tmp_path):
+    for folder in ("s", *ASIDE):
+        save_slice(tmp_path / "in" / folder / "a.png", draw())
+    (tmp_path / "in/link").mkdir()
+    (tmp_path / "in/link/.trash").symlink_to(tmp_path / "in/s")
+    done = batch(tmp_path / "in")
+    assert (done.status, done.scans.keys()) == (0, {"s"})
+    (note,) = done.summary["notes"]
+    assert note.startswith(
+        "not searched: $Recycle.Bin, .Trash-1000, .ipynb_checkpoints, .snapshot, .trash, @eaDir (2 folders), "
+    )
+    assert batch(tmp_path / "in/.snapshot", out=tmp_path / "named").scans.keys() == {"daily"}
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for folder in ("s", *ASIDE):
+            archive.write(tmp_path / "in" / folder / "a.png", f"{folder}/a.png")
+    packed = batch(location(f"zip::{tmp_path / 'in.zip'}"), out=tmp_path / "packed")
+    assert packed.scans.keys() == {"s"}
+    assert packed.summary["notes"] == [note.replace(".trash, ", "")]
+    named = batch(location(f"zip://.snapshot::{tmp_path / 'in.zip'}"), out=tmp_path / "named zip")
+    assert named.scans.keys() == {"daily"}
 
 
 def test_a_file_that_was_named_itself_is_not_passed_over(tree):

@@ -41,6 +41,13 @@ def passed_over(inputs: Iterable[Location]) -> Iterator[str]:
     return (f"no CT in {path}, only results or reference masks" for path in inputs)
 
 
+def set_aside(folders: Mapping[str, int]) -> Iterator[str]:
+    """A line where folders were not searched for what they are called."""
+    if folders:
+        told = ", ".join(name if many == 1 else f"{name} ({many} folders)" for name, many in sorted(folders.items()))
+        yield f"not searched: {told}: deleted files, snapshots and the like; name such a folder to search it"
+
+
 def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iterator[str]:
     """A line where a truth was given and goes with nothing: it may be the wrong folder."""
     done = [part for part in results if part.slices > part.failed_slices]

@@ -4,7 +4,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ctseg.errors import CallError, UnreadableFile
@@ -27,7 +27,8 @@ class Found:
 
     A file that is no CT has failed where somebody named it.
     `place` is where the root is, if it is none of this machine's folders. `empty` are the folders of the call that hold
-    neither CT nor what has failed; but those that hold what is never searched are `passed_over`.
+    neither CT nor what has failed; but those that hold what is never searched are `passed_over`. `set_aside` counts
+    folders by name that are not searched for what they are called.
     """
 
     root: Path
@@ -37,6 +38,7 @@ class Found:
     place: Url | None = None
     empty: tuple[Path, ...] = ()
     passed_over: tuple[Location, ...] = ()
+    set_aside: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def failures(self) -> Iterator[Failure]:
@@ -72,7 +74,7 @@ def discover(
     found = [*walk.kinds, *(error.file for error in walk.failed)]
     empty, passed_over = without_ct(folders, found, walk.passed_over, walk.searched_before)
     sites, failed = tuple(sites_of(top, walk.kinds)), tuple(walk.failed)
-    return Found(top, sites, walk.ignored, failed, empty=empty, passed_over=passed_over)
+    return Found(top, sites, walk.ignored, failed, empty=empty, passed_over=passed_over, set_aside=walk.set_aside)
 
 
 def without_ct(

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,12 +16,18 @@ APPLE_DOUBLE = "._"
 """What macOS leaves beside each file on a foreign share: the file's name and ending, but no image."""
 
 
+# What is deleted, what was, and what programs keep for themselves: each a copy of what lies elsewhere, or of no use.
+_TRASH = ".trash"
+_OF_PROGRAMS = frozenset({"$recycle.bin", ".snapshot", ".ipynb_checkpoints", "@eadir", "__macosx"})
+
+
 @dataclass
 class Walk:
     """The state of one search: the kind of each file by folder, what was ignored, what could not be told.
 
     No CT is ignored but for the `named`: somebody takes them for it. `passed_over` are folders that hold what is never
-    searched; `searched_before` those that were met again, each with its real folder.
+    searched; `searched_before` those that were met again, each with its real folder. `set_aside` counts those that
+    `is_set_aside`, by name.
     """
 
     never: frozenset[str]
@@ -31,6 +37,7 @@ class Walk:
     failed: list[UnreadableFile] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
     searched_before: list[tuple[Path, str]] = field(default_factory=list)
+    set_aside: Counter[str] = field(default_factory=Counter)
     _searched: set[str] = field(default_factory=set)
     _links: deque[Path] = field(default_factory=deque)
 
@@ -47,7 +54,9 @@ class Walk:
                 continue
             self._searched.add(real)
             for entry in self._but_results(folder, self._list(folder)):
-                if entry.is_dir(follow_symlinks=False):
+                if is_set_aside(entry.name) and entry.is_dir():
+                    self.set_aside[entry.name] += 1
+                elif entry.is_dir(follow_symlinks=False):
                     waiting.append((folder / entry.name, os.path.join(real, entry.name)))  # noqa: PTH118
                 elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112
                     self._links.append(folder / entry.name)
@@ -98,6 +107,12 @@ class Walk:
             self.ignored += 1
         else:
             self.kinds[folder][sys.intern(name)] = kind  # many folders have a slice1.png
+
+
+def is_set_aside(folder: str) -> bool:
+    """Whether folders of this name below an INPUT are not searched: they hold deleted files, snapshots or the like."""
+    name = folder.lower()
+    return name.startswith(_TRASH) or name in _OF_PROGRAMS
 
 
 def no_ct(place: Location) -> str:

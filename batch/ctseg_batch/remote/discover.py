@@ -1,6 +1,6 @@
 """What there is below URLs, by the names of the files; only those without an ending are looked into."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,7 +12,7 @@ from ctseg.reading.kind import Kind, kind_by_name, kind_by_start, may_be_detache
 from ctseg.reading.signatures import SNIFFED
 from ctseg_batch.inputs.discover import Found, sites_of, without_ct
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.inputs.walk import APPLE_DOUBLE, no_ct
+from ctseg_batch.inputs.walk import APPLE_DOUBLE, is_set_aside, no_ct
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.outputs.slice_outputs import FOLDERS
 from ctseg_batch.remote.archive import UNPLAIN
@@ -37,6 +37,7 @@ def discover_urls(
     failed: list[UnreadableFile] = []
     entries: dict[str, Entry] = {}
     passed_over: list[str] = []
+    aside: set[tuple[str, str]] = set()
     with ThreadPoolExecutor(AT_ONCE) as threads:
         found = threads.map(lambda url: list(store.entries(url.below(top) or "")), given)
         for url, below in zip(given, found, strict=True):
@@ -46,10 +47,18 @@ def discover_urls(
                 failed.append(
                     UnreadableFile(input_files.top / (url.below(top) or ""), "is not there, or holds nothing")
                 )
+            steps_aside = {entry.path: _steps_aside(entry.path, url.below(top) or "") for entry in below}
+            aside.update(step for steps in steps_aside.values() for step in steps[:1])
+            below = [entry for entry in below if not steps_aside[entry.path]]
             outs = tuple(f"{out.below(top)}/" for out in never if out.below(url))
             entries.update((entry.path, entry) for entry in below if not entry.path.startswith(outs))
             passed_over += (entry.path for entry in below if entry.path.startswith(outs))
-    lost = {path: why for url in given for path, why in store.unreachable(url.below(top) or "").items()}
+    lost = {
+        path: why
+        for url in given
+        for path, why in store.unreachable(url.below(top) or "").items()
+        if not _steps_aside(path, url.below(top) or "")
+    }
     entries = {path: entry for path, entry in entries.items() if path not in lost}
     failed += [UnreadableFile(input_files.top / path, why) for path, why in lost.items() if _kind_by_name(path)]
     if "" in entries:
@@ -75,6 +84,7 @@ def discover_urls(
         place=top,
         empty=empty,
         passed_over=tuple(folders[folder] for folder in results),
+        set_aside=Counter(name for _, name in sorted(aside)),
     ), input_files
 
 
@@ -103,6 +113,11 @@ def _steps(path: str) -> Iterator[tuple[str, str]]:
         folder, _, name = path[:end].rpartition("/")
         yield folder, name
         end = path.find("/", end + 1)
+
+
+def _steps_aside(path: str, given: str) -> list[tuple[str, str]]:
+    """The folders on the way from one that was given to a file that are not searched for what they are called."""
+    return [(folder, name) for folder, name in _steps(path) if len(folder) >= len(given) and is_set_aside(name)]
 
 
 def _kinds(
