@@ -66,9 +66,9 @@ class Job:
         return mark_of(self.call.shard)
 
     @property
-    def ignored(self) -> int:
-        """How many files are no CT: they are told by one of several shares."""
-        return self.found.ignored if self.call.shard is None or self.call.shard.number == 1 else 0
+    def ignored_endings(self) -> Mapping[str, int]:
+        """How many files of which ending are no CT: they are told by one of several shares."""
+        return self.found.ignored_endings if self.call.shard is None or self.call.shard.number == 1 else {}
 
     def sites(self) -> list[Site]:
         """Those that are its own."""
@@ -116,7 +116,8 @@ def open_job(call: Call) -> Job:
     refuse_foreign(call.out, run_folder.names, found.place or found.root)
     if not found.sites and not found.failed:
         given = ", ".join(map(str, call.inputs)) or "what is listed"
-        raise CallError(f"no CT in {given}{f': {ignored_told(found.ignored)}' if found.ignored else ''}")
+        ignored = f": {ignored_told(found.ignored, found.ignored_endings)}" if found.ignored else ""
+        raise CallError(f"no CT in {given}{ignored}")
     engine = _open_engine(call)
     if "confidence" in kinds and engine.spec.temperature is None:
         raise CallError(f"--write confidence: the model {engine.spec.name} gives no probabilities: export it again")

@@ -66,7 +66,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         skipped=worked.skipped,
         errors=sorted([*job.failures(), *worked.errors]),
         notes=[*notes, *_notes(job, worked, journal)],
-        ignored=job.ignored,
+        ignored_endings=job.ignored_endings,
         slices=worked.slices,
         wall_s=time.perf_counter() - started,
         measures=call.measures,

@@ -46,7 +46,7 @@ def kind_of(path: Path) -> Kind | None:
 
 def kind_by_name(name: str) -> Kind | Literal["untold"] | None:
     """The same by the name alone, which may not tell."""
-    ending = _ending(name)
+    ending = ending_of(name)
     if name.upper() == "DICOMDIR":
         return None
     return _ENDINGS.get(ending) if ending else "untold"
@@ -54,11 +54,12 @@ def kind_by_name(name: str) -> Kind | Literal["untold"] | None:
 
 def stem_of(name: str) -> str:
     """A file name without its ending, if that is one of ours; a number at the end belongs to the name, as in a UID."""
-    ending = _ending(name)
+    ending = ending_of(name)
     return name[: -len(ending)] if ending in _ENDINGS else name
 
 
-def _ending(name: str) -> str:
+def ending_of(name: str) -> str:
+    """The ending of a file name in small letters, with its point; empty for none, and for a number."""
     ending = ".nii.gz" if name.lower().endswith(".nii.gz") else Path(name).suffix.lower()
     return "" if ending[1:].isdecimal() else ending
 

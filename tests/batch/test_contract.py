@@ -114,8 +114,8 @@ def test_the_summary_has_the_form_that_is_documented(batch, draw, save_slice, sa
     (tmp_path / "in" / "notes.txt").write_text("nothing")
     summary = batch(tmp_path / "in").summary
     assert summary.keys() == {
-        "schema", "version", "model", "measures", "groups", "scans", "totals", "ignored", "skipped", "errors", "notes",
-        "throughput", "shard", "runs",
+        "schema", "version", "model", "measures", "groups", "scans", "totals", "ignored", "ignored_endings", "skipped",
+        "errors", "notes", "throughput", "shard", "runs",
     }  # fmt: skip
     assert (summary["schema"], summary["ignored"], summary["errors"]) == (2, 1, [])
     keys = {

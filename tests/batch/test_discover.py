@@ -62,6 +62,7 @@ def test_files_of_other_kinds_are_counted(tree):
     folder = tree("1.png", "DICOMDIR", "readme.txt", "index.csv", "._1.png", "notes", "scan.zip", "sub/dicomdir")
     found = discover([folder])
     assert found.ignored == 7
+    assert found.ignored_endings == {"": 3, ".txt": 1, ".csv": 1, "._*": 1, ".zip": 1}
     assert not found.failed
 
 

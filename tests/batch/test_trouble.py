@@ -43,7 +43,16 @@ def test_an_input_that_can_not_be_listed_fails_by_its_name(command, tmp_path, mo
 
 @pytest.mark.parametrize(
     ("names", "ignored"),
-    [((), ""), (["a.txt"], ": 1 file of another kind was ignored"), ("ab", ": 2 files of other kinds were ignored")],
+    [
+        ((), ""),
+        (["a.txt"], ": 1 file of another kind was ignored: 1 .txt"),
+        ("ab", ": 2 files of other kinds were ignored: 2 without an ending"),
+        (
+            ["a.DC3", "b.dc3", "c.dc3", "a.hdr", "a.img", "b.zip", "c.zip", "._a.png", "7.csv", "7.json", "7"],
+            ": 11 files of other kinds were ignored: 3 .dc3, 2 .zip (zip::FILE reads one), 1 without an ending, 1 ._*, "
+            "1 .csv, 3 others",
+        ),
+    ],
 )
 def test_a_folder_without_ct_is_a_wrong_call(command, tmp_path, names, ignored):
     (tmp_path / "in").mkdir()

@@ -2,7 +2,7 @@
 
 import heapq
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -110,6 +110,12 @@ def _not_ended(shard: Shard) -> str:
     return f"--shard {shard} has not ended, call it again"
 
 
+def _endings(summaries: Iterable[Mapping[str, Any]]) -> Mapping[str, int]:
+    """Of the files that were ignored; they were not always noted."""
+    told: Iterable[Counter[str]] = (Counter(summary.get("ignored_endings", {})) for summary in summaries)
+    return sum(told, Counter())
+
+
 def _summary(
     runs: Sequence[Run], scans: list[Mapping[str, Any]], counts: Sequence[int], missing: Sequence[Failure]
 ) -> Summary:
@@ -122,6 +128,7 @@ def _summary(
         "scans": scans,
         "totals": totals(scans, common["groups"], common["measures"]),
         "ignored": sum(summary["ignored"] for summary in summaries),
+        "ignored_endings": dict(sorted(_endings(summaries).items())),
         "skipped": _once(one for summary in summaries for one in summary["skipped"]),
         "errors": _once([*(one for summary in summaries for one in summary["errors"]), *map(asdict, missing)]),
         "notes": joined_notes(summaries, scans),

@@ -55,7 +55,7 @@ class Figures:
     skipped: Sequence[Failure]
     errors: Sequence[Failure]
     notes: Sequence[str]
-    ignored: int
+    ignored_endings: Mapping[str, int]
     slices: int
     wall_s: float
     measures: MeasuresWish = "basic"
@@ -81,7 +81,8 @@ def summarise(figures: Figures, engine: Engine) -> Summary:
         "groups": groups,
         "scans": scans,
         "totals": totals(scans, groups, figures.measures),
-        "ignored": figures.ignored,
+        "ignored": sum(figures.ignored_endings.values()),
+        "ignored_endings": dict(sorted(figures.ignored_endings.items())),
         "skipped": [asdict(one) for one in figures.skipped],
         "errors": [asdict(one) for one in figures.errors],
         "notes": list(figures.notes),

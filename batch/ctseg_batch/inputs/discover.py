@@ -16,14 +16,16 @@ from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.layout import recorded_root
 from ctseg_batch.outputs.slice_outputs import FOLDERS
 from ctseg_batch.result import Failure
-from ctseg_batch.url import Location, Url
+from ctseg_batch.url import ARCHIVE, Location, Url
 
+_MOST_ENDINGS = 5
+_ENDINGS_TOLD = {"": "without an ending", f".{ARCHIVE}": f".{ARCHIVE} ({ARCHIVE}::FILE reads one)"}
 _EMPTY = "there is no CT in it"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What there is below the root; `ignored` counts files that are no CT, `failed` are those that can't be told.
+    """What there is below the root; `ignored_endings` count files that are no CT, `failed` can't be told.
 
     A file that is no CT has failed where somebody named it.
     `place` is where the root is, if it is none of this machine's folders. `empty` are the folders of the call that hold
@@ -33,12 +35,17 @@ class Found:
 
     root: Path
     sites: tuple[Site, ...]
-    ignored: int
+    ignored_endings: Mapping[str, int]
     failed: tuple[UnreadableFile, ...]
     place: Url | None = None
     empty: tuple[Path, ...] = ()
     passed_over: tuple[Location, ...] = ()
     set_aside: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def ignored(self) -> int:
+        """How many files are no CT."""
+        return sum(self.ignored_endings.values())
 
     @property
     def failures(self) -> Iterator[Failure]:
@@ -122,9 +129,13 @@ def as_counted(name: str) -> tuple[list[str | int], str]:
     return [int(piece) if place % 2 else piece for place, piece in enumerate(pieces)], name
 
 
-def ignored_told(many: int) -> str:
-    """How many files were passed over."""
-    return "1 file of another kind was ignored" if many == 1 else f"{many} files of other kinds were ignored"
+def ignored_told(many: int, endings: Mapping[str, int]) -> str:
+    """How many files were passed over, and the commonest of their endings: a whole format may be among them."""
+    told = "1 file of another kind was ignored" if many == 1 else f"{many} files of other kinds were ignored"
+    ranked = sorted(endings.items(), key=lambda pair: (-pair[1], pair[0]))
+    listed = [f"{count} {_ENDINGS_TOLD.get(ending, ending)}" for ending, count in ranked[:_MOST_ENDINGS]]
+    rest = sum(count for _, count in ranked[_MOST_ENDINGS:])
+    return ": ".join(filter(None, [told, ", ".join([*listed, *([f"{rest} others"] if rest else [])])]))
 
 
 def absolute(path: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading import Kind, kind_of
+from ctseg.reading.kind import ending_of
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.outputs.slice_outputs import FOLDERS
 from ctseg_batch.url import ARCHIVE, Location
@@ -23,7 +24,7 @@ _OF_PROGRAMS = frozenset({"$recycle.bin", ".snapshot", ".ipynb_checkpoints", "@e
 
 @dataclass
 class Walk:
-    """The state of one search: the kind of each file by folder, what was ignored, what could not be told.
+    """The state of one search: the kind of each file by folder, what was ignored by ending, what could not be told.
 
     No CT is ignored but for the `named`: somebody takes them for it. `passed_over` are folders that hold what is never
     searched; `searched_before` those that were met again, each with its real folder. `set_aside` counts those that
@@ -33,7 +34,7 @@ class Walk:
     never: frozenset[str]
     named: frozenset[Path]
     kinds: dict[Path, dict[str, Kind]] = field(default_factory=lambda: defaultdict(dict))
-    ignored: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
     failed: list[UnreadableFile] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
     searched_before: list[tuple[Path, str]] = field(default_factory=list)
@@ -104,9 +105,14 @@ class Walk:
         if kind is None and folder / name in self.named:
             self.failed.append(UnreadableFile(folder / name, no_ct(folder / name)))
         elif kind is None:
-            self.ignored += 1
+            self.ignored[ignored_as(name)] += 1
         else:
             self.kinds[folder][sys.intern(name)] = kind  # many folders have a slice1.png
+
+
+def ignored_as(name: str) -> str:
+    """The ending that an ignored file is counted under."""
+    return f"{APPLE_DOUBLE}*" if name.startswith(APPLE_DOUBLE) else ending_of(name)
 
 
 def is_set_aside(folder: str) -> bool:

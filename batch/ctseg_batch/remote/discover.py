@@ -12,7 +12,7 @@ from ctseg.reading.kind import Kind, kind_by_name, kind_by_start, may_be_detache
 from ctseg.reading.signatures import SNIFFED
 from ctseg_batch.inputs.discover import Found, sites_of, without_ct
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.inputs.walk import APPLE_DOUBLE, is_set_aside, no_ct
+from ctseg_batch.inputs.walk import APPLE_DOUBLE, ignored_as, is_set_aside, no_ct
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.outputs.slice_outputs import FOLDERS
 from ctseg_batch.remote.archive import UNPLAIN
@@ -79,7 +79,7 @@ def discover_urls(
     return Found(
         root=input_files.top,
         sites=sites,
-        ignored=len(others) - len(named),
+        ignored_endings=Counter(ignored_as(_name(path)) for path in others - named.keys()),
         failed=tuple(failed),
         place=top,
         empty=empty,
