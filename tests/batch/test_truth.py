@@ -327,6 +327,16 @@ def test_a_truth_folder_with_none_of_the_slices_says_what_was_looked_for(command
     assert command(*folder[:-1], hand_worked / "mask/7").status == 0
 
 
+def test_no_folder_is_suggested_that_would_not_do(batch, save_series, save_volume, speck, tmp_path):
+    """A series is compared with a mask a slice: a volume beside it is named."""
+    save_series(tmp_path / "in/ct", speck)
+    save_volume(tmp_path / "truth/ct/ct.nii.gz", speck, truth=True)
+    (note,) = batch(tmp_path / "in/ct", truth=tmp_path / "truth").summary["notes"]
+    assert "did you mean" not in note
+    volume = tmp_path / "truth/ct/ct.nii.gz"
+    assert note.endswith(f"nor any other; {volume} is a volume, but slices in files of their own need a mask each")
+
+
 def test_the_truth_of_a_volume_that_is_not_there_is_told_by_its_name(batch, save_volume, tmp_path):
     save_volume(tmp_path / "in/p/ct.nii.gz", np.ones((2, 64, 48), np.uint8))
     (tmp_path / "truth").mkdir()

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ctseg.printable import count
-from ctseg.reading.kind import stem_of
+from ctseg.reading.kind import kind_by_name, stem_of
 from ctseg_batch.result import LeftOut, PartResult
 from ctseg_batch.slice_figures import unpack
 from ctseg_batch.url import Location
@@ -52,12 +52,26 @@ def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iter
     """A line where a truth was given and goes with nothing: it may be the wrong folder."""
     done = [part for part in results if part.slices > part.failed_slices]
     if done and all(_has_no_truth(part) for part in done):
-        example = next(one.source for one in unpack(done[0].by_slice))
-        folder, _, name = example.rpartition("/")
+        sources = [one.source for one in unpack(done[0].by_slice)]
+        folder, _, name = sources[0].rpartition("/")
         below = truth / PurePath(root).name
-        is_other = below.is_dir() and below.resolve() != Path(root).resolve()
-        hint = f"; did you mean --truth {below}?" if is_other else ""
+        is_other = below.resolve() != Path(root).resolve()
+        hint = ""
+        if is_other and any(stem_of(one.name) == stem_of(name) for one in _listed(below / folder)):
+            hint = f"; did you mean --truth {below}?"
+        elif len(set(sources)) > 1:
+            there = [*_listed(truth / folder), *_listed(below / folder)]
+            volume = next((one for one in there if kind_by_name(one.name) == "volume"), None)
+            hint = f"; {volume} is a volume, but slices in files of their own need a mask each" if volume else ""
         yield f"{NO_TRUTH}there is no {truth / folder / stem_of(name)}.*, nor any other{hint}"
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where there is none, or where it may not be looked into."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _has_no_truth(part: PartResult) -> bool:
