@@ -1,5 +1,6 @@
 """A call whose inputs were found and whose model is open: all that a run needs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
