@@ -6,7 +6,7 @@ but the `training` wing.
 
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 # From 1.31 on, onnxruntime reports to its maker how it is used, unless this is set before it is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

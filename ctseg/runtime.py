@@ -72,8 +72,9 @@ def check_labels(labels: Labels, batch: npt.NDArray[np.float32], name: str) -> N
     if labels.shape != (count, *size):
         given, wanted = (" x ".join(map(str, shape)) for shape in (labels.shape, (count, *size)))
         raise ModelError(f"the model {name} gives labels of {given} for slices of {wanted}: {_NOT_OURS}")
-    if labels.max() >= len(CLASSES):
-        raise ModelError(f"the model {name} gives the label {labels.max()}, of no class: {_NOT_OURS}")
+    for extreme in (labels.min(), labels.max()):
+        if not 0 <= extreme < len(CLASSES):
+            raise ModelError(f"the model {name} gives the label {extreme}, of no class: {_NOT_OURS}")
 
 
 def _content(file: Path) -> bytes:

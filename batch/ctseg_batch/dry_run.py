@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ctseg.printable import count, printable
 from ctseg_batch.call import Call
+from ctseg_batch.figures.notes import set_aside
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.parts.part import Part, Step
 from ctseg_batch.parts.plan import Planner
@@ -22,13 +23,14 @@ from ctseg_batch.terminal.table import listed
 class Plan:
     """Slices by scan, how many of them are to be done, what is skipped and what has failed already.
 
-    `exit_status` is that of the run, as far as it can be foreseen.
+    `notes` are on folders that were not searched. `exit_status` is that of the run, as far as it can be foreseen.
     """
 
     slices: Mapping[str, int]
     to_do: Mapping[str, int]
     skipped: Sequence[Failure]
     errors: Sequence[Failure]
+    notes: Sequence[str]
     exit_status: int
 
 
@@ -47,7 +49,8 @@ def plan(call: Call) -> Plan:
         to_do[step.scan] += many * isinstance(step, Part)
         is_nothing_readable &= not isinstance(step, Part) and step.slices == step.failed_slices
     errors = sorted({*job.failures(), *planner.errors, *failed})
-    return Plan(slices, to_do, planner.skipped, errors, 2 if is_nothing_readable else int(bool(errors)))
+    notes = list(set_aside(job.found.set_aside))
+    return Plan(slices, to_do, planner.skipped, errors, notes, 2 if is_nothing_readable else int(bool(errors)))
 
 
 def plan_report(found: Plan) -> Iterator[RenderableType]:
@@ -61,6 +64,7 @@ def plan_report(found: Plan) -> Iterator[RenderableType]:
     table.add_section()
     table.add_row(count(len(found.slices), "scan"), str(sum(found.slices.values())), str(sum(found.to_do.values())))
     yield table
+    yield from (Text(printable(note)) for note in found.notes)
     yield from listed("skipped", ((one.file, one.reason) for one in found.skipped), "dim")
     yield from listed("failed", ((one.file, one.reason) for one in found.errors), "red")
 

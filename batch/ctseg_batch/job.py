@@ -8,6 +8,7 @@ from ctseg import __version__
 from ctseg.errors import CallError
 from ctseg.model import find_model
 from ctseg_batch.call import Call, check, from_anywhere
+from ctseg_batch.figures.notes import set_aside
 from ctseg_batch.find import find
 from ctseg_batch.foreign import refuse_foreign
 from ctseg_batch.inputs.discover import Found, ignored_told
@@ -117,8 +118,8 @@ def open_job(call: Call) -> Job:
     refuse_foreign(call.out, run_folder.names, found.place or found.root)
     if not found.sites and not found.failed:
         given = ", ".join(map(str, call.inputs)) or "what is listed"
-        ignored = f": {ignored_told(found.ignored, found.ignored_endings)}" if found.ignored else ""
-        raise CallError(f"no CT in {given}{ignored}")
+        ignored = [ignored_told(found.ignored, found.ignored_endings)] if found.ignored else []
+        raise CallError(": ".join([f"no CT in {given}", *ignored, *set_aside(found.set_aside)]))
     engine = _open_engine(call)
     if "confidence" in kinds and engine.spec.temperature is None:
         raise CallError(f"--write confidence: the model {engine.spec.name} gives no probabilities: export it again")

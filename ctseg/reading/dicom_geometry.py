@@ -74,9 +74,13 @@ def even_planes(places: Offsets) -> tuple[npt.NDArray[np.int64], float] | None:
     planes = np.concatenate([[0], np.cumsum(missing + 1)])
     if missing.sum() - missing.max() > _MOST_EMPTY * (planes[-1] + 1):
         return None
-    rounding = _ROUNDING_MM * (2 if missing.any() else 1)  # on either side of a gap
-    astray = np.abs(places - places[0] - planes * step).max()
-    return (planes, step) if astray <= max(_UNEVEN * step, rounding) else None
+    # By steps from slice to slice, rounding counts on either side of a gap; from end to end it counts once, but a slice
+    # that lies astray counts much.
+    end_to_end = float(places[-1] - places[0]) / int(planes[-1])
+    for even, rounding in ((step, _ROUNDING_MM * (2 if missing.any() else 1)), (end_to_end, _ROUNDING_MM)):
+        if np.abs(places - places[0] - planes * even).max() <= max(_UNEVEN * even, rounding):
+            return planes, even
+    return None
 
 
 def places_of(offsets: Offsets) -> Offsets:

@@ -27,7 +27,8 @@ def without_shams(slices: Sequence[SliceHeader]) -> Sequence[SliceHeader]:
     (position, *others) = {s.position for s in slices}
     if others or position is None:
         return slices
-    if len({s.location for s in slices}) > 1:
+    locations = [s.location for s in slices if s.location is not None]
+    if len(locations) == len(slices) and np.ptp(locations) > APART_MM:
         return [replace(s, position=None) for s in slices]
     if not any(position) and len({s.number for s in slices}) > 1:
         return [replace(s, position=None, location=None) for s in slices]

@@ -25,8 +25,8 @@ class DicomSeries:
     """The slices of one SeriesInstanceUID in one study from the feet up; `number` and `description` name it for people.
 
     `study` is its StudyInstanceUID, `kernel` its ConvolutionKernel, `thickness_mm` its SliceThickness, as SliceHeader
-    has them. Or a stack of the frames of an enhanced object: then `enhanced_file` is its file, the
-    first if it is spread over several.
+    has them. Or a stack of the frames of an enhanced object: then `enhanced_file` is its file, the first if it is
+    spread over several.
     """
 
     uid: str
@@ -113,7 +113,7 @@ def open_series(files: Sequence[Path]) -> SeriesFound:
     slices = [header for header in slices if header.file not in copies]
     skipped = [(file, reason) for file, reason in skipped if file not in copies]
     skipped += [(file, _COPY) for file in files if file in copies]
-    scans = [scan for members in _grouped(slices, _whole) for scan in _scans(members)]
+    scans = [scan for members in _grouped(_with_studies(slices), _whole) for scan in _scans(members)]
     scans.sort(key=lambda s: (s.number is None, s.number or 0, s.uid, s.study, str(s.enhanced_file or "")))
     return SeriesFound(tuple(scans), tuple(skipped), tuple(failed))
 
@@ -170,6 +170,16 @@ def _grouped(slices: Sequence[SliceHeader], key: Callable[[SliceHeader], Hashabl
     for header in slices:
         groups.setdefault(key(header), []).append(header)
     return groups.values()
+
+
+def _with_studies(slices: Sequence[SliceHeader]) -> Sequence[SliceHeader]:
+    """The same; those that do not say their study are of the only one that their series has."""
+    if all(s.study for s in slices):
+        return slices
+    studies = {
+        members[0].series: {s.study for s in members if s.study} for members in _grouped(slices, lambda s: s.series)
+    }
+    return [s if s.study or len(studies[s.series]) != 1 else replace(s, study=min(studies[s.series])) for s in slices]
 
 
 def _whole(header: SliceHeader) -> Hashable:

@@ -59,10 +59,10 @@ def test_any_two_names_can_be_ordered():
 
 
 def test_files_of_other_kinds_are_counted(tree):
-    folder = tree("1.png", "DICOMDIR", "readme.txt", "index.csv", "._1.png", "notes", "scan.zip", "sub/dicomdir")
-    found = discover([folder])
-    assert found.ignored == 7
-    assert found.ignored_endings == {"": 3, ".txt": 1, ".csv": 1, "._*": 1, ".zip": 1}
+    tree("1.png", "DICOMDIR", "readme.txt", "index.csv", "._1.png", "notes", "scan.zip")
+    found = discover([tree("sub/dicomdir", "a.anon123")])
+    assert found.ignored == 8
+    assert found.ignored_endings == {"": 4, ".txt": 1, ".csv": 1, "._*": 1, ".zip": 1}
     assert not found.failed
 
 
@@ -81,6 +81,13 @@ def test_deleted_files_snapshots_and_checkpoints_are_not_searched(batch, draw, s
         "not searched: $Recycle.Bin, .Trash-1000, .ipynb_checkpoints, .snapshot, .trash, @eaDir (2 folders), "
     )
     assert batch(tmp_path / "in/.snapshot", out=tmp_path / "named").scans.keys() == {"daily"}
+    (tmp_path / "loop/.snapshot").parent.mkdir()
+    (tmp_path / "loop/.snapshot").symlink_to(".snapshot")
+    assert [one.file for one in discover([tmp_path / "loop"]).failures] == [".snapshot"]
+    hidden = save_slice(tmp_path / "hidden/.Trash/a.png", draw()).parent
+    with pytest.raises(CallError, match=r"no CT in .*: not searched: \.Trash: deleted files"):
+        batch(hidden.parent, out=tmp_path / "none")
+    assert not batch(hidden.parent, hidden, out=tmp_path / "both").summary["notes"]
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
         for folder in ("s", *ASIDE):
             archive.write(tmp_path / "in" / folder / "a.png", f"{folder}/a.png")

@@ -1,8 +1,10 @@
 """Walk through folders and links: the kind of each file, what is no CT, and what could not be told."""
 
 import os
+import re
 import sys
 from collections import Counter, defaultdict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,13 +24,15 @@ _TRASH = ".trash"
 _OF_PROGRAMS = frozenset({"$recycle.bin", ".snapshot", ".ipynb_checkpoints", "@eadir", "__macosx"})
 
 
+_FORMAT = re.compile(r"\.([a-z]{1,8}|[a-z]{1,3}[0-9]|7z|nii\.gz)")
+
+
 @dataclass
 class Walk:
     """The state of one search: the kind of each file by folder, what was ignored by ending, what could not be told.
 
     No CT is ignored but for the `named`: somebody takes them for it. `passed_over` are folders that hold what is never
-    searched; `searched_before` those that were met again, each with its real folder. `set_aside` counts those that
-    `is_set_aside`, by name.
+    searched; `searched_before` those that were met again, each with its real folder.
     """
 
     never: frozenset[str]
@@ -38,7 +42,7 @@ class Walk:
     failed: list[UnreadableFile] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
     searched_before: list[tuple[Path, str]] = field(default_factory=list)
-    set_aside: Counter[str] = field(default_factory=Counter)
+    _aside: dict[str, str] = field(default_factory=dict)
     _searched: set[str] = field(default_factory=set)
     _links: deque[Path] = field(default_factory=deque)
 
@@ -55,14 +59,19 @@ class Walk:
                 continue
             self._searched.add(real)
             for entry in self._but_results(folder, self._list(folder)):
-                if is_set_aside(entry.name) and entry.is_dir():
-                    self.set_aside[entry.name] += 1
+                if is_set_aside(entry.name) and os.path.isdir(entry.path):  # noqa: PTH112 - raises for no link
+                    self._aside[os.path.join(real, entry.name)] = entry.name  # noqa: PTH118
                 elif entry.is_dir(follow_symlinks=False):
                     waiting.append((folder / entry.name, os.path.join(real, entry.name)))  # noqa: PTH118
                 elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112
                     self._links.append(folder / entry.name)
                 else:
                     self._classify(folder, entry.name)
+
+    @property
+    def set_aside(self) -> Mapping[str, int]:
+        """How many folders of which name were met and not searched, for what they are called."""
+        return Counter(name for folder, name in self._aside.items() if folder not in self._searched)
 
     def follow_links(self) -> None:
         """Search the folders that were met as links, but for those that lead into what is never searched."""
@@ -111,8 +120,11 @@ class Walk:
 
 
 def ignored_as(name: str) -> str:
-    """The ending that an ignored file is counted under."""
-    return f"{APPLE_DOUBLE}*" if name.startswith(APPLE_DOUBLE) else ending_of(name)
+    """The ending that an ignored file is counted under; what is no ending of a format, but part of a name, is none."""
+    if name.startswith(APPLE_DOUBLE):
+        return f"{APPLE_DOUBLE}*"
+    ending = ending_of(name)
+    return ending if _FORMAT.fullmatch(ending) else ""
 
 
 def is_set_aside(folder: str) -> bool:

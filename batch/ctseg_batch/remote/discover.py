@@ -53,6 +53,7 @@ def discover_urls(
             outs = tuple(f"{out.below(top)}/" for out in never if out.below(url))
             entries.update((entry.path, entry) for entry in below if not entry.path.startswith(outs))
             passed_over += (entry.path for entry in below if entry.path.startswith(outs))
+    searched = {url.below(top) for url in given}
     lost = {
         path: why
         for url in given
@@ -84,7 +85,7 @@ def discover_urls(
         place=top,
         empty=empty,
         passed_over=tuple(folders[folder] for folder in results),
-        set_aside=Counter(name for _, name in sorted(aside)),
+        set_aside=Counter(name for folder, name in aside if "/".join(filter(None, (folder, name))) not in searched),
     ), input_files
 
 

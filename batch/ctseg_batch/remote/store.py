@@ -67,11 +67,13 @@ class Store:
             yield entry_of(self._top, top)
             return
         folders = [self._full(path)]
+        seen = {*folders}  # an archive with an absolute name lists a folder as below itself
         with ThreadPoolExecutor(self._at_once) as threads:
             # The pages of one list come one after the other: so many folders are listed at once.
             while folders and (len(folders) < self._at_once or not self._is_shared):
                 looked = list(threads.map(self._look_into, folders))
-                folders = [folder for _, below in looked for folder in below]
+                folders = [folder for _, below in looked for folder in below if folder not in seen]
+                seen.update(folders)
                 for files, _ in looked:
                     yield from files
             for files in threads.map(self._find, folders):

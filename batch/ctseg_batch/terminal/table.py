@@ -166,7 +166,7 @@ def _notes(summary: Summary) -> Iterator[Text]:
     _, why = outcome(summary)  # which stands with the failures
     yield from (Text(printable(note)) for note in summary["notes"] if note != why)
     if summary["ignored"]:
-        yield Text(ignored_told(summary["ignored"], summary.get("ignored_endings", {})))
+        yield Text(printable(ignored_told(summary["ignored"], summary.get("ignored_endings", {}))))
     yield from listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
     doubtful = ((scan["scan"], "; ".join(scan["flags"])) for scan in scans if scan["flags"])
     yield from listed("doubtful", doubtful, "yellow")

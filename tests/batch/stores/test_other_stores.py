@@ -77,7 +77,8 @@ def test_what_an_archive_has_of_no_use_fails_by_name(healthy, command, tmp_path)
 def test_what_can_not_be_had_of_an_archive_by_its_name_fails(draw, save_slice, command, tmp_path):
     content, other = (save_slice(tmp_path / "a.png", draw(seed)).read_bytes() for seed in range(2))
     members = [
-        ("in/good.png", content), ("in//dd.png", content), ("/abs.png", content), ("same.png", content),
+        ("in/good.png", content), ("in//dd.png", content), ("/abs.png", content), ("/in/abs.png", content),
+        ("same.png", content),
         ("same.png", content), ("twice.png", content), ("twice.png", other), ("file/below.png", content),
         ("file", b"no picture"), ("notes.txt", b"one"), ("notes.txt", b"other"), ("in/", b""),
     ]  # fmt: skip
@@ -90,6 +91,7 @@ def test_what_can_not_be_had_of_an_archive_by_its_name_fails(draw, save_slice, c
     assert sorted(line for line in left.err.splitlines() if line.startswith("failed: ")) == [
         "failed: abs.png: has a name that no file below a folder can have: rename it",
         "failed: file/below.png: lies below file, which is a file of the archive too: rename one of them",
+        "failed: in/abs.png: has a name that no file below a folder can have: rename it",
         "failed: in/dd.png: has a name that no file below a folder can have: rename it",
         "failed: twice.png: is in the archive more than once, with different contents: pack it again",
     ]

@@ -151,8 +151,10 @@ def test_at_0_all_of_them_the_instance_number_tells_the_order_from_the_head(writ
 
 def test_a_place_that_is_scanned_again_and_again_is_one_place(write_stack):
     """As while a bolus is waited for."""
-    tags = {"ImagePositionPatient": [-100, -120, 30], "SliceLocation": 30}
-    assert one(write_stack(3, lambda n: {**tags, "InstanceNumber": n})).flags == ("duplicate positions",)
+    tags = {"ImagePositionPatient": [-100, -120, 30]}
+    for locations in ((30, 30, 30), (30, 30.01, 30), (30, None, 30)):
+        series = one(write_stack(3, lambda n, to=locations: {**tags, "SliceLocation": to[n], "InstanceNumber": n}))
+        assert series.flags == ("duplicate positions",)
 
 
 def test_a_single_slice_is_as_thick_as_it_says(write_stack):
@@ -204,6 +206,18 @@ def test_slices_whose_positions_were_rounded_are_as_far_apart_as_they_were(write
     series = one(write_stack(61, lambda n: {"ImagePositionPatient": [0, 0, round(-151.3 + n * step, 1)]}))
     assert series.spacing_mm[0] == pytest.approx(step, abs=0.1 / 60)
     assert series.flags == ()
+
+
+def test_slices_may_be_missing_among_rounded_positions(write_stack):
+    heights = [round(n * 0.625, 1) for n in range(300) if n not in (216, 263, 281)]
+    series = one(write_stack(297, lambda n: {"ImagePositionPatient": [0, 0, heights[n]]}))
+    assert series.flags == ("gap",)
+    assert series.spacing_mm[0] == pytest.approx(0.625, abs=0.001)
+
+
+def test_a_slice_that_does_not_say_its_study_is_of_that_of_its_series(write_stack):
+    tags = [{"StudyInstanceUID": study} for study in ("1.2", None, "1.2")]
+    assert one(write_stack(3, lambda n: {**tags[n], "ImagePositionPatient": [0, 0, n]})).flags == ()
 
 
 def test_a_tilted_gantry_is_said(write_stack):
