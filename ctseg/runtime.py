@@ -72,7 +72,7 @@ def check_labels(labels: Labels, batch: npt.NDArray[np.float32], name: str) -> N
     if labels.shape != (count, *size):
         given, wanted = (" x ".join(map(str, shape)) for shape in (labels.shape, (count, *size)))
         raise ModelError(f"the model {name} gives labels of {given} for slices of {wanted}: {_NOT_OURS}")
-    for extreme in (labels.min(), labels.max()):
+    for extreme in (labels.max(), labels.min()):
         if not 0 <= extreme < len(CLASSES):
             raise ModelError(f"the model {name} gives the label {extreme}, of no class: {_NOT_OURS}")
 
