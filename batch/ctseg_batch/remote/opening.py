@@ -1,5 +1,6 @@
 """The file system of a URL: retries are made in one place, `store`, and not in every library on the way."""
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,12 @@ def _open_archive(written: str) -> Any:
         files, path = open_files(place)
         stream = files.open(path, "rb", block_size=_BLOCK_BYTES)
     try:
-        return zipped.ZipFileSystem(stream, skip_instance_cache=True)
+        files = zipped.ZipFileSystem(stream, skip_instance_cache=True)
     except BaseException:
         stream.close()
         raise
+    weakref.finalize(files, stream.close)  # its own way comes too late where an error has made a circle of both
+    return files
 
 
 def _open_machine(url: Url) -> tuple[Any, str]:
