@@ -26,6 +26,7 @@ replace = Path.replace
 def leave(self, target):
     done.append(target)
     if len(done) == count:
+        time.sleep(0.5)  # what was finished before is noted meanwhile
         os.kill(os.getpid(), by)
     if len(done) > count:
         time.sleep(0.05)  # leaves the main thread time to stop before all is done

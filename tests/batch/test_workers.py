@@ -107,3 +107,48 @@ def test_an_interruption_leaves_what_waits_undone():
     with pytest.raises(KeyboardInterrupt):
         hand_over()
     assert done == ["running"]
+
+
+def test_while_one_task_waits_for_the_disk_others_are_done():
+    kept, done = threading.Event(), threading.Event()
+    with Workers(1) as workers:
+        workers.add(lambda: workers.add_waiting(lambda: done.wait(20) and kept.set()))
+        workers.add(done.set)
+    assert kept.is_set()
+
+
+def test_no_more_is_piled_up_for_the_disk_than_it_takes():
+    disk, waits, handed_over = threading.Event(), threading.Event(), []
+
+    def hand_over():
+        for number in range(4):
+            workers.add_waiting(lambda: waits.set() or disk.wait(20))
+            waits.wait(20)  # until the first is no longer in the queue
+            handed_over.append(number)
+
+    with Workers(1) as workers:
+        workers.add(hand_over)
+        waits.wait(20)
+        while len(handed_over) < 2:
+            pass
+        disk.wait(0.2)
+        before = len(handed_over)
+        disk.set()
+    assert before == 2  # one under way and one in the queue; the third is done by who would hand it over
+    assert len(handed_over) == 4
+
+
+def test_an_interruption_does_not_lose_what_waits_for_the_disk():
+    done, running, gate = [], threading.Event(), threading.Event()
+
+    def last_of_a_scan():
+        running.set()
+        gate.wait(20)
+        workers.add_waiting(lambda: done.append("kept"))
+
+    with pytest.raises(KeyboardInterrupt), Workers(1) as workers:  # noqa: PT012
+        workers.add(last_of_a_scan)
+        running.wait(20)
+        threading.Timer(0.05, gate.set).start()
+        raise KeyboardInterrupt
+    assert done == ["kept"]

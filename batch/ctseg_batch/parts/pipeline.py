@@ -156,9 +156,14 @@ class PartWork(ABC):
         slices, context, engine = self._part.slices, self._context, self._context.engine.current
         stack = slices.is_volume or self._spacing is not None
         slices.close()
-        context.outputs.keep([self._part.names[index] for index in self._tally.labelled], self._part.whole)
         result = self._tally.result(self._spacing, stack, engine.device, engine.spec.precision)
-        self._ended(self._whole.added_to(result))
+        context.workers.add_waiting(partial(self._last, self._whole.added_to(result)))
+
+    def _last(self, result: PartResult) -> None:
+        """See to it that what was written stays, before it is noted."""
+        labelled = [self._part.names[index] for index in self._tally.labelled]
+        self._context.outputs.keep(labelled, self._part.whole)
+        self._ended(result)
 
 
 class ImagesWork(PartWork):

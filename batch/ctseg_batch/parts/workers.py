@@ -22,23 +22,23 @@ class Workers:
 
     It waits for all tasks, or on an error only for those that are running. Slices are read, labelled and written by
     whoever is free: decoding, the network and encoding all let go of the interpreter's lock, so threads keep every core
-    busy and share one model.
+    busy and share one model. As many more wait for the disk, lest a core be idle meanwhile.
     """
 
     def __init__(self, count: int) -> None:
-        self._most, self._few = count * _AHEAD, count * _LEFT
-        self._tasks: deque[Task] = deque()
+        self._count, self._most, self._few = count, count * _AHEAD, count * _LEFT
         self._unfinished = 0
         self._awaited = 0
         self._stopped = False
         self._error: BaseException | None = None
         # Entered itself, not by its conditions: these are Python, and Ctrl-C within them would leave it locked.
         self._lock = threading.Lock()
-        self._added, self._ended = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._ended = threading.Condition(self._lock)
+        self._working, self._waiting = _Queue(self._lock), _Queue(self._lock)
         # In a copy of the caller's context each: who listens to the caller's stages listens to theirs.
         self._threads = [
-            threading.Thread(target=copy_context().run, args=(self._work,), name=f"{_NAME}{number}", daemon=True)
-            for number in range(count)
+            threading.Thread(target=copy_context().run, args=(self._work, queue), name=f"{_NAME}{number}", daemon=True)
+            for number, queue in enumerate([self._working] * count + [self._waiting] * count)
         ]
 
     def __enter__(self) -> Self:
@@ -62,28 +62,43 @@ class Workers:
         finally:
             with self._lock:
                 self._stopped = True
-                self._added.notify_all()
+                self._working.added.notify_all()
+                self._waiting.added.notify_all()
             for thread in self._threads:
                 thread.join()
 
     def add(self, task: Task) -> None:
         """Hand over a task once there is room; raises what an earlier task raised."""
         self._wait_for(self._most - 1 if self._unfinished < self._most else self._few)
-        self._put(task, self._tasks.append)
+        with self._lock:
+            self._put(task, self._working, self._working.tasks.append)
 
     def add_next(self, task: Task) -> None:
         """From within a task: hand over another, to be done before those that wait."""
-        self._put(task, self._tasks.appendleft)
+        with self._lock:
+            self._put(task, self._working, self._working.tasks.appendleft)
+
+    def add_waiting(self, task: Task) -> None:
+        """From within a task: hand over another that does little but wait for the disk.
+
+        Where as many wait already it is done at once, so that no more is piled up than the disk can take.
+        """
+        with self._lock:
+            has_room = not self._stopped and len(self._waiting.tasks) < len(self._threads) - self._count
+            if has_room:
+                self._put(task, self._waiting, self._waiting.tasks.append)
+        if not has_room:
+            task()
 
     def drain(self) -> None:
         """Wait until all that was handed over is done; raises what a task raised."""
         self._wait_for(0)
 
-    def _put(self, task: Task, put: Callable[[Task], None]) -> None:
-        with self._lock:
-            self._unfinished += 1
-            put(task)
-            self._added.notify()
+    def _put(self, task: Task, queue: "_Queue", put: Callable[[Task], None]) -> None:
+        """With the lock held."""
+        self._unfinished += 1
+        put(task)
+        queue.added.notify()
 
     def _wait_for(self, unfinished: int) -> None:
         """Wait until no more than so many tasks are left."""
@@ -93,8 +108,8 @@ class Workers:
             if self._error:
                 raise self._error
 
-    def _work(self) -> None:
-        while (task := self._take()) is not None:
+    def _work(self, queue: "_Queue") -> None:
+        while (task := self._take(queue)) is not None:
             error: BaseException | None = None
             try:
                 task()
@@ -107,10 +122,20 @@ class Workers:
                 if error or self._unfinished <= self._awaited:
                     self._ended.notify()
 
-    def _take(self) -> Task | None:
+    def _take(self, queue: "_Queue") -> Task | None:
         with self._lock:
-            self._added.wait_for(lambda: self._tasks or self._stopped)
-            return None if self._stopped else self._tasks.popleft()
+            queue.added.wait_for(lambda: queue.tasks or self._stopped)
+            # What only waits for the disk is finished, and is not lost.
+            is_over = self._stopped and (queue is self._working or not queue.tasks)
+            return None if is_over else queue.tasks.popleft()
+
+
+class _Queue:
+    """Tasks that wait for a thread, which waits for them if there are none."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self.tasks: deque[Task] = deque()
+        self.added = threading.Condition(lock)
 
 
 def any_at_work() -> bool:
