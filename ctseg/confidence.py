@@ -1,10 +1,9 @@
 """How sure the network is of each pixel, as a probability that means what it says."""
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.prepare import Restoration
+from ctseg.prepare import Restoration, resize
 
 Confidence = npt.NDArray[np.uint8]
 """(H, W): the probability of the class that wins, in 1/255."""
@@ -29,6 +28,6 @@ def restore_confidence(probability: npt.NDArray[np.float32], undo: Restoration) 
     rows, columns = undo.resized
     within = np.ascontiguousarray(probability[:rows, :columns]) * np.float32(255)
     if undo.resized != undo.original:
-        within = np.asarray(cv2.resize(within, undo.original[::-1], interpolation=undo.method), np.float32)
+        within = resize(within, undo.original)
     confidence: Confidence = np.rint(within).astype(np.uint8)
     return confidence

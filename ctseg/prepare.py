@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from ctseg.scan import Labels, Slice
 
+Picture = npt.NDArray[Any]
+
 Window = tuple[float, float]
 """The HU shown as black and as white; what lies outside is clipped."""
 
@@ -30,7 +32,8 @@ class Preparation:
     """How a slice becomes the network's input; written into the model file.
 
     `window`: HU mapped to grey 0..255; slices that are grey already are taken as they are.
-    `long_side`: the longer side is resized to so many pixels, the other keeps the proportion.
+    `long_side`: the longer side, in the body and not by its pixels, is resized to so many pixels, the other keeps the
+    proportion.
     `multiple`: both sides are then padded with 0 (black), at the right and the bottom, to a multiple of this.
     """
 
@@ -53,11 +56,6 @@ class Restoration:
     original: tuple[int, int]
     resized: tuple[int, int]
 
-    @property
-    def method(self) -> int:
-        """OpenCV's way to resize back: where that makes a picture smaller, all that a pixel covers counts."""
-        return cv2.INTER_AREA if self.original < self.resized else cv2.INTER_LINEAR
-
 
 def to_grey(source: Slice, window: Window) -> npt.NDArray[np.float32] | npt.NDArray[np.uint8]:
     """Grey values 0..255 (H, W): HU through the `window` as float32, grey slices untouched."""
@@ -69,22 +67,33 @@ def to_grey(source: Slice, window: Window) -> npt.NDArray[np.float32] | npt.NDAr
     return np.clip(grey, 0, 255, out=grey)
 
 
-def working_size(shape: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """The (rows, columns) of a slice of `shape` once its longer side is `long_side`."""
-    scale = long_side / max(shape)
-    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+def working_size(shape: tuple[int, int], long_side: int, aspect: float = 1.0) -> tuple[int, int]:
+    """The (rows, columns) of a slice of `shape` once its longer side is `long_side` and its pixels are square."""
+    height, width = shape[0] * aspect, shape[1]
+    scale = long_side / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resize(picture: Picture, shape: tuple[int, int], much: float = 1.0) -> Picture:
+    """A picture (H, W) at another size (rows, columns).
+
+    Linear; but along a side that shrinks to less than `much` of its length, all that a pixel covers counts.
+    """
+    ways = [cv2.INTER_AREA if to < much * of else cv2.INTER_LINEAR for to, of in zip(shape, picture.shape, strict=True)]
+    rows, columns = shape
+    if ways[0] != ways[1]:
+        picture = cv2.resize(picture, (picture.shape[1], rows), interpolation=ways[0])
+    return cv2.resize(picture, (columns, rows), interpolation=ways[1])
 
 
 def prepare(source: Slice, how: Preparation) -> tuple[npt.NDArray[np.float32], Restoration]:
     """The network's input, (1, 1, H, W) float32 grey 0..255, and what undoes it."""
     grey: npt.NDArray[Any] = to_grey(source, how.window)
     original = (grey.shape[0], grey.shape[1])
-    rows, columns = working_size(original, how.long_side)
+    rows, columns = working_size(original, how.long_side, source.aspect)
     if (rows, columns) != original:
         # Area averaging keeps noise and thin vessels from aliasing where a slice shrinks much; it takes longer.
-        shrinks_much = max(rows, columns) < _SHRUNK_MUCH * max(original)
-        method = cv2.INTER_AREA if shrinks_much else cv2.INTER_LINEAR
-        grey = cv2.resize(grey, (columns, rows), interpolation=method)
+        grey = resize(grey, (rows, columns), _SHRUNK_MUCH)
     below, right = -rows % how.multiple, -columns % how.multiple
     if below or right:
         grey = cv2.copyMakeBorder(grey, 0, below, 0, right, cv2.BORDER_CONSTANT, value=0)
@@ -105,10 +114,10 @@ def restore(labels: Labels, undo: Restoration) -> Labels:
     for index in range(1, int(labels.max()) + 1):
         mask = (labels == index).view(np.uint8)
         inner, outer = _around(mask, undo)
-        size = (outer[1].stop - outer[1].start, outer[0].stop - outer[0].start)
+        size = (outer[0].stop - outer[0].start, outer[1].stop - outer[1].start)
         if not all(size):
             continue
-        share = np.asarray(cv2.resize(mask[inner] * _WHOLE, size, interpolation=undo.method), np.uint8)
+        share = np.asarray(resize(mask[inner] * _WHOLE, size), np.uint8)
         cv2.subtract(strongest[outer], share, strongest[outer])
         shares.append((index, outer, share))
     restored = np.zeros(undo.original, np.uint8)

@@ -29,24 +29,38 @@ Labels = npt.NDArray[np.uint8]
 """A mask: (H, W), or (slices, H, W) of a scan, each pixel the index of its class."""
 
 
+# A side of a working size of 384 pixels differs by fewer than 4 then.
+_NEARLY_SQUARE = 0.01
+_MOST_ASPECT = 100.0
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
     """One slice: `pixels` (H, W), int16 or float32 Hounsfield units or uint8 grey values, as `domain` says.
 
     `is_coloured`: they come of more colours than a mark or two. `is_scaled`: what its file's numbers stand for was told
-    by those of other slices, too.
+    by those of other slices, too. `aspect`: how many times as high as wide a pixel is.
     """
 
     pixels: npt.NDArray[np.int16] | npt.NDArray[np.float32] | npt.NDArray[np.uint8]
     domain: Domain
     is_coloured: bool = False
     is_scaled: bool = False
+    aspect: float = 1.0
 
 
 def completed(known: Lengths, said: Spacing | None) -> Spacing | None:
     """What is known, and of the rest what somebody says; None where that leaves any of it open."""
     z, y, x = known if said is None else (said[axis] if own is None else own for axis, own in enumerate(known))
     return None if z is None or y is None or x is None else (z, y, x)
+
+
+def pixel_aspect(known: Lengths) -> float:
+    """How many times as high as wide a pixel is; 1 where nobody knows, where it hardly matters, or beyond belief."""
+    _, y, x = known
+    if y is None or x is None or not y * _MOST_ASPECT >= x >= y / _MOST_ASPECT:
+        return 1.0
+    return 1.0 if abs(y / x - 1) < _NEARLY_SQUARE else y / x
 
 
 def as_spacing(given: Iterable[Any]) -> Spacing | None:

@@ -15,7 +15,7 @@ from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, right
 from ctseg.reading.dicom_pixels import is_plain, is_untold, read_numbers, read_slice
 from ctseg.reading.scan_scale import ScanScale
 from ctseg.reading.values import Values
-from ctseg.scan import Lengths, Side, Slice, Spacing, completed
+from ctseg.scan import Lengths, Side, Slice, Spacing, completed, pixel_aspect
 
 _COPY = "copy of a slice that is there: its SOPInstanceUID, header and pixels are those of another file"
 
@@ -64,7 +64,7 @@ class DicomSeries:
         """
         header = self.slices[index].pixels
         scale = self._scale.decided(len(self), self._numbers) if is_untold(header) else None
-        return read_slice(self.files[index], header, scale)
+        return replace(read_slice(self.files[index], header, scale), aspect=pixel_aspect(self.lengths_mm))
 
     def _numbers(self, index: int) -> Values | None:
         header = self.slices[index].pixels

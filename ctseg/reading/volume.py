@@ -14,7 +14,7 @@ from ctseg.reading.stored import Voxels
 from ctseg.reading.values import finite_range, glance_at, grey_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_formats import read_volume_header
 from ctseg.reading.volume_header import NEAR, VolumeHeader
-from ctseg.scan import Domain, Lengths, Side, Slice, Spacing
+from ctseg.scan import Domain, Lengths, Side, Slice, Spacing, pixel_aspect
 from ctseg.stages import stage
 
 
@@ -86,7 +86,7 @@ class Volume:
                 self._loaded = _load(self._file, self._header)
             voxels, domain = self._loaded
             self._is_grey = domain == "grey8"
-        return Slice(voxels[index], domain)
+        return Slice(voxels[index], domain, aspect=pixel_aspect(self.lengths_mm))
 
     def close(self) -> None:
         """Let go of the voxels."""

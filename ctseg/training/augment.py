@@ -62,12 +62,13 @@ def _draw(
     scale: float, canvas: int,
 ) -> Drawn:  # fmt: skip
     """Put the frame's centre on the canvas's, its longer side at `scale` x canvas, changed by `turn`."""
-    matrix = _placed(grey.shape, turn, scale, canvas)
-    zoom = scale * canvas / max(grey.shape)
+    aspect = sample.image.aspect
+    matrix = _placed(grey.shape, turn, scale, canvas, aspect)
+    zoom = scale * canvas / max(grey.shape[0] * aspect, grey.shape[1])
     picture = grey.astype(np.float32)
     if zoom < 0.8:
         # What lies between the samples would alias; a blur of the size of the step stands in for averaging.
-        picture = cv2.GaussianBlur(picture, (0, 0), 0.35 / zoom).astype(np.float32)
+        picture = cv2.GaussianBlur(picture, (0, 0), 0.35 / zoom, sigmaY=0.35 / zoom / aspect).astype(np.float32)
     size = (canvas, canvas)
     drawn = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
     outside = bits([BACKGROUND])
@@ -86,12 +87,15 @@ def _draw_soft_labels(
 
 
 def _placed(
-    shape: tuple[int, ...], turn: npt.NDArray[np.float64], scale: float, canvas: int
+    shape: tuple[int, ...], turn: npt.NDArray[np.float64], scale: float, canvas: int, aspect: float = 1.0
 ) -> npt.NDArray[np.float64]:
-    """The affine map (2, 3) from a frame of `shape` to the canvas; `turn` counts in the frame's longer side."""
+    """The affine map (2, 3) from a frame of `shape` to the canvas, on which its pixels are square.
+
+    `turn` counts in the frame's longer side.
+    """
     height, width = shape
-    side = max(shape)
-    to_centre = np.array([[1, 0, -(width - 1) / 2], [0, 1, -(height - 1) / 2], [0, 0, side]]) / side
+    side = max(height * aspect, width)
+    to_centre = np.array([[1, 0, -(width - 1) / 2], [0, aspect, -(height - 1) / 2 * aspect], [0, 0, side]]) / side
     from_centre = np.array([[scale * canvas, 0, (canvas - 1) / 2], [0, scale * canvas, (canvas - 1) / 2], [0, 0, 1.0]])
     matrix: npt.NDArray[np.float64] = (from_centre @ turn @ to_centre)[:2]
     return matrix

@@ -39,6 +39,24 @@ def test_halving_averages_areas():
     assert (grey == 100).all()
 
 
+@pytest.mark.parametrize(
+    ("shape", "aspect", "seen"),
+    [((40, 120), 3.0, (96, 96)), ((120, 40), 1 / 3, (96, 96)), ((30, 120), 2.0, (48, 96)), ((20, 192), 5.0, (50, 96))],
+)
+def test_slices_are_seen_as_they_lie_in_the_body(shape, aspect, seen):
+    """A disc in mm is a disc for the network, and comes back as it was drawn."""
+    y, x = ((np.arange(n) - (n - 1) / 2) * step for n, step in zip(shape, (aspect, 1), strict=True))
+    inside = y[:, None] ** 2 + x**2 < (0.4 * min(shape[0] * aspect, shape[1])) ** 2
+    source = Slice((inside * 255).astype(np.uint8), "grey8", aspect=aspect)
+    grey, undo = prepare(source, Preparation(long_side=96, multiple=1))
+    assert undo.resized == grey.shape[2:] == seen
+    disc = grey[0, 0] > 127
+    assert abs(int(disc.any(0).sum()) - int(disc.any(1).sum())) <= 4
+    mask = restore(disc.astype(np.uint8), undo)
+    assert mask.shape == shape
+    assert np.count_nonzero(mask != inside) <= 0.03 * inside.sum()
+
+
 @given(st.integers(8, 90), st.integers(8, 90), st.integers(16, 96))
 def test_a_large_disc_survives_the_way_there_and_back(height, width, long_side):
     y, x = np.mgrid[:height, :width]

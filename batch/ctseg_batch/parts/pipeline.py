@@ -8,7 +8,7 @@ from functools import partial
 
 from ctseg.cleanup import Cleanup, clean_volume
 from ctseg.errors import CallError, UnreadableFile
-from ctseg.scan import Labels, Slice, Spacing, completed
+from ctseg.scan import Labels, Slice, Spacing, completed, pixel_aspect
 from ctseg.stages import stage
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.network.fallback import FallbackEngine
@@ -117,11 +117,12 @@ class PartWork(ABC):
         if self._lost:
             raise UnreadableFile(self._part.slices.files[0], self._lost)
         try:
-            return self._part.slices.read(index)
+            source = self._part.slices.read(index)
         except (UnreadableFile, MemoryError) as error:
             if len(self._part.slices.files) < self._count:  # a file with all slices need not be tried again for each
                 self._lost = reason_of(error)
             raise
+        return replace(source, aspect=pixel_aspect(self._spacing)) if self._spacing else source
 
     @contextmanager
     def _failing(self, index: int) -> Iterator[None]:
