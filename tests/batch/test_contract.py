@@ -145,8 +145,8 @@ def test_the_summary_has_the_form_that_is_documented(batch, draw, save_slice, sa
 
 def test_a_spacing_that_is_given_makes_millilitres_of_images(batch, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in" / "a.png", draw())
-    scan = batch(tmp_path / "in", spacing=(10.0, 2.0, 3.0)).scan
-    assert scan["volumes_ml"]["consolidation"] == pytest.approx(np.count_nonzero(draw() == 3) * 60 / 1000)
+    scan = batch(tmp_path / "in", spacing=(10.0, 2.0, 2.01)).scan
+    assert scan["volumes_ml"]["consolidation"] == pytest.approx(np.count_nonzero(draw() == 3) * 40.2 / 1000)
 
 
 def test_involvement_in_all_is_of_the_scans_with_volumes_though_these_hold_no_lung(

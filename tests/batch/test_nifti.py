@@ -48,7 +48,7 @@ def check_same_place(label_map, scan):
 def nifti_of(labels, codes, form=nibabel.Nifti1Image):
     """Labels as HU in a NIfTI image whose axes run towards `codes`."""
     lps = np.ascontiguousarray(HU[labels].transpose(2, 1, 0))
-    affine = np.diag([-0.8, -0.7, 2.5, 1.0])
+    affine = np.diag([-0.8, -0.797, 0.803, 1.0])
     affine[:3, 3] = 40.5, 30.25, -700
     turn = ornt_transform(axcodes2ornt("LPS"), axcodes2ornt(codes))
     turned = nibabel.orientations.apply_orientation(lps, turn)
@@ -119,7 +119,7 @@ def test_metaimage_and_nrrd_have_their_labels_where_simpleitk_sees_their_voxels(
     a = 0.15
     oblique = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]]) @ turn
     scan = SimpleITK.GetImageFromArray(HU[labels])
-    scan.SetSpacing((0.8, 0.7, 2.5))
+    scan.SetSpacing((0.8, 0.797, 0.803))
     scan.SetOrigin((-120.5, 33, -7))
     scan.SetDirection(oblique.ravel().tolist())
     (tmp_path / "in").mkdir()
@@ -130,7 +130,7 @@ def test_metaimage_and_nrrd_have_their_labels_where_simpleitk_sees_their_voxels(
     check_same_place(made, scan)
 
 
-def place(files, orientation, spacing=(0.7, 0.8), step=2.5, slide=(0.0, 0.0, 0.0)):
+def place(files, orientation, spacing=(0.797, 0.8), step=2.5, slide=(0.0, 0.0, 0.0)):
     """Write slices' places anew, in order along the normal of their plane; `slide`: how far each leaves it, in mm."""
     across, down = np.array(orientation[:3], float), np.array(orientation[3:], float)
     normal = np.cross(across, down)
@@ -164,7 +164,7 @@ def test_a_series_has_its_labels_where_simpleitk_sees_its_slices(batch, save_ser
     done = batch(tmp_path / "in", write=("mask", "nifti"))
     made = SimpleITK.ReadImage(str(tmp_path / "out/nifti/ct/ct.nii.gz"))
     check_same_place(made, series_image(tmp_path / "in/ct"))
-    assert made.GetSpacing() == pytest.approx((0.8, 0.7, 2.5), abs=1e-5)
+    assert made.GetSpacing() == pytest.approx((0.8, 0.797, 2.5), abs=1e-5)
     assert done.status == 0
     for mask, file in zip(square, files, strict=True):
         np.testing.assert_array_equal(done.masks[f"ct/{file.name}.png"], mask)
@@ -275,10 +275,10 @@ def test_a_slice_that_failed_is_background_and_the_scan_says_so(batch, save_seri
 def test_images_are_stacked_where_somebody_says_how_far_apart_they_lie(batch, save_slice, labels, tmp_path):
     for name, mask in zip(("2", "10", "30"), labels, strict=True):
         save_slice(tmp_path / f"in/images/{name}.png", mask)
-    done = batch(tmp_path / "in", write=NIFTI, spacing=(2.5, 0.7, 0.8))
+    done = batch(tmp_path / "in", write=NIFTI, spacing=(2.5, 0.797, 0.8))
     made = SimpleITK.ReadImage(str(tmp_path / "out/nifti/images/images.nii.gz"))
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(made), labels)
-    assert made.GetSpacing() == pytest.approx((0.8, 0.7, 2.5))
+    assert made.GetSpacing() == pytest.approx((0.8, 0.797, 2.5))
     assert made.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1)  # as radiologists look at them
     assert done.summary["notes"] == []
     without = batch(tmp_path / "in", write=NIFTI, out=tmp_path / "without")

@@ -131,11 +131,11 @@ def test_slices_of_several_sizes_stay_as_they_are_labelled(batch, draw, save_ser
 
 
 def test_volumes_of_a_nifti_are_the_phantoms_in_millilitres(batch, save_volume, tmp_path):
-    phantom = Phantom(seed=5, slices=4, size=64, spacing=(4.0, 5.5, 6.5), disease=0.4)
+    phantom = Phantom(seed=5, slices=4, size=64, spacing=(4.0, 6.0, 6.05), disease=0.4)
     truth = phantom.volume()[1]
     save_volume(tmp_path / "in/ct.nii.gz", truth, phantom.spacing_mm)
     scan = batch(tmp_path / "in").scan
-    expected = [np.count_nonzero(truth == index) * 4.0 * 5.5 * 6.5 / 1000 for index in (1, 2, 3)]
+    expected = [np.count_nonzero(truth == index) * 4.0 * 6.0 * 6.05 / 1000 for index in (1, 2, 3)]
     assert list(scan["volumes_ml"].values()) == pytest.approx(expected, rel=1e-3)
     assert min(expected) > 0
 

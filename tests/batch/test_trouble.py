@@ -244,12 +244,12 @@ def test_what_cannot_be_told_belongs_to_no_scan(batch, draw, save_slice, tmp_pat
 
 def test_totals_count_the_volumes_that_are_known(batch, draw, save_volume, save_slice, tmp_path):
     labels = np.stack([draw(seed) for seed in range(4)])
-    save_volume(tmp_path / "in/a.nii", labels[:1], (1, 2, 3))
-    save_volume(tmp_path / "in/b.nii", labels[1:3], (4, 5, 6))
+    save_volume(tmp_path / "in/a.nii", labels[:1], (1, 2.5, 2.5))
+    save_volume(tmp_path / "in/b.nii", labels[1:3], (4, 5.5, 5.5))
     save_slice(tmp_path / "in/c/1.png", labels[3])
     done = batch(tmp_path / "in")
     totals = done.summary["totals"]
-    ml = [np.count_nonzero(labels[0] == c) * 6 / 1000 + np.count_nonzero(labels[1:3] == c) * 0.12 for c in (1, 2, 3)]
+    ml = [np.count_nonzero(labels[0] == c) * 6.25 / 1000 + np.count_nonzero(labels[1:3] == c) * 0.121 for c in (1, 2, 3)]
     assert list(totals["volumes_ml"].values()) == pytest.approx(ml)
     assert totals["lung_ml"] == pytest.approx(sum(ml))
     assert totals["involvement_percent"] == pytest.approx(100 * sum(ml[1:]) / sum(ml))

@@ -19,7 +19,7 @@ def save_image():
     def saved(file, labels, *, truth=False):
         file.parent.mkdir(parents=True, exist_ok=True)
         image = SimpleITK.GetImageFromArray(labels if truth else HU[labels])
-        image.SetSpacing((0.5, 0.75, 2.0))
+        image.SetSpacing((0.745, 0.75, 2.0))
         SimpleITK.WriteImage(image, str(file))
         return file
 
@@ -37,7 +37,7 @@ def test_each_is_one_scan_with_a_folder_of_its_name(batch, save_image, labels, t
     done = batch(tmp_path / "in")
     assert list(done.masks) == [f"ct{ending}/{index:04d}.png" for index in range(3)]
     np.testing.assert_array_equal(np.stack(list(done.masks.values())), labels)
-    assert done.scan["spacing_mm"] == pytest.approx((2.0, 0.75, 0.5))
+    assert done.scan["spacing_mm"] == pytest.approx((2.0, 0.75, 0.745))
     assert done.scan["flags"] == ["implausible lung volume", *done.scan["flags"][1:]]
     assert done.summary["ignored"] == (ending in (".mhd", ".nhdr"))  # the voxels beside their header
 
