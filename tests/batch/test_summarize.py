@@ -53,6 +53,26 @@ def test_shards_come_to_what_one_run_tells(summarize, shards, tmp_path):
     assert form_check()(joined) is None
 
 
+def test_more_runs_are_joined_than_files_may_be_open_at_once(batch, summarize, draw, save_slice, tmp_path):
+    resource = pytest.importorskip("resource")
+    save_slice(tmp_path / "in/a000/1.png", draw())
+    one = batch(tmp_path / "in/a000", root=tmp_path / "in", out=tmp_path / "one").out
+    names = [f"a{number:03}" for number in range(80)]
+    for name in names:
+        (tmp_path / name).mkdir()
+        for table in ("summary.json", "slices.csv"):
+            (tmp_path / name / table).write_text((one / table).read_text().replace("a000", name))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
+    try:
+        status, _, err = summarize(*(tmp_path / name for name in names), "--out", tmp_path / "all")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert status == 0, err
+    with (tmp_path / "all/slices.csv").open() as table:
+        assert [row["scan"] for row in csv.DictReader(table)] == names
+
+
 def test_full_measures_and_agreement_are_joined_too(batch, summarize, draw, save_volume, tmp_path):
     for number in range(2):
         labels = np.stack([draw(number), draw(number + 5)])

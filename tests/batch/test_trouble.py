@@ -249,7 +249,8 @@ def test_totals_count_the_volumes_that_are_known(batch, draw, save_volume, save_
     save_slice(tmp_path / "in/c/1.png", labels[3])
     done = batch(tmp_path / "in")
     totals = done.summary["totals"]
-    ml = [np.count_nonzero(labels[0] == c) * 6.25 / 1000 + np.count_nonzero(labels[1:3] == c) * 0.121 for c in (1, 2, 3)]
+    one, two = labels[0], labels[1:3]
+    ml = [np.count_nonzero(one == c) * 0.00625 + np.count_nonzero(two == c) * 0.121 for c in (1, 2, 3)]
     assert list(totals["volumes_ml"].values()) == pytest.approx(ml)
     assert totals["lung_ml"] == pytest.approx(sum(ml))
     assert totals["involvement_percent"] == pytest.approx(100 * sum(ml[1:]) / sum(ml))

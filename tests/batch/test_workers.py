@@ -138,17 +138,26 @@ def test_no_more_is_piled_up_for_the_disk_than_it_takes():
     assert len(handed_over) == 4
 
 
-def test_an_interruption_does_not_lose_what_waits_for_the_disk():
+def test_an_interruption_waits_for_the_disk_no_longer_than_for_what_is_at_hand():
     done, running, gate = [], threading.Event(), threading.Event()
 
-    def last_of_a_scan():
+    def keep(name):
         running.set()
         gate.wait(20)
-        workers.add_waiting(lambda: done.append("kept"))
+        done.append(name)
 
+    def last_of_a_scan():
+        workers.add_waiting(lambda: keep("at hand"))
+        running.wait(20)
+        workers.add_waiting(lambda: keep("waiting"))
+        queued.set()
+        gate.wait(20)
+        workers.add_waiting(lambda: keep("too late"))
+
+    queued = threading.Event()
     with pytest.raises(KeyboardInterrupt), Workers(1) as workers:  # noqa: PT012
         workers.add(last_of_a_scan)
-        running.wait(20)
-        threading.Timer(0.05, gate.set).start()
+        queued.wait(20)
+        threading.Timer(0.2, gate.set).start()
         raise KeyboardInterrupt
-    assert done == ["kept"]
+    assert done == ["at hand"]

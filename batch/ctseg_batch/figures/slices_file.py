@@ -9,24 +9,25 @@ from pathlib import Path
 from ctseg.errors import CallError
 from ctseg_batch.figures.columns import SLICE_COLUMNS, Kind, Row
 
+_AT_ONCE = 2**13
+
 
 def read_slices(file: Path, expected: Mapping[str, int]) -> Iterator[Row]:
     """The rows of a run's slices.csv; raises CallError where they are not those of the `expected` slices by scan."""
     counts: Counter[str] = Counter()
     try:
-        with file.open(newline="", encoding="utf-8", errors="surrogateescape") as text:
-            lines = csv.reader(text, strict=True)
-            if next(lines, None) != [column.name for column in SLICE_COLUMNS]:
-                raise ValueError("its first line does not name the columns")
-            for cells in lines:
-                row = _row(cells)
-                scan = str(row[0])
-                if row[1] != counts[scan]:
-                    raise ValueError(f"slice {row[1]} of {scan} is not the next one")
-                counts[scan] += 1
-                if counts[scan] > expected.get(scan, 0):
-                    break
-                yield row
+        table = csv.reader(_lines(file), strict=True)
+        if next(table, None) != [column.name for column in SLICE_COLUMNS]:
+            raise ValueError("its first line does not name the columns")
+        for cells in table:
+            row = _row(cells)
+            scan = str(row[0])
+            if row[1] != counts[scan]:
+                raise ValueError(f"slice {row[1]} of {scan} is not the next one")
+            counts[scan] += 1
+            if counts[scan] > expected.get(scan, 0):
+                break
+            yield row
     except FileNotFoundError:
         raise CallError(f"{file} is not there: call ctseg batch again, which writes it") from None
     except OSError as error:
@@ -35,6 +36,19 @@ def read_slices(file: Path, expected: Mapping[str, int]) -> Iterator[Row]:
         raise CallError(f"{file} is damaged: {error}") from error
     if counts != Counter(expected):
         raise CallError(f"{file} does not have the slices of the summary.json beside it: call ctseg batch again")
+
+
+def _lines(file: Path) -> Iterator[str]:
+    """The lines of a file, which is open only while some are read: thousands of shards are read side by side."""
+    place = 0
+    while True:
+        with file.open("rb") as stream:
+            stream.seek(place)
+            lines = stream.readlines(_AT_ONCE)
+            place = stream.tell()
+        if not lines:
+            return
+        yield from (line.decode("utf-8", "surrogateescape") for line in lines)
 
 
 def _row(cells: list[str]) -> Row:

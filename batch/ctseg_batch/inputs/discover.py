@@ -91,26 +91,35 @@ def without_ct(
     searched_before: Collection[tuple[Path, str]] = (),
 ) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """The folders that are `empty`, and those that are `passed_over`."""
-    bare = list(_bare(folders, found, searched_before))
-    of_others = tuple(folder for folder in bare if any(place.is_relative_to(folder) for place in passed_over))
-    return tuple(folder for folder in bare if folder not in of_others), of_others
+    bare, others = _bare(folders, found, searched_before), _with_all_above(passed_over)
+    empty = tuple(folder for folder in bare if folder not in others)
+    return empty, tuple(folder for folder in bare if folder in others)
 
 
 def _bare(
     folders: Iterable[Path], found: Iterable[Path], searched_before: Iterable[tuple[Path, str]]
-) -> Iterator[Path]:
+) -> Sequence[Path]:
     """The folders below which nothing was found, by whatever path."""
+    above = _with_all_above(found)
+    bare = [folder for folder in folders if folder not in above]
+    if not bare:
+        return bare
+    really_above = _with_all_above(Path(os.path.realpath(place)) for place in above)
+    reals = defaultdict(set)
+    for met, real in searched_before:
+        for folder in (met, *met.parents):
+            reals[folder].add(Path(real))
+    return [one for one in bare if really_above.isdisjoint({Path(os.path.realpath(one)), *reals.get(one, ())})]
+
+
+def _with_all_above(places: Iterable[Path]) -> set[Path]:
+    """The places and all folders that they are in."""
     above: set[Path] = set()
-    for place in found:
+    for place in places:
         while place not in above:
             above.add(place)
             place = place.parent
-    for folder in folders:
-        if folder not in above:
-            reals = [os.path.realpath(folder), *(real for one, real in searched_before if one.is_relative_to(folder))]
-            places = (Path(os.path.realpath(place)) for place in above)
-            if not any(place.is_relative_to(real) for place in places for real in reals):
-                yield folder
+    return above
 
 
 def _refuse_results(path: Path) -> None:

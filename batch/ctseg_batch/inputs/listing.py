@@ -106,13 +106,10 @@ def _digest(told: str) -> str:
     return blake2b(told.encode(), digest_size=16).hexdigest()
 
 
-def runs_of(files: Iterable[str], folder: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Where files stand among those of their folder, as `ListedSeries` has it."""
-    wanted = set(files)
+def runs_of(places: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Places among the files of a folder, as `ListedSeries` has them."""
     runs: list[tuple[int, int]] = []
-    for place, file in enumerate(folder):
-        if file not in wanted:
-            continue
+    for place in sorted(set(places)):
         if runs and runs[-1][1] == place:
             runs[-1] = (runs[-1][0], place + 1)
         else:

@@ -44,8 +44,14 @@ def open_folder(site: Site, truth: Truth | None) -> Opened:
     ]
     named = [(site.within + name, one) for name, one in named_by_file(found.series)]
     stacks = [_stack(scan, one, site, truth) for scan, one in named]
-    listed = [_listed(site, part.scan, part.key, one) for part, one in zip(series, plain, strict=True)]
-    listed += [_listed(site, scan, None, one) for scan, one in named]
+    keyed: list[tuple[str, str | None, DicomSeries]]
+    keyed = [(part.scan, part.key, one) for part, one in zip(series, plain, strict=True)]
+    keyed += [(scan, None, one) for scan, one in named]
+    places = {file: place for place, file in enumerate(site.files)}
+    listed = [
+        ListedSeries(scan, key, facts_of(one), runs_of(places[file.name] for file in one.files))
+        for scan, key, one in keyed
+    ]
     skipped = tuple(Failure(site.within + file.name, reason) for file, reason in found.skipped)
     return Opened(Listing(tuple(listed), skipped), series, stacks, found.failed)
 
@@ -65,10 +71,6 @@ def named_by_file(found: Iterable["DicomSeries"]) -> Iterator[tuple[str, "DicomS
     numbers = {file: count(1) for file in of_file}
     for one, file in stacks:
         yield (file if of_file[file] == 1 else f"{file}/{next(numbers[file])}"), one
-
-
-def _listed(site: Site, scan: str, key: str | None, series: "DicomSeries") -> ListedSeries:
-    return ListedSeries(scan, key, facts_of(series), runs_of([file.name for file in series.files], site.files))
 
 
 def _shorts(found: "Sequence[DicomSeries]") -> Iterator[str]:

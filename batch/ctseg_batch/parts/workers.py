@@ -84,7 +84,7 @@ class Workers:
         Where as many wait already it is done at once, so that no more is piled up than the disk can take.
         """
         with self._lock:
-            has_room = not self._stopped and len(self._waiting.tasks) < len(self._threads) - self._count
+            has_room = self._stopped or len(self._waiting.tasks) < len(self._threads) - self._count
             if has_room:
                 self._put(task, self._waiting, self._waiting.tasks.append)
         if not has_room:
@@ -125,9 +125,7 @@ class Workers:
     def _take(self, queue: "_Queue") -> Task | None:
         with self._lock:
             queue.added.wait_for(lambda: queue.tasks or self._stopped)
-            # What only waits for the disk is finished, and is not lost.
-            is_over = self._stopped and (queue is self._working or not queue.tasks)
-            return None if is_over else queue.tasks.popleft()
+            return None if self._stopped else queue.tasks.popleft()
 
 
 class _Queue:
