@@ -369,13 +369,13 @@ def test_without_the_extra_it_is_named_before_anything_is_written(command, few, 
 def test_a_worker_with_another_model_than_the_drivers_is_refused(few, make_model, tmp_path):
     model = make_model(tmp_path / "model.onnx")
     job = for_travel(open_job(Call([few], tmp_path / "out", model=str(model), engine="ray")))
-    bundle = Bundle((0,), (), Past(), {})
-    assert Labeller(job, "cpu")({"bundle": bundle})["report"].trouble is None
+    bundle = Bundle((0,), (), Past())
+    assert Labeller(job, "cpu", {})({"bundle": bundle})["report"].trouble is None
     make_model(model, version="2")
-    trouble = Labeller(job, "cpu")({"bundle": bundle})["report"].trouble
+    trouble = Labeller(job, "cpu", {})({"bundle": bundle})["report"].trouble
     assert trouble.startswith(f"{model} is another file on a worker's machine than on the driver's")
     model.unlink()
-    assert str(model) in Labeller(job, "cpu")({"bundle": bundle})["report"].trouble
+    assert str(model) in Labeller(job, "cpu", {})({"bundle": bundle})["report"].trouble
 
 
 @pytest.fixture
@@ -385,8 +385,8 @@ def in_process(batch, monkeypatch):
     def travelled(thing):
         return pickle.loads(pickle.dumps(thing))
 
-    def reports(job, bundles, count):
-        worker = Labeller(travelled(for_travel(job)), "cpu")
+    def reports(job, bundles, outdone, count):
+        worker = Labeller(travelled(for_travel(job)), "cpu", travelled(outdone))
         for bundle in bundles:
             yield travelled(worker({"bundle": travelled(bundle)})["report"])
 
@@ -481,7 +481,7 @@ def test_images_beside_dicom_that_no_worker_came_back_with_fail_as_what_they_are
     save_series(tmp_path / "in/p", np.stack([draw(n, 64, 64) for n in range(3)]))
     save_slice(tmp_path / "in/p/x.png", draw(0))
     with monkeypatch.context() as none_comes_back:
-        none_comes_back.setattr(driver, "_reports", lambda job, bundles, count: iter(()))
+        none_comes_back.setattr(driver, "_reports", lambda job, bundles, outdone, count: iter(()))
         failed = in_process(tmp_path / "in").scans
     counts = {name: (scan["slices"], scan["failed_slices"]) for name, scan in failed.items()}
     assert counts == {"p": (3, 3), "p#images": (1, 1)}
@@ -542,6 +542,16 @@ def test_scans_of_a_folder_with_a_damaged_header_stay_done(in_process, study, co
     assert slices_of(in_process(study.parent)) == 0
 
 
+def test_of_enhanced_objects_right_in_the_input_only_the_best_of_the_study_is_done(
+    in_process, draw, save_series, convert, tmp_path
+):
+    for number, slices in (1, 5), (2, 3):
+        convert(tmp_path / f"in/{number}.dcm", save_part_of(tmp_path / "study", draw, save_series, number, slices))
+    done = in_process(tmp_path / "in", best_series=True)
+    assert {name: scan["slices"] for name, scan in done.scans.items()} == {"1.dcm": 5}
+    assert [left["file"] for left in done.summary["skipped"]] == ["2.dcm"]
+
+
 @pytest.mark.parametrize("name", ["study/2-1.dcm", "t/1.png"])
 def test_what_a_worker_made_and_never_told_of_goes_with_its_inputs(
     in_process, study, draw, save_slice, monkeypatch, name
@@ -577,7 +587,7 @@ def test_what_a_machine_that_only_seemed_dead_takes_away_the_next_call_makes_aga
     job = open_job(Call([folder], tmp_path / "out", model=str(quarters), device="cpu", engine="ray"))
     masks = in_process(folder).masks
     folder.rename(away)
-    Labeller(for_travel(job), "cpu")({"bundle": Bundle((0,), tuple(job.sites()), Past(), {})})
+    Labeller(for_travel(job), "cpu", {})({"bundle": Bundle((0,), tuple(job.sites()), Past())})
     assert not list((tmp_path / "out/masks").iterdir())
     away.rename(folder)
     done = in_process(folder)

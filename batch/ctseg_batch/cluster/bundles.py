@@ -17,12 +17,11 @@ _BUNDLES_A_WORKER = 4
 
 @dataclass(frozen=True)
 class Bundle:
-    """Sites to be done, each with its place in the run; what is known of them; which of their scans are `outdone`."""
+    """Sites to be done, each with its place in the run, and what is known of them."""
 
     places: tuple[int, ...]
     sites: tuple[Site, ...]
     past: Past
-    outdone: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,7 @@ class Report:
     trouble: str | None = None
 
 
-def bundled(
-    sites: Sequence[tuple[int, Site]], past: Past, outdone: Mapping[str, str], workers: int
-) -> Iterator[Bundle]:
+def bundled(sites: Sequence[tuple[int, Site]], past: Past, workers: int) -> Iterator[Bundle]:
     """Sites, each with its place, in bundles of about as many slices; a volume is one of its own."""
     size = min(_MOST_SLICES, sum(len(site.files) for _, site in sites) // (_BUNDLES_A_WORKER * workers))
     taken: list[tuple[int, Site]] = []
@@ -53,20 +50,19 @@ def bundled(
     for place, site in sites:
         count = _MOST_SLICES if site.kind == "volume" else len(site.files)
         if taken and slices + count > size:
-            yield _bundle(taken, past, outdone)
+            yield _bundle(taken, past)
             taken, slices = [], 0
         taken.append((place, site))
         slices += count
     if taken:
-        yield _bundle(taken, past, outdone)
+        yield _bundle(taken, past)
 
 
-def _bundle(taken: Sequence[tuple[int, Site]], past: Past, outdone: Mapping[str, str]) -> Bundle:
+def _bundle(taken: Sequence[tuple[int, Site]], past: Past) -> Bundle:
     about = Past()
     for _, site in taken:
         known = past.about(site)
         about.parts |= known.parts
         about.folders |= known.folders
     places, sites = zip(*taken, strict=True)
-    names = tuple(site.name for site in sites)
-    return Bundle(places, sites, about, {scan: why for scan, why in outdone.items() if scan.startswith(names)})
+    return Bundle(places, sites, about)

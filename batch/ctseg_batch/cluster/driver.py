@@ -51,24 +51,24 @@ def work_on_cluster(
         journal.open()
         with _cluster(job, watcher) as count:
             outdone = planner.folders.outdone
-            bundles = list(bundled(to_do, past, outdone, count))
+            bundles = list(bundled(to_do, past, count))
             # Files may be there before a worker tells of them: of a folder, where they would be as one scan.
             outlines = {place_at(site): past.outline(site) for _, site in to_do if site.kind != "volume"}
             known = (noted for bundle in bundles for noted in bundle.past.parts.values())
             journal.take_back(noted for noted in known if noted["part"] not in outlines)
             journal.begin(outlines, job.outputs.kinds)
-            for report in _reports(job, bundles, count):
+            for report in _reports(job, bundles, outdone, count):
                 worked.take(report)
             # One scan that kills workers took along what was in its bundle.
-            alone = [bundle for one in worked.missing() for bundle in bundled([one], past, outdone, count)]
-            for report in _reports(job, alone, count) if alone else ():
+            alone = [bundle for one in worked.missing() for bundle in bundled([one], past, count)]
+            for report in _reports(job, alone, outdone, count) if alone else ():
                 worked.take(report)
         # A worker that was killed has left what it was writing; no later run would look for that, since this one ends.
         job.outputs.clear()
     return worked.complete()
 
 
-def _reports(job: Job, bundles: Sequence[Bundle], count: int) -> Iterator[Report]:
+def _reports(job: Job, bundles: Sequence[Bundle], outdone: Mapping[str, str], count: int) -> Iterator[Report]:
     """What comes back of the bundles, in whatever order."""
     data: Any = require(MODULE, EXTRA)
     logging.getLogger(MODULE).setLevel(logging.CRITICAL)  # what is lost is told by name
@@ -84,7 +84,7 @@ def _reports(job: Job, bundles: Sequence[Bundle], count: int) -> Iterator[Report
         warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated")
         done = rows.map(
             Labeller,
-            fn_constructor_args=(for_travel(job), "cuda" if gpus else "cpu"),
+            fn_constructor_args=(for_travel(job), "cuda" if gpus else "cpu", outdone),
             compute=pool,
             num_cpus=1,
             num_gpus=gpus or None,

@@ -21,10 +21,14 @@ from ctseg_batch.work import UnderWay, work_off
 class Labeller:
     """Does bundles. Ray makes one in each worker process, and another one where a process was lost."""
 
-    def __init__(self, job: Job, device: DeviceWish) -> None:
-        """`job` is the driver's. What goes wrong here is told with the first bundle: Ray would only try again."""
+    def __init__(self, job: Job, device: DeviceWish, outdone: Mapping[str, str]) -> None:
+        """`job` is the driver's, and `outdone` the scans of the run that are left for better ones.
+
+        What goes wrong here is told with the first bundle: Ray would only try again.
+        """
         # One slice a worker: OpenCV's own threads would only compete with the other workers for the same cores.
         cv2.setNumThreads(1)
+        self._outdone = outdone
         self._notes: list[str] = []
         self._trouble: str | None = None
         try:
@@ -48,7 +52,7 @@ class Labeller:
     def _do(self, bundle: Bundle) -> Report:
         job, journal, input_files = self._job, JournalWriter(), self._job.input_files
         planner = job.planner(bundle.past, journal)
-        planner.folders.outdone = bundle.outdone
+        planner.folders.outdone = self._outdone
         under_way: list[UnderWay] = []
         with Workers(1) as workers:
             context = job.context(workers, self._engine)
