@@ -25,6 +25,9 @@ _ENDINGS: dict[str, Kind] = {
 
 _HEADERS, _OFTEN_WHOLE = (".mhd", ".nhdr"), (".mha", ".nrrd")
 
+APPLE_DOUBLE = "._"
+"""What macOS leaves beside each file on a foreign share: the file's name and ending, but no image."""
+
 DETACHED_ENDINGS = (*_HEADERS, *_OFTEN_WHOLE)
 """Of volumes whose voxels may lie in a file beside their header: whatever they mean, both forms come under either."""
 
@@ -47,7 +50,7 @@ def kind_of(path: Path) -> Kind | None:
 def kind_by_name(name: str) -> Kind | Literal["untold"] | None:
     """The same by the name alone, which may not tell."""
     ending = ending_of(name)
-    if name.upper() == "DICOMDIR":
+    if name.upper() == "DICOMDIR" or name.startswith(APPLE_DOUBLE):
         return None
     return _ENDINGS.get(ending) if ending else "untold"
 

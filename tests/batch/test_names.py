@@ -213,7 +213,7 @@ def test_any_tree_of_names_has_masks_of_its_own(batch, draw, tmp_path, paths):
             file.write_bytes(content)
         except OSError:  # what is to be its folder is a file by now, or the other way round
             continue
-        if kind_of(file) and not file.name.startswith("._"):
+        if kind_of(file):
             labels[path] = mask
     if labels:
         with nothing_but(home / "out", home):

@@ -36,6 +36,13 @@ def test_fewer_slices_than_asked_for_are_all_taken_once(tmp_path):
     assert [int(s.pixels[0, 0]) for s in real_slices(tmp_path, 10)] == [0, 1, 2]
 
 
+def test_what_macos_leaves_beside_a_slice_is_none(tmp_path):
+    np.save(tmp_path / "0.npy", np.full((8, 8), 3, np.uint8))
+    for name in ("._0.npy", "._0.dcm", "._0.nii"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    assert [int(s.pixels[0, 0]) for s in real_slices(tmp_path, 10)] == [3]
+
+
 def test_a_folder_without_slices_is_the_callers_error(tmp_path):
     (tmp_path / "notes.txt").write_text("not a slice")
     with pytest.raises(CallError, match="no DICOM, NIfTI or image file"):

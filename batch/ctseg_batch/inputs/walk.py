@@ -10,14 +10,10 @@ from pathlib import Path
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading import Kind, kind_of
-from ctseg.reading.kind import ending_of
+from ctseg.reading.kind import APPLE_DOUBLE, ending_of
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.outputs.slice_outputs import FOLDERS
 from ctseg_batch.url import ARCHIVE, Location
-
-APPLE_DOUBLE = "._"
-"""What macOS leaves beside each file on a foreign share: the file's name and ending, but no image."""
-
 
 # What is deleted, what was, and what programs keep for themselves: each a copy of what lies elsewhere, or of no use.
 _TRASH = ".trash"
@@ -107,7 +103,7 @@ class Walk:
 
     def _classify(self, folder: Path, name: str) -> None:
         try:
-            kind = None if name.startswith(APPLE_DOUBLE) else kind_of(folder / name)
+            kind = kind_of(folder / name)
         except UnreadableFile as error:
             self.failed.append(error)
             return

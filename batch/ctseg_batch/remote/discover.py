@@ -5,14 +5,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading.kind import Kind, kind_by_name, kind_by_start, may_be_detached
 from ctseg.reading.signatures import SNIFFED
 from ctseg_batch.inputs.discover import Found, sites_of, without_ct
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.inputs.walk import APPLE_DOUBLE, ignored_as, is_set_aside, no_ct
+from ctseg_batch.inputs.walk import ignored_as, is_set_aside, no_ct
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.outputs.slice_outputs import FOLDERS
 from ctseg_batch.remote.archive import UNPLAIN
@@ -61,7 +60,7 @@ def discover_urls(
         if not _steps_aside(path, url.below(top) or "")
     }
     entries = {path: entry for path, entry in entries.items() if path not in lost}
-    failed += [UnreadableFile(input_files.top / path, why) for path, why in lost.items() if _kind_by_name(path)]
+    failed += [UnreadableFile(input_files.top / path, why) for path, why in lost.items() if kind_by_name(_name(path))]
     if "" in entries:
         raise CallError(f"--root {root}: it is a file")
     everything, entries = entries, _but_results(entries)
@@ -126,7 +125,7 @@ def _kinds(
 ) -> tuple[dict[Path, dict[str, Kind]], set[str]]:
     """The kind of each file by folder and name, and those that are none."""
     found: dict[Path, dict[str, Kind]] = defaultdict(dict)
-    told = {path: _kind_by_name(path) for path in entries}
+    told = {path: kind_by_name(_name(path)) for path in entries}
     untold = [path for path, kind in told.items() if kind == "untold" and is_plain(path)]
     with ThreadPoolExecutor(AT_ONCE) as threads:
         sniffed = dict(zip(untold, threads.map(lambda path: _start(store, entries[path]), untold), strict=True))
@@ -147,11 +146,6 @@ def _kinds(
         else:
             found[top / PurePosixPath(path).parent][_name(path)] = kind
     return found, others
-
-
-def _kind_by_name(path: str) -> Kind | Literal["untold"] | None:
-    name = _name(path)
-    return None if name.startswith(APPLE_DOUBLE) else kind_by_name(name)
 
 
 def _start(store: Store, entry: Entry) -> bytes | str:

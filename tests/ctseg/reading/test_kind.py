@@ -13,8 +13,10 @@ ENDINGS = {
     "dicom": ("a.dcm", "a.DCM", "a.dicom", "a.ima", "a.IMA"),
     "volume": ("a.nii", "a.nii.gz", "a.NII.GZ", "a.mha", "a.MHD", "a.nrrd", "a.nhdr"),
     "image": ("a.png", "a.PNG", "a.jpg", "a.JPEG", "a.tif", "a.tiff", "a.bmp", "a.npy"),
-    None: ("a.txt", "a.csv", "a.json", "a.gz", "a.onnx", "DICOMDIR", "dicomdir", "a.png.bak", "a.raw", "a.zraw"),
-}
+    None: (
+        "a.txt", "a.csv", "a.json", "a.gz", "a.onnx", "DICOMDIR", "dicomdir", "a.png.bak", "a.raw", "a.zraw", "._a.png",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in ENDINGS.items() for name in names])
