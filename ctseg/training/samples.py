@@ -140,14 +140,15 @@ def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
     """All slices, and whether it is known what their pixels are: only where disease is ruled out, by HU."""
     for name, labels in dataset.labels.items():
         folder = dataset.folder / name
-        found = reading.open_series(sorted(f for f in folder.iterdir() if f.is_file()) if folder.is_dir() else [])
+        files = sorted(f for f in folder.iterdir() if f.is_file()) if folder.is_dir() else []
+        found = reading.open_series([file for file in files if reading.kind_of(file) == "dicom"])
         if found.failed:
             raise found.failed[0]
         if not found.series:
             raise DatasetError(f"{folder} holds no slices of a series")
         if lost := labels.keys() - {file.name for series in found.series for file in series.files}:
             file = folder / min(lost)
-            reason = dict(found.skipped).get(file, "it is not there")
+            reason = dict(found.skipped).get(file, "it is no DICOM file" if file in files else "it is not there")
             raise DatasetError(f"{file} has a slice label, but is no slice of the series: {reason}")
         for series in found.series:
             with ThreadPoolExecutor() as pool:

@@ -117,6 +117,7 @@ def test_a_healthy_series_whose_lung_can_not_be_told_is_refused(tmp_path, spoil,
     ("rows", "reason"),
     [
         ([("0000.dcm", 0), ("0001.dcm", 0), ("gone.dcm", 0)], r"gone\.dcm has a slice label.*not there"),
+        ([("0000.dcm", 0), ("0001.dcm", 0), ("Thumbs.db", 0)], r"Thumbs\.db has a slice label.*: it is no DICOM file"),
         ([("0000.dcm", 0), ("0001.dcm", 0), ("copy 0.dcm", 0)], r"copy 0\.dcm has a slice label.*: copy of a slice"),
         ([("0000.dcm", 0)], r"0001\.dcm has no row"),
     ],
@@ -124,8 +125,19 @@ def test_a_healthy_series_whose_lung_can_not_be_told_is_refused(tmp_path, spoil,
 def test_no_slice_of_a_series_is_lost_without_a_word(tmp_path, rows, reason):
     files = write_dicom(Phantom(seed=1, slices=2, size=32), tmp_path / "s")
     shutil.copy(files[0], tmp_path / "s/copy 0.dcm")
+    (tmp_path / "s/Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     with pytest.raises(DatasetError, match=reason):
         load_samples(series_layout(tmp_path, rows, {"0": ["background", "normal_lung"]}), seed=0)
+
+
+def test_what_a_file_browser_leaves_in_a_series_is_passed_over(tmp_path):
+    files = write_dicom(Phantom(seed=1, slices=2, size=32), tmp_path / "s")
+    for name in ("Thumbs.db", ".DS_Store", f"._{files[0].name}", "notes.txt"):
+        (tmp_path / "s" / name).write_bytes(b"no slice of a series")
+    data = load_samples(
+        series_layout(tmp_path, [(f.name, 0) for f in files], {"0": ["background", "normal_lung"]}), seed=0
+    )
+    assert {sample.file for sample in data.splits["train"]} == set(files)
 
 
 @pytest.mark.parametrize("made", [True, False])
