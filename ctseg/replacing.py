@@ -8,11 +8,22 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
+from ctseg.errors import CallError
+
 UNFINISHED = ".tmp"
 """What the name of a file ends in that is not whole yet."""
 
 # In bytes; of ext4, XFS, NTFS and APFS alike.
 _LONGEST_NAME = 255
+
+
+def replace_with(file: Path, content: bytes) -> None:
+    """Write all of a file at once; raises CallError where that can't be done."""
+    try:
+        with replacing(file) as stream:
+            stream.write(content)
+    except OSError as error:
+        raise CallError(f"{file} can't be written: {error.strerror}") from error
 
 
 @contextmanager

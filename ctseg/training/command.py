@@ -15,8 +15,9 @@ from ctseg.claim import claim
 from ctseg.dataset import read_datasets
 from ctseg.errors import CallError, DatasetError, DeviceError, require
 from ctseg.printable import count, printable
+from ctseg.replacing import replace_with
 from ctseg.training.recipe import PRESETS, Preset, Recipe, Schedule
-from ctseg.training.run_folder import begin, provenance, write_text
+from ctseg.training.run_folder import begin, provenance
 from ctseg.training.samples import Samples, Split, check_known, load_samples
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def _run(
         "expected_calibration_error": calibration,
         "history": history,
     }
-    write_text(out / METRICS, json.dumps(metrics, indent=2))
+    replace_with(out / METRICS, json.dumps(metrics, indent=2).encode())
     report.draw_curves(history, out / CURVES)
     report.draw_panels(best.net, recipe, loaded, device, out / PANELS)
     show_results(results, console)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ctseg.errors import CallError
-from ctseg.replacing import replacing
+from ctseg.replacing import replace_with
 from ctseg.training.samples import Samples
 
 RECIPE = "recipe.json"
@@ -30,7 +30,7 @@ def begin(out: Path, recipe: Mapping[str, Any], loaded: Sequence[Samples], resum
         return
     if resume:
         raise CallError(f"{out} holds no run to go on with: leave --resume out")
-    write_text(noted, wanted)
+    replace_with(noted, wanted.encode())
 
 
 def provenance(data: Samples) -> dict[str, Any]:
@@ -56,15 +56,6 @@ def digest(data: Samples) -> str:
             for part in (json.dumps(said).encode(), pixels.tobytes(), allowed.tobytes()):
                 found.update(part)
     return found.hexdigest()
-
-
-def write_text(file: Path, text: str) -> None:
-    """A run that is killed meanwhile leaves no half of it; raises CallError."""
-    try:
-        with replacing(file) as stream:
-            stream.write(text.encode())
-    except OSError as error:
-        raise CallError(f"{file} can't be written: {error.strerror}") from error
 
 
 def _as_text(recipe: Mapping[str, Any], datasets: Sequence[Mapping[str, Any]]) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 import onnx.helper
 import torch
-from onnx import ModelProto
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,7 +17,7 @@ from ctseg.dataset import group_digest
 from ctseg.errors import CallError
 from ctseg.model import ModelSpec, Precision, to_metadata
 from ctseg.prepare import Preparation
-from ctseg.replacing import replacing
+from ctseg.replacing import replace_with
 from ctseg.scan import Slice
 from ctseg.training.checkpoint import Checkpoint, load
 from ctseg_export.eight_bits import in_eight_bits
@@ -100,7 +99,7 @@ def export_model(
     if spec.temperature is None:
         del model.graph.output[1:]  # logits that can't be turned into probabilities are no use to anyone
     onnx.helper.set_model_props(model, to_metadata(spec))
-    _write(model, out)
+    replace_with(out, model.SerializeToString(deterministic=True))
     return Exported(out, spec, difference, LIMITS[precision])
 
 
@@ -163,12 +162,4 @@ def _make_room(out: Path) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CallError(f"{out} can't be written: {error}") from error
-
-
-def _write(model: ModelProto, out: Path) -> None:
-    try:
-        with replacing(out) as stream:
-            stream.write(model.SerializeToString(deterministic=True))
-    except OSError as error:
-        raise CallError(f"{out} can't be written: {error}") from error
+        raise CallError(f"{out} can't be written: no folder {out.parent} can be made: {error.strerror}") from error

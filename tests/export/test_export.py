@@ -1,3 +1,4 @@
+import errno
 import importlib
 import json
 import os
@@ -155,8 +156,14 @@ def test_a_checkpoint_that_is_none_is_refused(tmp_path):
 
 def test_a_place_that_can_not_be_written_is_the_callers_error(checkpoint_file, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CallError, match="can't be written"):
-        export_model(checkpoint_file, tmp_path / "file" / "m.onnx")
+    (tmp_path / "folder").mkdir()
+    for place, why in {
+        tmp_path / "file" / "m.onnx": f"no folder {tmp_path / 'file'} can be made: {os.strerror(errno.EEXIST)}",
+        tmp_path / "folder": os.strerror(errno.EISDIR),
+    }.items():
+        with pytest.raises(CallError, match="can't be written") as refused:
+            export_model(checkpoint_file, place)
+        assert str(refused.value) == f"{place} can't be written: {why}"
 
 
 @pytest.mark.parametrize("absent", ["torch", "onnx", "onnxscript"])
