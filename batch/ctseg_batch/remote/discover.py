@@ -30,7 +30,7 @@ def discover_urls(
 
     Raises CallError for an input that is not there, and for inputs of several stores.
     """
-    given = [*inputs, *listed]
+    given = list(dict.fromkeys([*inputs, *listed]))
     store = _root(given, root)
     input_files, top = StoreInputFiles(store), store.url
     failed: list[UnreadableFile] = []

@@ -131,6 +131,16 @@ def test_a_damaged_member_of_an_archive_on_this_machine_is_asked_for_once(
     }
 
 
+def test_what_is_not_there_fails_once_however_often_it_is_listed(save_slice, draw, command, tmp_path):
+    archive = tmp_path / "scans.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(save_slice(tmp_path / "1.png", draw()), "a/1.png")
+    gone = f"zip://gone.png::{archive}"
+    (tmp_path / "list").write_text(f"zip://a::{archive}\n{gone}\n{gone}\n")
+    left = command("--from", tmp_path / "list", "--out", tmp_path / "out", "--json")
+    assert json.loads(left.out)["errors"] == [{"file": "gone.png", "reason": "is not there, or holds nothing"}]
+
+
 def test_a_file_url_is_a_path(healthy, batch, figures, tmp_path):
     there = batch(location(f"file://{healthy[0]}"), out=location(f"file://{tmp_path / 'there'}"))
     assert figures(there.summary) == figures(batch(healthy[0], out=tmp_path / "here").summary)
