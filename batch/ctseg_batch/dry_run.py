@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ctseg.printable import count, printable
 from ctseg_batch.call import Call
-from ctseg_batch.figures.notes import set_aside
+from ctseg_batch.figures.notes import passed_over, set_aside
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.parts.part import Part, Step
 from ctseg_batch.parts.plan import Planner
@@ -49,7 +49,7 @@ def plan(call: Call) -> Plan:
         to_do[step.scan] += many * isinstance(step, Part)
         is_nothing_readable &= not isinstance(step, Part) and step.slices == step.failed_slices
     errors = sorted({*job.failures(), *planner.errors, *failed})
-    notes = list(set_aside(job.found.set_aside))
+    notes = [*passed_over(job.found.passed_over), *set_aside(job.found.set_aside)]
     return Plan(slices, to_do, planner.skipped, errors, notes, 2 if is_nothing_readable else int(bool(errors)))
 
 

@@ -67,8 +67,9 @@ def tell_plan(call: "Call", *, as_json: bool) -> None:
         scans = [{"scan": name, "slices": n, "to_do": found.to_do[name]} for name, n in found.slices.items()]
         others = {"skipped": found.skipped, "errors": found.errors}
         listed = {key: [asdict(one) for one in failures] for key, failures in others.items() if failures}
+        notes = {"notes": found.notes} if found.notes else {}
         with standard_output() as stream:
-            stream.write(json.dumps({"scans": scans, **listed}, indent=2) + "\n")
+            stream.write(json.dumps({"scans": scans, **listed, **notes}, indent=2) + "\n")
     else:
         show(people_console(), plan_report(found))
     raise typer.Exit(found.exit_status)

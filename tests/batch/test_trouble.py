@@ -151,6 +151,18 @@ def test_an_input_that_holds_nothing_but_results_does_not_fail(batch, draw, save
     assert (done.status, done.summary["errors"], done.summary["notes"]) == (0, [], told)
 
 
+def test_a_dry_run_tells_what_is_not_searched_as_the_run_notes_it(command, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    save_slice(tmp_path / "in/.Trash-1000/b.png", draw())
+    (tmp_path / "results/.ctseg").mkdir(parents=True)
+    call = [tmp_path / "in", tmp_path / "results", "--out", tmp_path / "out"]
+    shown, plan, done = (command(*call, *more) for more in (["--dry-run"], ["--dry-run", "--json"], ["--json"]))
+    notes = json.loads(done.out)["notes"]
+    assert [note.partition(" ")[0] for note in notes] == ["no", "not"]
+    assert json.loads(plan.out)["notes"] == notes
+    assert " ".join(shown.err.split()).count(" ".join(notes)) == 1
+
+
 @pytest.mark.parametrize("option", ["--out", "--truth", "--model", "INPUT"])
 def test_a_path_that_no_system_takes_is_an_error_in_one_line(command, draw, save_slice, tmp_path, option):
     save_slice(tmp_path / "in/a.png", draw())
