@@ -21,6 +21,9 @@ _TYPES = {
     "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8",
     "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
 }  # fmt: skip
+_UNITS = "DistanceUnits"
+_MM = {"mm": 1.0, "cm": 10.0, "um": 0.001, "?": 1.0}
+_SLOPE, _INTERCEPT = "ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset"
 
 _Fields = Mapping[str, str]
 
@@ -28,7 +31,29 @@ _Fields = Mapping[str, str]
 def read_metaimage_header(file: Path) -> VolumeHeader:
     """Read and check the header of a MetaImage file; raises UnreadableFile, and ValueError for what it says."""
     fields, end = _fields(file)
-    return _understood(file, fields, end)
+    if fields.get("ElementNumberOfChannels", "1") != "1":
+        raise ContentError("it has several numbers a voxel")
+    if fields.get("BinaryData", "True")[:1] in "Ff0":
+        raise ContentError("its voxels are written as text: save it as binary")
+    axes = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), 9)
+    steps = _numbers(fields, ("ElementSpacing", "ElementSize"), 3)
+    if steps is None:
+        raise ContentError("it does not say how far apart its voxels lie (ElementSpacing)")
+    affine = np.eye(4)
+    affine[:3, :3] = (np.eye(3) if axes is None else axes.reshape(3, 3)).T * steps
+    affine[:3, 3] = origin if (origin := _numbers(fields, ("Offset", "Position", "Origin"), 3)) is not None else 0
+    affine[:3] *= _unit(fields)
+    slope, intercept = (_number(fields, key, default) for key, default in ((_SLOPE, 1.0), (_INTERCEPT, 0.0)))
+    if not (slope and np.isfinite((slope, intercept)).all()):
+        raise ContentError(f"its voxels stand for no values ({_SLOPE} {slope:g}, {_INTERCEPT} {intercept:g})")
+    return described_by_axes(
+        _stored(file, fields, end),
+        affine[:3, :3].T,
+        LPS_TO_RAS @ affine,
+        is_placed=axes is not None,
+        slope=slope,
+        intercept=intercept,
+    )
 
 
 def metaimage_data_file(file: Path) -> Path | None:
@@ -55,23 +80,6 @@ def _fields(file: Path) -> tuple[_Fields, int]:
     raise UnreadableFile(file, "is no MetaImage volume, or is cut off within its header")
 
 
-def _understood(file: Path, fields: _Fields, end: int) -> VolumeHeader:
-    if fields.get("ElementNumberOfChannels", "1") != "1":
-        raise ContentError("it has several numbers a voxel")
-    if fields.get("BinaryData", "True")[:1] in "Ff0":
-        raise ContentError("its voxels are written as text: save it as binary")
-    axes = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), 9)
-    steps = _numbers(fields, ("ElementSpacing", "ElementSize"), 3)
-    if steps is None:
-        raise ContentError("it does not say how far apart its voxels lie (ElementSpacing)")
-    affine = np.eye(4)
-    affine[:3, :3] = (np.eye(3) if axes is None else axes.reshape(3, 3)).T * steps
-    affine[:3, 3] = origin if (origin := _numbers(fields, ("Offset", "Position", "Origin"), 3)) is not None else 0
-    return described_by_axes(
-        _stored(file, fields, end), affine[:3, :3].T, LPS_TO_RAS @ affine, is_placed=axes is not None
-    )
-
-
 def _stored(file: Path, fields: _Fields, end: int) -> Stored:
     kind = _TYPES.get(fields.get("ElementType", ""))
     if kind is None:
@@ -93,6 +101,19 @@ def _stored(file: Path, fields: _Fields, end: int) -> Stored:
     if is_local or stored.is_deflated or header_size < 0:
         raise ContentError(f"its HeaderSize of {header_size} says nothing here")
     return replace(stored, start=header_size)
+
+
+def _unit(fields: _Fields) -> float:
+    """The mm in its unit of length."""
+    unit = fields.get(_UNITS, "mm")
+    if unit not in _MM:
+        raise ContentError(f"its {_UNITS} are {unit}: save it in mm")
+    return _MM[unit]
+
+
+def _number(fields: _Fields, key: str, default: float) -> float:
+    found = _numbers(fields, (key,), 1)
+    return default if found is None else float(found[0])
 
 
 def _numbers(fields: _Fields, keys: tuple[str, ...], count: int) -> npt.NDArray[np.float64] | None:

@@ -44,7 +44,20 @@ _Fields = Mapping[str, Any]
 def read_nrrd_header(file: Path) -> VolumeHeader:
     """Read and check the header of an NRRD file; raises UnreadableFile, and ValueError for what it says."""
     fields, end = _fields(file)
-    return _understood(file, fields, end)
+    missing = [name for name in ("type", "dimension", "sizes", "encoding") if name not in fields]
+    if missing:
+        raise ContentError(f"it lacks {', '.join(missing)}")
+    if fields["dimension"] != 3 or len(fields["sizes"]) != 3:
+        shape = " x ".join(map(str, fields["sizes"]))
+        raise ContentError(f"it holds no single volume ({shape} values): save one volume a file")
+    space = str(fields.get("space", "")).lower()
+    to_ras = _TO_RAS.get(space, LPS_TO_RAS)
+    axes = _axes(fields)
+    affine = np.eye(4)
+    affine[:3, :3] = axes.T
+    affine[:3, 3] = _origin(fields)
+    is_placed = space in _TO_RAS and "spacedirections" in fields
+    return described_by_axes(_stored(file, fields, end), axes, to_ras @ affine, is_placed=is_placed)
 
 
 def nrrd_data_file(file: Path) -> Path | None:
@@ -70,23 +83,6 @@ def _fields(file: Path) -> tuple[_Fields, int]:
     if "datafile" not in fields and not start.getvalue()[: start.tell()].endswith(_ENDS):
         raise UnreadableFile(file, "is cut off within its header")
     return fields, start.tell()
-
-
-def _understood(file: Path, fields: _Fields, end: int) -> VolumeHeader:
-    missing = [name for name in ("type", "dimension", "sizes", "encoding") if name not in fields]
-    if missing:
-        raise ContentError(f"it lacks {', '.join(missing)}")
-    if fields["dimension"] != 3 or len(fields["sizes"]) != 3:
-        shape = " x ".join(map(str, fields["sizes"]))
-        raise ContentError(f"it holds no single volume ({shape} values): save one volume a file")
-    space = str(fields.get("space", "")).lower()
-    to_ras = _TO_RAS.get(space, LPS_TO_RAS)
-    axes = _axes(fields)
-    affine = np.eye(4)
-    affine[:3, :3] = axes.T
-    affine[:3, 3] = _origin(fields)
-    is_placed = space in _TO_RAS and "spacedirections" in fields
-    return described_by_axes(_stored(file, fields, end), axes, to_ras @ affine, is_placed=is_placed)
 
 
 def _axes(fields: _Fields) -> npt.NDArray[np.float64]:

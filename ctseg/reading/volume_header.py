@@ -23,7 +23,8 @@ _AT_0_MM = 1e-3
 NEAR = 0.501
 """In voxels: half of one, and what rounding leaves of it. No farther may a mask lie from its scan."""
 
-_OBLIQUE = math.radians(1)
+# The cosine of the angle up to which a slice is axial.
+_PARALLEL = math.cos(math.radians(1))
 _HEADWARD = 2
 # The cosine of the angle between two axes, of which rounding leaves no more.
 _SQUARE = 0.01
@@ -107,7 +108,6 @@ def described(
     `is_placed`: whether the file itself says so. Raises ContentError for no distance between voxels, and for skewed
     slices.
     """
-    from nibabel.affines import obliquity
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
     _steps(affine, spacing)  # before anything is made of them
@@ -118,7 +118,7 @@ def described(
     doubts = {
         flags.UNKNOWN_ORIENTATION: not is_placed,
         flags.DEFAULT_SPACING: _is_default(affine, steps, is_placed=is_placed),
-        flags.OBLIQUE: obliquity(affine).max() > _OBLIQUE,
+        flags.OBLIQUE: np.abs(_normal(affine, to_file)).max() < _PARALLEL,
         flags.GANTRY_TILT: shear < 1,
     }
     return VolumeHeader(
@@ -134,7 +134,13 @@ def described(
 
 
 def described_by_axes(
-    stored: Stored, axes: npt.NDArray[np.float64], affine: Affine, *, is_placed: bool
+    stored: Stored,
+    axes: npt.NDArray[np.float64],
+    affine: Affine,
+    *,
+    is_placed: bool,
+    slope: float = 1.0,
+    intercept: float = 0.0,
 ) -> VolumeHeader:
     """The same of a file that says for each axis (a row of `axes`) where its next voxel lies, in mm.
 
@@ -146,7 +152,8 @@ def described_by_axes(
         raise ContentError("it lies farther away than any scanner reaches")
     if np.abs((axes @ axes.T) / np.outer(steps, steps) - np.eye(3)).max() > _SQUARE:
         raise ContentError("its axes are not at right angles: resample it first")
-    return described(stored, affine, steps.tolist(), placed_header(stored.shape, affine, SCANNER), is_placed=is_placed)
+    placement = placed_header(stored.shape, affine, SCANNER)
+    return described(stored, affine, steps.tolist(), placement, is_placed=is_placed, slope=slope, intercept=intercept)
 
 
 def _is_default(affine: Affine, steps: Sequence[float], *, is_placed: bool) -> bool:
@@ -166,7 +173,14 @@ def _apart(affine: Affine, to_file: Sequence[int]) -> float:
     across, down, along = to_file
     if abs(axes[:, across] @ axes[:, down]) > _SQUARE:
         raise ContentError("its rows and columns are not at right angles: resample it first")
-    return float(abs(axes[:, along] @ np.cross(axes[:, across], axes[:, down])))
+    return float(abs(axes[:, along] @ _normal(affine, to_file)))
+
+
+def _normal(affine: Affine, to_file: Sequence[int]) -> npt.NDArray[np.float64]:
+    """The direction in the patient that slices face."""
+    across, down, _ = to_file
+    found: npt.NDArray[np.float64] = np.cross(affine[:3, across], affine[:3, down])
+    return found / np.linalg.norm(found)
 
 
 def _steps(affine: Affine, spacing: Iterable[float]) -> tuple[float, ...]:

@@ -54,6 +54,9 @@ TURNS = [
 ]
 
 
+TO_VALUES = "ElementToIntensityFunction"
+
+
 @pytest.mark.parametrize("ending", [".mha", ".nrrd"])
 def test_any_of_the_48_orientations_is_shown_as_radiologists_see_it(tmp_path, ending):
     for number, turn in enumerate(TURNS):
@@ -84,6 +87,12 @@ def test_each_form_of_file_holds_the_same_scan(tmp_path, ending, compressed):
 def test_numbers_of_any_type_are_read(tmp_path, ending, dtype):
     labels = (np.arange(VALUES.size) % 4).reshape(VALUES.shape).astype(dtype)
     np.testing.assert_array_equal(read_mask_volume(save(tmp_path / f"mask{ending}", image(labels))), labels)
+
+
+@pytest.mark.parametrize("ending", [".mha", ".nrrd", ".nii"])
+def test_slices_that_are_turned_in_their_plane_alone_are_not_oblique(tmp_path, ending):
+    turn = np.array([[np.cos(0.2), -np.sin(0.2), 0], [np.sin(0.2), np.cos(0.2), 0], [0, 0, 1]])
+    assert open_volume(save(tmp_path / f"ct{ending}", image(direction=turn))).flags == ()
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -158,6 +167,11 @@ def nrrd(data=RAW, **changed):
         metaimage(data=zlib.compress(RAW), CompressedData="True"),
         metaimage(data=gzip.compress(RAW), CompressedData="True"),
         metaimage().replace(b"\n", b"\r\n", 9),
+        metaimage(data=(VALUES / 2).astype("<f4").tobytes(), ElementType="MET_FLOAT", **{f"{TO_VALUES}Slope": "2"}),
+        metaimage(data=(VALUES + 24).astype("<i2").tobytes(), **{f"{TO_VALUES}Offset": "-24"}),
+        metaimage(ElementSpacing="0.08 0.07 0.25", DistanceUnits="cm"),
+        metaimage(ElementSpacing="800 700 2500", DistanceUnits="um"),
+        metaimage(DistanceUnits="?"),
         nrrd(),
         nrrd().replace(b"\n", b"\r\n", 12),
         nrrd(data=SWAPPED, endian="big"),
@@ -180,6 +194,16 @@ def test_what_other_programs_write_is_read_and_known_by_its_first_bytes(tmp_path
     np.testing.assert_array_equal(slices(volume), VALUES)
     assert volume.spacing_mm == pytest.approx(STEPS)
     assert volume.flags == ()
+
+
+def test_where_lengths_are_in_cm_the_volume_lies_where_it_does_in_mm(tmp_path):
+    in_mm, in_cm = {"ElementSpacing": "0.8 0.7 2.5", "Offset": "-101.5 33.25 -7"}, {"DistanceUnits": "cm"}
+    in_cm |= {key: " ".join(f"{float(one) / 10:g}" for one in value.split()) for key, value in in_mm.items()}
+    affines = []
+    for name, fields in {"mm.mha": in_mm, "cm.mha": in_cm}.items():
+        (tmp_path / name).write_bytes(metaimage(**fields))
+        affines.append(open_volume(tmp_path / name).grid().header.get_best_affine())
+    np.testing.assert_allclose(affines[1], affines[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +238,9 @@ def test_a_file_that_does_not_say_how_it_lies_is_taken_as_it_is_and_flagged(tmp_
         (metaimage(TransformMatrix="1 0 0 1 0 0 0 0 1"), "right angles"),
         (metaimage(TransformMatrix="0 0 0 0 1 0 0 0 1"), "mm apart"),
         (metaimage(HeaderSize="12"), "HeaderSize"),
+        (metaimage(DistanceUnits="inch"), "its DistanceUnits are inch: save it in mm"),
+        (metaimage(**{f"{TO_VALUES}Slope": "0"}), "no values"),
+        (metaimage(**{f"{TO_VALUES}Offset": "nan"}), "no values"),
         (metaimage(DimSize="five"), "header"),
         (metaimage(DimSize="0 4 3"), "no scan"),
         (nrrd(dimension="4", sizes="2 5 4 3", space_directions="none (1,0,0) (0,1,0) (0,0,1)"), "one volume a file"),
