@@ -22,7 +22,7 @@ def real_slices(folder: Path, count: int) -> list[Slice]:
     scans = list(_scans(folder))
     places = [(number, index) for number, scan in enumerate(scans) for index in range(len(scan))]
     if not places:
-        raise CallError(f"{folder} holds no slices to compare on: no DICOM, NIfTI or image file")
+        raise CallError(f"{folder} holds no slices to compare on: there is no CT in it")
     chosen = groupby(evenly_spread(places, count), key=lambda place: place[0])
     return [one for number, of_scan in chosen for one in _read(scans[number], [index for _, index in of_scan])]
 

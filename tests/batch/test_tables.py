@@ -135,6 +135,16 @@ def test_parquet_of_an_earlier_call_does_not_stay_behind(batch, mixed):
     assert not list(out.glob("*.parquet"))
 
 
+def test_a_folder_in_place_of_a_table_is_named_in_plain_words(command, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    call = tmp_path / "in", "--out", tmp_path / "out"
+    assert command(*call).status == 0
+    (tmp_path / "out/slices.parquet").mkdir()
+    left = command(*call)
+    assert left.status == 2
+    assert f"{tmp_path}/out/slices.parquet can't be written: " in left.err
+
+
 def test_parquet_takes_names_that_are_no_unicode(batch, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in/caf\udce9/a.png", draw())
     out = batch(tmp_path / "in", parquet=True).out

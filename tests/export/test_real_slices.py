@@ -45,7 +45,7 @@ def test_what_macos_leaves_beside_a_slice_is_none(tmp_path):
 
 def test_a_folder_without_slices_is_the_callers_error(tmp_path):
     (tmp_path / "notes.txt").write_text("not a slice")
-    with pytest.raises(CallError, match="no DICOM, NIfTI or image file"):
+    with pytest.raises(CallError, match="no CT in it"):
         real_slices(tmp_path, 12)
 
 

@@ -45,9 +45,9 @@ class ShardFigures:
 class Figures:
     """What a run found. `groups` are the names of what the truth tells apart; None without a truth.
 
-    `skipped` are readable files that are no slices, `errors` the failures of no scan, `ignored` counts files of
-    other kinds. `notes` are lines on the run as a whole. `slices` were done in this run, in `wall_s` seconds; the
-    others before. `measures` is what was asked for. `shard` says which share of the scans these are.
+    `skipped` are readable files that are no slices, `errors` the failures of no scan, `ignored_endings` counts
+    files of other kinds. `notes` are lines on the run as a whole. `slices` were done in this run, in `wall_s` seconds;
+    the others before. `measures` is what was asked for. `shard` says which share of the scans these are.
     """
 
     results: Sequence[PartResult]

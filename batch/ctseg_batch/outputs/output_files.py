@@ -36,7 +36,7 @@ class OutputFiles(Protocol):
         ...
 
     def has_folder(self, path: str) -> bool:
-        """Whether there is a folder with anything in it."""
+        """Whether there is a folder; one with nothing in it counts where there are such."""
         ...
 
     def tells_case(self, path: str) -> bool:
@@ -103,7 +103,7 @@ class FolderOutputFiles:
         return os.path.isfile(os.path.join(self._out, path))  # noqa: PTH113, PTH118
 
     def has_folder(self, path: str) -> bool:
-        """Or an empty one."""
+        """Also an empty one."""
         return os.path.isdir(self._out / path)  # noqa: PTH112
 
     def tells_case(self, path: str) -> bool:
