@@ -7,7 +7,7 @@ from pathlib import Path
 from ctseg.errors import CallError
 from ctseg_batch.call import Call
 from ctseg_batch.inputs.discover import Found, discover
-from ctseg_batch.inputs.input_files import InputFiles, LocalInputFiles
+from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.layout import FOLDER
 from ctseg_batch.url import Location, Url
 
@@ -27,7 +27,7 @@ def find(call: Call, folders: Collection[str]) -> tuple[Found, InputFiles]:
         if isinstance(call.root, Url):
             raise CallError(f"--root {call.root}: the inputs are not below it")
         never = [*_paths([call.out]), *truths]
-        return discover(_paths(call.inputs), never, _paths(call.listed), call.root), LocalInputFiles()
+        return discover(_paths(call.inputs), never, _paths(call.listed), call.root), InputFiles()
     from ctseg_batch.remote.discover import discover_urls
 
     if paths or isinstance(call.root, Path):

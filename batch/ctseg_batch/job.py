@@ -12,7 +12,7 @@ from ctseg_batch.figures.notes import set_aside
 from ctseg_batch.find import find
 from ctseg_batch.foreign import refuse_foreign
 from ctseg_batch.inputs.discover import Found, ignored_told
-from ctseg_batch.inputs.input_files import InputFiles, LocalInputFiles
+from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.selection import Selection, parse_condition
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.truth import Truth, open_truth
@@ -48,7 +48,7 @@ class Job:
     truth: Truth | None
     settings: Settings
     selection: Selection
-    input_files: InputFiles = field(default_factory=LocalInputFiles)
+    input_files: InputFiles = field(default_factory=InputFiles)
     most: int | None = None
     dropped: frozenset[str] = frozenset()
 

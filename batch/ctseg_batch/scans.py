@@ -10,7 +10,7 @@ from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
 from ctseg_batch.inputs.discover import discover
-from ctseg_batch.inputs.input_files import LocalInputFiles
+from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.journal.past import Past
 from ctseg_batch.outputs.slice_outputs import NoOutputs
@@ -38,7 +38,7 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
     found = discover([path])
     for error in found.failed:
         yield NamedScan(os.path.relpath(error.file, found.root), None, (error,))
-    planner = Planner(Past(), NoOutputs(), None, None, selection, LocalInputFiles())
+    planner = Planner(Past(), NoOutputs(), None, None, selection, InputFiles())
     planner.survey(found.sites)
     for site in found.sites:
         planner.errors.clear()

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ctseg import reading
 from ctseg.reading.kind import may_be_detached
+from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.remote.retry import reason
 from ctseg_batch.remote.scratch import Scratch
@@ -20,7 +20,7 @@ from ctseg_batch.result import Failure
 _User = tuple[str, str, int | None]
 
 
-class StoreInputFiles:
+class StoreInputFiles(InputFiles):
     """Copies the files of a site to a scratch folder, which mirrors the root, and takes them away again."""
 
     def __init__(self, root: Store) -> None:
@@ -46,7 +46,7 @@ class StoreInputFiles:
         """Copy what is not there yet; what could not be is missing, and `explained`."""
         self._fetch(site, [*site.files, *site.scaled_by])
         if site.kind == "volume":
-            self._fetch(site, self._made_of(site))
+            self._fetch(site, super().volume_files(site))
 
     def drain_by(self, drain: Callable[[], None]) -> None:
         """The next scan is fetched while others are at work: it may have to wait for their room."""
@@ -73,16 +73,12 @@ class StoreInputFiles:
         if not may_be_detached(site.files[0], size):
             return site.files
         self._fetch(site, site.files)
-        return self._made_of(site)
+        return super().volume_files(site)
 
     def explained(self, failure: Failure) -> Failure:
         """Of a file that was not fetched, say why."""
         why = self._lost.get(failure.file)
         return failure if why is None else replace(failure, reason=f"can't be fetched: {why}")
-
-    def _made_of(self, site: Site) -> list[str]:
-        (file,) = site.paths(site.files)
-        return [one.name for one in reading.volume_files(file)]
 
     def _fetch(self, site: Site, names: Sequence[str]) -> None:
         stamps = site.stamps or {}
