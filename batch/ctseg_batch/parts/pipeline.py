@@ -1,6 +1,5 @@
 """What happens to a part: its slices are read, labelled and written by whoever is free, and its figures noted."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -49,8 +48,8 @@ class PartContext:
         return [LabelledSlice(labels, grey) for labels, grey in zip(self.engine.segment(sources), greys, strict=True)]
 
 
-class PartWork(ABC):
-    """One part on its way through the workers.
+class PartWork:
+    """One part on its way through the workers: its slices go all the way one by one, for they need not be neighbours.
 
     `advanced` is called after each slice, `ended` with the figures when the last file is in place.
     """
@@ -81,13 +80,13 @@ class PartWork(ABC):
         if self._left.done(len(indices)):
             self._settle()
 
-    @abstractmethod
     def _keep(self, index: int, seen: LabelledSlice) -> None:
         """What becomes of a slice once it is labelled."""
+        self._write(index, seen)
 
-    @abstractmethod
     def _settle(self) -> None:
         """What is left to do once all are."""
+        self._complete()
 
     def _label(self, indices: Sequence[int]) -> dict[int, LabelledSlice]:
         """Read and label slices. What fails is missing, and then nothing of an earlier run stays in its place."""
@@ -167,16 +166,6 @@ class PartWork(ABC):
         self._ended(result)
 
 
-class ImagesWork(PartWork):
-    """Image slices go all the way one by one: they need not be neighbours."""
-
-    def _keep(self, index: int, seen: LabelledSlice) -> None:
-        self._write(index, seen)
-
-    def _settle(self) -> None:
-        self._complete()
-
-
 class StackWork(PartWork):
     """The slices of a stack are held until all are labelled, since a rule of anatomy looks at the whole of it."""
 
@@ -223,5 +212,5 @@ def clean_stack(labels: Mapping[int, Labels], rules: Cleanup) -> Mapping[int, La
 
 def begin(part: Part, context: PartContext, advanced: Callable[[], None], ended: Callable[[PartResult], None]) -> None:
     """Hand a part to the workers; returns when the last of its slices waits there."""
-    work = StackWork if part.slices.is_volume else ImagesWork
+    work = StackWork if part.slices.is_volume else PartWork
     work(part, context, advanced, ended).start()
