@@ -11,7 +11,6 @@ from ctseg.scan import Labels, Slice, Spacing, completed, pixel_aspect
 from ctseg.stages import stage
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.network.fallback import FallbackEngine
-from ctseg_batch.outputs.labelled_scan import LabelledScan
 from ctseg_batch.outputs.overlay import as_shown
 from ctseg_batch.outputs.slice_outputs import LabelledSlice, Outputs
 from ctseg_batch.parts.part import Part
@@ -145,12 +144,7 @@ class PartWork:
 
     def _complete(self) -> None:
         """All slices are through: make what is made of the whole scan, then end."""
-        context = self._context
-        self._whole.make(
-            context.workers,
-            lambda masks: LabelledScan(self._part.slices, masks, self._spacing, context.engine.current),
-            self._end,
-        )
+        self._whole.make(self._context.workers, self._spacing, self._context.engine.current, self._end)
 
     def _end(self) -> None:
         slices, context, engine = self._part.slices, self._context, self._context.engine.current

@@ -1,12 +1,13 @@
 """A scan's masks, held until the last of them is written where some output is made of them all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 from ctseg import flags
 from ctseg.errors import CallError
-from ctseg.scan import Labels
+from ctseg.scan import Labels, Spacing
+from ctseg_batch.network.engine import Engine
 from ctseg_batch.outputs.labelled_scan import LabelledScan, OutputNotApplicable, OutputUnavailable
 from ctseg_batch.outputs.slice_outputs import Outputs
 from ctseg_batch.parts.part import Part
@@ -30,12 +31,10 @@ class WholeScan:
         if self._outputs.scan_kinds and self._part.is_whole:
             self._masks[index] = labels
 
-    def make(
-        self, workers: Workers, labelled: Callable[[Mapping[int, Labels]], LabelledScan], ended: Callable[[], None]
-    ) -> None:
+    def make(self, workers: Workers, spacing: Spacing | None, engine: Engine, ended: Callable[[], None]) -> None:
         """From within a task: have each output made by whoever is free, then call `ended`.
 
-        `labelled` says what the masks belong to. Without any, nothing stays of an earlier run.
+        `spacing` and `engine` are as LabelledScan has them. Without a mask, nothing stays of an earlier run.
         """
         kinds = self._outputs.scan_kinds
         if not self._masks:
@@ -44,7 +43,7 @@ class WholeScan:
                 self._left_out.update(self._outputs.left_out_in_parts())
             ended()
             return
-        scan, left = labelled(self._masks), Countdown(len(kinds))
+        scan, left = LabelledScan(self._part.slices, self._masks, spacing, engine), Countdown(len(kinds))
         self._masks = {}
         for kind in kinds:
             workers.add_next(partial(self._make, kind, scan, left, ended))
