@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ctseg_batch.outputs.dicom_seg import segmentation
+from ctseg_batch.outputs.label_map import label_map
+from ctseg_batch.outputs.label_tables import label_tables
 from ctseg_batch.outputs.labelled_scan import DICOM_ALONE, LabelledScan
 
 
@@ -25,27 +28,9 @@ class ScanWriter:
         return f"{self.folder}/{scan}{self.ending}"
 
 
-def _nifti(scan: LabelledScan) -> bytes:
-    from ctseg_batch.outputs.label_map import label_map
-
-    return label_map(scan)
-
-
-def _label_tables() -> Mapping[str, bytes]:
-    from ctseg_batch.outputs.label_tables import label_tables
-
-    return label_tables()
-
-
-def _dicom_seg(scan: LabelledScan) -> bytes:
-    from ctseg_batch.outputs.dicom_seg import segmentation
-
-    return segmentation(scan)
-
-
 _STACKS_ALONE = "images are a stack with --spacing Z,Y,X alone, and at most 4096 of them"
 
 SCAN_WRITERS: Mapping[str, ScanWriter] = {
-    "nifti": ScanWriter("nifti", ".nii.gz", _nifti, _STACKS_ALONE, _label_tables),
-    "dicom-seg": ScanWriter("dicom-seg", ".dcm", _dicom_seg, DICOM_ALONE),
+    "nifti": ScanWriter("nifti", ".nii.gz", label_map, _STACKS_ALONE, label_tables),
+    "dicom-seg": ScanWriter("dicom-seg", ".dcm", segmentation, DICOM_ALONE),
 }
