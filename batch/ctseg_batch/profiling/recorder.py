@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 
 from ctseg.stages import Stage
-from ctseg_batch.result import PartResult
+from ctseg_batch.terminal.watch import SilentWatcher
 
 _ORDER: tuple[Stage, ...] = get_args(Stage)
 
@@ -37,7 +37,7 @@ class StageTimes:
     p99_ms: float
 
 
-class Recorder:
+class Recorder(SilentWatcher):
     """A listener to stages and a watcher of a run at once. The first `warm_up` slices are left out of all figures."""
 
     def __init__(self, warm_up: int) -> None:
@@ -57,12 +57,6 @@ class Recorder:
             number = self._threads.setdefault(thread, len(self._threads))
             self.events.append(Event(name, start, end, number, slices))
 
-    def remark(self, line: str) -> None:
-        """What the run says of itself is no figure."""
-
-    def expect(self, slices: int) -> None:
-        """How many slices there are is counted when they are done."""
-
     def advance(self) -> None:
         """A slice is labelled, or has failed."""
         with self._lock:
@@ -70,9 +64,6 @@ class Recorder:
             if self._done == self.warm_up:
                 self.warm = time.perf_counter_ns()
                 self._cores = _core_times()
-
-    def tell(self, result: PartResult) -> None:
-        """A part is a matter of figures, not of time."""
 
     def finish(self) -> None:
         """The run is over: its last file is in place."""
