@@ -1,6 +1,6 @@
 """What came of a part of a scan: counts that add up, and what went wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -138,25 +138,22 @@ class PartResult:
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "PartResult":
         """Back from what `dataclasses.asdict` and JSON made of it."""
-        spacing, table, weights = read["spacing_mm"], read["confusion"], read.get("weights")
-        weighted = read.get("weighted_confusion")
-        plain = ("scan", "slices", "failed_slices", "stack", "unscored", "device", "precision", "by_slice")
-        return cls(
-            **{name: read[name] for name in plain},
-            failures=tuple(Failure(**one) for one in read["failures"]),
-            spacing_mm=None if spacing is None else (spacing[0], spacing[1], spacing[2]),
-            pixels=tuple(read["pixels"]),
-            lung=(read["lung"][0], read["lung"][1], read["lung"][2]),
-            flags=tuple(read["flags"]),
-            confusion=None if table is None else tuple(tuple(row) for row in table),
-            bad_truth=tuple(Failure(**one) for one in read["bad_truth"]),
-            left_out=tuple(LeftOut(**one) for one in read["left_out"]),
-            whole=None if read["whole"] is None else StackFigures.from_json(read["whole"]),
-            patients_right=read.get("patients_right"),  # it was not always noted
-            series=read.get("series", ""),  # nor was this, nor weights
-            is_unmeasured=read.get("is_unmeasured", bool(read["failures"])),  # it may be, and is tried again
-            scale=read.get("scale", ""),
-            is_spacing_said=read.get("is_spacing_said", spacing is not None),
-            weights=None if weights is None else tuple(weights),
-            weighted_confusion=None if weighted is None else tuple(tuple(row) for row in weighted),
-        )
+        spacing, whole, weights = read["spacing_mm"], read["whole"], read["weights"]
+        made = {
+            "failures": tuple(Failure(**one) for one in read["failures"]),
+            "spacing_mm": None if spacing is None else tuple(spacing),
+            "pixels": tuple(read["pixels"]),
+            "lung": tuple(read["lung"]),
+            "flags": tuple(read["flags"]),
+            "confusion": _rows(read["confusion"]),
+            "bad_truth": tuple(Failure(**one) for one in read["bad_truth"]),
+            "left_out": tuple(LeftOut(**one) for one in read["left_out"]),
+            "whole": None if whole is None else StackFigures.from_json(whole),
+            "weights": None if weights is None else tuple(weights),
+            "weighted_confusion": _rows(read["weighted_confusion"]),
+        }
+        return cls(**{**read, **made})
+
+
+def _rows(table: Sequence[Sequence[Any]] | None) -> tuple[tuple[Any, ...], ...] | None:
+    return None if table is None else tuple(map(tuple, table))

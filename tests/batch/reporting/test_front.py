@@ -1,6 +1,5 @@
 """The views from the front: the right lung on the left, whichever way the patient lay."""
 
-import json
 import shutil
 from base64 import b64decode
 
@@ -139,17 +138,3 @@ def test_it_is_there_where_shares_have_found_the_patient_to_lie_otherwise_since(
     for shard in (Shard(1, 2), Shard(2, 2), None):
         out = batch(tmp_path / "in", shard=shard).out
     assert from_the_front(page(out).one("article")) == before
-
-
-def test_a_journal_of_before_it_was_noted_counts_and_the_captions_say_so(
-    batch, page, save_series, counted, lungs, tmp_path
-):
-    save_series(tmp_path / "in", lungs)
-    journal = batch(tmp_path / "in").out / ".ctseg/journal.jsonl"
-    noted = list(map(json.loads, journal.read_bytes().splitlines()))
-    assert [one["result"].pop("patients_right") for one in noted if "part" in one and one["key"]] == ["left"]
-    journal.write_text("".join(f"{json.dumps(one)}\n" for one in noted))
-    counted()
-    out = batch(tmp_path / "in").out
-    assert counted() == 0
-    assert "which lung is the right one is not known" in page(out).one("article").text
