@@ -16,13 +16,12 @@ RECIPE = "recipe.json"
 def begin(out: Path, recipe: Mapping[str, Any], loaded: Sequence[Samples], resume: bool) -> None:
     """Note what a run is made by in its folder; raises CallError where that holds another run."""
     noted = out / RECIPE
-    described = [provenance(data) for data in loaded]
-    wanted = _as_text(recipe, [{**one, "digest": digest(data)} for one, data in zip(described, loaded, strict=True)])
+    datasets = [{**provenance(data), "digest": digest(data)} for data in loaded]
+    wanted = json.dumps({**recipe, "datasets": datasets}, indent=2, sort_keys=True)
     if noted.is_file():
         if not resume:
             raise CallError(f"{out} holds a run already: go on with it by --resume, or name another folder")
-        # Runs that began with an earlier ctseg noted no digests.
-        if noted.read_text(encoding="utf-8") not in (wanted, _as_text(recipe, described)):
+        if noted.read_text(encoding="utf-8") != wanted:
             raise CallError(
                 f"{out} holds a run with another recipe, other slices, labels or other groups ({noted}): "
                 "repeat its call to go on with it, or name another folder"
@@ -56,7 +55,3 @@ def digest(data: Samples) -> str:
             for part in (json.dumps(said).encode(), pixels.tobytes(), allowed.tobytes()):
                 found.update(part)
     return found.hexdigest()
-
-
-def _as_text(recipe: Mapping[str, Any], datasets: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps({**recipe, "datasets": datasets}, indent=2, sort_keys=True)

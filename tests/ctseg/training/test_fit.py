@@ -223,11 +223,6 @@ def test_a_run_is_not_gone_on_with_on_other_slices_of_the_same_names(squares, tm
     cv2.imwrite(str(changed), np.where(pixels == pixels.max(), 0, pixels))
     leave([*call, "--resume"], 2)
     assert "other slices, labels or other groups" in capsys.readouterr().err
-    recipe = json.loads((out / "recipe.json").read_text())
-    for described in recipe["datasets"]:
-        del described["digest"]
-    (out / "recipe.json").write_text(json.dumps(recipe, indent=2, sort_keys=True))  # as an earlier ctseg wrote it
-    leave([*call, "--resume"], 0)
 
 
 def test_a_run_is_not_gone_on_with_when_mask_values_mean_something_else(squares, tmp_path, capsys, monkeypatch):
