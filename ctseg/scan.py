@@ -32,6 +32,7 @@ Labels = npt.NDArray[np.uint8]
 # A side of a working size of 384 pixels differs by fewer than 4 then.
 _NEARLY_SQUARE = 0.01
 _MOST_ASPECT = 100.0
+_METRE_MM = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,12 @@ def as_spacing(given: Iterable[Any]) -> Spacing | None:
         z, y, x = map(float, given)
     except (TypeError, ValueError):
         return None
-    return (z, y, x) if all(0 < step < 1000 for step in (z, y, x)) else None
+    return (z, y, x) if are_lengths((z, y, x)) else None
+
+
+def are_lengths(steps: Iterable[float]) -> bool:
+    """Whether voxels may be that far apart, in mm: less than a metre."""
+    return all(0 < step < _METRE_MM for step in steps)
 
 
 class WithoutGeometry:

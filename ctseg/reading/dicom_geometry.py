@@ -13,13 +13,12 @@ from ctseg import flags
 from ctseg.reading.dicom_header import SliceHeader, normal_of
 from ctseg.reading.dicom_places import APART_MM, Offsets, with_all_positions, without_shams
 from ctseg.reading.dicom_values import Numbers
-from ctseg.scan import Lengths
+from ctseg.scan import Lengths, are_lengths
 
 # How far a slice may lie from its place among even ones: a tenth of a step, or what rounding to 0.1 mm makes of it.
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11
 # Where more planes than this share are empty, the widest gap left aside, none are missing: the spacing is mixed.
 _MOST_EMPTY = 1 / 8
-_LARGEST_STEP_MM = 1000
 # The cosine of one degree.
 _PARALLEL = 0.99985
 # By how much sizes of pixels that are the same differ, relatively: by the digits that were written.
@@ -122,14 +121,10 @@ def _normal(slices: Sequence[SliceHeader]) -> Offsets:
 def _lengths(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Lengths:
     """From positions: SliceThickness counts only where a slice is alone."""
     between = ordered[0].thickness if len(ordered) == 1 else None if offsets is None else _step(offsets)
-    if between is not None and not _are_lengths((between,)):
+    if between is not None and not are_lengths((between,)):
         between = None
     rows, columns = _usual_pixels(ordered) or (None, None)
     return between, rows, columns
-
-
-def _are_lengths(steps: Iterable[float]) -> bool:
-    return all(0 < step < _LARGEST_STEP_MM for step in steps)
 
 
 def _step(offsets: Offsets) -> float | None:
@@ -139,7 +134,7 @@ def _step(offsets: Offsets) -> float | None:
         return None
     even = even_planes(places)
     step = round(even[1] if even else float(_bridged(np.diff(places)).mean()), 5)
-    return step if _are_lengths((step,)) else None
+    return step if are_lengths((step,)) else None
 
 
 def has_mixed_pixels(slices: Sequence[SliceHeader]) -> bool:
@@ -151,7 +146,7 @@ def has_mixed_pixels(slices: Sequence[SliceHeader]) -> bool:
 def _usual_pixels(slices: Sequence[SliceHeader]) -> Numbers | None:
     """The PixelSpacing of most slices; None where they do not say."""
     usual = Counter(s.pixel_spacing for s in slices).most_common(1)[0][0]
-    return usual if usual and _are_lengths(usual) else None
+    return usual if usual and are_lengths(usual) else None
 
 
 def _weights(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> tuple[float, ...] | None:
@@ -159,7 +154,7 @@ def _weights(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> tuple[f
     weights = np.ones(len(ordered)) if offsets is None else _room(offsets)
     usual = _usual_pixels(ordered)
     if usual is not None and has_mixed_pixels(ordered):
-        pixels = [s.pixel_spacing if s.pixel_spacing and _are_lengths(s.pixel_spacing) else usual for s in ordered]
+        pixels = [s.pixel_spacing if s.pixel_spacing and are_lengths(s.pixel_spacing) else usual for s in ordered]
         weights = weights * (np.prod(pixels, axis=1) / np.prod(usual))
     return None if (weights == 1).all() else tuple(weights.tolist())
 

@@ -15,9 +15,8 @@ from ctseg import flags
 from ctseg.grid import FARTHEST_MM, MOST_VOXELS, SCANNER, Affine, Grid, placed_header
 from ctseg.reading.files import ContentError
 from ctseg.reading.stored import Stored, Voxels
-from ctseg.scan import Labels, Spacing
+from ctseg.scan import Labels, Spacing, are_lengths
 
-_LARGEST_STEP_MM = 1000
 _AT_0_MM = 1e-3
 
 NEAR = 0.501
@@ -186,7 +185,7 @@ def _normal(affine: Affine, to_file: Sequence[int]) -> npt.NDArray[np.float64]:
 def _steps(affine: Affine, spacing: Iterable[float]) -> tuple[float, ...]:
     """The distances between voxels, rounded; raises ContentError for those of no scanner."""
     steps = tuple(round(float(step), 6) for step in spacing)
-    if not (np.isfinite(affine).all() and all(0 < step < _LARGEST_STEP_MM for step in steps)):
+    if not (np.isfinite(affine).all() and are_lengths(steps)):
         raise ContentError(f"its voxels are {' x '.join(f'{step:g}' for step in steps)} mm apart")
     return steps
 
