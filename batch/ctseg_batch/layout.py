@@ -1,4 +1,4 @@
-"""What OUT keeps for ctseg itself: where its journals lie, and what they say of OUT as a whole."""
+"""How OUT is laid out: the folders of its outputs; what it keeps for ctseg itself, and what that says of OUT."""
 
 import json
 import re
@@ -10,6 +10,13 @@ from ctseg_batch.shards import is_of_sibling
 
 FOLDER = ".ctseg"
 """Where OUT keeps what is for ctseg itself."""
+
+MASKS, OVERLAYS, CONFIDENCE, NIFTI, DICOM_SEG = "masks", "overlays", "confidence", "nifti", "dicom-seg"
+FOLDERS = frozenset((MASKS, OVERLAYS, CONFIDENCE, NIFTI, DICOM_SEG))
+"""What a run calls the folders that it writes to."""
+
+SCAN_ENDINGS = {NIFTI: ".nii.gz", DICOM_SEG: ".dcm"}
+"""What the files of whole scans end in, by folder."""
 
 JOURNAL, ENDING = "journal", ".jsonl"
 _IS_JOURNAL = re.compile(rf"{JOURNAL}(\.\d+-of-\d+)?\{ENDING}")

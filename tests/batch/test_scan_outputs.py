@@ -8,6 +8,7 @@ import sys
 import time
 import weakref
 from collections import Counter
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -228,7 +229,7 @@ def test_an_output_that_fails_fails_its_scan_alone_and_is_tried_again(batch, mix
 
     writers = dict(scan_outputs.SCAN_WRITERS)
     with monkeypatch.context() as patched:
-        broken = scan_outputs.ScanWriter("nifti", ".nii.gz", full, "")
+        broken = replace(writers["nifti"], encode=full)
         patched.setattr("ctseg_batch.outputs.slice_outputs.SCAN_WRITERS", {**writers, "nifti": broken})
         done = batch(mixed, write=ALL)
     assert done.status == 1

@@ -13,8 +13,7 @@ from ctseg_batch.inputs import scan_names
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.walk import Walk
 from ctseg_batch.layout import FOLDER as RECORD
-from ctseg_batch.layout import recorded_root
-from ctseg_batch.outputs.slice_outputs import FOLDERS
+from ctseg_batch.layout import FOLDERS, recorded_root
 from ctseg_batch.result import Failure
 from ctseg_batch.url import ARCHIVE, Location, Url
 

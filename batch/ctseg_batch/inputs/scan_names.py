@@ -4,13 +4,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from ctseg_batch.outputs.scan_outputs import SCAN_WRITERS
+from ctseg_batch.layout import NIFTI, SCAN_ENDINGS
 
 LENGTHENED = "#scan"
 """What a name gets at its end where it is another's already."""
 
-_LABEL_MAP = ".nii.gz"
-_ENDINGS = tuple(writer.ending for writer in SCAN_WRITERS.values())
+_LABEL_MAP = SCAN_ENDINGS[NIFTI]
 
 
 def folders_below(folders: Iterable[Path]) -> Mapping[Path, frozenset[str]]:
@@ -41,7 +40,7 @@ def of_volume(volume: str, kept: Collection[str]) -> str:
 
 def of_slices(scan: str, occupied: Collection[str]) -> str:
     """The same of a series or a folder of images, by the last part of the scan's name."""
-    while any(f"{scan}{ending}" in occupied for ending in _ENDINGS):
+    while any(f"{scan}{ending}" in occupied for ending in SCAN_ENDINGS.values()):
         scan += LENGTHENED
     return scan
 

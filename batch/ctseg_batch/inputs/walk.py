@@ -12,7 +12,7 @@ from ctseg.errors import UnreadableFile
 from ctseg.reading import Kind, kind_of
 from ctseg.reading.kind import APPLE_DOUBLE, ending_of
 from ctseg_batch.layout import FOLDER as RECORD
-from ctseg_batch.outputs.slice_outputs import FOLDERS
+from ctseg_batch.layout import FOLDERS
 from ctseg_batch.url import ARCHIVE, Location
 
 # What is deleted, what was, and what programs keep for themselves: each a copy of what lies elsewhere, or of no use.

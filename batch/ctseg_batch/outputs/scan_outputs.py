@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ctseg_batch.layout import DICOM_SEG, NIFTI, SCAN_ENDINGS
 from ctseg_batch.outputs.dicom_seg import segmentation
 from ctseg_batch.outputs.label_map import label_map
 from ctseg_batch.outputs.label_tables import label_tables
@@ -11,26 +12,25 @@ from ctseg_batch.outputs.labelled_scan import DICOM_ALONE, LabelledScan
 
 @dataclass(frozen=True, slots=True)
 class ScanWriter:
-    """A kind of output: the folder below OUT, what a file's name ends in, and the bytes of a scan's file.
+    """A kind of output: the folder below OUT, and the bytes of a scan's file.
 
     `encode` raises OutputUnavailable; UnreadableFile for a source that can't be read once more. `not_in_parts` says why
     there is none of images that are no stack. `tables`: files that lie in the folder once.
     """
 
     folder: str
-    ending: str
     encode: Callable[[LabelledScan], bytes]
     not_in_parts: str
     tables: Callable[[], Mapping[str, bytes]] = dict
 
     def path(self, scan: str) -> str:
         """A scan's file, below OUT."""
-        return f"{self.folder}/{scan}{self.ending}"
+        return f"{self.folder}/{scan}{SCAN_ENDINGS[self.folder]}"
 
 
 _STACKS_ALONE = "images are a stack with --spacing Z,Y,X alone, and at most 4096 of them"
 
 SCAN_WRITERS: Mapping[str, ScanWriter] = {
-    "nifti": ScanWriter("nifti", ".nii.gz", label_map, _STACKS_ALONE, label_tables),
-    "dicom-seg": ScanWriter("dicom-seg", ".dcm", segmentation, DICOM_ALONE),
+    "nifti": ScanWriter(NIFTI, label_map, _STACKS_ALONE, label_tables),
+    "dicom-seg": ScanWriter(DICOM_SEG, segmentation, DICOM_ALONE),
 }

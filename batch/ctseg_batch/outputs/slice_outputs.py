@@ -14,7 +14,7 @@ from ctseg.confidence import Confidence
 from ctseg.errors import CallError
 from ctseg.scan import Labels, Spacing
 from ctseg.stages import stage
-from ctseg_batch.layout import FOLDER
+from ctseg_batch.layout import CONFIDENCE, FOLDER, MASKS, OVERLAYS
 from ctseg_batch.outputs.labelled_scan import LabelledScan
 from ctseg_batch.outputs.output_files import FolderOutputFiles, OutputFiles
 from ctseg_batch.outputs.overlay import Grey, overlay
@@ -68,17 +68,14 @@ def _confidence(seen: LabelledSlice) -> bytes:
 
 
 WRITERS: Mapping[str, SliceWriter] = {
-    "mask": SliceWriter("masks", _mask),
-    "overlay": SliceWriter("overlays", _overlay, needs="grey"),
-    "confidence": SliceWriter("confidence", _confidence, needs="confidence"),
+    "mask": SliceWriter(MASKS, _mask),
+    "overlay": SliceWriter(OVERLAYS, _overlay, needs="grey"),
+    "confidence": SliceWriter(CONFIDENCE, _confidence, needs="confidence"),
 }
 
 
 KINDS = (*WRITERS, *SCAN_WRITERS)
 """All that may be written: of each slice, and of whole scans."""
-
-FOLDERS = frozenset(w.folder for w in WRITERS.values()) | frozenset(w.folder for w in SCAN_WRITERS.values())
-"""What a run calls the folders that it writes to."""
 
 
 def choose_writers(names: Iterable[str]) -> tuple[str, ...]:

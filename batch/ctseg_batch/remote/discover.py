@@ -13,7 +13,7 @@ from ctseg_batch.inputs.discover import Found, sites_of, without_ct
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.walk import ignored_as, is_set_aside, no_ct
 from ctseg_batch.layout import FOLDER as RECORD
-from ctseg_batch.outputs.slice_outputs import FOLDERS
+from ctseg_batch.layout import FOLDERS
 from ctseg_batch.remote.archive import UNPLAIN
 from ctseg_batch.remote.entry import Entry
 from ctseg_batch.remote.input_files import StoreInputFiles
