@@ -52,7 +52,7 @@ class Past:
         """Which kinds of output there may be of any part."""
         return {kind for noted in self.parts.values() for kind in noted["write"]}
 
-    def outdone(self) -> "Past":
+    def voided(self) -> "Past":
         """What is left of it where nothing counts any more."""
         parts = {place: {**undone(noted), "run": noted["run"]} for place, noted in self.parts.items()}
         return Past(parts, run=self.run, all_closed=self.all_closed)
@@ -142,7 +142,7 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
         _check(called or str(out), root, journal, head)
         if not is_sibling(journal.name, mark):  # it has none of this share's scans, and may be at work
             one = _read(start, head["settings"].get("write", ()), lines)
-            read[journal] = one if head["settings"] == wanted else one.outdone()
+            read[journal] = one if head["settings"] == wanted else one.voided()
     own = read.pop(journal_file(out, mark), Past())
     past = replace(
         own,
