@@ -10,7 +10,7 @@ from ctseg.reading.files import stamp_of
 from ctseg.reading.scan_scale import telling
 from ctseg_batch.inputs import scan_names
 
-Stamp = tuple[str, int, int | str]
+FileState = tuple[str, int, int | str]
 """Tells one state of a file from another: where it lies, its size, when it was changed."""
 
 
@@ -37,7 +37,7 @@ class Site:
     mixed: bool = False
     part: int | None = None
     scaled_by: tuple[str, ...] = ()
-    stamps: Mapping[str, Stamp] | None = None
+    stamps: Mapping[str, FileState] | None = None
     rivals: frozenset[str] = frozenset()
 
     @property
@@ -53,7 +53,7 @@ class Site:
         """Where files of this site are."""
         return tuple(self.folder / file for file in files)
 
-    def stamped(self, files: Iterable[str]) -> Iterator[Stamp]:
+    def stamped(self, files: Iterable[str]) -> Iterator[FileState]:
         """The state that files of this site are in."""
         if self.stamps is None:
             folder = str(self.folder)  # of a million files, as many paths would take as long as the system does
@@ -111,7 +111,7 @@ def volume_slice(index: int) -> str:
     return f"{index:04d}.png"
 
 
-def stamp(file: Path | str) -> Stamp:
+def stamp(file: Path | str) -> FileState:
     """The state of a file on this machine."""
     try:
         found = os.stat(file)  # noqa: PTH116

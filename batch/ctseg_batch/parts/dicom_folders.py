@@ -8,7 +8,7 @@ from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.journal.past import Past
-from ctseg_batch.parts.opened import Opened, open_folder
+from ctseg_batch.parts.opened import OpenedFolder, open_folder
 from ctseg_batch.parts.part import key_of, slice_masks, truth_beside
 from ctseg_batch.result import Failure
 
@@ -38,7 +38,7 @@ class DicomFolders:
         # A folder may have come since that is called as one of the series was.
         return None if listing and any(one.scan in site.rivals for one in listing.series) else listing
 
-    def opened(self, site: Site) -> Opened:
+    def opened(self, site: Site) -> OpenedFolder:
         """A folder with the headers of its files read."""
         self._input_files.fetch(site)
         return open_folder(site, self._truth)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedFolder:
     """A folder's DICOM files with their headers read.
 
     `series` of files and `stacks` of frames, each as a part to be done, and what failed.
@@ -32,7 +32,7 @@ class Opened:
     failed: Sequence[UnreadableFile]
 
 
-def open_folder(site: Site, truth: Truth | None) -> Opened:
+def open_folder(site: Site, truth: Truth | None) -> OpenedFolder:
     """Read the headers of a folder's DICOM files."""
     found = reading.open_series(site.paths(site.files))
     plain = [one for one in found.series if one.enhanced_file is None]
@@ -53,7 +53,7 @@ def open_folder(site: Site, truth: Truth | None) -> Opened:
         for scan, key, one in keyed
     ]
     skipped = tuple(Failure(site.within + file.name, reason) for file, reason in found.skipped)
-    return Opened(Listing(tuple(listed), skipped), series, stacks, found.failed)
+    return OpenedFolder(Listing(tuple(listed), skipped), series, stacks, found.failed)
 
 
 def _stack(scan: str, frames: "DicomSeries", site: Site, truth: Truth | None) -> Part:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from ctseg.scan import Scan
-from ctseg_batch.inputs.site import Site, Stamp, mask_paths_of_volume, stamp
+from ctseg_batch.inputs.site import FileState, Site, mask_paths_of_volume, stamp
 from ctseg_batch.inputs.truth import Masks, SliceMasks, Truth, TruthFolder
 from ctseg_batch.journal.past import place_of
 from ctseg_batch.result import PartResult
@@ -85,7 +85,7 @@ def volume_masks(scan: str, truth: Truth | None) -> Masks | None:
     return truth.beside(within).of_volume(name) if truth else None
 
 
-def key_of(files: Iterable[Stamp], names: Iterable[str], masks: Masks | None) -> str:
+def key_of(files: Iterable[FileState], names: Iterable[str], masks: Masks | None) -> str:
     """Tells one state of the inputs from another: the files' own, and where the masks go."""
     state = [list(files), list(names), [stamp(file) for file in masks.files] if masks else None]
     return blake2b(json.dumps(state).encode(), digest_size=16).hexdigest()
