@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ctseg.errors import CallError, UnreadableFile
@@ -33,44 +33,18 @@ def discover_urls(
     given = list(dict.fromkeys([*inputs, *listed]))
     store = _root(given, root)
     input_files, top = StoreInputFiles(store), store.url
-    failed: list[UnreadableFile] = []
-    entries: dict[str, Entry] = {}
-    passed_over: list[str] = []
-    aside: set[tuple[str, str]] = set()
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        found = threads.map(lambda url: list(store.entries(url.below(top) or "")), given)
-        for url, below in zip(given, found, strict=True):
-            if not below and url in inputs:
-                raise CallError(f"{url} is not there, or holds nothing")
-            if not below:
-                failed.append(
-                    UnreadableFile(input_files.top / (url.below(top) or ""), "is not there, or holds nothing")
-                )
-            steps_aside = {entry.path: _steps_aside(entry.path, url.below(top) or "") for entry in below}
-            aside.update(step for steps in steps_aside.values() for step in steps[:1])
-            below = [entry for entry in below if not steps_aside[entry.path]]
-            outs = tuple(f"{out.below(top)}/" for out in never if out.below(url))
-            entries.update((entry.path, entry) for entry in below if not entry.path.startswith(outs))
-            passed_over += (entry.path for entry in below if entry.path.startswith(outs))
-    searched = {url.below(top) for url in given}
-    lost = {
-        path: why
-        for url in given
-        for path, why in store.unreachable(url.below(top) or "").items()
-        if not _steps_aside(path, url.below(top) or "")
-    }
-    entries = {path: entry for path, entry in entries.items() if path not in lost}
-    failed += [UnreadableFile(input_files.top / path, why) for path, why in lost.items() if kind_by_name(_name(path))]
-    if "" in entries:
+    walked = _walk(store, given, inputs, never, input_files.top)
+    if "" in walked.entries:
         raise CallError(f"--root {root}: it is a file")
-    everything, entries = entries, _but_results(entries)
+    entries = _but_results(walked.entries)
+    failed = list(walked.failed)
     kinds, others = _kinds(store, entries, failed, input_files.top)
     named = {path: no_ct(url) for url in inputs if (path := url.below(top) or "") in others}
     failed += [UnreadableFile(input_files.top / path, reason) for path, reason in named.items()]
     beside = _by_folder(entries)
     sites = tuple(_stamped(site, top, entries, beside) for site in sites_of(input_files.top, kinds))
-    passed_over += everything.keys() - entries.keys()
-    folders = {input_files.top / path: url for url in given if (path := url.below(top) or "") not in everything}
+    passed_over = [*walked.passed_over, *(walked.entries.keys() - entries.keys())]
+    folders = {input_files.top / path: url for url in given if (path := url.below(top) or "") not in walked.entries}
     empty, results = without_ct(
         folders,
         [*kinds, *(error.file for error in failed)],
@@ -84,8 +58,53 @@ def discover_urls(
         place=top,
         empty=empty,
         passed_over=tuple(folders[folder] for folder in results),
-        set_aside=Counter(name for folder, name in aside if "/".join(filter(None, (folder, name))) not in searched),
+        set_aside=walked.set_aside,
     ), input_files
+
+
+@dataclass(frozen=True)
+class _Walked:
+    """What lies below the URLs, by its path below the root; what can't be had of it; and what Found has of the rest."""
+
+    entries: Mapping[str, Entry]
+    failed: Sequence[UnreadableFile]
+    passed_over: Sequence[str]
+    set_aside: Mapping[str, int]
+
+
+def _walk(store: Store, given: Sequence[Url], inputs: Sequence[Url], never: Collection[Url], home: Path) -> _Walked:
+    """List all; `home` is the root on this machine. Raises CallError for one of the `inputs` that is not there."""
+    starts = {url: url.below(store.url) or "" for url in given}
+    entries: dict[str, Entry] = {}
+    failed: list[UnreadableFile] = []
+    passed_over: list[str] = []
+    aside: set[tuple[str, str]] = set()
+    lost: dict[str, str] = {}
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        found = threads.map(lambda start: list(store.entries(start)), starts.values())
+        for (url, start), below in zip(starts.items(), found, strict=True):
+            if not below and url in inputs:
+                raise CallError(f"{url} is not there, or holds nothing")
+            if not below:
+                failed.append(UnreadableFile(home / start, "is not there, or holds nothing"))
+            outs = tuple(f"{out.below(store.url)}/" for out in never if out.below(url))
+            for entry in below:
+                if steps := _steps_aside(entry.path, start):
+                    aside.add(steps[0])
+                elif entry.path.startswith(outs):
+                    passed_over.append(entry.path)
+                else:
+                    entries[entry.path] = entry
+    for start in starts.values():
+        lost |= {path: why for path, why in store.unreachable(start).items() if not _steps_aside(path, start)}
+    failed += [UnreadableFile(home / path, why) for path, why in lost.items() if kind_by_name(_name(path))]
+    searched = set(starts.values())
+    return _Walked(
+        {path: entry for path, entry in entries.items() if path not in lost},
+        failed,
+        passed_over,
+        Counter(name for folder, name in aside if "/".join(filter(None, (folder, name))) not in searched),
+    )
 
 
 def _root(urls: Sequence[Url], root: Url | None) -> Store:
