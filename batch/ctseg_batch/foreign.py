@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ctseg.dataset import DESCRIPTION
 from ctseg.errors import CallError
-from ctseg_batch.figures.sheets import SUMMARY_JSON, TABLES, share_of
+from ctseg_batch.figures.sheets import SUMMARY_JSON, TABLES, shard_of
 from ctseg_batch.layout import FOLDER, FOLDERS
 from ctseg_batch.url import Location, Url
 
@@ -36,8 +36,8 @@ def refuse_foreign(out: Location, look: Callable[[str], set[str]], root: Locatio
         raise CallError(f"--out {out}: it is a data set, by its {DESCRIPTION}: name another folder")
     others = (name for name in sorted(FOLDERS & names) if not _is_in(root, out / name))
     foreign = [f"{name}/" for name in others if look(name) - {"", name}]
-    foreign += sorted(name for name in names if name in TABLES or share_of(name))
-    if foreign and FOLDER not in look(""):  # else another share has begun meanwhile
+    foreign += sorted(name for name in names if name in TABLES or shard_of(name))
+    if foreign and FOLDER not in look(""):  # else another shard has begun meanwhile
         raise CallError(
             f"--out {out}: {foreign[0]} is there and is not of a run of ctseg: name another folder; "
             f"if it is of one whose {FOLDER} was deleted, delete it too"
@@ -45,7 +45,7 @@ def refuse_foreign(out: Location, look: Callable[[str], set[str]], root: Locatio
 
 
 def refuse_foreign_tables(out: str, folder: Path) -> None:
-    """Raise CallError where `ctseg summarize` would write over tables that neither it nor a run in shares has written.
+    """Raise CallError where `ctseg summarize` would write over tables that neither it nor a run in shards has written.
 
     `folder` is OUT, or what was copied of it.
     """

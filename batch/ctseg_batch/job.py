@@ -69,7 +69,7 @@ class Job:
 
     @property
     def ignored_endings(self) -> Mapping[str, int]:
-        """How many files of which ending are no CT: they are told by one of several shares."""
+        """How many files of which ending are no CT: they are told by one of several shards."""
         return self.found.ignored_endings if self.call.shard is None or self.call.shard.number == 1 else {}
 
     def sites(self) -> list[Site]:

@@ -26,7 +26,7 @@ JournalEntry = dict[str, Any]
 
 
 def journal_file(out: Path, mark: str) -> Path:
-    """The journal of a run, or of the share with that mark."""
+    """The journal of a run, or of the shard with that mark."""
     return out / FOLDER / f"{JOURNAL}{mark}{ENDING}"
 
 
@@ -44,7 +44,7 @@ def is_journal(name: str) -> bool:
 
 
 def is_sibling(name: str, mark: str) -> bool:
-    """Whether a journal belongs to another share of the same cut."""
+    """Whether a journal belongs to another shard of the same cut."""
     return is_of_sibling(name.removesuffix(ENDING), mark)
 
 

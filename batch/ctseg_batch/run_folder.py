@@ -40,20 +40,20 @@ class RunFolder(Protocol):
         """What notes this run; raises CallError.
 
         Before the first thing that it notes, OUT being about to change, it withdraws the summary: until the run ends,
-        none may tell of what was there. Those of other shares of the same cut tell of what is theirs, and stay.
+        none may tell of what was there. Those of other shards of the same cut tell of what is theirs, and stay.
         """
         ...
 
     def deliver(self) -> None:
         """The tables are written: have them in OUT, summary.json last; raises CallError.
 
-        Those of shares that were cut otherwise go then: they tell of an earlier run.
+        Those of shards that were cut otherwise go then: they tell of an earlier run.
         """
         ...
 
 
 class LocalRunFolder:
-    """OUT is a folder of this machine. `mark` is that of a share."""
+    """OUT is a folder of this machine. `mark` is that of a shard."""
 
     def __init__(self, out: Path, mark: str) -> None:
         self.folder, self._mark = out, mark
@@ -75,7 +75,7 @@ class LocalRunFolder:
         return Journal(self.folder, root, settings, past, self._mark, self._withdraw)
 
     def _withdraw(self) -> None:
-        """Its own, that of a whole run, and those of shares that were cut otherwise."""
+        """Its own, that of a whole run, and those of shards that were cut otherwise."""
         self._remove(withdrawn(self.names(""), self._mark))
 
     def deliver(self) -> None:

@@ -9,7 +9,7 @@ from ctseg.errors import CallError
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The share `number` of the shares 1 to `of`. Who has a scan depends on its name alone."""
+    """The shard `number` of the shards 1 to `of`. Who has a scan depends on its name alone."""
 
     number: int
     of: int
@@ -27,7 +27,7 @@ class Shard:
 
     @property
     def mark(self) -> str:
-        """What the files of this share bear in their names: `.3-of-8`."""
+        """What the files of this shard bear in their names: `.3-of-8`."""
         return f".{self.number}-of-{self.of}"
 
     def holds(self, name: str) -> bool:
@@ -36,21 +36,21 @@ class Shard:
 
     @classmethod
     def holder(cls, name: str, of: int) -> Self:
-        """Whose a scan is of so many shares."""
+        """Whose a scan is of so many shards."""
         digest = blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()
         return cls(int.from_bytes(digest) % of + 1, of)
 
 
 def mark_of(shard: Shard | None) -> str:
-    """The mark of a share, nothing where all is done by one run."""
+    """The mark of a shard, nothing where all is done by one run."""
     return "" if shard is None else shard.mark
 
 
 def is_of_cut(name: str, mark: str) -> bool:
-    """Whether a name ends in the mark of a share of the same cut, as in `-of-8`; none does where there is no mark."""
+    """Whether a name ends in the mark of a shard of the same cut, as in `-of-8`; none does where there is no mark."""
     return bool(mark) and name.endswith(f"-of-{mark.rpartition('-')[2]}")
 
 
 def is_of_sibling(name: str, mark: str) -> bool:
-    """Whether that share is another one, which may be at work."""
+    """Whether that shard is another one, which may be at work."""
     return is_of_cut(name, mark) and not name.endswith(mark)

@@ -91,8 +91,8 @@ def summarize(
 
 
 def _keep_apart(out: str, runs: Iterable[str]) -> None:
-    """Refuse to write over what is not of ctseg, or a run; what joins shares may lie beside them, in its place."""
-    from ctseg_batch.figures.sheets import share_of
+    """Refuse to write over what is not of ctseg, or a run; what joins shards may lie beside them, in its place."""
+    from ctseg_batch.figures.sheets import shard_of
     from ctseg_batch.foreign import names_in, refuse_foreign_tables
     from ctseg_batch.layout import journal_file, journal_files
     from ctseg_batch.remote.results import at_hand
@@ -103,8 +103,8 @@ def _keep_apart(out: str, runs: Iterable[str]) -> None:
         check_writable(place)
     same = [run for run in runs if _is_same(location(run), place)]
     with at_hand([place]) if isinstance(place, Url) else nullcontext([place]) as (folder,):
-        of_shares = any(map(share_of, names_in(folder)))
-        if (journal_file(folder, "").exists() and not of_shares) or (same and not journal_files(folder)):
+        of_shards = any(map(shard_of, names_in(folder)))
+        if (journal_file(folder, "").exists() and not of_shards) or (same and not journal_files(folder)):
             raise CallError(f"--out {out} holds a run of its own: name another folder")
         refuse_foreign_tables(out, folder)
 

@@ -1,4 +1,4 @@
-"""Many runs as one: shares, machines, months."""
+"""Many runs as one: shards, machines, months."""
 
 import heapq
 import json
@@ -55,8 +55,8 @@ def check_alike(runs: Sequence[Run]) -> None:
 def join(runs: Sequence[Run]) -> Joined:
     """One summary of all scans, a scan that is the same in two of them once.
 
-    They are in the order of the runs; those of shares of one run in the order that it would have. A series that lies
-    in several folders is flagged, whichever run has each. What no share has done is among the errors. What the runs do
+    They are in the order of the runs; those of shards of one run in the order that it would have. A series that lies
+    in several folders is flagged, whichever run has each. What no shard has done is among the errors. What the runs do
     not have in common is null. Raises CallError for a scan that differs from one run to the other.
     """
     owners: dict[str, tuple[Run, Mapping[str, Any]]] = {}
@@ -80,7 +80,7 @@ def join(runs: Sequence[Run]) -> Joined:
 
 
 def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
-    """The scans that no share has done, as far as the shares know what there is; and shares that have not ended."""
+    """The scans that no shard has done, as far as the shards know what there is; and shards that have not ended."""
     ended: dict[tuple[Path, int], dict[int, str]] = defaultdict(dict)
     for run in runs:
         if run.shard:
@@ -101,7 +101,7 @@ def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
             if shard.number in found:
                 why = "other shards have found it, its own has not, so it is new, or gone: call all shards again"
             missing[name] = Failure(name, f"was not done: {why}")
-        for shard in silent.values():  # of what it failed to read, no other share knows
+        for shard in silent.values():  # of what it failed to read, no other shard knows
             missing[f"shard {shard}"] = Failure(f"shard {shard}", f"was not done: {_not_ended(shard)}")
     return list(missing.values())
 

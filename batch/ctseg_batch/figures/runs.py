@@ -1,4 +1,4 @@
-"""What a run, or each share of one, left in OUT; it may have met anything since, and is checked."""
+"""What a run, or each shard of one, left in OUT; it may have met anything since, and is checked."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 from ctseg.errors import CallError
 from ctseg_batch.figures.columns import Row, with_all_digits
-from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_JSON, marked, share_of
+from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_JSON, marked, shard_of
 from ctseg_batch.figures.slices_file import read_slices
 from ctseg_batch.figures.summary import SCHEMA, Summary
 from ctseg_batch.figures.summary_form import FormCheck
@@ -20,7 +20,7 @@ _AGAIN = "call ctseg batch again, it does only what is missing"
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, and what its summary.json holds; of a share, `mark` is in the names of its files.
+    """A run's folder, and what its summary.json holds; of a shard, `mark` is in the names of its files.
 
     `called` is where people know it to be.
     """
@@ -32,7 +32,7 @@ class Run:
 
     @property
     def shard(self) -> Shard | None:
-        """Which share it is."""
+        """Which shard it is."""
         told = self.summary["shard"]
         return Shard(told["number"], told["of"]) if told else None
 
@@ -57,22 +57,22 @@ class Run:
 
 
 def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Run]:
-    """Read what OUT has of a run, or of each share of one that has ended. `called`: where it is, if not at `out`.
+    """Read what OUT has of a run, or of each shard of one that has ended. `called`: where it is, if not at `out`.
 
-    A run takes the tables of shares away when it ends: where there are some, shares came after it. Raises CallError for
-    a summary that is missing, damaged, or none of this version, and for shares of several cuts.
+    A run takes the tables of shards away when it ends: where there are some, shards came after it. Raises CallError for
+    a summary that is missing, damaged, or none of this version, and for shards of several cuts.
     """
     name = called or str(out)
-    found = (share_of(file.name) for file in out.glob(marked(SUMMARY_JSON, ".*-of-*")))
-    shares = sorted((share.of, share.number) for share in found if share)
-    cuts = sorted({of for of, _ in shares})
+    found = (shard_of(file.name) for file in out.glob(marked(SUMMARY_JSON, ".*-of-*")))
+    shards = sorted((shard.of, shard.number) for shard in found if shard)
+    cuts = sorted({of for of, _ in shards})
     if len(cuts) > 1:
         raise CallError(
             f"{name} holds tables of runs in {' and in '.join(map(str, cuts))} shards: call any shard of the "
             "latest run again, it removes the older tables"
         )
-    if shares:
-        marks = [Shard(number, of).mark for of, number in shares]
+    if shards:
+        marks = [Shard(number, of).mark for of, number in shards]
         return [Run(out, name, read_summary(out, mark, fault, name), mark) for mark in marks]
     whole = read_summary(out, "", fault, name)
     if whole["runs"] is not None:
@@ -81,7 +81,7 @@ def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Ru
 
 
 def read_summary(out: Path, mark: str, fault: FormCheck, called: str) -> Summary:
-    """Read the summary in OUT of a run, or of the share with that mark; raises CallError where it is none."""
+    """Read the summary in OUT of a run, or of the shard with that mark; raises CallError where it is none."""
     name = marked(SUMMARY_JSON, mark)
     file = f"{called}/{name}"
     try:

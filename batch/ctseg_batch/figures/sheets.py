@@ -18,7 +18,7 @@ SUMMARY_JSON, SUMMARY_CSV, SLICES_CSV = "summary.json", "summary.csv", "slices.c
 TABLES = (SUMMARY_CSV, SLICES_CSV, "summary.parquet", "slices.parquet", SUMMARY_JSON)
 PARQUET_MODULE, PARQUET_EXTRA = "pyarrow", "parquet"
 
-_OF_SHARE = re.compile(r"(?:summary|slices)\.([1-9][0-9]*)-of-([1-9][0-9]*)\.(?:json|csv|parquet)")
+_OF_SHARD = re.compile(r"(?:summary|slices)\.([1-9][0-9]*)-of-([1-9][0-9]*)\.(?:json|csv|parquet)")
 
 Table = Callable[[], tuple[Sequence[Column], Iterable[Row]]]
 """Gives the columns and the rows, each time anew."""
@@ -28,25 +28,25 @@ _ROWS_A_GROUP = 20_000
 
 
 def marked(name: str, mark: str) -> str:
-    """What a file is called of the share with that mark: `summary.3-of-8.json`."""
+    """What a file is called of the shard with that mark: `summary.3-of-8.json`."""
     stem, _, ending = name.partition(".")
     return f"{stem}{mark}.{ending}"
 
 
-def share_of(name: str) -> Shard | None:
-    """Which share a file is a table of, by its name; None for any other file, also for a copy of a table."""
-    found = _OF_SHARE.fullmatch(name)
+def shard_of(name: str) -> Shard | None:
+    """Which shard a file is a table of, by its name; None for any other file, also for a copy of a table."""
+    found = _OF_SHARD.fullmatch(name)
     return Shard(int(found[1]), int(found[2])) if found else None
 
 
 def superseded(names: Iterable[str], mark: str) -> list[str]:
-    """Which files in OUT are tables of shares that were cut otherwise than by the run, or the share, with that mark."""
-    shares = {name: share_of(name) for name in names}
-    return [name for name, share in shares.items() if share and not is_of_cut(share.mark, mark)]
+    """Which files in OUT are tables of shards that were cut otherwise than by the run, or the shard, with that mark."""
+    shards = {name: shard_of(name) for name in names}
+    return [name for name, shard in shards.items() if shard and not is_of_cut(shard.mark, mark)]
 
 
 def withdrawn(names: Iterable[str], mark: str) -> list[str]:
-    """Which files in OUT no longer hold once the run, or the share, with that mark has begun to change OUT."""
+    """Which files in OUT no longer hold once the run, or the shard, with that mark has begun to change OUT."""
     own = {SUMMARY_JSON, marked(SUMMARY_JSON, mark)}
     return [*own.intersection(names), *superseded(names, mark)]
 
@@ -54,7 +54,7 @@ def withdrawn(names: Iterable[str], mark: str) -> list[str]:
 def write_sheets(
     out: Path, summary: Summary, slices: Callable[[], Iterable[Row]], parquet: bool, mark: str = ""
 ) -> None:
-    """Write a summary into OUT; `slices` gives the rows of slices.csv, each time anew. `mark` is that of a share.
+    """Write a summary into OUT; `slices` gives the rows of slices.csv, each time anew. `mark` is that of a shard.
 
     Parquet of an earlier run goes where none is asked for: it would tell of that run. Raises CallError where OUT can't
     be written.

@@ -105,7 +105,7 @@ def outcome(summary: Summary) -> tuple[int, str]:
     """The exit status, and why it is not 0 where no failure of a file says that."""
     scans = summary["scans"]
     has_failures = bool(summary["errors"]) or any(scan["errors"] for scan in scans)
-    if summary["shard"] is None:  # a share can't tell: another may have read something, or found a reference mask
+    if summary["shard"] is None:  # a shard can't tell: another may have read something, or found a reference mask
         if all(scan["status"] == "failed" for scan in scans):
             return 2, "" if has_failures else _nothing_left(summary["skipped"])
         if summary["groups"] and all(scan["confusion"] is None for scan in scans) and not has_failures:

@@ -1,4 +1,4 @@
-"""What the shares of a run have found, noted once: so it can be told which scans no share has done, and their order."""
+"""What the shards of a run have found, noted once: so it can be told which scans no shard has done, and their order."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ from ctseg_batch.outputs.output_files import OutputFiles
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The names of the sites that a run in shares has found, in the order of a run."""
+    """The names of the sites that a run in shards has found, in the order of a run."""
 
     names: tuple[str, ...]
 
@@ -26,7 +26,7 @@ class Inventory:
 
     @property
     def content(self) -> bytes:
-        """What is written of it; the same for the same names, so that shares may write it at once."""
+        """What is written of it; the same for the same names, so that shards may write it at once."""
         return gzip.compress(self._plain, mtime=0)
 
     @property

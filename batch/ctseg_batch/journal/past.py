@@ -1,8 +1,8 @@
 """What earlier runs did, as their journals in OUT have it (`record`): the same call goes on where one was stopped.
 
 Each line is a JSON object. The first says which root and which settings the rest belong to. A part is noted when it is
-begun and when its last file is in place; a line that a killed run left torn counts as not written. Each share of a run
-that is done in shares has a journal of its own, so that shares never wait for each other. Runs are numbered across
+begun and when its last file is in place; a line that a killed run left torn counts as not written. Each shard of a run
+that is done in shards has a journal of its own, so that shards never wait for each other. Runs are numbered across
 journals: of each part, what the latest run noted counts, in whichever journal.
 """
 
@@ -33,7 +33,7 @@ _ONE_OF_SEVERAL = re.compile(rf"(.*[#/])(?:(?<=#)[0-9a-f]{{8}}(?:{LENGTHENED})*|
 
 @dataclass
 class Past:
-    """What earlier runs noted of each part and folder; of other shares of the same cut, nothing.
+    """What earlier runs noted of each part and folder; of other shards of the same cut, nothing.
 
     A part without a key counts for nothing, and tells what there may be in OUT: it was under way when a run stopped,
     was done under other settings, or is to be done again. `own` is what the run's own journal has, and `size` its
@@ -130,7 +130,7 @@ class Past:
 
 
 def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str | None = None) -> Past:
-    """Read the journal in OUT, of all or of the share with that `mark`, and those of shares that were cut otherwise.
+    """Read the journal in OUT, of all or of the shard with that `mark`, and those of shards that were cut otherwise.
 
     `called` is what people know OUT by, if it is another name. What was done under other settings counts for nothing.
     Raises CallError where OUT holds the results of another root.
@@ -140,7 +140,7 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
         lines = whole_lines(journal)
         start, head = next(lines, (0, {}))
         _check(called or str(out), root, journal, head)
-        if not is_sibling(journal.name, mark):  # it has none of this share's scans, and may be at work
+        if not is_sibling(journal.name, mark):  # it has none of this shard's scans, and may be at work
             one = _read(start, head["settings"].get("write", ()), lines)
             read[journal] = one if head["settings"] == wanted else one.voided()
     own = read.pop(journal_file(out, mark), Past())

@@ -25,16 +25,16 @@ LOCK = "lock"
 
 @contextmanager
 def claim_out(out: Path, mark: str) -> Iterator[None]:
-    """Hold OUT, or one share of it, against other runs; raises CallError where another run holds it.
+    """Hold OUT, or one shard of it, against other runs; raises CallError where another run holds it.
 
-    Shares of one cut may be at work at once, and nobody else beside them.
+    Shards of one cut may be at work at once, and nobody else beside them.
     """
     with claim(out, f"{FOLDER}/{LOCK}{mark}", excludes(mark)):
         yield
 
 
 def excludes(mark: str) -> Callable[[str], bool]:
-    """Says of the name of a lock whether a run, or the share with that mark, can't be at work while it is held."""
+    """Says of the name of a lock whether a run, or the shard with that mark, can't be at work while it is held."""
     return lambda name: name.startswith(LOCK) and not is_of_cut(name, mark)
 
 

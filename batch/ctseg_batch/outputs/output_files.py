@@ -114,7 +114,7 @@ class FolderOutputFiles:
             return True
 
     def clear(self, folders: Iterable[str]) -> None:
-        """By what unfinished files are called; those of the other shares of the same cut may be under way."""
+        """By what unfinished files are called; those of the other shards of the same cut may be under way."""
         clear_leftovers((self._out / folder for folder in folders), partial(is_of_sibling, mark=self._mark))
 
     def of_worker(self, name: str) -> "FolderOutputFiles":

@@ -113,7 +113,7 @@ class StoredJournal(Journal):
 
 
 def read_stored(store: Store, name: str, file: Path, mark: str) -> None:
-    """Put a journal together from what is stored of it; of another share of the same cut, only its first line."""
+    """Put a journal together from what is stored of it; of another shard of the same cut, only its first line."""
     path = f"{FOLDER}/{name}"
     if is_sibling(name, mark):
         file.write_bytes(store.read(path, _HEAD_BYTES).partition(b"\n")[0] + b"\n")

@@ -46,7 +46,7 @@ def written_to(place: Location) -> Iterator[Path]:
 
 
 def store_tables(store: Store, folder: Path, mark: str = "") -> None:
-    """Store what a run or a share of one tells, summary.json last; what is not there tells of an earlier run, and goes.
+    """Store what a run or a shard of one tells, summary.json last; what is not there tells of an earlier run, and goes.
 
     Raises StoreError.
     """

@@ -16,7 +16,7 @@ from ctseg_batch.result import Settings
 
 
 class StoreRunFolder:
-    """OUT is a URL. `mark` is that of a share."""
+    """OUT is a URL. `mark` is that of a shard."""
 
     def __init__(self, out: Store, mark: str) -> None:
         self._store, self._mark = out, mark
@@ -39,7 +39,7 @@ class StoreRunFolder:
             yield
 
     def recall(self, root: str, settings: Settings) -> Past:
-        """From the journals in the store; of other shares of the same cut, no more than their first line."""
+        """From the journals in the store; of other shards of the same cut, no more than their first line."""
         for name in filter(is_journal, self._store.names(FOLDER)):
             read_stored(self._store, name, self.folder / FOLDER / name, self._mark)
         return recall(self.folder, root, settings, self._mark, str(self._store.url))

@@ -173,7 +173,7 @@ class Store:
         if not self.grows:
             self._sent(path, send)
             return
-        part = f"{path.rpartition('/')[0]}/.{uuid4().hex}.tmp".lstrip("/")  # shares may store one file at once
+        part = f"{path.rpartition('/')[0]}/.{uuid4().hex}.tmp".lstrip("/")  # shards may store one file at once
         try:
             self._sent(part, send)
             self._tried(lambda: self._files.mv(self._full(part), self._full(path)))

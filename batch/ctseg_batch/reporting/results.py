@@ -9,7 +9,7 @@ from ctseg.errors import CallError
 from ctseg.reading.kind import kind_by_name
 from ctseg_batch.figures.columns import figures_of
 from ctseg_batch.figures.runs import read_summary
-from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_JSON, share_of
+from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_JSON, shard_of
 from ctseg_batch.figures.slices_file import read_slices
 from ctseg_batch.figures.summary import Summary
 from ctseg_batch.figures.summary_form import form_check
@@ -29,7 +29,7 @@ class Results:
 def read_results(out: Path) -> Results:
     """Read the summary in OUT; raises CallError where there is none that can be understood."""
     names = names_in(out)
-    if SUMMARY_JSON not in names and any(map(share_of, names)):
+    if SUMMARY_JSON not in names and any(map(shard_of, names)):
         raise CallError(
             f"{out} holds no {SUMMARY_JSON}: join the shards that have run into it by ctseg summarize first"
         )
