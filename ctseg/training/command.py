@@ -221,9 +221,8 @@ def _run(
     report.draw_curves(history, out / CURVES)
     report.draw_panels(best.net, recipe, loaded, device, out / PANELS)
     show_results(results, console)
-    console.print(
-        Text(printable(f"the best checkpoint is {out / BEST}; next: ctseg export {out / BEST} --out model.onnx"))
-    )
+    told = f"the best checkpoint is {out / BEST}; next: ctseg export {out / BEST} --out model.onnx"
+    console.print(Text(printable(told)))
 
 
 def choose_device(wanted: _Device) -> Any:
