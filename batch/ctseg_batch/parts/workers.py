@@ -27,7 +27,6 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self._count, self._most, self._few = count, count * _AHEAD, count * _LEFT
-        self._unfinished = 0
         self._awaited = 0
         self._stopped = False
         self._error: BaseException | None = None
@@ -81,10 +80,10 @@ class Workers:
     def add_waiting(self, task: Task) -> None:
         """From within a task: hand over another that does little but wait for the disk.
 
-        Where as many wait already it is done at once, so that no more is piled up than the disk can take.
+        Where all threads wait for it already it is done at once: no more is piled up than the disk can take.
         """
         with self._lock:
-            has_room = self._stopped or len(self._waiting.tasks) < len(self._threads) - self._count
+            has_room = not self._stopped and self._waiting.unfinished < len(self._threads) - self._count
             if has_room:
                 self._put(task, self._waiting, self._waiting.tasks.append)
         if not has_room:
@@ -94,9 +93,13 @@ class Workers:
         """Wait until all that was handed over is done; raises what a task raised."""
         self._wait_for(0)
 
+    @property
+    def _unfinished(self) -> int:
+        return self._working.unfinished + self._waiting.unfinished
+
     def _put(self, task: Task, queue: "_Queue", put: Callable[[Task], None]) -> None:
         """With the lock held."""
-        self._unfinished += 1
+        queue.unfinished += 1
         put(task)
         queue.added.notify()
 
@@ -116,7 +119,7 @@ class Workers:
             except BaseException as raised:  # noqa: BLE001 - raised again in the thread that hands over tasks
                 error = raised
             with self._lock:
-                self._unfinished -= 1
+                queue.unfinished -= 1
                 self._error = self._error or error
                 self._stopped = self._stopped or error is not None
                 if error or self._unfinished <= self._awaited:
@@ -125,14 +128,17 @@ class Workers:
     def _take(self, queue: "_Queue") -> Task | None:
         with self._lock:
             queue.added.wait_for(lambda: queue.tasks or self._stopped)
-            return None if self._stopped else queue.tasks.popleft()
+            # What only waits for the disk was finished, and is not lost.
+            is_over = self._stopped and (queue is self._working or not queue.tasks)
+            return None if is_over else queue.tasks.popleft()
 
 
 class _Queue:
-    """Tasks that wait for a thread, which waits for them if there are none."""
+    """Tasks that wait for a thread, which waits for them if there are none; `unfinished` counts those at hand, too."""
 
     def __init__(self, lock: threading.Lock) -> None:
         self.tasks: deque[Task] = deque()
+        self.unfinished = 0
         self.added = threading.Condition(lock)
 
 
