@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ctseg.printable import count, printable
 from ctseg_batch.call import Call
-from ctseg_batch.figures.notes import passed_over, set_aside
+from ctseg_batch.figures.notes import passed_over, removed, set_aside
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.parts.part import Part, Step
 from ctseg_batch.parts.plan import Planner
@@ -23,7 +23,8 @@ from ctseg_batch.terminal.table import listed
 class Plan:
     """Slices by scan, how many of them are to be done, what is skipped and what has failed already.
 
-    `notes` are on folders that were not searched. `exit_status` is that of the run, as far as it can be foreseen.
+    `notes` are on folders that were not searched, and on outputs that go. `exit_status` is the run's, as far as it can
+    be foreseen.
     """
 
     slices: Mapping[str, int]
@@ -37,19 +38,24 @@ class Plan:
 def plan(call: Call) -> Plan:
     """What a run would do. Raises CtsegError for a call that can't be followed; writes nothing."""
     job = open_job(call)
-    planner = job.planner(job.recall())
+    past = job.recall()
+    job = job.following(past)
+    planner, dropped = job.planner(past), job.outputs.dropped
     slices: Counter[str] = Counter()
     to_do: Counter[str] = Counter()
     failed: set[Failure] = set()
     is_nothing_readable = call.shard is None  # of a shard it can't be told: another may read something
     for step in _steps(job, planner):
+        if isinstance(step, Part):
+            dropped.foresee(step.names, step.whole)
         failed.update(() if isinstance(step, Part) else step.failures)
         many = len(step.names) if isinstance(step, Part) else step.slices
         slices[step.scan] += many
         to_do[step.scan] += many * isinstance(step, Part)
         is_nothing_readable &= not isinstance(step, Part) and step.slices == step.failed_slices
     errors = sorted({*job.failures(), *planner.errors, *failed})
-    notes = [*passed_over(job.found.passed_over), *set_aside(job.found.set_aside)]
+    gone = removed(dropped.scans, "would be removed")
+    notes = [*passed_over(job.found.passed_over), *set_aside(job.found.set_aside), *gone]
     return Plan(slices, to_do, planner.skipped, errors, notes, 2 if is_nothing_readable else int(bool(errors)))
 
 

@@ -1,7 +1,7 @@
 """A call whose inputs were found and whose model is open: all that a run needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ctseg import __version__
@@ -95,6 +95,10 @@ class Job:
         """What its parts share."""
         call = self.call
         return PartContext(workers, engine, self.outputs, self.truth, call.spacing, call.batch_size, call.measures)
+
+    def following(self, past: Past) -> "Job":
+        """The same, which takes away what earlier runs wrote of what it does, and it does not."""
+        return replace(self, dropped=frozenset(past.kinds()).difference(self.settings.write))
 
     def recall(self) -> Past:
         """What earlier runs into OUT have done of it; raises CallError where that was another root."""

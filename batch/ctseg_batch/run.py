@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -11,6 +10,7 @@ from ctseg_batch.figures.columns import slice_rows
 from ctseg_batch.figures.notes import (
     of_earlier_calls,
     passed_over,
+    removed,
     set_aside,
     unused_spacing,
     without_output,
@@ -42,7 +42,7 @@ def run_job(job: Job, watcher: Watcher) -> Summary:
 
 def _run_alone(job: Job, watcher: Watcher) -> Summary:
     call, past = job.call, job.recall()
-    job = replace(job, dropped=frozenset(past.kinds()).difference(job.settings.write))
+    job = job.following(past)
     notes: list[str] = []
 
     def note(line: str) -> None:
@@ -93,6 +93,7 @@ def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
     if job.call.spacing:
         yield from unused_spacing(worked.results)
     scans = by_scan(worked.results)
+    yield from removed(worked.dropped)
     yield from without_output(chain.from_iterable(part.left_out for part in parts) for parts in scans.values())
     if job.call.shard is None:
         yield from of_earlier_calls(len(journal.untouched() - scans.keys()))

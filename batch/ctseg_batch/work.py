@@ -1,6 +1,6 @@
 """The parts of a run, one after the other: planned, handed to the workers, noted when their last file is in place."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -48,7 +48,7 @@ class Worked:
     """What came of a run: `results` of all parts, in the order of the sites whoever ended first.
 
     `site_of_scan` says at which site each scan is. `slices` were done now, the others before. `skipped` and `errors`
-    are the planner's.
+    are the planner's. `dropped` are the scans whose outputs were taken away, by kind.
     """
 
     results: Sequence[PartResult] = ()
@@ -56,6 +56,7 @@ class Worked:
     slices: int = 0
     skipped: Sequence[Failure] = ()
     errors: Sequence[Failure] = ()
+    dropped: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 Driver = Callable[[Job, Past, JournalWriter, Watcher, Callable[[str], None]], Worked]
@@ -75,7 +76,14 @@ def work_here(job: Job, past: Past, journal: JournalWriter, watcher: Watcher, no
         context = job.context(workers, engine)
         under_way = work_off(job.sites(), planner, context, journal, watcher, job.input_files, job.most)
     errors = list(map(job.input_files.explained, planner.errors))
-    return Worked(under_way.in_order(), under_way.site_of_scan, under_way.slices, planner.skipped, errors)
+    return Worked(
+        under_way.in_order(),
+        under_way.site_of_scan,
+        under_way.slices,
+        planner.skipped,
+        errors,
+        context.outputs.dropped.scans,
+    )
 
 
 def explained(result: PartResult, input_files: InputFiles) -> PartResult:

@@ -410,6 +410,15 @@ def test_what_the_local_engine_began_a_cluster_ends(in_process, few, few_undistu
     same(out, few_undisturbed)
 
 
+def test_what_workers_take_away_is_told_as_on_one_machine(in_process, draw, save_slice, tmp_path):
+    for name in ("a/1", "a/2", "b/1"):
+        save_slice(tmp_path / f"in/{name}.png", draw())
+    in_process(tmp_path / "in", write=("mask", "overlay"))
+    done = in_process(tmp_path / "in", write=("overlay",))
+    assert done.summary["notes"] == ["removed, as --write no longer names it: mask of 2 scans"]
+    assert not (done.out / "masks").exists()
+
+
 def test_slices_that_failed_are_not_counted_as_done_but_leave_nothing_to_wait_for(
     in_process, draw, save_slice, tmp_path, monkeypatch
 ):

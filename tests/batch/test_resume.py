@@ -259,6 +259,20 @@ def test_kinds_that_are_not_written_any_more_go_with_the_scans_that_are_done_aga
     assert {name for name in written(third.out, "nifti") if not name.startswith("labels.")} == set()
 
 
+def test_what_goes_as_it_is_not_written_any_more_is_told(batch, command, mixed, tmp_path):
+    out = batch(mixed, write=("mask", "overlay", "nifti")).out
+    told = "removed, as --write no longer names it: mask of 3 scans, nifti of 2 scans"
+    call = (mixed, "--out", out, "--write", "overlay")
+    assert f"would be {told}" in command(*call, "--dry-run").err.splitlines()
+    assert (out / "masks/images/0.png").exists()
+    left = command(*call)
+    assert told in left.err.splitlines()
+    assert told in json.loads((out / "summary.json").read_text())["notes"]
+    assert not (out / "masks").exists()
+    assert [file.name for file in sorted((out / "nifti").iterdir())] == ["labels.ctbl", "labels.txt"]
+    assert not any("no longer names" in note for note in batch(mixed, write=("overlay",)).summary["notes"])
+
+
 def test_what_is_not_written_any_more_goes_though_the_run_that_began_it_was_killed(batch, mixed, monkeypatch, tmp_path):
     first = batch(mixed, write=("mask", "overlay"))
     (mixed / "images/1.png").unlink()

@@ -1,7 +1,7 @@
 """What goes to a worker and what comes back: some sites to be done, and all that came of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.journal.past import Past
@@ -28,7 +28,7 @@ class Bundle:
 class Report:
     """What came of a bundle: `results` and `site_of_scan` of each site, the rest of all of them.
 
-    `noted` belongs in the journal. `trouble`: the run can't go on, and why.
+    `noted` belongs in the journal, `dropped` are as Worked has them. `trouble`: the run can't go on, and why.
     """
 
     places: tuple[int, ...]
@@ -39,6 +39,7 @@ class Report:
     skipped: Sequence[Failure] = ()
     errors: Sequence[Failure] = ()
     notes: Sequence[str] = ()
+    dropped: Mapping[str, Collection[str]] = field(default_factory=dict)
     trouble: str | None = None
 
 

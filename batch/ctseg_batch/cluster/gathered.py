@@ -1,5 +1,6 @@
 """What comes back from the cluster, put in the order of the run, and noted."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from ctseg.errors import CallError
@@ -38,6 +39,7 @@ class Gathered:
         self._site_of_scan: dict[str, str] = {}
         self._skipped: list[tuple[int, Failure]] = []
         self._errors: list[Failure] = []
+        self._dropped: defaultdict[str, set[str]] = defaultdict(set)
         self._slices = 0
 
     def to_do(self) -> Iterator[tuple[int, Site]]:
@@ -74,6 +76,8 @@ class Gathered:
         self._skipped += [(report.places[0], one) for one in report.skipped]
         self._errors += report.errors
         self._slices += report.slices
+        for kind, scans in report.dropped.items():
+            self._dropped[kind].update(scans)
 
     def missing(self) -> list[tuple[int, Site]]:
         """What has not come back, with its place."""
@@ -92,4 +96,5 @@ class Gathered:
             self._slices,
             [*self._planner.skipped, *skipped],
             [*self._planner.errors, *self._errors],
+            self._dropped,
         )

@@ -72,6 +72,7 @@ class Labeller:
             skipped=planner.skipped,
             errors=list(map(input_files.explained, planner.errors)),
             notes=told,
+            dropped=context.outputs.dropped.scans,
         )
 
 

@@ -1,7 +1,7 @@
 """Lines on a run as a whole: which outputs and reference masks there are none of; and those of many runs as one."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any
@@ -21,6 +21,13 @@ def without_output(left_out: Iterable[Iterable[LeftOut]]) -> list[str]:
     """How many scans some output could not be made of, a line for each reason; `left_out` is of each scan."""
     counts = Counter(chain.from_iterable(map(set, left_out)))
     return [f"no {one.kind} of {count(scans, 'scan')}: {one.reason}" for one, scans in sorted(counts.items())]
+
+
+def removed(scans: Mapping[str, Collection[str]], verb: str = "removed") -> Iterator[str]:
+    """A line where outputs of scans go since they are of kinds that the call does not name."""
+    if scans:
+        told = ", ".join(f"{kind} of {count(len(names), 'scan')}" for kind, names in sorted(scans.items()))
+        yield f"{verb}, as --write no longer names it: {told}"
 
 
 def unused_spacing(results: Iterable[PartResult]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -27,8 +28,12 @@ class OutputFiles(Protocol):
         """See to it that files outlast whatever comes, those that were written; raises CallError."""
         ...
 
-    def remove(self, path: str) -> None:
-        """Take a file away, if it is there; raises CallError where that is forbidden."""
+    def remove(self, path: str) -> bool:
+        """Take a file away, and say whether it was there; raises CallError where that is forbidden."""
+        ...
+
+    def remove_empty(self, folders: Iterable[str]) -> None:
+        """Take folders away that hold nothing, and those above them that hold nothing then."""
         ...
 
     def is_there(self, path: str) -> bool:
@@ -88,15 +93,26 @@ class FolderOutputFiles:
         except OSError as error:
             raise refused(self._out, error) from error
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str) -> bool:
         """Of a name that OUT can't hold, there is none."""
         file = self._out / path
         try:
-            file.unlink(missing_ok=True)
+            file.unlink()
+        except FileNotFoundError:
+            return False
         except OSError as error:
             # No run can have left such a file.
             if not is_of_name(error) and error.errno != errno.ENOTDIR and not self.has_folder(path):
                 raise refused(file, error) from error
+            return False
+        return True
+
+    def remove_empty(self, folders: Iterable[str]) -> None:
+        """Those that can't be taken away stay: they do no harm."""
+        for folder in (self._out / one for one in folders):
+            with suppress(OSError):
+                for place in (folder, *folder.parents[: -len(self._out.parents) - 1]):
+                    place.rmdir()
 
     def is_there(self, path: str) -> bool:
         """Not by Path.is_file, which raises for a name that is too long."""

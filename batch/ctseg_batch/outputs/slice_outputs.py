@@ -15,6 +15,7 @@ from ctseg.errors import CallError
 from ctseg.scan import Labels, Spacing
 from ctseg.stages import stage
 from ctseg_batch.layout import CONFIDENCE, FOLDER, MASKS, OVERLAYS
+from ctseg_batch.outputs.dropped import Dropped
 from ctseg_batch.outputs.labelled_scan import LabelledScan
 from ctseg_batch.outputs.output_files import FolderOutputFiles, OutputFiles
 from ctseg_batch.outputs.overlay import Grey, overlay
@@ -129,7 +130,8 @@ class Outputs:
         """
         self._output_files = output_files
         self.kinds = (*kinds, *sorted(dropped))
-        self._written, self._dropped, self._all = map(Writers.of, (kinds, dropped, self.kinds))
+        self._written, self._all = map(Writers.of, (kinds, self.kinds))
+        self.dropped = Dropped(output_files, {kind: Writers.of([kind]).paths for kind in sorted(dropped)})
         self.stack_images = "nifti" in kinds and spacing is not None
 
     @property
@@ -190,7 +192,7 @@ class Outputs:
 
         Those of kinds that are not written any more go. Raises CallError.
         """
-        self._remove(self._dropped.paths(names, [scan]))
+        self.dropped.take_away(names, scan)
         self._output_files.keep(self._written.paths(names, [scan]))
 
     def remove(self, names: Iterable[str], scans: Iterable[str] = ()) -> None:

@@ -46,15 +46,20 @@ class StoreOutputFiles:
             for path in files:
                 self._note(path)
 
-    def remove(self, path: str) -> None:
-        """Where it is there."""
+    def remove(self, path: str) -> bool:
+        """By what lists tell."""
         with self._lock:
             self._waiting.pop(path, None)
-        if self.is_there(path):
-            self._store.remove([path])
-            folder, _, name = path.rpartition("/")
-            with self._lock:
-                self._known.get(folder, set()).discard(name)
+        if not self.is_there(path):
+            return False
+        self._store.remove([path])
+        folder, _, name = path.rpartition("/")
+        with self._lock:
+            self._known.get(folder, set()).discard(name)
+        return True
+
+    def remove_empty(self, folders: Iterable[str]) -> None:
+        """Nothing: stores know no folders."""
 
     def is_there(self, path: str) -> bool:
         """By lists of the folders that lead to it, each asked for once."""
