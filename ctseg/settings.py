@@ -27,9 +27,9 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
     options = {_key(param): param for param in command.params if param.param_type_name == "option"}
     variables = {key: variable(name, key) for key in options}
     for key, param in options.items():
-        if param.multiple:  # which Typer splits at spaces
+        if param.multiple and not _is_joined(param):
             param.help = f"{param.help} In {variables[key]} they are separated by {_SEPARATOR}"
-        else:
+        if not param.multiple:  # which Typer splits at spaces
             param.envvar, param.show_envvar = variables[key], False  # a line each in --help: docs/cli.md has them
     hints = typing.get_type_hints(unwrap(command.callback))
 
@@ -106,10 +106,17 @@ def _key(param: Any) -> str:
     return str(max(param.opts, key=len)).lstrip("-")
 
 
+def _is_joined(param: Any) -> bool:
+    """Whether commas part what an option takes, as in --write mask,overlay."""
+    return "," in (param.metavar or "")
+
+
 def _checked(value: Any, hint: Any, param: Any, context: typer.Context, place: str) -> Any:
     """A value of a file as Typer takes it; raises CallError for one of another type, or out of range."""
     kinds = {hint, *typing.get_args(hint)}
-    is_joined = "," in (param.metavar or "")  # as in --write mask,overlay
+    is_joined = _is_joined(param)
+    if is_joined and param.multiple and isinstance(value, str):
+        value = [value]
     if bool in kinds:
         fits, wanted = isinstance(value, bool), "true or false"
     elif int in kinds:

@@ -83,7 +83,8 @@ def _limits(param: Any) -> str:
 def _default(param: Any) -> str:
     if param.required:
         return "must be given"
-    return "" if param.default is None or param.default is False else f"`{param.default}`"
+    shown = param.show_default if isinstance(param.show_default, str) else param.default
+    return "" if shown is None or shown is False else f"`{shown}`"
 
 
 def _set_by(name: str, param: Any) -> str:

@@ -16,6 +16,7 @@ from ctseg_batch.inputs.path_list import read_paths
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 INTERRUPTED = 130
+DEFAULT_KIND = "mask"
 
 _SCANS, _WRITTEN, _SPEED, _MACHINES = "Which scans", "What is written", "Speed", "Several machines"
 
@@ -59,13 +60,15 @@ def batch(
         ),
     ] = None,
     write: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
-            help="All that is to be written, separated by commas: mask, overlay, confidence, nifti, dicom-seg.",
+            help="All that is to be written, separated by commas: mask, overlay, confidence, nifti, dicom-seg; may be "
+            "repeated.",
             metavar="KIND,...",
+            show_default=DEFAULT_KIND,
             rich_help_panel=_WRITTEN,
         ),
-    ] = "mask",
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo what was done before.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.")] = False,
     as_json: Annotated[
@@ -182,7 +185,7 @@ def batch(
         workers=workers,
         batch_size=batch_size,
         spacing=parse_spacing(spacing),
-        write=[kind.strip() for kind in write.split(",")],
+        write=[DEFAULT_KIND] if write is None else [kind.strip() for kinds in write for kind in kinds.split(",")],
         overwrite=overwrite,
         listed=[] if listed is None else read_paths(listed),
         root=None if root is None else location(root),

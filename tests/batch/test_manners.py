@@ -45,6 +45,20 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(command, scans,
     assert not (tmp_path / "by-flag/overlays").exists()
 
 
+def test_kinds_of_output_add_up_however_they_are_given(command, scans, settings, tmp_path, monkeypatch):
+    def folders(out):
+        return sorted(path.name for path in (tmp_path / out).iterdir() if path.is_dir() and path.name != ".ctseg")
+
+    assert command(scans, "--out", "flags", "--write", "mask", "--write", "overlay, nifti").status == 0
+    assert folders("flags") == ["masks", "nifti", "overlays"]
+    settings('[batch]\nwrite = ["overlay", "mask"]\n')
+    assert command(scans, "--out", "file").status == 0
+    assert folders("file") == ["masks", "overlays"]
+    monkeypatch.setenv("CTSEG_BATCH_WRITE", "mask,nifti")
+    assert command(scans, "--out", "environment").status == 0
+    assert folders("environment") == ["masks", "nifti"]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
