@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ctseg.errors import CallError
+
 if TYPE_CHECKING:
     from ctseg.grid import Grid
 
@@ -64,13 +66,22 @@ def pixel_aspect(known: Lengths) -> float:
     return 1.0 if abs(y / x - 1) < _NEARLY_SQUARE else y / x
 
 
-def as_spacing(given: Iterable[Any]) -> Spacing | None:
-    """Three lengths in mm, of slices, rows, columns, whatever they come in; None for anything else."""
+def as_spacing(given: Iterable[Any], shown: str) -> Spacing:
+    """Three lengths in mm, of slices, rows, columns, whatever they come in; raises CallError for anything else.
+
+    `shown` is what to call it then.
+    """
     try:
         z, y, x = map(float, given)
     except (TypeError, ValueError):
-        return None
-    return (z, y, x) if are_lengths((z, y, x)) else None
+        z = y = x = 0.0
+    if not are_lengths((z, y, x)):
+        wanted = f"three lengths in mm, each above 0 and below {_METRE_MM}"
+        raise CallError(f"{shown}: give {wanted}: slices, rows, columns, like 2,0.7,0.7")
+    # No slices lie as far apart as their rows, with columns far from that: SimpleITK and nibabel give columns first.
+    if abs(z / y - 1) < _NEARLY_SQUARE and not y / 2 <= x <= y * 2:
+        raise CallError(f"{shown}: the order is slices, rows, columns: {x:g},{y:g},{z:g}?")
+    return z, y, x
 
 
 def are_lengths(steps: Iterable[float]) -> bool:

@@ -226,9 +226,4 @@ def batch(
 
 def parse_spacing(text: str | None) -> Spacing | None:
     """Three lengths in mm, `2,0.7,0.7`; raises CallError for anything else."""
-    if text is None:
-        return None
-    spacing = as_spacing(text.split(","))
-    if spacing is None:
-        raise CallError(f"--spacing {text}: give three lengths in mm, slices, rows, columns, like 2,0.7,0.7")
-    return spacing
+    return None if text is None else as_spacing(text.split(","), f"--spacing {text}")

@@ -111,7 +111,7 @@ class Segmenter:
         return find_scans(Path(path), selection)
 
     def _segment(self, source: Source, spacing: Spacing | None, kept: "_Kept") -> Segmentation:
-        spacing = _checked(spacing)
+        spacing = None if spacing is None else as_spacing(spacing, f"spacing {spacing}")
         scan, is_single = self._open(source)
         if scan.failed or scan.slices is None:
             raise scan.failed[0]
@@ -214,13 +214,3 @@ def _raise_failures(result: PartResult) -> None:
         first, *others = result.failures
         also = f"; {len(others)} more failed" if others else ""
         raise UnreadableFile(Path(first.file), f"{first.reason}{also}")
-
-
-def _checked(spacing: Spacing | None) -> Spacing | None:
-    """Three numbers, whatever they came in; raises CallError for anything else."""
-    if spacing is None:
-        return None
-    checked = as_spacing(spacing)
-    if checked is None:
-        raise CallError(f"spacing {spacing}: give three lengths in mm, slices, rows, columns, like (2, 0.7, 0.7)")
-    return checked

@@ -159,10 +159,21 @@ def test_involvement_in_all_is_of_the_scans_with_volumes_though_these_hold_no_lu
     assert (totals["lung_ml"], totals["involvement_percent"]) == (0, None)
 
 
-@pytest.mark.parametrize("text", ["1,2", "a,b,c", "1,2,0", "1,2,nan"])
-def test_a_spacing_that_is_none_is_a_wrong_call(command, tmp_path, text):
-    (tmp_path / "in").mkdir()
-    assert command(tmp_path / "in", "--out", tmp_path / "out", "--spacing", text).status == 2
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        *((text, "give three lengths in mm") for text in ("1,2", "a,b,c", "1,2,0", "1,2,nan")),
+        ("5000,700,700", "each above 0 and below 1000"),
+        ("0.7,0.7,5", "the order is slices, rows, columns: 5,0.7,0.7?"),
+        ("5,5,0.7", "the order is slices, rows, columns: 0.7,5,5?"),
+    ],
+)
+def test_a_spacing_that_is_none_is_a_wrong_call(command, draw, save_slice, tmp_path, text, said):
+    save_slice(tmp_path / "in/a.png", draw())
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "--spacing", text)
+    assert left.status == 2
+    assert f"--spacing {text}: " in left.err
+    assert said in left.err
 
 
 def test_json_alone_goes_to_standard_output(command, draw, save_slice, tmp_path):

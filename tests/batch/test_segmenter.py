@@ -353,6 +353,11 @@ def test_a_spacing_that_is_none_is_a_wrong_call(segment, speck, spacing):
         segment(HU[speck], spacing)
 
 
+def test_a_spacing_in_the_order_of_simpleitk_is_a_wrong_call(segment, speck):
+    with pytest.raises(ctseg_batch.CallError, match=r"the order is slices, rows, columns: 5,0\.7,0\.7\?"):
+        segment(HU[speck], (0.7, 0.7, 5.0))
+
+
 def test_a_spacing_may_be_an_array(segment, speck):
     assert segment(HU[speck], np.array([5, 2, 2], np.float32)).measures == segment(HU[speck], (5, 2, 2)).measures
 
