@@ -7,6 +7,7 @@ from itertools import chain
 
 from ctseg_batch.call import Call
 from ctseg_batch.figures.columns import slice_rows
+from ctseg_batch.figures.learnt import of_training
 from ctseg_batch.figures.notes import (
     of_earlier_calls,
     passed_over,
@@ -99,6 +100,7 @@ def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
         yield from of_earlier_calls(len(journal.untouched() - scans.keys()))
     if job.call.truth:
         yield from without_truth(worked.results, job.call.truth, job.root)
+        yield from of_training(worked.results, job.call.truth, job.engine.spec.training)
 
 
 def _shard_figures(job: Job, inventory: Inventory | None, worked: Worked) -> ShardFigures | None:

@@ -51,6 +51,38 @@ def test_classes_that_the_truth_does_not_tell_apart_are_scored_as_one(batch, han
     assert iou == {"background": 1, "normal_lung": 1, "ground_glass+consolidation": 1, "mean": 1}
 
 
+@pytest.fixture
+def own_set(draw, save_slice, save, make_model, tmp_path):
+    """A data set `own` of two patients, and a model that learnt from one of them; `own` again without its index."""
+    names = ("background", "normal_lung", "ground_glass", "consolidation")
+    for folder in ("own", "bare"):
+        for name in ("a/1", "a/2", "b/1"):
+            save_slice(tmp_path / folder / "slices" / f"{name}.png", draw(columns=64))
+            save(tmp_path / folder / "masks" / f"{name}.png", draw(columns=64))
+        values = {str(value): [name] for value, name in enumerate(names)}
+        described = {"name": "own", "images": "slices", "masks": "masks", "index": "index.csv", "group": "patient"}
+        (tmp_path / folder / "dataset.json").write_text(json.dumps({**described, "mask_values": values}))
+    (tmp_path / "own/index.csv").write_text("file,patient\na/1.png,a\na/2.png,a\nb/1.png,b\n")
+    learnt = {"name": "own", "groups": {"train": ["a"], "val": ["b"], "test": []}}
+    return str(make_model(tmp_path / "taught.onnx", training={"datasets": [learnt]}))
+
+
+@pytest.mark.parametrize(
+    ("folder", "below", "told"),
+    [
+        ("own", "", ["the model learnt from 2 of these slices (own): their scores are no independent figure"]),
+        ("own", "b", []),
+        ("bare", "", ["the model learnt from own: its scores there are no independent figure"]),
+    ],
+)
+def test_scores_of_what_the_model_learnt_from_are_told_as_such(batch, own_set, tmp_path, folder, below, told):
+    slices = tmp_path / folder / "slices"
+    done = batch(slices / below, root=slices, truth=tmp_path / folder / "masks", model=own_set)
+    assert done.scans[below or "a"]["iou"]["mean"] == 1
+    assert done.summary["notes"] == told
+    assert batch(slices, truth=tmp_path / folder / "masks", out=tmp_path / "other").summary["notes"] == []
+
+
 def test_a_missing_truth_is_a_warning(batch, hand_worked, save_slice, draw):
     save_slice(hand_worked / "image" / "7" / "4.jpg", draw(columns=64))
     done = batch(hand_worked / "image", truth=hand_worked / "mask")

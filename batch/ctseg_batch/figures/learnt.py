@@ -1,0 +1,51 @@
+"""Whether what a run scores is what its model learnt from: such scores flatter it."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ctseg.dataset import DESCRIPTION, Dataset, group_digest, learnt_groups, read_dataset
+from ctseg.errors import DatasetError, ModelError
+from ctseg.reading.kind import stem_of
+from ctseg_batch.result import PartResult
+from ctseg_batch.slice_figures import unpack
+
+
+def of_training(results: Iterable[PartResult], truth: Path, training: Mapping[str, Any]) -> Iterator[str]:
+    """A line where the truth belongs to a data set that the model learnt from: of how many slices, if that is known."""
+    top = truth.resolve()
+    for folder in (top, top.parent):
+        name = _name_of(folder)
+        datasets = [one for one in training.get("datasets", ()) if isinstance(one, Mapping)]
+        described = [one for one in datasets if one.get("name") == name]
+        if name is None or not described:
+            continue
+        try:
+            masks = set(_learnt_masks(folder, described))
+        except (DatasetError, ModelError):
+            yield f"the model learnt from {name}: its scores there are no independent figure"
+            return
+        paths = {os.path.relpath(mask.with_name(stem_of(mask.name)), top) for mask in masks}
+        sources = (Path(one.source) for part in results for one in unpack(part.by_slice) if one.pixels)
+        slices = sum(not paths.isdisjoint({str(one), str(one.with_name(stem_of(one.name)))}) for one in sources)
+        if slices:
+            yield f"the model learnt from {slices} of these slices ({name}): their scores are no independent figure"
+        return
+
+
+def _name_of(folder: Path) -> Any:
+    """What a data set is called: by its description, or as one of folders `image` and `mask`; None for no data set."""
+    try:
+        described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return folder.name if (folder / "image").is_dir() and (folder / "mask").is_dir() else None
+    return described.get("name") if isinstance(described, dict) else None
+
+
+def _learnt_masks(folder: Path, described: Sequence[Mapping[str, Any]]) -> Iterator[Path]:
+    """The masks of the patients that were learnt from; raises DatasetError or ModelError where that can't be told."""
+    dataset, learnt = read_dataset(folder), learnt_groups(described)
+    if isinstance(dataset, Dataset):
+        yield from (one.mask for one in dataset.slices if group_digest(dataset.name, one.group) in learnt)
