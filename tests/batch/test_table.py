@@ -28,8 +28,8 @@ def test_each_scan_has_a_row_and_all_have_a_sum(told, save_volume, tmp_path):
         save_volume(tmp_path / f"in/{number}.nii", np.ones((1, 64, 48), np.uint8), (10, 10, 10 * number + 10))
     rows = [line.split() for line in told(120, tmp_path / "in").splitlines()]
     # 64 x 48 pixels of 1 and of 2 mL, all of them normal lung
-    assert ["0.nii", "1", "3,072", "0.0", "0.0", "3,072", "0.0", "ok"] in rows
-    assert ["1.nii", "1", "6,144", "0.0", "0.0", "6,144", "0.0", "ok"] in rows
+    assert ["0.nii", "1", "ok", "3,072", "0.0", "0.0", "3,072", "0.0"] in rows
+    assert ["1.nii", "1", "ok", "6,144", "0.0", "0.0", "6,144", "0.0"] in rows
     assert ["2", "scans", "together", "2", "9,216", "0.0", "0.0", "9,216", "0.0"] in rows
 
 
@@ -69,6 +69,18 @@ def test_limits_of_agreement_take_three_scans(told, save_volume, tmp_path):
         save_volume(tmp_path / f"truth/{number}.nii", np.ones((2, 64, 64), np.uint8), truth=True)
     text = told(80, tmp_path / "in", truth=tmp_path / "truth", measures="full")
     assert "lung: bias 0.0 mL, limits of agreement 0.0 to 0.0 mL, 3 scans" in text.splitlines()
+
+
+@pytest.mark.parametrize(("width", "scored"), [(80, False), (120, True)])
+def test_the_status_is_shown_where_others_have_no_room(told, draw, save_slice, save, tmp_path, width, scored):
+    for name in ("p-0123456789-0123456789/a.png", "p-0123456789-0123456789/b.png"):
+        save_slice(tmp_path / "in" / name, draw())
+        save(tmp_path / "truth" / name, draw())
+    (tmp_path / "in/p-0123456789-0123456789/c.png").write_bytes(b"text")
+    more = {"truth": tmp_path / "truth"} if scored else {}
+    lines = told(width, tmp_path / "in", spacing=(100.0, 100.0, 100.0), **more).splitlines()
+    assert any("2 of 3" in line and "partial" in line for line in lines)
+    assert any(line.startswith("not shown for want of room") and "status" not in line for line in lines)
 
 
 def test_a_long_name_is_broken_where_its_parts_are(told, save_volume, tmp_path):

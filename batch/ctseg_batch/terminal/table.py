@@ -31,9 +31,9 @@ def report(summary: Summary, width: int) -> Iterator[RenderableType]:
         yield from failures(summary)
         return
     if groups and width < _ROOM_FOR_ALL:
-        tables = [([*_volume_columns(), _STATUS], totals), (_score_columns(groups), totals)]
+        tables = [(_volume_columns(), totals), (_score_columns(groups), totals)]
     else:
-        tables = [([*_volume_columns(), *_score_columns(groups), _STATUS], totals)]
+        tables = [([*_volume_columns(), *_score_columns(groups)], totals)]
     if any(scan["regions"] for scan in scans):
         tables.append((_lung_columns(), None))
     if summary["groups"] and any(scan["surface"] for scan in scans):
@@ -59,6 +59,7 @@ def failures(summary: Summary) -> Iterator[Text]:
 def _volume_columns() -> list[Column]:
     return [
         Column("slices", _slices),
+        Column("status", _status),
         *(_at(_heading(tissue.name, "mL"), _volume, "volumes_ml", tissue.name) for tissue in LUNG),
         _at("lung\nmL", _volume, "lung_ml"),
         _at("involved\n%", _tenths, "involvement_percent"),
@@ -120,9 +121,6 @@ def _slices(of: Mapping[str, Any]) -> str:
 def _status(of: Mapping[str, Any]) -> Text:
     status = of.get("status", "")
     return Text(status, _STATUS_STYLES.get(status, ""))
-
-
-_STATUS = Column("status", _status)
 
 
 def _groups(summary: Summary) -> list[str]:
