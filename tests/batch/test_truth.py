@@ -350,13 +350,25 @@ def test_a_truth_folder_with_none_of_the_slices_says_what_was_looked_for(command
         left = command(hand_worked / "image", "--out", hand_worked / "out", "--truth", truth)
         assert left.status == 1
         told = f"no reference mask was found for any slice: there is no {truth / '7/3'}.*, nor any other"
-        assert told in left.err.splitlines()
+        meant = f"; did you mean --truth {hand_worked / 'mask'}?" if truth != hand_worked else ""
+        assert told + meant in left.err.splitlines()
     left = command(hand_worked / "image", "--out", hand_worked / "out", "--truth", hand_worked / "mask")
     assert "no reference mask was found" not in left.err
     assert left.status == 0
     folder = [hand_worked / "image/7", "--out", hand_worked / "own", "--truth", hand_worked / "mask"]
     assert f"mask/3.*, nor any other; did you mean --truth {hand_worked / 'mask/7'}?" in command(*folder).err
     assert command(*folder[:-1], hand_worked / "mask/7").status == 0
+
+
+def test_a_truth_of_another_level_is_suggested_by_any_of_the_scans(batch, draw, save_slice, save, tmp_path):
+    for name in "ab":
+        save_slice(tmp_path / f"images/{name}/1.png", draw())
+    save(tmp_path / "masks/b/1.png", draw())
+    (up,) = batch(tmp_path / "images", truth=tmp_path / "masks/b").summary["notes"]
+    assert up.endswith(f"masks/b/a/1.*, nor any other; did you mean --truth {tmp_path / 'masks'}?")
+    save(tmp_path / "all/images/b/1.png", draw())
+    (down,) = batch(tmp_path / "images", truth=tmp_path / "all").summary["notes"]
+    assert down.endswith(f"all/a/1.*, nor any other; did you mean --truth {tmp_path / 'all/images'}?")
 
 
 def test_no_folder_is_suggested_that_would_not_do(batch, save_series, save_volume, speck, tmp_path):

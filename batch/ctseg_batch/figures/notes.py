@@ -59,18 +59,25 @@ def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iter
     """A line where a truth was given and goes with nothing: it may be the wrong folder."""
     done = [part for part in results if part.slices > part.failed_slices]
     if done and all(_has_no_truth(part) for part in done):
-        sources = [one.source for one in unpack(done[0].by_slice)]
-        folder, _, name = sources[0].rpartition("/")
-        below = truth / PurePath(root).name
-        is_other = below.resolve() != Path(root).resolve()
-        hint = ""
-        if is_other and any(stem_of(one.name) == stem_of(name) for one in _listed(below / folder)):
-            hint = f"; did you mean --truth {below}?"
-        elif len(set(sources)) > 1:
-            there = [*_listed(truth / folder), *_listed(below / folder)]
-            volume = next((one for one in there if kind_by_name(one.name) == "volume"), None)
-            hint = f"; {volume} is a volume, but slices in files of their own need a mask each" if volume else ""
+        sources = [[one.source for one in unpack(part.by_slice)] for part in done]
+        folder, _, name = sources[0][0].rpartition("/")
+        hint = next(_hints(sources, truth, root), "")
         yield f"{NO_TRUTH}there is no {truth / folder / stem_of(name)}.*, nor any other{hint}"
+
+
+def _hints(sources: Sequence[Sequence[str]], truth: Path, root: str) -> Iterator[str]:
+    """What was perhaps meant, by the files of each part: another level of the truth, or masks that are a volume."""
+    below = truth / PurePath(root).name
+    levels = [one for one in (below, truth.parent) if not one.resolve().is_relative_to(Path(root).resolve())]
+    parts = [(*names[0].rpartition("/")[::2], len(set(names)) > 1) for names in sources]
+    for folder, name, _ in parts:
+        for level in levels:
+            if any(stem_of(one.name) == stem_of(name) for one in _listed(level / folder)):
+                yield f"; did you mean --truth {level}?"
+    for folder in (folder for folder, _, is_of_files in parts if is_of_files):
+        for one in (*_listed(truth / folder), *_listed(below / folder)):
+            if kind_by_name(one.name) == "volume":
+                yield f"; {one} is a volume, but slices in files of their own need a mask each"
 
 
 def _listed(folder: Path) -> list[Path]:
