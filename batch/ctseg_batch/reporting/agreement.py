@@ -72,7 +72,7 @@ def _measure(
 ) -> Iterator[tuple[Measure, Pairs]]:
     if found and pairs:
         truth = fmean(true for _, true in pairs.values())
-        limits = found["lower_limit"], found["upper_limit"]
+        limits = (found["lower_limit"], found["upper_limit"]) if found["n"] >= FEWEST else (None, None)
         yield Measure(key, title, *units, found["n"], truth, found["bias"], *limits), pairs
 
 

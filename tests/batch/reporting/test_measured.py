@@ -184,7 +184,7 @@ def test_bias_and_limits_of_agreement_are_tabled_and_drawn(page, measured):
     assert table["Consolidation mL"] == ["3", "384.0", "-128.0", "-378.9", "+122.9"]
     assert table["Normal lung mL"] == ["3", "1,344.0", "+128.0", "-122.9", "+378.9"]
     assert table["Lung mL"] == ["3", "1,728.0", "0.0", "0.0", "0.0"]
-    assert table["Involvement %"][:3] == ["3", f"{3 * share:.1f}", f"-{share:.1f}"]
+    assert table["Involvement %"][:3] == ["3", f"{3 * share:.1f}", f"-{share:.1f} points"]
     plots = {figure.one("h3").text: figure for figure in section.all("figure")}
     assert list(plots) == ["Involvement", "Lung", "Ground glass", "Consolidation"]
     caption = plain(plots["Consolidation"].one("figcaption").text)
@@ -202,10 +202,11 @@ def test_bias_and_limits_of_agreement_are_tabled_and_drawn(page, measured):
     assert {"bias -128.0", "-378.9", "+122.9"} <= lines
 
 
-def test_one_scan_has_a_bias_and_neither_limits_nor_plots(page, measured):
-    section = page(measured(1)).one("section", id="agreement")
+@pytest.mark.parametrize("scans", [1, 2])
+def test_few_scans_have_a_bias_and_neither_limits_nor_plots(page, measured, scans):
+    section = page(measured(*[1] * scans)).one("section", id="agreement")
     assert rows(section.one("table"))["Consolidation mL"] == [
-        "1",
+        str(scans),
         f"{3 * LEFT_ML:.1f}",
         f"-{LEFT_ML:.1f}",
         UNKNOWN,
