@@ -3,6 +3,8 @@
 The same words stand in summary.json, in its tables and in the report, which also says what each means for the figures.
 """
 
+from collections.abc import Iterable
+
 # Where the slices of a series lie.
 GAP = "gap"
 UNEVEN_SPACING = "uneven spacing"
@@ -55,6 +57,15 @@ FAILED_ARE_BACKGROUND = "failed slices are background in nifti"
 def lung_absent(lung: str) -> str:
     """Of one of the two: `no left lung`."""
     return f"no {lung} lung"
+
+
+NOT_SCORED = "no reference"
+"""Of a scan of which nothing was compared: there is no score that it could make doubtful."""
+
+
+def doubts_among(found: Iterable[str]) -> list[str]:
+    """The flags of a scan that make any of its figures doubtful."""
+    return [flag for flag in found if flag != NOT_SCORED]
 
 
 def no_truth_for(slices: str) -> str:

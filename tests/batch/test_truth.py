@@ -91,6 +91,17 @@ def test_a_missing_truth_is_a_warning(batch, hand_worked, save_slice, draw):
     assert done.scan["iou"]["consolidation"] == pytest.approx(2 / 3)
 
 
+def test_a_scan_without_any_truth_is_not_scored_and_not_doubtful(command, hand_worked, save_slice, draw):
+    for name in ("8/1", "8/2", "9/1"):
+        save_slice(hand_worked / f"image/{name}.jpg", draw(columns=64))
+    out = hand_worked / "out"
+    left = command(hand_worked / "image", "--truth", hand_worked / "mask", "--out", out)
+    flags = {scan["scan"]: scan["flags"] for scan in json.loads((out / "summary.json").read_text())["scans"]}
+    assert flags == {"7": [], "8": ["no reference"], "9": ["no reference"]}
+    assert "no usable reference mask of 8 and 1 other scan: not scored" in left.err.splitlines()
+    assert "doubtful" not in left.err
+
+
 @pytest.mark.parametrize(
     ("mask", "said"),
     [(np.zeros((64, 63), np.uint8), "63x64"), (np.full((64, 64), 9, np.uint8), r"\[9\]")],

@@ -10,6 +10,7 @@ from ctseg import flags
 from ctseg.lungs import LUNGS, THIRDS, absent
 from ctseg.mask_meaning import is_foreground
 from ctseg.measures import FAR_APART_MM, Measures, doubts, measure, voxel_ml
+from ctseg.printable import count
 from ctseg.regions import Amounts, Lungs, describe, grade, total
 from ctseg.scan import Spacing
 from ctseg_batch.figures.totals import scored
@@ -126,7 +127,8 @@ def _flags(done: Sequence[PartResult], measures: Measures, *, is_scored: bool) -
         found.append(flags.FAR_APART)
     unscored = sum(part.unscored for part in done)
     if is_scored and unscored:
-        found.append(flags.no_truth_for(f"{unscored} slice{'s' * (unscored > 1)}"))
+        is_all = unscored == sum(part.slices - part.failed_slices for part in done)
+        found.append(flags.NOT_SCORED if is_all else flags.no_truth_for(count(unscored, "slice")))
     return list(dict.fromkeys(found))
 
 

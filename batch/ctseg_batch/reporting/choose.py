@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ctseg.classes import LESION, LUNG
+from ctseg.flags import doubts_among
 from ctseg_batch.figures.summary import figure_at
 from ctseg_batch.slice_figures import SliceFigures
 
@@ -67,7 +68,7 @@ def _dice(scan: Scan) -> float | None:
 
 _RANKS: Mapping[str, Callable[[Scan], float | None]] = {
     "failed in part": lambda scan: scan["failed_slices"] or (1 if scan["status"] == "partial" else None),
-    "flagged": lambda scan: len(scan["flags"]) or None,
+    "flagged": lambda scan: len(doubts_among(scan["flags"])) or None,
     "low Dice": _dice,
     "high involvement": lambda scan: scan["involvement_percent"],
 }

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from ctseg.flags import doubts_among
 from ctseg.printable import count
 from ctseg_batch.figures.summary import Summary
 from ctseg_batch.reporting.words import explain, number, without_number
@@ -91,7 +92,7 @@ def _lead(summary: Summary) -> str:
     scans = summary["scans"]
     bad = sum(scan["status"] == "failed" for scan in scans)
     partly = sum(scan["status"] == "partial" for scan in scans)
-    flagged = sum(bool(scan["flags"]) for scan in scans)
+    flagged = sum(bool(doubts_among(scan["flags"])) for scan in scans)
     done = "Every file could be read."
     if bad or partly or summary["errors"]:
         pieces = [

@@ -64,6 +64,7 @@ _FLAGS: Mapping[str, str] = {
     "numbered from the head down. If they are not, upper and lower are exchanged.",
     flags.BY_NAME: "The files don't give positions; the slices are taken to be named from the feet up. If they "
     "are not, upper and lower are exchanged.",
+    flags.NOT_SCORED: "It has no reference mask that can be used: it is not scored.",
     flags.no_truth_for(_SOME): "IoU and Dice rest on the other slices.",
     flags.FAILED_ARE_BACKGROUND: "The label map of the whole scan is empty where a slice failed.",
     # With what is against it after a colon.

@@ -1,6 +1,6 @@
 """The summary as people read it: a table with a row a scan, what is doubtful, what failed."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ctseg.classes import LUNG
+from ctseg.flags import NOT_SCORED, doubts_among
 from ctseg.lungs import LUNGS
 from ctseg.mask_meaning import is_foreground
 from ctseg.printable import count, printable
@@ -166,13 +167,20 @@ def _notes(summary: Summary) -> Iterator[Text]:
     if summary["ignored"]:
         yield Text(printable(ignored_told(summary["ignored"], summary.get("ignored_endings", {}))))
     yield from listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
-    doubtful = ((scan["scan"], "; ".join(scan["flags"])) for scan in scans if scan["flags"])
+    doubtful = ((scan["scan"], "; ".join(found)) for scan in scans if (found := doubts_among(scan["flags"])))
     yield from listed("doubtful", doubtful, "yellow")
     unknown = [scan["scan"] for scan in scans if scan["volumes_ml"] is None and scan["status"] != "failed"]
     if unknown:
-        named = printable(unknown[0]) + (f" and {count(len(unknown) - 1, 'other scan')}" if unknown[1:] else "")
         why = "the files don't say how far apart pixels and slices are"
-        yield Text(f"no volumes of {named}: {why}: --spacing Z,Y,X in mm")
+        yield Text(f"no volumes of {_named(unknown)}: {why}: --spacing Z,Y,X in mm")
+    unscored = [scan["scan"] for scan in scans if NOT_SCORED in scan["flags"]]
+    if unscored and totals["iou"]:
+        yield Text(f"no usable reference mask of {_named(unscored)}: not scored")
+
+
+def _named(scans: Sequence[str]) -> str:
+    """The first of some scans, and how many others."""
+    return printable(scans[0]) + (f" and {count(len(scans) - 1, 'other scan')}" if scans[1:] else "")
 
 
 def listed(title: str, lines: Iterable[tuple[str, str]], style: str) -> Iterator[Text]:

@@ -438,6 +438,10 @@ def test_flags_are_explained_and_counted(page, summary_of, save_summary):
     assert buttons == ["gap", "no reference for some slices"]
     assert [flag[2] for flag in top.data("table-data")["flags"]] == ["gap", *[buttons[1]] * 2]
     assert "3 of 4 scans carry flags" in top.one("p", class_="lead").text
+    top = page(save_summary(summary_of({"flags": ["no reference"]}, {}), "unscored"))
+    assert "No figure is flagged as doubtful." in top.one("p", class_="lead").text
+    (doubt,) = top.one("section", id="overview").all("ul", class_="doubts")[0].all("li")
+    assert doubt.text == "no reference 1 scan It has no reference mask that can be used: it is not scored."
     top = page(save_summary(summary_of(scans[0]), "one"))
     assert "1 of 1 scan carries flags" in top.one("p", class_="lead").text
 
