@@ -61,6 +61,8 @@ def scan_of(array: npt.ArrayLike) -> ArrayScan:
         ) from error
     if np.ma.is_masked(array):
         raise CallError("a masked array has pixels without a value: fill it first, as by array.filled(-1000)")
+    if values.dtype.kind == "O":
+        raise CallError(f"a {type(array).__name__} that is no array of numbers: give its path, or an array")
     if values.dtype.kind not in "buif":
         raise CallError(f"an array of {values.dtype} holds no pixels: give numbers, Hounsfield units or grey values")
     if values.ndim not in (2, 3):

@@ -28,6 +28,7 @@ from ctseg_batch.parts.workers import Workers
 from ctseg_batch.result import MeasuresWish, PartResult
 from ctseg_batch.scans import NamedScan, find_scans
 from ctseg_batch.segmentation import Segmentation
+from ctseg_batch.url import is_url
 
 Source = npt.ArrayLike | str | os.PathLike[str] | NamedScan
 """What can be segmented: an array (H, W) or (slices, H, W), a path, or what `Segmenter.scans` found."""
@@ -98,16 +99,20 @@ class Segmenter:
         return self._segment(source, spacing, _Kept("confidence"))
 
     def scans(
-        self, path: str | os.PathLike[str], series_filter: Sequence[str] = (), best_series: bool = False
+        self, path: str | os.PathLike[str], series_filter: str | Sequence[str] = (), best_series: bool = False
     ) -> Iterator[NamedScan]:
         """The scans at or below a path, to be segmented one by one.
 
         `series_filter` and `best_series` are those of `ctseg batch`. A scan that can't be opened is among them, and
         raises UnreadableFile when it is segmented.
         """
-        if not os.fspath(path):  # pathlib takes it for the current folder
+        written = os.fspath(path)
+        if not written:  # pathlib takes it for the current folder
             raise CallError("the path is empty: give a file or a folder")
-        selection = Selection(tuple(map(parse_condition, series_filter)), best_series)
+        if is_url(written):
+            raise CallError(f"{written}: give a path on this machine; it is `ctseg batch` that takes URLs")
+        conditions = [series_filter] if isinstance(series_filter, str) else series_filter
+        selection = Selection(tuple(map(parse_condition, conditions)), best_series)
         return find_scans(Path(path), selection)
 
     def _segment(self, source: Source, spacing: Spacing | None, kept: "_Kept") -> Segmentation:

@@ -66,13 +66,18 @@ Location = Path | Url
 """Where something is: on this machine's file system, or anywhere else."""
 
 
+def is_url(written: str) -> bool:
+    """Whether it is written as no path is."""
+    return _URL.match(written) is not None
+
+
 def location(written: str) -> Location:
     """A path or a URL, as somebody wrote it; raises CallError for an empty one, and a URL that can't be used."""
     if not written:  # pathlib takes it for the current folder
         raise CallError("a path is empty: is it a variable that is not set?")
     if written.startswith(_FILE) and "::" not in written:
         return Path(written.removeprefix(_FILE))
-    if not _URL.match(written):
+    if not is_url(written):
         return Path(written)
     if any(map(_holds_a_secret, written.split("::"))):
         raise CallError(
@@ -102,7 +107,8 @@ def _holds_a_secret(part: str) -> bool:
 
 def _checked(url: Url, written: str) -> Url:
     if url.scheme not in EXTRAS:
-        raise CallError(f"{written}: there are {', '.join(f'{name}://' for name in EXTRAS)}")
+        known = ", ".join(f"{name}://" for name in EXTRAS)
+        raise CallError(f"{written}: there are {known}; download first what is to be read from elsewhere")
     if not url.archive and not url.path.partition("/")[2 if url.scheme in _MACHINES else 0]:
         raise CallError(f"{written}: it names no {'folder' if url.scheme in _MACHINES else 'bucket'}")
     if url.path and not is_plain(url.path):

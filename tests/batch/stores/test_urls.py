@@ -36,7 +36,7 @@ def test_a_place_is_what_was_written(written, place):
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("http://host/scans", "there are s3://, gs://"),
+        ("http://host/scans", "download first what is to be read from elsewhere"),
         ("s3://", "it names no bucket"),
         ("sftp://host", "it names no folder"),
         ("zip://a", "say which archive"),
