@@ -31,6 +31,15 @@ COMMANDS = {
 
 HELP = ["--help", "-h"]
 
+# What pydantic, by which Typer converts values, says that an "Input should be", and how we say it.
+_WANTED = {
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid boolean": "1 or 0",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `ctseg ARGUMENTS` and leave the process with the command's exit status."""
@@ -84,12 +93,21 @@ def _tell_plainly(param: Any) -> None:
         try:
             return process(context, value)
         except BadParameter as error:
-            error.message = error.message.removeprefix("Value error, ")
+            error.message = _plain(error.message)
             if getattr(context.get_parameter_source(param.name), "name", "") == "ENVIRONMENT":
                 error.message = f"{param.envvar}: {error.message}"
             raise
 
     param.process_value = plainly
+
+
+def _plain(message: str) -> str:
+    """`give at least 1` for `Input should be greater than or equal to 1`; what is no such message as it is."""
+    wanted = message.removeprefix("Input should be ")
+    for theirs, ours in _WANTED.items():
+        if wanted != message and wanted.startswith(theirs):
+            return f"give {ours}{wanted.removeprefix(theirs).partition(',')[0]}"
+    return message.removeprefix("Value error, ")
 
 
 def _leave(reason: str) -> NoReturn:

@@ -57,5 +57,5 @@ def require(module: str, extra: str) -> ModuleType:
             raise
         raise MissingExtraError(
             f"this needs {module}, which is not installed: install ctseg with its extra {extra}, "
-            f"as by pip install '.[{extra}]'"
+            f"in a copy of its repository by pip install '.[{extra}]'"
         ) from error

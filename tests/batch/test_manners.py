@@ -60,9 +60,27 @@ def test_kinds_of_output_add_up_however_they_are_given(command, scans, settings,
 
 
 @pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--workers", "0"], "Invalid value for '--workers': give at least 1"),
+        (["--batch-size", "abc"], "Invalid value for '--batch-size': give a whole number"),
+        (["--gpus-per-worker", "abc"], "Invalid value for '--gpus-per-worker': give a number"),
+        ([], "CTSEG_BATCH_QUIET: give 1 or 0"),
+    ],
+)
+def test_values_are_refused_in_plain_words(command, scans, tmp_path, monkeypatch, options, said):
+    if not options:
+        monkeypatch.setenv("CTSEG_BATCH_QUIET", "maybe")
+    left = command(scans, "--out", tmp_path / "out", *options)
+    assert left.status == 2
+    assert said in " ".join(left.err.replace("│", "").split())
+    assert "Input" not in left.err
+
+
+@pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("workers = 0", "workers = 0: Input should be greater than or equal to 1"),
+        ("workers = 0", "workers = 0: give at least 1"),
         ('workers = "2"', "workers = '2': give a whole number"),
         ("workers = true", "workers = True: give a whole number"),
         ('device = "gpu"', "device = 'gpu': 'gpu' is not one of 'auto', 'cpu', 'cuda'."),
