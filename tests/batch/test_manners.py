@@ -262,11 +262,11 @@ def test_a_log_gets_a_line_a_minute_with_speed_and_the_time_that_is_left():
     ]
 
 
-def test_a_bar_says_when_scans_are_measured_and_slices_are_all_done():
+def test_a_bar_says_when_slices_are_all_done_and_scans_are_not():
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     with ConsoleWatcher(Console(file=terminal, width=80, force_terminal=True, force_interactive=True)) as watcher:
         watcher.expect(2)
         watcher.advance()
         watcher.advance()
-    assert "measuring scans" in terminal.getvalue()
+    assert "finishing scans" in terminal.getvalue()

@@ -111,8 +111,8 @@ class _Bar:
     def advance(self) -> None:
         self._bar.start()
         self._bar.advance(self._task)
-        if self._bar.finished:  # what takes a scan as a whole, as distances from the truth do, comes after its slices
-            self._bar.update(self._task, description="measuring scans")
+        if self._bar.finished:  # what is written and measured of a scan as a whole comes after its slices
+            self._bar.update(self._task, description="finishing scans")
 
     def stop(self) -> None:
         self._bar.stop()
