@@ -5,6 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
+from ctseg.model import file_digest, find_model
+
 playwright = pytest.importorskip("playwright.sync_api")
 _CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(_CHROMIUM is None, reason="no Chromium is here")
@@ -253,6 +255,19 @@ def test_a_narrow_window_scrolls_in_one_direction_only(show, volume):
     page = show(volume)
     page.set_viewport_size({"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") == 400
+
+
+def test_scores_and_reasons_fit_into_a_narrow_window(show, save_summary, summary_of):
+    digest = file_digest(find_model("fast"))
+    model = {"name": "fast", "version": "6", "precision": "fp32", "licence": "", "sha256": digest}
+    errors = [{"file": "a/with_a_long_name.png", "reason": "is no PNG, JPEG, TIFF, BMP or NPY picture"}]
+    page = show(save_summary(summary_of({"flags": ["no reference for some slices"], "errors": errors}, model=model)))
+    page.set_viewport_size({"width": 390, "height": 844})
+    scores = page.get_by_role("region", name="Scores")
+    assert scores.evaluate("one => one.scrollWidth - one.clientWidth") <= 0
+    reason = page.get_by_role("region", name="What failed").locator("tbody td").first
+    assert reason.evaluate("one => one.clientWidth") > 100
+    assert page.locator("button.flag").first.evaluate("one => getComputedStyle(one).textAlign") == "left"
 
 
 def test_both_lungs_fit_into_a_narrow_window(show, measured):
