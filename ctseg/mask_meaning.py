@@ -1,6 +1,6 @@
 """What the values of a mask stand for: each a class, or several that the mask does not tell apart."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,10 @@ _UNKNOWN = 255
 
 @dataclass(frozen=True)
 class MaskMeaning:
-    """The classes that a pixel of each mask value may be; a value may stand for more than one."""
+    """The classes that a pixel of each mask value may be; a value may stand for more than one.
+
+    One that stands for all of them tells nothing: its pixels are not compared with anything.
+    """
 
     values: Mapping[int, tuple[TissueClass, ...]]
 
@@ -33,7 +36,7 @@ class MaskMeaning:
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """The classes, by index, joined where some value does not tell them apart: `((0,), (1,), (2, 3))`."""
         owner = {c.index: c.index for c in CLASSES}
-        for classes in self.values.values():
+        for classes in filter(_tells, self.values.values()):
             joined = {owner[c.index] for c in classes}
             owner = {index: min(joined) if group in joined else group for index, group in owner.items()}
         return tuple(tuple(i for i in owner if owner[i] == group) for group in sorted(set(owner.values())))
@@ -53,9 +56,12 @@ class MaskMeaning:
         return self._look_up(mask, {value: bits(classes) for value, classes in self.values.items()}, source)
 
     def grouped(self, mask: npt.NDArray[np.uint8], source: Path) -> npt.NDArray[np.uint8]:
-        """Each pixel's index into `groups` (H, W); raises DatasetError for a value without a meaning."""
-        table = {value: int(self.group_of[classes[0].index]) for value, classes in self.values.items()}
-        return self._look_up(mask, table, source)
+        """Each pixel's group as `group` has it, (H, W); raises DatasetError for a value without a meaning."""
+        return self._look_up(mask, {value: self.group(classes) for value, classes in self.values.items()}, source)
+
+    def group(self, classes: Sequence[TissueClass]) -> int:
+        """The index into `groups` of what a value stands for; the number of groups where that may be any class."""
+        return int(self.group_of[classes[0].index]) if _tells(classes) else len(self.groups)
 
     def _look_up(self, mask: npt.NDArray[np.uint8], table: Mapping[int, int], source: Path) -> npt.NDArray[np.uint8]:
         lookup = np.full(256, _UNKNOWN, np.uint8)
@@ -82,6 +88,10 @@ def classes_in(group: str) -> frozenset[str]:
 def is_foreground(group: str) -> bool:
     """Whether none of a group's classes is background, by the group's name."""
     return BACKGROUND.name not in classes_in(group)
+
+
+def _tells(classes: Sequence[TissueClass]) -> bool:
+    return len(set(classes)) < len(CLASSES)
 
 
 def _classes(value: str, names: Any) -> tuple[TissueClass, ...]:

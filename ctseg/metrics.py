@@ -12,12 +12,16 @@ Confusion = npt.NDArray[np.int64]
 
 
 def confusion(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], classes: int) -> Confusion:
-    """Count pixels by (true, predicted) class, as a (C, C) table; the two masks must be of one shape."""
+    """Count pixels by (true, predicted) class, as a (C, C) table; the two masks must be of one shape.
+
+    Where the true class is the number of classes, nobody knows it, and the pixel is left out.
+    """
     if truth.shape != predicted.shape:
         raise ValueError(f"the reference is {truth.shape}, the mask {predicted.shape}: they must be of one shape")
     # One pass: the pair of classes as one number, counted.
     pairs = truth.ravel() * np.uint8(classes) + predicted.ravel()
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+    counts = np.bincount(pairs, minlength=(classes + 1) * classes).reshape(classes + 1, classes)
+    return counts[:classes].astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

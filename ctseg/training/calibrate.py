@@ -41,8 +41,8 @@ def collect_logits(
 ) -> list[ValidationPixels]:
     """The validation slices of each data set as the network sees them, a few thousand pixels of each.
 
-    Pixels that are background by truth and by network are left out: there are many, they are easy, and nobody asks. A
-    data set that has no others is left out.
+    Pixels that are background by truth and by network are left out: there are many, they are easy, and nobody asks. So
+    are those that may be any class, and data sets that have no others.
     """
     found = []
     for data in (data for data in loaded if data.splits["val"]):
@@ -92,6 +92,6 @@ def _pixels(
         grey, allowed, _ = at_working_size(sample, how)
         logits = logits_of(net, device, grey).float()[0].flatten(1).T.cpu()
         asked = (allowed.ravel() != bits([BACKGROUND])) | (logits.argmax(dim=1).numpy() != BACKGROUND.index)
-        places = np.flatnonzero(asked)
+        places = np.flatnonzero(asked & (allowed.ravel() != bits(CLASSES)))
         chosen = rng.permutation(places)[:_PIXELS_A_SLICE]
         yield logits[torch.from_numpy(chosen)], allowed.ravel()[chosen]

@@ -27,7 +27,7 @@ def count_errors(mask: Callable[[Sample], Labels], samples: Sequence[Sample], me
     groups = len(meaning.groups)
     truth_of = np.zeros(256, np.uint8)
     for classes in meaning.values.values():
-        truth_of[bits(classes)] = meaning.group_of[classes[0].index]
+        truth_of[bits(classes)] = meaning.group(classes)
     total = np.zeros((groups, groups), np.int64)
     for sample in samples:
         total += confusion(truth_of[sample.allowed], meaning.group_of[mask(sample)], groups)

@@ -365,6 +365,20 @@ def test_groups_of_classes_that_the_truth_does_not_tell_apart_are_compared_as_on
     assert done.summary["totals"]["agreement"]["involvement_percent"]["n"] == 1
 
 
+def test_what_the_truth_leaves_open_is_no_error_of_surfaces_and_volumes(batch, lungs, save_volume, tmp_path):
+    """The upper half of the consolidation may be any class."""
+    truth = lungs.copy()
+    truth[1, 16:48, 36:54] = 9
+    save_volume(tmp_path / "in/a.nii", lungs, SPACING)
+    save_volume(tmp_path / "truth/a.nii", truth, truth=True)
+    classes = ["background", "normal_lung", "ground_glass", "consolidation"]
+    values = {**{str(index): [name] for index, name in enumerate(classes)}, "9": classes}
+    (tmp_path / "truth/dataset.json").write_text(json.dumps({"mask_values": values}))
+    scan = batch(tmp_path / "in", measures="full", truth=tmp_path / "truth").scan
+    assert scan["surface"]["consolidation"] == pytest.approx({"hd95_mm": 0, "assd_mm": 0}, abs=1e-6)
+    assert scan["volume_error_ml"] == dict.fromkeys(classes[1:], 0)
+
+
 def test_a_scan_of_which_a_slice_has_no_truth_has_no_surface_but_a_volume_error(
     batch, lungs, save_series, save, tmp_path
 ):

@@ -83,6 +83,24 @@ def test_scores_of_what_the_model_learnt_from_are_told_as_such(batch, own_set, t
     assert batch(slices, truth=tmp_path / folder / "masks", out=tmp_path / "other").summary["notes"] == []
 
 
+def test_pixels_that_may_be_any_class_are_not_scored_and_join_none(batch, hand_worked, save):
+    """Just those that would be wrong."""
+    file = hand_worked / "mask" / "7" / "3.png"
+    mask = np.kron([[0, 1], [2, 3]], np.ones((32, 32), int)).astype(np.uint8)
+    mask[32:48, :32] = 255
+    save(file, mask)
+    classes = ["background", "normal_lung", "ground_glass", "consolidation"]
+    values = {**{str(index): [name] for index, name in enumerate(classes)}, "255": classes}
+    (hand_worked / "mask" / "dataset.json").write_text(json.dumps({"mask_values": values}))
+    done = batch(hand_worked / "image", truth=hand_worked / "mask")
+    assert done.summary["groups"] == classes
+    assert done.scan["iou"] == dict.fromkeys([*classes, "mean"], 1)
+    assert np.sum(done.scan["confusion"]) == 64 * 64 - 16 * 32
+    save(file, np.full_like(mask, 255))
+    done = batch(hand_worked / "image", truth=hand_worked / "mask")
+    assert (done.status, done.scan["iou"]) == (0, dict.fromkeys([*classes, "mean"]))
+
+
 def test_a_missing_truth_is_a_warning(batch, hand_worked, save_slice, draw):
     save_slice(hand_worked / "image" / "7" / "4.jpg", draw(columns=64))
     done = batch(hand_worked / "image", truth=hand_worked / "mask")

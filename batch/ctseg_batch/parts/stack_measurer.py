@@ -87,13 +87,17 @@ class StackMeasurer:
         return [cast(LungValues, facing(plane, right)[mask > 0]) for plane, mask in zip(planes, masks, strict=True)]
 
     def _surfaces(self, indices: Sequence[int], spacing: Spacing) -> tuple[SurfaceDistances | None, ...] | None:
-        """The distances of each group but background; None where a slice has no truth."""
+        """The distances of each group but background; None where a slice has no truth.
+
+        What the truth leaves open is taken from both masks: else it would be an error of one of them.
+        """
         if self._truth is None or any(index not in self._true for index in indices):
             return None
         meaning = self._truth.meaning
         true = np.stack([self._true[index] for index in indices])
         labels = np.stack([self._masks[index] for index in indices])
+        told = true < len(meaning.groups)
         return tuple(
-            None if 0 in group else surface_distances(true == number, np.isin(labels, group), spacing)
+            None if 0 in group else surface_distances(true == number, told & np.isin(labels, group), spacing)
             for number, group in enumerate(meaning.groups)
         )

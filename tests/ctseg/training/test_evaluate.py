@@ -95,6 +95,24 @@ def test_what_the_truth_has_none_of_is_left_out_of_one_of_the_means(trained, cap
     assert "mean present: of those that the reference holds; both with background" in told
 
 
+def test_pixels_that_may_be_any_class_are_not_scored_and_join_none(trained, capsys, tmp_path):
+    plain = evaluate(trained, "model.onnx", capsys, "--slices", "all")
+    names = ("background", "normal_lung", "ground_glass", "consolidation")
+    meaning = {**{str(n): [name] for n, name in enumerate(names)}, "255": names}
+    described = describe(trained / "data", tmp_path, meaning)
+    assert evaluate(described, trained / "model.onnx", capsys, "--slices", "all")["iou"] == plain["iou"]
+
+
+def describe(data, folder, meaning):
+    """The same data set by a dataset.json, beside it."""
+    shutil.copytree(data, folder / "data")
+    files = sorted(file.relative_to(data / "mask") for file in (data / "mask").glob("*/*"))
+    (folder / "data/index.csv").write_text("\n".join(["file,patient", *(f"{file},{file.parent}" for file in files)]))
+    places = {"images": "image", "masks": "mask", "index": "index.csv", "group": "patient"}
+    (folder / "data/dataset.json").write_text(json.dumps({"name": "data", "mask_values": meaning, **places}))
+    return folder
+
+
 def test_what_was_learnt_from_is_told_to_be_no_independent_figure(trained, capsys):
     learnt = evaluate(trained, "model.onnx", capsys, "--slices", "train")
     groups = [part for group in learnt["groups"] for part in ("--group", group)]

@@ -236,6 +236,27 @@ def test_a_run_is_not_gone_on_with_when_mask_values_mean_something_else(squares,
     assert "other slices, labels or other groups" in capsys.readouterr().err
 
 
+def test_pixels_that_may_be_any_class_do_not_count_and_join_none(squares, tmp_path):
+    names = ("background", "normal_lung", "ground_glass", "consolidation")
+    meaning = {str(n): [name] for n, name in enumerate(names)}
+    shutil.copytree(squares, tmp_path / "open")
+    for mask in (tmp_path / "open/mask/1").iterdir():
+        cv2.imwrite(str(mask), np.full((40, 40), 255, np.uint8))
+    describe(squares, tmp_path / "plain", meaning, "d")
+    describe(squares, tmp_path / "unused", {**meaning, "255": names}, "d")
+    describe(tmp_path / "open", tmp_path / "none", {**meaning, "255": names}, "d")
+    found = []
+    for data in ("plain", "unused", "none"):
+        call = ["train", str(tmp_path / data), "--out", str(tmp_path / f"{data} run"), "--validation-group", "1"]
+        leave([*call, "--canvas", "32", "--epochs", "1", "--batch-size", "4", "--device", "cpu"], 0)
+        found.append(json.loads((tmp_path / f"{data} run/metrics.json").read_text()))
+        del found[-1]["history"][0]["seconds"]
+    plain, unused, none = found
+    assert unused == plain
+    assert (none["temperature"], none["expected_calibration_error"]) == (None, {})
+    assert none["history"][0]["val_iou"] == 0
+
+
 def test_names_are_told_as_they_are(squares, tmp_path, capsys):
     """Also those that a terminal or a chart would take for marks of its own."""
     name = "mine [/x] [v2] $a_{$"
