@@ -13,10 +13,12 @@ from rich.text import Text
 
 from ctseg.claim import claim
 from ctseg.dataset import read_datasets
-from ctseg.errors import CallError, DatasetError, DeviceError, require
+from ctseg.errors import CallError, DeviceError, require
 from ctseg.printable import count, printable
 from ctseg.replacing import replace_with
+from ctseg.training.checks import check_enough, doubts
 from ctseg.training.recipe import PRESETS, Preset, Recipe, Schedule
+from ctseg.training.results import show_results, warn
 from ctseg.training.run_folder import begin, provenance
 from ctseg.training.samples import Samples, Split, check_known, load_samples
 
@@ -121,12 +123,9 @@ def train(
         load_samples(data, seed, validation_group or (), all_groups) for data in read_datasets(datasets)
     ]
     check_known(loaded, validation_group or ())
-    _check(loaded, ("train",) if all_groups else ("train", "val"))
-    sets = sum(1 for data in loaded if data.splits["train"] or (teacher and data.unlabelled))
-    if recipe.sampling == "balanced" and recipe.batch_size < sets:
-        raise CallError(
-            f"--batch-size {recipe.batch_size} is too small: each step takes a slice of all {sets} data sets"
-        )
+    check_enough(loaded, recipe, is_taught=bool(teacher), is_judged=not all_groups)
+    for doubt in doubts(loaded, is_taught=bool(teacher)):
+        warn(doubt, console)
     from ctseg.training.ancestry import inherited_datasets, open_ancestry, warn_of_what_is_not_inherited
 
     ancestry = open_ancestry(start, teacher or (), recipe, loaded, torch_device, console)
@@ -169,15 +168,6 @@ def choose_recipe(preset: Preset, changes: dict[str, Any]) -> Recipe:
     return recipe
 
 
-def _check(loaded: Sequence[Samples], needed: tuple[Split, ...]) -> None:
-    for split in needed:
-        if not any(data.splits[split] for data in loaded):
-            raise DatasetError(
-                f"no slice is left for the split {split!r}: there are too few groups (patients); add some, or "
-                "hold none back by --all-groups"
-            )
-
-
 def _run(
     recipe: Recipe, loaded: Sequence[Samples], training: Mapping[str, Any], out: Path, device: Any,
     console: Console, ancestry: "Ancestry",
@@ -187,7 +177,6 @@ def _run(
     from ctseg.training.calibrate import BOUNDS, calibration_error, collect_logits, fit_temperature
     from ctseg.training.fit import BEST, LAST, Fit, best_epoch
     from ctseg.training.predictor import final_scores
-    from ctseg.training.results import show_results, warn
 
     console.print(f"{_describe(loaded)}, on {_name(device)}; recipe [bold]{recipe.preset}[/]")
     is_new = not (out / LAST).is_file()  # a run that has begun has weights of its own

@@ -1,7 +1,7 @@
 """`ctseg evaluate`: how well a checkpoint or a model file does on data sets with masks."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +20,7 @@ from ctseg.prepare import Preparation
 from ctseg.runtime import check_labels, open_on_cpu
 from ctseg.scan import DOMAINS, Labels
 from ctseg.standard_output import standard_output
+from ctseg.training.checks import check_tells_apart, joined_in_vain, leaks
 from ctseg.training.network_file import find_network, is_model
 from ctseg.training.results import show_results, warn, warn_of_new_names
 from ctseg.training.samples import Sample, Samples, load_samples
@@ -86,10 +87,13 @@ def evaluate(
         if group and not there.intersection(group):
             continue
         try:
+            check_tells_apart(data)
             chosen = choose(data, candidate, slices, there.intersection(group or ()))
         except DatasetError as error:
             left_out.append(str(error))
             continue
+        for doubt in _doubts(data, candidate, chosen, slices):
+            warn(doubt, console)
         counts = count_errors(candidate.mask, chosen, data.meaning)
         results[data.dataset.name] = {
             "split": slices,
@@ -153,6 +157,14 @@ def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collecti
                 f"{sample.file} is in {DOMAINS[sample.image.domain]}, this model takes {taken}: choose other slices"
             )
     return wanted
+
+
+def _doubts(data: Samples, candidate: Candidate, chosen: Sequence[Sample], slices: Choice) -> Iterator[str]:
+    """What makes the scores doubtful, a line each."""
+    yield from joined_in_vain(data)
+    if slices == "held-out":
+        everything = (sample for samples in data.splits.values() for sample in samples)
+        yield from leaks({"learnt from": filter(candidate.trained_on, everything), "held out": chosen})
 
 
 def _from_checkpoint(file: Path) -> Candidate:

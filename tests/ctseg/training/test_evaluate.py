@@ -113,6 +113,15 @@ def describe(data, folder, meaning):
     return folder
 
 
+def test_a_slice_that_was_learnt_from_under_another_name_is_warned_of(trained, capsys, tmp_path):
+    copied = shutil.copytree(trained / "data", tmp_path / "data")
+    for part in ("image", "mask"):
+        shutil.copytree(copied / part / "0", copied / part / "new")
+    leave(["evaluate", str(trained / "model.onnx"), str(copied)])
+    said = capsys.readouterr().err
+    assert f"{copied / 'image/0/0000.png'} (learnt from) and {copied / 'image/new/0000.png'} (held out) are the" in said
+
+
 def test_what_was_learnt_from_is_told_to_be_no_independent_figure(trained, capsys):
     learnt = evaluate(trained, "model.onnx", capsys, "--slices", "train")
     groups = [part for group in learnt["groups"] for part in ("--group", group)]

@@ -1,0 +1,130 @@
+"""What is looked at before anything is learnt from data sets or judged by them."""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from itertools import combinations
+
+import numpy as np
+
+from ctseg.classes import CLASSES, bits
+from ctseg.dataset import DESCRIPTION
+from ctseg.errors import CallError, DatasetError
+from ctseg.mask_meaning import MaskMeaning
+from ctseg.training.recipe import Recipe
+from ctseg.training.samples import Sample, Samples
+
+_LEAST_CONTENT = 0.01
+"""Of a slice's pixels: where fewer differ from the commonest value, slices of different patients may be equal."""
+
+
+def check_enough(loaded: Sequence[Samples], recipe: Recipe, *, is_taught: bool, is_judged: bool) -> None:
+    """Raise DatasetError where there is nothing to learn from or to judge by, CallError for too small a batch."""
+    learnt = [data for data in loaded if data.splits["train"] or (is_taught and data.unlabelled)]
+    if not learnt and any(data.unlabelled for data in loaded):
+        raise DatasetError(
+            "all slices to train on may show disease anywhere, by their labels: they are of use only with a --teacher"
+        )
+    is_val_missing = is_judged and not any(data.splits["val"] for data in loaded)
+    if not learnt or is_val_missing:
+        raise DatasetError(
+            f"no slice is left for the split {'val' if learnt else 'train'!r}: there are too few groups (patients); "
+            "add some, or hold none back by --all-groups"
+        )
+    if recipe.sampling == "balanced" and recipe.batch_size < len(learnt):
+        raise CallError(
+            f"--batch-size {recipe.batch_size} is too small: each step takes a slice of all {len(learnt)} data sets"
+        )
+    for data in loaded:
+        if data.splits["val"] or data.splits["test"]:
+            check_tells_apart(data)
+
+
+def check_tells_apart(data: Samples) -> None:
+    """Raise DatasetError where any mask would be right throughout."""
+    if len(data.meaning.groups) == 1:
+        raise DatasetError(
+            f"{data.dataset.folder / DESCRIPTION}: its mask_values tell no two classes apart, so there is nothing to "
+            "score: give each value only the classes that it may stand for"
+        )
+
+
+def doubts(loaded: Iterable[Samples], *, is_taught: bool) -> Iterator[str]:
+    """What makes the figures of a run doubtful, a line each."""
+    sides: dict[str, list[Sample]] = defaultdict(list)
+    for data in loaded:
+        yield from joined_in_vain(data)
+        for split, samples in data.splits.items():
+            sides[split] += samples
+        if is_taught:
+            sides["train"] += data.unlabelled
+    yield from leaks(sides)
+
+
+def joined_in_vain(data: Samples) -> Iterator[str]:
+    """A line where classes are scored as one because of values that no mask has."""
+    samples = [sample for some in data.splits.values() for sample in some]
+    held = {
+        value: classes
+        for value, classes in data.meaning.values.items()
+        if len(set(classes)) in (1, len(CLASSES)) or any((s.allowed == bits(classes)).any() for s in samples)
+    }
+    apart = MaskMeaning(held).names
+    if joined := [name.replace("+", ", ") for name in data.meaning.names if name not in apart]:
+        idle = ", ".join(str(value) for value in data.meaning.values if value not in held)
+        yield (
+            f"{data.dataset.folder / DESCRIPTION}: {' and '.join(joined)} are scored as one because of value {idle} "
+            "of mask_values, which no mask has: take it out"
+        )
+
+
+def leaks(sides: Mapping[str, Iterable[Sample]]) -> Iterator[str]:
+    """A line for any two groups on different sides that may be one patient: by their names, or by equal slices."""
+    by_name: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
+    by_pixels: dict[bytes, list[tuple[str, Sample]]] = defaultdict(list)
+    for side, samples in sides.items():
+        for sample in samples:
+            by_name[sample.dataset, _folded(sample.group)].add((side, sample.group))
+            by_pixels[_digest(sample)].append((side, sample))
+    for (dataset, _), groups in sorted(by_name.items()):
+        for (side, one), (other_side, other) in combinations(sorted(groups, key=lambda group: group[1]), 2):
+            if one != other and side != other_side:
+                yield (
+                    f"the groups (patients) {one} ({side}) and {other} ({other_side}) of {dataset} have the same name "
+                    "but for case or accents' encoding: if they are one patient, figures are too good; name both alike"
+                )
+    yield from _equal_slices(by_pixels.values())
+
+
+def _equal_slices(found: Iterable[Sequence[tuple[str, Sample]]]) -> Iterator[str]:
+    pairs: dict[tuple[tuple[str, str], ...], list[tuple[str, str]]] = defaultdict(list)
+    for equal in found:
+        if len({side for side, _ in equal}) > 1 and _has_content(equal[0][1]):
+            for (side, one), (other_side, other) in combinations(equal, 2):
+                if side != other_side:
+                    groups = (one.dataset, one.group), (other.dataset, other.group)
+                    pairs[groups].append((f"{one.file} ({side})", f"{other.file} ({other_side})"))
+    for files in pairs.values():
+        more = f", and {len(files) - 1} more of the same two patients" if len(files) > 1 else ""
+        yield (
+            f"{files[0][0]} and {files[0][1]} are the same slice{more}: figures on what a network has "
+            "learnt from are too good; put both into one group (patient), or leave one out"
+        )
+
+
+def _folded(name: str) -> str:
+    """A name as it is whatever its case and however its letters are composed."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _digest(sample: Sample) -> bytes:
+    pixels = sample.image.pixels
+    found = blake2b(f"{sample.image.domain} {pixels.dtype} {pixels.shape}".encode(), digest_size=16)
+    found.update(pixels.tobytes())
+    return found.digest()
+
+
+def _has_content(sample: Sample) -> bool:
+    counts = np.unique(sample.image.pixels, return_counts=True)[1]
+    return bool(counts.max() <= (1 - _LEAST_CONTENT) * sample.image.pixels.size)

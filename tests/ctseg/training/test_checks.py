@@ -1,0 +1,125 @@
+"""What `ctseg train` and `ctseg evaluate` look at before they learn from data sets or judge by them."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from ctseg.cli import main
+from ctseg.phantom import Phantom, write_dicom
+from ctseg.training import command
+
+CLASSES = ("background", "normal_lung", "ground_glass", "consolidation")
+MEANING = {str(index): [name] for index, name in enumerate(CLASSES)}
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """Write a data set of slices of noise, by group and file name."""
+
+    def written(name, groups, meaning=MEANING, label=3):
+        folder, rng = tmp_path / name, np.random.default_rng(len(name))
+        rows, mask = ["file,patient"], np.eye(16, dtype=np.uint8)
+        for number, (group, files) in enumerate(groups.items()):
+            for file in files:
+                for part, pixels in (("images", rng.integers(0, 255, (16, 16), np.uint8)), ("masks", label * mask)):
+                    (folder / part / str(number)).mkdir(parents=True, exist_ok=True)
+                    cv2.imwrite(str(folder / part / str(number) / file), pixels)
+                rows.append(f"{number}/{file},{group}")
+        (folder / "index.csv").write_text("\n".join(rows), encoding="utf-8")
+        places = {"images": "images", "masks": "masks", "index": "index.csv", "group": "patient"}
+        (folder / "dataset.json").write_text(json.dumps({"name": name, "mask_values": meaning, **places}))
+        return folder
+
+    return written
+
+
+@pytest.fixture
+def train(tmp_path, capsys, monkeypatch):
+    """What `ctseg train` says before the first epoch, and its exit status."""
+    monkeypatch.setattr(command, "_run", lambda *_: None)
+
+    def said(*arguments):
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        with pytest.raises(SystemExit) as left:
+            main(["train", *map(str, arguments), "--out", str(tmp_path / "run"), "--device", "cpu"])
+        return " ".join(capsys.readouterr().err.split()), left.value.code or 0
+
+    return said
+
+
+def test_a_slice_that_is_learnt_from_and_judged_by_is_warned_of(noise, train):
+    data = noise("mine", {group: ["a.png", "b.png"] for group in ("one", "two", "three")})
+    split = ("--validation-group", "two")
+    assert train(data, *split) == ("", 0)
+    copied = data / "images/0/a.png", data / "images/1/b.png"
+    shutil.copy(*copied)
+    said, status = train(data, *split)
+    assert status == 0
+    assert f"warning: {copied[0]} (train) and {copied[1]} (val) are the same slice: figures" in said
+    shutil.copy(data / "images/0/b.png", data / "images/1/a.png")
+    assert "are the same slice, and 1 more of the same two patients: figures" in train(data, *split)[0]
+    assert train(data, "--all-groups") == ("", 0)
+
+
+def test_the_same_patient_in_two_data_sets_is_warned_of(noise, train):
+    mine, theirs = noise("mine", {"one": ["a.png"], "two": ["b.png"]}), noise("theirs", {"x": ["c.png"]})
+    shutil.copy(mine / "images/0/a.png", theirs / "images/0/c.png")
+    said, _ = train(mine, theirs, "--validation-group", "two", "--validation-group", "x")
+    assert f"{mine / 'images/0/a.png'} (train) and {theirs / 'images/0/c.png'} (val) are the same slice" in said
+
+
+def test_slices_with_next_to_nothing_in_them_may_be_the_same(noise, train):
+    data = noise("mine", {"one": ["a.png", "b.png"], "two": ["c.png"]})
+    for file in ("0/a.png", "1/c.png"):
+        pixels = np.zeros((16, 16), np.uint8)
+        pixels[0, :2] = 255
+        cv2.imwrite(str(data / "images" / file), pixels)
+    assert train(data, "--validation-group", "two") == ("", 0)
+
+
+@pytest.mark.parametrize(("one", "other"), [("Anna", "anna"), ("Ren\u00e9e", "Rene\u0301e")])
+def test_groups_that_are_probably_one_patient_are_warned_of(noise, train, one, other):
+    data = noise("mine", {one: ["a.png"], other: ["b.png"], "x": ["c.png"]})
+    said, status = train(data, "--validation-group", other)
+    assert status == 0
+    names = sorted([(one, "train"), (other, "val")])
+    assert "the groups (patients) {} ({}) and {} ({}) of mine have the same name".format(*names[0], *names[1]) in said
+    assert train(data, "--validation-group", one, "--validation-group", other) == ("", 0)
+
+
+def test_nothing_is_judged_by_masks_that_tell_no_two_classes_apart(noise, train, capsys):
+    meaning = {"0": ["background", "normal_lung"], "1": ["normal_lung", "ground_glass", "consolidation"]}
+    data = noise("mine", {"one": ["a.png"], "two": ["b.png"]}, meaning, label=1)
+    said, status = train(data)
+    assert status == 2
+    assert f"{data / 'dataset.json'}: its mask_values tell no two classes apart" in said
+    assert train(data, "--all-groups") == ("", 0)
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", "fast", str(data)])
+    assert left.value.code == 2
+    assert "tell no two classes apart" in " ".join(capsys.readouterr().err.split())
+
+
+def test_classes_that_are_one_for_a_value_that_no_mask_has_are_warned_of(noise, train):
+    groups, meaning = {"one": ["a.png"], "two": ["b.png"]}, {**MEANING, "5": ["background", "normal_lung"]}
+    data = noise("mine", groups, meaning)
+    said, status = train(data)
+    assert status == 0
+    assert "background, normal_lung are scored as one because of value 5 of mask_values, which no mask has" in said
+    assert train(noise("other", groups, meaning, label=5)) == ("", 0)
+    assert train(noise("open", groups, {**MEANING, "5": CLASSES})) == ("", 0)
+
+
+def test_slices_that_all_may_show_disease_are_learnt_from_with_a_teacher(train, tmp_path):
+    files = write_dicom(Phantom(seed=1, slices=2, size=32), tmp_path / "ct" / "s")
+    (tmp_path / "ct/s.csv").write_text("file,infected\n" + "".join(f"{file.name},1\n" for file in files))
+    labels = {"column": "infected", "1": CLASSES}
+    described = {"name": "ct", "series": {"s": "s.csv"}, "slice_labels": labels}
+    (tmp_path / "ct/dataset.json").write_text(json.dumps(described))
+    said, status = train(tmp_path / "ct", "--all-groups")
+    assert status == 2
+    assert "all slices to train on may show disease anywhere, by their labels: they are of use only with a" in said
+    assert train(tmp_path / "ct", "--all-groups", "--teacher", "fast") == ("", 0)
