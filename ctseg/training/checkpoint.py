@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import nn
 from ctseg.classes import CLASSES
 from ctseg.errors import CallError, ModelError, first_line
 from ctseg.model import check_temperature
-from ctseg.replacing import replacing
+from ctseg.replacing import replace_with
 from ctseg.training.networks import build
 from ctseg.training.recipe import Recipe, recipe_from
 
@@ -54,13 +55,13 @@ def save(checkpoint: Checkpoint, file: Path) -> None:
         "progress": dict(checkpoint.progress),
         "temperature": checkpoint.temperature,
     }
-    try:
-        with _uninterrupted(), replacing(file) as stream:
-            torch.save(state, stream)
-    except (OSError, RuntimeError) as error:  # torch has a full disk as the latter
-        raise CallError(
-            f"{file} can't be written: {first_line(error, type(error).__name__)}; --resume goes on once it can"
-        ) from error
+    content = BytesIO()  # not the file itself: of a full disk, torch tells a fault of its own
+    with _uninterrupted():
+        torch.save(state, content)
+        try:
+            replace_with(file, content.getvalue())
+        except CallError as error:
+            raise CallError(f"{error}; --resume goes on once it can") from error
 
 
 @contextmanager

@@ -207,9 +207,9 @@ def _run(
         "history": history,
     }
     replace_with(out / METRICS, json.dumps(metrics, indent=2).encode())
+    show_results(results, console)
     report.draw_curves(history, out / CURVES)
     report.draw_panels(best.net, recipe, loaded, device, out / PANELS)
-    show_results(results, console)
     told = f"the best checkpoint is {out / BEST}; next: ctseg export {out / BEST} --out model.onnx"
     console.print(Text(printable(told)))
 

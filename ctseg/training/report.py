@@ -1,6 +1,7 @@
 """What a person sees of a run: the progress, curves and panels."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,7 @@ from torch import nn
 from ctseg.classes import CLASSES, LUNG, bits
 from ctseg.prepare import to_grey
 from ctseg.printable import printable
+from ctseg.replacing import replace_with
 from ctseg.spread import evenly_spread
 from ctseg.training import fit
 from ctseg.training.predictor import predictor
@@ -99,7 +101,7 @@ def draw_curves(history: Sequence[Mapping[str, Any]], file: Path) -> None:
         for axes in (losses, *others):
             axes.legend(frameon=False)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        figure.savefig(file, dpi=150)
+        _save(figure, file, dpi=150)
 
 
 def _draw_validation(history: Sequence[Mapping[str, Any]], losses: Axes, ious: Axes) -> None:
@@ -144,7 +146,13 @@ def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], dev
         row[2].set_title("prediction", fontsize=8)
     swatches = [Patch(color="#{:02x}{:02x}{:02x}".format(*c.colour), label=c.title) for c in LUNG]
     figure.legend(handles=swatches, loc="outside lower center", ncols=len(swatches), frameon=False)
-    figure.savefig(file, dpi=100)
+    _save(figure, file, dpi=100)
+
+
+def _save(figure: Figure, file: Path, dpi: int) -> None:
+    content = BytesIO()
+    figure.savefig(content, dpi=dpi, format=file.suffix[1:])
+    replace_with(file, content.getvalue())
 
 
 def _colours_of_sets() -> npt.NDArray[np.uint8]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ctseg.cli import main
-from ctseg.errors import ModelError
+from ctseg.errors import CallError, ModelError
 from ctseg.training import checkpoint, command
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.networks import build
@@ -225,6 +225,20 @@ def test_a_damaged_byte_in_the_weights_is_never_taken_for_a_weight(refused, whol
     (tmp_path / "bad.pt").write_bytes(content)
     said = refused("export", tmp_path / "bad.pt", "--out", tmp_path / "model.onnx")
     assert "bad.pt is no checkpoint of ctseg train, or is damaged" in said
+
+
+def test_a_disk_that_takes_no_more_is_told_as_that_and_leaves_the_former_checkpoint(whole, tmp_path):
+    resource = pytest.importorskip("resource")
+    (tmp_path / "best.pt").write_bytes(b"the former one")
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    found = checkpoint.load(whole)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, former[1]))
+    try:
+        with pytest.raises(CallError, match=r"best\.pt can't be written: File too large; --resume goes on once it can"):
+            checkpoint.save(found, tmp_path / "best.pt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"best.pt": b"the former one"}
 
 
 def test_ctrl_c_waits_until_a_checkpoint_is_written(whole, tmp_path, monkeypatch):

@@ -200,6 +200,16 @@ def test_the_command_makes_a_run_that_can_be_scored(squares, tmp_path, capsys):
     leave([*call, "--resume", "--learning-rate", "0.5"], 2)
 
 
+def test_a_picture_that_cant_be_written_is_named_after_the_scores_are_told(squares, tmp_path, capsys):
+    (tmp_path / "run/curves.png").mkdir(parents=True)
+    call = ["train", str(squares), "--out", str(tmp_path / "run"), "--canvas", "32", "--epochs", "1"]
+    leave([*call, "--batch-size", "4", "--device", "cpu"], 2)
+    said = capsys.readouterr().err
+    assert "IoU" in said
+    assert said.splitlines()[-1] == f"error: {tmp_path / 'run/curves.png'} can't be written: Is a directory"
+    assert not list((tmp_path / "run").glob(".*.tmp"))
+
+
 def test_a_run_is_not_gone_on_with_on_other_groups(squares, tmp_path, capsys):
     """Else patients that it learnt from would be scored as new to it."""
     call = ["train", str(squares), "--out", str(tmp_path / "run"), "--canvas", "32", "--epochs", "1"]
