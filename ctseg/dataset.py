@@ -108,13 +108,16 @@ def read_datasets(folders: Sequence[Path]) -> list[Dataset | SeriesDataset]:
     return list(found.values())
 
 
-def mask_folders(folder: Path) -> set[Path]:
-    """The folders below `folder` that hold masks of data sets and not slices; raises DatasetError."""
-    found = {masks for masks in folder.rglob("mask") if (masks.parent / "image").is_dir()}
-    for description in folder.rglob(DESCRIPTION):
-        described = _read_json(description)
-        if isinstance(described, dict) and "masks" in described:
-            found.add(description.parent / str(described["masks"]))
+def mask_folders(folders: Iterable[Path]) -> set[Path]:
+    """Where those of some folders that are data sets have their masks, as real paths; raises DatasetError."""
+    found = set()
+    for folder in folders:
+        if (folder / "image").is_dir() and (folder / "mask").is_dir():
+            found.add((folder / "mask").resolve())
+        if (folder / DESCRIPTION).is_file():
+            described = _read_json(folder / DESCRIPTION)
+            if isinstance(described, dict) and "masks" in described:
+                found.add((folder / str(described["masks"])).resolve())
     return found
 
 

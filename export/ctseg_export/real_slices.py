@@ -1,5 +1,6 @@
 """Slices of real scans to prove a file on."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -34,14 +35,30 @@ def _read(scan: Scan, indices: Sequence[int]) -> list[Slice]:
     return [replace(one, pixels=one.pixels.copy()) for one in found]
 
 
+def _folders(top: Path) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and all below it with their files; links to folders are followed, the same real folder never twice."""
+    searched = set()
+    for place, folders, names in os.walk(top, followlinks=True):
+        real = os.path.realpath(place)
+        if real in searched:
+            folders.clear()
+        else:
+            searched.add(real)
+            folders.sort()
+            yield Path(place), names
+
+
 def _scans(folder: Path) -> Iterator[Scan]:
-    masks = mask_folders(folder)
+    folders = dict(_folders(folder))
+    masks = mask_folders(folders)
     files: dict[Kind | None, list[Path]] = defaultdict(list)
     images: dict[Path, list[Path]] = defaultdict(list)
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and masks.isdisjoint(path.parents):
-            kind = kind_of(path)
-            (images[path.parent] if kind == "image" else files[kind]).append(path)
+    for place, names in folders.items():
+        real = place.resolve()
+        if masks.isdisjoint([real, *real.parents]):
+            for path in (place / name for name in sorted(names)):
+                kind = kind_of(path)
+                (images[place] if kind == "image" else files[kind]).append(path)
     yield from map(open_images, images.values())
     yield from map(open_volume, files["volume"])
     found = open_series(files["dicom"])

@@ -1,3 +1,4 @@
+import json
 import tracemalloc
 
 import nibabel
@@ -28,6 +29,33 @@ def test_masks_are_no_slices(tmp_path):
         np.save(tmp_path / folder / "0.npy", np.full((8, 8), number, np.uint8))
     (tmp_path / "a" / "dataset.json").write_text('{"name": "a", "images": "pictures", "masks": "truth"}')
     assert [int(s.pixels[0, 0]) for s in real_slices(tmp_path, 10)] == [0, 2]
+
+
+@pytest.mark.parametrize("reached", ["..", "a link"])
+def test_masks_are_no_slices_however_they_are_reached(tmp_path, reached):
+    for number, folder in enumerate(("all/pictures", "all/truth", "all/set")):
+        (tmp_path / folder).mkdir(parents=True)
+        np.save(tmp_path / folder / "0.npy", np.full((8, 8), number, np.uint8))
+    if reached == "a link":
+        (tmp_path / "all/set/masks").symlink_to(tmp_path / "all/truth")
+    said = {"name": "a", "images": "../pictures", "masks": "../truth" if reached == ".." else "masks"}
+    (tmp_path / "all/set/dataset.json").write_text(json.dumps(said))
+    assert [int(s.pixels[0, 0]) for s in real_slices(tmp_path / "all", 10)] == [0, 2]
+
+
+def test_links_to_folders_are_followed_and_each_folder_is_taken_once(tmp_path):
+    """A data set lies elsewhere, and is linked to twice; another link leads in a circle."""
+    for number, folder in enumerate(("elsewhere/image/1", "elsewhere/mask/1", "in/a")):
+        (tmp_path / folder).mkdir(parents=True)
+        np.save(tmp_path / folder / "0.npy", np.full((8, 8), number, np.uint8))
+    for link, target in (
+        ("in/b", "elsewhere"),
+        ("in/c", "elsewhere"),
+        ("in/a/up", "in"),
+        ("elsewhere/image/m", "elsewhere/mask"),
+    ):
+        (tmp_path / link).symlink_to(tmp_path / target)
+    assert [int(s.pixels[0, 0]) for s in real_slices(tmp_path / "in", 10)] == [2, 0]
 
 
 def test_fewer_slices_than_asked_for_are_all_taken_once(tmp_path):
