@@ -1,5 +1,6 @@
 """What a person sees of a run: the progress, curves and panels."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -109,7 +110,7 @@ def _draw_validation(history: Sequence[Mapping[str, Any]], losses: Axes, ious: A
     losses.plot(epochs, [line["val_loss"] for line in history], label="validation", **_DOTS)
     for name in history[0]["val_iou_by_dataset"]:
         by_epoch = [line["val_iou_by_dataset"][name] for line in history]
-        ious.plot(epochs, by_epoch, lw=1, alpha=0.7, label=name, **_DOTS)
+        ious.plot(epochs, by_epoch, lw=1, alpha=0.7, label=printable(name), **_DOTS)
     ious.plot(epochs, [line["val_iou"] for line in history], color="black", label="mean", **_DOTS)
     best = history[fit.best_epoch(history) - 1]
     ious.axvline(best["epoch"], color="grey", lw=0.8, ls=":")
@@ -140,7 +141,7 @@ def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], dev
         for axis, picture in zip(row, pictures, strict=True):
             axis.imshow(picture)
             axis.set_axis_off()
-        name = f"{sample.dataset} {sample.group}/{sample.file.name}"
+        name = printable(f"{sample.dataset} {sample.group}/{sample.file.name}")
         row[0].set_title(name, fontsize=8, loc="left", parse_math=False)
         row[1].set_title("reference", fontsize=8)
         row[2].set_title("prediction", fontsize=8)
@@ -151,7 +152,9 @@ def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], dev
 
 def _save(figure: Figure, file: Path, dpi: int) -> None:
     content = BytesIO()
-    figure.savefig(content, dpi=dpi, format=file.suffix[1:])
+    with warnings.catch_warnings():  # a letter that the font lacks is drawn as a box
+        warnings.filterwarnings("ignore", r"Glyph \d+ ", UserWarning)
+        figure.savefig(content, dpi=dpi, format=file.suffix[1:])
     replace_with(file, content.getvalue())
 
 

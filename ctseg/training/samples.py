@@ -110,7 +110,8 @@ def training_slices(datasets: Iterable[Samples]) -> list[tuple[Sample, ...]]:
 def split_groups(groups: Iterable[str], seed: int) -> dict[str, Split]:
     """Draw train, validation and test groups, 70 : 15 : 15; one group trains, two train and validate."""
     # By hash, so that a patient more or less moves hardly any other across.
-    ordered = sorted(groups, key=lambda group: blake2b(f"{seed}/{group}".encode(), digest_size=8).digest())
+    seeded = {group: f"{seed}/{group}".encode(errors="surrogateescape") for group in groups}
+    ordered = sorted(seeded, key=lambda group: blake2b(seeded[group], digest_size=8).digest())
     validate = max(round(_VALIDATION_SHARE * len(ordered)), 1 if len(ordered) > 1 else 0)
     test = max(round(_TEST_SHARE * len(ordered)), 1 if len(ordered) > 2 else 0)
     return {

@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import sys
 from dataclasses import replace
 from hashlib import sha256
 
@@ -281,6 +283,23 @@ def test_names_are_told_as_they_are(squares, tmp_path, capsys):
     assert f"the best checkpoint is {run / BEST};" in said
     leave(["evaluate", str(run / BEST), str(tmp_path / "data")], 0)
     assert f"{name}: 2 slices (held-out)" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all names are Unicode")
+def test_a_patient_may_have_any_name_that_a_folder_may_have(squares, tmp_path, capsys):
+    names = (os.fsdecode(b"Ren\xe9"), "\u60a3\u8005")
+    for part in ("image", "mask"):
+        folder = shutil.copytree(squares / part, tmp_path / "data" / part)
+        for number, name in enumerate(names):
+            (folder / str(number)).rename(folder / name)
+    call = ["train", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--canvas", "32", "--epochs", "1"]
+    for name in names:
+        call += ["--validation-group", name]
+    leave([*call, "--batch-size", "4", "--device", "cpu"], 0)
+    assert "Glyph" not in capsys.readouterr().err
+    leave(["evaluate", str(tmp_path / "run" / BEST), str(tmp_path / "data"), "--json"], 0)
+    assert json.loads(capsys.readouterr().out)["data"]["groups"] == sorted(names)
+    leave(["evaluate", "fast", str(tmp_path / "data")], 0)
 
 
 def describe(squares, folder, meaning, name="described"):
