@@ -221,6 +221,9 @@ def _patient_folders(folder: Path) -> Dataset:
 
 def _by_stem(folder: Path) -> dict[Path, Path]:
     """The files `<patient>/<file>` by their place without the ending; raises DatasetError where two have the same."""
+    for link in sorted([*folder.glob("*"), *folder.glob("*/*")]):  # else what is lost would be left out
+        if link.is_symlink() and not link.name.startswith(".") and not link.exists():
+            raise DatasetError(f"{link} leads to {link.readlink()}, which is not there: mount that, or remove the link")
     found: dict[Path, Path] = {}
     for file in sorted(file for file in folder.glob("*/*") if _is_ours(file, folder)):
         stem = file.relative_to(folder).with_name(stem_of(file.name))

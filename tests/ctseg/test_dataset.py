@@ -116,6 +116,19 @@ def test_a_slice_of_another_kind_is_not_left_out_though_it_has_a_mask(tmp_path):
         read_dataset(tmp_path)
 
 
+@pytest.mark.parametrize("gone", [["image/7", "mask/7"], ["image/7/3.jpg"], ["mask/7/3.png"]])
+def test_a_link_that_leads_nowhere_is_named(tmp_path, gone):
+    seed_layout(tmp_path / "set")
+    (tmp_path / "share").mkdir()
+    for number, place in enumerate(gone):
+        (tmp_path / "set" / place).rename(tmp_path / "share" / str(number))
+        (tmp_path / "set" / place).symlink_to(tmp_path / "share" / str(number))
+    assert len(read_dataset(tmp_path / "set").slices) == 2
+    (tmp_path / "share").rename(tmp_path / "away")
+    with pytest.raises(DatasetError, match=rf"set/{gone[0]} leads to .*share/0, which is not there: mount"):
+        read_dataset(tmp_path / "set")
+
+
 @pytest.mark.parametrize("gone", ["image/7/3.jpg", "image/7"])
 def test_a_mask_without_a_slice_is_not_left_out(tmp_path, gone):
     (seed_layout(tmp_path) / gone).rename(tmp_path / "elsewhere")
