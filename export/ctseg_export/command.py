@@ -80,6 +80,6 @@ def _table(exported: "Exported") -> Table:
     table.add_column("largest difference")
     table.add_column("found", justify="right")
     table.add_column("allowed", justify="right")
-    table.add_row("of a logit", f"{found.logit:.2g}", f"{limits.logit:g}" if math.isfinite(limits.logit) else "any")
+    table.add_row("of a logit", f"{found.logit:.2g}", f"{limits.logit:.2g}" if math.isfinite(limits.logit) else "any")
     table.add_row("pixels labelled otherwise", f"{found.label_share:.4%}", f"{limits.label_share:.4%}")
     return table

@@ -76,8 +76,9 @@ def export_model(
         proof = slice_batches(how, slices[1::2])
     model = labels_graph(graph)
     difference = measure(model, source.net, proof)
-    difference.check(LIMITS[precision])
-    if precision == "int8" and difference.lung_share <= LIMITS[precision].label_share:
+    limits = LIMITS[precision].at(difference.largest)
+    difference.check(limits)
+    if precision == "int8" and difference.lung_share <= limits.label_share:
         # A file that finds no lung at all would pass.
         raise CallError(
             f"only {difference.lung_share:.2%} of the slices that int8 is compared on is lung, by the network: "
@@ -100,7 +101,7 @@ def export_model(
         del model.graph.output[1:]  # logits that can't be turned into probabilities are no use to anyone
     onnx.helper.set_model_props(model, to_metadata(spec))
     replace_with(out, model.SerializeToString(deterministic=True))
-    return Exported(out, spec, difference, LIMITS[precision])
+    return Exported(out, spec, difference, limits)
 
 
 def _licence(training: Mapping[str, Any]) -> str:

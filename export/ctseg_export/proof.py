@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,13 @@ class Limits:
     logit: float
     label_share: float
 
+    def at(self, largest: float) -> "Limits":
+        """The same for a network whose logits go up to `largest`: the error of rounding grows with what is rounded."""
+        return replace(self, logit=self.logit * max(1.0, largest / _USUAL_LOGIT))
+
+
+_USUAL_LOGIT = 16.0
+"""How far the logits of a network go that was trained to the end; soon after the start they go ten times as far."""
 
 LIMITS: Mapping[Precision, Limits] = {
     "fp32": Limits(1e-3, 1e-4),
@@ -48,22 +55,30 @@ class Difference:
     """How far a model file is from its network, over `slices` slices.
 
     `logit`: the largest absolute difference; `label_share`: the share (0..1) of pixels whose label differs;
-    `lung_share`: the share that the network takes for lung.
+    `lung_share`: the share that the network takes for lung. `largest`: how far its logits go from 0.
     """
 
     slices: int
     logit: float
     label_share: float
     lung_share: float = 1.0
+    largest: float = 0.0
 
     def check(self, limits: Limits) -> None:
         """Raise ModelError where a limit is passed, or a logit is not a number."""
-        if not (self.logit <= limits.logit and self.label_share <= limits.label_share):
+        if self.logit <= limits.logit and self.label_share <= limits.label_share:
+            return
+        if self.logit <= limits.logit == math.inf:
             raise ModelError(
-                f"the exported graph is not the network: a logit differs by {self.logit:.2g} (at most "
-                f"{limits.logit:g} is allowed), the label of {self.label_share:.2%} of the pixels (at most "
-                f"{limits.label_share:.2%}); nothing was written"
+                f"8 bits lose too much of the network: the label of {self.label_share:.2%} of the pixels differs (at "
+                f"most {limits.label_share:.2%} is allowed); nothing was written. Give more real CT by --slices, or "
+                "train longer"
             )
+        raise ModelError(
+            f"the exported graph is not the network: a logit differs by {self.logit:.2g} (at most "
+            f"{limits.logit:.2g} is allowed), the label of {self.label_share:.2%} of the pixels (at most "
+            f"{limits.label_share:.2%}); nothing was written"
+        )
 
 
 def slice_batches(how: Preparation, given: Iterable[Slice]) -> Iterator[Batch]:
@@ -87,19 +102,20 @@ def made_up_batches(how: Preparation) -> Iterator[Batch]:
 def measure(model: ModelProto, net: nn.Module, batches: Iterable[Batch]) -> Difference:
     """Run the file in onnxruntime on the CPU and the network in torch on the same batches."""
     session = _session(model)
-    logits, slices, pixels, wrong, lung = [0.0], 0, 0, 0, 0
+    logits, largest, slices, pixels, wrong, lung = [0.0], 0.0, 0, 0, 0, 0
     for batch in batches:
         with torch.inference_mode():
             expected = net(torch.from_numpy(batch)).numpy()
         labels, found = session.run([OUTPUT, LOGITS], {INPUT: batch})
         logits.append(float(np.abs(found.astype(np.float32) - expected).max()))
+        largest = max(largest, float(np.abs(expected).max()))
         slices += len(batch)
         pixels += labels.size
         right = expected.argmax(axis=1)
         wrong += int(np.count_nonzero(labels != right))
         lung += int(np.count_nonzero(right != BACKGROUND.index))
     # NumPy's maximum, unlike Python's, is NaN where any is.
-    return Difference(slices, float(np.max(logits)), wrong / pixels, lung / pixels)
+    return Difference(slices, float(np.max(logits)), wrong / pixels, lung / pixels, largest)
 
 
 def _session(model: ModelProto) -> Any:

@@ -78,8 +78,11 @@ def test_a_file_that_labels_too_much_otherwise_is_not_written(
     checkpoint_file, graph_at_hand, slices, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("ctseg_export.export.in_eight_bits", lambda graph, batches: _with_other_weights(graph))
-    with pytest.raises(ModelError, match="nothing was written"):
+    with pytest.raises(
+        ModelError, match=r"^8 bits lose too much.* the label of \d+.* by --slices, or train longer$"
+    ) as told:
         export_model(checkpoint_file, tmp_path / "m.onnx", precision="int8", slices=slices)
+    assert "logit" not in str(told.value)
     assert not list(tmp_path.iterdir())
 
 

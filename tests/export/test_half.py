@@ -1,10 +1,16 @@
+import copy
+
 import numpy as np
 import onnx.checker
 import torch
-from onnx import TensorProto
+from onnx import ModelProto, TensorProto, numpy_helper
 
+from ctseg.training import checkpoint
+from ctseg.training.checkpoint import Checkpoint
+from ctseg_export import export_model
 from ctseg_export.graph import labels_graph
 from ctseg_export.half import in_half
+from ctseg_export.proof import LIMITS
 
 
 def test_the_labels_stay_nearly_the_same(example, open_session, noise):
@@ -13,6 +19,20 @@ def test_the_labels_stay_nearly_the_same(example, open_session, noise):
     with torch.inference_mode():
         expected = example.net(torch.from_numpy(batch)).argmax(1).numpy()
     assert 0 < (labels != expected).mean() < 0.005
+
+
+def test_larger_logits_may_lose_more(light, tmp_path, monkeypatch):
+    """A thousand times as large, so are the errors of rounding."""
+    net, graph = copy.deepcopy(light.net), ModelProto()
+    graph.CopyFrom(light.logits)
+    weights = net.head.weight.detach().mul_(1000).numpy()
+    stored = next(tensor for tensor in graph.graph.initializer if tensor.name == "head.weight")
+    stored.CopyFrom(numpy_helper.from_array(weights, stored.name))
+    checkpoint.save(Checkpoint(net, light.recipe, {}, {}, {}), tmp_path / "best.pt")
+    monkeypatch.setattr("ctseg_export.export.logits_graph", lambda net, multiple: graph)
+    done = export_model(tmp_path / "best.pt", tmp_path / "m.fp16.onnx", precision="fp16")
+    assert done.difference.logit > LIMITS["fp16"].logit
+    assert done.file.is_file()
 
 
 def test_the_weights_take_half_the_room(example):
