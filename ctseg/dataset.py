@@ -245,6 +245,6 @@ def _provenance(described: Mapping[str, Any]) -> tuple[str, str]:
 
 def _read_json(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8-sig"))  # some editors put a mark in front
     except (OSError, ValueError) as error:
         raise DatasetError(f"{file} can't be read: {error}") from error

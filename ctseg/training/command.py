@@ -55,7 +55,9 @@ def train(
     schedule: Annotated[Schedule | None, typer.Option(help="Learning rate schedule; by default the recipe's.")] = None,
     canvas: Annotated[
         int | None,
-        typer.Option(min=32, help="Side of the training slices in pixels, a multiple of 32; by default the recipe's."),
+        typer.Option(
+            min=32, max=8192, help="Side of the training slices in pixels, a multiple of 32; by default the recipe's."
+        ),
     ] = None,
     plain: Annotated[
         float | None,

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ctseg.classes import CLASSES
+from ctseg.mask_meaning import classes_in
 from ctseg.printable import printable
 
 _MEANS = (
@@ -26,12 +28,20 @@ def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> 
             title=Text(what, style="table.title"), title_justify="left", caption=_MEANS, caption_justify="left"
         )
         table.add_column("")
-        for group in result["iou"]:
-            table.add_column(Text(printable(group.replace("_", " "))), justify="right")
+        columns = sorted(result["iou"], key=_place)  # a model file has them by the alphabet
+        for column in columns:
+            # A word a line: on 80 columns, a table would cut the longest to spare others the break.
+            heading = printable(column).replace("+", " +\n").replace("_", "\n")
+            table.add_column(Text(heading), justify="right")
         for measure, title in (("iou", "IoU"), ("dice", "Dice")):
-            cells = ["-" if value is None else f"{value:.3f}" for value in result[measure].values()]
-            table.add_row(title, *cells)
+            values = [result[measure][column] for column in columns]
+            table.add_row(title, *("-" if value is None else f"{value:.3f}" for value in values))
         console.print(table)
+
+
+def _place(column: str) -> int:
+    """Of a column: where the class lies that it begins with, and behind them all for a mean."""
+    return next((c.index for c in CLASSES if c.name in classes_in(column)), len(CLASSES))
 
 
 def warn(said: str, console: Console) -> None:

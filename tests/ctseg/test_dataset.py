@@ -50,6 +50,12 @@ def test_a_described_folder_is_read_as_it_says(tmp_path):
     assert found.meaning == INFECTION
 
 
+def test_a_description_may_begin_with_the_mark_of_utf8(tmp_path):
+    description = describe(tmp_path / "d") / "dataset.json"
+    description.write_text(description.read_text(), encoding="utf-8-sig")
+    assert read_dataset(tmp_path / "d").name == "mine"
+
+
 def seed_layout(folder):
     for part, ending in (("image", ".jpg"), ("mask", ".png")):
         for patient in ("7", "12"):

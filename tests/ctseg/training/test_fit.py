@@ -320,7 +320,7 @@ def test_a_group_that_is_to_validate_but_is_nowhere_is_refused(squares, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("option", ["--seed", "--threads"])
+@pytest.mark.parametrize("option", ["--seed", "--threads", "--canvas"])
 def test_a_number_beyond_any_use_is_refused_and_leaves_nothing(squares, tmp_path, capsys, option):
     leave(["train", str(squares), "--out", str(tmp_path / "run"), "--device", "cpu", option, str(2**70)], 2)
     assert option in capsys.readouterr().err
@@ -455,11 +455,14 @@ def test_a_start_that_knows_a_data_set_by_another_name_is_warned_of(squares, tmp
     assert "fast knows no data set named mine [v2], only covid_ct_md, covid_ct_seg, " in capsys.readouterr().err
 
 
-def test_the_shipped_model_may_be_gone_on_with_and_teach(squares, tmp_path):
+def test_the_shipped_model_may_be_gone_on_with_and_teach(squares, tmp_path, capsys):
     out, shipped = tmp_path / "mine", find_model("fast")
     call = ["train", str(squares), "--canvas", "64", "--batch-size", "4", "--epochs", "1", "--device", "cpu"]
     call += ["--learning-rate", "0", "--start", "fast", "--teacher", "fast", "--out", str(out), "--all-groups"]
     leave(call, 0)
+    inherited = capsys.readouterr().err.partition("of the network that it began with")[2]
+    places = [inherited.index(word) for word in ("background", "lung", "glass", "consolidation", "present")]
+    assert places == sorted(places)
     mine = checkpoint.load(out / BEST)
     before, after = (net.encoder[2][1].first[0].weight.flatten() for net in (open_network(shipped).net, mine.net))
     rows = before.view(48, -1), after.view(48, -1)
