@@ -1,4 +1,4 @@
-"""Text as a terminal may show it: what comes from outside, and counts."""
+"""Text as a terminal may show it: what comes from outside, counts, and times."""
 
 
 def printable(text: str) -> str:
@@ -9,3 +9,10 @@ def printable(text: str) -> str:
 def count(many: int, thing: str) -> str:
     """`1 scan`, `12,000 scans`."""
     return f"{many:,} {thing}" if many == 1 else f"{many:,} {thing}s"
+
+
+def span(seconds: float) -> str:
+    """A time as people say it: `40 s`, `9 min`, `3.2 h`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -1,9 +1,10 @@
 """What a person sees of a run: the progress, curves and panels."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ from torch import nn
 
 from ctseg.classes import CLASSES, LUNG, bits
 from ctseg.prepare import to_grey
-from ctseg.printable import printable
+from ctseg.printable import printable, span
 from ctseg.replacing import replace_with
 from ctseg.spread import evenly_spread
 from ctseg.training import fit
@@ -33,14 +34,16 @@ from ctseg.training.samples import Samples
 from ctseg.training.score import label
 
 _PANELS_A_DATASET = 4
+_BETWEEN_LINES_S = 60.0
 _DOTS: dict[str, Any] = {"marker": "o", "markersize": 2.5}
 
 
 class FitProgress:
-    """A bar over the epochs with the time that is left, and a line an epoch."""
+    """A line an epoch, and the time that is left: beside a bar, or without a terminal in a line a minute."""
 
-    def __init__(self, console: Console, epochs: int) -> None:
-        self._console, self._epochs = console, epochs
+    def __init__(self, console: Console, epochs: int, clock: Callable[[], float] = monotonic) -> None:
+        self._console, self._epochs, self._clock = console, epochs, clock
+        self._then, self._done_then = clock(), -1
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
@@ -65,13 +68,16 @@ class FitProgress:
 
     def on_step(self, now: fit.Progress) -> None:
         """After a step."""
-        self._bar.update(
-            self._task,
-            total=self._epochs * now.steps,
-            completed=(now.epoch - 1) * now.steps + now.step,
-            epoch=now.epoch,
-            loss=now.loss,
-        )
+        total, done = self._epochs * now.steps, (now.epoch - 1) * now.steps + now.step
+        self._bar.update(self._task, total=total, completed=done, epoch=now.epoch, loss=now.loss)
+        if self._done_then < 0:  # a run that goes on has more behind it than this first step
+            self._done_then = done - 1
+        elapsed = self._clock() - self._then
+        if elapsed >= _BETWEEN_LINES_S and not self._console.is_terminal:
+            left = span((total - done) * elapsed / (done - self._done_then))
+            self._then, self._done_then = self._then + elapsed, done
+            where = f"epoch {now.epoch}/{self._epochs}: step {now.step} of {now.steps}"
+            self._console.print(Text(f"{where}, loss {now.loss:.3f}, {left} left"), soft_wrap=True)
 
     def on_epoch(self, line: Mapping[str, Any]) -> None:
         """After an epoch."""

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ctseg.printable import printable
+from ctseg.printable import printable, span
 from ctseg_batch.result import PartResult
 
 Clock = Callable[[], float]
@@ -139,19 +139,12 @@ class _Lines:
                 return
             speed = (self._done - self._done_then) / (now - self._then)
             self._then, self._done_then = now, self._done
-            left = _span((self._total - self._done) / speed)
+            left = span((self._total - self._done) / speed)
             line = f"{self._done} of {self._total} slices, {speed:.1f} slices/s, {left} left"
         self._say(line)
 
     def stop(self) -> None:
         """The run's own last lines say how it ended."""
-
-
-def _span(seconds: float) -> str:
-    """A time as people say it: `40 s`, `9 min`, `3.2 h`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 class _Rate(ProgressColumn):

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from ctseg.cli import main
 from ctseg.dataset import learnt_groups, read_dataset
@@ -16,11 +18,11 @@ from ctseg.errors import CallError, ModelError
 from ctseg.model import find_model
 from ctseg.prepare import Preparation
 from ctseg.training import calibrate, checkpoint, command
-from ctseg.training.fit import BEST, LAST, Fit, best_epoch, schedule_factor
+from ctseg.training.fit import BEST, LAST, Fit, Progress, best_epoch, schedule_factor
 from ctseg.training.network_file import open_network
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, SEED, Architecture
-from ctseg.training.report import draw_curves
+from ctseg.training.report import FitProgress, draw_curves
 from ctseg.training.samples import load_samples
 from ctseg.training.teach import Teacher
 from ctseg_export import export_model
@@ -129,6 +131,19 @@ def test_it_stops_when_it_gets_no_better(squares, tmp_path):
     ious = [line["val_iou"] for line in history]
     assert len(ious) < 50
     assert max(ious[-2:]) <= max(ious[:-2])
+
+
+def test_a_log_has_a_line_a_minute_within_an_epoch():
+    """A run that goes on in its third epoch of four, at 10 s a step."""
+    now, said = iter(range(0, 10_000, 10)), io.StringIO()
+    with FitProgress(Console(file=said, width=40), 4, lambda: next(now)) as progress:
+        for step in range(1, 21):
+            progress.on_step(Progress(epoch=3, step=step, steps=20, loss=1 / step))
+    assert said.getvalue().splitlines() == [
+        "epoch 3/4: step 6 of 20, loss 0.167, 6 min left",
+        "epoch 3/4: step 12 of 20, loss 0.083, 5 min left",
+        "epoch 3/4: step 18 of 20, loss 0.056, 4 min left",
+    ]
 
 
 def test_the_curves_mark_the_epoch_that_is_kept(tmp_path):
