@@ -183,7 +183,7 @@ def test_enter_leads_to_a_scan_that_is_shown(show, volume):
     page.locator("#viewport").focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    assert page.url.endswith("#scan-0")
+    page.wait_for_url("**#scan-0")
     assert page.evaluate("document.activeElement.id") == "scan-0"
 
 
