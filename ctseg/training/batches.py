@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ctseg.training.augment import QUADRUPLE, quadruple, randomise
+from ctseg.training.interrupts import uninterrupted
 from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Sample, Samples, training_slices
 
@@ -55,12 +56,17 @@ def first_batches(datasets: Sequence[Samples], recipe: Recipe) -> Iterator[Tenso
 
 def load_epoch(plan: Sequence[Sequence[Draw]], recipe: Recipe) -> Iterator[Batch]:
     """The batches of an epoch, drawn."""
+    batches = iter(plan)
     with ThreadPoolExecutor(_THREADS) as pool:
-        batches = iter(plan)
-        waiting: list[Future[Batch]] = [pool.submit(_draw_batch, batch, recipe) for batch in islice(batches, _AHEAD)]
+
+        def hand_over(count: int) -> list[Future[Batch]]:
+            with uninterrupted():
+                return [pool.submit(_draw_batch, batch, recipe) for batch in islice(batches, count)]
+
+        waiting = hand_over(_AHEAD)
         while waiting:
             yield waiting.pop(0).result()
-            waiting.extend(pool.submit(_draw_batch, batch, recipe) for batch in islice(batches, 1))
+            waiting += hand_over(1)
 
 
 def _every(datasets: Sequence[Sequence[Sample]], recipe: Recipe, rng: np.random.Generator) -> list[tuple[Sample, int]]:

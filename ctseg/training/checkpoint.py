@@ -1,11 +1,8 @@
 """The file between training and export: weights, and all that was done to get them. No code in it is run."""
 
 import os
-import signal
-import threading
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +15,7 @@ from ctseg.classes import CLASSES
 from ctseg.errors import CallError, ModelError, first_line
 from ctseg.model import check_temperature
 from ctseg.replacing import replace_with
+from ctseg.training.interrupts import uninterrupted
 from ctseg.training.networks import build
 from ctseg.training.recipe import Recipe, recipe_from
 
@@ -56,28 +54,12 @@ def save(checkpoint: Checkpoint, file: Path) -> None:
         "temperature": checkpoint.temperature,
     }
     content = BytesIO()  # not the file itself: of a full disk, torch tells a fault of its own
-    with _uninterrupted():
+    with uninterrupted():
         torch.save(state, content)
         try:
             replace_with(file, content.getvalue())
         except CallError as error:
             raise CallError(f"{error}; --resume goes on once it can") from error
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Keep Ctrl-C waiting: amid torch's writing it would end in C++ code, which takes it for a full disk, or aborts."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    former = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, former or signal.SIG_DFL)
-    if came:
-        signal.raise_signal(signal.SIGINT)
 
 
 def load(file: Path) -> Checkpoint:

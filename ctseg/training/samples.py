@@ -19,6 +19,7 @@ from ctseg.dataset import Dataset, DatasetSlice, SeriesDataset
 from ctseg.errors import CallError, DatasetError
 from ctseg.mask_meaning import MaskMeaning
 from ctseg.scan import Slice
+from ctseg.training.interrupts import uninterrupted
 from ctseg.training.lung_field import lung_field
 
 Split = Literal["train", "val", "test"]
@@ -77,7 +78,8 @@ def load_samples(
     else:
         with ThreadPoolExecutor() as pool:
             reads = dict(_reads(dataset))
-            samples = pool.map(lambda one: _masked_sample(dataset, one, reads[one.image]), dataset.slices)
+            with uninterrupted():
+                samples = pool.map(lambda one: _masked_sample(dataset, one, reads[one.image]), dataset.slices)
             found = list(zip(samples, (s.split for s in dataset.slices), strict=True))
         meaning, unlabelled = dataset.meaning, set()
     undecided = {sample.group for sample, split in found if not split}
@@ -153,7 +155,9 @@ def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
             raise DatasetError(f"{file} has a slice label, but is no slice of the series: {reason}")
         for series in found.series:
             with ThreadPoolExecutor() as pool:
-                slices = list(pool.map(series.read, range(len(series))))
+                with uninterrupted():
+                    read = pool.map(series.read, range(len(series)))
+                slices = list(read)
                 fields = list(pool.map(lambda s: lung_field(s.pixels.astype(np.int16)), slices))
             if len({field.shape for field in fields}) > 1:
                 raise DatasetError(f"{folder} holds a series of slices of several sizes: leave some out")
