@@ -70,12 +70,12 @@ class Workers:
         """Hand over a task once there is room; raises what an earlier task raised."""
         self._wait_for(self._most - 1 if self._unfinished < self._most else self._few)
         with self._lock:
-            self._put(task, self._working, self._working.tasks.append)
+            self._working.append(task)
 
     def add_next(self, task: Task) -> None:
         """From within a task: hand over another, to be done before those that wait."""
         with self._lock:
-            self._put(task, self._working, self._working.tasks.appendleft)
+            self._working.appendleft(task)
 
     def add_waiting(self, task: Task) -> None:
         """From within a task: hand over another that does little but wait for the disk.
@@ -85,7 +85,7 @@ class Workers:
         with self._lock:
             has_room = not self._stopped and self._waiting.unfinished < len(self._threads) - self._count
             if has_room:
-                self._put(task, self._waiting, self._waiting.tasks.append)
+                self._waiting.append(task)
         if not has_room:
             task()
 
@@ -96,12 +96,6 @@ class Workers:
     @property
     def _unfinished(self) -> int:
         return self._working.unfinished + self._waiting.unfinished
-
-    def _put(self, task: Task, queue: "_Queue", put: Callable[[Task], None]) -> None:
-        """With the lock held."""
-        queue.unfinished += 1
-        put(task)
-        queue.added.notify()
 
     def _wait_for(self, unfinished: int) -> None:
         """Wait until no more than so many tasks are left."""
@@ -134,12 +128,29 @@ class Workers:
 
 
 class _Queue:
-    """Tasks that wait for a thread, which waits for them if there are none; `unfinished` counts those at hand, too."""
+    """Tasks that wait for a thread, which waits for them if there are none; `unfinished` counts those at hand, too.
+
+    Used with the lock held.
+    """
 
     def __init__(self, lock: threading.Lock) -> None:
         self.tasks: deque[Task] = deque()
         self.unfinished = 0
         self.added = threading.Condition(lock)
+
+    def append(self, task: Task) -> None:
+        """To be done after those that wait."""
+        self.tasks.append(task)
+        self._tell()
+
+    def appendleft(self, task: Task) -> None:
+        """To be done before them."""
+        self.tasks.appendleft(task)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.unfinished += 1
+        self.added.notify()
 
 
 def any_at_work() -> bool:
