@@ -85,7 +85,7 @@ def read_dataset(folder: Path) -> Dataset | SeriesDataset:
     Raises DatasetError where there is neither, or where the description and the files do not fit together.
     """
     if (folder / DESCRIPTION).is_file():
-        described = _read_json(folder / DESCRIPTION)
+        described = read_description(folder)
         if not isinstance(described, dict):
             raise DatasetError(f"{folder / DESCRIPTION} holds no object in braces{_WHERE_TOLD}")
         return _series_dataset(folder, described) if "series" in described else _described(folder, described)
@@ -115,7 +115,7 @@ def mask_folders(folders: Iterable[Path]) -> set[Path]:
         if (folder / "image").is_dir() and (folder / "mask").is_dir():
             found.add((folder / "mask").resolve())
         if (folder / DESCRIPTION).is_file():
-            described = _read_json(folder / DESCRIPTION)
+            described = read_description(folder)
             if isinstance(described, dict) and "masks" in described:
                 found.add((folder / str(described["masks"])).resolve())
     return found
@@ -125,7 +125,7 @@ def meaning_beside(folder: Path) -> MaskMeaning:
     """What the masks in `folder` mean: by a `dataset.json` there or a level up, else class indices."""
     for place in (folder, folder.resolve().parent):
         if (place / DESCRIPTION).is_file():
-            described = _read_json(place / DESCRIPTION)
+            described = read_description(place)
             if isinstance(described, dict) and "mask_values" in described:
                 return _meaning(described, place / DESCRIPTION)
     return PLAIN_MEANING
@@ -243,8 +243,9 @@ def _provenance(described: Mapping[str, Any]) -> tuple[str, str]:
     return str(described.get("licence", "")), str(described.get("citation", ""))
 
 
-def _read_json(file: Path) -> Any:
+def read_description(folder: Path) -> Any:
+    """What a folder's `dataset.json` holds; raises DatasetError where it can't be read."""
     try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))  # some editors put a mark in front
+        return json.loads((folder / DESCRIPTION).read_text(encoding="utf-8-sig"))  # some editors put a mark in front
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{file} can't be read: {error}") from error
+        raise DatasetError(f"{folder / DESCRIPTION} can't be read: {error}") from error

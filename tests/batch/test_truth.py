@@ -61,7 +61,8 @@ def own_set(draw, save_slice, save, make_model, tmp_path):
             save(tmp_path / folder / "masks" / f"{name}.png", draw(columns=64))
         values = {str(value): [name] for value, name in enumerate(names)}
         described = {"name": "own", "images": "slices", "masks": "masks", "index": "index.csv", "group": "patient"}
-        (tmp_path / folder / "dataset.json").write_text(json.dumps({**described, "mask_values": values}))
+        text = json.dumps({**described, "mask_values": values})
+        (tmp_path / folder / "dataset.json").write_text(text, encoding="utf-8-sig")  # as some editors have it
     (tmp_path / "own/index.csv").write_text("file,patient\na/1.png,a\na/2.png,a\nb/1.png,b\n")
     learnt = {"name": "own", "groups": {"train": ["a"], "val": ["b"], "test": []}}
     return str(make_model(tmp_path / "taught.onnx", training={"datasets": [learnt]}))

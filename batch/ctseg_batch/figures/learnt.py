@@ -1,12 +1,11 @@
 """Whether what a run scores is what its model learnt from: such scores flatter it."""
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ctseg.dataset import DESCRIPTION, Dataset, group_digest, learnt_groups, read_dataset
+from ctseg.dataset import Dataset, group_digest, learnt_groups, read_dataset, read_description
 from ctseg.errors import DatasetError, ModelError
 from ctseg.reading.kind import stem_of
 from ctseg_batch.result import PartResult
@@ -38,8 +37,8 @@ def of_training(results: Iterable[PartResult], truth: Path, training: Mapping[st
 def _name_of(folder: Path) -> Any:
     """What a data set is called: by its description, or as one of folders `image` and `mask`; None for no data set."""
     try:
-        described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        described = read_description(folder)
+    except DatasetError:
         return folder.name if (folder / "image").is_dir() and (folder / "mask").is_dir() else None
     return described.get("name") if isinstance(described, dict) else None
 
