@@ -212,6 +212,42 @@ def test_gaps_and_a_tilted_gantry_are_no_matter(batch, study, square):
     assert places == {tuple(pydicom.dcmread(file).ImagePositionPatient) for file in files}
 
 
+def measures(seg):
+    return seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+
+
+@pytest.mark.parametrize("said", [1.25, -1.25, None], ids=["the thickness", "negative", "nothing"])
+@pytest.mark.parametrize("lost", [False, True], ids=["whole", "one lost"])
+def test_slices_lie_as_far_apart_as_they_do_whatever_the_source_says(batch, study, said, lost):
+    files = study(SpacingBetweenSlices=said) if said else study()
+
+    def space(index, dataset):
+        dataset.ImagePositionPatient, dataset.SliceThickness = [0, 0, 5 * index], 1.5
+
+    change(files, space)
+    if lost:
+        files[1].unlink()
+    file = made(batch(files[0].parent, write=SEG))
+    assert measures(pydicom.dcmread(file)).SpacingBetweenSlices == 5
+    assert measures(pydicom.dcmread(file)).SliceThickness == 1.5
+    if not lost:
+        assert highdicom.seg.segread(file).get_volume().spacing[0] == 5
+
+
+def test_uneven_slices_have_no_one_distance(batch, study):
+    files = study(SpacingBetweenSlices=2.5)
+    change(files, lambda index, d: setattr(d, "ImagePositionPatient", [0, 0, (0, 1, 2.6, 4.9)[index]]))
+    assert "SpacingBetweenSlices" not in measures(pydicom.dcmread(made(batch(files[0].parent, write=SEG))))
+
+
+@pytest.mark.parametrize("thickness", [3, None], ids=["its own", "--spacing"])
+def test_one_slice_is_as_thick_as_somebody_says(batch, study, draw, thickness):
+    (file,) = study(draw(3, 64, 64)[None])
+    change([file], lambda _, d: setattr(d, "SliceThickness", thickness))
+    found = measures(pydicom.dcmread(made(batch(file.parent, write=SEG, spacing=(3.0, 1.0, 1.0)))))
+    assert (found.SliceThickness, found.SpacingBetweenSlices) == (3, 3)
+
+
 @pytest.mark.parametrize(
     ("how", "reason"),
     [

@@ -52,8 +52,8 @@ def segmentation(scan: LabelledScan) -> bytes:
         raise OutputUnavailable("no lung was found")
     order = sorted(scan.masks)
     try:
-        spacing = scan.slices.spacing_mm
-        sources = read_sources([scan.slices.slices[index] for index in order], spacing[0] if spacing else None)
+        step = scan.spacing[0] if scan.spacing else None
+        sources = read_sources([scan.slices.slices[index] for index in order], step)
         with without_warnings():
             made = _made(sources, _numbered([scan.masks[index] for index in order], found), found, scan.engine)
             return _bytes(made)

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydicom.datadict import dictionary_VR
 
 from ctseg.reading.dicom_file import open_dicom
+from ctseg.reading.dicom_geometry import even_planes, places_of
 from ctseg.reading.dicom_grid import common_plane
-from ctseg.reading.dicom_header import ENHANCED, SliceHeader, position_of
+from ctseg.reading.dicom_header import ENHANCED, SliceHeader, normal_of, position_of
 from ctseg_batch.outputs.labelled_scan import NO_FRAMES, OutputNotApplicable, OutputUnavailable
 
 if TYPE_CHECKING:
@@ -41,12 +43,16 @@ def read_sources(slices: Sequence[SliceHeader], step: float | None) -> "list[Dat
     `step`, from slice to slice, stands for a thickness that is not said. Raises UnreadableFile, NoGrid for slices that
     are not of one plane, OutputUnavailable for those that can't be referred to.
     """
-    _check_places(slices)
+    between = _between(slices)
     if step is None:
         raise OutputUnavailable("it does not say how thick its slices are")
     with open_dicom(slices[0].file, None) as opened:
         first = _tidied(opened.dataset)
         first.SliceThickness = max(slices[0].thickness or 0, 0) or step
+        # Not the source's: some say how thick slices are there, and readers build the volume by it.
+        first.pop("SpacingBetweenSlices", None)
+        if between or len(slices) == 1:
+            first.SpacingBetweenSlices = between or step
     sources: list[Dataset] = [first]
     for found in slices[1:]:
         with open_dicom(found.file, _TAGS_OF_A_SLICE) as opened:
@@ -61,18 +67,26 @@ def read_sources(slices: Sequence[SliceHeader], step: float | None) -> "list[Dat
             raise OutputUnavailable(f"its slices lack {', '.join(missing)}")
         # Parallel they are, if not in every digit.
         source.ImageOrientationPatient = first.ImageOrientationPatient
+    _check_uids(sources)
+    return sources
+
+
+def _check_uids(sources: "Sequence[Dataset]") -> None:
     for tag in ("StudyInstanceUID", "FrameOfReferenceUID"):
         if len({source[tag].value for source in sources}) > 1:
             raise OutputUnavailable(f"its slices differ in {tag}")
     if len({source.SOPInstanceUID for source in sources}) < len(sources):
         raise OutputUnavailable("some of its slices have the same SOPInstanceUID")
-    return sources
 
 
-def _check_places(slices: Sequence[SliceHeader]) -> None:
-    common_plane(slices)
+def _between(slices: Sequence[SliceHeader]) -> float | None:
+    """How far apart the planes of a block lie that the slices fit into, in mm; None where there is no such block."""
+    positions, across, down, _ = common_plane(slices)
     if len({found.position for found in slices}) < len(slices):
         raise OutputUnavailable("several of its slices lie at the same place")
+    offsets = positions @ np.array(normal_of((*across, *down)))
+    even = even_planes(offsets) if len(places_of(offsets)) == len(offsets) > 1 else None
+    return None if even is None else round(even[1], _DIGITS)
 
 
 def _tidied(source: "Dataset") -> "Dataset":
