@@ -50,18 +50,22 @@ def series_grid(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Grid:
 
 
 def _heaped(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Sequence[SliceHeader]:
-    """One on the other, by SliceLocation if that is known, so that only where they lie as a whole remains open."""
+    """One on the other, by SliceLocation if that is known, so that only where they lie as a whole remains open.
+
+    What they do say stays: their positions, where but the size of their pixels is unknown.
+    """
     if spacing is None:
         raise NoPlaces(_unsaid(slices), partial(series_grid, slices))
     if has_mixed_pixels(slices):
         raise NoGrid("its slices differ in size")
+    is_placed = all(one.position for one in slices)
     heights, _ = offsets_of(slices)
     even = [index * spacing[0] for index in range(len(slices))]
     orientation = orientation_of(slices)
     return [
         replace(
             one,
-            position=tuple(height * way for way in normal_of(orientation)),
+            position=one.position if is_placed else tuple(height * way for way in normal_of(orientation)),
             orientation=one.orientation or orientation,
             pixel_spacing=spacing[1:],
         )

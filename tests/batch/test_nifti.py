@@ -332,6 +332,24 @@ def test_a_series_without_positions_is_turned_and_spaced_as_its_files_say(
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(seen), expected)
 
 
+@pytest.mark.parametrize("lost", ["PixelSpacing", "ImageOrientationPatient"])
+def test_a_series_with_positions_keeps_its_place_whatever_else_it_leaves_open(
+    batch, save_series, square, tmp_path, lost
+):
+    for number, file in enumerate(save_series(tmp_path / "in/ct", square)):
+        dataset = pydicom.dcmread(file)
+        dataset.ImagePositionPatient = [-194.5, -232.5, 3 * number - 168.5]
+        if lost == "PixelSpacing" or number % 2:
+            delattr(dataset, lost)
+        dataset.save_as(file)
+    step = tuple(pydicom.dcmread(tmp_path / "in/ct/000.dcm").get("PixelSpacing", (0.7, 0.8)))
+    batch(tmp_path / "in", write=NIFTI, spacing=(3.0, *step))
+    made = SimpleITK.ReadImage(str(tmp_path / "out/nifti/ct/ct.nii.gz"))
+    assert made.GetOrigin() == pytest.approx((-194.5, -232.5, -168.5))
+    assert made.GetSpacing() == pytest.approx((*step[::-1], 3))
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(made), square)
+
+
 @pytest.mark.parametrize(
     ("lost", "count", "expected"),
     [
