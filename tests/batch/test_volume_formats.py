@@ -49,6 +49,13 @@ def test_the_truth_of_a_volume_may_be_of_another_format(batch, save_image, label
     assert batch(tmp_path / "in", truth=tmp_path / "truth").scan["iou"]["mean"] == 1
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_its_own_label_map_is_a_truth(batch, save_image, labels, tmp_path, ending):
+    save_image(tmp_path / f"in/ct{ending}", labels)
+    corrected = batch(tmp_path / "in", write=("nifti",)).out / "nifti"
+    assert batch(tmp_path / "in", truth=corrected, out=tmp_path / "again").scan["iou"]["mean"] == 1
+
+
 @pytest.mark.parametrize("ending", [".mhd", ".nhdr"])
 def test_a_scan_is_done_again_when_the_voxels_beside_its_header_change(batch, save_image, labels, tmp_path, ending):
     save_image(tmp_path / f"in/ct{ending}", labels)

@@ -15,6 +15,7 @@ from ctseg.metrics import Confusion, confusion
 from ctseg.reading.kind import stem_of
 from ctseg.scan import Labels, Scan
 from ctseg_batch.inputs.site import volume_slice
+from ctseg_batch.layout import NIFTI, SCAN_ENDINGS
 
 
 class Masks(ABC):
@@ -177,8 +178,12 @@ class TruthFolder:
         return SliceMasks(by_slice, self._meaning)
 
     def of_volume(self, name: str) -> Masks | None:
-        """The truth of a volume: a volume of its name or stem, or a folder of its name with a mask a slice."""
-        found = name if name in self._names else self._by_stem.get(("volume", stem_of(name)))
+        """The truth of a volume: a volume of its name or stem, or a folder of its name with a mask a slice.
+
+        A label map of this program is one, too: where a volume is `ct.mha`, that is `ct.mha.nii.gz`.
+        """
+        own = next((one for one in (name, f"{name}{SCAN_ENDINGS[NIFTI]}") if one in self._names), None)
+        found = own or self._by_stem.get(("volume", stem_of(name)))
         if found is None:
             return None
         file = self._folder / found
