@@ -51,6 +51,11 @@ class ModelSpec:
         if self.temperature is not None:
             check_temperature(self.temperature)
 
+    def why_unsure(self) -> str:
+        """Why a model without a temperature gives no probabilities, and what to do."""
+        remedy = "take it in fp32 or fp16" if self.precision == "int8" else "export it again"
+        return f"the model {self.name} gives no probabilities in {self.precision}: {remedy}"
+
 
 def check_temperature(stored: Any) -> float:
     """The number that it is; raises ValueError for one that logits can't be divided by to any use."""

@@ -126,7 +126,7 @@ def open_job(call: Call) -> Job:
         raise CallError(": ".join([f"no CT in {given}", *ignored, *set_aside(found.set_aside)]))
     engine = _open_engine(call)
     if "confidence" in kinds and engine.spec.temperature is None:
-        raise CallError(f"--write confidence: the model {engine.spec.name} gives no probabilities: export it again")
+        raise CallError(f"--write confidence: {engine.spec.why_unsure()}")
     settings = Settings(
         version=__version__,
         model=engine.sha256,

@@ -95,7 +95,7 @@ class Segmenter:
     def with_confidence(self, source: Source, spacing: Spacing | None = None) -> Segmentation:
         """The same, and how sure the model is of each pixel; raises ModelError where the model does not tell."""
         if self.model.temperature is None:
-            raise ModelError(f"the model {self.model.name} gives no probabilities: export it again")
+            raise ModelError(self.model.why_unsure())
         return self._segment(source, spacing, _Kept("confidence"))
 
     def scans(
