@@ -51,6 +51,13 @@ CUT_OFF_AT_LAST = "lungs cut off at the last slice"
 NO_STACK = "too many images for a stack"
 
 # What was made of them.
+
+
+def failed(slices: str) -> str:
+    """Of some in a stack that could not be read: `3 slices failed`."""
+    return f"{slices} failed"
+
+
 FAILED_ARE_BACKGROUND = "failed slices are background in nifti"
 
 

@@ -55,6 +55,10 @@ def damage_one(files):
     files[2].write_bytes(b"damaged")
 
 
+def cut_one_short(files):
+    files[2].write_bytes(files[2].read_bytes()[:-100])
+
+
 def put_one_on_another(files):
     change(files[3], ImagePositionPatient=list(pydicom.dcmread(files[2]).ImagePositionPatient))
 
@@ -100,6 +104,7 @@ def lose_all_places(files):
     [
         (lose_one, "gap"),
         (damage_one, "gap"),
+        (cut_one_short, "1 slice failed"),
         (space_unevenly, "uneven spacing"),
         (put_one_on_another, "duplicate positions"),
         (tilt, "gantry tilt"),

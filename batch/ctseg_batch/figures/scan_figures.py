@@ -43,7 +43,7 @@ def scan_figures(name: str, parts: Sequence[PartResult], groups: list[str] | Non
         **scored([confusion], groups),
         "confusion": confusion,
         **_distances(whole, spacing, weighted or confusion, groups),
-        "flags": _flags(done, measures, is_scored=groups is not None),
+        "flags": _flags(done, failed, measures, is_scored=groups is not None),
         "device": done[0].device if done else None,
         "precision": done[0].precision if done else None,
         "errors": [asdict(error) for error in errors],
@@ -113,12 +113,14 @@ def _distances(
     }
 
 
-def _flags(done: Sequence[PartResult], measures: Measures, *, is_scored: bool) -> list[str]:
+def _flags(done: Sequence[PartResult], failed: int, measures: Measures, *, is_scored: bool) -> list[str]:
     """What makes the scan's numbers doubtful, in words."""
     found = [flag for part in done for flag in part.flags]
     if done and measures.involvement_percent is None:
         found.append(flags.NO_LUNG_FOUND)
     if done and done[0].stack:
+        if failed:
+            found.append(flags.failed(count(failed, "slice")))
         largest = max(part.lung[1] for part in done)
         found += doubts(measures, (done[0].lung[0], largest, done[-1].lung[2]))
     if len({sum(one.pixels) for part in done for one in unpack(part.by_slice) if one.pixels}) > 1:

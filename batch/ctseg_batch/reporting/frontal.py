@@ -15,7 +15,7 @@ from ctseg.scan import Labels, Side, Spacing
 from ctseg_batch.outputs.overlay import Grey
 from ctseg_batch.reporting.images import Picture, Size, coloured, fit, picture
 from ctseg_batch.reporting.sources import ScanFiles
-from ctseg_batch.reporting.words import depth_alt, plane_alt
+from ctseg_batch.reporting.words import DEPTH_ALT, plane_alt
 
 Box = tuple[slice, slice]
 """Rows and columns of a slice."""
@@ -91,8 +91,7 @@ def from_the_front(files: ScanFiles, found: Survey, spacing: Spacing, pool: Exec
     seen = plane_alt(f"{line} {found.plane} of {of}", labels, has_ct=ct is not None)
     plane = picture(ct, labels, size, _SHARPNESS, seen)
     shown = _through(found.depth[::-1, :, found.columns])
-    pixels = [int(of) for of in found.depth.sum(axis=(0, 2))]
-    return plane, coloured(shown, size, _SHARPNESS, depth_alt(pixels))
+    return plane, coloured(shown, size, _SHARPNESS, DEPTH_ALT)
 
 
 def _through(depth: Counts) -> npt.NDArray[np.uint8]:

@@ -72,7 +72,7 @@ def scan_part(
     else:
         files = ScanFiles(origin.out, origin.root, scan["scan"], rows)
         right = scan.get("patients_right")  # it was not always noted
-        pictures = draw(files, spacing, right, origin.pool)
+        pictures = draw(files, spacing, right, origin.pool, is_uneven=flags.UNEVEN_SPACING in scan["flags"])
         height = pictures.plane.size[0] if pictures.plane else None
         order = order_told(scan["flags"], spacing, right)
         area_spacing = None if flags.MIXED_PIXEL_SPACING in scan["flags"] else spacing

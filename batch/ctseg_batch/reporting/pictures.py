@@ -21,6 +21,7 @@ _FEWEST_FOR_A_PLANE = 3
 _NOTHING = "Nothing can be shown: neither masks nor overlays are in place."
 _MOVED = "The scan is no longer where the run read it, so its masks are shown alone."
 _UNREAD = "The scan is where the run read it, but can't be read or has changed, so its masks are shown alone."
+_UNEVEN = "From the front, all slices are drawn equally high, though they are not evenly spaced."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,13 @@ class ScanPictures:
         return sum(one.bytes for one in shown)
 
 
-def draw(files: ScanFiles, spacing: Spacing | None, right: Side | None, pool: Executor) -> ScanPictures:
-    """The pictures of a scan; `spacing`, or on which side the patient's `right` is, is None where it is not known."""
+def draw(
+    files: ScanFiles, spacing: Spacing | None, right: Side | None, pool: Executor, *, is_uneven: bool
+) -> ScanPictures:
+    """The pictures of a scan; `spacing`, or on which side the patient's `right` is, is None where it is not known.
+
+    `is_uneven`: its slices are not evenly spaced.
+    """
     rows, own = files.rows, own_files(files.rows)
     found = survey(files, spacing, right or "left", pool)
     chosen = choose_slices(rows)
@@ -70,9 +76,11 @@ def draw(files: ScanFiles, spacing: Spacing | None, right: Side | None, pool: Ex
         if shown
     ]
     plane = depth = None
-    if found and spacing and len(rows) >= _FEWEST_FOR_A_PLANE:
+    if found and found.depth.any() and spacing and len(rows) >= _FEWEST_FOR_A_PLANE:
         plane, depth = from_the_front(files, found, spacing, pool)
     notes = _notes(files, found, spacing, right, tiles) if tiles else (_NOTHING,)
+    if plane and is_uneven:
+        notes = (*notes, _UNEVEN)
     return ScanPictures(tuple(reversed(tiles)), plane, depth, lungs_told(right), notes)
 
 

@@ -35,7 +35,8 @@ _FLAGS: Mapping[str, str] = {
     flags.DUPLICATE_POSITIONS: "Several slices lie at one place: each counts for its share of it.",
     flags.IN_SEVERAL_FOLDERS: "Another folder holds files of the same series: put them into one "
     "folder, or, if they are copies, leave one out; copies count twice in the totals.",
-    flags.GANTRY_TILT: "The scanner was tilted: slices are shifted against each other.",
+    flags.GANTRY_TILT: "The scanner was tilted: slices are shifted against each other, so a lesion in several slices "
+    "may count as several.",
     flags.OBLIQUE: "The slices are not axial; the model has learnt from axial ones.",
     flags.MIXED_ORIENTATIONS: "The slices are turned in different ways, so they can't all be right in one stack; where "
     "the sides are assumed, too, right and left are mixed up.",
@@ -66,6 +67,7 @@ _FLAGS: Mapping[str, str] = {
     "are not, upper and lower are exchanged.",
     flags.NOT_SCORED: "It has no reference mask that can be used: it is not scored.",
     flags.no_truth_for(_SOME): "IoU and Dice rest on the other slices.",
+    flags.failed(_SOME): "They are missing in all figures: volumes are too small.",
     flags.FAILED_ARE_BACKGROUND: "The label map of the whole scan is empty where a slice failed.",
     # With what is against it after a colon.
     "no nifti": "There is no label map of the whole scan; masks and figures are as ever.",
@@ -117,6 +119,9 @@ def slice_name(place: int, file: str) -> str:
     return f"{place} ({printable(PurePosixPath(file).name)})" if file else str(place)
 
 
+DEPTH_ALT = "The whole lung seen through from the front, disease in colour"
+
+
 def tile_alt(place: int, file: str, pixels: Sequence[int]) -> str:
     """What is seen in a slice of the montage."""
     return f"Slice {slice_name(place, file)}: {_shares(pixels, 'the lung in it')}"
@@ -152,11 +157,6 @@ def plane_alt(line: str, labels: Labels, *, has_ct: bool) -> str:
     counts = [int(n) for n in np.bincount(labels.ravel(), minlength=len(CLASSES))]
     what = "CT with its classes" if has_ct else "classes"
     return f"Coronal plane at {line}, {what}, head at the top: {_shares(counts, 'the lung in it')}"
-
-
-def depth_alt(pixels: Sequence[int]) -> str:
-    """What is seen of all planes at once."""
-    return f"The whole lung seen through from the front, disease in colour: {_shares(pixels, 'the lung')}"
 
 
 def percent(share: float) -> str:

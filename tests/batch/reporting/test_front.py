@@ -119,6 +119,18 @@ def test_the_profile_of_slices_whose_pixels_differ_in_size_is_in_pixels(batch, p
     assert "area of lung, pixels" in top.one("figure", class_="profile").one("svg").text
 
 
+def test_of_uneven_slices_the_view_says_that_it_draws_them_equally_high(batch, page, save_series, lungs, tmp_path):
+    files = save_series(tmp_path / "in", lungs)
+    for number, file in enumerate(files):
+        dataset = pydicom.dcmread(file)
+        dataset.ImagePositionPatient = [0, 0, number + 5 * max(0, number - len(files) // 2)]
+        dataset.save_as(file)
+    part = page(batch(tmp_path / "in").out).one("article")
+    assert from_the_front(part)[1]
+    notes = [note.text for note in part.all("p", class_="note")]
+    assert "From the front, all slices are drawn equally high, though they are not evenly spaced." in notes
+
+
 def test_the_last_of_images_keeps_its_place_though_it_cant_be_read(batch, page, save_slice, lungs, tmp_path):
     for index, labels in enumerate(lungs):
         save_slice(tmp_path / f"in/{index}.png", labels)
