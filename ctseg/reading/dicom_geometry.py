@@ -13,6 +13,7 @@ from ctseg import flags
 from ctseg.reading.dicom_header import SliceHeader, normal_of
 from ctseg.reading.dicom_places import APART_MM, Offsets, with_all_positions, without_shams
 from ctseg.reading.dicom_values import Numbers
+from ctseg.reading.name_order import as_counted
 from ctseg.scan import Lengths, are_lengths
 
 # How far a slice may lie from its place among even ones: a tenth of a step, or what rounding to 0.1 mm makes of it.
@@ -50,7 +51,7 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
     if offsets is None:
         is_numbered = all(s.number is not None for s in slices)
         doubts = [flags.BY_NUMBER if is_numbered else flags.BY_NAME]
-        ordered = tuple(sorted(slices, key=_tie_break, reverse=is_numbered))
+        ordered = tuple(sorted(slices, key=_tie_break, reverse=True) if is_numbered else sorted(slices, key=_by_name))
     else:
         by_offset = sorted(zip(offsets, slices, strict=True), key=lambda pair: (pair[0], _tie_break(pair[1])))
         ordered = tuple(found for _, found in by_offset)
@@ -96,6 +97,10 @@ def most_at_one_place(slices: Sequence[SliceHeader]) -> int:
 def _tie_break(found: SliceHeader) -> tuple[bool, int, Path]:
     """The order of slices that say nothing of their place, or the same."""
     return found.number is None, found.number or 0, found.file
+
+
+def _by_name(found: SliceHeader) -> tuple[Any, Path]:
+    return as_counted(found.file.name), found.file
 
 
 def offsets_of(slices: Sequence[SliceHeader]) -> tuple[Offsets | None, list[str]]:

@@ -20,17 +20,17 @@ _LARGEST_NUMBER = 1e6  # of a slice; arithmetic with any would overflow
 
 
 def without_shams(slices: Sequence[SliceHeader]) -> Sequence[SliceHeader]:
-    """The same without the one position that converters and anonymisers give to all slices.
+    """The same without the one place that converters and anonymisers give to all slices.
 
-    SliceLocation shows it; or InstanceNumber, if that position is 0: any other may have been scanned several times.
+    SliceLocation shows it; or InstanceNumber, if that place is 0: any other may have been scanned several times.
     """
     (position, *others) = {s.position for s in slices}
-    if others or position is None:
+    if others:
         return slices
     locations = [s.location for s in slices if s.location is not None]
     if len(locations) == len(slices) and np.ptp(locations) > APART_MM:
         return [replace(s, position=None) for s in slices]
-    if not any(position) and len({s.number for s in slices}) > 1:
+    if not any(position or locations) and len({s.number for s in slices}) > 1:
         return [replace(s, position=None, location=None) for s in slices]
     return slices
 

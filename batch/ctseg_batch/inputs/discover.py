@@ -1,7 +1,6 @@
 """Discover the inputs: which files are CT, which folder is the root of them all, and which sites they make up."""
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading import Kind
+from ctseg.reading.name_order import as_counted
 from ctseg_batch.inputs import scan_names
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.walk import Walk
@@ -129,12 +129,6 @@ def _refuse_results(path: Path) -> None:
             root = recorded_root(out)
             if root is None or not root.is_relative_to(folder):  # else a folder of scans that happens to be called so
                 raise CallError(f"{path} is what ctseg wrote into {out}: name the scans themselves")
-
-
-def as_counted(name: str) -> tuple[list[str | int], str]:
-    """Sorts names as people count: `slice2` before `slice10`."""
-    pieces = re.split(r"(\d+)", name.casefold())
-    return [int(piece) if place % 2 else piece for place, piece in enumerate(pieces)], name
 
 
 def ignored_told(many: int, endings: Mapping[str, int]) -> str:

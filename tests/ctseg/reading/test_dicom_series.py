@@ -132,6 +132,16 @@ def test_without_either_the_instance_number_tells_the_order_from_the_head_and_no
     assert series.flags == ("order by InstanceNumber",)
 
 
+@pytest.mark.parametrize("numbers", [[None] * 12, [None, *range(11)]], ids=["none", "all but one"])
+def test_where_nothing_tells_all_places_names_do_as_people_count(write_stack, numbers):
+    """So 10 comes after 2, and a number that not all slices have orders none."""
+    names = [f"IM{n}" for n in range(12)]
+    tags = {"ImagePositionPatient": None}
+    series = one(write_stack(12, lambda n: {**tags, "InstanceNumber": numbers[n]}, names))
+    assert order(series) == list(range(12))
+    assert series.flags == ("order by file name",)
+
+
 @pytest.mark.parametrize("place", [[0, 0, 0], [-100, -120, 30]])
 def test_one_position_for_all_is_none_where_the_slice_location_tells_them_apart(write_stack, place):
     series = one(write_stack(4, lambda n: {"ImagePositionPatient": place, "SliceLocation": [30, 10, 40, 20][n]}))
@@ -140,9 +150,9 @@ def test_one_position_for_all_is_none_where_the_slice_location_tells_them_apart(
     assert series.flags == ("order by SliceLocation",)
 
 
-@pytest.mark.parametrize("location", [None, 0])
-def test_at_0_all_of_them_the_instance_number_tells_the_order_from_the_head(write_stack, location):
-    tags = {"ImagePositionPatient": [0, 0, 0], "SliceLocation": location}
+@pytest.mark.parametrize(("position", "location"), [([0, 0, 0], None), ([0, 0, 0], 0), (None, 0)])
+def test_at_0_all_of_them_the_instance_number_tells_the_order_from_the_head(write_stack, position, location):
+    tags = {"ImagePositionPatient": position, "SliceLocation": location}
     series = one(write_stack(3, lambda n: {**tags, "InstanceNumber": [10, 9, 2][n]}))
     assert order(series) == [0, 1, 2]
     assert series.spacing_mm is None
