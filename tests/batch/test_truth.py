@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import nibabel
@@ -146,6 +147,23 @@ def test_the_truth_of_a_volume_is_a_volume_or_a_folder_of_masks(batch, draw, sav
         scan = batch(tmp_path / "scans", truth=tmp_path / kind, out=tmp_path / f"out {kind}").scan
         assert scan["iou"]["mean"] == 1
         assert scan["flags"][-1:] != ["no reference for 3 slices"]
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="everything may be read by this user")
+def test_a_folder_of_masks_that_may_not_be_entered_is_named_and_nothing_else_is_lost(
+    batch, draw, save_volume, save, tmp_path
+):
+    for name in ("closed", "open"):
+        save_volume(tmp_path / f"in/{name}.nii", draw()[None])
+        save(tmp_path / f"truth/{name}.nii/0000.png", draw())
+    (tmp_path / "truth/closed.nii").chmod(0)
+    try:
+        done = batch(tmp_path / "in", truth=tmp_path / "truth")
+    finally:
+        (tmp_path / "truth/closed.nii").chmod(0o700)
+    assert done.scans["open.nii"]["iou"]["mean"] == 1
+    assert [error["reason"] for error in done.scans["closed.nii"]["errors"]] == ["can't be opened: Permission denied"]
+    assert len(done.masks) == 2
 
 
 def test_a_volume_of_another_length_is_no_truth(batch, draw, save_volume, tmp_path):

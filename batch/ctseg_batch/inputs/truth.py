@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 
 from ctseg import reading
 from ctseg.dataset import meaning_beside
@@ -82,13 +83,21 @@ class FolderMasks(Masks):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All of the folder."""
-        return tuple(sorted(self._folder.iterdir()))
+        """All of the folder; the folder itself where it may not be listed."""
+        try:
+            return tuple(sorted(self._folder.iterdir()))
+        except OSError:
+            return (self._folder,)
 
     def find(self, index: int) -> Path | None:
-        """The slice's file."""
+        """The slice's file, also where it may not be looked at: why is told when it is read."""
         file = self._folder / volume_slice(index)
-        return file if file.is_file() else None
+        try:
+            return file if S_ISREG(file.stat().st_mode) else None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            return file
 
 
 class VolumeMask(Masks):
