@@ -59,6 +59,8 @@ def failed(slices: str) -> str:
 
 
 FAILED_ARE_BACKGROUND = "failed slices are background in nifti"
+NO_OUTPUTS = ("no nifti", "no dicom-seg")
+"""There is none of the whole scan; why, follows after a colon."""
 
 
 def lung_absent(lung: str) -> str:
@@ -71,8 +73,9 @@ NOT_SCORED = "no reference"
 
 
 def doubts_among(found: Iterable[str]) -> list[str]:
-    """The flags of a scan that make any of its figures doubtful."""
-    return [flag for flag in found if flag != NOT_SCORED]
+    """The flags of a scan that make any of its figures doubtful: not those on what else was made of it."""
+    others = {NOT_SCORED, FAILED_ARE_BACKGROUND, *NO_OUTPUTS}
+    return [flag for flag in found if flag.partition(":")[0] not in others]
 
 
 def no_truth_for(slices: str) -> str:
