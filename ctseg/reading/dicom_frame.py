@@ -14,7 +14,6 @@ from ctseg.reading.dicom_file import Opened, open_dicom
 from ctseg.reading.dicom_values import integer, number, text, word
 from ctseg.reading.files import LARGEST_FILE, ContentError, Stamp, check_regular, check_same
 from ctseg.reading.picture_header import check_size
-from ctseg.reading.scan_lock import ScanLock
 
 PIXEL_TAGS = (
     "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PhotometricInterpretation",
@@ -82,7 +81,6 @@ class PixelHeader:
     rescale: Rescale
     padding: tuple[int, int] | None = None
     span: Span | None = None
-    inflated: "Inflated | None" = None
     stamp: Stamp | None = field(default=None, compare=False)  # two files may say the same
 
     @property
@@ -101,7 +99,7 @@ class PixelHeader:
 
     def anyhow_stored(self) -> "PixelHeader":
         """What two files of one slice have in common, whose transfer syntax or file meta differ."""
-        return replace(self, offset=None, syntax=uid.UID(""), is_little=True, span=None, inflated=None)
+        return replace(self, offset=None, syntax=uid.UID(""), is_little=True, span=None)
 
     @property
     def bits_below(self) -> int:
@@ -122,27 +120,6 @@ class PixelHeader:
             raise ContentError(f"its pixels have {self.bits_allocated} bits, not 8 or 16")
         if self.bits_stored > self.bits_allocated:
             raise ContentError(f"its pixels use {self.bits_stored} of {self.bits_allocated} bits")
-
-
-class Inflated:
-    """The pixels of a file of several frames that is deflated as a whole, held since no frame can be read alone."""
-
-    def __init__(self, file: Path, stamp: Stamp | None) -> None:
-        self._file, self._stamp = file, stamp
-        self._lock = ScanLock()
-        self._value: bytes | None = None
-
-    def value(self) -> bytes:
-        """All of PixelData, read when it is asked for first; raises UnreadableFile."""
-        with self._lock:
-            if self._value is None:
-                self._value = _inflate(self._file, self._stamp)
-            return self._value
-
-    def close(self) -> None:
-        """Let go of it."""
-        with self._lock:
-            self._value = None
 
 
 def pixel_header(opened: Opened) -> PixelHeader:
@@ -200,7 +177,7 @@ def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
     """
     span = header.span
     if header.offset is None:
-        value = header.inflated.value() if header.inflated else _inflate(file, header.stamp)
+        value = _inflate(file, header.stamp)
         return value[span.start : span.start + span.size] if span else value
     left = check_regular(file) - header.offset
     if (size := span.size if span else left) > LARGEST_FILE:

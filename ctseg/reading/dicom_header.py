@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
 from ctseg.reading.dicom_file import Opened, open_dicom
-from ctseg.reading.dicom_frame import PIXEL_TAGS, Inflated, PixelHeader, pixel_header, rescale_of
+from ctseg.reading.dicom_frame import PIXEL_TAGS, PixelHeader, pixel_header, rescale_of
 from ctseg.reading.dicom_groups import GROUP_TAGS, Frame, frame_count, frame_headers, has_frames
 from ctseg.reading.dicom_spans import SPAN_TAGS, frame_spans
 from ctseg.reading.dicom_values import Numbers, integer, number, numbers, text, texts
@@ -101,10 +101,9 @@ def _enhanced(file: Path, opened: Opened) -> Sequence[SliceHeader | Skipped]:
     if not has_frames(opened.dataset):
         return [_header(file, header, replace(pixels, rescale=rescale_of(header))) for header, _ in headers]
     spans = frame_spans(opened.stream, opened.dataset, pixels, len(headers))
-    inflated = Inflated(file, pixels.stamp) if pixels.offset is None else None
     found: list[SliceHeader | Skipped] = []
     for place, ((header, frame), span) in enumerate(zip(headers, spans, strict=True), start=1):
-        own = replace(pixels, rescale=rescale_of(header), span=span, inflated=inflated)
+        own = replace(pixels, rescale=rescale_of(header), span=span)
         slice_ = _header(file, header, own)
         if isinstance(slice_, SliceHeader):
             if slice_.position is None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import tracemalloc
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -385,14 +384,3 @@ def test_a_frame_is_read_alone(write, syntax, pack):
         assert tracemalloc.get_traced_memory()[1] < frames.nbytes / 4
     finally:
         tracemalloc.stop()
-
-
-def test_what_is_deflated_as_a_whole_is_inflated_once(write, monkeypatch):
-    series = one(write(syntax=uid.DeflatedExplicitVRLittleEndian))
-    inflated = []
-    decompress = zlib.decompress
-    monkeypatch.setattr(zlib, "decompress", lambda *given: inflated.append(1) or decompress(*given))
-    for _ in range(2):
-        np.testing.assert_array_equal(pixels(series), hu())
-        series.close()
-    assert len(inflated) == 2
