@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ctseg.errors import CallError
+from ctseg.errors import CallError, require
 from ctseg.printable import printable
 
 if TYPE_CHECKING:
-    from ctseg_export import Exported
+    from ctseg_export.export import Exported
 
 SLICES = {"fp32": 12, "fp16": 12, "int8": 96}
 """How many slices of the folder are taken."""
@@ -56,7 +56,9 @@ def export(
     """
     if out.exists() and not overwrite:
         raise CallError(f"{out} is there already: name another file, or replace it by --overwrite")
-    from ctseg_export import export_model
+    for module in ("torch", "onnx", "onnxscript"):
+        require(module, "export")
+    from ctseg_export.export import export_model
     from ctseg_export.real_slices import real_slices
 
     exported = export_model(

@@ -10,9 +10,8 @@ from ctseg.phantom import Phantom
 from ctseg.scan import Slice
 from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
-from ctseg_export import export_model
 from ctseg_export.eight_bits import in_eight_bits
-from ctseg_export.export import FEWEST_SLICES
+from ctseg_export.export import FEWEST_SLICES, export_model
 from ctseg_export.graph import labels_graph
 from ctseg_export.proof import slice_batches
 

@@ -12,15 +12,14 @@ import pytest
 import torch
 import typer
 
-import ctseg_export
 from ctseg.dataset import group_digest
 from ctseg.errors import CallError, MissingExtraError, ModelError
 from ctseg.model import from_metadata
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import Slice
 from ctseg.training import checkpoint
-from ctseg_export import export_model
-from ctseg_export.command import app
+from ctseg_export.command import app, export
+from ctseg_export.export import export_model
 
 
 @pytest.fixture
@@ -167,10 +166,10 @@ def test_a_place_that_can_not_be_written_is_the_callers_error(checkpoint_file, t
 
 
 @pytest.mark.parametrize("absent", ["torch", "onnx", "onnxscript"])
-def test_without_the_extra_it_is_named(monkeypatch, absent):
+def test_without_the_extra_it_is_named(monkeypatch, tmp_path, absent):
     monkeypatch.setitem(sys.modules, absent, None)
     with pytest.raises(MissingExtraError, match=rf"{absent}.*pip install '.\[export\]'"):
-        _ = ctseg_export.export_model
+        export(tmp_path / "best.pt", tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize(("temperature", "outputs"), [(1.25, ["labels", "logits"]), (None, ["labels"])])

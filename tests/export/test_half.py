@@ -7,7 +7,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
-from ctseg_export import export_model
+from ctseg_export.export import export_model
 from ctseg_export.graph import labels_graph
 from ctseg_export.half import in_half
 from ctseg_export.proof import LIMITS

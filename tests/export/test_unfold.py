@@ -7,7 +7,7 @@ from ctseg.errors import ModelError
 from ctseg.training import checkpoint
 from ctseg.training.network_file import find_network, open_network
 from ctseg.training.unfold import open_model, recalibrated
-from ctseg_export import export_model
+from ctseg_export.export import export_model
 
 
 def changed(exported, change, file):

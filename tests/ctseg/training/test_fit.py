@@ -25,7 +25,7 @@ from ctseg.training.recipe import LIGHT, SEED, Architecture
 from ctseg.training.report import FitProgress, draw_curves
 from ctseg.training.samples import load_samples
 from ctseg.training.teach import Teacher
-from ctseg_export import export_model
+from ctseg_export.export import export_model
 
 TINY = replace(
     LIGHT,
