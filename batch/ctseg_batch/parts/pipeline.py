@@ -173,19 +173,18 @@ class StackWork(PartWork):
         self._held[index] = seen
 
     def _settle(self) -> None:
-        held, self._held = self._held, {}
-        masks = {index: held[index].labels for index in sorted(held)}
+        held, self._held = dict(sorted(self._held.items())), {}
         try:
             with stage("clean"):
-                cleaned = clean_stack(masks, self._context.engine.current.spec.cleanup)
+                clean_stack([seen.labels for seen in held.values()], self._context.engine.current.spec.cleanup)
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are done
-            cleaned = {}
-            for index in masks:
+            for index in held:
                 self._fail(index, reason_of(error))
-        self._left = Countdown(len(cleaned))
-        for index, labels in cleaned.items():
-            self._context.workers.add_next(partial(self._put, index, replace(held[index], labels=labels)))
-        if not cleaned:
+            held = {}
+        self._left = Countdown(len(held))
+        for index, seen in held.items():
+            self._context.workers.add_next(partial(self._put, index, seen))
+        if not held:
             self._complete()
 
     def _put(self, index: int, seen: LabelledSlice) -> None:
@@ -194,14 +193,13 @@ class StackWork(PartWork):
             self._complete()
 
 
-def clean_stack(labels: Mapping[int, Labels], rules: Cleanup) -> Mapping[int, Labels]:
-    """The masks of a stack after the 3-D rule. Slices that failed are missing: their neighbours count as adjacent.
+def clean_stack(masks: Sequence[Labels], rules: Cleanup) -> None:
+    """Apply the 3-D rule to a stack, in place. Slices that failed are missing: their neighbours count as adjacent.
 
     Masks of several sizes are left as they are: it is unknown how they lie on each other.
     """
-    if not rules.volume_fraction or len({mask.shape for mask in labels.values()}) != 1:
-        return labels
-    return dict(zip(labels, clean_volume(list(labels.values()), rules), strict=True))
+    if len({mask.shape for mask in masks}) == 1:
+        clean_volume(masks, rules)
 
 
 def begin(part: Part, context: PartContext, advanced: Callable[[], None], ended: Callable[[PartResult], None]) -> None:
