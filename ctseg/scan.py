@@ -95,11 +95,6 @@ class WithoutGeometry:
     __slots__ = ()
 
     @property
-    def spacing_mm(self) -> None:
-        """Pixels do not say."""
-        return None
-
-    @property
     def lengths_mm(self) -> Lengths:
         """Pixels do not say."""
         return None, None, None
@@ -132,18 +127,13 @@ class Scan(Protocol):
         ...
 
     @property
-    def spacing_mm(self) -> Spacing | None:
-        """None where the files do not say."""
-        ...
-
-    @property
     def lengths_mm(self) -> Lengths:
         """The spacing as far as the files say."""
         ...
 
     @property
     def weights(self) -> tuple[float, ...] | None:
-        """For how many voxels of `spacing_mm` one of each slice stands, where slices are uneven; None: each for one."""
+        """For how many voxels of `lengths_mm` one of each slice stands, where slices are uneven; None: each for one."""
         ...
 
     @property

@@ -14,7 +14,7 @@ from ctseg.reading.stored import Voxels
 from ctseg.reading.values import finite_range, glance_at, grey_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_formats import read_volume_header
 from ctseg.reading.volume_header import NEAR, VolumeHeader
-from ctseg.scan import Domain, Lengths, Side, Slice, Spacing, pixel_aspect
+from ctseg.scan import Domain, Side, Slice, Spacing, pixel_aspect
 from ctseg.stages import stage
 
 
@@ -40,14 +40,9 @@ class Volume:
         return (self._file,)
 
     @property
-    def spacing_mm(self) -> Spacing:
-        """From the affine, in the order slices, rows, columns."""
+    def lengths_mm(self) -> Spacing:
+        """From the affine, in the order slices, rows, columns: all of it is known."""
         return self._header.spacing_mm
-
-    @property
-    def lengths_mm(self) -> Lengths:
-        """The spacing, all of which is known."""
-        return self.spacing_mm
 
     @property
     def weights(self) -> None:

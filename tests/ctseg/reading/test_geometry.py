@@ -97,7 +97,7 @@ def test_a_volume_is_turned_upright_and_its_mask_back(
     nibabel.save(form(native(shown), affine), file)
     volume = open_volume(file)
     np.testing.assert_array_equal(np.stack([volume.read(index).pixels for index in range(len(volume))]), shown)
-    assert volume.spacing_mm == pytest.approx(spacing, rel=1e-4)
+    assert volume.lengths_mm == pytest.approx(spacing, rel=1e-4)
     assert not is_aligned or volume.flags == ()
     np.testing.assert_array_equal(volume.grid().filled(dict(enumerate(labels))), native(labels))
     nibabel.save(form(native(labels), affine), file)

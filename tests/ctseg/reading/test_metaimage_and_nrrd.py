@@ -64,7 +64,7 @@ def test_any_of_the_48_orientations_is_shown_as_radiologists_see_it(tmp_path, en
         volume = open_volume(save(tmp_path / f"{number}{ending}", made))
         expected, spacing = shown(made)
         np.testing.assert_array_equal(slices(volume), expected)
-        assert volume.spacing_mm == pytest.approx(spacing)
+        assert volume.lengths_mm == pytest.approx(spacing)
         assert volume.flags == ()
         assert volume.is_volume
 
@@ -192,7 +192,7 @@ def test_what_other_programs_write_is_read_and_known_by_its_first_bytes(tmp_path
     assert kind_of(file) == "volume"
     volume = open_volume(file)
     np.testing.assert_array_equal(slices(volume), VALUES)
-    assert volume.spacing_mm == pytest.approx(STEPS)
+    assert volume.lengths_mm == pytest.approx(STEPS)
     assert volume.flags == ()
 
 
@@ -219,7 +219,7 @@ def test_a_file_that_does_not_say_how_it_lies_is_taken_as_it_is_and_flagged(tmp_
     file.write_bytes(content)
     volume = open_volume(file)
     np.testing.assert_array_equal(slices(volume), VALUES)
-    assert volume.spacing_mm == pytest.approx(STEPS)
+    assert volume.lengths_mm == pytest.approx(STEPS)
     assert volume.flags == ("orientation unknown",)
 
 

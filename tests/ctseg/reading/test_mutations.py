@@ -186,8 +186,8 @@ def read_series(file: Path) -> None:
 
 def read_volume(file: Path) -> None:
     volume = open_volume(file)
-    assert np.isfinite(volume.spacing_mm).all()
-    assert min(volume.spacing_mm) > 0
+    assert np.isfinite(volume.lengths_mm).all()
+    assert min(volume.lengths_mm) > 0
     for index in range(min(len(volume), 8)):
         check_slice(volume.read(index))
 

@@ -36,7 +36,7 @@ def test_any_orientation_is_shown_as_radiologists_see_it(tmp_path, codes):
     nibabel.save(written, file)
     volume = open_volume(file)
     np.testing.assert_array_equal(slices(volume), SHOWN)
-    assert volume.spacing_mm == pytest.approx(STEPS)
+    assert volume.lengths_mm == pytest.approx(STEPS)
     assert volume.flags == ()
     assert volume.is_volume
 
@@ -254,11 +254,11 @@ def test_a_header_that_tells_of_two_spacings_says_so(tmp_path):
         written.set_qform(written.affine @ np.diag([scale, scale, scale, 1]), 1)
         nibabel.save(written, file)
         assert open_volume(file).flags == flags
-        assert open_volume(file).spacing_mm == pytest.approx(STEPS)
+        assert open_volume(file).lengths_mm == pytest.approx(STEPS)
     written.set_sform(None, 0)
     nibabel.save(written, file)
     assert open_volume(file).flags == ()
-    assert open_volume(file).spacing_mm == pytest.approx(np.multiply(STEPS, 1.2))
+    assert open_volume(file).lengths_mm == pytest.approx(np.multiply(STEPS, 1.2))
 
 
 @pytest.mark.parametrize(
@@ -298,8 +298,8 @@ def test_slices_shifted_against_each_other_are_as_far_apart_as_along_their_norma
     affine = np.array([[0.7, 0, 0, 0], [0, 0.7 * np.cos(tilt), 0, 0], [0, 0.7 * np.sin(tilt), 5, 0], [0, 0, 0, 1]])
     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), affine), tmp_path / "ct.nii")
     volume = open_volume(tmp_path / "ct.nii")
-    assert volume.spacing_mm == pytest.approx((5 * np.cos(tilt), 0.7, 0.7), abs=1e-5)
-    assert np.prod(volume.spacing_mm) == pytest.approx(np.linalg.det(affine[:3, :3]), rel=1e-5)
+    assert volume.lengths_mm == pytest.approx((5 * np.cos(tilt), 0.7, 0.7), abs=1e-5)
+    assert np.prod(volume.lengths_mm) == pytest.approx(np.linalg.det(affine[:3, :3]), rel=1e-5)
     assert "gantry tilt" in volume.flags
 
 
