@@ -168,7 +168,7 @@ def batch(
     """
     from ctseg_batch.call import Call
     from ctseg_batch.shards import Shard
-    from ctseg_batch.telling import run_telling, run_watched, tell, tell_plan
+    from ctseg_batch.telling import run_telling, tell, tell_plan
     from ctseg_batch.url import location
 
     if not inputs and listed is None:
@@ -203,6 +203,7 @@ def batch(
         tell_plan(call, as_json=as_json)
         return
     from ctseg_batch.parts.workers import any_at_work
+    from ctseg_batch.run import run
     from ctseg_batch.signals import Terminated, raised
     from ctseg_batch.terminal.console import people_console
     from ctseg_batch.terminal.watch import ConsoleWatcher, SilentWatcher
@@ -213,7 +214,8 @@ def batch(
             if verbose:
                 summary = run_telling(call, console, origins(context))
             else:
-                summary = run_watched(call, nullcontext(SilentWatcher()) if quiet else ConsoleWatcher(console))
+                with nullcontext(SilentWatcher()) if quiet else ConsoleWatcher(console) as watcher:
+                    summary = run(call, watcher)
             tell(summary, console, as_json=as_json, quiet=quiet)
     except KeyboardInterrupt as stopped:
         same_call = "the same call without --overwrite" if overwrite else "the same call"

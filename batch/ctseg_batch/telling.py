@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -17,19 +16,10 @@ if TYPE_CHECKING:
     from ctseg_batch.call import Call
     from ctseg_batch.figures.summary import Summary
     from ctseg_batch.job import Job
-    from ctseg_batch.work import Watcher
-
-
-def run_watched(call: "Call", watching: "AbstractContextManager[Watcher]") -> "Summary":
-    """A run that a person watches, or nobody."""
-    from ctseg_batch.run import run
-
-    with watching as watcher:
-        return run(call, watcher)
 
 
 def run_telling(call: "Call", console: "Console", set_by: Mapping[str, str]) -> "Summary":
-    """The same for a person who wants to know all about it; `set_by`, where settings come from."""
+    """A run for a person who wants to know all about it; `set_by`, where settings come from."""
     from ctseg.stages import listening
     from ctseg_batch.job import open_job
     from ctseg_batch.run import run_job
