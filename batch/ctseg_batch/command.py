@@ -12,6 +12,7 @@ from ctseg.model import DEFAULT_MODEL
 from ctseg.scan import Spacing, as_spacing
 from ctseg.settings import origins
 from ctseg_batch.inputs.path_list import read_paths
+from ctseg_batch.network.engine import DeviceWish, PrecisionWish
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -38,11 +39,11 @@ def batch(
         str, typer.Option(help="Model file, or name of a shipped model.", metavar="MODEL")
     ] = DEFAULT_MODEL,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"],
+        DeviceWish,
         typer.Option(help="auto: CUDA if it works, else the CPU.", rich_help_panel=_SPEED),
     ] = "auto",
     precision: Annotated[
-        Literal["auto", "fp32", "fp16", "int8"],
+        PrecisionWish,
         typer.Option(help="auto: fp32 on the CPU, fp16 on CUDA.", rich_help_panel=_SPEED),
     ] = "auto",
     workers: Annotated[

@@ -6,7 +6,7 @@ import tempfile
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
 from ctseg.printable import printable
 from ctseg.standard_output import standard_output
+from ctseg_batch.network.engine import DeviceWish, PrecisionWish
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,8 +36,8 @@ def profile(
     model: Annotated[
         str, typer.Option(help="Model file, or name of a shipped model.", metavar="MODEL")
     ] = DEFAULT_MODEL,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="As for `ctseg batch`.")] = "auto",
-    precision: Annotated[Literal["auto", "fp32", "fp16", "int8"], typer.Option(help="As for `ctseg batch`.")] = "auto",
+    device: Annotated[DeviceWish, typer.Option(help="As for `ctseg batch`.")] = "auto",
+    precision: Annotated[PrecisionWish, typer.Option(help="As for `ctseg batch`.")] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one per usable CPU.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices per call of the network.")] = 1,
     slices: Annotated[int | None, typer.Option(min=1, help="Maximum number of slices; by default all.")] = None,
