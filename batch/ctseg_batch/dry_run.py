@@ -47,7 +47,7 @@ def plan(call: Call) -> Plan:
     is_nothing_readable = call.shard is None  # of a shard it can't be told: another may read something
     for step in _steps(job, planner):
         if isinstance(step, Part):
-            dropped.foresee(step.names, step.whole)
+            dropped.foresee(step.names, step.scan_output)
         failed.update(() if isinstance(step, Part) else step.failures)
         many = len(step.names) if isinstance(step, Part) else step.slices
         slices[step.scan] += many

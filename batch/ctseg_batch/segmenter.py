@@ -210,7 +210,7 @@ def _part(name: str, scan: Scan, series: str) -> Part:
     names = tuple(f"{index:06d}" for index in range(len(scan)))
     files = tuple(map(str, scan.files))
     sources = files if len(files) == len(scan) else files * len(scan) or tuple(map("slice {}".format, range(len(scan))))
-    return Part("", "", name, scan, names, sources, masks=None, whole="", is_whole=True, series=series)
+    return Part("", "", name, scan, names, sources, masks=None, scan_output="", is_whole=True, series=series)
 
 
 def _raise_failures(result: PartResult) -> None:

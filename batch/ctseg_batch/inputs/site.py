@@ -80,12 +80,12 @@ class Site:
         """The masks' paths below their folder: a `.png` keeps its name, any other gets `.png` appended."""
         return tuple(self.within + self._mask_name(file) for file in files)
 
-    def whole(self, scan: str) -> str:
+    def scan_output(self, scan: str) -> str:
         """The path of what is written of a scan of this site as a whole, below its folder and without an ending."""
         last = (self.folder.name or "scan") + scan[len(self.name) :]
         return self.within + scan_names.of_slices(last, self.occupied)
 
-    def whole_by_file(self, scan: str) -> str:
+    def scan_output_by_file(self, scan: str) -> str:
         """The same of a scan that is called by its file: of stacks of frames, in a folder of the file's name."""
         file = scan.removeprefix(self.within)
         if file not in self.files:

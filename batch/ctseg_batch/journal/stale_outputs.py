@@ -24,7 +24,7 @@ class StaleOutputs:
                     self._discard(slices=self._left_over(scan, scans[scan]))
                 elif site.kind == "volume" or self._is_known(scan):
                     self._discard(
-                        parts=[place_of(scan)], slices=self._left_over(scan, 0), scans=[site.whole_by_file(scan)]
+                        parts=[place_of(scan)], slices=self._left_over(scan, 0), scans=[site.scan_output_by_file(scan)]
                     )
 
     def take_away_gone(self, site: Site, place: str) -> None:

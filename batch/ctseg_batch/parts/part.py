@@ -18,8 +18,8 @@ class Part:
     """A part to be done: a series, a volume, or some images of a folder.
 
     `place` and `key` say where it is noted and from which inputs it is made. `names` are those of its slices' masks and
-    `sources` its slices' files, both below the root; `whole` is that of what is written of the scan as a whole, without
-    an ending. `is_whole`: all slices of the scan are here, and may lie one on the other. `series` is as
+    `sources` its slices' files, both below the root; `scan_output` is that of what is written of the scan as a whole,
+    without an ending. `is_whole`: all slices of the scan are here, and may lie one on the other. `series` is as
     PartResult has it. `scale` is the state of the files by which all parts of a folder are HU or grey.
     """
 
@@ -30,7 +30,7 @@ class Part:
     names: tuple[str, ...]
     sources: tuple[str, ...]
     masks: Masks | None
-    whole: str
+    scan_output: str
     is_whole: bool
     series: str = ""
     scale: str = ""
@@ -57,7 +57,7 @@ def part_of_files(
     names, masks = site.mask_names(files), slice_masks(site, files, truth)
     place, key, sources = place_of(scan, number), key_of(site.stamped(files), names, masks), site.below(files)
     scale = key_of(site.stamped(site.scaled_by), (), None) if site.scaled_by else ""
-    return Part(place, key, scan, slices, names, sources, masks, site.whole(scan), is_whole, scale=scale)
+    return Part(place, key, scan, slices, names, sources, masks, site.scan_output(scan), is_whole, scale=scale)
 
 
 def part_of_volume(
@@ -66,7 +66,7 @@ def part_of_volume(
     """A part that is called by the file of its slices; `files` are all that it is made of."""
     masks, names = volume_masks(scan, truth), mask_paths_of_volume(scan, len(slices))
     key = key_of(site.stamped(files), [scan], masks)
-    return Part(place_of(scan), key, scan, slices, names, sources, masks, site.whole_by_file(scan), is_whole=True)
+    return Part(place_of(scan), key, scan, slices, names, sources, masks, site.scan_output_by_file(scan), is_whole=True)
 
 
 def truth_beside(site: Site, truth: Truth | None) -> TruthFolder | None:

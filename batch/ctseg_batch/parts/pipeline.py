@@ -156,7 +156,7 @@ class PartWork:
     def _last(self, result: PartResult) -> None:
         """See to it that what was written stays, before it is noted."""
         labelled = [self._part.names[index] for index in self._tally.labelled]
-        self._context.outputs.keep(labelled, self._part.whole)
+        self._context.outputs.keep(labelled, self._part.scan_output)
         self._ended(result)
 
 

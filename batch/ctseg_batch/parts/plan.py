@@ -177,7 +177,9 @@ class Planner:
         for scan in gone:
             self._stale_outputs.take_away_gone(site, place_of(scan))
         self._changes.discard(
-            parts=map(place_of, gone), slices=site.mask_names(set(site.files) - slices), scans=map(site.whole, gone)
+            parts=map(place_of, gone),
+            slices=site.mask_names(set(site.files) - slices),
+            scans=map(site.scan_output, gone),
         )
         self._stale_outputs.take_away(site, {part.scan: len(part.names) for part in opened.stacks})
         failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
@@ -197,7 +199,7 @@ class Planner:
         if listed.key is None:
             return self._done_volume(site, listed.scan, sorted(files))
         done = self._past.result(place_of(listed.scan), listed.key)
-        is_sure = done and self._recheck.is_sure(site.mask_names(files), site.whole(listed.scan), done)
+        is_sure = done and self._recheck.is_sure(site.mask_names(files), site.scan_output(listed.scan), done)
         return done if is_sure else None
 
     def _done_volume(self, site: Site, scan: str, files: Iterable[str]) -> PartResult | None:
@@ -209,7 +211,7 @@ class Planner:
         key = key_of(site.stamped(files), [scan], volume_masks(scan, self._truth))
         done = self._past.result(place_of(scan), key)
         is_sure = done and self._recheck.is_sure(
-            mask_paths_of_volume(scan, done.slices), site.whole_by_file(scan), done
+            mask_paths_of_volume(scan, done.slices), site.scan_output_by_file(scan), done
         )
         return done if is_sure else None
 

@@ -17,11 +17,11 @@ class Recheck:
     def __init__(self, outputs: Outputs, input_files: InputFiles) -> None:
         self._outputs, self._input_files = outputs, input_files
 
-    def is_sure(self, names: Iterable[str], whole: str, done: PartResult) -> bool:
+    def is_sure(self, names: Iterable[str], scan_output: str, done: PartResult) -> bool:
         """Whether it holds for all that OUT tells: nothing failed, and all files are in place."""
         if done.failed_slices or done.bad_truth or done.is_unmeasured:
             return False
-        return self._outputs.are_there(names) and self._outputs.is_scan_there(whole, done)
+        return self._outputs.are_there(names) and self._outputs.is_scan_there(scan_output, done)
 
     def holds(self, site: Site, part: Part, done: PartResult) -> bool:
         """Whether a part would come to the same."""
@@ -30,7 +30,7 @@ class Recheck:
         missing = [index for index, name in enumerate(part.names) if not self._outputs.are_there([name])]
         if done.is_unmeasured or (missing and len(missing) != done.failed_slices):
             return False
-        if not self._outputs.is_scan_there(part.whole, done):
+        if not self._outputs.is_scan_there(part.scan_output, done):
             return False
         if not done.failed_slices and not done.bad_truth:
             return True

@@ -38,7 +38,7 @@ class WholeScan:
         """
         kinds = self._outputs.scan_kinds
         if not self._masks:
-            self._outputs.remove_scan(self._part.whole, kinds)
+            self._outputs.remove_scan(self._part.scan_output, kinds)
             if not self._part.is_whole:
                 self._left_out.update(self._outputs.left_out_in_parts())
             ended()
@@ -61,7 +61,7 @@ class WholeScan:
     def _make(self, kind: str, scan: LabelledScan, left: Countdown, ended: Callable[[], None]) -> None:
         """Make one output; in the place of one that comes to nothing, nothing stays of an earlier run."""
         try:
-            self._outputs.write_scan(kind, self._part.whole, scan)
+            self._outputs.write_scan(kind, self._part.scan_output, scan)
             self._made.add(kind)
         except CallError:
             raise
@@ -72,6 +72,6 @@ class WholeScan:
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are done
             self._failures.add(Failure(self._part.sources[0], f"no {kind}: {reason_of(error)}"))
         if kind not in self._made:
-            self._outputs.remove_scan(self._part.whole, [kind])
+            self._outputs.remove_scan(self._part.scan_output, [kind])
         if left.done():
             ended()
