@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 from pydicom import uid
 from pydicom.dataset import Dataset
 
@@ -25,8 +24,7 @@ UNDEFINED = 0xFFFFFFFF
 """The length of a value that ends where a delimiter says so: of encapsulated pixels."""
 
 _PIXEL_DATA = (0x7FE0, 0x0010)
-_WORDS = b"OW"
-_VRS = (_WORDS, b"OB", b"UN")
+_VRS = (b"OW", b"OB", b"UN")
 _LONGEST_HEAD = 12
 # What begins encapsulated pixels: an item with a table of offsets, here empty (PS3.5, A.4).
 _NO_OFFSETS = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
@@ -118,6 +116,8 @@ class PixelHeader:
             raise ContentError(f"it is a colour picture ({self.photometric})")
         if self.bits_allocated not in (8, 16):
             raise ContentError(f"its pixels have {self.bits_allocated} bits, not 8 or 16")
+        if self.bits_allocated == 8 and self.syntax == uid.ExplicitVRBigEndian:  # as words, or not (PS3.5, A.3)
+            raise ContentError("its pixels of 8 bits may be stored as words, the upper byte first: convert it first")
         if self.bits_stored > self.bits_allocated:
             raise ContentError(f"its pixels use {self.bits_stored} of {self.bits_allocated} bits")
 
@@ -185,24 +185,11 @@ def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
     with file.open("rb", buffering=0) as stream:
         check_same(file, stream, header.stamp)
         start, length = find_value(stream, header)
-        is_swapped = _is_swapped(stream, header)
         stream.seek(start + span.start if span else start)
         data = stream.read(span.size if span else -1)
-    if is_swapped:
-        if span:
-            raise ContentError("its frames of 8 bits are stored as words, the upper byte first: convert it first")
-        return np.frombuffer(data[: min(length, len(data)) // 2 * 2], "u2").byteswap().tobytes()
     if length != UNDEFINED:
         return data[:length]
     return _NO_OFFSETS + data if span and data else data
-
-
-def _is_swapped(stream: BinaryIO, header: PixelHeader) -> bool:
-    """Whether bytes are stored as words of two, the upper and so the second one first (PS3.5, 8.1.1 and A.3)."""
-    if header.syntax != uid.ExplicitVRBigEndian or header.bits_allocated != 8 or header.offset is None:
-        return False
-    stream.seek(header.offset)
-    return stream.read(_LONGEST_HEAD)[4:6] == _WORDS
 
 
 def find_value(stream: BinaryIO, header: PixelHeader) -> tuple[int, int]:
