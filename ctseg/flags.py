@@ -59,8 +59,14 @@ def failed(slices: str) -> str:
 
 
 FAILED_ARE_BACKGROUND = "failed slices are background in nifti"
-NO_OUTPUTS = ("no nifti", "no dicom-seg")
-"""There is none of the whole scan; why, follows after a colon."""
+
+
+def no_output(kind: str) -> str:
+    """Of what could not be made of a whole scan: `no nifti`; why, follows after a colon."""
+    return f"no {kind}"
+
+
+_NO_OUTPUTS = frozenset(map(no_output, ("nifti", "dicom-seg")))
 
 
 def lung_absent(lung: str) -> str:
@@ -74,7 +80,7 @@ NOT_SCORED = "no reference"
 
 def doubts_among(found: Iterable[str]) -> list[str]:
     """The flags of a scan that make any of its figures doubtful: not those on what else was made of it."""
-    others = {NOT_SCORED, FAILED_ARE_BACKGROUND, *NO_OUTPUTS}
+    others = {NOT_SCORED, FAILED_ARE_BACKGROUND, *_NO_OUTPUTS}
     return [flag for flag in found if flag.partition(":")[0] not in others]
 
 

@@ -61,16 +61,15 @@ def measure(pixels: Sequence[int], spacing: Spacing | None, voxels: Sequence[flo
     )
 
 
-def doubts(measures: Measures, lung_by_slice: Sequence[int]) -> tuple[str, ...]:
-    """What makes the volumes of a stack of slices doubtful, in words; `lung_by_slice` is lung pixels a slice."""
+def doubts(measures: Measures, first: int, largest: int, last: int) -> tuple[str, ...]:
+    """What makes the volumes of a stack doubtful, in words; the numbers are lung pixels of these of its slices."""
     found = []
     if measures.lung_ml is not None:
         low, high = PLAUSIBLE_LUNG_ML
         if not low <= measures.lung_ml <= high:
             found.append(flags.IMPLAUSIBLE_LUNG)
-    largest = max(lung_by_slice, default=0)
-    if largest and lung_by_slice[0] > _CUT_OFF_SHARE * largest:
+    if first > _CUT_OFF_SHARE * largest:
         found.append(flags.CUT_OFF_AT_FIRST)
-    if largest and lung_by_slice[-1] > _CUT_OFF_SHARE * largest:
+    if last > _CUT_OFF_SHARE * largest:
         found.append(flags.CUT_OFF_AT_LAST)
     return tuple(found)

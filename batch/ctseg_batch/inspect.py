@@ -19,6 +19,7 @@ from ctseg.prepare import Preparation
 from ctseg.printable import printable
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import DOMAINS
+from ctseg.standard_output import standard_output
 from ctseg_batch.terminal.console import legend
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -38,7 +39,8 @@ def inspect(
     file = find_model(model)
     _, spec = open_on_cpu(file)
     if as_json:
-        typer.echo(json.dumps(_described(file, spec), indent=2))
+        with standard_output() as stream:
+            stream.write(json.dumps(_described(file, spec), indent=2) + "\n")
     else:
         Console().print(_table(file, spec))
 

@@ -28,14 +28,15 @@ def test_count_pixels_names_every_class():
 
 
 @pytest.mark.parametrize(
-    ("pixels", "by_slice", "expected"),
+    ("pixels", "first", "largest", "last", "expected"),
     [
-        ((0, 4_000_000, 0, 0), [0, 10, 50, 10, 0], ()),
-        ((0, 500_000, 0, 0), [0, 10, 0], ("implausible lung volume",)),
-        ((0, 4_000_000, 0, 0), [30, 50, 0], ("lungs cut off at the first slice",)),
-        ((0, 4_000_000, 0, 0), [0, 50, 50], ("lungs cut off at the last slice",)),
-        ((9, 0, 0, 0), [0, 0], ("implausible lung volume",)),
+        ((0, 4_000_000, 0, 0), 0, 50, 0, ()),
+        ((0, 4_000_000, 0, 0), 10, 100, 20, ()),
+        ((0, 500_000, 0, 0), 0, 10, 0, ("implausible lung volume",)),
+        ((0, 4_000_000, 0, 0), 30, 50, 0, ("lungs cut off at the first slice",)),
+        ((0, 4_000_000, 0, 0), 0, 50, 50, ("lungs cut off at the last slice",)),
+        ((9, 0, 0, 0), 0, 0, 0, ("implausible lung volume",)),
     ],
 )
-def test_doubtful_volumes_are_flagged(pixels, by_slice, expected):
-    assert doubts(measure(pixels, (1.0, 1.0, 1.0)), by_slice) == expected
+def test_doubtful_volumes_are_flagged(pixels, first, largest, last, expected):
+    assert doubts(measure(pixels, (1.0, 1.0, 1.0)), first, largest, last) == expected

@@ -122,7 +122,7 @@ def _flags(done: Sequence[PartResult], failed: int, measures: Measures, *, is_sc
         if failed:
             found.append(flags.failed(count(failed, "slice")))
         largest = max(part.lung[1] for part in done)
-        found += doubts(measures, (done[0].lung[0], largest, done[-1].lung[2]))
+        found += doubts(measures, done[0].lung[0], largest, done[-1].lung[2])
     if len({sum(one.pixels) for part in done for one in unpack(part.by_slice) if one.pixels}) > 1:
         found.append(flags.MIXED_SIZES)
     if done and sum(part.slices for part in done) > 1 and (done[0].spacing_mm or (0,))[0] > FAR_APART_MM:

@@ -70,8 +70,8 @@ _FLAGS: Mapping[str, str] = {
     flags.failed(_SOME): "They are missing in all figures: volumes are too small.",
     flags.FAILED_ARE_BACKGROUND: "The label map of the whole scan is empty where a slice failed.",
     # With what is against it after a colon.
-    "no nifti": "There is no label map of the whole scan; masks and figures are as ever.",
-    "no dicom-seg": "There is no DICOM Segmentation of the scan; masks and figures are as ever.",
+    flags.no_output("nifti"): "There is no label map of the whole scan; masks and figures are as ever.",
+    flags.no_output("dicom-seg"): "There is no DICOM Segmentation of the scan; masks and figures are as ever.",
 }
 
 
