@@ -1,7 +1,10 @@
 import io
 import itertools
 import json
+import os
 import shlex
+import signal
+import sys
 import tempfile
 from collections import namedtuple
 
@@ -11,7 +14,6 @@ import pytest
 from rich.console import Console
 
 from ctseg.model import find_model
-from ctseg_batch.profiling.measure import measure
 from ctseg_batch.profiling.network import Operator, costliest, count_gmac
 from ctseg_batch.profiling.recorder import Recorder
 from ctseg_batch.profiling.report import operators_table
@@ -35,11 +37,11 @@ def slices(draw, save_slice, tmp_path):
 
 
 def test_the_figures_are_those_of_a_run(command, slices, tmp_path):
-    left = command(slices, "--json", "--trace", tmp_path / "trace.json", name="profile")
+    left = command(slices, "--json", "--workers", 2, "--trace", tmp_path / "trace.json", name="profile")
     assert left.status == 0
     figures = json.loads(left.out)
     run = figures["run"]
-    assert (run["slices"], run["warm_up_slices"]) == (18, 6)  # a quarter warms up, as there are so few
+    assert (run["slices"], run["warm_up_slices"]) == (24, 8)
     assert run["slices_per_second"] > 0
     assert run["failed_slices"] == 0
     assert sum(times["share"] for times in run["stages"].values()) == pytest.approx(1)
@@ -53,21 +55,17 @@ def test_the_figures_are_those_of_a_run(command, slices, tmp_path):
     assert all(event["ph"] == "X" and event["dur"] >= 0 and event["ts"] >= 0 for event in events)
 
 
-def test_a_recorder_leaves_out_the_warm_up(monkeypatch):
-    now = iter(range(0, 10**12, 10**9))  # a second passes between one look at the clock and the next
-    monkeypatch.setattr("ctseg_batch.profiling.recorder.time.perf_counter_ns", lambda: next(now))
-    cores = iter([[(0.0, 0.0)], [(5.0, 10.0)], [(8.0, 14.0)]])
+def test_a_recorder_adds_up_what_it_hears(monkeypatch):
+    cores = iter([[(5.0, 10.0)], [(8.0, 14.0)]])
     monkeypatch.setattr("ctseg_batch.profiling.recorder._core_times", lambda: next(cores))
-    recorder = Recorder(warm_up=2)
-    recorder.note("infer", 0, 10**6)
-    recorder.advance()
-    recorder.advance()  # warm from here on: second 1
-    for ms in (1, 2, 3, 4):
-        recorder.note("infer", 10**9 + 1, 10**9 + 1 + ms * 10**6)
+    recorder, ms = Recorder(), 10**6
+    for start, took in ((0, 1), (10, 2), (11, 3), (20, 4)):
+        recorder.note("infer", start * ms, (start + took) * ms, 2)
         recorder.advance()
-    recorder.note("encode", 2 * 10**9, 2 * 10**9 + 10**7)
-    recorder.finish()  # second 2
-    assert (recorder.slices, recorder.slices_per_second) == (4, 4.0)
+    recorder.note("encode", 24 * ms, 34 * ms)
+    recorder.finish()
+    assert (recorder.slices, recorder.slices_inferred, recorder.seconds) == (4, 8, 0.034)
+    assert recorder.seconds_inferring == pytest.approx(0.001 + 0.004 + 0.004)
     stages = recorder.stages()
     assert list(stages) == ["infer", "encode"]
     assert (stages["infer"].count, stages["infer"].p50_ms, stages["infer"].share) == (4, 2.5, 0.5)
@@ -92,7 +90,7 @@ def test_a_guest_is_counted_once_and_time_that_the_host_took_is_not_ours(monkeyp
     looks = iter([[times(*[0.0] * 8)], [times(4.0, 2.0, 1.0, 1.0, 1.0, 1.0, 3.0, 2.0)]])
     monkeypatch.setattr("psutil.cpu_times", lambda percpu: next(looks))
     monkeypatch.setattr("psutil.Process", lambda: None)
-    recorder = Recorder(warm_up=1)
+    recorder = Recorder()
     recorder.finish()
     assert recorder.busy_cores() == [0.7]
 
@@ -105,54 +103,79 @@ def test_nothing_is_left_behind(command, slices, tmp_path, monkeypatch):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
+def test_nor_where_it_is_told_to_end(command, slices, tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+
+    def ended(*_):
+        assert list((tmp_path / "tmp").iterdir())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("ctseg_batch.profiling.measure.run_job", ended)
+    assert command(slices, name="profile").status == 128 + signal.SIGTERM
+    assert not list((tmp_path / "tmp").iterdir())
+
+
 def test_no_more_slices_are_done_than_asked_for_also_of_a_volume(command, draw, save_volume, tmp_path):
     save_volume(tmp_path / "in" / "ct.nii", np.stack([draw(n) for n in range(20)]))
     options = ("--slices", 7, "--workers", 1)
     run = json.loads(command(tmp_path / "in", *options, "--json", name="profile").out)["run"]
-    assert run["warm_up_slices"] == 7 // 4
-    assert run["stages"]["infer"]["count"] == run["slices"] == 7 - 7 // 4
+    assert run["stages"]["infer"]["count"] == run["slices"] == 7
+    assert run["warm_up_slices"] == 4
 
 
-@pytest.fixture
-def one_file(draw, save_volume, save_series, convert, tmp_path):
-    """Makes a file with 24 slices, alone in its folder."""
-    labels = np.stack([draw(number, 64, 64) for number in range(24)])
-
-    def made(name):
-        if name.endswith(".dcm"):
-            return convert(tmp_path / "in" / name, save_series(tmp_path / "series", labels))
-        return save_volume(tmp_path / "in" / name, labels)
-
-    return made
+def test_reading_a_volume_is_measured_too(command, draw, save_volume, tmp_path):
+    volume = save_volume(tmp_path / "in" / "ct.nii.gz", np.stack([draw(number, 64, 64) for number in range(24)]))
+    run = json.loads(command(volume, "--json", "--workers", 2, name="profile").out)["run"]
+    assert (run["slices"], run["warm_up_slices"]) == (24, 8)
+    assert (run["stages"]["read"]["count"], run["stages"]["decode"]["count"]) == (1, 1)
 
 
-@pytest.mark.parametrize("name", ["ct.nii.gz", "ct.dcm"])
-def test_slices_of_one_file_warm_up_as_files_do(command, one_file, name):
-    run = json.loads(command(one_file(name), "--json", name="profile").out)["run"]
-    assert (run["slices"], run["warm_up_slices"]) == (18, 6)
+def test_a_sweep_of_a_precision_that_is_of_another_network_fails_before_anything_is_measured(
+    command, slices, make_model, monkeypatch, tmp_path
+):
+    make_model(tmp_path / "m.onnx", precision="fp32", training={"epoch": 1})
+    make_model(tmp_path / "m.int8.onnx", precision="int8", training={"epoch": 2})
+    monkeypatch.setattr("ctseg_batch.profiling.measure.run_job", None)
+    left = command(slices, "--model", tmp_path / "m.onnx", "--sweep", name="profile")
+    assert (left.status, left.err.count("\n")) == (2, 1)
+    assert "m.int8.onnx is of another network than" in left.err
 
 
-def test_what_is_no_slice_does_not_lengthen_the_warm_up(command, draw, save_series, tmp_path):
-    labels = np.stack([draw(number, 64, 64) for number in range(24)])
-    save_series(tmp_path / "in", labels[:8])
-    scouts = [f"scout{number:02}" for number in range(24)]
-    save_series(tmp_path / "in", labels, scouts, seed=1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    run = json.loads(command(tmp_path / "in", "--json", name="profile").out)["run"]
-    assert (run["slices"], run["warm_up_slices"]) == (6, 2)
-
-
-def test_all_ways_of_a_sweep_warm_up_on_slices_of_one_file(command, one_file, monkeypatch):
-    warm_ups = []
-
-    def noted(job, warm_up):
-        warm_ups.append(warm_up)
-        return measure(job, warm_up)
-
+def test_a_folder_that_begins_with_a_dash_is_named_so_that_the_call_can_be_made(command, slices, monkeypatch, tmp_path):
     monkeypatch.setattr("ctseg_batch.profiling.sweep._ROUNDS", 1)
-    monkeypatch.setattr("ctseg_batch.profiling.sweep.measure", noted)
-    monkeypatch.setattr("ctseg_batch.cpus.usable_cpus", lambda: 2)  # up to 8 slices are under way at once
-    assert command(one_file("ct.nii.gz"), "--sweep", name="profile").status == 0
-    assert set(warm_ups) == {6}
+    slices.rename(tmp_path / "-x")
+    monkeypatch.chdir(tmp_path)
+    left = command("--slices", 8, "--sweep", "--", "-x", name="profile")
+    (call,) = (line.split(": ", 1)[1] for line in left.err.splitlines() if line.startswith("the fastest here: "))
+    assert command(*shlex.split(call)[2:]).status == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("folder", "it is a folder"),
+        ("none/trace.json", "its folder is not there"),
+        ("in/00.png", "it is there and is no trace of ctseg"),
+    ],
+)
+def test_a_trace_that_would_go_nowhere_or_over_something_else_is_refused_at_once(
+    command, slices, monkeypatch, tmp_path, name, said
+):
+    (tmp_path / "folder").mkdir()
+    before = (slices / "00.png").read_bytes()
+    monkeypatch.setattr("ctseg_batch.profiling.measure.run_job", None)
+    left = command(slices, "--trace", tmp_path / name, name="profile")
+    assert (left.status, left.err.count("\n")) == (2, 1)
+    assert left.err.startswith(f"error: --trace {tmp_path / name}: {said}")
+    assert (slices / "00.png").read_bytes() == before
+
+
+def test_a_trace_may_be_written_over(command, slices, tmp_path):
+    (tmp_path / "trace.json").write_text(json.dumps({"displayTimeUnit": "ms", "traceEvents": []}))
+    assert command(slices, "--slices", 4, "--trace", tmp_path / "trace.json", name="profile").status == 0
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
 
 
 @pytest.mark.parametrize("precisions", [("fp32",), ("fp32", "int8"), ("int8",), ("fp16",)])
@@ -204,24 +227,22 @@ def test_nor_can_what_lies_in_a_store(command):
     assert (left.status, left.err) == (2, "error: s3://bucket/scans: what lies on this machine is measured, no URLs\n")
 
 
-def test_nor_can_what_fails_after_the_warm_up(command, slices):
-    for file in sorted(slices.iterdir())[2:]:
-        if file.stem < "08":
-            file.write_bytes(b"no picture")
-        else:
-            file.unlink()
-    left = command(slices, "--workers", 1, name="profile")
-    assert (left.status, left.err.count("\n")) == (2, 1)
-    assert "nothing to measure: 02.png: is no PNG" in left.err
+def test_what_failed_went_not_through_the_network(command, slices, tmp_path):
+    for file in sorted(slices.iterdir())[12:]:
+        file.write_bytes(b"no picture")
+    figures = json.loads(command(slices, "--json", "--trace", tmp_path / "trace.json", name="profile").out)
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    us = max(event["ts"] + event["dur"] for event in events)
+    assert (figures["run"]["slices"], figures["run"]["failed_slices"]) == (24, 12)
+    assert figures["roof"]["gflops"] == pytest.approx(2 * figures["roof"]["gmac"] * 12 / (us / 1e6), rel=1e-3)
 
 
 @pytest.mark.parametrize(("workers", "batch_size", "calls"), [(1, 8, 1), (8, 1, 8)])
 def test_slices_that_are_all_done_at_once_are_measured(command, slices, workers, batch_size, calls):
     options = ("--slices", 8, "--workers", workers, "--batch-size", batch_size)
     run = json.loads(command(slices, *options, "--json", name="profile").out)["run"]
-    assert (run["slices"], run["warm_up_slices"]) == (8, 0)
-    assert run["stages"]["infer"]["count"] == calls
-    assert "over 8 slices after a warm-up of 0" in command(slices, *options, name="profile").err
+    assert (run["slices"], run["stages"]["infer"]["count"]) == (8, calls)
+    assert "over 8 slices, after a warm-up of 8" in command(slices, *options, name="profile").err
 
 
 def test_what_the_model_does_not_take_can_not_be_measured(command, slices, make_model, tmp_path):

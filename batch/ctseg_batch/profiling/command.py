@@ -13,6 +13,8 @@ import typer
 from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
 from ctseg.printable import printable
+from ctseg.reading.files import read_start
+from ctseg.replacing import replace_with
 from ctseg.standard_output import standard_output
 from ctseg_batch.network.engine import DeviceWish, PrecisionWish
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _OPERATORS = 15
+_TRACE = b'{"displayTimeUnit"'  # as such a file begins
 
 
 @app.command()
@@ -64,12 +67,13 @@ def profile(
     from ctseg_batch.call import Call
     from ctseg_batch.cpus import usable_cpus
     from ctseg_batch.job import open_job
-    from ctseg_batch.outputs.files import write_whole
-    from ctseg_batch.profiling.measure import first_batch, measure, warm_up_of
+    from ctseg_batch.profiling.measure import first_batch, measure
     from ctseg_batch.profiling.network import costliest
     from ctseg_batch.profiling.recorder import chrome_trace
     from ctseg_batch.profiling.report import operators_table, report, sweep_table
+    from ctseg_batch.profiling.sweep import engines_for
     from ctseg_batch.profiling.sweep import sweep as tried
+    from ctseg_batch.signals import Terminated, raised
     from ctseg_batch.terminal.console import people_console
     from ctseg_batch.url import Url, location
 
@@ -77,19 +81,25 @@ def profile(
     for place in places:
         if isinstance(place, Url):
             raise CallError(f"{place}: what lies on this machine is measured, no URLs")
+    if trace:
+        _check_trace(trace)
     count, console = workers or usable_cpus(), people_console()
     nowhere = Path(tempfile.gettempdir(), f"ctseg-profile-{os.getpid()}")  # each run is given a folder of its own
     call = Call(places, nowhere, model=model, device=device, precision=precision, workers=count, batch_size=batch_size)
     began = time.perf_counter()
     job = replace(open_job(call), most=slices)
     start_up = time.perf_counter() - began
-    with console.status("measuring"):
-        batch = first_batch(job, batch_size)
-        measured = measure(job, warm_up_of(job, count, batch_size))
-        figures = {"start_up_s": start_up, **_figures(measured, job, batch, count)}
-        providers = job.engine.session.get_providers()
-        nodes = costliest(job.engine.file, batch, providers, _OPERATORS) if operators else []
-        tries = tried(job, usable_cpus()) if sweep else []
+    try:
+        with raised(), console.status("measuring"):
+            engines = list(engines_for(job)) if sweep else []
+            batch = first_batch(job, batch_size)
+            measured = measure(job)
+            figures = {"start_up_s": start_up, **_figures(measured, job, batch, count)}
+            providers = job.engine.session.get_providers()
+            nodes = costliest(job.engine.file, batch, providers, _OPERATORS) if operators else []
+            tries = tried(job, engines, usable_cpus()) if sweep else []
+    except Terminated as stopped:
+        raise typer.Exit(stopped.status) from None
     figures |= {"operators": [asdict(node) for node in nodes]} if operators else {}
     figures |= {"sweep": [asdict(one) for one in tries]} if sweep else {}
     if as_json:
@@ -104,7 +114,17 @@ def profile(
         for shown in sweep_table(tries, call) if sweep else ():
             console.print(shown, highlight=False, soft_wrap=True)
     if trace:
-        write_whole(trace, json.dumps(chrome_trace(measured.recorder.events, measured.recorder.started)).encode())
+        replace_with(trace, json.dumps(chrome_trace(measured.recorder.events)).encode())
+
+
+def _check_trace(file: Path) -> None:
+    """Raise CallError where no trace can be written, or where a file is there that is none."""
+    if os.path.isdir(file):  # noqa: PTH112 - Path.is_dir raises where a folder on the way may not be entered
+        raise CallError(f"--trace {file}: it is a folder; name a file in it")
+    if not os.access(file.parent, os.W_OK):
+        raise CallError(f"--trace {file}: its folder is not there, or you may not write to it")
+    if os.path.lexists(file) and not read_start(file, len(_TRACE)) == _TRACE:
+        raise CallError(f"--trace {file}: it is there and is no trace of ctseg; name another file")
 
 
 def _figures(measured: "Measured", job: "Job", batch: "npt.NDArray[np.float32]", workers: int) -> dict[str, Any]:
@@ -117,8 +137,8 @@ def _figures(measured: "Measured", job: "Job", batch: "npt.NDArray[np.float32]",
 
     recorder, engine = measured.recorder, job.engine
     gmac = count_gmac(engine.file, batch) / len(batch)
-    by_run = 2 * gmac * recorder.slices_per_second
-    by_network = 2 * gmac * recorder.slices_inferred_per_second
+    by_run = 2 * gmac * recorder.slices_inferred / recorder.seconds
+    by_network = 2 * gmac * recorder.slices_inferred / recorder.seconds_inferring
     matrix = matrix_rate(workers)
     comparable = (engine.device, engine.spec.precision) == ("cpu", "fp32")
     return {
@@ -129,8 +149,8 @@ def _figures(measured: "Measured", job: "Job", batch: "npt.NDArray[np.float32]",
         "batch_size": len(batch),
         "run": {
             "slices": recorder.slices,
-            "warm_up_slices": recorder.warm_up,
-            "slices_per_second": recorder.slices_per_second,
+            "warm_up_slices": measured.warm_up,
+            "slices_per_second": measured.slices_per_second,
             "failed_slices": measured.failed,
             "stages": {name: asdict(times) for name, times in recorder.stages().items()},
             "busy_cores": recorder.busy_cores(),

@@ -1,9 +1,8 @@
 """What each stage of each slice took, noted while a real run goes on."""
 
 import threading
-import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
@@ -38,15 +37,16 @@ class StageTimes:
 
 
 class Recorder(SilentWatcher):
-    """A listener to stages and a watcher of a run at once. The first `warm_up` slices are left out of all figures."""
+    """A listener to stages and a watcher of a run at once.
 
-    def __init__(self, warm_up: int) -> None:
-        self.warm_up = warm_up
+    `slices`: those that are labelled, or have failed.
+    """
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._threads: dict[int, int] = {}
-        self._done = 0
+        self.slices = 0
         self.events: list[Event] = []
-        self.started = self.warm = self.ended = time.perf_counter_ns()
         self._cores = _core_times()
         self._busy = [0.0] * len(self._cores)
 
@@ -60,44 +60,39 @@ class Recorder(SilentWatcher):
     def advance(self) -> None:
         """A slice is labelled, or has failed."""
         with self._lock:
-            self._done += 1
-            if self._done == self.warm_up:
-                self.warm = time.perf_counter_ns()
-                self._cores = _core_times()
+            self.slices += 1
 
     def finish(self) -> None:
         """The run is over: its last file is in place."""
-        self.ended = time.perf_counter_ns()
         self._busy = [_share(before, after) for before, after in zip(self._cores, _core_times(), strict=True)]
 
     @property
-    def slices(self) -> int:
-        """Those that count: all but the warm-up."""
-        return max(0, self._done - self.warm_up)
+    def seconds(self) -> float:
+        """From the start of the first stage to the end of the last."""
+        return (max(event.end for event in self.events) - min(event.start for event in self.events)) / 1e9
 
     @property
-    def slices_per_second(self) -> float:
-        """From the end of the warm-up to the last file."""
-        return self.slices / max(1e-9, (self.ended - self.warm) / 1e9)
+    def slices_inferred(self) -> int:
+        """Those that went through the network: the others failed."""
+        return sum(event.slices for event in self._inferred())
 
     @property
-    def slices_inferred_per_second(self) -> float:
-        """Slices that went through the network, by the time in which at least one was in it."""
-        slices = busy = until = 0
-        for event in sorted(self.events, key=lambda event: event.start):
-            if event.stage == "infer" and event.start >= self.warm:
-                slices += event.slices
-                busy += max(0, event.end - max(event.start, until))
-                until = max(until, event.end)
-        return slices / max(1e-9, busy / 1e9)
+    def seconds_inferring(self) -> float:
+        """In which at least one slice was in the network."""
+        busy = until = 0
+        for event in self._inferred():
+            busy += max(0, event.end - max(event.start, until))
+            until = max(until, event.end)
+        return busy / 1e9
+
+    def _inferred(self) -> list[Event]:
+        return sorted((event for event in self.events if event.stage == "infer"), key=lambda event: event.start)
 
     def stages(self) -> dict[Stage, StageTimes]:
         """Each stage that occurred, in the order of a slice's way."""
         lengths: dict[Stage, list[int]] = defaultdict(list)
         for event in self.events:
-            # Headers are read ahead of the slices, within the warm-up: they are the run's all the same.
-            if event.start >= self.warm or event.stage == "discover":
-                lengths[event.stage].append(event.end - event.start)
+            lengths[event.stage].append(event.end - event.start)
         total = sum(map(sum, lengths.values())) or 1
         return {
             stage: StageTimes(
@@ -118,8 +113,9 @@ def _share(before: tuple[float, float], after: tuple[float, float]) -> float:
     return min(1.0, max(0.0, (after[0] - before[0]) / total)) if total > 0 else 0.0
 
 
-def chrome_trace(events: Iterable[Event], began: int) -> Mapping[str, Any]:
+def chrome_trace(events: Sequence[Event]) -> Mapping[str, Any]:
     """The stages as a trace that Perfetto and chrome://tracing open: a row a worker, times in microseconds."""
+    began = min((event.start for event in events), default=0)
     return {
         "displayTimeUnit": "ms",
         "traceEvents": [

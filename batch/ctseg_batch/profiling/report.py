@@ -19,13 +19,14 @@ def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
     """The tables of a run: how fast, where the time goes, how far from the peak."""
     roof, run = figures["roof"], figures["run"]
     table = Table(title="the run", title_justify="left", show_header=False)
-    over = f"over {count(run['slices'], 'slice')} after a warm-up of {run['warm_up_slices']}"
+    over = f"over {count(run['slices'], 'slice')}, after a warm-up of {run['warm_up_slices']} that is not measured"
     table.add_row("slices/s", f"[bold]{run['slices_per_second']:.1f}[/] {over}")
     if run["failed_slices"]:
         table.add_row("failed", f"[red]{count(run['failed_slices'], 'slice')}[/], which take less time than others")
     table.add_row("start-up", f"{figures['start_up_s']:.2f} s to find the files and open the model")
     table.add_row("workers", f"{figures['workers']}, {count(figures['batch_size'], 'slice')} at once")
-    table.add_row("network", f"{roof['gmac']:.3f} GMAC a slice of {' x '.join(map(str, roof['shape']))} as it is fed")
+    shape = " x ".join(map(str, roof["shape"]))
+    table.add_row("network", f"{roof['gmac']:.3f} GMAC for the first slice, {shape} as it is fed")
     table.add_row("reached", f"{roof['gflops']:.0f} GFLOP/s by the run, {roof['gflops_infer']:.0f} while it infers")
     table.add_row("peak here", f"{roof['matrix_gflops']:.0f} GFLOP/s: what NumPy's float32 matrix product reaches")
     if roof["share"] is not None:
@@ -82,4 +83,7 @@ def best_call(one: Try, call: Call) -> str:
     chosen = ["--workers", str(one.workers), "--batch-size", str(one.batch_size), "--precision", one.precision]
     chosen += ["--model", call.model] if call.model != DEFAULT_MODEL else []
     chosen += ["--device", call.device] if call.device != "auto" else []
-    return shlex.join(["ctseg", "batch", *map(str, call.inputs), "--out", "OUT", *chosen])
+    inputs = list(map(str, call.inputs))
+    if any(one.startswith("-") for one in inputs):  # else they would be taken for options
+        return shlex.join(["ctseg", "batch", "--out", "OUT", *chosen, "--", *inputs])
+    return shlex.join(["ctseg", "batch", *inputs, "--out", "OUT", *chosen])

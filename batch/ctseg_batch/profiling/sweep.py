@@ -9,7 +9,7 @@ from ctseg.errors import DeviceError
 from ctseg.model import Precision
 from ctseg_batch.job import Job
 from ctseg_batch.network.engine import Engine, open_engine
-from ctseg_batch.profiling.measure import measure, warm_up_of
+from ctseg_batch.profiling.measure import measure
 
 _SLICES_A_TRY = 24
 """So many slices a worker and slice of a batch: enough for a second or two, few enough for a dozen tries."""
@@ -28,22 +28,21 @@ class Try:
     slices_per_second: float
 
 
-def sweep(job: Job, cpus: int) -> list[Try]:
+def sweep(job: Job, offered: Sequence[Engine], cpus: int) -> list[Try]:
     """All tries, the fastest first. They take turns, so that a busy moment of the machine hits them all alike.
 
-    Each does the same slices after the same warm-up; at most as many as the job may do.
+    Each does the same slices; at most as many as the job may do.
     """
-    engines = {engine.spec.precision: engine for engine in _offered(job)}
+    engines = {engine.spec.precision: engine for engine in offered}
     ways = [(workers, size, precision) for precision in engines for workers, size in _ways(job, cpus)]
     largest = max(workers * size for workers, size, _ in ways)
     slices = min(_SLICES_A_TRY * largest, job.most or _SLICES_A_TRY * largest)
-    warm_up = warm_up_of(replace(job, most=slices), 1, largest)
     reached: list[list[float]] = [[] for _ in ways]
     for _ in range(_ROUNDS):
         for (workers, size, precision), rates in zip(ways, reached, strict=True):
             call = replace(job.call, workers=workers, batch_size=size)
             made = replace(job, call=call, engine=engines[precision], most=slices)
-            rates.append(measure(made, warm_up).recorder.slices_per_second)
+            rates.append(measure(made).slices_per_second)
     tries = [Try(*way, float(np.median(rates))) for way, rates in zip(ways, reached, strict=True)]
     return sorted(tries, key=lambda one: -one.slices_per_second)
 
@@ -56,8 +55,11 @@ def _ways(job: Job, cpus: int) -> Iterator[tuple[int, int]]:
         yield cpus, size
 
 
-def _offered(job: Job) -> Iterator[Engine]:
-    """The job's engine, and those of the precisions that a file is there for and that the device may gain from."""
+def engines_for(job: Job) -> Iterator[Engine]:
+    """The job's engine, and those of the precisions that a file is there for and that the device may gain from.
+
+    Raises ModelError for such a file of another network.
+    """
     yield job.engine
     others: Sequence[Precision] = ("fp32", "int8") if job.engine.device == "cpu" else ("fp32", "fp16")
     for precision in others:
