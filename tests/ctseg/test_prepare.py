@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,6 +38,13 @@ def test_halving_averages_areas():
     source = Slice(np.array([[0, 100] * 2, [100, 200] * 2] * 2, np.uint8), "grey8")
     grey, _ = prepare(source, Preparation(long_side=2, multiple=1))
     assert (grey == 100).all()
+
+
+@pytest.mark.parametrize(("shape", "way"), [((96, 96), cv2.INTER_LINEAR), ((192, 150), cv2.INTER_AREA)])
+def test_only_what_shrinks_much_averages_areas(shape, way):
+    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    grey, undo = prepare(Slice(pixels, "grey8"), Preparation(long_side=72, multiple=1))
+    np.testing.assert_array_equal(grey[0, 0], cv2.resize(pixels, undo.resized[::-1], interpolation=way))
 
 
 @pytest.mark.parametrize(
