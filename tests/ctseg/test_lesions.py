@@ -9,9 +9,9 @@ from ctseg.lungs import Border
 SPACING = (10.0, 10.0, 10.0)  # a voxel is a millilitre
 
 
-def found(labels, spacing=SPACING, left_from=5):
+def found(labels, spacing=SPACING, left_from=5, weights=None):
     border = Border(np.full(labels.shape[:2], left_from, np.int32))
-    return find_lesions(list(labels), border, spacing)
+    return find_lesions(list(labels), border, spacing, weights)
 
 
 def lung(slices=4, rows=10, columns=10):
@@ -26,6 +26,15 @@ def test_lesions_are_counted_by_lung_and_measured():
     lesions = found(labels)
     assert (lesions.count, lesions.right, lesions.left, lesions.smaller) == (3, 2, 1, 0)
     assert (lesions.volume_ml, lesions.median_ml, lesions.largest_ml) == (8, 3, 3)
+
+
+def test_a_lesion_is_where_most_of_it_is_by_the_weights_of_its_slices():
+    labels = lung(slices=2)
+    labels[0, 2, 4:10] = 2  # one voxel on the right, five on the left
+    labels[1, 2, 1:4] = 2  # three on the right
+    lesions = found(labels, weights=[0.2, 1.8])
+    assert (lesions.right, lesions.left) == (1, 0)
+    assert lesions.volume_ml == pytest.approx(6 * 0.2 + 3 * 1.8)
 
 
 def test_ground_glass_and_consolidation_that_touch_are_one_lesion():
