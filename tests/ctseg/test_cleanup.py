@@ -56,6 +56,13 @@ def test_a_thin_slice_of_lung_that_hangs_on_above_stays():
     assert clean_volume(labels.copy(), Cleanup(volume_fraction=0.05))[0, 20, 20] == 1
 
 
+def test_what_touches_a_lung_by_a_corner_in_the_slice_below_stays():
+    labels = np.zeros((3, 64, 64), np.uint8)
+    labels[:2, :32, :32] = 1
+    labels[2, 32:36, 32:36] = 1
+    assert (clean_volume(labels.copy(), Cleanup(volume_fraction=0.1)) == labels).all()
+
+
 def test_empty_masks_pass():
     empty = np.zeros((3, 7, 9), np.uint8)
     assert not clean_volume(empty, Cleanup(volume_fraction=0.05)).any()

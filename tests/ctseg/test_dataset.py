@@ -35,6 +35,11 @@ def test_classes_that_a_value_does_not_tell_apart_are_one_group(tmp_path):
     assert INFECTION.grouped(mask, tmp_path).tolist() == [[0, 1, 2]]
 
 
+def test_groups_that_a_further_value_does_not_tell_apart_become_one():
+    meaning = {0: (BACKGROUND,), 1: (GROUND_GLASS, CONSOLIDATION), 2: (NORMAL_LUNG, CONSOLIDATION)}
+    assert MaskMeaning(meaning).groups == ((0,), (1, 2, 3))
+
+
 def test_a_value_without_a_meaning_is_named(tmp_path):
     with pytest.raises(DatasetError, match=r"odd\.png.*\[5\]"):
         INFECTION.grouped(np.array([[0, 5]], np.uint8), tmp_path / "odd.png")
