@@ -234,6 +234,7 @@ AROUND = {
     "signed": (np.int16, {"PixelPaddingValue": 2000}),
     "signed, told as unsigned": (np.int16, {"RescaleSlope": -1, "PixelPaddingValue": -2000}),
     "of 12 bits": (np.int16, {"BitsStored": 12, "HighBit": 11, "RescaleSlope": -1, "PixelPaddingValue": -2000}),
+    "of soft tissue": (np.int16, {"RescaleIntercept": 1850, "PixelPaddingValue": -2000}),  # would be -150 HU
     "with fractions": (np.uint16, {"RescaleSlope": 0.5, "RescaleIntercept": -1024, "PixelPaddingValue": 63536}),
     "up to": (np.uint16, {"RescaleIntercept": -1024, "PixelPaddingValue": 65000, "PixelPaddingRangeLimit": 63000}),
     "turned around": (
@@ -269,6 +270,13 @@ def test_a_padding_that_is_no_number_is_passed_over(write_dicom, tmp_path, said)
     dataset.add_new(0x00280120, "OB", said)
     dataset.save_as(file)
     np.testing.assert_array_equal(read(file).pixels, RAMP.astype(int) - 1000)
+
+
+def test_a_padding_that_the_bits_stored_have_no_room_for_is_passed_over(write_dicom, tmp_path):
+    """Its lowest 12 bits are 2096, which is bone here."""
+    tags = {"BitsStored": 12, "HighBit": 11, "RescaleIntercept": -1024, "PixelPaddingValue": 63536}
+    seen = read(write_dicom(tmp_path / "a.dcm", np.full((6, 4), 2096, np.uint16), **tags))
+    np.testing.assert_array_equal(seen.pixels, np.full((6, 4), 1072))
 
 
 def chest():

@@ -263,6 +263,12 @@ def test_projections_and_subtractions_are_said(write_stack, types, flags):
     assert one(write_stack(2, lambda n: {"ImagePositionPatient": [0, 0, n], "ImageType": types})).flags == flags
 
 
+def test_one_projection_among_plain_slices_is_said(write_stack):
+    types = [["ORIGINAL", "PRIMARY", "AXIAL"], ["DERIVED", "SECONDARY", "MIP"], ["ORIGINAL", "PRIMARY", "AXIAL"]]
+    series = one(write_stack(3, lambda n: {"ImagePositionPatient": [0, 0, n], "ImageType": types[n]}))
+    assert series.flags == ("projection or subtraction",)
+
+
 def test_mixed_sizes_and_spacings_are_said(write_dicom, tmp_path):
     files = [
         write_dicom(
