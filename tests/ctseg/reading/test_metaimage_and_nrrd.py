@@ -180,7 +180,10 @@ def nrrd(data=RAW, **changed):
         nrrd(data=b"skipped" + RAW, byte_skip="7"),
         nrrd(data=b"skipped" + RAW, byteskip="-1"),
         nrrd(space_directions="(0.08,0,0) (0,0.07,0) (0,0,0.25)", space_units='"cm" "cm" "cm"'),
+        nrrd(space_directions="(8e-4,0,0) (0,7e-4,0) (0,0,2.5e-3)", space_units='"m" "m" "m"'),
         nrrd(space="LPS"),
+        nrrd(space="RAS", space_directions="(-0.8,0,0) (0,-0.7,0) (0,0,2.5)"),
+        nrrd(space="LAS", space_directions="(0.8,0,0) (0,-0.7,0) (0,0,2.5)"),
         nrrd(space="right-anterior-superior", space_directions="(-0.8,0,0) (0,-0.7,0) (0,0,2.5)"),
         nrrd(space="left-anterior-superior", space_directions="(0.8,0,0) (0,-0.7,0) (0,0,2.5)"),
     ],
@@ -196,12 +199,22 @@ def test_what_other_programs_write_is_read_and_known_by_its_first_bytes(tmp_path
     assert volume.flags == ()
 
 
-def test_where_lengths_are_in_cm_the_volume_lies_where_it_does_in_mm(tmp_path):
-    in_mm, in_cm = {"ElementSpacing": "0.8 0.7 2.5", "Offset": "-101.5 33.25 -7"}, {"DistanceUnits": "cm"}
-    in_cm |= {key: " ".join(f"{float(one) / 10:g}" for one in value.split()) for key, value in in_mm.items()}
+IN_CM = {"ElementSpacing": "0.08 0.07 0.25", "Offset": "-10.15 3.325 -0.7", "DistanceUnits": "cm"}
+DIRECTIONS_IN_CM = {"space_directions": "(0.08,0,0) (0,0.07,0) (0,0,0.25)", "space_units": '"cm" "cm" "cm"'}
+
+
+@pytest.mark.parametrize(
+    ("in_mm", "in_cm"),
+    [
+        (metaimage(Offset="-101.5 33.25 -7"), metaimage(**IN_CM)),
+        (nrrd(space_origin="(-101.5,33.25,-7)"), nrrd(space_origin="(-10.15,3.325,-0.7)", **DIRECTIONS_IN_CM)),
+    ],
+    ids=["MetaImage", "NRRD"],
+)
+def test_where_lengths_are_in_cm_the_volume_lies_where_it_does_in_mm(tmp_path, in_mm, in_cm):
     affines = []
-    for name, fields in {"mm.mha": in_mm, "cm.mha": in_cm}.items():
-        (tmp_path / name).write_bytes(metaimage(**fields))
+    for name, content in {"mm": in_mm, "cm": in_cm}.items():
+        (tmp_path / name).write_bytes(content)
         affines.append(open_volume(tmp_path / name).grid().header.get_best_affine())
     np.testing.assert_allclose(affines[1], affines[0], rtol=1e-6)
 

@@ -98,6 +98,13 @@ def test_values_that_never_go_low_are_grey_in_the_volumes_own_range_but_for_rare
     assert volume.flags == ("not rescaled to HU",)
 
 
+@pytest.mark.parametrize(("lowest", "domain"), [(-201, "hu"), (-200, "grey8"), (-160, "grey8")])
+def test_values_are_hounsfield_where_they_go_below_minus_200(tmp_path, lowest, domain):
+    values = np.linspace(lowest, 240, SHOWN.size).round().astype(np.int16).reshape(SHOWN.shape)
+    nibabel.save(image("RAS", values), tmp_path / "ct.nii")
+    assert open_volume(tmp_path / "ct.nii").read(0).domain == domain
+
+
 @pytest.mark.parametrize("codes", ["RAS", "PIR"])
 def test_8_bits_are_grey_as_they_are(tmp_path, codes):
     grey = (np.arange(SHOWN.size) + 90).astype(np.uint8).reshape(SHOWN.shape)
@@ -283,6 +290,15 @@ def test_a_header_that_tells_of_two_orientations_says_so_and_knows_no_sides(tmp_
         written.header["qform_code"] = code
         nibabel.save(written, file)
         assert open_volume(file).patients_right == side
+
+
+@pytest.mark.parametrize(("unit", "time", "mm"), [("mm", "sec", 1), ("meter", "sec", 1000), ("micron", "msec", 0.001)])
+def test_lengths_are_in_the_unit_of_the_header_whatever_that_of_time_is(tmp_path, unit, time, mm):
+    written = image("RAS")
+    written.set_sform(np.diag([1 / mm, 1 / mm, 1 / mm, 1]) @ written.affine, 1)
+    written.header.set_xyzt_units(unit, time)
+    nibabel.save(written, tmp_path / "ct.nii")
+    assert open_volume(tmp_path / "ct.nii").spacing_mm == pytest.approx(STEPS)
 
 
 def test_a_qform_that_is_no_rotation_leaves_the_sform(tmp_path):
