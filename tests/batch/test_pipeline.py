@@ -63,6 +63,19 @@ def test_slices_are_counted_from_the_feet_whatever_their_files_are_called(batch,
     assert "lungs cut off at the first slice" not in flags
 
 
+@pytest.mark.parametrize(("name", "number"), [("first", 0), ("last", 257)])
+def test_of_many_images_the_first_and_the_last_tell_whether_lungs_are_cut_off(
+    batch, save_slice, tmp_path, name, number
+):
+    """They are in two parts, each with lung elsewhere."""
+    none = np.zeros((16, 16), np.uint8)
+    lung = np.pad(none[2:14, 2:14] + 1, 2)
+    for n in range(258):
+        save_slice(tmp_path / f"in/{n:03d}.png", lung if n in (number, 256) or 100 < n < 200 else none)
+    flags = batch(tmp_path / "in", spacing=(1, 5, 5)).scan["flags"]
+    assert [flag for flag in flags if "cut off" in flag] == [f"lungs cut off at the {name} slice"]
+
+
 def test_geometry_that_is_doubtful_is_flagged(batch, draw, save_series, tmp_path):
     labels = np.stack([draw(seed, 64, 64) for seed in range(6)])
     files = save_series(tmp_path / "in", labels)
@@ -123,11 +136,14 @@ def test_a_volume_that_is_damaged_fails_alone_with_each_reason_told_once(batch, 
 
 
 def test_slices_of_several_sizes_stay_as_they_are_labelled(batch, draw, save_series, strict, tmp_path):
-    small, large = draw(1, 64, 64), draw(2, 64, 64)
-    save_series(tmp_path / "in", np.stack([small, small]), stems=["a", "b"])
-    save_series(tmp_path / "in", large.repeat(2, 1).repeat(2, 0)[None], stems=["c"], SeriesInstanceUID="1.2")
+    small, large = draw(1, 64, 64), draw(2, 64, 64).repeat(2, 1).repeat(2, 0)
+    tags = {"SeriesInstanceUID": "1.2", "StudyInstanceUID": "1.3"}
+    save_series(tmp_path / "in", np.stack([small, small]), stems=["a", "b"], **tags)
+    save_series(tmp_path / "in", large[None], stems=["c"], seed=1, **tags)
     done = batch(tmp_path / "in", model=strict)
-    assert {mask.shape for mask in done.masks.values()} == {(64, 64), (128, 128)}
+    assert (done.status, "mixed sizes" in done.scan["flags"]) == (0, True)
+    for stem, mask in {"a": small, "b": small, "c": large}.items():
+        np.testing.assert_array_equal(done.masks[f"{stem}.dcm.png"], mask)
 
 
 def test_volumes_of_a_nifti_are_the_phantoms_in_millilitres(batch, save_volume, tmp_path):
