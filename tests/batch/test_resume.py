@@ -113,13 +113,14 @@ def test_overwrite_that_was_stopped_is_to_be_called_without_it(command, mixed, m
         assert f"interrupted: what was finished is kept, and {how} goes on from there" in left.err
 
 
-def test_a_journal_with_a_torn_line_loses_that_line_alone(batch, mixed, counted):
+@pytest.mark.parametrize("end", [25, -1], ids=["within it", "before its end of line"])
+def test_a_journal_with_a_torn_line_loses_that_line_alone(batch, mixed, counted, end):
     first = batch(mixed, workers=1)
     counted()
     journal = first.out / ".ctseg" / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     parts = [n for n, line in enumerate(lines) if "result" in json.loads(line)]
-    journal.write_bytes(b"".join(lines[: parts[-1]]) + lines[parts[-1]][:25])
+    journal.write_bytes(b"".join(lines[: parts[-1]]) + lines[parts[-1]][:end])
     second = batch(mixed)
     assert counted() == 3
     assert figures(second.summary) == figures(first.summary)

@@ -381,10 +381,9 @@ def test_a_file_system_whose_folders_can_not_be_synced_will_do(batch, few, monke
     assert batch(few).status == 0
 
 
-def test_files_are_on_the_disk_before_their_record_is(batch, draw, save_slice, monkeypatch, tmp_path):
-    """What a power failure would lose is what was not fsync'd: no record may come before its files."""
-    for number in range(3):
-        save_slice(tmp_path / f"in/{number}.png", draw(number))
+@pytest.fixture
+def synced(monkeypatch, tmp_path):
+    """What of OUT was fsync'd, in order: what a power failure would lose is what was not."""
     order = []
     fsync = os.fsync
 
@@ -393,8 +392,22 @@ def test_files_are_on_the_disk_before_their_record_is(batch, draw, save_slice, m
         fsync(opened)
 
     monkeypatch.setattr(os, "fsync", noted)
+    return order
+
+
+JOURNAL = ".ctseg/journal.jsonl"
+
+
+def test_files_are_on_the_disk_before_their_record_is(batch, draw, save_slice, synced, tmp_path):
+    for number in range(3):
+        save_slice(tmp_path / f"in/{number}.png", draw(number))
     batch(tmp_path / "in")
-    journal = ".ctseg/journal.jsonl"
-    assert order[:4] == [journal, ".ctseg", journal, journal]  # that there is a run, and what it began
-    assert set(order[4:7]) == {"masks/0.png", "masks/1.png", "masks/2.png"}
-    assert order[7:] == ["masks", journal, journal]
+    assert synced[:4] == [JOURNAL, ".ctseg", JOURNAL, JOURNAL]  # that there is a run, and what it began
+    assert set(synced[4:7]) == {"masks/0.png", "masks/1.png", "masks/2.png"}
+    assert synced[7:] == ["masks", JOURNAL, JOURNAL]
+
+
+def test_a_label_map_is_on_the_disk_before_its_record_is(batch, draw, save_volume, synced, tmp_path):
+    save_volume(tmp_path / "in/ct.nii.gz", draw()[None])
+    batch(tmp_path / "in", write=("nifti",))
+    assert synced[-6:] == [JOURNAL, JOURNAL, "nifti/ct.nii.gz", "nifti", JOURNAL, JOURNAL]
