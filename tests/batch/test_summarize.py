@@ -257,12 +257,13 @@ def test_what_a_summary_says_must_fit_together(summarize, shards, change):
     [
         lambda lines: lines[:-1],
         lambda lines: [*lines, lines[-1]],
+        lambda lines: [lines[0], lines[2], lines[1], *lines[3:]],
         lambda lines: ["scan,slice", *lines[1:]],
         lambda lines: [*lines[:-1], lines[-1].replace("ok", "ok,ok")],
         lambda lines: [*lines[:-1], lines[-1].rpartition(",")[0] + ",many"],
         lambda lines: [*lines[:-1], lines[-1].rpartition(",")[0] + ",inf"],
     ],
-    ids=["short", "long", "other columns", "ragged", "no number", "infinite"],
+    ids=["short", "long", "swapped", "other columns", "ragged", "no number", "infinite"],
 )
 def test_slices_that_do_not_fit_their_summary_are_refused(summarize, shards, tmp_path, change):
     _, parts = shards
