@@ -52,9 +52,9 @@ def make_model() -> Callable[..., Path]:
 
     def made(file: Path, **spec: Any) -> Path:
         model = onnx.parser.parse_model(_QUARTERS)
-        described = {"name": "quarters", "version": "1", "licence": "free", **spec}
         preparation = Preparation(_WINDOW, long_side=SIDE, multiple=16)
-        onnx.helper.set_model_props(model, to_metadata(ModelSpec(preparation=preparation, **described)))
+        described = {"name": "quarters", "version": "1", "licence": "free", "preparation": preparation, **spec}
+        onnx.helper.set_model_props(model, to_metadata(ModelSpec(**described)))
         file.write_bytes(model.SerializeToString())
         return file
 

@@ -9,6 +9,7 @@ import onnx.numpy_helper
 import pytest
 
 import ctseg_batch
+from ctseg.prepare import Preparation
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.network.cuda import find_trouble
 
@@ -72,12 +73,20 @@ def test_another_precision_is_the_file_beside(command, batch, make_model, draw, 
     assert beside.scan["precision"] == "fp32"
 
 
+OTHER_WINDOW = {"preparation": Preparation((-1050.0, 350.0), long_side=64, multiple=16)}
+
+
 @pytest.mark.parametrize("more", [(), ("--dry-run", "--engine", "ray")], ids=["here", "on a cluster"])
 @pytest.mark.parametrize(
     ("name", "changes", "said"),
     [
         ("m.int8.onnx", {"precision": "int8", "training": {"seed": 2}}, "m.int8.onnx is of another network than"),
         ("m.fp16.onnx", {"precision": "int8", "training": {"seed": 1}}, "m.fp16.onnx computes in int8, not in fp16"),
+        (
+            "m.fp16.onnx",
+            {"precision": "fp16", "training": {"seed": 1}, **OTHER_WINDOW},
+            "m.fp16.onnx is of another network than",
+        ),
     ],
 )
 def test_a_file_beside_that_is_none_of_the_model_is_refused(
