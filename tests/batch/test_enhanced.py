@@ -127,10 +127,10 @@ def test_a_truth_volume_is_laid_over_frames_as_both_headers_say(batch, turned, o
         nibabel.save(saved, tmp_path / "truth/ct.nii")
         done = batch(tmp_path / "in", truth=tmp_path / "truth")
         assert (done.status, done.scan["iou"]["mean"]) == (0, 1)
-    moved, mirrored = np.eye(4), np.diag([-1, 1, 1, 1])
+    moved, mirrored, apart, wide = np.eye(4), *map(np.diag, ([-1, 1, 1, 1], [1, 1, 1.7, 1], [1.1, 1, 1, 1]))
     moved[1, 3] = 0.6
-    for wrong in (affine @ moved, affine @ mirrored):
-        nibabel.save(nibabel.Nifti1Image(voxels, wrong), tmp_path / "truth/ct.nii")
+    for wrong in (moved, mirrored, apart, wide):
+        nibabel.save(nibabel.Nifti1Image(voxels, affine @ wrong), tmp_path / "truth/ct.nii")
         done = batch(tmp_path / "in", truth=tmp_path / "truth")
         assert (done.status, done.scan["iou"]) == (1, None)
         assert "lies otherwise than its scan" in done.scan["errors"][0]["reason"]
