@@ -367,6 +367,15 @@ def test_slices_count_by_the_room_they_stand_for(batch, save_heights, tmp_path, 
     assert sum(float(row["lung_ml"]) for row in rows) == pytest.approx(scan["lung_ml"], abs=0.01)
 
 
+def test_of_uneven_slices_those_beside_one_that_failed_count_by_their_own_room(batch, save_heights, tmp_path):
+    files, _ = save_heights(tmp_path / "in/ct", FINE_THEN_COARSE)
+    files[10].write_bytes(files[10].read_bytes()[:-100])
+    scan = batch(tmp_path / "in", measures="full").scan
+    assert (scan["status"], scan["failed_slices"]) == ("partial", 1)
+    assert sum(lung["lung_ml"] for lung in scan["regions"].values()) == pytest.approx(scan["lung_ml"])
+    assert scan["lesions"]["volume_ml"] == pytest.approx(scan["volumes_ml"]["consolidation"])
+
+
 @pytest.mark.parametrize("heights", [FINE_THEN_COARSE, IN_PAIRS, INTERLEAVED])
 def test_slices_at_several_distances_leave_no_label_map_with_empty_planes(batch, save_heights, tmp_path, heights):
     save_heights(tmp_path / "in/ct", heights)
@@ -558,17 +567,31 @@ def test_slices_that_share_a_uid_by_mistake_all_count(batch, series, tmp_path):
     assert (done.scan["slices"], done.summary["skipped"]) == (6, [])
 
 
+SAME = {"SOPInstanceUID": "1.2.3", "InstanceNumber": 1, "ImagePositionPatient": [0, 0, 0], "SliceLocation": 0}
+
+
 def test_slices_of_one_template_all_count(batch, series, tmp_path):
     """They say the same of who and where they are, but hold other pixels; the copy among them is one."""
     files, labels = series
     for file in files:
-        change(file, SOPInstanceUID="1.2.3", InstanceNumber=1, ImagePositionPatient=[0, 0, 0], SliceLocation=0)
+        change(file, **SAME)
     shutil.copy(files[3], files[3].with_name("copied.dcm"))
     done = batch(tmp_path / "in")
     assert done.scan["slices"] == len(labels)
     assert done.scan["pixels"]["ground_glass"] == (labels == 2).sum()
     assert "duplicate positions" in done.scan["flags"]
     assert [one["file"] for one in done.summary["skipped"]] == ["ct/copied.dcm"]
+
+
+def test_a_damaged_slice_of_one_template_is_a_slice_that_failed(batch, series, tmp_path):
+    """And no copy: the others show that what it says of itself is said of several."""
+    files, labels = series
+    for file in files:
+        change(file, **SAME)
+    cut_one_short(files)
+    done = batch(tmp_path / "in")
+    assert (done.scan["slices"], done.scan["failed_slices"]) == (len(labels), 1)
+    assert (len(done.masks), done.summary["skipped"]) == (5, [])
 
 
 def test_a_dicomdir_is_ignored(batch, series, tmp_path):
