@@ -408,6 +408,15 @@ def test_over_all_scans_bias_and_limits_of_agreement_are_told(batch, lungs, save
     assert batch(tmp_path / "in", truth=tmp_path / "truth").summary["totals"]["agreement"] is None
 
 
+def test_a_truth_without_lung_is_left_out_of_the_agreement_in_involvement_alone(batch, lungs, save_volume, tmp_path):
+    for name, truth in {"a": lungs, "b": np.zeros_like(lungs)}.items():
+        save_volume(tmp_path / f"in/{name}.nii", lungs, SPACING)
+        save_volume(tmp_path / f"truth/{name}.nii", truth, truth=True)
+    found = batch(tmp_path / "in", measures="full", truth=tmp_path / "truth").summary["totals"]["agreement"]
+    assert (found["involvement_percent"]["n"], found["lung_ml"]["n"]) == (1, 2)
+    assert found["lung_ml"]["bias"] == pytest.approx((LARGE + SMALL) * VOXEL_ML / 2)
+
+
 def test_without_the_extra_a_truth_in_full_is_refused_before_anything_is_written(batch, moved, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "meshmetrics", None)
     with pytest.raises(MissingExtraError, match=r"extra surface, "):
