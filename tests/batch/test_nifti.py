@@ -332,6 +332,25 @@ def test_a_series_without_positions_is_turned_and_spaced_as_its_files_say(
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(seen), expected)
 
 
+@pytest.mark.parametrize(("kind", "code"), [("series", 1), ("series without positions", 2), ("images", 2)])
+def test_only_what_says_where_it_lies_is_in_the_coordinates_of_the_scanner(
+    batch, save_series, save_slice, square, tmp_path, kind, code
+):
+    for number, file in enumerate(save_series(tmp_path / "in", square)):
+        if kind == "images":
+            file.unlink()
+            save_slice(tmp_path / f"in/{number}.png", square[number])
+        elif kind != "series":
+            dataset = pydicom.dcmread(file)
+            del dataset.ImagePositionPatient
+            dataset.SliceLocation = 5 * number
+            dataset.save_as(file)
+    batch(tmp_path / "in", write=NIFTI, spacing=(5.0, 1.0, 1.0))
+    header = nibabel.load(tmp_path / "out/nifti/in.nii.gz").header
+    assert (header["sform_code"], header["qform_code"]) == (code, code)
+    np.testing.assert_allclose(header.get_qform(), header.get_sform(), atol=1e-4)
+
+
 @pytest.mark.parametrize("lost", ["PixelSpacing", "ImageOrientationPatient"])
 def test_a_series_with_positions_keeps_its_place_whatever_else_it_leaves_open(
     batch, save_series, square, tmp_path, lost
