@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -7,13 +8,14 @@ import torch
 
 from ctseg.errors import CallError, ModelError
 from ctseg.phantom import Phantom
+from ctseg.runtime import open_on_cpu
 from ctseg.scan import Slice
 from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
 from ctseg_export.eight_bits import in_eight_bits
 from ctseg_export.export import FEWEST_SLICES, export_model
 from ctseg_export.graph import labels_graph
-from ctseg_export.proof import slice_batches
+from ctseg_export.proof import measure, slice_batches
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,36 @@ def test_without_enough_slices_the_error_says_what_to_give(checkpoint_file, slic
     with pytest.raises(CallError, match="--slices"):
         export_model(checkpoint_file, tmp_path / "m.onnx", precision="int8", slices=slices[:-1])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def exact(graph_at_hand, monkeypatch):
+    """Leaves the graph as it is: spares a test the time, and the loss, of quantising. The batches that it is given."""
+    given = []
+    monkeypatch.setattr("ctseg_export.export.in_eight_bits", lambda graph, batches: (given.extend(batches), graph)[1])
+    return given
+
+
+def test_it_is_proved_on_the_slices_that_it_was_not_made_by(checkpoint_file, exact, slices, tmp_path, monkeypatch):
+    proved = []
+
+    def measured(model, net, batches):
+        proved.extend(batches)
+        return measure(model, net, proved)
+
+    monkeypatch.setattr("ctseg_export.export.measure", measured)
+    export_model(checkpoint_file, tmp_path / "m.onnx", precision="int8", slices=slices)
+    assert len(exact) == len(proved) == FEWEST_SLICES // 2
+    assert not any(np.array_equal(one, other) for one in exact for other in proved)
+
+
+def test_it_gives_no_logits_though_those_of_the_network_are_calibrated(
+    checkpoint_file, exact, slices, tmp_path, open_session
+):
+    checkpoint.save(replace(checkpoint.load(checkpoint_file), temperature=1.25), tmp_path / "c.pt")
+    made = export_model(tmp_path / "c.pt", tmp_path / "m.onnx", precision="int8", slices=slices)
+    assert [output.name for output in open_session(made.file).get_outputs()] == ["labels"]
+    assert open_on_cpu(made.file)[1].temperature is None
 
 
 def test_slices_without_lung_prove_nothing(light, slices, tmp_path):
