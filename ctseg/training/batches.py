@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ctseg.training.augment import QUADRUPLE, quadruple, randomise
+from ctseg.training.cutmix import cutmix
 from ctseg.training.interrupts import uninterrupted
 from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Sample, Samples, training_slices
@@ -17,6 +18,7 @@ from ctseg.training.samples import Sample, Samples, training_slices
 _AHEAD = 4
 _FIRST = 24
 _THREADS = 2
+_MIXED = 99  # after the seed of a batch's first slice, that of what is mixed in the batch
 
 
 class Draw(NamedTuple):
@@ -103,6 +105,9 @@ def _draw_batch(draws: Sequence[Draw], recipe: Recipe) -> Batch:
             randomise(d.sample, np.random.default_rng(d.seed), recipe.preparation, recipe.canvas, recipe.plain)
             for d in draws
         ]
+    if recipe.cutmix:
+        rng = np.random.default_rng((*draws[0].seed, _MIXED))
+        drawn = cutmix(drawn, [d.sample.dataset for d in draws], recipe.cutmix, rng)
     grey, allowed, given = zip(*drawn, strict=True)
     told = [one for one in given if one is not None]
     soft_labels = torch.from_numpy(np.stack(told)).permute(0, 3, 1, 2) if len(told) == len(draws) else None

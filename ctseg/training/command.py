@@ -68,6 +68,15 @@ def train(
             "--start.",
         ),
     ] = None,
+    cutmix: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Fraction of slices that get a rectangle of another slice of their data set, by default 0: for few "
+            "patients.",
+        ),
+    ] = None,
     patience: Annotated[
         int | None,
         typer.Option(min=0, help="Stop after this many epochs without a better IoU; 0, the default: never."),
@@ -114,7 +123,7 @@ def train(
         torch.set_num_threads(threads)
     changes: dict[str, Any] = {
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "schedule": schedule,
-        "canvas": canvas, "plain": plain, "patience": patience, "seed": seed,
+        "canvas": canvas, "plain": plain, "cutmix": cutmix, "patience": patience, "seed": seed,
     }  # fmt: skip
     recipe = choose_recipe(preset, changes)
     console = Console(stderr=True, soft_wrap=True)

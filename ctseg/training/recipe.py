@@ -33,6 +33,7 @@ class Recipe:
     weights as they are.
     `patience`: epochs without a better validation IoU after which the run ends; 0 for never.
     `plain`: of the slices drawn anew, the share that is seen as in use, its grey values as they are.
+    `cutmix`: the share of slices with a rectangle of another one of their data set.
     """
 
     preset: str
@@ -52,6 +53,7 @@ class Recipe:
     patience: int
     seed: int = 0
     plain: float = 0.0
+    cutmix: float = 0.0
 
 
 SEED = Recipe(
