@@ -17,7 +17,7 @@ from ctseg.errors import CallError, DeviceError, require
 from ctseg.printable import count, printable
 from ctseg.replacing import replace_with
 from ctseg.training.checks import check_enough, doubts
-from ctseg.training.recipe import PRESETS, Preset, Recipe, Schedule
+from ctseg.training.recipe import Preset, Recipe, Schedule, choose_recipe
 from ctseg.training.results import show_results, warn
 from ctseg.training.run_folder import begin, provenance
 from ctseg.training.samples import Samples, Split, check_known, load_samples
@@ -99,6 +99,14 @@ def train(
         str | None,
         typer.Option(help="Checkpoint, model file or shipped model to start from; by default random weights."),
     ] = None,
+    start_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of the weights of --start in those kept, by default 0: keeps more of what it can.",
+        ),
+    ] = None,
     all_groups: Annotated[
         bool, typer.Option("--all-groups", help="Train on every group and hold none back; keeps the last epoch.")
     ] = False,
@@ -123,9 +131,12 @@ def train(
         torch.set_num_threads(threads)
     changes: dict[str, Any] = {
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "schedule": schedule,
-        "canvas": canvas, "plain": plain, "cutmix": cutmix, "patience": patience, "seed": seed,
+        "canvas": canvas, "plain": plain, "cutmix": cutmix, "start_share": start_share,
+        "patience": patience, "seed": seed,
     }  # fmt: skip
     recipe = choose_recipe(preset, changes)
+    if recipe.start_share and not start:
+        raise CallError("--start-share keeps a share of the weights of --start, and there is none: name one")
     console = Console(stderr=True, soft_wrap=True)
     torch_device = choose_device(device)
     if all_groups and (validation_group or recipe.patience):
@@ -160,25 +171,6 @@ def _telling_how_to_go_on(console: Console) -> Iterator[None]:
         raise
 
 
-def choose_recipe(preset: Preset, changes: dict[str, Any]) -> Recipe:
-    """The preset with the changes that are not None; raises CallError for what can't be."""
-    if (changes.get("canvas") or 32) % 32:
-        raise CallError(f"the canvas must be a multiple of 32, not {changes['canvas']}")
-    recipe = replace(PRESETS[preset], **{key: value for key, value in changes.items() if value is not None})
-    if recipe.batch_size * (recipe.canvas // recipe.preparation.multiple) ** 2 < 2:
-        # At its lowest level the network would see a single pixel, which batch normalisation can't be done with.
-        raise CallError(
-            f"--canvas {recipe.canvas} is too small for --batch-size 1: give --canvas {2 * recipe.canvas}, or "
-            "--batch-size 2"
-        )
-    if recipe.plain and recipe.augmentation != "random":
-        raise CallError(f"--plain does nothing with the preset {preset}, which never changes grey values: leave it out")
-    if recipe.augmentation == "quadruple":
-        # It draws whole frames as they are, so slices must be as large in use as they were in training.
-        recipe = replace(recipe, preparation=replace(recipe.preparation, long_side=recipe.canvas))
-    return recipe
-
-
 def _run(
     recipe: Recipe, loaded: Sequence[Samples], training: Mapping[str, Any], out: Path, device: Any,
     console: Console, ancestry: "Ancestry",
@@ -190,8 +182,8 @@ def _run(
     from ctseg.training.predictor import final_scores
 
     console.print(f"{_describe(loaded)}, on {_name(device)}; recipe [bold]{recipe.preset}[/]")
-    is_new = not (out / LAST).is_file()  # a run that has begun has weights of its own
-    first = ancestry.first_network(loaded, recipe) if is_new else None
+    is_needed = recipe.start_share or not (out / LAST).is_file()  # a run that has begun has weights of its own
+    first = ancestry.first_network(loaded, recipe) if is_needed else None
     with report.FitProgress(console, recipe.epochs) as progress:
         fit = Fit(recipe, loaded, training, out, device, progress.on_step, progress.on_epoch, first)
         if fit.history:

@@ -47,8 +47,8 @@ class Progress:
 class Fit:
     """One run: `fit()` goes on from wherever `last.pt` in the run folder is, or from the start.
 
-    `start`: a network to begin with, instead of one that knows nothing. `on_step` is called after every step,
-    `on_epoch` after every epoch with its line of history.
+    `start`: a network to begin with, instead of one that knows nothing; needed throughout where the recipe keeps a
+    share of it. `on_step` is called after every step, `on_epoch` after every epoch with its line of history.
     """
 
     recipe: Recipe
@@ -65,7 +65,8 @@ class Fit:
         torch.manual_seed(self.recipe.seed)
         begun = (self.folder / LAST).is_file()
         if self.start is not None:
-            self.net = deepcopy(self.start).to(self.device)
+            self.start = self.start.to(self.device)
+            self.net = deepcopy(self.start)
         else:
             self.net = (build if begun else untrained)(self.recipe.architecture).to(self.device)
         # Convolutions run faster with the channels last; a module's own method for it is missing from its types.
@@ -130,9 +131,14 @@ class Fit:
             f"--learning-rate; {kept}"
         )
 
-    def _kept(self) -> nn.Module:
-        """The weights that count: the running mean where there is one."""
+    def _mean(self) -> nn.Module:
+        """The running mean of the weights, or the weights as they are."""
         return self.net if self.average is None else self.average.module
+
+    def _kept(self) -> nn.Module:
+        """The weights that count: the mean, moved back by the share of the start that is to be kept."""
+        share = self.recipe.start_share
+        return self._mean() if self.start is None or not share else blended(self._mean(), self.start, share)
 
     def _validate(self) -> dict[str, Any]:
         """The figures of an epoch; none where every group trains."""
@@ -164,6 +170,7 @@ class Fit:
             "weights": self.net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "averaged_steps": 0 if self.average is None else int(self.average.n_averaged),
+            **({"mean": self._mean().state_dict()} if self.recipe.start_share else {}),
         }
         last = Checkpoint(kept.net, self.recipe, self.training, kept.scores, progress)
         checkpoint.save(last, self.folder / LAST)
@@ -179,7 +186,7 @@ class Fit:
         self.optimiser.load_state_dict(last.progress["optimiser"])
         self.history = list(last.progress["history"])
         if self.average is not None:
-            self.average.module.load_state_dict(last.net.state_dict())
+            self.average.module.load_state_dict(last.progress.get("mean", last.net.state_dict()))
             self.average.n_averaged.fill_(last.progress["averaged_steps"])
 
 
@@ -199,6 +206,20 @@ def schedule_factor(schedule: Schedule, done: float) -> float:
     if done < rise:
         return 0.04 + 0.96 * (1 - math.cos(math.pi * done / rise)) / 2
     return (1 + math.cos(math.pi * (done - rise) / (1 - rise))) / 2
+
+
+def blended(net: nn.Module, start: nn.Module, share: float) -> nn.Module:
+    """A copy of a network with such a `share` of the weights of the one that it was trained from.
+
+    It keeps more of what that one could do on slices unlike those of the run (Wortsman et al. 2022, WiSE-FT).
+    """
+    mixed = deepcopy(net)
+    first = start.state_dict()
+    with torch.no_grad():
+        for name, value in mixed.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(first[name], share)
+    return mixed
 
 
 def _averaged(net: nn.Module, decay: float) -> AveragedModel | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from ctseg.cleanup import Cleanup
+from ctseg.errors import CallError
 from ctseg.prepare import Preparation
 
 Kind = Literal["classic", "light", "efficient"]
@@ -34,6 +35,7 @@ class Recipe:
     `patience`: epochs without a better validation IoU after which the run ends; 0 for never.
     `plain`: of the slices drawn anew, the share that is seen as in use, its grey values as they are.
     `cutmix`: the share of slices with a rectangle of another one of their data set.
+    `start_share`: how much of the weights that a run starts from there is in those that are kept.
     """
 
     preset: str
@@ -54,6 +56,7 @@ class Recipe:
     seed: int = 0
     plain: float = 0.0
     cutmix: float = 0.0
+    start_share: float = 0.0
 
 
 SEED = Recipe(
@@ -104,6 +107,25 @@ TEACHER = replace(
 """Larger and slower, for its soft labels of the slices that `light` learns from."""
 
 PRESETS: Mapping[Preset, Recipe] = {"light": LIGHT, "teacher": TEACHER, "seed": SEED}
+
+
+def choose_recipe(preset: Preset, changes: Mapping[str, Any]) -> Recipe:
+    """The preset with the changes that are not None; raises CallError for what can't be."""
+    if (changes.get("canvas") or 32) % 32:
+        raise CallError(f"the canvas must be a multiple of 32, not {changes['canvas']}")
+    recipe = replace(PRESETS[preset], **{key: value for key, value in changes.items() if value is not None})
+    if recipe.batch_size * (recipe.canvas // recipe.preparation.multiple) ** 2 < 2:
+        # At its lowest level the network would see a single pixel, which batch normalisation can't be done with.
+        raise CallError(
+            f"--canvas {recipe.canvas} is too small for --batch-size 1: give --canvas {2 * recipe.canvas}, or "
+            "--batch-size 2"
+        )
+    if recipe.plain and recipe.augmentation != "random":
+        raise CallError(f"--plain does nothing with the preset {preset}, which never changes grey values: leave it out")
+    if recipe.augmentation == "quadruple":
+        # It draws whole frames as they are, so slices must be as large in use as they were in training.
+        recipe = replace(recipe, preparation=replace(recipe.preparation, long_side=recipe.canvas))
+    return recipe
 
 
 def recipe_from(stored: Mapping[str, Any]) -> Recipe:

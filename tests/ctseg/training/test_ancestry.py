@@ -12,9 +12,8 @@ from ctseg.scan import Slice
 from ctseg.training import checkpoint
 from ctseg.training.ancestry import check_learnt, inherited_datasets, open_start
 from ctseg.training.checkpoint import Checkpoint
-from ctseg.training.command import choose_recipe
 from ctseg.training.networks import build
-from ctseg.training.recipe import LIGHT, Architecture
+from ctseg.training.recipe import LIGHT, Architecture, choose_recipe
 from ctseg.training.samples import Sample, Samples
 
 RECIPE = replace(LIGHT, architecture=Architecture("light", (8, 8), (0, 1)))

@@ -21,7 +21,7 @@ from ctseg.training import calibrate, checkpoint, command
 from ctseg.training.fit import BEST, LAST, Fit, Progress, best_epoch, schedule_factor
 from ctseg.training.network_file import open_network
 from ctseg.training.networks import build
-from ctseg.training.recipe import LIGHT, SEED, Architecture
+from ctseg.training.recipe import LIGHT, SEED, Architecture, choose_recipe
 from ctseg.training.report import FitProgress, draw_curves
 from ctseg.training.samples import load_samples
 from ctseg.training.teach import Teacher
@@ -55,10 +55,10 @@ def squares(tmp_path_factory):
     return folder
 
 
-def make_fit(squares, folder, recipe, tell=lambda line: None):
+def make_fit(squares, folder, recipe, tell=lambda line: None, start=None):
     folder.mkdir(exist_ok=True)
     data = [load_samples(read_dataset(squares), seed=0)]
-    return Fit(recipe, data, {"seed": 0}, folder, torch.device("cpu"), lambda now: None, tell)
+    return Fit(recipe, data, {"seed": 0}, folder, torch.device("cpu"), lambda now: None, tell, start)
 
 
 def weights(file):
@@ -77,21 +77,37 @@ def test_the_mean_of_the_weights_follows_those_of_a_short_run(squares, tmp_path)
     assert behind < 0.1 * moved
 
 
+def test_so_much_of_the_start_stays_in_what_is_kept(squares, tmp_path):
+    start = build(TINY.architecture)
+    recipe = replace(TINY, averaging=0.9)
+    for name, share in (("none", 0.0), ("half", 0.25), ("all", 1.0)):
+        make_fit(squares, tmp_path / name, replace(recipe, start_share=share), start=start).fit()
+    first, trained = start.state_dict(), weights(tmp_path / "none" / LAST)
+    half, whole = weights(tmp_path / "half" / LAST), weights(tmp_path / "all" / LAST)
+    for name, value in trained.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(half[name], 0.75 * value + 0.25 * first[name])
+            torch.testing.assert_close(whole[name], first[name])
+
+
 class KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("recipe", [TINY, replace(TINY, averaging=0.0, sampling="every")])
+@pytest.mark.parametrize(
+    "recipe", [TINY, replace(TINY, averaging=0.0, sampling="every"), replace(TINY, cutmix=0.5, start_share=0.5)]
+)
 def test_a_killed_run_goes_on_to_the_same_result(squares, tmp_path, recipe):
-    whole = make_fit(squares, tmp_path / "whole", recipe).fit()
+    start = build(recipe.architecture) if recipe.start_share else None
+    whole = make_fit(squares, tmp_path / "whole", recipe, start=start).fit()
 
     def die(line):
         if line["epoch"] == 2:
             raise KilledError
 
     with pytest.raises(KilledError):
-        make_fit(squares, tmp_path / "killed", recipe, die).fit()
-    resumed = make_fit(squares, tmp_path / "killed", recipe).fit()
+        make_fit(squares, tmp_path / "killed", recipe, die, start).fit()
+    resumed = make_fit(squares, tmp_path / "killed", recipe, start=start).fit()
     for one, other in zip(whole, resumed, strict=True):
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
     for name in (LAST, BEST):
@@ -357,7 +373,7 @@ def test_a_batch_has_more_than_one_pixel_at_the_lowest_level(squares, tmp_path, 
     assert "--canvas 32 is too small for --batch-size 1: give --canvas 64" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     for enough in ({"canvas": 64, "batch_size": 1}, {"canvas": 32, "batch_size": 2}):
-        recipe = command.choose_recipe(preset, enough)
+        recipe = choose_recipe(preset, enough)
         seen = torch.zeros(recipe.batch_size, 1, recipe.canvas, recipe.canvas)
         assert build(recipe.architecture).train()(seen).shape[2:] == seen.shape[2:]
 
@@ -397,6 +413,11 @@ def test_a_teacher_uses_the_threads_that_are_given(squares, tmp_path, monkeypatc
 def test_a_recipe_that_changes_no_grey_values_needs_no_share_of_plain_slices(squares, tmp_path, capsys):
     leave(["train", str(squares), "--preset", "seed", "--plain", "0.5", "--out", str(tmp_path / "run")], 2)
     assert "--plain does nothing with the preset seed" in capsys.readouterr().err
+
+
+def test_a_share_of_the_start_needs_one(squares, tmp_path, capsys):
+    leave(["train", str(squares), "--start-share", "0.5", "--out", str(tmp_path / "run")], 2)
+    assert "--start-share keeps a share of the weights of --start, and there is none" in capsys.readouterr().err
 
 
 def test_a_run_may_begin_where_another_ended_and_hold_no_group_back(squares, tmp_path, capsys):
