@@ -298,7 +298,7 @@ def test_lengths_are_in_the_unit_of_the_header_whatever_that_of_time_is(tmp_path
     written.set_sform(np.diag([1 / mm, 1 / mm, 1 / mm, 1]) @ written.affine, 1)
     written.header.set_xyzt_units(unit, time)
     nibabel.save(written, tmp_path / "ct.nii")
-    assert open_volume(tmp_path / "ct.nii").spacing_mm == pytest.approx(STEPS)
+    assert open_volume(tmp_path / "ct.nii").lengths_mm == pytest.approx(STEPS)
 
 
 def test_a_qform_that_is_no_rotation_leaves_the_sform(tmp_path):
