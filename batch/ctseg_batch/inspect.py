@@ -110,7 +110,7 @@ def _attributed(figures: Any) -> Any:
     if not isinstance(figures, Mapping) or "of" not in figures:
         return figures
     own = {key: value for key, value in figures.items() if key != "of"}
-    return {"of": "the network that its last run started from: that run held no patients back", **own}
+    return {"of": f"{figures['of']}: the last run held no patients back", **own}
 
 
 def told(story: Mapping[str, Any], indent: str = "") -> Iterator[str]:

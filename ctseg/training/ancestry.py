@@ -28,11 +28,12 @@ class Ancestry:
     """The networks that a run builds on; either may be missing.
 
     `datasets`: what they learnt from, as their files describe it. `noted`: what recipe.json and the run's checkpoints
-    say of them.
+    say of them. `judged`: whose figures and temperature stand for those of a run that holds no group back.
     """
 
     start: Checkpoint | None
     start_file: Path | None
+    judged: Checkpoint | None
     teacher: Teacher | None
     datasets: tuple[Mapping[str, Any], ...]
     noted: Mapping[str, Any]
@@ -52,6 +53,7 @@ class Ancestry:
 def open_ancestry(
     start: str | None,
     teachers: Sequence[str],
+    figures_of: str | None,
     recipe: Recipe,
     loaded: Sequence[Samples],
     device: torch.device,
@@ -79,7 +81,8 @@ def open_ancestry(
     if forebears := dict.fromkeys([*([start] if start else []), *teachers]):
         held_back = [data.dataset.name for data in loaded if data.splits["val"] or data.splits["test"]]
         warn_of_new_names(" and ".join(forebears), datasets, held_back, console)
-    return Ancestry(first, file, teacher, tuple(datasets), noted)
+    judged = open_network(find_network(figures_of)) if figures_of else first
+    return Ancestry(first, file, judged, teacher, tuple(datasets), noted)
 
 
 def open_start(file: Path, recipe: Recipe) -> Checkpoint:
@@ -134,29 +137,29 @@ def inherited_datasets(
     return result
 
 
-def inherited_scores(start: Checkpoint | None) -> dict[str, Any]:
-    """The figures of the network that a run began with, marked as such, for a run that holds no group back.
+def inherited_scores(ancestry: Ancestry) -> dict[str, Any]:
+    """The figures of the network that stands for this one, marked as such, for a run that holds no group back.
 
     None of a network whose run had not ended: it has those of its last epoch alone, on a few slices.
     """
-    if start is None:
-        return {}
+    judged, start = ancestry.judged, ancestry.start
+    whose = "the network that it began with" if judged is start else "one that was trained alike, but held groups back"
     return {
-        name: {**figures, "of": "the network that it began with"}
-        for name, figures in start.scores.items()
+        name: {**figures, "of": whose}
+        for name, figures in (judged.scores.items() if judged else ())
         if isinstance(figures, Mapping) and figures.keys() >= _FIGURES
     }
 
 
-def warn_of_what_is_not_inherited(start: str, ancestry: Ancestry, console: Console) -> None:
-    """For a run that holds no group back: its figures and temperature can only be those of its start."""
-    if ancestry.start is None:
+def warn_of_what_is_not_inherited(judged: str, ancestry: Ancestry, console: Console) -> None:
+    """For a run that holds no group back: its figures and temperature can only be those of another."""
+    if ancestry.judged is None:
         return
-    missing = {"temperature": ancestry.start.temperature is None, "figures": not inherited_scores(ancestry.start)}
+    missing = {"temperature": ancestry.judged.temperature is None, "figures": not inherited_scores(ancestry)}
     if any(missing.values()):
         lacks = " and no ".join(what for what, is_missing in missing.items() if is_missing)
         warn(
-            f"{start} has no {lacks} to hand on, so this run will have none: only the best.pt "
+            f"{judged} has no {lacks} to hand on, so this run will have none: only the best.pt "
             "of a run that held groups back, and ended, has both",
             console,
         )

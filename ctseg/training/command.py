@@ -110,6 +110,13 @@ def train(
     all_groups: Annotated[
         bool, typer.Option("--all-groups", help="Train on every group and hold none back; keeps the last epoch.")
     ] = False,
+    figures_of: Annotated[
+        str | None,
+        typer.Option(
+            help="With --all-groups: a network trained alike that held groups back, whose figures and temperature are "
+            "noted; by default --start."
+        ),
+    ] = None,
     device: Annotated[_Device, typer.Option(help="auto: CUDA if there is any, else the CPU.")] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="CPU threads of the network; by default PyTorch's choice.")
@@ -141,6 +148,8 @@ def train(
     torch_device = choose_device(device)
     if all_groups and (validation_group or recipe.patience):
         raise CallError("--all-groups holds no group back: leave --validation-group and --patience out")
+    if figures_of and not all_groups:
+        raise CallError("--figures-of is for --all-groups alone: a run that holds groups back has figures of its own")
     loaded: Sequence[Samples] = [
         load_samples(data, seed, validation_group or (), all_groups) for data in read_datasets(datasets)
     ]
@@ -150,9 +159,9 @@ def train(
         warn(doubt, console)
     from ctseg.training.ancestry import inherited_datasets, open_ancestry, warn_of_what_is_not_inherited
 
-    ancestry = open_ancestry(start, teacher or (), recipe, loaded, torch_device, console)
-    if start and all_groups:
-        warn_of_what_is_not_inherited(start, ancestry, console)
+    ancestry = open_ancestry(start, teacher or (), figures_of, recipe, loaded, torch_device, console)
+    if all_groups and (judged := figures_of or start):
+        warn_of_what_is_not_inherited(judged, ancestry, console)
     noted = {**({"all_groups": True} if all_groups else {}), **ancestry.noted}
     with claim(out, LOCK), _telling_how_to_go_on(console):
         begin(out, {**asdict(recipe), "teachers": [], **noted}, loaded, resume)
@@ -190,10 +199,10 @@ def _run(
             console.print(f"going on after epoch {len(fit.history)}")
         history = fit.fit()
     best = checkpoint.load(out / BEST)
-    results = final_scores(best.net, recipe, loaded, device) or inherited_scores(ancestry.start)
+    results = final_scores(best.net, recipe, loaded, device) or inherited_scores(ancestry)
     pixels = collect_logits(best.net.to(device), recipe.preparation, loaded, device)
-    # Where no group is held back, figures and temperature of the network it began with are the closest there are.
-    temperature = fit_temperature(pixels) or (ancestry.start.temperature if ancestry.start else None)
+    # Where no group is held back, another network's figures and temperature are the closest there are.
+    temperature = fit_temperature(pixels) or (ancestry.judged.temperature if ancestry.judged else None)
     if pixels and temperature in BOUNDS:
         warn(
             f"the temperature lies at a bound of those tried, {BOUNDS[0]:g} to {BOUNDS[1]:g}, so the network's "

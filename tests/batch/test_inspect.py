@@ -146,7 +146,7 @@ def test_figures_of_the_network_before_are_told_as_such_first(write, capsys, mon
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     start = lines.index("scores       set_a")
     assert lines[start + 1 : start + 3] == [
-        "of: the network that its last run started from: that run held no patients back",
+        "of: the network that it began with: the last run held no patients back",
         "iou: ground_glass 0, mean 0.49",
     ]
     mean = "mean: background included; 0 of a class may mean that the reference has none of it"

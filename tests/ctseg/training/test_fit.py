@@ -447,6 +447,21 @@ def test_a_run_may_begin_where_another_ended_and_hold_no_group_back(squares, tmp
     assert "no slices of it are held-out" in capsys.readouterr().err
 
 
+def test_figures_of_a_run_that_held_groups_back_may_stand_for_one_that_holds_none(squares, tmp_path, capsys):
+    common = ["train", str(squares), "--canvas", "32", "--batch-size", "4", "--device", "cpu", "--epochs", "1"]
+    alike, final = tmp_path / "alike" / BEST, tmp_path / "final" / BEST
+    figures_of = ["--figures-of", str(alike)]
+    leave([*common, "--out", str(alike.parent)], 0)
+    leave([*common, *figures_of, "--out", str(final.parent)], 2)
+    assert "--figures-of is for --all-groups alone" in capsys.readouterr().err
+    leave([*common, "--all-groups", *figures_of, "--out", str(final.parent)], 0)
+    theirs, own = checkpoint.load(alike), checkpoint.load(final)
+    assert own.temperature == theirs.temperature is not None
+    said = {**theirs.scores[squares.name], "of": "one that was trained alike, but held groups back"}
+    assert own.scores == {squares.name: said}
+    assert "start" not in own.training
+
+
 @pytest.mark.parametrize(("sharpness", "temperature"), [(0.01, 0.25), (1.0, None), (100.0, 4.0)])
 def test_a_temperature_at_a_bound_is_warned_of(squares, tmp_path, capsys, monkeypatch, sharpness, temperature):
     rng = np.random.default_rng(0)
