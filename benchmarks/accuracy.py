@@ -8,8 +8,8 @@ options, and the masks are scored here, by code that shares nothing with the pac
 told as the package tells it. Intervals (95 %) come from
 drawing the patients again, with replacement: they are wide where the patients are few.
 
-The shipped model learnt from all patients in its last runs. `held_back.onnx` was made alike, without those that are scored
-here (docs/model-card.md).
+The shipped model learnt from all patients in its last runs. `held_back.onnx` was made alike, without those that are
+scored here (docs/model-card.md).
 """
 
 import csv
