@@ -61,8 +61,8 @@ def open_ancestry(
 ) -> Ancestry:
     """Open the networks by name or file, and warn of patients that they may know under another name.
 
-    Raises ModelError for what is no network or not the recipe's, DatasetError where one learnt from a group that is
-    held back here.
+    `figures_of` names whose figures stand for the run's. Raises ModelError for what is no network or not the recipe's,
+    or has no figures; DatasetError where one learnt from a group that is held back here.
     """
     noted: dict[str, Any] = {}
     datasets: list[Mapping[str, Any]] = []
@@ -82,6 +82,8 @@ def open_ancestry(
         held_back = [data.dataset.name for data in loaded if data.splits["val"] or data.splits["test"]]
         warn_of_new_names(" and ".join(forebears), datasets, held_back, console)
     judged = open_network(find_network(figures_of)) if figures_of else first
+    if figures_of and judged and judged.training.get("all_groups"):
+        raise ModelError(f"{figures_of} held no groups back, so it has no figures of its own: name one that did")
     return Ancestry(first, file, judged, teacher, tuple(datasets), noted)
 
 

@@ -36,6 +36,12 @@ def check_enough(loaded: Sequence[Samples], recipe: Recipe, *, is_taught: bool, 
         raise CallError(
             f"--batch-size {recipe.batch_size} is too small: each step takes a slice of all {len(learnt)} data sets"
         )
+    sets_in_a_batch = len(learnt) if recipe.sampling == "balanced" else 1
+    if recipe.cutmix and recipe.batch_size <= sets_in_a_batch:
+        raise CallError(
+            f"--cutmix mixes slices of one data set, and of no set two are in a batch: --batch-size "
+            f"{2 * sets_in_a_batch} has two of each"
+        )
     for data in loaded:
         if data.splits["val"] or data.splits["test"]:
             check_tells_apart(data)

@@ -363,6 +363,8 @@ def test_a_batch_has_room_for_a_slice_of_each_data_set(squares, tmp_path, capsys
     call = ["train", str(squares), str(tmp_path / "more"), "--canvas", "64", "--device", "cpu"]
     leave([*call, "--batch-size", "1", "--out", str(tmp_path / "run")], 2)
     assert "--batch-size 1 is too small" in capsys.readouterr().err
+    leave([*call, "--batch-size", "2", "--cutmix", "0.5", "--out", str(tmp_path / "run")], 2)
+    assert "of no set two are in a batch: --batch-size 4 has two of each" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "run").exists()
 
 
@@ -460,6 +462,9 @@ def test_figures_of_a_run_that_held_groups_back_may_stand_for_one_that_holds_non
     said = {**theirs.scores[squares.name], "of": "one that was trained alike, but held groups back"}
     assert own.scores == {squares.name: said}
     assert "start" not in own.training
+    capsys.readouterr()
+    leave([*common, "--all-groups", "--figures-of", str(final), "--out", str(tmp_path / "other")], 2)
+    assert "held no groups back, so it has no figures of its own" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(("sharpness", "temperature"), [(0.01, 0.25), (1.0, None), (100.0, 4.0)])
