@@ -11,7 +11,7 @@ from ctseg.model import DEFAULT_MODEL, find_model, shipped_models
 from ctseg.scan import Spacing
 from ctseg_batch.figures.sheets import PARQUET_EXTRA, PARQUET_MODULE
 from ctseg_batch.inputs.discover import absolute
-from ctseg_batch.network.engine import DeviceWish, PrecisionWish
+from ctseg_batch.network.wishes import DeviceWish, PrecisionWish
 from ctseg_batch.reporting import require_report
 from ctseg_batch.result import MeasuresWish
 from ctseg_batch.shards import Shard

@@ -12,7 +12,7 @@ from ctseg.model import DEFAULT_MODEL
 from ctseg.scan import Spacing, as_spacing
 from ctseg.settings import origins
 from ctseg_batch.inputs.path_list import read_paths
-from ctseg_batch.network.engine import DeviceWish, PrecisionWish
+from ctseg_batch.network.wishes import DeviceWish, PrecisionWish
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -19,8 +19,9 @@ from ctseg_batch.arrays import scan_of
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.figures.scan_figures import scan_figures
 from ctseg_batch.inputs.selection import Selection, parse_condition
-from ctseg_batch.network.engine import DeviceWish, PrecisionWish, open_engine
+from ctseg_batch.network.engine import open_engine
 from ctseg_batch.network.fallback import with_fallback
+from ctseg_batch.network.wishes import DeviceWish, PrecisionWish
 from ctseg_batch.outputs.slice_outputs import LabelledSlice, Need, NoOutputs
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.pipeline import PartContext, begin

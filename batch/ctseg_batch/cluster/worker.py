@@ -11,8 +11,9 @@ from ctseg.model import find_model
 from ctseg_batch.cluster.bundles import Bundle, Report
 from ctseg_batch.job import Job
 from ctseg_batch.journal.record import JournalWriter
-from ctseg_batch.network.engine import DeviceWish, open_engine
+from ctseg_batch.network.engine import open_engine
 from ctseg_batch.network.fallback import with_fallback
+from ctseg_batch.network.wishes import DeviceWish
 from ctseg_batch.parts.workers import Workers
 from ctseg_batch.terminal.watch import SilentWatcher
 from ctseg_batch.work import UnderWay, work_off

@@ -16,10 +16,9 @@ from ctseg.runtime import check_labels, open_on_cpu
 from ctseg.scan import DOMAINS, Domain, Labels, Slice
 from ctseg.stages import stage
 from ctseg_batch.network import cuda
+from ctseg_batch.network.wishes import DeviceWish, PrecisionWish
 
 Device = Literal["cpu", "cuda"]
-DeviceWish = Literal["auto", "cpu", "cuda"]
-PrecisionWish = Literal["auto", "fp32", "fp16", "int8"]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import TypeVar
 from ctseg.confidence import Confidence
 from ctseg.errors import CtsegError, first_line
 from ctseg.scan import Labels, Slice
-from ctseg_batch.network.engine import Engine, PrecisionWish, open_engine
+from ctseg_batch.network.engine import Engine, open_engine
+from ctseg_batch.network.wishes import PrecisionWish
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from ctseg.printable import printable
 from ctseg.reading.files import read_start
 from ctseg.replacing import replace_with
 from ctseg.standard_output import standard_output
-from ctseg_batch.network.engine import DeviceWish, PrecisionWish
+from ctseg_batch.network.wishes import DeviceWish, PrecisionWish
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ def profile(
     from ctseg_batch.call import Call
     from ctseg_batch.cpus import usable_cpus
     from ctseg_batch.job import open_job
-    from ctseg_batch.profiling.measure import first_batch, measure
+    from ctseg_batch.profiling.measure import first_batch, measure, warm_up
     from ctseg_batch.profiling.network import costliest
     from ctseg_batch.profiling.recorder import chrome_trace
     from ctseg_batch.profiling.report import operators_table, report, sweep_table
@@ -93,8 +93,9 @@ def profile(
         with raised(), console.status("measuring"):
             engines = list(engines_for(job)) if sweep else []
             batch = first_batch(job, batch_size)
+            warmed = warm_up(job)
             measured = measure(job)
-            figures = {"start_up_s": start_up, **_figures(measured, job, batch, count)}
+            figures = {"start_up_s": start_up, **_figures(measured, warmed, job, batch, count)}
             providers = job.engine.session.get_providers()
             nodes = costliest(job.engine.file, batch, providers, _OPERATORS) if operators else []
             tries = tried(job, engines, usable_cpus()) if sweep else []
@@ -123,11 +124,13 @@ def _check_trace(file: Path) -> None:
         raise CallError(f"--trace {file}: it is a folder; name a file in it")
     if not os.access(file.parent, os.W_OK):
         raise CallError(f"--trace {file}: its folder is not there, or you may not write to it")
-    if os.path.lexists(file) and not read_start(file, len(_TRACE)) == _TRACE:
+    if os.path.lexists(file) and read_start(file, len(_TRACE)) != _TRACE:
         raise CallError(f"--trace {file}: it is there and is no trace of ctseg; name another file")
 
 
-def _figures(measured: "Measured", job: "Job", batch: "npt.NDArray[np.float32]", workers: int) -> dict[str, Any]:
+def _figures(
+    measured: "Measured", warmed: int, job: "Job", batch: "npt.NDArray[np.float32]", workers: int
+) -> dict[str, Any]:
     """All figures of a run in plain types; rates of arithmetic count a multiplication with addition as two.
 
     The roof is a CPU's in float32: of another device or precision, no share of it is told.
@@ -149,7 +152,7 @@ def _figures(measured: "Measured", job: "Job", batch: "npt.NDArray[np.float32]",
         "batch_size": len(batch),
         "run": {
             "slices": recorder.slices,
-            "warm_up_slices": measured.warm_up,
+            "warm_up_slices": warmed,
             "slices_per_second": measured.slices_per_second,
             "failed_slices": measured.failed,
             "stages": {name: asdict(times) for name, times in recorder.stages().items()},

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.prepare import prepare
 from ctseg.stages import listening
+from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.dry_run import foresee
 from ctseg_batch.figures.summary import Summary
 from ctseg_batch.job import Job
@@ -26,11 +27,10 @@ _ROUNDS_OF_WARM_UP = 4
 
 @dataclass(frozen=True)
 class Measured:
-    """A run that is over: what was done, what was heard of it meanwhile, and how many slices went before it."""
+    """A run that is over: what was done, and what was heard of it meanwhile."""
 
     summary: Summary
     recorder: Recorder
-    warm_up: int
 
     @property
     def failed(self) -> int:
@@ -43,20 +43,20 @@ class Measured:
         return self.recorder.slices / self.recorder.seconds
 
 
-def measure(job: Job) -> Measured:
-    """Run an open job into a temporary OUT, after a run over its first slices, by which all is loaded.
+def warm_up(job: Job) -> int:
+    """Run over the first slices of an open job, by which all is loaded; how many these were."""
+    slices = _ROUNDS_OF_WARM_UP * (job.call.workers or usable_cpus()) * job.call.batch_size
+    done = _run(replace(job, most=min(slices, job.most or slices)), SilentWatcher())
+    return int(done["totals"]["slices"])
 
-    That one is not measured. Raises CallError where the network saw no slice.
-    """
-    call = job.call
-    assert call.workers is not None
-    rounds = _ROUNDS_OF_WARM_UP * call.workers * call.batch_size
-    warm_up = _run(replace(job, most=min(rounds, job.most or rounds)), SilentWatcher())
+
+def measure(job: Job) -> Measured:
+    """Run an open job into a temporary OUT; raises CallError where the network saw no slice."""
     recorder = Recorder()
     with listening(recorder):
         summary = _run(job, recorder)
     recorder.finish()
-    measured = Measured(summary, recorder, warm_up["totals"]["slices"])
+    measured = Measured(summary, recorder)
     if not recorder.slices_inferred or measured.failed == summary["totals"]["slices"]:
         failures = [f"{error['file']}: {error['reason']}" for scan in summary["scans"] for error in scan["errors"]]
         raise CallError(f"there is nothing to measure: {failures[0] if failures else 'no slice was labelled'}")

@@ -9,7 +9,7 @@ from ctseg.errors import DeviceError
 from ctseg.model import Precision
 from ctseg_batch.job import Job
 from ctseg_batch.network.engine import Engine, open_engine
-from ctseg_batch.profiling.measure import measure
+from ctseg_batch.profiling.measure import measure, warm_up
 
 _SLICES_A_TRY = 24
 """So many slices a worker and slice of a batch: enough for a second or two, few enough for a dozen tries."""
@@ -37,11 +37,15 @@ def sweep(job: Job, offered: Sequence[Engine], cpus: int) -> list[Try]:
     ways = [(workers, size, precision) for precision in engines for workers, size in _ways(job, cpus)]
     largest = max(workers * size for workers, size, _ in ways)
     slices = min(_SLICES_A_TRY * largest, job.most or _SLICES_A_TRY * largest)
+    jobs = [
+        replace(job, call=replace(job.call, workers=workers, batch_size=size), engine=engines[precision], most=slices)
+        for workers, size, precision in ways
+    ]
+    for made in jobs:
+        warm_up(made)
     reached: list[list[float]] = [[] for _ in ways]
     for _ in range(_ROUNDS):
-        for (workers, size, precision), rates in zip(ways, reached, strict=True):
-            call = replace(job.call, workers=workers, batch_size=size)
-            made = replace(job, call=call, engine=engines[precision], most=slices)
+        for made, rates in zip(jobs, reached, strict=True):
             rates.append(measure(made).slices_per_second)
     tries = [Try(*way, float(np.median(rates))) for way, rates in zip(ways, reached, strict=True)]
     return sorted(tries, key=lambda one: -one.slices_per_second)
