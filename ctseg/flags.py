@@ -66,9 +66,6 @@ def no_output(kind: str) -> str:
     return f"no {kind}"
 
 
-_NO_OUTPUTS = frozenset(map(no_output, ("nifti", "dicom-seg")))
-
-
 def lung_absent(lung: str) -> str:
     """Of one of the two: `no left lung`."""
     return f"no {lung} lung"
@@ -78,10 +75,12 @@ NOT_SCORED = "no reference"
 """Of a scan of which nothing was compared: there is no score that it could make doubtful."""
 
 
+_NO_DOUBTS = frozenset((NOT_SCORED, FAILED_ARE_BACKGROUND, no_output("nifti"), no_output("dicom-seg")))
+
+
 def doubts_among(found: Iterable[str]) -> list[str]:
     """The flags of a scan that make any of its figures doubtful: not those on what else was made of it."""
-    others = {NOT_SCORED, FAILED_ARE_BACKGROUND, *_NO_OUTPUTS}
-    return [flag for flag in found if flag.partition(":")[0] not in others]
+    return [flag for flag in found if flag.partition(":")[0] not in _NO_DOUBTS]
 
 
 def no_truth_for(slices: str) -> str:

@@ -81,9 +81,11 @@ def open_ancestry(
     if forebears := dict.fromkeys([*([start] if start else []), *teachers]):
         held_back = [data.dataset.name for data in loaded if data.splits["val"] or data.splits["test"]]
         warn_of_new_names(" and ".join(forebears), datasets, held_back, console)
-    judged = open_network(find_network(figures_of)) if figures_of else first
-    if figures_of and judged and judged.training.get("all_groups"):
-        raise ModelError(f"{figures_of} held no groups back, so it has no figures of its own: name one that did")
+    judged = first
+    if figures_of:
+        judged = open_network(find_network(figures_of))
+        if judged.training.get("all_groups"):
+            raise ModelError(f"{figures_of} held no groups back, so it has no figures of its own: name one that did")
     return Ancestry(first, file, judged, teacher, tuple(datasets), noted)
 
 

@@ -15,8 +15,8 @@ from ctseg.mask_meaning import MaskMeaning
 from ctseg.metrics import Confusion, confusion
 from ctseg.reading.kind import stem_of
 from ctseg.scan import Labels, Scan
+from ctseg_batch.inputs.scan_names import label_map_names
 from ctseg_batch.inputs.site import volume_slice
-from ctseg_batch.layout import NIFTI, SCAN_ENDINGS
 
 
 class Masks(ABC):
@@ -191,7 +191,7 @@ class TruthFolder:
 
         A label map of this program is one, too: where a volume is `ct.mha`, that is `ct.mha.nii.gz`.
         """
-        own = next((one for one in (name, f"{name}{SCAN_ENDINGS[NIFTI]}") if one in self._names), None)
+        own = next((one for one in (name, *label_map_names([name], kept=())) if one in self._names), None)
         found = own or self._by_stem.get(("volume", stem_of(name)))
         if found is None:
             return None

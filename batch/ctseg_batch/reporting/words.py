@@ -13,6 +13,7 @@ from ctseg.measures import FAR_APART_MM, PLAUSIBLE_LUNG_ML
 from ctseg.printable import count, printable
 from ctseg.scan import Labels, Side, Spacing
 
+DEPTH_ALT = "The whole lung seen through from the front, disease in colour"
 UNKNOWN = "\N{EN DASH}"
 SEVERITY_STEPS = "Each lung counts from 0, nothing diseased, and 1, below 5 %, to 5, above 75 %."
 
@@ -117,9 +118,6 @@ def without_number(flag: str) -> str:
 def slice_name(place: int, file: str) -> str:
     """`43`, as slices.csv counts; `43 (060.png)` of one that has a file to itself."""
     return f"{place} ({printable(PurePosixPath(file).name)})" if file else str(place)
-
-
-DEPTH_ALT = "The whole lung seen through from the front, disease in colour"
 
 
 def tile_alt(place: int, file: str, pixels: Sequence[int]) -> str:
