@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ctseg.classes import BACKGROUND, CLASSES, bits
 from ctseg.prepare import Preparation
-from ctseg.training.loss import marginal_cross_entropy
+from ctseg.training.loss import allowed_planes, marginal_cross_entropy
 from ctseg.training.predictor import logits_of
 from ctseg.training.samples import Sample, Samples
 from ctseg.training.score import at_working_size
@@ -80,8 +80,9 @@ def calibration_error(pixels: ValidationPixels, temperature: float) -> float:
 
 
 def _negative_log_likelihood(pixels: ValidationPixels, temperature: float) -> float:
-    scaled = (pixels.logits / temperature).log_softmax(dim=1)
-    return float(marginal_cross_entropy(scaled[:, :, None, None], torch.from_numpy(pixels.allowed)[:, None, None]))
+    probabilities = (pixels.logits / temperature).softmax(dim=1)[:, :, None, None]
+    possible = allowed_planes(torch.from_numpy(pixels.allowed)[:, None, None])
+    return float(marginal_cross_entropy(probabilities, possible))
 
 
 def _pixels(

@@ -4,10 +4,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ctseg.classes import CLASSES, LESION, bits
+from ctseg.classes import CLASSES, LESION
 
 _SMOOTH = 64.0
 """Pixels added to both sides of Dice, so that a class with hardly a pixel in the batch does not rule the loss."""
+
+_LEAST = 1e-37
+"""The least probability that a logarithm is taken of: float32 knows little below."""
 
 
 def partial_label_loss(
@@ -19,39 +22,45 @@ def partial_label_loss(
     class is allowed everywhere, the first part is the common cross-entropy. `soft_labels`: a teacher's probabilities in
     1/255, (N, C, H, W) uint8; the cross-entropy with them is added (Hinton et al. 2015).
     """
-    log_probabilities = functional.log_softmax(logits.float(), dim=1)
-    loss = marginal_cross_entropy(log_probabilities, allowed)
+    probabilities = functional.softmax(logits.float(), dim=1)
+    possible = allowed_planes(allowed)
+    loss = marginal_cross_entropy(probabilities, possible)
     if dice_weight:
-        loss = loss + dice_weight * partial_dice(log_probabilities.exp(), allowed)
+        loss = loss + dice_weight * partial_dice(probabilities, possible)
     if soft_labels is not None:
-        loss = loss - (log_probabilities * (soft_labels / 255)).sum(dim=1).mean()
+        loss = loss - (functional.log_softmax(logits.float(), dim=1) * (soft_labels / 255)).sum(dim=1).mean()
     return loss
 
 
-def marginal_cross_entropy(log_probabilities: Tensor, allowed: Tensor) -> Tensor:
-    """Mean of -log(sum of the probabilities of the allowed classes), from (N, C, H, W); a scalar.
+def allowed_planes(allowed: Tensor) -> Tensor:
+    """Bit fields (N, H, W) to a plane for each class, (N, C, H, W) float32: 1 where the pixel may be it, else 0."""
+    return torch.stack([(allowed >> c.index) & 1 for c in CLASSES], dim=1).float()
+
+
+def marginal_cross_entropy(probabilities: Tensor, possible: Tensor) -> Tensor:
+    """Mean of -log(sum of the probabilities of the allowed classes), both (N, C, H, W); a scalar.
 
     Shi et al. 2021, "Marginal loss and exclusion loss for partially supervised multi-organ segmentation".
     """
-    ruled_out = torch.stack([(allowed & (1 << c.index)) == 0 for c in CLASSES], dim=1)
-    return -torch.logsumexp(log_probabilities.masked_fill(ruled_out, -torch.inf), dim=1).mean()
+    return -(probabilities * possible).sum(dim=1).clamp_min(_LEAST).log().mean()
 
 
-def partial_dice(probabilities: Tensor, allowed: Tensor) -> Tensor:
+def partial_dice(probabilities: Tensor, possible: Tensor) -> Tensor:
     """Mean soft Dice loss over the classes and over lesion as a whole, pooled over the batch; a scalar.
 
     A class takes part where the label says that a pixel is it or is not it; pixels that leave it open are left
     out of its term. Lesion is a term of its own because some masks tell it apart and its two classes not.
     """
-    terms = [_dice_term(probabilities[:, c.index], allowed, bits([c])) for c in CLASSES]
-    lesion = probabilities[:, [c.index for c in LESION]].sum(dim=1)
-    terms.append(_dice_term(lesion, allowed, bits(LESION)))
-    return torch.stack(terms).mean()
+    lesion = [c.index for c in LESION]
+    ways = possible.sum(dim=1, keepdim=True)
+    together, lesion_ways = (planes[:, lesion].sum(dim=1, keepdim=True) for planes in (probabilities, possible))
+    terms = _dice_terms(probabilities, possible, ways), _dice_terms(together, lesion_ways, ways)
+    return torch.cat(terms).mean()
 
 
-def _dice_term(probability: Tensor, allowed: Tensor, group: int) -> Tensor:
-    inside = (allowed & ~group & 0xFF) == 0
-    told = inside | ((allowed & group) == 0)
-    truth, predicted = inside.float(), probability * told
-    overlap = (truth * predicted).sum()
-    return 1 - (2 * overlap + _SMOOTH) / (truth.sum() + predicted.sum() + _SMOOTH)
+def _dice_terms(probability: Tensor, inside: Tensor, ways: Tensor) -> Tensor:
+    """A term for each of K groups of classes, (K,); `inside` (N, K, H, W): how many of the `ways` are of the group."""
+    left_open = ((inside > 0) & (inside < ways)).float()
+    truth = inside.clamp_max(1) - left_open
+    overlap, predicted = ((probability * weight).sum(dim=(0, 2, 3)) for weight in (truth, 1 - left_open))
+    return 1 - (2 * overlap + _SMOOTH) / (truth.sum(dim=(0, 2, 3)) + predicted + _SMOOTH)

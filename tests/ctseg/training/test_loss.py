@@ -3,13 +3,13 @@ import math
 import torch
 from torch.nn import functional
 
-from ctseg.training.loss import marginal_cross_entropy, partial_dice, partial_label_loss
+from ctseg.training.loss import allowed_planes, marginal_cross_entropy, partial_dice, partial_label_loss
 
 SOFTMAX = torch.tensor([0.1, 0.2, 0.3, 0.4])
 
 
 def one_pixel(allowed):
-    return SOFTMAX.log().view(1, 4, 1, 1), torch.tensor([[[allowed]]], dtype=torch.uint8)
+    return SOFTMAX.view(1, 4, 1, 1), allowed_planes(torch.tensor([[[allowed]]], dtype=torch.uint8))
 
 
 def test_a_pixel_with_one_class_costs_its_cross_entropy():
@@ -35,15 +35,34 @@ def test_dice_is_zero_for_a_perfect_and_large_for_a_wrong_answer():
     truth = torch.arange(4).repeat_interleave(64 * 16).view(1, 64, 64)
     allowed = (1 << truth).to(torch.uint8)
     right = functional.one_hot(truth, 4).permute(0, 3, 1, 2).float()
-    assert partial_dice(right, allowed).item() < 1e-6
-    assert partial_dice(right.roll(1, dims=1), allowed).item() > 0.8
+    possible = allowed_planes(allowed)
+    assert partial_dice(right, possible).item() < 1e-6
+    assert partial_dice(right.roll(1, dims=1), possible).item() > 0.8
 
 
 def test_a_lesion_of_open_kind_trains_lesion_but_neither_of_its_classes():
-    allowed = torch.full((1, 64, 64), 0b1100, dtype=torch.uint8)
+    possible = allowed_planes(torch.full((1, 64, 64), 0b1100, dtype=torch.uint8))
     halves = torch.tensor([0.0, 0.0, 0.5, 0.5]).view(1, 4, 1, 1).expand(1, 4, 64, 64)
     ground_glass = torch.tensor([0.0, 0.0, 1.0, 0.0]).view(1, 4, 1, 1).expand(1, 4, 64, 64)
-    assert partial_dice(halves, allowed).item() == partial_dice(ground_glass, allowed).item()
+    assert partial_dice(halves, possible).item() == partial_dice(ground_glass, possible).item()
+
+
+def test_dice_leaves_out_a_pixel_that_may_be_a_class_or_another():
+    allowed = torch.full((1, 64, 64), 0b0010, dtype=torch.uint8)
+    allowed[:, :32] = 0b0110
+    lung = torch.tensor([0.0, 1.0, 0.0, 0.0]).view(1, 4, 1, 1).repeat(1, 1, 64, 64)
+    assert partial_dice(lung, allowed_planes(allowed)).item() < 1e-6
+    lung[:, :, :32] = torch.tensor([0.0, 0.0, 1.0, 0.0]).view(1, 4, 1, 1)
+    assert partial_dice(lung, allowed_planes(allowed)).item() < 1e-6
+
+
+def test_a_pixel_that_the_network_is_sure_and_wrong_of_is_learnt_from():
+    logits = torch.tensor([40.0, -40.0, -40.0, -40.0]).view(1, 4, 1, 1).requires_grad_()
+    loss = partial_label_loss(logits, torch.tensor([[[0b0010]]], dtype=torch.uint8), 0.0)
+    loss.backward()
+    assert math.isclose(loss.item(), 80, rel_tol=1e-5)
+    assert logits.grad is not None
+    assert torch.allclose(logits.grad.flatten(), torch.tensor([1.0, -1.0, 0.0, 0.0]), atol=1e-5)
 
 
 def test_gradients_are_finite_where_the_network_is_sure_and_wrong():
