@@ -55,12 +55,15 @@ def _header_bytes(file: Path) -> tuple[bool, bytes]:
 
 
 def _parsed(start: bytes) -> Any:
-    """nibabel's header, its small faults mended in silence; raises HeaderDataError for grave ones."""
+    """nibabel's header, its small faults mended in silence; raises HeaderDataError and ContentError for grave ones."""
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 
     form = Nifti1Header if nifti_version(start) == 1 else Nifti2Header
     header = form(start[: form.template_dtype.itemsize], check=False)
+    steps = header["pixdim"][1 : 1 + min(int(header["dim"][0]), 3)]
+    if not (steps.all() or header["sform_code"] > 0):  # nibabel would make it 1 mm
+        raise ContentError(f"its voxels are {' x '.join(f'{step:.3g}' for step in steps)} mm apart: correct its pixdim")
     silent = logging.Logger("silent")
     silent.disabled = True
     header.check_fix(logger=silent)

@@ -308,6 +308,19 @@ def test_a_qform_that_is_no_rotation_leaves_the_sform(tmp_path):
     assert open_volume(tmp_path / "ct.nii").flags == ()
 
 
+@pytest.mark.parametrize("form", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_voxels_that_are_0_mm_apart_are_refused_unless_an_affine_says_better(tmp_path, form):
+    written = form(np.zeros((4, 5, 6), np.int16), np.diag([0.7, 0.7, 5, 1]))
+    written.header["pixdim"][3] = 0
+    nibabel.save(written, tmp_path / "ct.nii")
+    assert open_volume(tmp_path / "ct.nii").lengths_mm == pytest.approx((5, 0.7, 0.7))
+    written.header["sform_code"], written.header["qform_code"] = 0, 1
+    with (tmp_path / "ct.nii").open("r+b") as file:
+        file.write(written.header.binaryblock)
+    with pytest.raises(UnreadableFile, match=r"0\.7 x 0\.7 x 0 mm apart"):
+        open_volume(tmp_path / "ct.nii")
+
+
 def test_slices_shifted_against_each_other_are_as_far_apart_as_along_their_normal(tmp_path):
     """A gantry tilted by 20 degrees, the table moved by 5 mm a slice: as dcm2niix writes it, rows turned, steps not."""
     tilt = np.radians(20)
