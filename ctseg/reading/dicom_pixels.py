@@ -39,8 +39,8 @@ def read_slice(file: Path, header: PixelHeader, scale: Scale | None = None) -> S
 
 
 def read_numbers(file: Path, header: PixelHeader) -> Pixels:
-    """The stored numbers of one file, (rows, columns); raises UnreadableFile."""
-    return _decoded(file, header, partial(_signed, header=header))
+    """The stored numbers of one file, (rows, columns), its padding as low as the rest; raises UnreadableFile."""
+    return _decoded(file, header, partial(_numbers, header=header))
 
 
 def _decoded(file: Path, header: PixelHeader, convert: Callable[[Pixels], T]) -> T:
@@ -173,7 +173,7 @@ def _in_hounsfield(header: PixelHeader, scale: Scale | None, pixels: Pixels) -> 
     """
     slope, intercept = header.rescale.slope, header.rescale.intercept
     if slope is None and intercept is None:
-        numbers = _signed(pixels, header)
+        numbers = _numbers(pixels, header)
         return as_slice(numbers, scale) if is_untold(header) else as_slice(numbers.astype(np.uint8))
     if slope == 0:
         raise ContentError("its RescaleSlope is 0")
@@ -200,6 +200,17 @@ def _padded(stored: Pixels, header: PixelHeader) -> npt.NDArray[np.bool_] | None
         return None
     lowest, highest = header.padding
     return (stored >= lowest) & (stored <= highest)
+
+
+def _numbers(pixels: Pixels, header: PixelHeader) -> Pixels:
+    """The stored numbers; padding becomes the lowest of the others, since it tells nothing of what these stand for."""
+    numbers = _signed(pixels, header)
+    if header.padding is not None:
+        lowest, highest = header.padding
+        padded = (numbers >= lowest) & (numbers <= highest)
+        if padded.any() and not padded.all():
+            return np.where(padded, numbers[~padded].min(), numbers)
+    return numbers
 
 
 def _signed(pixels: Pixels, header: PixelHeader) -> Pixels:

@@ -311,6 +311,17 @@ def test_without_a_rescale_low_values_still_mean_hounsfield(write_dicom, tmp_pat
     assert "not rescaled to HU" in found.flags
 
 
+def test_without_a_rescale_padding_tells_nothing_of_the_scale(write_dicom, tmp_path):
+    stored = (chest() + 1024).astype(np.int16)
+    tags = {"RescaleSlope": None, "RescaleIntercept": None}
+    before = read(write_dicom(tmp_path / "a.dcm", stored, **tags))
+    stored[4, 4] = -2000
+    after = read(write_dicom(tmp_path / "b.dcm", stored, PixelPaddingValue=-2000, **tags))
+    assert (before.domain, after.domain, after.pixels[4, 4]) == ("grey8", "grey8", 0)
+    after.pixels[4, 4] = before.pixels[4, 4]
+    np.testing.assert_array_equal(after.pixels, before.pixels)
+
+
 def test_without_a_rescale_one_bright_pixel_leaves_all_others_as_they_are(write_dicom, tmp_path):
     stored = (chest() + 1024).astype(np.uint16).repeat(8, 0).repeat(8, 1)
     tags = {"RescaleSlope": None, "RescaleIntercept": None}
