@@ -123,12 +123,17 @@ def mask_folders(folders: Iterable[Path]) -> set[Path]:
 
 def meaning_beside(folder: Path) -> MaskMeaning:
     """What the masks in `folder` mean: by a `dataset.json` there or a level up, else class indices."""
-    for place in (folder, folder.resolve().parent):
+    for place in around(folder):
         if (place / DESCRIPTION).is_file():
             described = read_description(place)
             if isinstance(described, dict) and "mask_values" in described:
                 return _meaning(described, place / DESCRIPTION)
     return PLAIN_MEANING
+
+
+def around(folder: Path) -> list[Path]:
+    """A folder, and that above it; where it is a link, also that above what it leads to."""
+    return list(dict.fromkeys([folder, Path(os.path.abspath(folder)).parent, folder.resolve().parent]))  # noqa: PTH100
 
 
 def _described(folder: Path, described: Mapping[str, Any]) -> Dataset:

@@ -13,6 +13,7 @@ from ctseg.classes import BACKGROUND, CLASSES, TissueClass, bits, class_named
 from ctseg.errors import DatasetError
 
 _UNKNOWN = 255
+_SHOWN = 5  # of the values that mean nothing: a grey picture has nearly all
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,10 @@ class MaskMeaning:
         result = lookup[mask]
         if (result == _UNKNOWN).any():
             strange = sorted(set(np.unique(mask).tolist()) - set(table))
+            told = ", ".join(map(str, strange[:_SHOWN]))
+            rest = f" and {len(strange) - _SHOWN} others" if len(strange) > _SHOWN else ""
             raise DatasetError(
-                f"{source} has the values {strange}, which mean nothing: say in dataset.json what they stand for"
+                f"{source} has the values {told}{rest}, which mean nothing: say in dataset.json what they stand for"
             )
         return result
 

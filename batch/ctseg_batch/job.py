@@ -11,7 +11,7 @@ from ctseg_batch.call import Call, check, from_anywhere
 from ctseg_batch.figures.notes import set_aside
 from ctseg_batch.find import find
 from ctseg_batch.foreign import refuse_foreign
-from ctseg_batch.inputs.discover import Found, ignored_told
+from ctseg_batch.inputs.discover import Found, absolute, ignored_told
 from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.selection import Selection, parse_condition
 from ctseg_batch.inputs.site import Site
@@ -116,7 +116,7 @@ def open_job(call: Call) -> Job:
     run_folder, output_files = _open_out(call.out, mark)
     if call.report and isinstance(call.out, Path):
         refuse_foreign_report(call.out / REPORT_HTML)
-    truth = open_truth(call.truth) if call.truth else None
+    truth = open_truth(absolute(call.truth)) if call.truth else None
     selection = Selection(tuple(map(parse_condition, call.series_filter)), call.best_series)
     found, input_files = find(call, Writers.of(kinds).folders)
     refuse_foreign(call.out, run_folder.names, found.place or found.root)

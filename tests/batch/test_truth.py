@@ -43,11 +43,16 @@ def test_a_class_in_neither_counts_for_nothing(batch, save_slice, save, tmp_path
     assert iou == {"background": 1, "normal_lung": 1, "ground_glass": None, "consolidation": None, "mean": 1}
 
 
+@pytest.mark.parametrize("is_link", [False, True])
 @pytest.mark.parametrize("place", ["mask", "."])
-def test_classes_that_the_truth_does_not_tell_apart_are_scored_as_one(batch, hand_worked, save, place):
+def test_classes_that_the_truth_does_not_tell_apart_are_scored_as_one(batch, hand_worked, save, place, is_link):
     save(hand_worked / "mask" / "7" / "3.png", np.kron([[0, 1], [2, 2]], np.ones((32, 32), int)).astype(np.uint8))
     values = {"0": ["background"], "1": ["normal_lung"], "2": ["ground_glass", "consolidation"]}
     (hand_worked / place / "dataset.json").write_text(json.dumps({"name": "mine", "mask_values": values}))
+    if is_link:
+        (hand_worked / "store").mkdir()
+        (hand_worked / "mask").rename(hand_worked / "store/labels")
+        (hand_worked / "mask").symlink_to(hand_worked / "store/labels")
     iou = batch(hand_worked / "image", truth=hand_worked / "mask").scan["iou"]
     assert iou == {"background": 1, "normal_lung": 1, "ground_glass+consolidation": 1, "mean": 1}
 
@@ -83,6 +88,10 @@ def test_scores_of_what_the_model_learnt_from_are_told_as_such(batch, own_set, t
     assert done.scans[below or "a"]["iou"]["mean"] == 1
     assert done.summary["notes"] == told
     assert batch(slices, truth=tmp_path / folder / "masks", out=tmp_path / "other").summary["notes"] == []
+    (tmp_path / folder / "masks").rename(tmp_path / "kept")
+    (tmp_path / folder / "masks").symlink_to(tmp_path / "kept")
+    linked = batch(slices / below, root=slices, truth=tmp_path / folder / "masks", model=own_set, out=tmp_path / "link")
+    assert linked.summary["notes"] == told
 
 
 def test_pixels_that_may_be_any_class_are_not_scored_and_join_none(batch, hand_worked, save):
@@ -124,8 +133,12 @@ def test_a_scan_without_any_truth_is_not_scored_and_not_doubtful(command, hand_w
 
 @pytest.mark.parametrize(
     ("mask", "said"),
-    [(np.zeros((64, 63), np.uint8), "63x64"), (np.full((64, 64), 9, np.uint8), r"\[9\]")],
-    ids=["another size", "another value"],
+    [
+        (np.zeros((64, 63), np.uint8), "63x64"),
+        (np.full((64, 64), 9, np.uint8), "has the values 9, which"),
+        (np.arange(64 * 64).reshape(64, 64).astype(np.uint8), "has the values 4, 5, 6, 7, 8 and 247 others, which"),
+    ],
+    ids=["another size", "another value", "a picture"],
 )
 def test_a_truth_that_cannot_be_used_is_named_and_the_mask_written_all_the_same(batch, hand_worked, save, mask, said):
     save(hand_worked / "mask" / "7" / "3.png", mask)
@@ -173,6 +186,25 @@ def test_a_volume_of_another_length_is_no_truth(batch, draw, save_volume, tmp_pa
     done = batch(tmp_path / "scans", truth=tmp_path / "truth")
     assert (done.status, done.scan["iou"]) == (1, None)
     assert "2 slices" in done.scan["errors"][0]["reason"]
+
+
+def test_a_folder_with_more_masks_than_its_scan_has_slices_is_no_truth(batch, draw, save_volume, save, tmp_path):
+    labels = np.stack([draw(seed) for seed in range(3)])
+    save_volume(tmp_path / "scans" / "ct.nii", labels)
+    for index in range(4):
+        save(tmp_path / "truth" / "ct.nii" / f"{index:04d}.png", labels[max(0, index - 1)])
+    done = batch(tmp_path / "scans", truth=tmp_path / "truth")
+    assert (done.status, done.scan["iou"]) == (1, None)
+    assert {error["reason"] for error in done.scan["errors"]} == {"is a mask too many: its scan has 3 slices"}
+
+
+def test_a_truth_is_the_same_however_its_path_is_spelt(batch, hand_worked, counted, monkeypatch):
+    batch(hand_worked / "image", truth=hand_worked / "mask")
+    assert counted()
+    monkeypatch.chdir(hand_worked)
+    for spelt in (hand_worked / "image/../mask", Path("mask")):
+        batch(hand_worked / "image", truth=spelt)
+    assert not counted()
 
 
 LEFT_AND_BACK = np.array([[-2.0, 0, 0, 60], [0, -2, 0, 40], [0, 0, 3, -90], [0, 0, 0, 1]])

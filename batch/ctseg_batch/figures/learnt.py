@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ctseg.dataset import Dataset, group_digest, learnt_groups, read_dataset, read_description
+from ctseg.dataset import Dataset, around, group_digest, learnt_groups, read_dataset, read_description
 from ctseg.errors import DatasetError, ModelError
 from ctseg.reading.kind import stem_of
 from ctseg_batch.result import PartResult
@@ -15,7 +15,7 @@ from ctseg_batch.slice_figures import unpack
 def of_training(results: Iterable[PartResult], truth: Path, training: Mapping[str, Any]) -> Iterator[str]:
     """A line where the truth belongs to a data set that the model learnt from: of how many slices, if that is known."""
     top = truth.resolve()
-    for folder in (top, top.parent):
+    for folder in around(truth):
         name = _name_of(folder)
         datasets = [one for one in training.get("datasets", ()) if isinstance(one, Mapping)]
         described = [one for one in datasets if one.get("name") == name]
@@ -26,7 +26,7 @@ def of_training(results: Iterable[PartResult], truth: Path, training: Mapping[st
         except (DatasetError, ModelError):
             yield f"the model learnt from {name}: its scores there are no independent figure"
             return
-        paths = {os.path.relpath(mask.with_name(stem_of(mask.name)), top) for mask in masks}
+        paths = {os.path.relpath(mask.parent.resolve() / stem_of(mask.name), top) for mask in masks}
         sources = (Path(one.source) for part in results for one in unpack(part.by_slice) if one.pixels)
         slices = sum(not paths.isdisjoint({str(one), str(one.with_name(stem_of(one.name)))}) for one in sources)
         if slices:

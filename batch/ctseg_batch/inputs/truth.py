@@ -99,6 +99,12 @@ class FolderMasks(Masks):
         except OSError:
             return file
 
+    def _read(self, _index: int, file: Path, scan: Scan, /) -> Labels:
+        """The same; raises UnreadableFile also where there are masks of more slices: all may be shifted."""
+        if (surplus := self._folder / volume_slice(len(scan))).is_file():
+            raise UnreadableFile(surplus, f"is a mask too many: its scan has {len(scan)} slices")
+        return reading.read_mask(file)
+
 
 class VolumeMask(Masks):
     """A volume's truth as a volume; read when the first slice is asked for, and held with the scan."""
