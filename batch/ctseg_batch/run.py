@@ -9,6 +9,7 @@ from ctseg_batch.call import Call
 from ctseg_batch.figures.columns import slice_rows
 from ctseg_batch.figures.learnt import of_training
 from ctseg_batch.figures.notes import (
+    met_again,
     of_earlier_calls,
     passed_over,
     removed,
@@ -91,6 +92,7 @@ def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
     """What there is to say of the run as a whole, besides what happened in it."""
     yield from passed_over(job.found.passed_over)
     yield from set_aside(job.found.set_aside)
+    yield from met_again(job.found.again)
     if job.call.spacing:
         yield from unused_spacing(worked.results)
     scans = by_scan(worked.results)

@@ -66,7 +66,34 @@ def test_files_of_other_kinds_are_counted(tree):
     assert not found.failed
 
 
-ASIDE = (".Trash-1000/files", ".snapshot/daily", ".ipynb_checkpoints", "$Recycle.Bin", "s/@eaDir", "@eaDir", "__MACOSX")
+def test_a_file_that_is_there_itself_and_by_a_link_counts_once(batch, draw, save_slice, save_volume, tmp_path):
+    save_volume(tmp_path / "in/a/ct.nii.gz", draw()[None])
+    save_slice(tmp_path / "elsewhere/1.png", draw())
+    save_slice(tmp_path / "in/s/scan.dat.png", draw()).rename(tmp_path / "in/s/scan.dat")
+    for link, to in (
+        ("in/latest.nii.gz", "in/a/ct.nii.gz"),
+        ("in/t/1.png", "elsewhere/1.png"),
+        ("in/u/2.png", "in/s/scan.dat"),
+    ):
+        (tmp_path / link).parent.mkdir(exist_ok=True)
+        (tmp_path / link).symlink_to(tmp_path / to)
+    done = batch(tmp_path / "in")
+    assert done.scans.keys() == {"a/ct.nii.gz", "t", "u"}
+    assert done.summary["notes"] == ["a link leads to files that are below an INPUT themselves: these are taken once"]
+    named = batch(tmp_path / "in/latest.nii.gz", out=tmp_path / "named")
+    assert named.scans.keys() == {"latest.nii.gz"}
+
+
+ASIDE = (
+    ".Trash-1000/files",
+    ".snapshot/daily",
+    ".ipynb_checkpoints",
+    "$Recycle.Bin",
+    "s/@eaDir",
+    "@eaDir",
+    "__MACOSX",
+    ".git",
+)
 
 
 def test_deleted_files_snapshots_and_checkpoints_are_not_searched(batch, draw, save_slice, tmp_path):
@@ -78,7 +105,7 @@ def test_deleted_files_snapshots_and_checkpoints_are_not_searched(batch, draw, s
     assert (done.status, done.scans.keys()) == (0, {"s"})
     (note,) = done.summary["notes"]
     assert note.startswith(
-        "not searched: $Recycle.Bin, .Trash-1000, .ipynb_checkpoints, .snapshot, .trash, @eaDir (2 folders), "
+        "not searched: $Recycle.Bin, .Trash-1000, .git, .ipynb_checkpoints, .snapshot, .trash, @eaDir (2 folders), "
     )
     assert batch(tmp_path / "in/.snapshot", out=tmp_path / "named").scans.keys() == {"daily"}
     (tmp_path / "loop/.snapshot").parent.mkdir()

@@ -55,6 +55,13 @@ def set_aside(folders: Mapping[str, int]) -> Iterator[str]:
         yield f"not searched: {told}: deleted files, snapshots and the like; name such a folder to search it"
 
 
+def met_again(links: int) -> Iterator[str]:
+    """A line where links lead to files that are searched themselves."""
+    if links:
+        told = "a link leads" if links == 1 else f"{links} links lead"
+        yield f"{told} to files that are below an INPUT themselves: these are taken once"
+
+
 def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iterator[str]:
     """A line where a truth was given and goes with nothing: it may be the wrong folder."""
     done = [part for part in results if part.slices > part.failed_slices]

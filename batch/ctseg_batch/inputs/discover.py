@@ -29,7 +29,7 @@ class Found:
     A file that is no CT has failed where somebody named it.
     `place` is where the root is, if it is none of this machine's folders. `empty` are the folders of the call that hold
     neither CT nor what has failed; but those that hold what is never searched are `passed_over`. `set_aside` counts
-    folders by name that are not searched for what they are called.
+    folders by name that are not searched for what they are called, `again` links to files that are there themselves.
     """
 
     root: Path
@@ -40,6 +40,7 @@ class Found:
     empty: tuple[Path, ...] = ()
     passed_over: tuple[Location, ...] = ()
     set_aside: Mapping[str, int] = field(default_factory=dict)
+    again: int = 0
 
     @property
     def ignored(self) -> int:
@@ -80,7 +81,16 @@ def discover(
     found = [*walk.kinds, *(error.file for error in walk.failed)]
     empty, passed_over = without_ct(folders, found, walk.passed_over, walk.searched_before)
     sites, failed = tuple(sites_of(top, walk.kinds)), tuple(walk.failed)
-    return Found(top, sites, walk.ignored, failed, empty=empty, passed_over=passed_over, set_aside=walk.set_aside)
+    return Found(
+        root=top,
+        sites=sites,
+        ignored_endings=walk.ignored,
+        failed=failed,
+        empty=empty,
+        passed_over=passed_over,
+        set_aside=walk.set_aside,
+        again=walk.again,
+    )
 
 
 def without_ct(

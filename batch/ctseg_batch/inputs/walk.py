@@ -17,7 +17,7 @@ from ctseg_batch.url import ARCHIVE, Location
 
 # What is deleted, what was, and what programs keep for themselves: each a copy of what lies elsewhere, or of no use.
 _TRASH = ".trash"
-_OF_PROGRAMS = frozenset({"$recycle.bin", ".snapshot", ".ipynb_checkpoints", "@eadir", "__macosx"})
+_OF_PROGRAMS = frozenset({"$recycle.bin", ".git", ".snapshot", ".ipynb_checkpoints", "@eadir", "__macosx"})
 
 
 _FORMAT = re.compile(r"\.([a-z]{1,8}|[a-z]{1,3}[0-9]|7z|nii\.gz)")
@@ -28,7 +28,8 @@ class Walk:
     """The state of one search: the kind of each file by folder, what was ignored by ending, what could not be told.
 
     No CT is ignored but for the `named`: somebody takes them for it. `passed_over` are folders that hold what is never
-    searched; `searched_before` those that were met again, each with its real folder.
+    searched; `searched_before` those that were met again, each with its real folder. `again` counts links to files that
+    are there themselves.
     """
 
     never: frozenset[str]
@@ -38,9 +39,11 @@ class Walk:
     failed: list[UnreadableFile] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
     searched_before: list[tuple[Path, str]] = field(default_factory=list)
+    again: int = 0
     _aside: dict[str, str] = field(default_factory=dict)
-    _searched: set[str] = field(default_factory=set)
+    _searched: dict[str, Path] = field(default_factory=dict)
     _links: deque[Path] = field(default_factory=deque)
+    _file_links: list[Path] = field(default_factory=list)
 
     def search(self, top: Path) -> None:
         """Take all files below a folder; links to folders wait, so that a folder goes by its real path if it can."""
@@ -53,7 +56,7 @@ class Walk:
                 self.searched_before.append((folder, real))
             if real in self.never or real in self._searched:
                 continue
-            self._searched.add(real)
+            self._searched[real] = folder
             for entry in self._but_results(folder, self._list(folder)):
                 if is_set_aside(entry.name) and os.path.isdir(entry.path):  # noqa: PTH112 - raises for no link
                     self._aside[os.path.join(real, entry.name)] = entry.name  # noqa: PTH118
@@ -61,6 +64,8 @@ class Walk:
                     waiting.append((folder / entry.name, os.path.join(real, entry.name)))  # noqa: PTH118
                 elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112
                     self._links.append(folder / entry.name)
+                elif entry.is_symlink():
+                    self._file_links.append(folder / entry.name)
                 else:
                     self._classify(folder, entry.name)
 
@@ -70,7 +75,10 @@ class Walk:
         return Counter(name for folder, name in self._aside.items() if folder not in self._searched)
 
     def follow_links(self) -> None:
-        """Search the folders that were met as links, but for those that lead into what is never searched."""
+        """Search the folders that were met as links, but for those that lead into what is never searched.
+
+        Then take the files that were, but for those that were met themselves: a scan would be counted twice.
+        """
         while self._links:
             link = self._links.popleft()
             real = Path(os.path.realpath(link))
@@ -78,6 +86,12 @@ class Walk:
                 self.passed_over.append(link)
             else:
                 self.search(link)
+        for link in self._file_links:
+            folder, name = os.path.split(os.path.realpath(link))
+            if folder in self._searched and name in self.kinds.get(self._searched[folder], {}):
+                self.again += 1
+            else:
+                self._classify(link.parent, link.name)
 
     def take(self, file: Path) -> None:
         """Take a file by itself, unless its folder was searched."""
