@@ -109,7 +109,7 @@ def read_summary(out: Path, mark: str, fault: FormCheck, called: str) -> Summary
 
 def _inconsistency(read: Mapping[str, Any]) -> str | None:
     """What a schema can't say: names that are unique, and scores of the groups that are named."""
-    groups, shard = read["groups"] or [], read["shard"]
+    shard, is_mixed = read["shard"], read["runs"] is not None and read["groups"] is None
     if shard and not (shard["number"] <= shard["of"] and len(shard["places"]) == len(read["scans"])):
         return "its shard is none"
     named = set()
@@ -120,6 +120,8 @@ def _inconsistency(read: Mapping[str, Any]) -> str | None:
         named.add(name)
         if len(scan.get("slice_weights") or ()) not in (0, scan["slices"]):
             return f"the weights of {name} are not of its slices"
+        # Of runs with different references each scan has the groups of its own.
+        groups = [name for name in scan["iou"] or () if name != "mean"] if is_mixed else read["groups"] or []
         for table in (scan["confusion"], scan.get("weighted_confusion")):
             if table is not None and [len(row) for row in table] != [len(groups)] * len(groups):
                 return f"the confusion of {name} is not of the groups"

@@ -20,6 +20,7 @@ from ctseg_batch.slice_figures import SliceFigures
 
 _NO_LIST = "Pictures need slices.csv, which this OUT does not hold: the same call of `ctseg batch` writes it."
 _NOTHING = "Nothing of it could be read."
+_UNEVEN = frozenset({flags.UNEVEN_SPACING, flags.GAP, flags.DUPLICATE_POSITIONS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def scan_part(
     else:
         files = ScanFiles(origin.out, origin.root, scan["scan"], rows)
         right = scan.get("patients_right")  # it was not always noted
-        pictures = draw(files, spacing, right, origin.pool, is_uneven=flags.UNEVEN_SPACING in scan["flags"])
+        pictures = draw(files, spacing, right, origin.pool, is_uneven=not _UNEVEN.isdisjoint(scan["flags"]))
         height = pictures.plane.size[0] if pictures.plane else None
         order = order_told(scan["flags"], spacing, right)
         area_spacing = None if flags.MIXED_PIXEL_SPACING in scan["flags"] else spacing

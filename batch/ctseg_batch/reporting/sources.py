@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ctseg.reading.dicom_series import DicomSeries
 
 _Read = Callable[[], Slice]
+_DRAWN = ("mask", "overlay")
 
 
 class ScanFiles:
@@ -37,11 +38,11 @@ class ScanFiles:
         self.rows = placed(rows)
         self.lost = len(rows) - len(self.rows)
         self._out = out
-        files = [below(root, row.source) if root else None for row in rows]
-        there = {file for file in files if file and os.path.isfile(file)}  # noqa: PTH113 - never raises
+        self._files = [below(root, row.source) if root else None for row in rows]
+        there = {file for file in self._files if file and os.path.isfile(file)}  # noqa: PTH113 - never raises
         paths = sorted(there, key=lambda file: as_counted(file.name))  # as a run has them, which numbers stacks in turn
         self.in_place = bool(paths)
-        self._reads = _sources(scan, files, paths, rows) if paths else {}
+        self._reads = _sources(scan, self._files, paths, rows) if paths else {}
 
     def labels(self, place: int) -> Labels | None:
         """The mask (H, W)."""
@@ -66,9 +67,9 @@ class ScanFiles:
         return None if shown is None else shown[: sum(pixels) // shown.shape[1]].astype(np.uint8, copy=False)
 
     def ct(self, place: int, shape: tuple[int, ...]) -> Grey | None:
-        """The slice (H, W) as a screen shows it; also None where it has no longer the shape of its mask."""
+        """The slice (H, W) as a screen shows it; also None where it has changed since its mask was made."""
         read = self._reads.get(place)
-        if read is None:
+        if read is None or self._was_written_since(place):
             return None
         try:
             grey = as_shown(read())
@@ -76,11 +77,25 @@ class ScanFiles:
             return None
         return grey if grey.shape == shape else None
 
+    def _was_written_since(self, place: int) -> bool:
+        """Whether the CT is younger than what was made of it."""
+        made = [file for kind in _DRAWN if (file := _written(self._out, kind, self.rows[place]))]
+        source = self._files[place]
+        times = [_written_at(file) for file in made]
+        return source is not None and any(times) and _written_at(source) > max(times)
+
 
 def holds(out: Path, rows: Sequence[SliceFigures]) -> bool:
     """Whether OUT has the mask or the overlay of any of these slices."""
-    kinds = ("mask", "overlay")
-    return any((file := _written(out, kind, row)) and file.is_file() for row in rows for kind in kinds)
+    return any((file := _written(out, kind, row)) and file.is_file() for row in rows for kind in _DRAWN)
+
+
+def _written_at(file: Path) -> int:
+    """When, in ns; 0 where there is no such file."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _written(out: Path, kind: str, row: SliceFigures) -> Path | None:

@@ -119,12 +119,17 @@ def test_the_profile_of_slices_whose_pixels_differ_in_size_is_in_pixels(batch, p
     assert "area of lung, pixels" in top.one("figure", class_="profile").one("svg").text
 
 
-def test_of_uneven_slices_the_view_says_that_it_draws_them_equally_high(batch, page, save_series, lungs, tmp_path):
+@pytest.mark.parametrize("of_gap", [False, True])
+def test_of_uneven_slices_the_view_says_that_it_draws_them_equally_high(
+    batch, page, save_series, lungs, tmp_path, of_gap
+):
     files = save_series(tmp_path / "in", lungs)
     for number, file in enumerate(files):
         dataset = pydicom.dcmread(file)
-        dataset.ImagePositionPatient = [0, 0, number + 5 * max(0, number - len(files) // 2)]
+        dataset.ImagePositionPatient = [0, 0, number + 5 * max(0, number - len(files) // 2) * (not of_gap)]
         dataset.save_as(file)
+    if of_gap:
+        files[len(files) // 2].unlink()
     part = page(batch(tmp_path / "in").out).one("article")
     assert from_the_front(part)[1]
     notes = [note.text for note in part.all("p", class_="note")]

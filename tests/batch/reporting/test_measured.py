@@ -240,12 +240,14 @@ def test_a_page_of_full_measures_is_built_as_screen_readers_expect(page, measure
     assert "#agreement" in {one["href"] for one in top.all("a")}
 
 
-def test_of_runs_that_were_joined_those_without_full_measures_have_dashes(
+def test_of_runs_that_were_joined_each_scan_has_what_its_own_run_measured(
     batch, page, save_volume, lungs, tmp_path, capsys
 ):
-    for name, measures in {"a": "basic", "b": "full"}.items():
+    save_volume(tmp_path / "truth/b/ct.nii", lungs, (10, 5, 5), truth=True)
+    for name, truth in {"a": None, "b": tmp_path / "truth"}.items():
         save_volume(tmp_path / f"in/{name}/ct.nii", lungs, (10, 5, 5))
-        batch(tmp_path / "in" / name, out=tmp_path / name, root=tmp_path / "in", measures=measures)
+        measures = "full" if truth else "basic"
+        batch(tmp_path / "in" / name, out=tmp_path / name, root=tmp_path / "in", measures=measures, truth=truth)
     with pytest.raises(SystemExit) as left:
         main(["summarize", *(str(tmp_path / name) for name in "ab"), "--out", str(tmp_path / "all"), "--mixed"])
     capsys.readouterr()
@@ -255,3 +257,5 @@ def test_of_runs_that_were_joined_those_without_full_measures_have_dashes(
     basic, full = top.all("article")
     assert not basic.all("table", class_="lungs")
     assert rows(full.one("table", class_="lungs"))["Severity"] == ["0 of 5", "3 of 5"]
+    assert not basic.all("table", class_="scores")
+    assert full.one("table", class_="scores")

@@ -347,6 +347,14 @@ def test_a_scan_that_changed_its_size_is_not_laid_under_old_masks(page, volume, 
     assert len(tiles) == 6  # one picture each: the mask alone
 
 
+def test_a_scan_that_was_replaced_is_not_laid_under_old_masks(page, volume, tmp_path):
+    file = tmp_path / "in/ct.nii.gz"
+    file.write_bytes(file.read_bytes())
+    part = page(volume.out).one("article")
+    assert brightness(part) == {None}
+    assert "has changed, so its masks are shown alone" in part.text
+
+
 def test_overlays_stand_in_for_masks_that_were_not_written(batch, save_volume, list_slices, page, tmp_path, stack):
     save_volume(tmp_path / "in" / "ct.nii.gz", stack)
     done = batch(tmp_path / "in", write=("mask", "overlay"))
