@@ -171,10 +171,10 @@ class _Context(PartContext):
 
     refused: list[ModelError] = field(default_factory=list)
 
-    def see(self, sources: Sequence[Slice]) -> list[LabelledSlice]:
+    def label(self, sources: Sequence[Slice]) -> list[LabelledSlice]:
         """Label some slices."""
         try:
-            return super().see(sources)
+            return super().label(sources)
         except ModelError as error:
             self.refused.append(error)
             raise
@@ -186,24 +186,24 @@ class _Kept(NoOutputs):
     def __init__(self, *wanted: Need) -> None:
         super().__init__()
         self._wanted = wanted
-        self._seen: dict[str, LabelledSlice] = {}
+        self._labelled: dict[str, LabelledSlice] = {}
 
     def needs(self, what: Need) -> bool:
         """Whether it is wanted."""
         return what in self._wanted
 
-    def write(self, name: str, seen: LabelledSlice) -> None:
+    def write(self, name: str, labelled: LabelledSlice) -> None:
         """Keep a slice."""
-        self._seen[name] = seen
+        self._labelled[name] = labelled
 
     def stacked(self) -> tuple[Labels, Confidence | None]:
         """What was kept, (slices, H, W) each; raises CallError where the slices are of several sizes."""
-        seen = [self._seen[name] for name in sorted(self._seen)]
-        sizes = dict.fromkeys(" x ".join(map(str, one.labels.shape)) for one in seen)
+        slices = [self._labelled[name] for name in sorted(self._labelled)]
+        sizes = dict.fromkeys(" x ".join(map(str, one.labels.shape)) for one in slices)
         if len(sizes) > 1:
             raise CallError(f"the slices are of several sizes ({', '.join(sizes)}): segment them one at a time")
-        sure = [one.confidence for one in seen if one.confidence is not None]
-        return np.stack([one.labels for one in seen]), np.stack(sure) if sure else None
+        sure = [one.confidence for one in slices if one.confidence is not None]
+        return np.stack([one.labels for one in slices]), np.stack(sure) if sure else None
 
 
 def _part(name: str, scan: Scan, series: str) -> Part:

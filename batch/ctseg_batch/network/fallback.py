@@ -44,7 +44,7 @@ class FallbackEngine:
     def _label(self, label: _Label[T], sources: Sequence[Slice]) -> list[T]:
         if self._engine.device == "cpu":
             return label(self._engine, sources)
-        return [seen for some in self._in_batches(sources) for seen in self._on_device(label, some)]
+        return [one for some in self._in_batches(sources) for one in self._on_device(label, some)]
 
     def _in_batches(self, sources: Sequence[Slice]) -> Iterator[Sequence[Slice]]:
         while sources:

@@ -54,18 +54,18 @@ class SliceWriter:
     needs: Need | None = None
 
 
-def _mask(seen: LabelledSlice) -> bytes:
-    return _png(seen.labels, _PNG_OF_MASK)
+def _mask(labelled: LabelledSlice) -> bytes:
+    return _png(labelled.labels, _PNG_OF_MASK)
 
 
-def _overlay(seen: LabelledSlice) -> bytes:
-    assert seen.grey is not None
-    return _png(overlay(seen.grey, seen.labels), _PNG_OF_PICTURE)
+def _overlay(labelled: LabelledSlice) -> bytes:
+    assert labelled.grey is not None
+    return _png(overlay(labelled.grey, labelled.labels), _PNG_OF_PICTURE)
 
 
-def _confidence(seen: LabelledSlice) -> bytes:
-    assert seen.confidence is not None
-    return _png(seen.confidence, _PNG_OF_PICTURE)
+def _confidence(labelled: LabelledSlice) -> bytes:
+    assert labelled.confidence is not None
+    return _png(labelled.confidence, _PNG_OF_PICTURE)
 
 
 WRITERS: Mapping[str, SliceWriter] = {
@@ -166,14 +166,14 @@ class Outputs:
         """Take away what a killed run left unfinished."""
         self._output_files.clear(self._all.folders)
 
-    def write(self, name: str, seen: LabelledSlice) -> None:
+    def write(self, name: str, labelled: LabelledSlice) -> None:
         """Write a slice's files, called `name` below each kind's folder.
 
         Raises UnreadableFile where OUT can't hold the name; CallError where OUT can't be written at all.
         """
         for writer in self._written.of_slices:
             with stage("encode"):
-                encoded = writer.encode(seen)
+                encoded = writer.encode(labelled)
             self._output_files.write(f"{writer.folder}/{name}", encoded)
 
     def write_scan(self, kind: str, path: str, scan: LabelledScan) -> None:

@@ -1,4 +1,4 @@
-"""What happens to a part: its slices are read, labelled and written by whoever is free, and its figures noted."""
+"""The way of a part through the workers: each slice is read, labelled, written and counted, then the part is noted."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,21 +36,19 @@ class PartContext:
     batch_size: int = 1
     measures: MeasuresWish = "basic"
 
-    def see(self, sources: Sequence[Slice]) -> list[LabelledSlice]:
-        """Label some slices, with all that the outputs are made of."""
+    def label(self, sources: Sequence[Slice]) -> list[LabelledSlice]:
+        """Label some slices, and keep of each what the outputs are made of."""
         greys = [as_shown(source) if self.outputs.needs("grey") else None for source in sources]
         if self.outputs.needs("confidence"):
-            sure = self.engine.segment_with_confidence(sources)
-            return [
-                LabelledSlice(labels, grey, confidence) for (labels, confidence), grey in zip(sure, greys, strict=True)
-            ]
+            found = zip(self.engine.segment_with_confidence(sources), greys, strict=True)
+            return [LabelledSlice(labels, grey, confidence) for (labels, confidence), grey in found]
         return [LabelledSlice(labels, grey) for labels, grey in zip(self.engine.segment(sources), greys, strict=True)]
 
 
 class PartWork:
-    """One part on its way through the workers: its slices go all the way one by one, for they need not be neighbours.
+    """One part on its way through the workers. Each slice is written as soon as it is labelled.
 
-    `advanced` is called after each slice, `ended` with the figures when the last file is in place.
+    `advanced` is called after each slice, `ended` with the figures of the part once its last file is in place.
     """
 
     def __init__(
@@ -71,45 +69,48 @@ class PartWork:
             self._context.workers.add(partial(self._take, range(first, min(first + step, self._count))))
 
     def _take(self, indices: Sequence[int]) -> None:
-        """Do some slices: a worker's task."""
-        for index, seen in self._label(indices).items():
-            self._keep(index, seen)
+        """Read, label and keep a batch of slices: a worker's task."""
+        for index, labelled in self._read_and_label(indices).items():
+            self._keep(index, labelled)
         for _ in indices:
             self._advanced()
         if self._left.done(len(indices)):
-            self._settle()
+            self._complete()
 
-    def _keep(self, index: int, seen: LabelledSlice) -> None:
-        """What becomes of a slice once it is labelled."""
-        self._write(index, seen)
+    def _keep(self, index: int, labelled: LabelledSlice) -> None:
+        """Write the files of a slice and count its pixels."""
+        with self._failing(index):
+            self._context.outputs.write(self._part.names[index], labelled)
+            self._tally.add(index, labelled.labels)
+            self._whole.hold(index, labelled.labels)
 
-    def _settle(self) -> None:
-        """What is left to do once all are."""
-        self._complete()
+    def _complete(self) -> None:
+        """All slices are kept: make the outputs of the whole scan, then end."""
+        self._whole.make(self._context.workers, self._spacing, self._context.engine.current, self._end)
 
-    def _label(self, indices: Sequence[int]) -> dict[int, LabelledSlice]:
-        """Read and label slices. What fails is missing, and then nothing of an earlier run stays in its place."""
+    def _read_and_label(self, indices: Sequence[int]) -> dict[int, LabelledSlice]:
+        """The slices that could be read and labelled; of the others, outputs of an earlier run are removed."""
         sources = {}
         for index in indices:
             with self._failing(index):
                 sources[index] = self._read(index)
-        looked_at = {}
-        for index, seen in self._see(sources).items():
+        checked = {}
+        for index, labelled in self._label(sources).items():
             with self._failing(index):
-                self._tally.look(index, sources[index], seen.labels)
-                looked_at[index] = seen
-        return looked_at
+                self._tally.look(index, sources[index], labelled.labels)
+                checked[index] = labelled
+        return checked
 
-    def _see(self, sources: Mapping[int, Slice]) -> dict[int, LabelledSlice]:
-        """Label slices that were read, all at once or, where that fails, one by one."""
+    def _label(self, sources: Mapping[int, Slice]) -> dict[int, LabelledSlice]:
+        """Label slices all at once or, where that fails, one by one."""
         try:
-            return dict(zip(sources, self._context.see(list(sources.values())), strict=True))
+            return dict(zip(sources, self._context.label(list(sources.values())), strict=True))
         except Exception:  # noqa: BLE001 - one by one, each has a reason of its own, or none
-            seen = {}
+            labelled = {}
             for index, source in sources.items():
                 with self._failing(index):
-                    (seen[index],) = self._context.see([source])
-            return seen
+                    (labelled[index],) = self._context.label([source])
+            return labelled
 
     def _read(self, index: int) -> Slice:
         if self._lost:
@@ -124,7 +125,7 @@ class PartWork:
 
     @contextmanager
     def _failing(self, index: int) -> Iterator[None]:
-        """Turn whatever is raised into the slice's failure, but that OUT can't be written: it would fail for all."""
+        """Turn any error into the failure of this slice, except that OUT can't be written: that ends the run."""
         try:
             yield
         except CallError:
@@ -132,19 +133,9 @@ class PartWork:
         except Exception as error:  # noqa: BLE001 - whatever one slice does to a library, the others are done
             self._fail(index, reason_of(error))
 
-    def _write(self, index: int, seen: LabelledSlice) -> None:
-        with self._failing(index):
-            self._context.outputs.write(self._part.names[index], seen)
-            self._tally.add(index, seen.labels)
-            self._whole.hold(index, seen.labels)
-
     def _fail(self, index: int, reason: str) -> None:
         self._context.outputs.remove([self._part.names[index]])
         self._tally.fail(index, reason)
-
-    def _complete(self) -> None:
-        """All slices are through: make what is made of the whole scan, then end."""
-        self._whole.make(self._context.workers, self._spacing, self._context.engine.current, self._end)
 
     def _end(self) -> None:
         slices, context, engine = self._part.slices, self._context, self._context.engine.current
@@ -154,14 +145,14 @@ class PartWork:
         context.workers.add_waiting(partial(self._last, self._whole.added_to(result)))
 
     def _last(self, result: PartResult) -> None:
-        """See to it that what was written stays, before it is noted."""
+        """Make sure that the files outlast a crash before the part is noted as done."""
         labelled = [self._part.names[index] for index in self._tally.labelled]
         self._context.outputs.keep(labelled, self._part.scan_output)
         self._ended(result)
 
 
 class StackWork(PartWork):
-    """The slices of a stack are held until all are labelled, since a rule of anatomy looks at the whole of it."""
+    """A stack: its slices are held until all are labelled, since the 3-D clean-up needs the whole of it."""
 
     def __init__(
         self, part: Part, context: PartContext, advanced: Callable[[], None], ended: Callable[[PartResult], None]
@@ -169,28 +160,29 @@ class StackWork(PartWork):
         super().__init__(part, context, advanced, ended)
         self._held: dict[int, LabelledSlice] = {}
 
-    def _keep(self, index: int, seen: LabelledSlice) -> None:
-        self._held[index] = seen
+    def _keep(self, index: int, labelled: LabelledSlice) -> None:
+        self._held[index] = labelled
 
-    def _settle(self) -> None:
+    def _complete(self) -> None:
+        """All slices are labelled: clean the stack up, then have the workers keep its slices."""
         held, self._held = dict(sorted(self._held.items())), {}
         try:
             with stage("clean"):
-                clean_stack([seen.labels for seen in held.values()], self._context.engine.current.spec.cleanup)
+                clean_stack([one.labels for one in held.values()], self._context.engine.current.spec.cleanup)
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are done
             for index in held:
                 self._fail(index, reason_of(error))
             held = {}
         self._left = Countdown(len(held))
-        for index, seen in held.items():
-            self._context.workers.add_next(partial(self._put, index, seen))
+        for index, labelled in held.items():
+            self._context.workers.add_next(partial(self._keep_cleaned, index, labelled))
         if not held:
-            self._complete()
+            super()._complete()
 
-    def _put(self, index: int, seen: LabelledSlice) -> None:
-        self._write(index, seen)
+    def _keep_cleaned(self, index: int, labelled: LabelledSlice) -> None:
+        super()._keep(index, labelled)
         if self._left.done():
-            self._complete()
+            super()._complete()
 
 
 def clean_stack(masks: Sequence[Labels], rules: Cleanup) -> None:
