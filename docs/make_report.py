@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, sync_playwright
 from ctseg.phantom import Phantom
 from ctseg.phantom.writers import write_dicom
 from ctseg_batch.call import Call
-from ctseg_batch.result import MeasuresWish
+from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.run import run
 from ctseg_batch.terminal.watch import SilentWatcher
 
@@ -53,7 +53,7 @@ def write_phantoms(folder: Path) -> None:
     damaged.write_bytes(damaged.read_bytes()[:-1000])
 
 
-def report(folder: Path, measures: MeasuresWish) -> Path:
+def report(folder: Path, measures: MeasuresChoice) -> Path:
     """Run and report."""
     out = folder / measures / "results"
     call = Call([folder / "scans"], out, truth=folder / "truth", measures=measures, device="cpu", report=True)

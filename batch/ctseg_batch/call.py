@@ -3,21 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from ctseg import surface
 from ctseg.errors import CallError, require
 from ctseg.model import DEFAULT_MODEL, find_model, shipped_models
 from ctseg.scan import Spacing
+from ctseg_batch.choices import DeviceChoice, EngineChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.figures.sheets import PARQUET_EXTRA, PARQUET_MODULE
 from ctseg_batch.inputs.discover import absolute
-from ctseg_batch.network.wishes import DeviceWish, PrecisionWish
 from ctseg_batch.reporting import require_report
-from ctseg_batch.result import MeasuresWish
 from ctseg_batch.shards import Shard
 from ctseg_batch.url import Location, Url
-
-EngineWish = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +33,8 @@ class Call:
     out: Location
     truth: Path | None = None
     model: str = DEFAULT_MODEL
-    device: DeviceWish = "auto"
-    precision: PrecisionWish = "auto"
+    device: DeviceChoice = "auto"
+    precision: PrecisionChoice = "auto"
     workers: int | None = None
     batch_size: int = 1
     spacing: Spacing | None = None
@@ -49,10 +45,10 @@ class Call:
     series_filter: Sequence[str] = ()
     best_series: bool = False
     report: bool = False
-    measures: MeasuresWish = "basic"
+    measures: MeasuresChoice = "basic"
     parquet: bool = False
     shard: Shard | None = None
-    engine: EngineWish = "local"
+    engine: EngineChoice = "local"
     address: str | None = None
     gpus_per_worker: float = 0.0
 

@@ -3,7 +3,7 @@
 import os
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -11,8 +11,8 @@ from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
 from ctseg.scan import Spacing, as_spacing
 from ctseg.settings import origins
+from ctseg_batch.choices import DeviceChoice, EngineChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.inputs.path_list import read_paths
-from ctseg_batch.network.wishes import DeviceWish, PrecisionWish
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -39,11 +39,11 @@ def batch(
         str, typer.Option(help="Model file, or name of a shipped model.", metavar="MODEL")
     ] = DEFAULT_MODEL,
     device: Annotated[
-        DeviceWish,
+        DeviceChoice,
         typer.Option(help="auto: CUDA if it works, else the CPU.", rich_help_panel=_SPEED),
     ] = "auto",
     precision: Annotated[
-        PrecisionWish,
+        PrecisionChoice,
         typer.Option(help="auto: fp32 on the CPU, fp16 on CUDA.", rich_help_panel=_SPEED),
     ] = "auto",
     workers: Annotated[
@@ -120,7 +120,7 @@ def batch(
         typer.Option("--report", help="Also write report.html: tables, charts and pictures.", rich_help_panel=_WRITTEN),
     ] = False,
     measures: Annotated[
-        Literal["basic", "full"],
+        MeasuresChoice,
         typer.Option(
             help="full adds for stacks: each lung, thirds, HU, mass, severity, lesions; "
             "with --truth also surface distances.",
@@ -139,7 +139,7 @@ def batch(
         ),
     ] = None,
     engine: Annotated[
-        Literal["local", "ray"],
+        EngineChoice,
         typer.Option(help="ray: run on the workers of a Ray cluster.", rich_help_panel=_MACHINES),
     ] = "local",
     address: Annotated[

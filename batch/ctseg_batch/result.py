@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ctseg.classes import CLASSES
 from ctseg.errors import CtsegError, UnreadableFile, unforeseen
@@ -11,10 +11,8 @@ from ctseg.mask_meaning import MaskMeaning
 from ctseg.regions import Amount, Lungs
 from ctseg.scan import Side, Spacing
 from ctseg.surface import SurfaceDistances
+from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.slice_figures import unpack
-
-MeasuresWish = Literal["basic", "full"]
-"""Whether to measure what takes a scan as a whole: lungs, thirds, lesions, surfaces."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,7 +55,7 @@ class Settings:
     write: tuple[str, ...]
     spacing: Spacing | None
     truth: MaskMeaning | None
-    measures: MeasuresWish
+    measures: MeasuresChoice
 
 
 @dataclass(frozen=True, slots=True)

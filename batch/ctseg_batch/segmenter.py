@@ -16,17 +16,17 @@ from ctseg.errors import CallError, ModelError, UnreadableFile
 from ctseg.model import DEFAULT_MODEL, ModelSpec, find_model
 from ctseg.scan import Labels, Scan, Slice, Spacing, as_spacing
 from ctseg_batch.arrays import scan_of
+from ctseg_batch.choices import DeviceChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.figures.scan_figures import scan_figures
 from ctseg_batch.inputs.selection import Selection, parse_condition
 from ctseg_batch.network.engine import open_engine
 from ctseg_batch.network.fallback import with_fallback
-from ctseg_batch.network.wishes import DeviceWish, PrecisionWish
 from ctseg_batch.outputs.slice_outputs import LabelledSlice, Need, NoOutputs
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.pipeline import PartContext, begin
 from ctseg_batch.parts.workers import Workers
-from ctseg_batch.result import MeasuresWish, PartResult
+from ctseg_batch.result import PartResult
 from ctseg_batch.scans import NamedScan, find_scans
 from ctseg_batch.segmentation import Segmentation
 from ctseg_batch.url import is_url
@@ -48,10 +48,10 @@ class Segmenter:
     def __init__(
         self,
         model: str = DEFAULT_MODEL,
-        device: DeviceWish = "auto",
-        precision: PrecisionWish = "auto",
+        device: DeviceChoice = "auto",
+        precision: PrecisionChoice = "auto",
         workers: int | None = None,
-        measures: MeasuresWish = "basic",
+        measures: MeasuresChoice = "basic",
     ) -> None:
         """Open a shipped model by its name, or a model file.
 
@@ -61,13 +61,13 @@ class Segmenter:
         to be had.
         """
         asked = (
-            ("device", device, DeviceWish),
-            ("precision", precision, PrecisionWish),
-            ("measures", measures, MeasuresWish),
+            ("device", device, DeviceChoice),
+            ("precision", precision, PrecisionChoice),
+            ("measures", measures, MeasuresChoice),
         )
-        for what, wish, wishes in asked:
-            if wish not in get_args(wishes):
-                raise CallError(f"no {what} {wish!r}: there are {', '.join(get_args(wishes))}")
+        for option, given, choices in asked:
+            if given not in get_args(choices):
+                raise CallError(f"no {option} {given!r}: there are {', '.join(get_args(choices))}")
         if workers is not None and not (isinstance(workers, SupportsIndex) and workers >= 1):
             raise CallError(f"{workers!r} workers do nothing: give 1 or more, or None for one a CPU")
         file = find_model(str(model))
@@ -75,7 +75,7 @@ class Segmenter:
         warn = logging.getLogger("ctseg_batch").warning
         self._engine = with_fallback(opened, precision, partial(warn, "%s"))
         self._workers = workers or usable_cpus()
-        self._measures: MeasuresWish = measures
+        self._measures: MeasuresChoice = measures
 
     @property
     def model(self) -> ModelSpec:

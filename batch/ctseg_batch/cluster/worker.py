@@ -8,12 +8,12 @@ import cv2
 
 from ctseg.errors import CallError, CtsegError, unforeseen
 from ctseg.model import find_model
+from ctseg_batch.choices import DeviceChoice
 from ctseg_batch.cluster.bundles import Bundle, Report
 from ctseg_batch.job import Job
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.engine import open_engine
 from ctseg_batch.network.fallback import with_fallback
-from ctseg_batch.network.wishes import DeviceWish
 from ctseg_batch.parts.workers import Workers
 from ctseg_batch.terminal.watch import SilentWatcher
 from ctseg_batch.work import UnderWay, work_off
@@ -22,7 +22,7 @@ from ctseg_batch.work import UnderWay, work_off
 class Labeller:
     """Does bundles. Ray makes one in each worker process, and another one where a process was lost."""
 
-    def __init__(self, job: Job, device: DeviceWish, outdone: Mapping[str, str]) -> None:
+    def __init__(self, job: Job, device: DeviceChoice, outdone: Mapping[str, str]) -> None:
         """`job` is the driver's, and `outdone` the scans of the run that are left for better ones.
 
         What goes wrong here is told with the first bundle: Ray would only try again.
@@ -83,7 +83,7 @@ def for_travel(job: Job) -> Job:
     return replace(job, found=found, engine=replace(job.engine, session=None))
 
 
-def _opened(job: Job, device: DeviceWish) -> Job:
+def _opened(job: Job, device: DeviceChoice) -> Job:
     """The job with its model opened here; raises CtsegError where it is another one, or can't be."""
     engine = open_engine(find_model(job.call.model), device, job.engine.spec.precision)
     if engine.sha256 != job.engine.sha256:

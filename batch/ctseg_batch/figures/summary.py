@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ctseg import __version__, flags
+from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.figures.notes import NO_TRUTH
 from ctseg_batch.figures.scan_figures import scan_figures
 from ctseg_batch.figures.totals import totals
 from ctseg_batch.network.engine import Engine
-from ctseg_batch.result import Failure, MeasuresWish, PartResult
+from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.shards import Shard
 
 SCHEMA = 2
@@ -58,7 +59,7 @@ class Figures:
     ignored_endings: Mapping[str, int]
     slices: int
     wall_s: float
-    measures: MeasuresWish = "basic"
+    measures: MeasuresChoice = "basic"
     shard: ShardFigures | None = None
 
 

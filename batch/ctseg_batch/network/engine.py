@@ -15,8 +15,8 @@ from ctseg.prepare import Restoration, prepare, restore
 from ctseg.runtime import check_labels, open_on_cpu
 from ctseg.scan import DOMAINS, Domain, Labels, Slice
 from ctseg.stages import stage
+from ctseg_batch.choices import DeviceChoice, PrecisionChoice
 from ctseg_batch.network import cuda
-from ctseg_batch.network.wishes import DeviceWish, PrecisionWish
 
 Device = Literal["cpu", "cuda"]
 
@@ -81,7 +81,7 @@ class Engine:
             return clean_slice(restored, self.spec.cleanup)
 
 
-def open_engine(file: Path, device: DeviceWish, precision: PrecisionWish) -> Engine:
+def open_engine(file: Path, device: DeviceChoice, precision: PrecisionChoice) -> Engine:
     """Open a model on the device that is asked for; `auto` takes CUDA where it works.
 
     A precision other than the file's own is looked for beside it, `fast.fp16.onnx` beside `fast.onnx`. Raises
@@ -105,7 +105,7 @@ def open_engine(file: Path, device: DeviceWish, precision: PrecisionWish) -> Eng
     return _open_beside(file, session, spec, precision, "fp32", "cpu", f"on the CPU (CUDA: {trouble})")
 
 
-def open_unplaced(file: Path, precision: PrecisionWish, device: Device) -> Engine:
+def open_unplaced(file: Path, precision: PrecisionChoice, device: Device) -> Engine:
     """A model as `open_engine` would have it on another machine's device: it can tell of itself, and labels nothing."""
     cuda.load_onnxruntime()
     best: Precision = "fp16" if device == "cuda" else "fp32"
@@ -113,7 +113,7 @@ def open_unplaced(file: Path, precision: PrecisionWish, device: Device) -> Engin
     return _open_beside(file, *open_on_cpu(file), precision, best, device, where)
 
 
-def choose_file(file: Path, own: Precision, wish: PrecisionWish, best: Precision) -> tuple[Path, Precision]:
+def choose_file(file: Path, own: Precision, wish: PrecisionChoice, best: Precision) -> tuple[Path, Precision]:
     """The model file of the precision that is asked for, and what it computes in, going by its name.
 
     `auto` wants the `best` of the device, but takes any. int8 is only taken on request, and to name an int8 file is
@@ -134,7 +134,7 @@ def choose_file(file: Path, own: Precision, wish: PrecisionWish, best: Precision
 
 
 def _open_beside(
-    file: Path, session: Any, spec: ModelSpec, wish: PrecisionWish, best: Precision, device: Device, where: str
+    file: Path, session: Any, spec: ModelSpec, wish: PrecisionChoice, best: Precision, device: Device, where: str
 ) -> Engine:
     """The engine of an opened file, or of the one beside it that has the precision that is asked for."""
     chosen, wanted = choose_file(file, spec.precision, wish, best)

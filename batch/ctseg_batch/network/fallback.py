@@ -8,8 +8,8 @@ from typing import TypeVar
 from ctseg.confidence import Confidence
 from ctseg.errors import CtsegError, first_line
 from ctseg.scan import Labels, Slice
+from ctseg_batch.choices import PrecisionChoice
 from ctseg_batch.network.engine import Engine, open_engine
-from ctseg_batch.network.wishes import PrecisionWish
 
 T = TypeVar("T")
 
@@ -81,6 +81,6 @@ class FallbackEngine:
         return labelled
 
 
-def with_fallback(engine: Engine, precision: PrecisionWish, told: Callable[[str], None]) -> FallbackEngine:
+def with_fallback(engine: Engine, precision: PrecisionChoice, told: Callable[[str], None]) -> FallbackEngine:
     """An engine that goes on with its own model file on the CPU; `precision` is what was asked for."""
     return FallbackEngine(engine, partial(open_engine, engine.file, "cpu", precision), told)

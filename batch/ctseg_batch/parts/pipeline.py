@@ -9,6 +9,7 @@ from ctseg.cleanup import Cleanup, clean_volume
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.scan import Labels, Slice, Spacing, completed, pixel_aspect
 from ctseg.stages import stage
+from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.outputs.overlay import as_shown
@@ -17,7 +18,7 @@ from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.tally import Tally
 from ctseg_batch.parts.whole import WholeScan
 from ctseg_batch.parts.workers import Countdown, Workers
-from ctseg_batch.result import MeasuresWish, PartResult, reason_of
+from ctseg_batch.result import PartResult, reason_of
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class PartContext:
     truth: Truth | None
     spacing: Spacing | None
     batch_size: int = 1
-    measures: MeasuresWish = "basic"
+    measures: MeasuresChoice = "basic"
 
     def label(self, sources: Sequence[Slice]) -> list[LabelledSlice]:
         """Label some slices, and keep of each what the outputs are made of."""

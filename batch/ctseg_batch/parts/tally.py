@@ -14,18 +14,19 @@ from ctseg.measures import count_pixels
 from ctseg.metrics import Confusion
 from ctseg.scan import Labels, Slice, Spacing
 from ctseg.stages import stage
+from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.pixel_checks import PixelCheck, doubts_of, look_at
 from ctseg_batch.parts.stack_measurer import StackMeasurer
-from ctseg_batch.result import Failure, MeasuresWish, PartResult, reason_of
+from ctseg_batch.result import Failure, PartResult, reason_of
 from ctseg_batch.slice_figures import SliceFigures, pack
 
 
 class Tally:
     """Counts the pixels of each slice, compares it with its truth, and keeps what failed."""
 
-    def __init__(self, part: Part, truth: Truth | None, measures: MeasuresWish = "basic") -> None:
+    def __init__(self, part: Part, truth: Truth | None, measures: MeasuresChoice = "basic") -> None:
         self._part, self._truth = part, truth
         self._measurer = StackMeasurer(part, truth) if measures == "full" else None
         self._lock = threading.Lock()

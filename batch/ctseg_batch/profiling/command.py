@@ -16,7 +16,7 @@ from ctseg.printable import printable
 from ctseg.reading.files import read_start
 from ctseg.replacing import replace_with
 from ctseg.standard_output import standard_output
-from ctseg_batch.network.wishes import DeviceWish, PrecisionWish
+from ctseg_batch.choices import DeviceChoice, PrecisionChoice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,8 +39,8 @@ def profile(
     model: Annotated[
         str, typer.Option(help="Model file, or name of a shipped model.", metavar="MODEL")
     ] = DEFAULT_MODEL,
-    device: Annotated[DeviceWish, typer.Option(help="As for `ctseg batch`.")] = "auto",
-    precision: Annotated[PrecisionWish, typer.Option(help="As for `ctseg batch`.")] = "auto",
+    device: Annotated[DeviceChoice, typer.Option(help="As for `ctseg batch`.")] = "auto",
+    precision: Annotated[PrecisionChoice, typer.Option(help="As for `ctseg batch`.")] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one per usable CPU.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices per call of the network.")] = 1,
     slices: Annotated[int | None, typer.Option(min=1, help="Maximum number of slices; by default all.")] = None,

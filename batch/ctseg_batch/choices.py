@@ -1,0 +1,10 @@
+"""The values that options of a run may have, apart from what uses them: commands are loaded before any network is."""
+
+from typing import Literal
+
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+PrecisionChoice = Literal["auto", "fp32", "fp16", "int8"]
+EngineChoice = Literal["local", "ray"]
+
+MeasuresChoice = Literal["basic", "full"]
+"""`full` adds what takes a scan as a whole: lungs, thirds, lesions, surfaces."""
