@@ -1,6 +1,5 @@
 """How well a measure agrees with its truth over many scans (Bland and Altman, Lancet 1986;327:307)."""
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ def agree(measured: Sequence[float], true: Sequence[float]) -> Agreement | None:
     differences = [one - other for one, other in zip(measured, true, strict=True)]
     if not differences:
         return None
-    bias = math.fsum(differences) / len(differences)
+    bias = statistics.fmean(differences)
     if len(differences) < 2:
         return Agreement(1, bias, None, None)
     margin = _NORMAL_95 * statistics.stdev(differences)

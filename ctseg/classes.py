@@ -41,7 +41,4 @@ def class_named(name: str) -> TissueClass:
 
 def bits(classes: Iterable[TissueClass]) -> int:
     """A set of classes as a bit field, bit i for class i: how a pixel says what it may be."""
-    field = 0
-    for tissue in classes:
-        field |= 1 << tissue.index
-    return field
+    return sum({1 << tissue.index for tissue in classes})
