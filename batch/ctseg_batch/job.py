@@ -8,10 +8,10 @@ from ctseg import __version__
 from ctseg.errors import CallError
 from ctseg.model import find_model
 from ctseg_batch.call import Call, check, from_anywhere
-from ctseg_batch.figures.notes import set_aside
+from ctseg_batch.figures.notes import ignored, set_aside
 from ctseg_batch.find import find
 from ctseg_batch.foreign import refuse_foreign
-from ctseg_batch.inputs.discover import Found, absolute, ignored_told
+from ctseg_batch.inputs.discover import Found, absolute
 from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.selection import Selection, parse_condition
 from ctseg_batch.inputs.site import Site
@@ -122,8 +122,8 @@ def open_job(call: Call) -> Job:
     refuse_foreign(call.out, run_folder.names, found.place or found.root)
     if not found.sites and not found.failed:
         given = ", ".join(map(str, call.inputs)) or "what is listed"
-        ignored = [ignored_told(found.ignored, found.ignored_endings)] if found.ignored else []
-        raise CallError(": ".join([f"no CT in {given}", *ignored, *set_aside(found.set_aside)]))
+        notes = [*ignored(found.ignored, found.ignored_endings), *set_aside(found.set_aside)]
+        raise CallError(": ".join([f"no CT in {given}", *notes]))
     engine = _open_engine(call)
     if "confidence" in kinds and engine.spec.temperature is None:
         raise CallError(f"--write confidence: {engine.spec.why_unsure()}")

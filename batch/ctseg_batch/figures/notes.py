@@ -10,8 +10,10 @@ from ctseg.printable import count
 from ctseg.reading.kind import kind_by_name, stem_of
 from ctseg_batch.result import LeftOut, PartResult
 from ctseg_batch.slice_figures import unpack
-from ctseg_batch.url import Location
+from ctseg_batch.url import ARCHIVE, Location
 
+_MOST_ENDINGS = 5
+_ENDINGS_TOLD = {"": "without an ending", f".{ARCHIVE}": f".{ARCHIVE} ({ARCHIVE}::FILE reads one)"}
 _UNUSED_SPACING = "--spacing was not used: the files say theirs"
 NO_TRUTH = "no reference mask was found for any slice: "
 """What the line begins with that says why a run with a truth has scored nothing."""
@@ -60,6 +62,16 @@ def met_again(links: int) -> Iterator[str]:
     if links:
         told = "a link leads" if links == 1 else f"{links} links lead"
         yield f"{told} to files that are below an INPUT themselves: these are taken once"
+
+
+def ignored(many: int, endings: Mapping[str, int]) -> Iterator[str]:
+    """A line where files are no CT, with the commonest of their `endings`: a whole format may be among them."""
+    if many:
+        told = "1 file of another kind was ignored" if many == 1 else f"{many} files of other kinds were ignored"
+        ranked = sorted(endings.items(), key=lambda pair: (-pair[1], pair[0]))
+        named = [f"{number} {_ENDINGS_TOLD.get(ending, ending)}" for ending, number in ranked[:_MOST_ENDINGS]]
+        rest = sum(number for _, number in ranked[_MOST_ENDINGS:])
+        yield ": ".join(filter(None, [told, ", ".join([*named, *([f"{rest} others"] if rest else [])])]))
 
 
 def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iterator[str]:

@@ -15,10 +15,8 @@ from ctseg_batch.inputs.walk import Walk
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.layout import FOLDERS, recorded_root
 from ctseg_batch.result import Failure
-from ctseg_batch.url import ARCHIVE, Location, Url
+from ctseg_batch.url import Location, Url
 
-_MOST_ENDINGS = 5
-_ENDINGS_TOLD = {"": "without an ending", f".{ARCHIVE}": f".{ARCHIVE} ({ARCHIVE}::FILE reads one)"}
 _EMPTY = "there is no CT in it"
 
 
@@ -139,15 +137,6 @@ def _refuse_results(path: Path) -> None:
             root = recorded_root(out)
             if root is None or not root.is_relative_to(folder):  # else a folder of scans that happens to be called so
                 raise CallError(f"{path} is what ctseg wrote into {out}: name the scans themselves")
-
-
-def ignored_told(many: int, endings: Mapping[str, int]) -> str:
-    """How many files were passed over, and the commonest of their endings: a whole format may be among them."""
-    told = "1 file of another kind was ignored" if many == 1 else f"{many} files of other kinds were ignored"
-    ranked = sorted(endings.items(), key=lambda pair: (-pair[1], pair[0]))
-    listed = [f"{count} {_ENDINGS_TOLD.get(ending, ending)}" for ending, count in ranked[:_MOST_ENDINGS]]
-    rest = sum(count for _, count in ranked[_MOST_ENDINGS:])
-    return ": ".join(filter(None, [told, ", ".join([*listed, *([f"{rest} others"] if rest else [])])]))
 
 
 def absolute(path: Path) -> Path:

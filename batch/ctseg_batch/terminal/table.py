@@ -12,8 +12,8 @@ from ctseg.flags import NOT_SCORED, doubts_among
 from ctseg.lungs import LUNGS
 from ctseg.mask_meaning import is_foreground
 from ctseg.printable import count, printable
+from ctseg_batch.figures.notes import ignored
 from ctseg_batch.figures.summary import Summary, figure_at, outcome
-from ctseg_batch.inputs.discover import ignored_told
 from ctseg_batch.terminal.scan_table import Column, scan_table
 
 _MOST_LISTED = 20
@@ -164,8 +164,7 @@ def _notes(summary: Summary) -> Iterator[Text]:
         yield Text(f"nothing to do: {count(before, 'slice')} {'was' if before == 1 else 'were'} done before")
     _, why = outcome(summary)  # which stands with the failures
     yield from (Text(printable(note)) for note in summary["notes"] if note != why)
-    if summary["ignored"]:
-        yield Text(printable(ignored_told(summary["ignored"], summary.get("ignored_endings", {}))))
+    yield from map(Text, map(printable, ignored(summary["ignored"], summary.get("ignored_endings", {}))))
     yield from listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
     doubtful = ((scan["scan"], "; ".join(found)) for scan in scans if (found := doubts_among(scan["flags"])))
     yield from listed("doubtful", doubtful, "yellow")
