@@ -1,6 +1,6 @@
 """OUT as a run itself uses it: held against other runs, with the journal and the tables."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +9,7 @@ from ctseg_batch.figures.sheets import superseded, withdrawn
 from ctseg_batch.foreign import names_in
 from ctseg_batch.journal.past import Past, recall
 from ctseg_batch.journal.record import Journal, claim_out
-from ctseg_batch.outputs.files import refused
+from ctseg_batch.outputs.files import remove
 from ctseg_batch.result import Settings
 
 
@@ -76,15 +76,8 @@ class LocalRunFolder:
 
     def _withdraw(self) -> None:
         """Its own, that of a whole run, and those of shards that were cut otherwise."""
-        self._remove(withdrawn(self.names(""), self._mark))
+        remove(self.folder / name for name in withdrawn(self.names(""), self._mark))
 
     def deliver(self) -> None:
         """They are there."""
-        self._remove(superseded(self.names(""), self._mark))
-
-    def _remove(self, names: Iterable[str]) -> None:
-        for name in names:
-            try:
-                (self.folder / name).unlink(missing_ok=True)
-            except OSError as error:
-                raise refused(self.folder / name, error) from error
+        remove(self.folder / name for name in superseded(self.names(""), self._mark))

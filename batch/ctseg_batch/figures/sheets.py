@@ -11,7 +11,7 @@ from typing import BinaryIO
 from ctseg.errors import require
 from ctseg_batch.figures.columns import SLICE_COLUMNS, Column, Row, scan_table
 from ctseg_batch.figures.summary import Summary, to_json
-from ctseg_batch.outputs.files import refused, write_whole, writing
+from ctseg_batch.outputs.files import remove, write_whole, writing
 from ctseg_batch.shards import Shard, is_of_cut
 
 SUMMARY_JSON, SUMMARY_CSV, SLICES_CSV = "summary.json", "summary.csv", "slices.csv"
@@ -70,15 +70,8 @@ def write_sheets(
         if parquet:
             _write_parquet(as_parquet, *table())
         else:
-            _remove(as_parquet)
+            remove([as_parquet])
     write_whole(out / marked(SUMMARY_JSON, mark), to_json(summary).encode())
-
-
-def _remove(file: Path) -> None:
-    try:
-        file.unlink(missing_ok=True)
-    except OSError as error:
-        raise refused(file, error) from error
 
 
 def _write_csv(file: Path, columns: Sequence[Column], rows: Iterable[Row]) -> None:

@@ -94,6 +94,15 @@ def clear_leftovers(folders: Iterable[Path], is_at_work: Callable[[str], bool]) 
                     Path(folder, name).unlink(missing_ok=True)
 
 
+def remove(files: Iterable[Path]) -> None:
+    """Remove files, those of them that are there; raises CallError."""
+    for file in files:
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            raise refused(file, error) from error
+
+
 def removed(file: Path) -> CallError:
     """What to say when the output vanished in mid-run."""
     return CallError(f"{file} was removed or renamed while the run wrote to it: the same call does again what is gone")
