@@ -74,19 +74,18 @@ def work_here(job: Job, past: Past, journal: JournalWriter, watcher: Watcher, no
         planner.survey(job.found.sites)
     with Workers(call.workers or usable_cpus()) as workers:
         context = job.context(workers, engine)
-        under_way = work_off(job.sites(), planner, context, journal, watcher, job.input_files, job.most)
-    errors = list(map(job.input_files.explained, planner.errors))
+        under_way = work_off(job.sites(), planner, context, journal, watcher, job.most)
     return Worked(
-        under_way.in_order(),
-        under_way.site_of_scan,
-        under_way.slices,
-        planner.skipped,
-        errors,
-        context.outputs.dropped.scans,
+        results=under_way.in_order(),
+        site_of_scan=under_way.site_of_scan,
+        slices=under_way.slices,
+        skipped=planner.skipped,
+        errors=list(map(job.input_files.explained, planner.errors)),
+        dropped=context.outputs.dropped.scans,
     )
 
 
-def explained(result: PartResult, input_files: InputFiles) -> PartResult:
+def _explained(result: PartResult, input_files: InputFiles) -> PartResult:
     """A result whose failures say why a file was not there, where it had to be fetched."""
     return replace(result, failures=tuple(map(input_files.explained, result.failures))) if result.failures else result
 
@@ -116,28 +115,27 @@ def work_off(
     context: PartContext,
     journal: JournalWriter,
     watcher: Watcher,
-    input_files: InputFiles,
     most: int | None = None,
 ) -> UnderWay:
     """Plan the sites and hand what there is to do to the workers of `context`; returns when the last of it waits there.
 
     After `most` slices it ends.
     """
-    under_way = UnderWay()
+    under_way, input_files = UnderWay(), planner.input_files
     input_files.drain_by(context.workers.drain)
     watcher.expect(sum(len(site.files) for site in sites))
 
     def end(number: int, part: Part, held: "_Held", come: PartResult) -> None:
-        result = explained(come, input_files)
+        result = _explained(come, input_files)
         journal.note(part.place, part.key, result)
         under_way.by_number[number] = result
         watcher.tell(result)
         held.drop()
 
-    for number, (held, step) in enumerate(_steps(sites, planner, watcher, input_files, most)):
+    for number, (held, step) in enumerate(_steps(sites, planner, watcher, most)):
         under_way.site_of_scan[step.scan] = held.name
         if isinstance(step, PartResult):
-            under_way.by_number[number] = explained(step, input_files)
+            under_way.by_number[number] = _explained(step, input_files)
             continue
         under_way.now.add(number)
         journal.begin({step.place: step.outline}, context.outputs.kinds)
@@ -164,13 +162,11 @@ class _Held:
             self._release()
 
 
-def _steps(
-    sites: Iterable[Site], planner: Planner, watcher: Watcher, input_files: InputFiles, most: int | None
-) -> Iterator[tuple[_Held, Step]]:
+def _steps(sites: Iterable[Site], planner: Planner, watcher: Watcher, most: int | None) -> Iterator[tuple[_Held, Step]]:
     """What there is to do and what was done before, site by site, up to so many slices."""
     left = most
     for site in chain.from_iterable(map(planner.parts, sites)):
-        expected, held = len(site.files), _Held(site, input_files)
+        expected, held = len(site.files), _Held(site, planner.input_files)
         for step in _timed(planner.plan(site)):
             if isinstance(step, PartResult):
                 yield held, step
@@ -178,7 +174,7 @@ def _steps(
             part = step if left is None else step.first(left)
             watcher.expect(len(part.names) - expected)
             expected = 0
-            input_files.fetch(site)
+            planner.input_files.fetch(site)
             yield held, part
             if left is not None:
                 left -= len(part.names)

@@ -45,7 +45,7 @@ def work_on_cluster(
         planner.survey(job.found.sites)
         parts = [part for site in job.sites() for part in planner.parts(site)]
         watcher.expect(sum(len(part.files) for part in parts))
-        worked = Gathered(parts, planner, job.input_files, journal, watcher, note)
+        worked = Gathered(parts, planner, journal, watcher, note)
         to_do = list(worked.to_do())
     if to_do:
         journal.open()

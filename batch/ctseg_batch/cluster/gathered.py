@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ctseg.errors import CallError
 from ctseg_batch.cluster.bundles import Report
-from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.journal.past import place_at
 from ctseg_batch.journal.record import JournalWriter
@@ -28,12 +27,11 @@ class Gathered:
         self,
         parts: Sequence[Site],
         planner: Planner,
-        input_files: InputFiles,
         journal: JournalWriter,
         watcher: Watcher,
         note: Callable[[str], None],
     ) -> None:
-        self._parts, self._planner, self._input_files = parts, planner, input_files
+        self._parts, self._planner = parts, planner
         self._journal, self._watcher, self._note = journal, watcher, note
         self._results: dict[int, Sequence[PartResult]] = {}
         self._site_of_scan: dict[str, str] = {}
@@ -46,7 +44,7 @@ class Gathered:
         """What was not done before, with its place."""
         for place, part in enumerate(self._parts):
             done = self._planner.remembered(part)
-            self._input_files.release(part)
+            self._planner.input_files.release(part)
             if done is None:
                 yield place, part
                 continue
@@ -91,10 +89,10 @@ class Gathered:
             self._site_of_scan[part.scan] = part.name
         skipped = [one for _, one in sorted(self._skipped, key=lambda placed: placed[0])]
         return Worked(
-            [result for place in sorted(self._results) for result in self._results[place]],
-            self._site_of_scan,
-            self._slices,
-            [*self._planner.skipped, *skipped],
-            [*self._planner.errors, *self._errors],
-            self._dropped,
+            results=[result for place in sorted(self._results) for result in self._results[place]],
+            site_of_scan=self._site_of_scan,
+            slices=self._slices,
+            skipped=[*self._planner.skipped, *skipped],
+            errors=[*self._planner.errors, *self._errors],
+            dropped=self._dropped,
         )

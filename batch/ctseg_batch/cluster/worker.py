@@ -59,7 +59,7 @@ class Labeller:
             context = job.context(workers, self._engine)
             for site in bundle.sites:
                 here = input_files.localised(site)
-                under_way.append(work_off([here], planner, context, journal, SilentWatcher(), input_files))
+                under_way.append(work_off([here], planner, context, journal, SilentWatcher()))
         told, self._notes[:] = list(self._notes), []
         # The driver has taken back all that was known of the bundle: what was not touched holds as it did.
         touched = {noted.get("part") for noted in journal.gathered}

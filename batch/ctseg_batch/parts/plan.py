@@ -59,7 +59,7 @@ class Planner:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth = past, outputs, truth
-        self._input_files, self._stack_images = input_files, stack_images
+        self.input_files, self._stack_images = input_files, stack_images
         self._changes = Changes(past, outputs, journal)
         self.folders = DicomFolders(past, truth, selection, input_files)
         self._stale_outputs = StaleOutputs(past, outputs, self._changes)
@@ -137,7 +137,7 @@ class Planner:
         if done:
             yield done
             return
-        self._input_files.fetch(site)
+        self.input_files.fetch(site)
         try:
             volume = reading.open_volume(file)
         except UnreadableFile as error:
@@ -207,7 +207,7 @@ class Planner:
         if place_of(scan) not in self._past.parts:
             return None
         if site.kind == "volume":
-            files = self._input_files.volume_files(site)
+            files = self.input_files.volume_files(site)
         key = key_of(site.stamped(files), [scan], volume_masks(scan, self._truth))
         done = self._past.result(place_of(scan), key)
         is_sure = done and self._recheck.is_sure(
