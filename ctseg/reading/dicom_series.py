@@ -24,17 +24,14 @@ _COPY = "copy of a slice that is there: its SOPInstanceUID, header and pixels ar
 class DicomSeries:
     """The slices of one SeriesInstanceUID in one study from the feet up; `number` and `description` name it for people.
 
-    `study` is its StudyInstanceUID, `kernel` its ConvolutionKernel, `thickness_mm` its SliceThickness, as SliceHeader
-    has them. Or a stack of the frames of an enhanced object: then `enhanced_file` is its file, the first if it is
-    spread over several.
+    `study` is its StudyInstanceUID. Or a stack of the frames of an enhanced object: then `enhanced_file` is its file,
+    the first if it is spread over several.
     """
 
     uid: str
     number: int | None
     description: str
     study: str
-    kernel: str
-    thickness_mm: float | None
     enhanced_file: Path | None
     files: tuple[Path, ...]
     lengths_mm: Lengths
@@ -193,8 +190,6 @@ def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
                 number=first.series_number,
                 description=first.description,
                 study=first.study,
-                kernel=found.slices[0].kernel,
-                thickness_mm=found.slices[0].thickness,
                 enhanced_file=first.file if first.frame else None,
                 files=tuple(s.file for s in found.slices),
                 lengths_mm=found.lengths_mm,
