@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""The call of a run: its options, checked against each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,15 +18,15 @@ from ctseg_batch.url import Location, Url
 
 @dataclass(frozen=True)
 class Call:
-    """What is wanted. `out` belongs to the run; `spacing` (mm, z y x) holds for what files do not say of theirs.
+    """The options of `ctseg batch`.
 
-    `workers` None: one for each CPU that this process may use. `batch_size`: slices that go through the network at
-    once. `overwrite`: do again what was done before. `listed`: inputs of which one may be missing, and has failed then.
-    `root`: the folder that scans are named from; None for the deepest that holds all. `series_filter`, `best_series`:
-    which DICOM series are wanted, as `ctseg_batch.inputs.selection` has it. `report`: write report.html at the end.
-    `measures`: what is told of scans that are stacks. `parquet`: write the tables as Parquet too. `shard`: do this
-    share of the scans alone. `engine`: ray has the workers of a cluster do it, the one at `address` or one of this
-    machine alone; each has a CPU, and `gpus_per_worker` of a GPU.
+    `inputs` must exist; one of those `listed` may be missing, which is reported as a failure. `root`: the folder that
+    scan names are relative to, None for the deepest that contains all inputs. `spacing` (z, y, x in mm) is used where
+    files do not give theirs. `workers`: threads, None for one per CPU that this process may use. `batch_size`: slices
+    per call of the network. `overwrite`: do again what was done before. `series_filter` and `best_series` select DICOM
+    series (`ctseg_batch.inputs.selection`). `report`: write report.html at the end. `parquet`: write the tables as
+    Parquet too. `shard`: do only this share of the scans. `engine` ray: run on the workers of a Ray cluster, the one at
+    `address` or one that is started on this machine; each takes a CPU and the fraction `gpus_per_worker` of a GPU.
     """
 
     inputs: Sequence[Location]
@@ -54,13 +54,13 @@ class Call:
 
 
 def check(call: Call) -> None:
-    """Raise CallError for what contradicts itself or can't be told of, MissingExtraError for what is not installed."""
+    """Raise CallError for options that contradict each other, MissingExtraError for an extra that is not installed."""
     _check_extras(call)
     _check_cluster(call)
 
 
 def from_anywhere(call: Call) -> Call:
-    """A call that means the same in whichever folder it is read."""
+    """The call with absolute paths, so that it means the same to a process in another folder."""
     file = find_model(call.model)
     model = call.model if file in shipped_models().values() else str(absolute(file))
     out = call.out if isinstance(call.out, Url) else absolute(call.out)
@@ -68,7 +68,6 @@ def from_anywhere(call: Call) -> Call:
 
 
 def _check_extras(call: Call) -> None:
-    """Raise CallError for what can't be told of, MissingExtraError for what is not installed."""
     if call.report and (call.shard or isinstance(call.out, Url)):
         joined = "when all shards have ended, call ctseg summarize, then ctseg report"
         fetched = f"it is made of what lies on this machine, not in {call.out}: call ctseg summarize, then ctseg report"
@@ -82,7 +81,6 @@ def _check_extras(call: Call) -> None:
 
 
 def _check_cluster(call: Call) -> None:
-    """Raise CallError for what contradicts itself."""
     if call.engine == "local" and (call.address or call.gpus_per_worker):
         raise CallError("--address and --gpus-per-worker are for a cluster: call with --engine ray")
     if call.gpus_per_worker < 0:

@@ -1,4 +1,4 @@
-"""What a run would come to, without a run: for `--dry-run`, and for whoever measures."""
+"""What a run would do, without doing it: for `--dry-run` and `ctseg profile`."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,10 +21,10 @@ from ctseg_batch.terminal.table import listed
 
 @dataclass(frozen=True)
 class Plan:
-    """Slices by scan, how many of them are to be done, what is skipped and what has failed already.
+    """How many slices each scan has, how many of them are to be done, which files are skipped or have failed already.
 
-    `notes` are on folders that were not searched, and on outputs that go. `exit_status` is the run's, as far as it can
-    be foreseen.
+    `notes`: which folders were not searched, which outputs would be removed. `exit_status` is that of the run, as far
+    as it can be foreseen.
     """
 
     slices: Mapping[str, int]
@@ -36,7 +36,7 @@ class Plan:
 
 
 def plan(call: Call) -> Plan:
-    """What a run would do. Raises CtsegError for a call that can't be followed; writes nothing."""
+    """What a run would do. Writes nothing; raises CtsegError where the run would refuse to start."""
     job = open_job(call)
     past = job.recall()
     job = job.following(past)
@@ -60,7 +60,7 @@ def plan(call: Call) -> Plan:
 
 
 def plan_report(found: Plan) -> Iterator[RenderableType]:
-    """A row a scan, how many slices it has and how many of them are to be done; then what is skipped, what failed."""
+    """A table with a row per scan, its slices and how many are to be done; then what is skipped and what has failed."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column("scan", overflow="fold")
     for title in ("slices", "to do"):
@@ -76,7 +76,7 @@ def plan_report(found: Plan) -> Iterator[RenderableType]:
 
 
 def foresee(job: Job) -> Iterator[Step]:
-    """What a run of an open job would come to, part by part. Writes nothing."""
+    """What a run of an open job would do, part by part. Writes nothing."""
     return _steps(job, job.planner(job.recall()))
 
 

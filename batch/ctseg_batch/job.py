@@ -1,4 +1,4 @@
-"""A call whose inputs were found and whose model is open: all that a run needs."""
+"""A job: a call whose inputs have been found and whose model is open."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -35,9 +35,9 @@ from ctseg_batch.url import Location
 
 @dataclass(frozen=True)
 class Job:
-    """A call whose inputs were found and whose model is open. `most`: after so many slices it ends; None for all.
+    """All that a run needs. `most`: stop after so many slices; None for all.
 
-    `dropped` are kinds of output that earlier runs have written, and this one takes away of all that it does.
+    `dropped`: kinds of output that earlier runs have written and this one removes from the scans that it does.
     """
 
     call: Call
@@ -54,60 +54,57 @@ class Job:
 
     @property
     def outputs(self) -> Outputs:
-        """What it writes, and what it takes away."""
+        """The kinds of output that are written, and those that are removed."""
         return Outputs(self.output_files, self.settings.write, self.call.spacing, self.dropped)
 
     @property
     def root(self) -> str:
-        """The folder that scans are named from."""
+        """The folder that scan names are relative to."""
         return str(self.found.place or self.found.root)
 
     @property
     def mark(self) -> str:
-        """What its files in OUT bear in their names that are not of one scan."""
+        """What the names of its journal, lock and tables in OUT contain: that of its shard, else nothing."""
         return mark_of(self.call.shard)
 
     @property
     def ignored_endings(self) -> Mapping[str, int]:
-        """How many files of which ending are no CT: they are told by one of several shards."""
+        """How many files of each ending are no CT; of several shards only the first counts them."""
         return self.found.ignored_endings if self.call.shard is None or self.call.shard.number == 1 else {}
 
     def sites(self) -> list[Site]:
-        """Those that are its own."""
+        """The sites of this shard; all without shards."""
         shard = self.call.shard
         return [site for site in self.found.sites if shard is None or shard.holds(site.name)]
 
     def failures(self) -> list[Failure]:
-        """What could not be told, of what is its own."""
+        """The files of this shard that could not be identified, and the inputs that hold no CT."""
         shard = self.call.shard
         return [one for one in self.found.failures if shard is None or shard.holds(one.file)]
 
     def planner(self, past: Past, journal: JournalWriter | None = None) -> Planner:
-        """Who plans its sites, notes in the journal how files are sorted, and takes away what is no more.
-
-        Without a journal nothing is noted nor taken away.
-        """
-        # The images of a folder are a stack where somebody says how far apart they lie, and asks what a stack tells.
+        """Plans the sites; with a journal, also records how files are sorted and removes stale outputs."""
+        # The images of a folder count as a stack if the call gives their distance and asks for measures of stacks.
         stacked = self.call.measures == "full" and self.call.spacing is not None
         return Planner(past, self.outputs, self.truth, journal, self.selection, self.input_files, stack_images=stacked)
 
     def context(self, workers: Workers, engine: FallbackEngine) -> PartContext:
-        """What its parts share."""
+        """What all parts of the run share."""
         call = self.call
         return PartContext(workers, engine, self.outputs, self.truth, call.spacing, call.batch_size, call.measures)
 
     def following(self, past: Past) -> "Job":
-        """The same, which takes away what earlier runs wrote of what it does, and it does not."""
+        """The same job, which also removes the kinds of output that only earlier runs have written."""
         return replace(self, dropped=frozenset(past.kinds()).difference(self.settings.write))
 
     def recall(self) -> Past:
-        """What earlier runs into OUT have done of it; raises CallError where that was another root."""
+        """What earlier runs into OUT have done; raises CallError if their inputs had another root."""
         past = self.run_folder.recall(self.root, self.settings)
         return past.overwritten(self.sites()) if self.call.overwrite else past
 
 
 def open_job(call: Call) -> Job:
-    """Find and open all that a call names; raises CtsegError before anything is written."""
+    """Find the inputs and open the model; raises CtsegError before anything is written."""
     kinds = choose_writers(call.write)
     check(call)
     if call.engine == "ray":  # its workers have folders of their own to be in
@@ -151,7 +148,7 @@ def _open_out(out: Location, mark: str) -> tuple[RunFolder, OutputFiles]:
 
 
 def _open_engine(call: Call) -> Engine:
-    """The model; for a cluster, only to know it, since the driver labels nothing."""
+    """The model; for a cluster only its description, since the driver labels nothing."""
     file = find_model(call.model)
     if call.engine == "local":
         return open_engine(file, call.device, call.precision)

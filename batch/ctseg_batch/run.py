@@ -1,4 +1,4 @@
-"""One run from the inputs to the summary: the parts of this package, put together."""
+"""One run, from the inputs to the summary."""
 
 import time
 from collections.abc import Iterator
@@ -29,15 +29,15 @@ from ctseg_batch.work import Driver, Watcher, Worked, work_here
 
 
 def run(call: Call, watcher: Watcher) -> Summary:
-    """Do what is to be done, write summary.json, summary.csv and slices.csv, and return what the first holds.
+    """Segment what is new or has changed, write summary.json, summary.csv and slices.csv, and return the summary.
 
-    Raises CtsegError for a call that can't be followed. A slice that fails is in the summary.
+    Raises CtsegError if the call is wrong or OUT can't be written. A slice that fails is listed in the summary.
     """
     return run_job(open_job(call), watcher)
 
 
 def run_job(job: Job, watcher: Watcher) -> Summary:
-    """The same for a call that is open already."""
+    """The same for a job that is open already."""
     with job.run_folder.hold(watcher.remark):
         return _run_alone(job, watcher)
 
@@ -89,7 +89,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
 
 
 def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
-    """What there is to say of the run as a whole, besides what happened in it."""
+    """The notes on the run as a whole that can be made only at its end."""
     yield from passed_over(job.found.passed_over)
     yield from set_aside(job.found.set_aside)
     yield from met_again(job.found.again)

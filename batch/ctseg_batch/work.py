@@ -1,4 +1,4 @@
-"""The parts of a run, one after the other: planned, handed to the workers, noted when their last file is in place."""
+"""The parts of a run, one after the other: planned, handed to the workers, recorded once their last file is written."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,14 +24,14 @@ from ctseg_batch.result import Failure, PartResult
 
 
 class Watcher(Protocol):
-    """Is told how the run goes on, from several threads."""
+    """Follows the progress of a run. Called from several threads."""
 
     def remark(self, line: str) -> None:
-        """Something worth a line, before the slices."""
+        """A line to show, such as which model and device are used."""
         ...
 
     def expect(self, slices: int) -> None:
-        """So many more slices, or fewer, will be done."""
+        """Add so many slices to those that will be done; a negative number takes some off."""
         ...
 
     def advance(self) -> None:
@@ -39,16 +39,16 @@ class Watcher(Protocol):
         ...
 
     def tell(self, result: PartResult) -> None:
-        """The last file of a part is in place: of a series, a volume, or some images of a folder."""
+        """A part is done, and its last file written: a series, a volume, or some images of a folder."""
         ...
 
 
 @dataclass
 class Worked:
-    """What came of a run: `results` of all parts, in the order of the sites whoever ended first.
+    """What a driver has done: the `results` of all parts in the order of the sites, whichever ended first.
 
-    `site_of_scan` says at which site each scan is. `slices` were done now, the others before. `skipped` and `errors`
-    are the planner's. `dropped` are the scans whose outputs were taken away, by kind.
+    `site_of_scan` names the site of each scan. `slices` counts those done by this run, not by earlier ones. `skipped`
+    and `errors` are the planner's. `dropped`: by kind of output, the scans whose files of that kind were removed.
     """
 
     results: Sequence[PartResult] = ()
@@ -60,11 +60,11 @@ class Worked:
 
 
 Driver = Callable[[Job, Past, JournalWriter, Watcher, Callable[[str], None]], Worked]
-"""Works the sites of a job off, but what is in the past; notes each part. The last is told what is worth a note."""
+"""Does all sites of a job that the past does not hold already, and records each part; the last argument takes notes."""
 
 
 def work_here(job: Job, past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]) -> Worked:
-    """The driver of one machine: its own threads."""
+    """The driver of one machine: does the parts in threads of this process."""
     call = job.call
     # Slices are the unit of work here: OpenCV's own threads would only compete with the workers for the same cores.
     cv2.setNumThreads(1)
@@ -86,13 +86,16 @@ def work_here(job: Job, past: Past, journal: JournalWriter, watcher: Watcher, no
 
 
 def _explained(result: PartResult, input_files: InputFiles) -> PartResult:
-    """A result whose failures say why a file was not there, where it had to be fetched."""
+    """The result, its failures with the reason why a file could not be fetched, if it could not."""
     return replace(result, failures=tuple(map(input_files.explained, result.failures))) if result.failures else result
 
 
 @dataclass
 class UnderWay:
-    """Results as they come in, those of `now` among them; complete when the workers have ended. Else as in `Worked`."""
+    """The results so far, by the number of their part; complete once the workers have ended.
+
+    `now` are the numbers of the parts that this run does.
+    """
 
     site_of_scan: dict[str, str] = field(default_factory=dict)
     by_number: dict[int, PartResult] = field(default_factory=dict)
@@ -100,12 +103,12 @@ class UnderWay:
 
     @property
     def slices(self) -> int:
-        """Those that were done now."""
+        """How many slices this run has done."""
         results = (self.by_number[number] for number in self.now)
         return sum(result.slices - result.failed_slices for result in results)
 
     def in_order(self) -> list[PartResult]:
-        """The results of all parts, as they were planned."""
+        """The results of all parts, in the order in which they were planned."""
         return [self.by_number[number] for number in sorted(self.by_number)]
 
 
@@ -117,9 +120,9 @@ def work_off(
     watcher: Watcher,
     most: int | None = None,
 ) -> UnderWay:
-    """Plan the sites and hand what there is to do to the workers of `context`; returns when the last of it waits there.
+    """Plan the sites and queue what is to be done for the workers of `context`; returns when the last of it is queued.
 
-    After `most` slices it ends.
+    Stops after `most` slices, if that is given.
     """
     under_way, input_files = UnderWay(), planner.input_files
     input_files.drain_by(context.workers.drain)
@@ -145,7 +148,7 @@ def work_off(
 
 
 class _Held:
-    """A site's files, let go of when the last who needs them does; at first that is who plans it."""
+    """The files of a site, counted by their users and released by the last; the first user is the planner."""
 
     def __init__(self, site: Site, input_files: InputFiles) -> None:
         self.name = site.name
@@ -153,17 +156,17 @@ class _Held:
         self._users = Countdown(1)
 
     def take(self) -> None:
-        """One more needs them."""
+        """Count one more user."""
         self._users.add()
 
     def drop(self) -> None:
-        """One needs them no more."""
+        """Count one user less."""
         if self._users.done():
             self._release()
 
 
 def _steps(sites: Iterable[Site], planner: Planner, watcher: Watcher, most: int | None) -> Iterator[tuple[_Held, Step]]:
-    """What there is to do and what was done before, site by site, up to so many slices."""
+    """The parts to be done and the results of those done before, site by site, up to `most` slices."""
     left = most
     for site in chain.from_iterable(map(planner.parts, sites)):
         expected, held = len(site.files), _Held(site, planner.input_files)
@@ -186,7 +189,7 @@ def _steps(sites: Iterable[Site], planner: Planner, watcher: Watcher, most: int 
 
 
 def _timed(steps: Iterator[Step]) -> Iterator[Step]:
-    """The same steps: to look for the next one is part of the discovery."""
+    """The same steps; the time to find each counts as discovery."""
     while True:
         with stage("discover"):
             step = next(steps, None)

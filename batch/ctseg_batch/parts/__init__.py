@@ -1,1 +1,1 @@
-"""The parts of a run, each a series, a stack or some images: planned, labelled by whoever is free, and added up."""
+"""The parts of a run (a series, a stack, a volume, some images): planned, labelled by the workers, and added up."""

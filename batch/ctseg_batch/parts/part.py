@@ -1,4 +1,4 @@
-"""A part of a run: what is to be done at once, where it is noted, and from which state of its inputs it is made."""
+"""A part of a run: what is done and recorded at once, where it is recorded, and a key for the state of its inputs."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -17,10 +17,11 @@ from ctseg_batch.slice_figures import SliceFigures, pack
 class Part:
     """A part to be done: a series, a volume, or some images of a folder.
 
-    `place` and `key` say where it is noted and from which inputs it is made. `names` are those of its slices' masks and
-    `sources` its slices' files, both below the root; `scan_output` is that of what is written of the scan as a whole,
-    without an ending. `is_whole`: all slices of the scan are here, and may lie one on the other. `series` is as
-    PartResult has it. `scale` is the state of the files by which all parts of a folder are HU or grey.
+    `place` is where the journal records it, and `key` stands for the state of its inputs. `scan` is the name of the
+    scan, `slices` the Scan. `names` are the paths of the slices' masks below their folder, `sources` those of
+    the slices' files below the root; `scan_output` is the path of outputs of the whole scan, without an ending.
+    `is_whole`: all slices of the scan are in this part, so it may be a stack. `series` is as in PartResult. `scale`:
+    a key for the files that decide whether all images of the folder are HU or grey.
     """
 
     place: str
@@ -37,12 +38,12 @@ class Part:
 
     @property
     def outline(self) -> PartResult:
-        """What it comes to, as far as it is known beforehand."""
+        """Its result before it is done: the slices and their masks, without figures."""
         rows = pack(SliceFigures(*one, None) for one in zip(self.sources, self.names, strict=True))
         return PartResult(self.scan, len(self.names), by_slice=rows)
 
     def first(self, count: int) -> "Part":
-        """The same with its first `count` slices alone."""
+        """The part cut down to its first `count` slices."""
         return replace(self, names=self.names[:count], sources=self.sources[:count], is_whole=False)
 
 
@@ -63,29 +64,29 @@ def part_of_files(
 def part_of_volume(
     scan: str, slices: Scan, site: Site, truth: Truth | None, files: Iterable[str], sources: tuple[str, ...]
 ) -> Part:
-    """A part that is called by the file of its slices; `files` are all that it is made of."""
+    """A part that is named after the one file of its slices; `files` are all that it is read from."""
     masks, names = volume_masks(scan, truth), mask_paths_of_volume(scan, len(slices))
     key = key_of(site.stamped(files), [scan], masks)
     return Part(place_of(scan), key, scan, slices, names, sources, masks, site.scan_output_by_file(scan), is_whole=True)
 
 
 def truth_beside(site: Site, truth: Truth | None) -> TruthFolder | None:
-    """The masks of a site's folder."""
+    """The reference masks beside the files of a site."""
     return truth.beside(site.within) if truth else None
 
 
 def slice_masks(site: Site, files: Sequence[str], truth: TruthFolder | None) -> SliceMasks | None:
-    """The truth of slices that are files of one folder."""
+    """The reference masks of slices that are files of one folder."""
     return truth.of_slices(files, site.mask_names(files)) if truth else None
 
 
 def volume_masks(scan: str, truth: Truth | None) -> Masks | None:
-    """The truth of a scan that is called by its file."""
+    """The reference masks of a scan that is named after its file."""
     within, _, name = scan.rpartition("/")
     return truth.beside(within).of_volume(name) if truth else None
 
 
 def key_of(files: Iterable[FileState], names: Iterable[str], masks: Masks | None) -> str:
-    """Tells one state of the inputs from another: the files' own, and where the masks go."""
+    """A digest that changes with the state of the files, the names of the outputs and the state of the truth."""
     state = [list(files), list(names), [stamp(file) for file in masks.files] if masks else None]
     return blake2b(json.dumps(state).encode(), digest_size=16).hexdigest()

@@ -25,8 +25,7 @@ from ctseg_batch.result import PartResult, reason_of
 class PartContext:
     """What the parts of a run share.
 
-    `spacing` holds for what files do not say of theirs. `batch_size` slices go through the network at once.
-    `measures` is what is told of scans that are stacks.
+    `spacing` is used where files do not give theirs; `batch_size` slices go through the network at once.
     """
 
     workers: Workers
@@ -64,7 +63,7 @@ class PartWork:
         self._lost: str | None = None
 
     def start(self) -> None:
-        """Hand the slices to the workers; returns when the last one waits there."""
+        """Hand the slices to the workers; returns when the last one is queued."""
         step = self._context.batch_size
         for first in range(0, self._count, step):
             self._context.workers.add(partial(self._take, range(first, min(first + step, self._count))))
@@ -187,15 +186,15 @@ class StackWork(PartWork):
 
 
 def clean_stack(masks: Sequence[Labels], rules: Cleanup) -> None:
-    """Apply the 3-D rule to a stack, in place. Slices that failed are missing: their neighbours count as adjacent.
+    """Apply the 3-D clean-up to a stack, in place. Where a slice failed, its neighbours count as adjacent.
 
-    Masks of several sizes are left as they are: it is unknown how they lie on each other.
+    Masks of several sizes are left as they are, since it is unknown how they lie on each other.
     """
     if len({mask.shape for mask in masks}) == 1:
         clean_volume(masks, rules)
 
 
 def begin(part: Part, context: PartContext, advanced: Callable[[], None], ended: Callable[[PartResult], None]) -> None:
-    """Hand a part to the workers; returns when the last of its slices waits there."""
+    """Hand a part to the workers; returns when the last of its slices is queued."""
     work = StackWork if part.slices.is_volume else PartWork
     work(part, context, advanced, ended).start()

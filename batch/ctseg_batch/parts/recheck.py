@@ -1,4 +1,4 @@
-"""Whether what was noted of a part still holds: what failed then is tried again, unless it would fail as it did."""
+"""Whether the recorded result of a part still holds: what failed then is tried again, to see if it still fails."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,19 +12,19 @@ from ctseg_batch.result import Failure, PartResult
 
 
 class Recheck:
-    """Looks at the files of a part in OUT, and where something of it failed, at its inputs."""
+    """Checks the files of a part in OUT and, if something of it failed, its inputs."""
 
     def __init__(self, outputs: Outputs, input_files: InputFiles) -> None:
         self._outputs, self._input_files = outputs, input_files
 
     def is_sure(self, names: Iterable[str], scan_output: str, done: PartResult) -> bool:
-        """Whether it holds for all that OUT tells: nothing failed, and all files are in place."""
+        """Whether the result holds without a look at the inputs: nothing failed, and all files are in place."""
         if done.failed_slices or done.bad_truth or done.is_unmeasured:
             return False
         return self._outputs.are_there(names) and self._outputs.is_scan_there(scan_output, done)
 
     def holds(self, site: Site, part: Part, done: PartResult) -> bool:
-        """Whether a part would come to the same."""
+        """Whether doing the part again would give the same result."""
         if done.scale and done.scale != part.scale:
             return False
         missing = [index for index, name in enumerate(part.names) if not self._outputs.are_there([name])]
@@ -42,7 +42,7 @@ class Recheck:
 
 
 def _fails_again(part: Part, done: PartResult, missing: Sequence[int]) -> bool:
-    """Whether no slice that failed can be read by now."""
+    """Whether none of the slices that failed can be read now."""
     if not done.failed_slices:
         return True
     if len(part.slices.files) < len(part.names):  # one tells: none of a volume can be read without the others
@@ -54,7 +54,7 @@ def _fails_again(part: Part, done: PartResult, missing: Sequence[int]) -> bool:
 
 
 def _truth_fails_again(part: Part, done: PartResult) -> bool:
-    """Whether all that was wrong with the truth is: it may have been out of reach, which no stamp of it tells."""
+    """Whether the truth has the same faults: it may have been unreachable, which leaves size and time as they are."""
     masks, left = part.masks, set(done.bad_truth)
     if not left or masks is None:
         return True

@@ -24,7 +24,7 @@ from ctseg_batch.slice_figures import SliceFigures, pack
 
 
 class Tally:
-    """Counts the pixels of each slice, compares it with its truth, and keeps what failed."""
+    """Counts the pixels of each slice, compares it with its truth, and collects failures."""
 
     def __init__(self, part: Part, truth: Truth | None, measures: MeasuresChoice = "basic") -> None:
         self._part, self._truth = part, truth
@@ -38,7 +38,7 @@ class Tally:
         self._bad_truth: set[Failure] = set()
 
     def look(self, index: int, source: Slice, labels: Labels) -> None:
-        """A slice is labelled, and its pixels are still there."""
+        """Note what is needed of the pixels of a slice, which are dropped after this."""
         if self._measurer:
             self._measurer.look(index, source, labels)
         look = look_at(source)
@@ -47,7 +47,7 @@ class Tally:
             self._is_scaled = self._is_scaled or source.is_scaled
 
     def add(self, index: int, labels: Labels) -> None:
-        """A slice is written: count it."""
+        """Count the pixels of a slice that was written, and compare it with its truth."""
         pixels = count_pixels(labels)
         true = self._true(index, labels)
         usable = None if isinstance(true, UnreadableFile) else true
@@ -62,17 +62,17 @@ class Tally:
                 self._confusions[index] = scored
 
     def fail(self, index: int, reason: str) -> None:
-        """A slice came to nothing."""
+        """Note that a slice failed."""
         with self._lock:
             self._failed[index] = Failure(self._part.sources[index], reason)
 
     @property
     def labelled(self) -> Sequence[int]:
-        """The slices that came to something."""
+        """The indices of the slices that did not fail."""
         return sorted(self._pixels)
 
     def result(self, spacing: Spacing | None, stack: bool, device: str, precision: str) -> PartResult:
-        """The figures, once all slices are in; the same whatever their order was."""
+        """The figures once all slices are in, independent of the order in which they came."""
         part = self._part
         labelled = [self._pixels[index] for index in self.labelled]
         lung = [sum(pixels[c.index] for c in LUNG) for pixels in labelled]
@@ -116,7 +116,7 @@ class Tally:
             return error
 
     def _with_whole(self, result: PartResult, measurer: StackMeasurer, spacing: Spacing) -> PartResult:
-        """The figures with those of the stack; what goes wrong there leaves the others as they are."""
+        """The figures with those of the stack; if measuring that fails, the others stay."""
         try:
             with stage("measure"):
                 whole, doubts = measurer.measure(spacing)
@@ -127,5 +127,5 @@ class Tally:
 
 
 def _pooled(tables: Sequence[npt.NDArray[Any]]) -> tuple[tuple[Any, ...], ...] | None:
-    """Tables added up; None of none."""
+    """The sum of some tables; None if there are none."""
     return tuple(map(tuple, np.sum(tables, axis=0).tolist())) if tables else None

@@ -1,4 +1,4 @@
-"""A scan's masks, held until the last of them is written where some output is made of them all."""
+"""The outputs of a whole scan: its masks are held until the last one is written, then the files are made."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +16,7 @@ from ctseg_batch.result import Failure, LeftOut, PartResult, reason_of
 
 
 class WholeScan:
-    """The outputs of one scan as a whole; where there are none, it holds nothing and does nothing."""
+    """Makes the outputs of one whole scan; holds nothing and does nothing where the run writes none."""
 
     def __init__(self, part: Part, outputs: Outputs) -> None:
         self._part, self._outputs = part, outputs
@@ -27,14 +27,14 @@ class WholeScan:
         self._failures: set[Failure] = set()
 
     def hold(self, index: int, labels: Labels) -> None:
-        """A slice's mask is written."""
+        """Keep the mask of a slice that was written."""
         if self._outputs.scan_kinds and self._part.is_whole:
             self._masks[index] = labels
 
     def make(self, workers: Workers, spacing: Spacing | None, engine: Engine, ended: Callable[[], None]) -> None:
-        """From within a task: have each output made by whoever is free, then call `ended`.
+        """From within a task: have the workers make each output, then call `ended`.
 
-        `spacing` and `engine` are as LabelledScan has them. Without a mask, nothing stays of an earlier run.
+        `spacing` and `engine` are as in LabelledScan. If no slice has a mask, outputs of an earlier run are removed.
         """
         kinds = self._outputs.scan_kinds
         if not self._masks:
@@ -49,7 +49,7 @@ class WholeScan:
             workers.add_next(partial(self._make, kind, scan, left, ended))
 
     def added_to(self, result: PartResult) -> PartResult:
-        """The scan's figures, with what became of its outputs."""
+        """The scan's figures, with the flags and failures of its outputs."""
         failed = [flags.FAILED_ARE_BACKGROUND] if result.failed_slices and "nifti" in self._made else []
         return replace(
             result,
@@ -59,7 +59,7 @@ class WholeScan:
         )
 
     def _make(self, kind: str, scan: LabelledScan, left: Countdown, ended: Callable[[], None]) -> None:
-        """Make one output; in the place of one that comes to nothing, nothing stays of an earlier run."""
+        """Make one output; if it can't be made, the one of an earlier run is removed."""
         try:
             self._outputs.write_scan(kind, self._part.scan_output, scan)
             self._made.add(kind)

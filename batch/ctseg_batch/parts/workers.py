@@ -1,4 +1,4 @@
-"""Threads that work off tasks, with only so many waiting that memory stays flat however long the run."""
+"""Worker threads with a bounded queue of tasks, so that memory stays flat however long the run."""
 
 import threading
 from collections import deque
@@ -11,18 +11,18 @@ from ctseg.errors import CallError
 
 Task = Callable[[], None]
 
-# Tasks that wait for each worker: enough to bridge the time in which the headers of the next series are read. Who hands
-# them over is woken when so few are left, not at each task that is done: it would take a core from the workers.
+# Queued tasks per worker: enough to bridge the time in which the headers of the next series are read. The thread that
+# adds them is woken when few are left, not after each task, which would take a core from the workers.
 _AHEAD, _LEFT = 32, 24
 _NAME = "ctseg-worker-"
 
 
 class Workers:
-    """So many threads, or fewer where the system gives no more; a context manager.
+    """`count` threads, or fewer if the system allows no more; a context manager.
 
-    It waits for all tasks, or on an error only for those that are running. Slices are read, labelled and written by
-    whoever is free: decoding, the network and encoding all let go of the interpreter's lock, so threads keep every core
-    busy and share one model. As many more wait for the disk, lest a core be idle meanwhile.
+    On exit it waits for all tasks, or after an error only for those that are running. Decoding, the network and
+    encoding all release the interpreter's lock, so threads keep every core busy and share one model. As many threads
+    again wait for the disk, so that no core is idle meanwhile.
     """
 
     def __init__(self, count: int) -> None:
@@ -30,11 +30,11 @@ class Workers:
         self._awaited = 0
         self._stopped = False
         self._error: BaseException | None = None
-        # Entered itself, not by its conditions: these are Python, and Ctrl-C within them would leave it locked.
+        # Entered directly, not through its conditions: these are Python code, and Ctrl-C in them would leave it locked.
         self._lock = threading.Lock()
         self._ended = threading.Condition(self._lock)
         self._working, self._waiting = _Queue(self._lock), _Queue(self._lock)
-        # In a copy of the caller's context each: who listens to the caller's stages listens to theirs.
+        # Each runs in a copy of the caller's context, so that a listener to the caller's stages hears of theirs.
         self._threads = [
             threading.Thread(target=copy_context().run, args=(self._work, queue), name=f"{_NAME}{number}", daemon=True)
             for number, queue in enumerate([self._working] * count + [self._waiting] * count)
@@ -67,20 +67,20 @@ class Workers:
                 thread.join()
 
     def add(self, task: Task) -> None:
-        """Hand over a task once there is room; raises what an earlier task raised."""
+        """Queue a task once there is room; raises what an earlier task raised."""
         self._wait_for(self._most - 1 if self._unfinished < self._most else self._few)
         with self._lock:
             self._working.append(task)
 
     def add_next(self, task: Task) -> None:
-        """From within a task: hand over another, to be done before those that wait."""
+        """From within a task: queue another before those that wait."""
         with self._lock:
             self._working.appendleft(task)
 
     def add_waiting(self, task: Task) -> None:
-        """From within a task: hand over another that does little but wait for the disk.
+        """From within a task: queue another that does little but wait for the disk.
 
-        Where all threads wait for it already it is done at once: no more is piled up than the disk can take.
+        If all threads for such tasks are busy it is run at once, so that no more piles up than the disk can take.
         """
         with self._lock:
             has_room = not self._stopped and self._waiting.unfinished < len(self._threads) - self._count
@@ -90,7 +90,7 @@ class Workers:
             task()
 
     def drain(self) -> None:
-        """Wait until all that was handed over is done; raises what a task raised."""
+        """Wait until all tasks are done; raises what a task raised."""
         self._wait_for(0)
 
     @property
@@ -98,7 +98,7 @@ class Workers:
         return self._working.unfinished + self._waiting.unfinished
 
     def _wait_for(self, unfinished: int) -> None:
-        """Wait until no more than so many tasks are left."""
+        """Wait until at most so many tasks are left."""
         with self._lock:
             self._awaited = unfinished
             self._ended.wait_for(lambda: self._error or self._unfinished <= unfinished)
@@ -122,16 +122,13 @@ class Workers:
     def _take(self, queue: "_Queue") -> Task | None:
         with self._lock:
             queue.added.wait_for(lambda: queue.tasks or self._stopped)
-            # What only waits for the disk was finished, and is not lost.
+            # Tasks that only wait for the disk are of finished parts: they are done even after an error.
             is_over = self._stopped and (queue is self._working or not queue.tasks)
             return None if is_over else queue.tasks.popleft()
 
 
 class _Queue:
-    """Tasks that wait for a thread, which waits for them if there are none; `unfinished` counts those at hand, too.
-
-    Used with the lock held.
-    """
+    """A queue of tasks; `unfinished` also counts those that are running. Used with the lock held."""
 
     def __init__(self, lock: threading.Lock) -> None:
         self.tasks: deque[Task] = deque()
@@ -139,12 +136,12 @@ class _Queue:
         self.added = threading.Condition(lock)
 
     def append(self, task: Task) -> None:
-        """To be done after those that wait."""
+        """Add a task at the end."""
         self.tasks.append(task)
         self._tell()
 
     def appendleft(self, task: Task) -> None:
-        """To be done before them."""
+        """Add a task at the front."""
         self.tasks.appendleft(task)
         self._tell()
 
@@ -154,24 +151,24 @@ class _Queue:
 
 
 def any_at_work() -> bool:
-    """Whether workers of this process live on: whoever waited for them was interrupted at that."""
+    """Whether worker threads of this process are still running, as when waiting for them was interrupted."""
     return any(thread.name.startswith(_NAME) for thread in threading.enumerate())
 
 
 class Countdown:
-    """How much is left of what several threads do: tells the one that does the last of it."""
+    """Counts down work that several threads share, and tells the thread that finishes the last of it."""
 
     def __init__(self, count: int) -> None:
         self._left = count
         self._lock = threading.Lock()
 
     def add(self, count: int = 1) -> None:
-        """So many more are to be done."""
+        """Add to the work that is left."""
         with self._lock:
             self._left += count
 
     def done(self, count: int = 1) -> bool:
-        """So many are done; whether these were the last."""
+        """Take off what is done; returns whether nothing is left."""
         with self._lock:
             self._left -= count
             return self._left == 0
