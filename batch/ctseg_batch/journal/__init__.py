@@ -1,1 +1,1 @@
-"""What was done, noted line by line, so that the same call goes on where one was stopped."""
+"""The journal of what was done, line by line, so that the same call continues where one was stopped."""

@@ -1,4 +1,4 @@
-"""What the shards of a run have found, noted once: so it can be told which scans no shard has done, and their order."""
+"""The list of sites that the shards of a run have found: it tells which no shard has done, and their order."""
 
 import gzip
 import json
@@ -21,12 +21,12 @@ class Inventory:
 
     @property
     def digest(self) -> str:
-        """Tells it from what was found at another time."""
+        """A digest of the names."""
         return blake2b(self._plain, digest_size=8).hexdigest()
 
     @property
     def content(self) -> bytes:
-        """What is written of it; the same for the same names, so that shards may write it at once."""
+        """The bytes of its file, the same for the same names, so that shards may write it at the same time."""
         return gzip.compress(self._plain, mtime=0)
 
     @property
@@ -35,7 +35,7 @@ class Inventory:
 
     @classmethod
     def read(cls, folder: Path, digest: str) -> Self:
-        """Back from below OUT; raises CallError."""
+        """Read it from OUT; raises CallError."""
         file = folder / cls.path(digest)
         try:
             found = cls(tuple(json.loads(gzip.decompress(file.read_bytes()))))
@@ -47,12 +47,12 @@ class Inventory:
 
     @staticmethod
     def path(digest: str) -> str:
-        """Where it lies below OUT."""
+        """Its path below OUT."""
         return f"{FOLDER}/found.{digest}.json.gz"
 
 
 def write_inventory(inventory: Inventory, output_files: OutputFiles) -> None:
-    """Put it where `Inventory.read` looks for it, in place of one that may be damaged; raises CallError."""
+    """Write it where `Inventory.read` looks for it, over one that may be damaged; raises CallError."""
     path = Inventory.path(inventory.digest)
     output_files.write(path, inventory.content)
     output_files.keep([path])

@@ -1,9 +1,9 @@
-"""What earlier runs did, as their journals in OUT have it (`record`): the same call goes on where one was stopped.
+"""What earlier runs did, from the journals that they wrote in OUT (`record`).
 
-Each line is a JSON object. The first says which root and which settings the rest belong to. A part is noted when it is
-begun and when its last file is in place; a line that a killed run left torn counts as not written. Each shard of a run
-that is done in shards has a journal of its own, so that shards never wait for each other. Runs are numbered across
-journals: of each part, what the latest run noted counts, in whichever journal.
+Each line is a JSON object. The first one holds the root and the settings that the rest belongs to. A part is recorded
+when it is begun and again when its last file is written; an incomplete line, left by a killed run, is ignored. Each
+shard has a journal of its own, so that shards never wait for each other. Runs are numbered across journals: for each
+part the record of the latest run counts, in whichever journal it is.
 """
 
 import json
@@ -25,7 +25,7 @@ from ctseg_batch.result import PartResult, Settings
 from ctseg_batch.slice_figures import SliceFigures, pack, unpack
 
 FORMAT = 3
-# What a part without a key keeps of its figures.
+# The fields of its result that a part without a key keeps.
 _KEPT = ("scan", "slices", "by_slice")
 # A series in a folder of several, a stack of frames in a file of several.
 _ONE_OF_SEVERAL = re.compile(rf"(.*[#/])(?:(?<=#)[0-9a-f]{{8}}(?:{LENGTHENED})*|(?<=/)\d+):0", re.DOTALL)
@@ -33,12 +33,12 @@ _ONE_OF_SEVERAL = re.compile(rf"(.*[#/])(?:(?<=#)[0-9a-f]{{8}}(?:{LENGTHENED})*|
 
 @dataclass
 class Past:
-    """What earlier runs noted of each part and folder; of other shards of the same cut, nothing.
+    """The records of earlier runs by part and by folder, without those of other shards of the same cut.
 
-    A part without a key counts for nothing, and tells what there may be in OUT: it was under way when a run stopped,
-    was done under other settings, or is to be done again. `own` is what the run's own journal has, and `size` its
-    length up to a torn line; 0: it is to be written anew. `run` is the latest of all. `all_closed`: nothing half
-    written is left in OUT.
+    A part without a key is not done: a run stopped while it was under way, it was done under other settings, or it is
+    to be done again. Its record only tells which outputs there may be. `own` are the records in the run's own journal,
+    `size` is the length of that journal up to an incomplete line; 0 if it is to be written anew. `run` is the number of
+    the latest run. `all_closed`: no run has left unfinished files in OUT.
     """
 
     parts: dict[str, JournalEntry] = field(default_factory=dict)
@@ -49,16 +49,16 @@ class Past:
     all_closed: bool = False
 
     def kinds(self) -> set[str]:
-        """Which kinds of output there may be of any part."""
+        """All kinds of output that there may be in OUT."""
         return {kind for noted in self.parts.values() for kind in noted["write"]}
 
     def voided(self) -> "Past":
-        """What is left of it where nothing counts any more."""
+        """The same with no part done."""
         parts = {place: {**undone(noted), "run": noted["run"]} for place, noted in self.parts.items()}
         return Past(parts, run=self.run, all_closed=self.all_closed)
 
     def overwritten(self, sites: Iterable[Site]) -> "Past":
-        """The same with all of these sites to be done again, by this run or, where it is stopped, by the next one."""
+        """The same with these sites to be done again, by this run or, if it is stopped, by the next one."""
         again, names = {}, set()
         for site in sites:
             names.add(site.name)
@@ -69,41 +69,41 @@ class Past:
         return Past(self.parts | again, folders, own=[*still, *again.values()], run=self.run)
 
     def result(self, place: str, key: str) -> PartResult | None:
-        """What came of the part at `place`, if it was done from just these inputs."""
+        """The result of the part at `place`, if it was done from inputs with this key."""
         noted = self.parts.get(place)
         return None if noted is None or noted["key"] != key else PartResult.from_json(noted["result"])
 
     def places(self, scan: str, first: int = 0) -> Iterator[str]:
-        """Where the parts of a scan are noted, from that number on; a gap hides what follows."""
+        """The places of the parts of a scan, from number `first` up to the first one without a record."""
         return takewhile(self.parts.__contains__, (place_of(scan, number) for number in count(first)))
 
     def rows(self, place: str) -> list[SliceFigures]:
-        """The slices of a part, whatever its inputs were then."""
+        """The slices of a part, from whatever inputs it was done."""
         noted = self.parts.get(place)
         return list(unpack(noted["result"]["by_slice"])) if noted else []
 
     def outline(self, site: Site) -> PartResult:
-        """What there may be of the files of a site as one part, a slice each, and of slices that it had before."""
+        """The outputs that there may be of a site as one part: of its files, and of those that it had before."""
         slices = {one.source: one.mask for one in self.rows(place_at(site))}
         slices |= zip(site.below(site.files), site.mask_names(site.files), strict=True)
         return PartResult(site.scan, len(slices), by_slice=pack(SliceFigures(*one, None) for one in slices.items()))
 
     def slices(self, scan: str) -> int:
-        """How many slices a scan of one part had, whatever its inputs were then."""
+        """How many slices a scan of one part had, from whatever inputs it was done."""
         noted = self.parts.get(place_of(scan))
         return int(noted["result"]["slices"]) if noted else 0
 
     def scans(self, site: Site) -> set[str]:
-        """Which series the files of a folder were sorted into, whatever its files were then."""
+        """The scans that were recorded of a folder's DICOM files, whichever files these were."""
         places = {place_of(site.name), *self._several.get(f"{site.name}#", ())} & self.parts.keys()
         return {str(self.parts[place]["result"]["scan"]) for place in places if self._is_within(site, place)}
 
     def _is_within(self, site: Site, place: str) -> bool:
-        """Whether a part is of files right in a folder: the one beside it may be called as one of its series is."""
+        """Whether a part is of files in this very folder: one beside it may have the name of one of its series."""
         return all(one.source.rpartition("/")[0] == site.within[:-1] for one in self.rows(place))
 
     def listing(self, place: str, key: str) -> Listing | None:
-        """How the files of a folder were sorted into scans, if they are still the same."""
+        """The recorded listing of a folder, if its files are still the same."""
         noted = self.folders.get(place)
         if noted is None or noted["key"] != key or "series" not in noted:
             return None
@@ -111,7 +111,7 @@ class Past:
 
     @cached_property
     def _several(self) -> Mapping[str, Sequence[str]]:
-        """The places of scans that share a folder or file, by what their names begin with: that name and `#` or `/`."""
+        """The places of scans that share a folder or a file, by the name of that and the `#` or `/` that follows."""
         places = defaultdict(list)
         for place in self.parts:
             if one := _ONE_OF_SEVERAL.fullmatch(place):
@@ -119,7 +119,7 @@ class Past:
         return places
 
     def about(self, site: Site) -> "Past":
-        """What of it tells of one site: enough to plan that alone."""
+        """The records that are needed to plan one site alone."""
         places = list(self.places(site.scan)) if site.part is None else [place_at(site)]
         if site.kind != "image":
             places += self._several.get(f"{site.name}#", ())
@@ -130,10 +130,10 @@ class Past:
 
 
 def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str | None = None) -> Past:
-    """Read the journal in OUT, of all or of the shard with that `mark`, and those of shards that were cut otherwise.
+    """Read the journals in OUT, except those of other shards of the same cut as the one with that `mark`.
 
-    `called` is what people know OUT by, if it is another name. What was done under other settings counts for nothing.
-    Raises CallError where OUT holds the results of another root.
+    `called` is the name of OUT in messages, if not `out`. What was done under other settings is not done. Raises
+    CallError if OUT holds the results of another root.
     """
     wanted, read = plain_settings(settings), {}
     for journal in journal_files(out):
@@ -153,7 +153,7 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
     for other in read.values():
         past.run = max(past.run, other.run)
         past.folders = other.folders | past.folders
-        # Of what runs before it left half written, a run has cleared OUT by the time that its own journal is closed.
+        # By the time that its journal is closed, a run has removed the unfinished files of runs before it.
         past.all_closed = past.all_closed and (other.all_closed or other.run < own.run)
         _take_over(past, other)
     past.parts = {place: noted for place, noted in past.parts.items() if "result" in noted}
@@ -173,7 +173,7 @@ def _check(out: str, root: str, journal: Path, head: JournalEntry) -> None:
 
 
 def _read(start: int, write: Sequence[str], lines: Iterator[tuple[int, JournalEntry]]) -> Past:
-    """What a journal holds beyond its first line, which names the kinds of output that were written."""
+    """The records of a journal after its first line; `write` are the kinds of output that its runs wrote."""
     past, run = Past(size=start), 0
     for past.size, noted in lines:
         past.all_closed = "closed" in noted
@@ -188,7 +188,7 @@ def _read(start: int, write: Sequence[str], lines: Iterator[tuple[int, JournalEn
 
 
 def _take_over(past: Past, other: Past) -> None:
-    """Of each part, what the later run noted; where that can't be told, neither counts."""
+    """Take over the parts that a later run has recorded; if it is unclear which was later, neither counts."""
     for place, noted in other.parts.items():
         ours = past.parts.get(place)
         if ours is None or noted["run"] > ours["run"]:
@@ -198,7 +198,7 @@ def _take_over(past: Past, other: Past) -> None:
 
 
 def begun(place: str, outline: PartResult, kinds: Iterable[str]) -> JournalEntry:
-    """The line of a part that is under way: what there may be of it in OUT, by slice and by kind of output."""
+    """The record of a part that is under way: the slices and kinds of output that there may be of it in OUT."""
     return {
         "part": place,
         "key": None,
@@ -208,21 +208,21 @@ def begun(place: str, outline: PartResult, kinds: Iterable[str]) -> JournalEntry
 
 
 def undone(noted: JournalEntry) -> JournalEntry:
-    """The line of a part that counts for nothing any more, with what there may still be of it in OUT."""
+    """The record of a part that is no longer done, with the outputs that there may still be of it in OUT."""
     kept = {"result": {name: noted["result"][name] for name in _KEPT}} if "result" in noted else {}
     return {"part": noted["part"], "key": None, "write": noted["write"], **kept}
 
 
 def place_of(scan: str, part: int = 0) -> str:
-    """Where a part of a scan is noted."""
+    """The place of a part of a scan in the journal."""
     return f"{scan}:{part}"
 
 
 def place_at(site: Site) -> str:
-    """Where a site is noted that is one part."""
+    """The place of a site that is one part."""
     return place_of(site.scan, site.part or 0)
 
 
 def plain_settings(settings: Settings) -> Any:
-    """What JSON makes of them."""
+    """The settings as they are once written as JSON and read back."""
     return json.loads(json.dumps(asdict(settings)))

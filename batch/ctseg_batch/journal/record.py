@@ -1,4 +1,4 @@
-"""Notes what is done in a journal in OUT, line by line, as `past` reads it; and holds OUT meanwhile."""
+"""Write the journal in OUT, line by line, as `past` reads it, and hold OUT meanwhile."""
 
 import json
 import os
@@ -20,62 +20,62 @@ from ctseg_batch.result import PartResult, Settings
 from ctseg_batch.shards import is_of_cut
 
 LOCK = "lock"
-"""What a run is held by, in FOLDER."""
+"""The name of the lock of a run, in FOLDER."""
 
 
 @contextmanager
 def claim_out(out: Path, mark: str) -> Iterator[None]:
     """Hold OUT, or one shard of it, against other runs; raises CallError where another run holds it.
 
-    Shards of one cut may be at work at once, and nobody else beside them.
+    Shards of one cut may run at the same time, but no other run beside them.
     """
     with claim(out, f"{FOLDER}/{LOCK}{mark}", excludes(mark)):
         yield
 
 
 def excludes(mark: str) -> Callable[[str], bool]:
-    """Says of the name of a lock whether a run, or the shard with that mark, can't be at work while it is held."""
+    """A function that tells by the name of a lock whether it excludes a run, or the shard with that mark."""
     return lambda name: name.startswith(LOCK) and not is_of_cut(name, mark)
 
 
 class JournalWriter:
-    """Told of each step of a run; gathers what a journal would have. May be used from several threads."""
+    """Gathers the records of a run in memory. May be used from several threads."""
 
     def __init__(self) -> None:
         self.gathered: list[JournalEntry] = []
 
     def open(self) -> None:
-        """OUT is about to change."""
+        """Announce that OUT is about to change."""
 
     def begin(self, outlines: Mapping[str, PartResult], kinds: Iterable[str]) -> None:
-        """Parts are about to be done; what was noted of them counts no more. There may be these kinds of outputs."""
+        """Parts are about to be done: revoke their records, and note the kinds of output that there may be of them."""
         self.add(*(begun(place, outline, kinds) for place, outline in outlines.items()))
 
     def take_back(self, parts: Iterable[JournalEntry]) -> None:
-        """What was noted of parts counts no more; their files are still there."""
+        """Revoke the records of parts whose files are still there."""
         self.add(*(undone(noted) for noted in parts if noted["key"]))
 
     def drop(self, parts: Iterable[JournalEntry]) -> None:
-        """Parts are gone, and so are their files."""
+        """Forget parts whose files are gone."""
         self.add(*({"part": noted["part"], "key": None} for noted in parts))
 
     def note(self, place: str, key: str, result: PartResult) -> None:
-        """A part is finished and its last file in place."""
+        """Record a part that is finished, its last file written."""
         self.add({"part": place, "key": key, "result": asdict(result)})
 
     def list_folder(self, place: str, key: str, listing: Listing) -> None:
-        """The DICOM files of a folder are sorted into scans."""
+        """Record which series the DICOM files of a folder make up."""
         self.add({"folder": place, "key": key, **listing.to_json()})
 
     def add(self, *noted: JournalEntry) -> None:
-        """Anything of these."""
+        """Add any of these records."""
         self.gathered += noted
 
 
 class Journal(JournalWriter):
-    """Notes parts in OUT, which is held, as they are finished; a context manager.
+    """Writes the records to a file in OUT, which must be held; a context manager.
 
-    What was noted under other settings counts no more. Raises CallError where OUT can't be written.
+    Raises CallError where OUT can't be written.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Journal(JournalWriter):
         mark: str = "",
         opened: Callable[[], None] = lambda: None,
     ) -> None:
-        """`opened` is called once, before the first thing that this run notes."""
+        """`opened` is called once, before the first record of this run."""
         super().__init__()
         self._past, self._opened = past, opened
         self._idle = True
@@ -112,28 +112,28 @@ class Journal(JournalWriter):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Note that the run ended by itself, so that the next one need not look for leftovers."""
+        """Record that the run ended by itself, so that the next one need not look for unfinished files."""
         with self._lines:
             if kind is None and not (self._past.all_closed and self._idle):
                 self.add({"closed": True})
         if kind is not None:
-            # Somebody may have removed OUT: what was written since is known by this for a run's.
+            # If somebody removed OUT during the run, this folder marks what was written since as that of a run.
             with suppress(OSError):
                 self._folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, *noted: JournalEntry) -> None:
-        """A line each, on the disk when this returns."""
+        """Write a line for each; they are on the disk when this returns."""
         if noted:
             self._touched.update(one["part"] for one in noted if "part" in one)
             self.open()
             self._append(*noted)
 
     def untouched(self) -> set[str]:
-        """The scans of which earlier runs have noted parts, and this run has noted nothing about them."""
+        """The scans that earlier runs have recorded and this run has not."""
         return {noted["result"]["scan"] for place, noted in self._past.parts.items() if place not in self._touched}
 
     def open(self) -> None:
-        """Say once which run the lines from here on are of: the next one after all that wrote to OUT before."""
+        """Once, before the first record: write the number of this run, one more than that of any before it."""
         with self._lock:
             if self._idle:
                 self._idle = False
@@ -141,7 +141,7 @@ class Journal(JournalWriter):
                 self._append({"run": self._past.run + 1})
 
     def check_in_place(self) -> None:
-        """Raise what `removed` says where OUT, or the journal in it, was removed, renamed or replaced meanwhile."""
+        """Raise CallError if OUT, or the journal in it, was removed, renamed or replaced during the run."""
         file = Path(self._lines.name)
         try:
             is_there = os.path.samestat(os.fstat(self._lines.fileno()), file.stat())
@@ -164,7 +164,7 @@ class Journal(JournalWriter):
         self.written(lines)
 
     def written(self, lines: bytes) -> None:
-        """Some are on the disk."""
+        """Called with lines once they are on the disk."""
 
 
 def _line(noted: JournalEntry) -> bytes:

@@ -1,4 +1,4 @@
-"""What earlier runs wrote, under whatever settings, for slices, volumes and stacks that are no more, or shorter now."""
+"""Outputs of earlier runs, under whatever settings, whose slices, volumes or stacks no longer exist."""
 
 from collections.abc import Iterator, Mapping
 from itertools import chain, count, takewhile
@@ -10,13 +10,13 @@ from ctseg_batch.outputs.slice_outputs import Outputs
 
 
 class StaleOutputs:
-    """Finds it by what was noted and by what is there, and has it discarded."""
+    """Finds them by the journal and by what is in OUT, and discards them."""
 
     def __init__(self, past: Past, outputs: Outputs, changes: Changes) -> None:
         self._past, self._outputs, self._discard = past, outputs, changes.discard
 
     def take_away(self, site: Site, scans: Mapping[str, int]) -> None:
-        """Of the files of a site, all beyond the slices that each of the scans has now."""
+        """Of scans named after a site's files, the outputs beyond the slices that each of the `scans` has now."""
         for file in site.below(site.files):
             numbered = takewhile(lambda scan: scan in scans or self._is_known(scan), _numbered(file))
             for scan in chain([file], numbered):
@@ -28,15 +28,15 @@ class StaleOutputs:
                     )
 
     def take_away_gone(self, site: Site, place: str) -> None:
-        """Of a part of a site, the slices that were noted and whose files are gone."""
+        """Of a part of a site, the outputs of slices whose files are gone."""
         within = len(site.within)
         slices = [(one.source[within:], one.mask) for one in self._past.rows(place)]
-        # A mask may have got the name that a PNG beside it has by now.
+        # By now a PNG beside the file may have the name of its mask.
         gone = [mask for file, mask in slices if not site.has(file) and not site.has(mask[within:])]
         self._discard(slices=gone)
 
     def take_away_beyond(self, site: Site, scan: str, parts: int) -> None:
-        """The parts that a scan has no more, if it had more of them; the last one first: a gap hides what follows."""
+        """The parts from number `parts` on, which a scan no longer has; the last first: a gap hides what follows."""
         for place in reversed(list(self._past.places(scan, parts))):
             self.take_away_gone(site, place)
             self._discard(parts=[place])
@@ -45,7 +45,7 @@ class StaleOutputs:
         return self._past.slices(scan) > 0 or self._outputs.has_folder(scan)
 
     def _left_over(self, scan: str, slices: int) -> Iterator[str]:
-        """What was written from this slice on, whether it was noted or not."""
+        """The names of outputs from this slice on, whether recorded or only found in OUT."""
         noted = self._past.slices(scan)
         for number in count(slices):
             name = f"{scan}/{volume_slice(number)}"

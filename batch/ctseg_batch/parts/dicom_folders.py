@@ -1,4 +1,4 @@
-"""Folders of DICOM files: the series in each, as an earlier run noted them or by opening it, and which are wanted."""
+"""Folders of DICOM files: which series each holds, from the journal or by opening it, and which are wanted."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,37 +14,37 @@ from ctseg_batch.result import Failure
 
 
 class DicomFolders:
-    """Which scans the folders hold. `outdone`: those that are left for a better one of their study, and why."""
+    """Which scans the folders hold. `outdone`: those left out because their study has a better one, and why."""
 
     def __init__(self, past: Past, truth: Truth | None, selection: Selection, input_files: InputFiles) -> None:
         self._past, self._truth, self._selection, self._input_files = past, truth, selection, input_files
         self.outdone: Mapping[str, str] = {}
 
     def survey(self, sites: Sequence[Site]) -> None:
-        """Where one series a study is wanted, find the best ones of all folders: a study may fill several."""
+        """If one series per study is wanted, find the best ones of all folders: a study may be spread over several."""
         if self._selection.one_a_study:
             self.outdone = self._selection.outdone(one for site in sites for one in self._list(site))
 
     def key(self, site: Site) -> str:
-        """Changes with any file of a folder, and with the masks that its slices are compared with."""
+        """A digest that changes with any file of a folder, and with the reference masks of its slices."""
         masks = slice_masks(site, site.files, truth_beside(site, self._truth))
         return key_of(site.stamped(site.files), site.mask_names(site.files), masks)
 
     def noted(self, site: Site, key: str) -> Listing | None:
-        """What an earlier run noted of a folder, if none of its files has changed and it says enough."""
+        """The listing that an earlier run recorded, if no file has changed since and it is enough to select by."""
         if self._selection.needs_descriptions:
             return None
         listing = self._past.listing(site.name, key)
-        # A folder may have come since that is called as one of the series was.
+        # A folder with the name of one of the series may have been added since.
         return None if listing and any(one.scan in site.rivals for one in listing.series) else listing
 
     def opened(self, site: Site) -> OpenedFolder:
-        """A folder with the headers of its files read."""
+        """Read the headers of a folder's files."""
         self._input_files.fetch(site)
         return open_folder(site, self._truth)
 
     def unwanted(self, series: Iterable[ListedSeries]) -> Mapping[str, Failure]:
-        """The scans that are left out, and why."""
+        """The scans that are not wanted, each with the reason."""
         reasons = {one.scan: self._selection.refusal(one.facts) or self.outdone.get(one.scan) for one in series}
         return {scan: Failure(scan, reason) for scan, reason in reasons.items() if reason}
 

@@ -1,4 +1,4 @@
-"""The DICOM files of a folder opened: which scans they make up, and each as a part to be done."""
+"""Open the DICOM files of a folder: which scans they make up, and each as a part to be done."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpenedFolder:
-    """A folder's DICOM files with their headers read.
-
-    `series` of files and `stacks` of frames, each as a part to be done, and what failed.
-    """
+    """What the headers of a folder's DICOM files say: its series of files and stacks of frames, each as a part."""
 
     listing: Listing
     series: Sequence[Part]
@@ -62,9 +59,9 @@ def _stack(scan: str, frames: "DicomSeries", site: Site, truth: Truth | None) ->
 
 
 def named_by_file(found: Iterable["DicomSeries"]) -> Iterator[tuple[str, "DicomSeries"]]:
-    """The stacks in files of several frames: each called by its file, with a number where that holds more than one.
+    """The stacks of frames: each named after its file, with a number if the file holds several.
 
-    A number follows after `/`, as if the file were a folder: nothing else can be called so.
+    The number follows a `/`, as if the file were a folder, so the name can't be that of anything else.
     """
     stacks = [(one, one.enhanced_file.name) for one in found if one.enhanced_file]
     of_file = Counter(file for _, file in stacks)
@@ -74,7 +71,7 @@ def named_by_file(found: Iterable["DicomSeries"]) -> Iterator[tuple[str, "DicomS
 
 
 def _shorts(found: "Sequence[DicomSeries]") -> Iterator[str]:
-    """What tells the series of a folder apart: their UIDs, with that of the study where it is not theirs alone."""
+    """A short digest for each series of a folder: of its UID, and of its study's if several have that UID."""
     of_uid = Counter(one.uid for one in found)
     for one in found:
         told = one.uid if of_uid[one.uid] == 1 else f"{one.study} {one.uid}"

@@ -1,4 +1,4 @@
-"""What the pixels of slices say against their being CT, seen in passing."""
+"""Cheap checks of the pixels of each slice: do they look like CT at all?"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _GLANCE = 64
 
 @dataclass(frozen=True, slots=True)
 class PixelCheck:
-    """A slice has as few grey values as a label map, or nothing but one; or it was in colour."""
+    """Whether a slice has as few grey values as a label map, only a single one, or was in colour."""
 
     is_sparse: bool
     is_empty: bool
@@ -29,7 +29,7 @@ class PixelCheck:
 
 
 def look_at(source: Slice) -> PixelCheck:
-    """A glance that costs next to nothing; all pixels are counted where it sees few values. HU are no labels."""
+    """Check a slice at a sample of its pixels, and at all where these have few values. HU are no labels."""
     rows, columns = (-(-length // _GLANCE) for length in source.pixels.shape)
     if source.domain == "hu" or _values(source.pixels[::rows, ::columns]) > _MOST_LABELS:
         return PixelCheck(is_sparse=False, is_empty=False, is_coloured=source.is_coloured)
@@ -38,7 +38,7 @@ def look_at(source: Slice) -> PixelCheck:
 
 
 def doubts_of(looks: Collection[PixelCheck]) -> tuple[str, ...]:
-    """What is doubtful of a part of a scan, in words."""
+    """The flags that the checks of a part's slices give."""
     filled = [look for look in looks if not look.is_empty]
     sparse = sum(look.is_sparse for look in filled)
     doubts = {
@@ -49,5 +49,5 @@ def doubts_of(looks: Collection[PixelCheck]) -> tuple[str, ...]:
 
 
 def _values(pixels: npt.NDArray[Any]) -> int:
-    """How many values there are among grey pixels."""
+    """The number of different grey values."""
     return int(np.count_nonzero(np.bincount(pixels.ravel())))

@@ -1,4 +1,4 @@
-"""From what was found to what has to be done: files become scans, scans parts, and parts that were done stay done."""
+"""The plan of a run: sites become scans, scans become parts, and parts that were done before are left as they are."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,18 +31,18 @@ from ctseg_batch.parts.recheck import Recheck
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.slice_figures import SliceFigures, pack
 
-# Image slices that are recorded together: a killed run loses no more. No rule needs to see them all at once ...
+# Images of a folder that are one part: a killed run loses no more. No rule needs all images of a folder at once ...
 _IMAGES_A_PART = 256
-# ... but where they are stacked: no CT has more.
+# ... unless they are a stack; no CT has more slices than this.
 _MOST_IN_A_STACK = 4096
 
 
 class Planner:
-    """Looks at each site: what of it was done before, and what there is to do.
+    """Tells what of each site was done before, and what there is to do.
 
-    `skipped` and `errors` fill as sites are planned: readable files that are no slices, series that are not wanted, and
-    failures of no scan. Without a `journal`, nothing is noted nor taken away. `input_files` has the files of a site
-    that is opened. `stack_images`: those of a folder lie one on the other.
+    `skipped` (readable files that are no slices, series that are not wanted) and `errors` (failures that belong to no
+    scan) fill as sites are planned. Without a `journal`, nothing is recorded and nothing removed. `input_files` fetches
+    the files of a site before it is opened. `stack_images`: the images of a folder are a stack.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class Planner:
         self._overwriting: Mapping[str, str] = {}
 
     def survey(self, sites: Sequence[Site]) -> None:
-        """Look at all sites before any is planned.
+        """Look at all sites before any is planned, for what can't be decided site by site.
 
-        Where one series a study is wanted, a study may fill folders; where OUT does not tell case, any two may clash.
+        The series of a study may be spread over folders; in an OUT that ignores case, outputs of any two may collide.
         """
         if not self._outputs.tell_case():
             self._overwriting = overwriting(
@@ -78,7 +78,7 @@ class Planner:
         self.folders.survey([site for site in sites if site.kind == "dicom"])
 
     def parts(self, site: Site) -> Iterator[Site]:
-        """What a site is planned in: the images of a folder in parts, unless they are a stack; a part as it is."""
+        """Cut the images of a folder into parts, unless they are a stack; any other site is returned as it is."""
         site = self._apart(site)
         if not site.files:
             return
@@ -93,16 +93,16 @@ class Planner:
         yield from parts
 
     def plan(self, site: Site) -> Iterator[Step]:
-        """What there is to do of one of the `parts`, and the results of what was done before or can't be opened."""
+        """The parts to be done of one of the `parts` above, and results of those that were done or can't be opened."""
         if site.kind == "image":
             yield self._images(site)
         else:
             yield from self._dicom(site) if site.kind == "dicom" else self._volume(site)
 
     def remembered(self, site: Site) -> list[PartResult] | None:
-        """What came of one of the `parts` that was done before; None where there is something to do.
+        """The results of one of the `parts` above if all of it was done before, else None.
 
-        Opens no file, but those that could not be read then.
+        Opens no file except those that could not be read then.
         """
         if site.kind == "dicom":
             listing = self.folders.noted(site, self.folders.key(site))
@@ -111,7 +111,7 @@ class Planner:
         return [step] if isinstance(step, PartResult) else None
 
     def _apart(self, site: Site) -> Site:
-        """What is left of a site without the files that would overwrite what is of others: these have failed."""
+        """The site without the files whose outputs would overwrite those of others; these are reported as failed."""
         failed = self._overwriting.keys() & site.below(site.files) if self._overwriting else ()
         self.errors += [Failure(file, self._overwriting[file]) for file in failed]
         if not failed:
@@ -119,7 +119,7 @@ class Planner:
         return replace(site, files=tuple(file for file in site.files if site.within + file not in failed))
 
     def _begin_anew(self, scan: str, parts: Sequence[Site]) -> None:
-        """Of images that move from one part to another, have noted where they go before it is lost where they were."""
+        """If images move from one part to another, record their new parts before the old ones are forgotten."""
         if place_of(scan) not in self._past.parts:
             return
         outlines = {place_at(part): self._past.outline(part) for part in parts}
@@ -159,7 +159,7 @@ class Planner:
         yield from self._opened_dicom(site, key) if done is None else done
 
     def _remembered(self, site: Site, listing: Listing) -> list[PartResult] | None:
-        """The results of the scans that are wanted of a folder, if every one was done; else None."""
+        """The results of all wanted scans of a folder, if every one was done; else None."""
         unwanted = self.folders.unwanted(listing.series)
         wanted = [one for one in listing.series if one.scan not in unwanted]
         done = [result for one in wanted if (result := self._done_series(site, one))]
@@ -186,15 +186,15 @@ class Planner:
         if not failed:
             self._changes.list_folder(site.name, key, opened.listing)
         elif len(opened.series) > 1 or unwanted:
-            self.errors += failed  # which of the series they belong to can't be told
+            self.errors += failed  # it is unknown to which of the series they belong
         for part in (*opened.series, *opened.stacks):
             if part.scan not in unwanted:
                 yield self._unless_done(site, part)
         if failed and not (len(opened.series) > 1 or unwanted):
-            yield unread(site, failed)  # where they lie can't be told: they are counted after the others
+            yield unread(site, failed)  # their positions are unknown, so they are counted after the others
 
     def _done_series(self, site: Site, listed: ListedSeries) -> PartResult | None:
-        """What came of a series of files or a stack of frames, if all of it was done and nothing failed."""
+        """The result of a series of files or a stack of frames, if all of it was done and nothing failed."""
         files = tuple(listed.files(site.files))
         if listed.key is None:
             return self._done_volume(site, listed.scan, sorted(files))
@@ -203,7 +203,7 @@ class Planner:
         return done if is_sure else None
 
     def _done_volume(self, site: Site, scan: str, files: Iterable[str]) -> PartResult | None:
-        """The same of a scan that is called by its file."""
+        """The same for a scan that is named after its file."""
         if place_of(scan) not in self._past.parts:
             return None
         if site.kind == "volume":
@@ -216,7 +216,7 @@ class Planner:
         return done if is_sure else None
 
     def _unless_done(self, site: Site, part: Part) -> Step:
-        """What came of a part before, or the part: also where what failed of it then may not fail now."""
+        """The result of a part if it was done and still holds, else the part."""
         done = self._past.result(part.place, part.key)
         if done is not None and self._recheck.holds(site, part, done):
             return done
@@ -225,7 +225,7 @@ class Planner:
 
 
 def unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:
-    """Files of a site that come to nothing."""
+    """A result for files of a site that all failed."""
     names = site.mask_names(failure.file.removeprefix(site.within) for failure in failed)
     rows = pack(SliceFigures(failure.file, name, None) for failure, name in zip(failed, names, strict=True))
     return PartResult(site.scan, len(failed), len(failed), failed, by_slice=rows)

@@ -1,4 +1,4 @@
-"""What `--measures full` takes of a stack as a whole: held slice by slice, and measured when the last one is in."""
+"""The measures of a whole stack (`--measures full`): slices are collected, and measured when the last one is in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,20 +20,20 @@ from ctseg_batch.result import StackFigures
 
 @dataclass(frozen=True, slots=True)
 class _LungPixels:
-    """The HU of a slice where its mask had lung at first; `places` are these pixels, a bit each."""
+    """The HU of the pixels that were first labelled lung in a slice; `places` marks them, one bit per pixel."""
 
     places: npt.NDArray[np.uint8]
     values: LungValues
 
     def plane(self, shape: tuple[int, ...]) -> LungValues:
-        """The slice (H, W) again, 0 where there was no lung."""
+        """The slice (H, W) with its HU, 0 outside the lung."""
         pixels = np.zeros(shape, self.values.dtype)
         pixels.ravel()[np.unpackbits(self.places, count=pixels.size).view(bool)] = self.values
         return cast(LungValues, pixels)
 
 
 class StackMeasurer:
-    """The masks of a part, the HU of its lung, and its truth. May be filled from several threads."""
+    """Collects the masks of a part, the HU of its lung, and its truth. May be used from several threads."""
 
     def __init__(self, part: Part, truth: Truth | None) -> None:
         self._slices, self._is_whole, self._truth = part.slices, part.is_whole, truth
@@ -43,13 +43,13 @@ class StackMeasurer:
         self._true: dict[int, Labels] = {}
 
     def look(self, index: int, source: Slice, labels: Labels) -> None:
-        """A slice is labelled, though a rule may still take lung away: keep what of its pixels may be needed."""
+        """Keep the HU of the lung of a slice, some of which the clean-up may still remove."""
         if self._is_whole and self._is_hu and source.domain == "hu":
             lung = labels > 0
             self._values[index] = _LungPixels(np.packbits(lung), cast(LungValues, source.pixels[lung]))
 
     def add(self, index: int, labels: Labels, true: Labels | None) -> None:
-        """A slice is finished; `true` are the groups of its truth, if there is any."""
+        """Keep the final mask of a slice; `true` are the groups of its truth, if there is any."""
         if self._is_whole:
             self._masks[index] = labels
             if true is not None:
@@ -80,16 +80,16 @@ class StackMeasurer:
         return figures, tuple(doubts)
 
     def _lung_values(self, indices: Sequence[int], masks: Sequence[Labels], right: Side) -> list[LungValues] | None:
-        """The HU of the lung of each mask that was turned, in the order of its rows; None unless all have HU."""
+        """The HU of the lung pixels of each turned mask, row by row; None unless all slices have HU."""
         if any(index not in self._values for index in indices):
             return None
         planes = (self._values[index].plane(self._masks[index].shape) for index in indices)
         return [cast(LungValues, facing(plane, right)[mask > 0]) for plane, mask in zip(planes, masks, strict=True)]
 
     def _surfaces(self, indices: Sequence[int], spacing: Spacing) -> tuple[SurfaceDistances | None, ...] | None:
-        """The distances of each group but background; None where a slice has no truth.
+        """The distances of each group except background; None if a slice has no truth.
 
-        What the truth leaves open is taken from both masks: else it would be an error of one of them.
+        Pixels that the truth leaves open are removed from both masks, so that they count as no error.
         """
         if self._truth is None or any(index not in self._true for index in indices):
             return None
