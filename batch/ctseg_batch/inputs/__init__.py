@@ -1,1 +1,1 @@
-"""What comes in: files found, told apart, and sorted into sites; which series are wanted; the truth beside them."""
+"""The inputs: files found, identified and sorted into sites; which series are wanted; the truth beside them."""

@@ -22,12 +22,13 @@ _EMPTY = "there is no CT in it"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What there is below the root; `ignored_endings` count files that are no CT, `failed` can't be told.
+    """What was found below the root.
 
-    A file that is no CT has failed where somebody named it.
-    `place` is where the root is, if it is none of this machine's folders. `empty` are the folders of the call that hold
-    neither CT nor what has failed; but those that hold what is never searched are `passed_over`. `set_aside` counts
-    folders by name that are not searched for what they are called, `again` links to files that are there themselves.
+    `ignored_endings` counts the files that are no CT, by ending. `failed` are files that could not be identified, and
+    those that are no CT though the call names them. `place` is the root in a store. `empty` are the INPUT folders with
+    neither CT nor a failure; those that hold only what is never searched are `passed_over`. `set_aside` counts folders
+    that are not searched because of their name, like `.trash`, by that name. `again` counts links to files that are
+    found themselves.
     """
 
     root: Path
@@ -47,7 +48,7 @@ class Found:
 
     @property
     def failures(self) -> Iterator[Failure]:
-        """What could not be told, and what is empty, by its path below the root, which goes by its own name."""
+        """The failed files and empty folders by their path below the root; the root itself by its own name."""
         reasons = [*((error.file, error.reason) for error in self.failed), *((one, _EMPTY) for one in self.empty)]
         below = ((os.path.relpath(file, self.root), reason) for file, reason in reasons)
         return (Failure(self.root.name or path if path == "." else path, reason) for path, reason in below)
@@ -58,9 +59,9 @@ def discover(
 ) -> Found:
     """Search files and folders, recursively and through links, but no real folder twice and none of `never`.
 
-    Reads names, and of files without an ending the first bytes. Raises CallError for an input that is not there; of
-    those that are `listed`, one that is not there has failed. Without a `root`, the deepest folder that holds all
-    inputs is it; raises CallError for an input that is not below the one given.
+    Reads names, and the first bytes of files without an ending. Raises CallError for one of the `inputs` that is
+    missing; one of those `listed` has failed then. The `root` is by default the deepest folder that contains all
+    inputs; raises CallError for an input that is not below a root that is given.
     """
     for path in inputs:
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a folder on the way may not be entered
@@ -97,7 +98,7 @@ def without_ct(
     passed_over: Collection[Path],
     searched_before: Collection[tuple[Path, str]] = (),
 ) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """The folders that are `empty`, and those that are `passed_over`."""
+    """Those of the INPUT folders that are `empty`, and those that are `passed_over`, as in Found."""
     bare, others = _bare(folders, found, searched_before), _with_all_above(passed_over)
     empty = tuple(folder for folder in bare if folder not in others)
     return empty, tuple(folder for folder in bare if folder in others)
@@ -106,7 +107,7 @@ def without_ct(
 def _bare(
     folders: Iterable[Path], found: Iterable[Path], searched_before: Iterable[tuple[Path, str]]
 ) -> Sequence[Path]:
-    """The folders below which nothing was found, by whatever path."""
+    """The folders below which nothing was found, not even by another path to the same real folder."""
     above = _with_all_above(found)
     bare = [folder for folder in folders if folder not in above]
     if not bare:
@@ -130,7 +131,7 @@ def _with_all_above(places: Iterable[Path]) -> set[Path]:
 
 
 def _refuse_results(path: Path) -> None:
-    """Raise CallError for what a run has written: its masks would pass for strange CT."""
+    """Raise CallError for outputs of a run, whose masks would be taken for CT."""
     for folder in (path, *path.parents):
         out = folder.parent
         if folder.name in FOLDERS and os.path.isdir(out / RECORD):  # noqa: PTH112
@@ -140,12 +141,12 @@ def _refuse_results(path: Path) -> None:
 
 
 def absolute(path: Path) -> Path:
-    """The path from the root of the file system: not Path.resolve, which would name scans after where a link points."""
+    """The absolute path. Links are kept, unlike in Path.resolve: scans are named after the link, not its target."""
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def _holding(folders: Collection[Path], root: Path | None) -> Path:
-    """The root, or the deepest folder that holds all."""
+    """The given root, or the deepest folder that contains all."""
     if root is not None:
         top = absolute(root)
         for folder in folders:
@@ -181,12 +182,12 @@ def sites_of(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> Iterator[S
 
 
 def _own_name(root: Path, kinds: Mapping[Path, Mapping[str, Kind]]) -> str:
-    """What a root that holds slices itself goes by: its own name, unless something below it bears that."""
+    """The name of a root that holds slices itself: its own, unless something below it has that name."""
     beneath = {folder.relative_to(root).parts[0] for folder in kinds if folder != root} | set(kinds.get(root, ()))
     return root.name if root.name and root.name not in beneath else "."
 
 
 def _taken(names: Collection[str]) -> frozenset[str]:
-    """What is called like a PNG in a folder, where some other file's mask would take the name of one; else none."""
+    """The names of PNGs in a folder if the mask of another file would get the name of one; else none."""
     clash = any(f"{name}.png" in names for name in names if not name.endswith(".png"))
     return frozenset(name for name in names if name.endswith(".png")) if clash else frozenset()

@@ -1,4 +1,4 @@
-"""Where a run gets the files of its inputs from."""
+"""Access to the input files of a run; a store overrides it."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,29 +8,29 @@ from ctseg_batch.result import Failure
 
 
 class InputFiles:
-    """Sees to it that the files of a site are in its folder. Used by the thread that plans, released by any.
+    """Makes the files of a site available in its folder. Fetched by the thread that plans, released by any thread.
 
-    These are on this machine, where they stay.
+    This class is for files on this machine, which need neither.
     """
 
     def fetch(self, site: Site) -> None:
-        """Have the files of a site there, until it is released; what can't be had is missing, and `explained`."""
+        """Make the files of a site available until it is released; one that can't be fetched is `explained`."""
 
     def drain_by(self, drain: Callable[[], None]) -> None:
-        """Where there is no room for a site, `drain` waits until those at work are released."""
+        """Set the function that waits until all sites in use are released, for when there is no room for another."""
 
     def release(self, site: Site) -> None:
-        """The files of a site are needed no more."""
+        """The files of a site are no longer needed."""
 
     def localised(self, site: Site) -> Site:
-        """A site that another process has found, as this one has it."""
+        """The same site, found by another process, with the folder that this process has its files in."""
         return site
 
     def volume_files(self, site: Site) -> Sequence[str]:
-        """What a volume is made of: its file, and the one beside it that its header names."""
+        """The files of a volume: its own, and the one beside it that its header may name."""
         (file,) = site.paths(site.files)
         return [one.name for one in reading.volume_files(file)]
 
     def explained(self, failure: Failure) -> Failure:
-        """A failure, with the reason for which its file is missing, if it is."""
+        """The failure with the reason why its file could not be fetched, if it could not."""
         return failure

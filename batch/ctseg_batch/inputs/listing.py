@@ -1,4 +1,4 @@
-"""Which series the DICOM files of a folder make up: noted, so that the next run need not open them to choose."""
+"""Which series the DICOM files of a folder make up: recorded, so that the next run can select without opening them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SeriesFacts:
-    """What a series is chosen by. A text that its files do not hold is empty, a number None.
+    """What series are selected by. A text that is missing in the files is empty, a number None.
 
     `uid` and `study` are the digests of the series and of its study, empty where it has no such UID. `spacing` is the
     distance of its slices and `thickness` their SliceThickness, both in mm. `is_computed`: some are projections or
@@ -34,10 +34,10 @@ class SeriesFacts:
 
 @dataclass(frozen=True, slots=True)
 class ListedSeries:
-    """A series as a scan: its name, the key of its inputs, and where its files stand among those of the folder.
+    """A series as a scan: its name, the key of its inputs, and which of the folder's files are its own.
 
-    `key` is None of a stack of frames: its truth lies elsewhere, and may change when nothing in the folder does. `runs`
-    are the first place and the one past the last of each stretch of files.
+    `key` is None for a stack of frames: its truth is in another place, and may change when nothing in the folder does.
+    `runs` are the stretches of its files among those of the folder, each as (first, last + 1).
     """
 
     scan: str
@@ -46,7 +46,7 @@ class ListedSeries:
     runs: tuple[tuple[int, int], ...]
 
     def shares_uid(self, other: "ListedSeries") -> bool:
-        """Whether both are files of one series, which lie in different folders. Frames are told apart by stack."""
+        """Whether both belong to one series, spread over folders; stacks of frames never do."""
         return bool(self.facts.uid) and self.facts.uid == other.facts.uid and None not in (self.key, other.key)
 
     def files(self, folder: Sequence[str]) -> Iterator[str]:
@@ -63,13 +63,13 @@ class Listing:
     skipped: tuple[Failure, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """What may be noted. Not the descriptions: people type them, and may name a patient."""
+        """What may be recorded: all but the descriptions, which are free text and may name a patient."""
         series = [replace(one, facts=replace(one.facts, description="")) for one in self.series]
         return asdict(replace(self, series=tuple(series)))
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "Listing":
-        """Back from what `to_json` and JSON made of it."""
+        """The listing back from `to_json`."""
         series = tuple(
             ListedSeries(
                 one["scan"],
@@ -83,7 +83,7 @@ class Listing:
 
 
 def facts_of(series: "DicomSeries") -> SeriesFacts:
-    """What a series is chosen by."""
+    """The facts of a series."""
     return SeriesFacts(
         uid=series_digest(series),
         study=_digest(series.study) if series.study else "",
@@ -98,7 +98,7 @@ def facts_of(series: "DicomSeries") -> SeriesFacts:
 
 
 def series_digest(series: "DicomSeries") -> str:
-    """What stands for a series wherever its files are, by its UID and that of its study; nothing without its UID."""
+    """A digest of the UIDs of a series and its study, the same in every folder; empty if it has no UID."""
     return _digest(f"{series.study} {series.uid}") if series.uid else ""
 
 
@@ -107,7 +107,7 @@ def _digest(told: str) -> str:
 
 
 def runs_of(places: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Places among the files of a folder, as `ListedSeries` has them."""
+    """Places among the files of a folder as the `runs` of a ListedSeries."""
     runs: list[tuple[int, int]] = []
     for place in sorted(set(places)):
         if runs and runs[-1][1] == place:

@@ -1,4 +1,4 @@
-"""Inputs whose outputs would lie one on the other in an OUT that does not tell names by case."""
+"""Inputs whose outputs would overwrite each other in an OUT that ignores case."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -6,9 +6,9 @@ from ctseg_batch.inputs.site import Site, mask_paths_of_volume
 
 
 def overwriting(sites: Iterable[Site], *, of_slices: bool, of_scans: bool) -> Mapping[str, str]:
-    """The files of which something would be written over what is of another one, which came first; and why they fail.
+    """The files, by their paths below the root, whose outputs would overwrite those of an earlier file, and the reason.
 
-    By their paths below the root. `of_slices`, `of_scans`: what is written.
+    `of_slices`, `of_scans`: whether outputs of single slices, and of whole scans, are written.
     """
     found: dict[str, str] = {}
     slices: dict[str, tuple[str, str]] = {}
@@ -24,13 +24,13 @@ def overwriting(sites: Iterable[Site], *, of_slices: bool, of_scans: bool) -> Ma
 
 
 def _first(owners: dict[str, tuple[str, str]], name: str, file: str) -> str | None:
-    """Whose a name is already when it is written in another case; None where it becomes this file's."""
+    """The file that has this name in another case already; None if there is none, and the name is this file's now."""
     owned, other = owners.setdefault(name.casefold(), (name, file))
     return None if owned == name else other
 
 
 def _names(site: Site) -> Iterator[str]:
-    """Of each file, what is written of a slice; of a volume, its first stands for all."""
+    """The name of each file's mask; of a volume, the first mask stands for all."""
     yield from mask_paths_of_volume(site.name, 1) if site.kind == "volume" else site.mask_names(site.files)
 
 

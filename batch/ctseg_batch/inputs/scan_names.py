@@ -1,4 +1,4 @@
-"""What the outputs of whole scans are called, so that none lands on another's."""
+"""The names of outputs of whole scans, chosen so that none overwrites another."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -7,13 +7,13 @@ from pathlib import Path
 from ctseg_batch.layout import NIFTI, SCAN_ENDINGS
 
 LENGTHENED = "#scan"
-"""What a name gets at its end where it is another's already."""
+"""Appended to a name that is taken."""
 
 _LABEL_MAP = SCAN_ENDINGS[NIFTI]
 
 
 def folders_below(folders: Iterable[Path]) -> Mapping[Path, frozenset[str]]:
-    """For each of the folders, the names of those right below it that lead to others of them."""
+    """For each of the folders, the names of its subfolders that contain others of them."""
     below: dict[Path, set[str]] = defaultdict(set)
     given = list(folders)
     for folder in given:
@@ -24,36 +24,36 @@ def folders_below(folders: Iterable[Path]) -> Mapping[Path, frozenset[str]]:
 
 
 def kept_names(volumes: Iterable[str], folders: frozenset[str]) -> frozenset[str]:
-    """Names of a folder's outputs that belong to somebody: volumes that keep their names, and folders."""
+    """The names that are taken among the outputs of a folder: by volumes that keep their names, and by folders."""
     return folders.union(volume for volume in volumes if volume.endswith(_LABEL_MAP))
 
 
 def label_map_names(volumes: Iterable[str], kept: Collection[str]) -> frozenset[str]:
-    """What the label maps of a folder's volumes are called."""
+    """The names of the label maps of a folder's volumes."""
     return frozenset(_label_map(volume, kept) for volume in volumes)
 
 
 def of_volume(volume: str, kept: Collection[str]) -> str:
-    """What the outputs of a volume are called, without their ending: `.nii.gz` stays, to any other it is appended."""
+    """The name of a volume's outputs without their ending: `ct` for `ct.nii.gz`, `ct.mha` for `ct.mha`."""
     return _label_map(volume, kept).removesuffix(_LABEL_MAP)
 
 
 def of_slices(scan: str, occupied: Collection[str]) -> str:
-    """The same of a series or a folder of images, by the last part of the scan's name."""
+    """The same for a series or a folder of images, from the last part of the scan's name."""
     while any(f"{scan}{ending}" in occupied for ending in SCAN_ENDINGS.values()):
         scan += LENGTHENED
     return scan
 
 
 def not_of(others: Collection[str], scan: str) -> str:
-    """The name of a scan, lengthened until none of the others bears it."""
+    """The name of a scan, lengthened until none of the others has it."""
     while scan in others:
         scan += LENGTHENED
     return scan
 
 
 def rivals(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
-    """For what stands before a `#` in any of the names, those that begin so."""
+    """The names that contain a `#`, by each beginning of theirs that a `#` follows."""
     found: dict[str, set[str]] = defaultdict(set)
     for name in names:
         for place, letter in enumerate(name):

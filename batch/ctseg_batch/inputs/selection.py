@@ -1,7 +1,7 @@
 """Which series are wanted: conditions on what their headers say, and the best one of a study.
 
 A condition is a field, an operator and a value, `thickness<=2`; `|` stands between alternatives. Text is compared
-without regard to case: `~` is "contains". What a header does not say fulfils nothing but `!=` and `!~`.
+ignoring case: `~` is "contains". If a header lacks the field, only `!=` and `!~` are met.
 """
 
 import operator
@@ -41,7 +41,7 @@ _NUMBER_OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition as it was `written`: any of `alternatives` will do, or with `negated` none."""
+    """One condition, `written` like `kernel=B70f|B60f`: one of the `alternatives` must hold or, if `negated`, none."""
 
     written: str
     field: str
@@ -50,7 +50,7 @@ class Condition:
     negated: bool
 
     def refusal(self, facts: SeriesFacts) -> str | None:
-        """Why a series does not fulfil it; None where it does."""
+        """Why a series does not meet it; None where it does."""
         told = getattr(facts, self.field)
         known = told not in (None, "")
         holds = known and (self._text(told) if self.field in TEXTS else self._number(told))
@@ -62,7 +62,7 @@ class Condition:
         return f"left out by --series-filter {self.written}: {said}"
 
     def _text(self, told: str) -> bool:
-        """Of several values, as a kernel may have, any single one counts, and all as they are written."""
+        """A field may have several values, as a kernel can: any of them may match, or all as they are written."""
         values = {told.casefold(), *told.casefold().split("\\")}
         holds = _TEXT_OPERATORS[self.sign]
         return any(holds(value, wanted.casefold()) for value in values for wanted in self.alternatives)
@@ -74,24 +74,24 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """All conditions hold of a series that is wanted; with `one_a_study`, only the best of its study is."""
+    """Which series are wanted: those that meet all conditions; with `one_a_study`, only the best of each study."""
 
     conditions: tuple[Condition, ...] = ()
     one_a_study: bool = False
 
     @property
     def needs_descriptions(self) -> bool:
-        """Whether a series can't be judged by what is noted of it."""
+        """Whether descriptions are needed, which are not recorded."""
         return any(one.field == "description" for one in self.conditions)
 
     def refusal(self, facts: SeriesFacts) -> str | None:
-        """The first condition that a series does not fulfil, in words."""
+        """Why a series is not wanted, by the first condition that it does not meet; None where it meets all."""
         return next((reason for one in self.conditions if (reason := one.refusal(facts))), None)
 
     def outdone(self, series: Iterable[ListedSeries]) -> Mapping[str, str]:
-        """The scans that are not the best of their study, and why; one that tells of no study is a study itself.
+        """The scans that are not the best of their study, and why; a series without a study counts as one.
 
-        Where the best series lies in several folders, none of its parts is better than another.
+        If the best series is spread over several folders, all its parts are kept.
         """
         studies: dict[str, list[ListedSeries]] = defaultdict(list)
         for one in series:
@@ -107,7 +107,7 @@ class Selection:
 
 
 def parse_condition(written: str) -> Condition:
-    """A condition from what was typed; raises CallError, saying what can be."""
+    """Parse a condition; the CallError for a wrong one says what is possible."""
     form = _FORM.fullmatch(written)
     if not form:
         raise _wrong(written, "write a field, an operator and a value, like thickness<=2 or description~lung")
@@ -134,9 +134,9 @@ def parse_condition(written: str) -> Condition:
 def best_of(series: Iterable[ListedSeries]) -> ListedSeries:
     """The best of a study for volumes.
 
-    Of the series that cover at least half of what the longest one does: the one whose slices lie closest, then the one
-    with most slices, then the lowest number, then the first by name. A series of unknown spacing comes last, and
-    projections and subtractions only where there is nothing else.
+    Of the series that cover at least half the length of the longest: the one with the smallest spacing, then with the
+    most slices, the lowest number, the first name. A series of unknown spacing comes last; projections and
+    subtractions are taken only if there is nothing else.
     """
     rivals = list(series)
     rivals = [one for one in rivals if not one.facts.is_computed] or rivals

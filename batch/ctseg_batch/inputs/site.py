@@ -1,4 +1,4 @@
-"""Where scans are found: the files of one kind in one folder, and what their outputs are called."""
+"""A site: the files of one kind in one folder, and the names of their outputs."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,20 +11,19 @@ from ctseg.reading.scan_scale import telling
 from ctseg_batch.inputs import scan_names
 
 FileState = tuple[str, int, int | str]
-"""Tells one state of a file from another: where it lies, its size, when it was changed."""
+"""The state of a file: its path, its size, and its time of change or a store's ETag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """Files of one kind in one folder, in the order people count: `2` before `10`. A volume is a site of its own.
 
-    `name` is the scan's, if it is one, and `within` the folder below the root, with a `/` at its end. `taken` are the
-    PNGs of the folder (and folders in it that are called so), where a file beside them would otherwise get a mask of
-    the same name; `occupied` the names that outputs of other scans get there, or folders of theirs. `mixed`: the folder
-    holds DICOM files as well as images. `part` numbers those that the images of a folder were cut into; None where they
-    were not; `scaled_by` are those of the whole folder that tell whether all are HU or grey. `stamps` tell what state
-    the files are in where it can't be asked of the file system. `rivals` are names of other sites that begin with this
-    one's and `#`.
+    `name` is that of the scan, if the site is a single one; `within` is the folder below the root, with a final `/`.
+    `taken`: names ending in `.png` in the folder, if the mask of a file beside them would get one of these names.
+    `occupied`: the names that outputs of other scans, or folders of such, get there. `mixed`: the folder holds DICOM
+    files as well as images. `part` is the number of this part if the images of a folder were cut into several, else
+    None; `scaled_by` are the images of the whole folder that decide whether all are HU or grey. `stamps` are the states
+    of files in a store. `rivals` are the names of other sites that begin with this one's and `#`.
     """
 
     folder: Path
@@ -42,32 +41,32 @@ class Site:
 
     @property
     def scan(self) -> str:
-        """What its files are called as one scan: images beside DICOM files have a name of their own."""
+        """The name of its files as one scan; images beside DICOM files get a name of their own."""
         return self.named("images") if self.mixed and self.kind == "image" else self.name
 
     def named(self, suffix: str) -> str:
-        """What one of several scans in its folder is called, unless that is what another folder is called."""
+        """The name of one of several scans in its folder, lengthened if another folder has it."""
         return scan_names.not_of(self.rivals, f"{self.name}#{suffix}")
 
     def paths(self, files: Iterable[str]) -> tuple[Path, ...]:
-        """Where files of this site are."""
+        """The paths of files of this site."""
         return tuple(self.folder / file for file in files)
 
     def stamped(self, files: Iterable[str]) -> Iterator[FileState]:
-        """The state that files of this site are in."""
+        """The states of files of this site."""
         if self.stamps is None:
             folder = str(self.folder)  # of a million files, as many paths would take as long as the system does
             return (stamp(os.path.join(folder, file)) for file in files)  # noqa: PTH118
         return (self.stamps.get(file, (file, 0, 0)) for file in files)
 
     def has(self, file: str) -> bool:
-        """Whether there is such a file in its folder, of this site or another; in a store, of this site."""
+        """Whether there is such a file in its folder; in a store, whether it is one of this site."""
         if self.stamps is None:
             return os.path.lexists(self.folder / file)
         return file in self.stamps
 
     def cut(self, size: int) -> Iterator["Site"]:
-        """Parts of it with so many files."""
+        """Cut it into parts of `size` files."""
         scaled_by = tuple(telling(self.files))
         for number, first in enumerate(range(0, len(self.files), size)):
             yield replace(self, files=self.files[first : first + size], part=number, scaled_by=scaled_by)
@@ -81,12 +80,12 @@ class Site:
         return tuple(self.within + self._mask_name(file) for file in files)
 
     def scan_output(self, scan: str) -> str:
-        """The path of what is written of a scan of this site as a whole, below its folder and without an ending."""
+        """The path of outputs of a whole scan of this site, below their folder and without an ending."""
         last = (self.folder.name or "scan") + scan[len(self.name) :]
         return self.within + scan_names.of_slices(last, self.occupied)
 
     def scan_output_by_file(self, scan: str) -> str:
-        """The same of a scan that is called by its file: of stacks of frames, in a folder of the file's name."""
+        """The same for a scan that is named after its file; a stack of frames gets a folder of the file's name."""
         file = scan.removeprefix(self.within)
         if file not in self.files:
             return scan  # one of several stacks in a file
@@ -102,12 +101,12 @@ class Site:
 
 
 def mask_paths_of_volume(scan: str, slices: int) -> tuple[str, ...]:
-    """The masks' paths of a scan that is called by its file: they lie in a folder of its name."""
+    """The masks' paths of a scan that is named after its file: in a folder of that name."""
     return tuple(f"{scan}/{volume_slice(index)}" for index in range(slices))
 
 
 def volume_slice(index: int) -> str:
-    """What the mask of a volume's slice is called, counted from the feet up."""
+    """The name of the mask of a volume's slice, counted from the feet up."""
     return f"{index:04d}.png"
 
 

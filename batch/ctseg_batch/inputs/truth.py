@@ -1,4 +1,4 @@
-"""The ground truth beside the input: where it lies, what its values mean, how well a mask agrees with it."""
+"""The ground truth: which reference mask belongs to which slice, and what its values mean."""
 
 import os
 import threading
@@ -28,16 +28,16 @@ class Masks(ABC):
     @property
     @abstractmethod
     def files(self) -> tuple[Path, ...]:
-        """All that the masks may be read from."""
+        """All files that the masks may be read from."""
 
     @abstractmethod
     def find(self, index: int, /) -> Path | None:
         """The file that holds the truth of a slice, if there is any."""
 
     def grouped(self, index: int, scan: Scan, shape: tuple[int, ...] | None = None) -> Labels | None:
-        """The group of classes of each pixel of the truth of a slice of `scan`; None where it has none.
+        """The truth (H, W) of a slice of `scan` as groups of classes; None where it has none.
 
-        `shape` is the slice's, which is read where nobody knows. Raises UnreadableFile for a truth that can't be used.
+        Without its `shape`, the slice is read. Raises UnreadableFile for a truth that can't be used.
         """
         file = self.find(index)
         if file is None:
@@ -58,7 +58,7 @@ class Masks(ABC):
 
 
 class SliceMasks(Masks):
-    """A file a slice, or none."""
+    """A file for each slice, or none."""
 
     def __init__(self, by_slice: tuple[Path | None, ...], meaning: MaskMeaning) -> None:
         super().__init__(meaning)
@@ -90,7 +90,7 @@ class FolderMasks(Masks):
             return (self._folder,)
 
     def find(self, index: int) -> Path | None:
-        """The slice's file, also where it may not be looked at: why is told when it is read."""
+        """The slice's file, also if it can't be examined: reading it will tell why."""
         file = self._folder / volume_slice(index)
         try:
             return file if S_ISREG(file.stat().st_mode) else None
@@ -125,7 +125,7 @@ class VolumeMask(Masks):
         return self._file
 
     def _read(self, index: int, _file: Path, scan: Scan, /) -> Labels:
-        """The same; raises UnreadableFile also where the volume lies otherwise than its scan."""
+        """The same; also raises UnreadableFile if the volume does not lie where its scan does."""
         with self._lock:
             if self._volume is None:
                 self._volume = self._tried(scan)
@@ -136,7 +136,7 @@ class VolumeMask(Masks):
         return mask
 
     def _tried(self, scan: Scan) -> Labels | UnreadableFile:
-        """The voxels, or why there are none: it is tried once, not for every slice."""
+        """Read the voxels, or keep why they can't be read: once, not for every slice."""
         try:
             volume = reading.read_mask_volume(self._file, scan)
         except UnreadableFile as error:
@@ -178,7 +178,7 @@ def open_truth(folder: Path) -> Truth:
 
 
 class TruthFolder:
-    """What one folder of the truth holds: its names, and by kind the name that goes with a stem."""
+    """The names in one folder of the truth, also by kind and stem."""
 
     def __init__(self, folder: Path, meaning: MaskMeaning) -> None:
         self._folder, self._meaning = folder, meaning
@@ -188,14 +188,14 @@ class TruthFolder:
         self._by_stem = {(_kind(folder / name), stem_of(name)): name for name in ordered}
 
     def of_slices(self, files: Iterable[str], mask_names: Iterable[str]) -> SliceMasks:
-        """The truth of each slice: called as its mask would be, or of the same stem with any image ending."""
+        """The truth of each slice: a file with the name of its mask, or with its own stem and any image ending."""
         by_slice = tuple(self._of_slice(*names) for names in zip(files, mask_names, strict=True))
         return SliceMasks(by_slice, self._meaning)
 
     def of_volume(self, name: str) -> Masks | None:
-        """The truth of a volume: a volume of its name or stem, or a folder of its name with a mask a slice.
+        """The truth of a volume: a volume of its name or stem, or a folder of its name with a mask per slice.
 
-        A label map of this program is one, too: where a volume is `ct.mha`, that is `ct.mha.nii.gz`.
+        A label map of this program will do as well: `ct.mha.nii.gz` for the volume `ct.mha`.
         """
         own = next((one for one in (name, *label_map_names([name], kept=())) if one in self._names), None)
         found = own or self._by_stem.get(("volume", stem_of(name)))

@@ -1,4 +1,4 @@
-"""Walk through folders and links: the kind of each file, what is no CT, and what could not be told."""
+"""Walk through folders and links, and identify each file."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.layout import FOLDERS
 from ctseg_batch.url import ARCHIVE, Location
 
-# What is deleted, what was, and what programs keep for themselves: each a copy of what lies elsewhere, or of no use.
+# Deleted files, snapshots, and folders that programs keep for themselves: copies of other files, or of no use.
 _TRASH = ".trash"
 _OF_PROGRAMS = frozenset({"$recycle.bin", ".git", ".snapshot", ".ipynb_checkpoints", "@eadir", "__macosx"})
 
@@ -25,11 +25,11 @@ _FORMAT = re.compile(r"\.([a-z]{1,8}|[a-z]{1,3}[0-9]|7z|nii\.gz)")
 
 @dataclass
 class Walk:
-    """The state of one search: the kind of each file by folder, what was ignored by ending, what could not be told.
+    """One search: the kind of each file by folder, how many files were ignored by ending, and which have failed.
 
-    No CT is ignored but for the `named`: somebody takes them for it. `passed_over` are folders that hold what is never
-    searched; `searched_before` those that were met again, each with its real folder. `again` counts links to files that
-    are there themselves.
+    A file that is no CT is ignored, unless the call names it: then it has failed. `passed_over` are folders that hold
+    what is never searched; `searched_before` are those that were met again, each with its real path. `again` counts
+    links to files that are found themselves.
     """
 
     never: frozenset[str]
@@ -46,7 +46,7 @@ class Walk:
     _file_links: list[Path] = field(default_factory=list)
 
     def search(self, top: Path) -> None:
-        """Take all files below a folder; links to folders wait, so that a folder goes by its real path if it can."""
+        """Take all files below a folder; links to folders are left for `follow_links`, after all real paths."""
         waiting = [(top, os.path.realpath(top))]
         while waiting:
             folder, real = waiting.pop()
@@ -71,13 +71,13 @@ class Walk:
 
     @property
     def set_aside(self) -> Mapping[str, int]:
-        """How many folders of which name were met and not searched, for what they are called."""
+        """How many folders were not searched because of their name, by that name."""
         return Counter(name for folder, name in self._aside.items() if folder not in self._searched)
 
     def follow_links(self) -> None:
-        """Search the folders that were met as links, but for those that lead into what is never searched.
+        """Search the folders that links lead to, except into what is never searched; then take files by their links.
 
-        Then take the files that were, but for those that were met themselves: a scan would be counted twice.
+        A file that was found itself is not taken again: its scan would count twice.
         """
         while self._links:
             link = self._links.popleft()
@@ -101,7 +101,7 @@ class Walk:
             self._classify(file.parent, file.name)
 
     def _but_results(self, folder: Path, entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
-        """A folder's entries; where another run wrote its results there, not their folders: masks are no CT."""
+        """A folder's entries, without the folders of results if it is the OUT of another run."""
         if all(entry.name != RECORD for entry in entries):
             return entries
         self.passed_over.append(folder)
@@ -130,7 +130,7 @@ class Walk:
 
 
 def ignored_as(name: str) -> str:
-    """The ending that an ignored file is counted under; what is no ending of a format, but part of a name, is none."""
+    """The ending that an ignored file is counted under; empty if it does not look like that of a format."""
     if name.startswith(APPLE_DOUBLE):
         return f"{APPLE_DOUBLE}*"
     ending = ending_of(name)
