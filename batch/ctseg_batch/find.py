@@ -1,4 +1,4 @@
-"""The inputs of a call, found in folders or in a store, and kept apart from OUT."""
+"""Find the inputs of a call, in folders or in a store, and check that OUT is not among them."""
 
 import os
 from collections.abc import Collection, Iterable
@@ -13,7 +13,7 @@ from ctseg_batch.url import Location, Url
 
 
 def find(call: Call, folders: Collection[str]) -> tuple[Found, InputFiles]:
-    """The inputs, and who has their files; raises CallError where OUT would lie among them."""
+    """The inputs, and the access to their files; raises CallError if outputs would be written among them."""
     given = [*call.inputs, *call.listed]
     truths = [call.truth] if call.truth else []
     urls, paths = _urls(given), _paths(given)
@@ -44,7 +44,7 @@ def _paths(places: Iterable[Location]) -> list[Path]:
 
 
 def _keep_apart(read: Collection[Path], out: Path, folders: Collection[Path]) -> None:
-    """Refuse an OUT whose files would lie among what is read; within an input, OUT is left out of the search."""
+    """Refuse an OUT whose files would lie among those that are read; an OUT within an input is not searched."""
     home = Path(os.path.realpath(out))
     owned = [Path(os.path.realpath(folder)) for folder in folders]
     for given in read:
@@ -54,7 +54,7 @@ def _keep_apart(read: Collection[Path], out: Path, folders: Collection[Path]) ->
 
 
 def _keep_urls_apart(read: Collection[Url], out: Url, folders: Collection[str]) -> None:
-    """The same of URLs."""
+    """The same for URLs."""
     for given in read:
         below = given.below(out)
         if below is not None and below.partition("/")[0] in ("", *folders):

@@ -1,4 +1,4 @@
-"""What lies in OUT and was not written by ctseg: a call that would write over it is refused."""
+"""Files in OUT that ctseg did not write: a call that might overwrite them is refused."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from ctseg_batch.url import Location, Url
 
 
 def names_in(folder: Path) -> set[str]:
-    """What lies right in a folder; nothing where there is none, or where it may not be looked into."""
+    """The names in a folder; none if it does not exist or can't be listed."""
     try:
         return set(os.listdir(folder))  # noqa: PTH208
     except OSError:
@@ -21,23 +21,23 @@ def names_in(folder: Path) -> set[str]:
 
 
 def refuse_foreign(out: Location, look: Callable[[str], set[str]], root: Location) -> None:
-    """Raise CallError where OUT holds what no run has written and some run may write over, this one or a later one.
+    """Raise CallError if OUT holds files that no run has written and that this run or a later one may overwrite.
 
-    `look` says what lies right in a folder of OUT. The first that a run makes is FOLDER: where that is, all that is
-    called as a run calls it is taken for a run's. A folder that holds the `root` is one of scans that happens to be
-    called so: no run writes there.
+    `look` returns the names in a folder of OUT. A run creates FOLDER first: if that is there, everything with the name
+    of an output is taken for a run's. A folder that contains the `root` holds scans, whatever its name: no run writes
+    there.
     """
     names = look("")
     if FOLDER in names:
         return
-    if isinstance(out, Path):  # where case is not told, `Masks` is listed, and found as `masks`
+    if isinstance(out, Path):  # a file system that ignores case lists `Masks`, which is `masks` to a run
         names |= {name for name in (*FOLDERS, *TABLES, DESCRIPTION) if os.path.lexists(out / name)}
     if DESCRIPTION in names:
         raise CallError(f"--out {out}: it is a data set, by its {DESCRIPTION}: name another folder")
     others = (name for name in sorted(FOLDERS & names) if not _is_in(root, out / name))
     foreign = [f"{name}/" for name in others if look(name) - {"", name}]
     foreign += sorted(name for name in names if name in TABLES or shard_of(name))
-    if foreign and FOLDER not in look(""):  # else another shard has begun meanwhile
+    if foreign and FOLDER not in look(""):  # else another shard has begun in the meantime
         raise CallError(
             f"--out {out}: {foreign[0]} is there and is not of a run of ctseg: name another folder; "
             f"if it is of one whose {FOLDER} was deleted, delete it too"
@@ -45,9 +45,9 @@ def refuse_foreign(out: Location, look: Callable[[str], set[str]], root: Locatio
 
 
 def refuse_foreign_tables(out: str, folder: Path) -> None:
-    """Raise CallError where `ctseg summarize` would write over tables that neither it nor a run in shards has written.
+    """Raise CallError if `ctseg summarize` would overwrite tables that neither it nor a run in shards has written.
 
-    `folder` is OUT, or what was copied of it.
+    `folder` is OUT, or a copy of what it holds.
     """
     names = names_in(folder)
     foreign = [name for name in TABLES if name in names]
@@ -64,7 +64,7 @@ def _is_in(place: Location, folder: Location) -> bool:
 
 
 def _is_joined(file: Path) -> bool:
-    """Whether a summary.json tells of several runs as one."""
+    """Whether a summary.json is that of several runs joined."""
     try:
         read = json.loads(file.read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""How OUT is laid out: the folders of its outputs; what it keeps for ctseg itself, and what that says of OUT."""
+"""The layout of OUT: the folders of its outputs, and the journals that it keeps for ctseg itself."""
 
 import json
 import re
@@ -9,14 +9,14 @@ from typing import Any
 from ctseg_batch.shards import is_of_sibling
 
 FOLDER = ".ctseg"
-"""Where OUT keeps what is for ctseg itself."""
+"""The folder in OUT for journals and locks."""
 
 MASKS, OVERLAYS, CONFIDENCE, NIFTI, DICOM_SEG = "masks", "overlays", "confidence", "nifti", "dicom-seg"
 FOLDERS = frozenset((MASKS, OVERLAYS, CONFIDENCE, NIFTI, DICOM_SEG))
-"""What a run calls the folders that it writes to."""
+"""The folders in OUT that a run may write to."""
 
 SCAN_ENDINGS = {NIFTI: ".nii.gz", DICOM_SEG: ".dcm"}
-"""What the files of whole scans end in, by folder."""
+"""The endings of files of whole scans, by folder."""
 
 JOURNAL, ENDING = "journal", ".jsonl"
 _IS_JOURNAL = re.compile(rf"{JOURNAL}(\.\d+-of-\d+)?\{ENDING}")
@@ -31,7 +31,7 @@ def journal_file(out: Path, mark: str) -> Path:
 
 
 def journal_files(out: Path) -> list[Path]:
-    """All in OUT; none where it may not be looked into."""
+    """All journals in OUT; none if it can't be listed."""
     try:
         return sorted(file for file in (out / FOLDER).iterdir() if is_journal(file.name))
     except OSError:
@@ -39,7 +39,7 @@ def journal_files(out: Path) -> list[Path]:
 
 
 def is_journal(name: str) -> bool:
-    """Whether a file in FOLDER is called like one."""
+    """Whether a file in FOLDER is a journal, by its name."""
     return _IS_JOURNAL.fullmatch(name) is not None
 
 
@@ -49,7 +49,7 @@ def is_sibling(name: str, mark: str) -> bool:
 
 
 def recorded_root(out: Path) -> Path | None:
-    """The folder whose results OUT holds; None where no journal says."""
+    """The root whose results OUT holds; None if no journal says."""
     for journal in journal_files(out):
         _, head = next(whole_lines(journal), (0, {}))
         if isinstance(head.get("root"), str):
@@ -58,7 +58,7 @@ def recorded_root(out: Path) -> Path | None:
 
 
 def whole_lines(journal: Path) -> Iterator[tuple[int, JournalEntry]]:
-    """Each line with where it ends; those that are no JSON object, as after a power failure, are left out."""
+    """The complete lines, each with the offset of its end; those that are no JSON object are left out."""
     end = 0
     with journal.open("rb") as lines:
         for line in lines:

@@ -1,4 +1,4 @@
-"""What came of a part of a scan: counts that add up, and what went wrong."""
+"""The result of a part of a scan: counts that can be added up, and failures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from ctseg_batch.slice_figures import unpack
 
 @dataclass(frozen=True, slots=True, order=True)
 class Failure:
-    """A file that came to nothing, by its path below the root, and why."""
+    """A file that failed, by its path below the root, and the reason."""
 
     file: str
     reason: str
 
 
 def reason_of(error: Exception) -> str:
-    """Why something failed, of whatever was raised."""
+    """The reason of a failure, from whatever was raised."""
     if isinstance(error, UnreadableFile):
         return error.reason
     if isinstance(error, CtsegError):
@@ -44,9 +44,9 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What determines the results besides the input and the truth's files: a change of it does all again.
+    """What results depend on besides the files of inputs and truth: if any of it changes, all is done again.
 
-    `truth` is what the truth's values mean; None without one.
+    `truth` is the meaning of the truth's values; None without a truth.
     """
 
     version: str
@@ -60,11 +60,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class StackFigures:
-    """What `--measures full` adds: what each third of each lung holds, the lesions, and the distances from the truth.
+    """What `--measures full` adds: the content of each third of each lung, the lesions, the distances from the truth.
 
-    `lesions` and `surfaces` are None where the pixels of some slices are larger. `surfaces` are by group of the classes
-    that the truth tells apart, None for background and for what is in only one of the two; None altogether where not
-    every slice has a truth.
+    `lesions` and `surfaces` are None if pixel sizes differ between slices. `surfaces` has an entry for each group of
+    classes that the truth tells apart, None for background and for a group that mask or truth lacks; it is None as a
+    whole if a slice has no truth.
     """
 
     lungs: Lungs
@@ -73,7 +73,7 @@ class StackFigures:
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "StackFigures":
-        """Back from what `dataclasses.asdict` and JSON made of it."""
+        """The inverse of `dataclasses.asdict`, after a way through JSON."""
         lesions, surfaces = read["lesions"], read["surfaces"]
         return cls(
             lungs=tuple(tuple(tuple(Amount(**one) for one in third) for third in lung) for lung in read["lungs"]),
@@ -88,15 +88,15 @@ class StackFigures:
 class PartResult:
     """The figures of a series, a volume, or some slices of a folder of images.
 
-    `slices` are all, `failed_slices` among them; `failures` name their files, each once. `lung` is the lung's pixels in
-    the first slice, the slice with most, and the last. `stack`: the slices lie one on the other in space. `confusion`,
-    by (true, predicted) group of classes, is None without a truth; `unscored` counts the masks without a usable
-    one, and `bad_truth` names truths that can't be used. `left_out`: outputs of the scan as a whole that there are
-    none of. `by_slice` are the figures of each slice, packed by `slice_figures.pack`, and `whole` those of the stack,
-    None where nobody asked for them; `is_unmeasured`: they were asked for and failed. `patients_right` is as a Scan has
-    it. `series` is the digest of the DICOM series that its files are slices of, else empty. `weights` are as a Scan
-    has them, and `weighted_confusion` is by them; None where they are None. `is_spacing_said`: the files leave some of
-    it open. `scale` is that of the Part, where any of its images were not 8-bit.
+    `slices` counts all, including `failed_slices`; `failures` name their files, each once. `pixels` are counted by
+    class. `lung` is the number of lung pixels in the first slice, the slice with most, and the last. `stack`: the
+    slices lie one on the other in space. `confusion`, by (true, predicted) group of classes, is None without a truth;
+    `unscored` counts the slices without a usable truth, and `bad_truth` names those that can't be used. `left_out`:
+    outputs of the whole scan that could not be made. `by_slice` are the figures of each slice, packed by
+    `slice_figures.pack`; `whole` are those of the stack, None unless asked for; `is_unmeasured`: asked for, but failed.
+    `patients_right` and `weights` are as in Scan; `weighted_confusion` is weighted by them, None if they are. `series`
+    is the digest of the DICOM series of its files, else empty. `is_spacing_said`: some of the spacing is from the call,
+    not from the files. `scale` is that of the Part, if any of its images is not 8-bit.
     """
 
     scan: str
@@ -126,7 +126,7 @@ class PartResult:
 
     @property
     def voxels(self) -> tuple[float, ...]:
-        """The pixels of each class by the weights of their slices."""
+        """The pixels of each class, weighted by slice."""
         if self.weights is None:
             return self.pixels
         slices = zip(self.weights, unpack(self.by_slice), strict=True)
@@ -135,7 +135,7 @@ class PartResult:
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "PartResult":
-        """Back from what `dataclasses.asdict` and JSON made of it."""
+        """The inverse of `dataclasses.asdict`, after a way through JSON."""
         spacing, whole, weights = read["spacing_mm"], read["whole"], read["weights"]
         made = {
             "failures": tuple(Failure(**one) for one in read["failures"]),

@@ -1,4 +1,4 @@
-"""OUT as a run itself uses it: held against other runs, with the journal and the tables."""
+"""OUT as the place of what belongs to no single scan: the lock, the journal and the tables."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,40 +14,40 @@ from ctseg_batch.result import Settings
 
 
 class RunFolder(Protocol):
-    """Keeps what is of no single scan. `folder` is of this machine: the journal and the tables are written there."""
+    """Keeps what belongs to no single scan. `folder` is on this machine: journal and tables are written there."""
 
     @property
     def folder(self) -> Path:
-        """Where tables are written."""
+        """Where the tables are written."""
         ...
 
     def names(self, folder: str) -> set[str]:
-        """What lies right in OUT, or in a folder there; nothing where there is none."""
+        """The names in OUT, or in a folder there; none if it is not there."""
         ...
 
     def hold(self, remark: Callable[[str], None]) -> AbstractContextManager[None]:
-        """Keep other runs out; raises CallError where one is there, or where OUT can't be written.
+        """Keep other runs out; raises CallError if one holds OUT, or if OUT can't be written.
 
-        `remark` is told where that takes a while.
+        `remark` is called with a line if that takes a while.
         """
         ...
 
     def recall(self, root: str, settings: Settings) -> Past:
-        """What was done before; raises CallError where that was of another root. Writes nothing in OUT."""
+        """What was done before; raises CallError if that was of another root. Writes nothing in OUT."""
         ...
 
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:
-        """What notes this run; raises CallError.
+        """The journal of this run; raises CallError.
 
-        Before the first thing that it notes, OUT being about to change, it withdraws the summary: until the run ends,
-        none may tell of what was there. Those of other shards of the same cut tell of what is theirs, and stay.
+        Before its first record, when OUT is about to change, it removes summary.json: until the run ends, none may
+        describe what was there before. Those of other shards of the same cut describe their own scans, and stay.
         """
         ...
 
     def deliver(self) -> None:
-        """The tables are written: have them in OUT, summary.json last; raises CallError.
+        """Put the written tables into OUT, summary.json last; raises CallError.
 
-        Those of shards that were cut otherwise go then: they tell of an earlier run.
+        Then remove the tables of shards of other cuts, which describe an earlier run.
         """
         ...
 
@@ -75,9 +75,9 @@ class LocalRunFolder:
         return Journal(self.folder, root, settings, past, self._mark, self._withdraw)
 
     def _withdraw(self) -> None:
-        """Its own, that of a whole run, and those of shards that were cut otherwise."""
+        """Remove its own summary, that of a whole run, and the tables of shards of other cuts."""
         remove(self.folder / name for name in withdrawn(self.names(""), self._mark))
 
     def deliver(self) -> None:
-        """They are there."""
+        """The tables are in OUT already."""
         remove(self.folder / name for name in superseded(self.names(""), self._mark))

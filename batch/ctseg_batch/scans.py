@@ -1,4 +1,4 @@
-"""The scans below a path, by name, each opened and none read: what `ctseg batch` would do one after the other."""
+"""The scans below a path, opened but not read, in the order of `ctseg batch`."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,10 @@ from ctseg_batch.result import Failure, PartResult
 
 @dataclass(frozen=True, slots=True)
 class NamedScan:
-    """A scan as `ctseg batch` calls it; `slices` is None where it can't be opened, and `failed` says why.
+    """A scan under the name that `ctseg batch` gives it; `slices` is None if it can't be opened, and `failed` says why.
 
-    Where headers of a folder can't be read, `failed` names these files with each of its series: of which one they are
-    can't be told. `series` is as PartResult has it.
+    If some headers of a folder can't be read, each of its series lists these files as `failed`, since it is unknown to
+    which they belong. `series` is as in PartResult.
     """
 
     name: str
@@ -34,7 +34,7 @@ class NamedScan:
 
 
 def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
-    """The scans at or below `path`, in the order of a run; raises CallError where there is no such path."""
+    """The scans at or below `path`, in the order of a run; raises CallError if there is no such path."""
     found = discover([path])
     for error in found.failed:
         yield NamedScan(os.path.relpath(error.file, found.root), None, (error,))
@@ -57,7 +57,7 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
 
 
 def _joined(parts: Sequence[Part]) -> Scan:
-    """The images of a folder, which a run does in parts, are one scan."""
+    """One scan of the parts that a run cuts a folder of images into."""
     if len(parts) == 1:
         return parts[0].slices
     return reading.open_images([file for part in parts for file in part.slices.files])

@@ -1,4 +1,4 @@
-"""A stable share of the scans, for runs that agree on nothing but the file system."""
+"""Shards: fixed shares of the scans, for runs that have nothing in common but the file system."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -9,7 +9,7 @@ from ctseg.errors import CallError
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The shard `number` of the shards 1 to `of`. Who has a scan depends on its name alone."""
+    """The shard `number` of the shards 1 to `of`. Which shard has a scan depends on its name alone."""
 
     number: int
     of: int
@@ -27,30 +27,30 @@ class Shard:
 
     @property
     def mark(self) -> str:
-        """What the files of this shard bear in their names: `.3-of-8`."""
+        """What the names of its files contain: `.3-of-8`."""
         return f".{self.number}-of-{self.of}"
 
     def holds(self, name: str) -> bool:
-        """Whether a scan belongs to it: by the name of its folder, or of the file that it is called by."""
+        """Whether a site belongs to it, by its name."""
         return self.holder(name, self.of) == self
 
     @classmethod
     def holder(cls, name: str, of: int) -> Self:
-        """Whose a scan is of so many shards."""
+        """Which of `of` shards has a site."""
         digest = blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()
         return cls(int.from_bytes(digest) % of + 1, of)
 
 
 def mark_of(shard: Shard | None) -> str:
-    """The mark of a shard, nothing where all is done by one run."""
+    """The mark of a shard; empty without shards."""
     return "" if shard is None else shard.mark
 
 
 def is_of_cut(name: str, mark: str) -> bool:
-    """Whether a name ends in the mark of a shard of the same cut, as in `-of-8`; none does where there is no mark."""
+    """Whether a name ends in the mark of a shard of the same cut, as in `-of-8`; never if `mark` is empty."""
     return bool(mark) and name.endswith(f"-of-{mark.rpartition('-')[2]}")
 
 
 def is_of_sibling(name: str, mark: str) -> bool:
-    """Whether that shard is another one, which may be at work."""
+    """Whether it ends in the mark of another shard of the same cut, which may be running."""
     return is_of_cut(name, mark) and not name.endswith(mark)

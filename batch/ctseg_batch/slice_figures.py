@@ -1,4 +1,4 @@
-"""The figures of single slices: packed while a run goes on, since there may be millions, and as rows at its end."""
+"""The figures of single slices, packed into a short text while a run goes on: there may be millions."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SliceFigures:
-    """A slice: its file, below the root; its mask, below the masks; its pixels by class, None where it failed."""
+    """A slice: its file below the root, its mask below the folder of masks, its pixels by class (None: it failed)."""
 
     source: str
     mask: str
@@ -16,7 +16,7 @@ class SliceFigures:
 
 
 def pack(slices: Iterable[SliceFigures]) -> str:
-    """Some slices of one scan as a short text: names without what they have in common."""
+    """Some slices of one scan as a short text; what all file names begin with is stored once."""
     all_of_them = list(slices)
     within = os.path.commonprefix([one.source for one in all_of_them])  # noqa: RUF071 - as long as it can be
     rows = [[one.source[len(within) :], _beyond(one), *(one.pixels or ())] for one in all_of_them]
@@ -24,7 +24,7 @@ def pack(slices: Iterable[SliceFigures]) -> str:
 
 
 def unpack(packed: str) -> Iterator[SliceFigures]:
-    """The slices again."""
+    """The inverse of `pack`."""
     rows = iter(json.loads(packed))
     within = next(rows, "")
     for tail, beyond, *pixels in rows:
@@ -34,5 +34,5 @@ def unpack(packed: str) -> Iterator[SliceFigures]:
 
 
 def _beyond(one: SliceFigures) -> str | list[str]:
-    """What a mask's name has after its source's; in brackets all of it, where an object's first file names the mask."""
+    """What the mask's path adds to its source's; the whole path, in a list, if it does not begin with that."""
     return one.mask.removeprefix(one.source) if one.mask.startswith(one.source) else [one.mask]
