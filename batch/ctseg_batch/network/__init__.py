@@ -1,1 +1,1 @@
-"""The model on a device, and what to do where the device fails."""
+"""The model on a device, and the fallback when the device fails."""

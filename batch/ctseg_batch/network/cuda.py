@@ -1,4 +1,4 @@
-"""Whether CUDA works here, found out without the runtime's own error messages on the terminal."""
+"""Find out whether CUDA works, without the runtime's own error messages on the terminal."""
 
 import contextlib
 import ctypes
@@ -15,13 +15,13 @@ from ctseg.runtime import open_session, session_options
 from ctseg_batch.network.quiet import silenced
 
 _PROVIDER = "CUDAExecutionProvider"
-# A search for the fastest convolution may end differently each time, and tf32 is not fp32: labels must repeat.
+# Labels must be reproducible: a search for the fastest convolution may end differently each time, and tf32 is not fp32.
 _OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
 _DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 def load_onnxruntime() -> Any:
-    """Import onnxruntime; what it has to say of missing GPUs goes nowhere."""
+    """Import onnxruntime without its messages about missing GPUs."""
     with silenced():
         import onnxruntime
 
@@ -30,7 +30,7 @@ def load_onnxruntime() -> Any:
 
 
 def find_trouble() -> str | None:
-    """Why CUDA can't work here, in words, as far as it can be told before it is tried; None: it may."""
+    """Why CUDA can't work here, as far as that can be told without a trial run; None if it may work."""
     onnxruntime = load_onnxruntime()
     if _PROVIDER not in onnxruntime.get_available_providers():
         return "this onnxruntime is built without it"
@@ -51,7 +51,7 @@ def find_trouble() -> str | None:
 
 
 def open_on_cuda(file: Path) -> tuple[Any, ModelSpec]:
-    """A session on the first GPU that has done a trial run; raises DeviceError where it does not work."""
+    """A session on the first GPU, after a trial run; raises DeviceError if that fails."""
     with contextlib.redirect_stdout(io.StringIO()), silenced():
         session, spec = open_session(file, session_options(), [(_PROVIDER, _OPTIONS)])
         if session.get_providers()[0] != _PROVIDER:

@@ -1,4 +1,4 @@
-"""The network on a device: from slices to their labels."""
+"""The network on a device: from slices to masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ Device = Literal["cpu", "cuda"]
 class Engine:
     """A model opened on a device. May be used from several threads at once.
 
-    `file` is the model file of the precision that was taken, `sha256` its digest. `remark` says in one line what was
-    taken, and why not the other.
+    `file` is the model file in the chosen precision, `sha256` its digest. `remark`: a line on the model, its precision
+    and the device, and why that is not CUDA.
     """
 
     session: Any
@@ -37,11 +37,11 @@ class Engine:
     remark: str
 
     def segment(self, sources: Sequence[Slice]) -> list[Labels]:
-        """The masks (H, W) of some slices, each at its own size; raises ModelError for values that it does not take."""
+        """The masks (H, W) of slices at their own sizes; raises ModelError for values that the model does not take."""
         return [self._mask(labels, undo) for undo, (labels,) in self._run(sources, [OUTPUT])]
 
     def segment_with_confidence(self, sources: Sequence[Slice]) -> list[tuple[Labels, Confidence]]:
-        """The masks, and how sure the network was of each pixel before any rule changed it."""
+        """The masks, and the confidence of the network in each pixel before the clean-up."""
         temperature = self.spec.temperature
         assert temperature is not None
         return [
@@ -58,7 +58,7 @@ class Engine:
             )
 
     def _run(self, sources: Sequence[Slice], outputs: Sequence[str]) -> list[tuple[Restoration, list[Any]]]:
-        """What undoes each slice's preparation, and its part of each output; slices of one shape run at once."""
+        """For each slice what undoes its preparation, and its share of each output; slices of one shape run at once."""
         for source in sources:
             self.check(source.domain)
         with stage("prepare"):
@@ -82,11 +82,11 @@ class Engine:
 
 
 def open_engine(file: Path, device: DeviceChoice, precision: PrecisionChoice) -> Engine:
-    """Open a model on the device that is asked for; `auto` takes CUDA where it works.
+    """Open a model on a device; `auto` takes CUDA if it works.
 
-    A precision other than the file's own is looked for beside it, `fast.fp16.onnx` beside `fast.onnx`. Raises
-    DeviceError where the device or the precision is not to be had, ModelError for a file that is no model, or of
-    another network than the one that is named.
+    The file of another precision is looked for beside it: `fast.fp16.onnx` beside `fast.onnx`. Raises DeviceError if
+    the device or the precision is not available, ModelError for a file that is no model, or is of another network than
+    the file that was named.
     """
     cuda.load_onnxruntime()
     session, spec = open_on_cpu(file)
@@ -106,7 +106,7 @@ def open_engine(file: Path, device: DeviceChoice, precision: PrecisionChoice) ->
 
 
 def open_unplaced(file: Path, precision: PrecisionChoice, device: Device) -> Engine:
-    """A model as `open_engine` would have it on another machine's device: it can tell of itself, and labels nothing."""
+    """A model as `open_engine` would open it on another machine: for its description, not to label anything."""
     cuda.load_onnxruntime()
     best: Precision = "fp16" if device == "cuda" else "fp32"
     where = "on the GPUs of a cluster" if device == "cuda" else "on the CPUs of a cluster"
@@ -114,10 +114,10 @@ def open_unplaced(file: Path, precision: PrecisionChoice, device: Device) -> Eng
 
 
 def choose_file(file: Path, own: Precision, wish: PrecisionChoice, best: Precision) -> tuple[Path, Precision]:
-    """The model file of the precision that is asked for, and what it computes in, going by its name.
+    """The model file of the requested precision, and that precision, going by the name of the file.
 
-    `auto` wants the `best` of the device, but takes any. int8 is only taken on request, and to name an int8 file is
-    one. Raises DeviceError, with what to do, where there is none.
+    `auto` takes the `best` one for the device if there is a file of it, else the file's own. int8 is taken only on
+    request; to name an int8 file is such a request. Raises DeviceError, with what to do, if there is no such file.
     """
     wanted = best if wish == "auto" else wish
     if wanted == own or (wish == "auto" and own == "int8"):
@@ -136,7 +136,7 @@ def choose_file(file: Path, own: Precision, wish: PrecisionChoice, best: Precisi
 def _open_beside(
     file: Path, session: Any, spec: ModelSpec, wish: PrecisionChoice, best: Precision, device: Device, where: str
 ) -> Engine:
-    """The engine of an opened file, or of the one beside it that has the precision that is asked for."""
+    """The engine of an opened file, or of the one beside it with the requested precision."""
     chosen, wanted = choose_file(file, spec.precision, wish, best)
     if chosen == file:
         return _engine(file, session, spec, device, where)
@@ -146,7 +146,7 @@ def _open_beside(
 
 
 def _check_alike(chosen: Path, found: ModelSpec, wanted: Precision, file: Path, named: ModelSpec) -> None:
-    """Raise ModelError where a file that was taken by its name is not the named file's network in that precision."""
+    """Raise ModelError if a file that was found by its name is not the same network as `file` in that precision."""
     if found.precision != wanted:
         raise ModelError(f"{chosen} computes in {found.precision}, not in {wanted}: export it again, or remove it")
     if (found.training, found.preparation) != (named.training, named.preparation):

@@ -1,4 +1,4 @@
-"""An engine that outlasts its device: where CUDA fails in mid-run, smaller batches are tried, then the CPU."""
+"""An engine with a fallback: if CUDA fails during a run, smaller batches are tried, then the CPU."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +19,9 @@ _Label = Callable[[Engine, Sequence[Slice]], list[T]]
 class FallbackEngine:
     """The engine of a run. May be used from several threads at once.
 
-    What fails on CUDA is tried again in halves, down to one slice, and that one on the CPU. If it works there, the
-    device was at fault, and the CPU has the rest of the run. `open_on_cpu` is called then; `told` hears of each step.
+    A batch that fails on CUDA is tried again in halves, down to single slices, and such a slice on the CPU. If it works
+    there, the device was at fault, and the CPU does the rest of the run. `open_on_cpu` opens the model for that; `told`
+    is called with a line for each step.
     """
 
     def __init__(self, engine: Engine, open_on_cpu: Callable[[], Engine], told: Callable[[str], None]) -> None:
@@ -30,15 +31,15 @@ class FallbackEngine:
 
     @property
     def current(self) -> Engine:
-        """The one that serves now."""
+        """The engine in use."""
         return self._engine
 
     def segment(self, sources: Sequence[Slice]) -> list[Labels]:
-        """As Engine does."""
+        """As `Engine` does."""
         return self._label(lambda engine, some: engine.segment(some), sources)
 
     def segment_with_confidence(self, sources: Sequence[Slice]) -> list[tuple[Labels, Confidence]]:
-        """As Engine does."""
+        """As `Engine` does."""
         return self._label(lambda engine, some: engine.segment_with_confidence(some), sources)
 
     def _label(self, label: _Label[T], sources: Sequence[Slice]) -> list[T]:
@@ -70,7 +71,7 @@ class FallbackEngine:
                 self._told(f"CUDA failed ({first_line(error, type(error).__name__)}): going on with batches of {size}")
 
     def _on_cpu(self, label: _Label[T], sources: Sequence[Slice], error: Exception) -> list[T]:
-        """Label a slice on the CPU and stay there; raises what the CPU raises, and then the device has the next one."""
+        """Label a slice on the CPU and stay there; if the CPU fails too, raise that and go on with the device."""
         with self._lock:
             cpu = self._engine if self._engine.device == "cpu" else self._open_on_cpu()
             labelled = label(cpu, sources)
@@ -82,5 +83,5 @@ class FallbackEngine:
 
 
 def with_fallback(engine: Engine, precision: PrecisionChoice, told: Callable[[str], None]) -> FallbackEngine:
-    """An engine that goes on with its own model file on the CPU; `precision` is what was asked for."""
+    """An engine that falls back to its own model file on the CPU, in the `precision` that was asked for."""
     return FallbackEngine(engine, partial(open_engine, engine.file, "cpu", precision), told)

@@ -1,4 +1,4 @@
-"""Libraries that print what is for nobody to read."""
+"""Silence for libraries that print to standard error."""
 
 import contextlib
 import os
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Nothing printed on standard error, by libraries past Python too; exceptions go through as ever."""
-    if sys.stderr is None:  # as in a service that was started without
+    """Discard what is printed on standard error, also by native code; exceptions pass."""
+    if sys.stderr is None:  # as in a service that was started without one
         yield
         return
     sys.stderr.flush()

@@ -1,1 +1,1 @@
-"""What is written: of a slice, of a scan; and how it comes to its place whole."""
+"""The outputs: files of slices and of whole scans, and how they are written whole or not at all."""

@@ -1,4 +1,4 @@
-"""Kinds of output that earlier runs into OUT wrote and this one does not: they go with all that it does."""
+"""Kinds of output that only earlier runs have written: removed from every scan that this run does."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,14 +10,14 @@ Paths = Callable[[Sequence[str], Sequence[str]], Iterator[str]]
 
 
 class Dropped:
-    """Takes away the files of each of the kinds; `scans` are those that had any, by kind, as `Outputs` names them."""
+    """Removes the files of each of the kinds; `scans` collects by kind the scans that had any."""
 
     def __init__(self, output_files: OutputFiles, kinds: Mapping[str, Paths]) -> None:
         self._output_files, self._kinds = output_files, kinds
         self.scans: defaultdict[str, set[str]] = defaultdict(set)
 
     def take_away(self, slices: Sequence[str], scan: str) -> None:
-        """The files of slices and their scan, and folders that hold nothing then; raises CallError."""
+        """Remove the files of slices and their scan, and folders that are empty then; raises CallError."""
         for kind, paths in self._kinds.items():
             gone = list(filter(self._output_files.remove, paths(slices, [scan])))
             if gone:
@@ -25,7 +25,7 @@ class Dropped:
                 self.scans[kind].add(scan)
 
     def foresee(self, slices: Sequence[str], scan: str) -> None:
-        """Tell of the same files in `scans`, and leave them."""
+        """Collect the scan in `scans` as `take_away` would, but remove nothing."""
         for kind, paths in self._kinds.items():
             if any(map(self._output_files.is_there, paths(slices, [scan]))):
                 self.scans[kind].add(scan)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and kept for good; and what to say where OUT can't be written."""
+"""Write files whole or not at all and sync them to the disk; the messages for an OUT that can't be written."""
 
 import errno
 import os
@@ -10,12 +10,12 @@ from typing import BinaryIO
 from ctseg.errors import CallError
 from ctseg.replacing import UNFINISHED, moved_to
 
-# What some file systems answer that can't sync a folder.
+# The errors of file systems that can't sync a folder.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """Write a file and the folders above it; raises CallError, and then leaves nothing half done."""
+    """Write a file, making its folders; raises CallError, and then leaves nothing half written."""
     try:
         put(file, content)
     except OSError as error:
@@ -34,7 +34,7 @@ def put(file: Path, content: bytes, mark: str = "") -> None:
 
 @contextmanager
 def writing(file: Path) -> Iterator[BinaryIO]:
-    """As `write_whole`, bit by bit: the file is in its place when the block ends, and not if it ends with an error."""
+    """Like `write_whole`, as a stream: the file is in its place when the block ends, unless it ends with an error."""
     try:
         with moved_to(file) as part:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -45,9 +45,9 @@ def writing(file: Path) -> Iterator[BinaryIO]:
 
 
 def keep(files: Iterable[Path]) -> None:
-    """See to it that files outlast a power failure, those of them that are there; raises OSError.
+    """Sync files to the disk, so that they survive a power failure; missing ones are left out. Raises OSError.
 
-    All at once, after they were written: the first call takes most of the others' data to the disk along with its own.
+    Best called once for many files: the first sync also takes most of the others' data to the disk.
     """
     folders = set()
     for file in files:
@@ -69,7 +69,7 @@ def keep(files: Iterable[Path]) -> None:
 
 
 def is_of_name(error: OSError) -> bool:
-    """Whether the system finds fault with a name, which then no file of that file system can have.
+    """Whether a file system refused the name of a file, which then no file there can have.
 
     Some take no more than 255 bytes, no `:` or `?` (exFAT, NTFS), or nothing but UTF-8 (APFS, ZFS).
     """
@@ -77,7 +77,7 @@ def is_of_name(error: OSError) -> bool:
 
 
 def _sync(opened: int) -> None:
-    """And close it."""
+    """Sync a file or folder, and close it."""
     try:
         os.fsync(opened)
     finally:
@@ -85,7 +85,7 @@ def _sync(opened: int) -> None:
 
 
 def clear_leftovers(folders: Iterable[Path], is_at_work: Callable[[str], bool]) -> None:
-    """Remove what killed runs left unfinished below the folders, but of those that may be at work, by their marks."""
+    """Remove the unfinished files of killed runs below the folders, not those of runs at work, told by their marks."""
     for top in folders:
         for folder, _, names in os.walk(top):
             for name in names:
@@ -104,12 +104,12 @@ def remove(files: Iterable[Path]) -> None:
 
 
 def removed(file: Path) -> CallError:
-    """What to say when the output vanished in mid-run."""
+    """The error for an output that vanished during the run."""
     return CallError(f"{file} was removed or renamed while the run wrote to it: the same call does again what is gone")
 
 
 def refused(file: Path, error: OSError) -> CallError:
-    """What to say when the output can't be written: the run can't go on."""
+    """The error for an output that can't be written, with which the run ends."""
     if isinstance(error, FileNotFoundError):
         return removed(file)
     return CallError(

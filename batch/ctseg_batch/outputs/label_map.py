@@ -19,9 +19,8 @@ from ctseg_batch.outputs.labelled_scan import LabelledScan, OutputNotApplicable,
 def label_map(scan: LabelledScan) -> bytes:
     """The bytes of a .nii.gz of labels; the same for the same masks.
 
-    Raises OutputUnavailable for what no affine can tell. A slice that failed is background. The header's
-    extension says in JSON what the labels mean and which model gave them, as a comment, which programs that look for
-    none pass over.
+    Raises OutputUnavailable for a scan that no affine can describe. A slice that failed is background. A comment in the
+    header's extension says in JSON what the labels mean and which model gave them; other programs ignore it.
     """
     from nibabel.nifti1 import Nifti1Extension, Nifti1Image
     from nibabel.nifti2 import Nifti2Header, Nifti2Image
@@ -48,7 +47,7 @@ def _grid(scan: LabelledScan) -> Grid:
 
 
 def _stacked(scan: LabelledScan, error: NoPlaces) -> Grid:
-    """By what somebody says of a scan whose files do not say where its slices lie."""
+    """The grid of a scan whose files do not say where its slices lie, by the spacing of the call."""
     if scan.spacing is None:
         raise OutputUnavailable(f"{error}, and no --spacing does") from error
     if error.stacked is not None:

@@ -1,4 +1,4 @@
-"""A scan once its last slice is labelled, and why some output may not be made of it."""
+"""A labelled scan, and the errors for outputs that can't be made of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ NO_FRAMES = "it refers to files of one slice, not to the frames of an enhanced C
 
 @dataclass(frozen=True, eq=False)
 class LabelledScan:
-    """A scan with the masks (H, W) of its slices, but those that failed.
+    """A scan with the masks (H, W) of its slices by index, without those that failed.
 
-    `spacing` is what the files say, and somebody of the rest. `engine` has labelled it.
+    `spacing` is from the files or, as far as they leave it open, from the call. `engine` has labelled it.
     """
 
     slices: Scan
@@ -25,8 +25,8 @@ class LabelledScan:
 
 
 class OutputUnavailable(CtsegError):  # noqa: N818 - no fault, but what a scan is like
-    """An output can't be made of a scan, for the reason that is said."""
+    """An output can't be made of a scan, for the given reason."""
 
 
 class OutputNotApplicable(OutputUnavailable):
-    """The output is none of a scan of this kind of source."""
+    """The output does not exist for this kind of source."""

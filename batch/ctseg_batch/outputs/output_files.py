@@ -1,4 +1,4 @@
-"""Where the files of a run end up, each by its path below OUT."""
+"""The output files of a run, each by its path below OUT."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from ctseg_batch.shards import is_of_sibling
 
 
 class OutputFiles(Protocol):
-    """Holds files by their paths below OUT. Used from several threads at once."""
+    """Writes and removes files by their paths below OUT. Used from several threads at once."""
 
     def write(self, path: str, content: bytes) -> None:
         """Put a file there, whole or not at all.
@@ -25,15 +25,15 @@ class OutputFiles(Protocol):
         ...
 
     def keep(self, paths: Iterable[str]) -> None:
-        """See to it that files outlast whatever comes, those that were written; raises CallError."""
+        """Make sure that the files among these that were written survive a crash; raises CallError."""
         ...
 
     def remove(self, path: str) -> bool:
-        """Take a file away, and say whether it was there; raises CallError where that is forbidden."""
+        """Remove a file, and tell whether it was there; raises CallError if that is forbidden."""
         ...
 
     def remove_empty(self, folders: Iterable[str]) -> None:
-        """Take folders away that hold nothing, and those above them that hold nothing then."""
+        """Remove empty folders, and folders above them that are empty then."""
         ...
 
     def is_there(self, path: str) -> bool:
@@ -41,30 +41,30 @@ class OutputFiles(Protocol):
         ...
 
     def has_folder(self, path: str) -> bool:
-        """Whether there is a folder; one with nothing in it counts where there are such."""
+        """Whether there is such a folder, if only an empty one."""
         ...
 
     def tells_case(self, path: str) -> bool:
-        """Whether what is there by this path is not found by the same one in another case."""
+        """Whether case matters: false if the file at this path is also found by the path in another case."""
         ...
 
     def clear(self, folders: Iterable[str]) -> None:
-        """Take away what a killed run left unfinished in folders below OUT."""
+        """Remove the unfinished files of a killed run in folders below OUT."""
         ...
 
     def of_worker(self, name: str) -> "OutputFiles":
-        """The same for one of several processes that write to it at once."""
+        """The same OUT, for one of several processes that write to it at the same time."""
         ...
 
 
 class FolderOutputFiles:
-    """A folder of this machine. `mark` tells its unfinished files from those of others that write to it."""
+    """A folder on this machine. `mark` tells its unfinished files from those of others that write to it."""
 
     def __init__(self, out: Path, mark: str = "") -> None:
         self._out, self._mark = out, mark
 
     def write(self, path: str, content: bytes) -> None:
-        """Beside its place, then renamed into it."""
+        """Write it beside its place, then rename it."""
         file = self._out / path
         try:
             with stage("write"):
@@ -79,14 +79,14 @@ class FolderOutputFiles:
             raise refused(file, error) from error
 
     def _obstacle(self, file: Path, error: OSError) -> Path | None:
-        """A file where a folder has to be, or a folder in place of the file: of an input that was once called so."""
+        """A file in place of a folder, or a folder in place of the file, left by an input that once had that name."""
         if not isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
             return None
         place = next(place for place in (file, *file.parents) if place.exists())
         return place if self._out in place.parent.parents else None
 
     def keep(self, paths: Iterable[str]) -> None:
-        """Against a power failure."""
+        """Sync them to the disk."""
         try:
             with stage("keep"):
                 keep(self._out / path for path in paths)
@@ -94,7 +94,7 @@ class FolderOutputFiles:
             raise refused(self._out, error) from error
 
     def remove(self, path: str) -> bool:
-        """Of a name that OUT can't hold, there is none."""
+        """Unlink it; a file with a name that OUT can't hold is not there."""
         file = self._out / path
         try:
             file.unlink()
@@ -108,7 +108,7 @@ class FolderOutputFiles:
         return True
 
     def remove_empty(self, folders: Iterable[str]) -> None:
-        """Those that can't be taken away stay: they do no harm."""
+        """Those that can't be removed stay, and do no harm."""
         for folder in (self._out / one for one in folders):
             with suppress(OSError):
                 for place in (folder, *folder.parents[: -len(self._out.parents) - 1]):
@@ -130,9 +130,9 @@ class FolderOutputFiles:
             return True
 
     def clear(self, folders: Iterable[str]) -> None:
-        """By what unfinished files are called; those of the other shards of the same cut may be under way."""
+        """By the names of unfinished files, except those of other shards of the same cut, which may be running."""
         clear_leftovers((self._out / folder for folder in folders), partial(is_of_sibling, mark=self._mark))
 
     def of_worker(self, name: str) -> "FolderOutputFiles":
-        """With its name before the mark, which is still what a file's name ends in."""
+        """With its name before the mark, so that the names of its files still end in the mark."""
         return FolderOutputFiles(self._out, f".{name}{self._mark}")

@@ -1,4 +1,4 @@
-"""What is written of a scan as a whole, once its last slice is labelled: a label map, a DICOM Segmentation."""
+"""The outputs of whole scans, made once the last slice is labelled: a label map, a DICOM Segmentation."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from ctseg_batch.outputs.labelled_scan import DICOM_ALONE, LabelledScan
 
 @dataclass(frozen=True, slots=True)
 class ScanWriter:
-    """A kind of output: the folder below OUT, and the bytes of a scan's file.
+    """A kind of output: its folder below OUT, and the function that makes the bytes of a scan's file.
 
-    `encode` raises OutputUnavailable; UnreadableFile for a source that can't be read once more. `not_in_parts` says why
-    there is none of images that are no stack. `tables`: files that lie in the folder once.
+    `encode` raises OutputUnavailable, and UnreadableFile for a source that can't be read again. `not_in_parts`: why it
+    is not made of images that are no stack. `tables`: files that are written to the folder once.
     """
 
     folder: str

@@ -1,4 +1,4 @@
-"""What is written: for a slice its mask, its overlay, its confidence; each kind in a folder of its own below OUT."""
+"""The outputs of slices (mask, overlay, confidence), and all outputs of a run, each kind in a folder below OUT."""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,8 +22,8 @@ from ctseg_batch.outputs.overlay import Grey, overlay
 from ctseg_batch.outputs.scan_outputs import SCAN_WRITERS, ScanWriter
 from ctseg_batch.result import LeftOut, PartResult
 
-# Masks are long runs of few values: RLE and no filter. The filter has to be named, else OpenCV 5 is four times slower
-# as soon as a level is given.
+# Masks are long runs of few values: RLE, no filter. Without a named filter, OpenCV 5 is four times slower once a level
+# is given.
 _PNG_OF_MASK = (
     cv2.IMWRITE_PNG_COMPRESSION, 1,
     cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
@@ -33,12 +33,12 @@ _PNG_OF_PICTURE = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.I
 
 
 Need = Literal["grey", "confidence"]
-"""What a file may be made of besides the labels."""
+"""What an output may need besides the labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledSlice:
-    """A slice that was labelled; and, where an output needs them, how a screen shows it and how sure the labels are."""
+    """A slice that was labelled; if an output needs them, also its grey values on a screen and the confidence."""
 
     labels: Labels
     grey: Grey | None = None
@@ -47,7 +47,7 @@ class LabelledSlice:
 
 @dataclass(frozen=True, slots=True)
 class SliceWriter:
-    """A kind of output: the folder below OUT, the bytes of a slice's file, and what they are made of but the labels."""
+    """A kind of output: its folder below OUT, the function that makes a slice's file, and what that needs."""
 
     folder: str
     encode: Callable[[LabelledSlice], bytes]
@@ -76,11 +76,11 @@ WRITERS: Mapping[str, SliceWriter] = {
 
 
 KINDS = (*WRITERS, *SCAN_WRITERS)
-"""All that may be written: of each slice, and of whole scans."""
+"""All kinds of output: of slices, then of whole scans."""
 
 
 def choose_writers(names: Iterable[str]) -> tuple[str, ...]:
-    """The kinds of output in their own order; raises CallError for one that there is not."""
+    """The kinds of output by name, in the order of KINDS; raises CallError for an unknown one."""
     wanted = set(names)
     if not wanted or wanted - set(KINDS):
         strange = ", ".join(name or "''" for name in sorted(wanted - set(KINDS))) or "nothing"
@@ -90,14 +90,14 @@ def choose_writers(names: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Writers:
-    """Some kinds of output: of slices, and of whole scans by their kind."""
+    """The writers of some kinds of output: of slices, and of whole scans by kind."""
 
     of_slices: tuple[SliceWriter, ...]
     of_scans: Mapping[str, ScanWriter]
 
     @classmethod
     def of(cls, kinds: Collection[str]) -> Self:
-        """Those of these kinds that there are."""
+        """The writers of these kinds."""
         return cls(
             tuple(WRITERS[kind] for kind in kinds if kind in WRITERS),
             {kind: SCAN_WRITERS[kind] for kind in kinds if kind in SCAN_WRITERS},
@@ -105,7 +105,7 @@ class Writers:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Where files go, below OUT."""
+        """Their folders below OUT."""
         return (*(writer.folder for writer in self.of_slices), *(writer.folder for writer in self.of_scans.values()))
 
     def paths(self, names: Iterable[str], scans: Iterable[str] = ()) -> Iterator[str]:
@@ -115,18 +115,17 @@ class Writers:
 
 
 class Outputs:
-    """The output files of one run: those of slices, and those of whole scans.
+    """The output files of one run, of slices and of whole scans.
 
-    A scan's are called after its path below OUT, without an ending. `kinds` are what there may be of all that it does,
-    while it is under way: dropped ones, too.
+    `kinds` are all that there may be of a part while it is under way, dropped ones included.
     """
 
     def __init__(
         self, output_files: OutputFiles, kinds: Sequence[str], spacing: Spacing | None, dropped: Collection[str] = ()
     ) -> None:
-        """`dropped` are kinds that earlier runs wrote and this one does not: it takes them away of all that it does.
+        """`dropped` are kinds that only earlier runs have written; their files of parts that this run does are removed.
 
-        `spacing` is what somebody says of scans whose files do not.
+        `spacing` is that of the call, for files that do not give theirs.
         """
         self._output_files = output_files
         self.kinds = (*kinds, *sorted(dropped))
@@ -136,25 +135,25 @@ class Outputs:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Where files go, below OUT."""
+        """The folders below OUT that are written to."""
         return self._written.folders
 
     @property
     def scan_kinds(self) -> tuple[str, ...]:
-        """What is written of whole scans."""
+        """The kinds that are written of whole scans."""
         return tuple(self._written.of_scans)
 
     @property
     def is_of_slices(self) -> bool:
-        """Whether anything is written of a slice alone."""
+        """Whether any kind is written of single slices."""
         return bool(self._written.of_slices)
 
     def needs(self, what: Need) -> bool:
-        """Whether some output is made of it."""
+        """Whether a kind that is written needs it."""
         return any(writer.needs == what for writer in self._written.of_slices)
 
     def begin(self) -> None:
-        """Write what lies beside the scans' files once; raises CallError."""
+        """Write the tables that lie beside the files of scans; raises CallError."""
         writers = self._written.of_scans.values()
         tables = {f"{w.folder}/{name}": content for w in writers for name, content in w.tables().items()}
         for file, content in tables.items():
@@ -163,7 +162,7 @@ class Outputs:
             self._output_files.keep(tables)
 
     def clear(self) -> None:
-        """Take away what a killed run left unfinished."""
+        """Remove the unfinished files of a killed run."""
         self._output_files.clear(self._all.folders)
 
     def write(self, name: str, labelled: LabelledSlice) -> None:
@@ -184,23 +183,23 @@ class Outputs:
         self._output_files.write(writer.path(path), content)
 
     def left_out_in_parts(self) -> list[LeftOut]:
-        """What becomes of images that are no stack."""
+        """The kinds of whole scans, as left out for images that are no stack."""
         return [LeftOut(kind, writer.not_in_parts) for kind, writer in self._written.of_scans.items()]
 
     def keep(self, names: Sequence[str], scan: str) -> None:
-        """See to it that the files of slices and their scan outlast whatever comes, those that are there.
+        """Make sure that the files of slices and their scan survive a crash, and remove those of dropped kinds.
 
-        Those of kinds that are not written any more go. Raises CallError.
+        Raises CallError.
         """
         self.dropped.take_away(names, scan)
         self._output_files.keep(self._written.paths(names, [scan]))
 
     def remove(self, names: Iterable[str], scans: Iterable[str] = ()) -> None:
-        """Take files of slices and scans away, if there are any from an earlier run; raises CallError."""
+        """Remove files of slices and scans, if there are any from an earlier run; raises CallError."""
         self._remove(self._all.paths(names, scans))
 
     def remove_scan(self, path: str, kinds: Collection[str]) -> None:
-        """Take a scan's files of some kinds away; raises CallError where that is forbidden."""
+        """Remove a scan's files of some kinds; raises CallError if that is forbidden."""
         self._remove(Writers.of(kinds).paths([], [path]))
 
     def _remove(self, paths: Iterable[str]) -> None:
@@ -212,27 +211,27 @@ class Outputs:
         return all(map(self._output_files.is_there, self._written.paths(names)))
 
     def is_scan_there(self, path: str, result: PartResult) -> bool:
-        """Whether all files are in place that were made when a scan came to this result."""
+        """Whether all files of a whole scan are in place that were made with this result."""
         if result.failed_slices == result.slices:
             return True
         made = set(self.scan_kinds) - {one.kind for one in result.left_out}
         return all(map(self._output_files.is_there, Writers.of(made).paths([], [path])))
 
     def is_any_there(self, names: Iterable[str], scans: Iterable[str] = ()) -> bool:
-        """Whether there is any file of these slices and scans, of whatever kind."""
+        """Whether there is any file of these slices and scans, of any kind."""
         return any(map(self._output_files.is_there, self._all.paths(names, scans)))
 
     def has_folder(self, name: str) -> bool:
-        """Whether some output has a folder of that name, as volumes have for their slices."""
+        """Whether any kind has a folder of that name, like that for the slices of a volume."""
         return any(self._output_files.has_folder(f"{folder}/{name}") for folder in self._all.folders)
 
     def tell_case(self) -> bool:
-        """Whether names that differ by case alone are two; known once OUT is held."""
+        """Whether names that differ only by case are different files; known once OUT is held."""
         return self._output_files.tells_case(FOLDER)
 
 
 class NoOutputs(Outputs):
-    """Those of no run: nothing is there, and nothing is written."""
+    """Outputs that write nothing and find nothing."""
 
     def __init__(self) -> None:
         super().__init__(FolderOutputFiles(Path(os.devnull)), (), None)
