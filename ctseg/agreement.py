@@ -9,7 +9,7 @@ _NORMAL_95 = 1.96
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Of `n` scans: the mean difference, measured less true, and the limits that 95 % of differences lie within.
+    """Over `n` scans: the mean difference (measured - true), and the limits that 95 % of the differences lie within.
 
     The limits are None for fewer than two scans.
     """
@@ -21,7 +21,7 @@ class Agreement:
 
 
 def agree(measured: Sequence[float], true: Sequence[float]) -> Agreement | None:
-    """Bias and limits of agreement, bias -/+ 1.96 standard deviations of the differences; None of none."""
+    """Bias and limits of agreement, bias -/+ 1.96 standard deviations of the differences; None without scans."""
     differences = [one - other for one, other in zip(measured, true, strict=True)]
     if not differences:
         return None

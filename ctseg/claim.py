@@ -1,4 +1,4 @@
-"""A folder held by one run alone, so that two never write into it at once."""
+"""A lock on a folder, so that two runs never write into it at the same time."""
 
 import errno
 import warnings
@@ -12,19 +12,19 @@ from ctseg.errors import CallError
 if TYPE_CHECKING:
     from filelock import AcquireReturnProxy
 
-# A lock is looked at by taking it, for an instant. Who meets another that looks waits so many seconds for him to end.
+# A lock is tested by taking it for an instant. A run that meets such a test waits this many seconds for it to end.
 _INSTANT = 0.5
-# What a file system says that has no locks at this time; one that never has any (ENOSYS) gets a marker in their stead.
+# The errors of a file system without locks at present; one that never has any (ENOSYS) gets a marker file instead.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextmanager
 def claim(folder: Path, lock: str, excludes: Callable[[str], bool] = lambda _: False) -> Iterator[None]:
-    """Hold `folder` by the lock of that name below it, also against other machines where the file system knows locks.
+    """Hold `folder` by the lock with that name below it, also against other machines if the file system has locks.
 
-    `excludes` says by its name which lock beside it may not be held by anybody meanwhile. Each takes its own first and
-    looks at the others then, so that of two that exclude each other, one sees the other. Raises CallError where another
-    run holds the folder, or where it can't be written. The system lets go of a lock when a run dies, however it dies.
+    `excludes` tells by name which locks beside it nobody may hold meanwhile. A run takes its own lock first and then
+    tests the others, so that of two runs that exclude each other at least one notices. Raises CallError if another run
+    holds the folder, or if it can't be written. The system releases the lock when the run dies, however it dies.
     """
     from filelock import Timeout
 
@@ -44,7 +44,7 @@ def claim(folder: Path, lock: str, excludes: Callable[[str], bool] = lambda _: F
 
 
 def is_held(lock: Path, wait_s: float = 0.0) -> bool:
-    """Whether a run holds a lock, still after `wait_s`; without a wait it may be one that looks at it, too."""
+    """Whether a lock is still held after `wait_s`; without a wait, it may be held only by a test like this one."""
     from filelock import Timeout
 
     try:
@@ -55,11 +55,11 @@ def is_held(lock: Path, wait_s: float = 0.0) -> bool:
 
 
 def take(lock: Path, wait_s: float = 0.0) -> "AcquireReturnProxy[Any]":
-    """Take a lock; raises filelock's Timeout where it is still held after `wait_s`, CallError where there are none."""
+    """Take a lock; raises filelock's Timeout if it is still held after `wait_s`, CallError if it can't be locked."""
     from filelock import FileLock
 
     with warnings.catch_warnings():
-        # Where a file system knows no locks, filelock says so, and makes do with a file that is there or is not.
+        # On a file system without locks, filelock warns and uses the existence of a marker file instead.
         warnings.filterwarnings("ignore", "flock not supported")
         try:
             return FileLock(lock, timeout=wait_s).acquire()
@@ -78,7 +78,7 @@ def _taken(folder: Path, lock: Path) -> CallError:
         holder = lock.read_text(errors="replace").split()
     except OSError:
         holder = []
-    if len(holder) > 1:  # a marker outlasts its run, and another machine can't tell
+    if len(holder) > 1:  # a marker file outlives its run, which another machine can't see
         process, machine, *_ = holder
         told += f". If process {process} on {machine} is gone, delete {lock}: the file system knows no locks"
     return CallError(told)

@@ -32,7 +32,7 @@ LESION = (GROUND_GLASS, CONSOLIDATION)
 
 
 def class_named(name: str) -> TissueClass:
-    """The class called `name`; raises ValueError, naming the classes there are."""
+    """The class with this `name`; raises ValueError for any other, listing the names."""
     for tissue in CLASSES:
         if tissue.name == name:
             return tissue
@@ -40,5 +40,5 @@ def class_named(name: str) -> TissueClass:
 
 
 def bits(classes: Iterable[TissueClass]) -> int:
-    """A set of classes as a bit field, bit i for class i: how a pixel says what it may be."""
+    """A set of classes as a bit field, bit i for class i: which classes a pixel may be."""
     return sum({1 << tissue.index for tissue in classes})

@@ -1,4 +1,4 @@
-"""Rules that correct the network's labels by what is known of anatomy; named in the model file."""
+"""Rules of anatomy that correct the network's labels; their parameters are in the model file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,28 +19,28 @@ class Cleanup:
 
     `slice_fraction`: in a slice, those smaller than this fraction of the frame become background.
     `volume_fraction`: in a scan, those smaller than this fraction of its largest one become background.
-    0 leaves a rule out.
+    0 turns a rule off.
     """
 
     slice_fraction: float = 0.0
     volume_fraction: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse fractions that are none: the values may come from a model file."""
+        """Raise ValueError for invalid fractions, which may come from a model file."""
         for name in ("slice_fraction", "volume_fraction"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, not a fraction below 1")
 
 
-# 3-D components are found on a grid so much coarser in-plane: lungs are large, and it is 16 times cheaper.
+# 3-D components are found on a grid that is 4 times coarser in-plane: lungs are large, and it is 16 times cheaper.
 _COARSE = 4
 
 
 def clean_slice(labels: Labels, rules: Cleanup) -> Labels:
-    """The mask (H, W) without the lung components that `slice_fraction` calls too small, their holes counted."""
+    """The mask (H, W) without lung components below `slice_fraction`; a component's holes count towards its size."""
     if not rules.slice_fraction:
         return labels
-    # Outlines are found many times faster than components are labelled, and there are few.
+    # Finding outlines is many times faster than labelling components, and there are few.
     lung = (labels > 0).view(np.uint8)
     outlines, nesting = cv2.findContours(lung, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if not outlines:
@@ -54,7 +54,7 @@ def clean_slice(labels: Labels, rules: Cleanup) -> Labels:
     if not small:
         return labels
     cleaned = labels.copy()
-    for outline in small:  # one by one: drawn at once, one within the other would stay
+    for outline in small:  # one by one: drawn together, one inside another would be kept
         cv2.drawContours(cleaned, [outline], -1, BACKGROUND.index, cv2.FILLED)
     return cleaned
 
@@ -66,7 +66,7 @@ def _pixels_within(outline: npt.NDArray[Any]) -> float:
 
 
 def clean_volume(masks: Sequence[Labels], rules: Cleanup) -> Sequence[Labels]:
-    """The masks (H, W) of a scan without the lung components that `volume_fraction` calls too small.
+    """The masks (H, W) of a scan without 3-D lung components below `volume_fraction` of the largest one.
 
     They must be of one size and lie one on the other. Works in place and returns `masks`.
     """
@@ -75,7 +75,7 @@ def clean_volume(masks: Sequence[Labels], rules: Cleanup) -> Sequence[Labels]:
     from scipy import ndimage  # takes longer to load than all else that a command's help needs
 
     coarse = np.stack([_any_of_blocks(mask) for mask in masks])
-    # Only the box around all lung: components take long to find, and around a chest there is much background.
+    # Only the box around all lung: finding components is slow, and much of a slice is background.
     box = (slice(None), extent(coarse.any(axis=(0, 2))), extent(coarse.any(axis=(0, 1))))
     components, count = ndimage.label(coarse[box], structure=np.ones((3, 3, 3), bool))
     if count < 2:
@@ -100,7 +100,7 @@ def _any_of_blocks(labels: Labels) -> npt.NDArray[np.bool_]:
     height, width = labels.shape
     if height % _COARSE or width % _COARSE:
         labels = np.pad(labels, ((0, -height % _COARSE), (0, -width % _COARSE)))
-    # Four labels of a row side by side are one number, which is 0 where they all are.
+    # Four adjacent labels of a row, seen as one 32-bit number, are all 0 if that is.
     fours = np.ascontiguousarray(labels).view(np.uint32)
     rows = fours[0::4] | fours[1::4]
     rows |= fours[2::4]

@@ -1,4 +1,4 @@
-"""How sure the network is of each pixel, as a probability that means what it says."""
+"""The confidence of the network in each pixel, as a calibrated probability."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,7 +6,7 @@ import numpy.typing as npt
 from ctseg.prepare import Restoration, resize
 
 Confidence = npt.NDArray[np.uint8]
-"""(H, W): the probability of the class that wins, in 1/255."""
+"""(H, W): the probability of the winning class, in 1/255."""
 
 
 def winning_probability(
@@ -14,8 +14,8 @@ def winning_probability(
 ) -> npt.NDArray[np.float32]:
     """The softmax probability of the winning class, (H, W) in 0..1, from logits (classes, H, W).
 
-    `temperature` divides the logits first: fitted on slices held back, it makes of 90 % sure 90 % right (Guo et al.
-    2017, "On calibration of modern neural networks").
+    The logits are first divided by the `temperature`, which is fitted on slices held back so that 90 % of the pixels
+    with probability 0.9 are right (Guo et al. 2017, "On calibration of modern neural networks").
     """
     wide = logits.astype(np.float32)
     behind = (wide - wide.max(axis=0)) / np.float32(temperature)

@@ -1,4 +1,4 @@
-"""What a data set says of itself in `dataset.json`: where its slices lie and what its mask values stand for."""
+"""Data sets and their description, `dataset.json`: where slices and masks are, what mask values stand for."""
 
 import json
 import os
@@ -43,9 +43,9 @@ class Dataset:
 
 @dataclass(frozen=True)
 class SeriesDataset:
-    """A folder of DICOM series without masks, of which a table says what each slice's pixels may be.
+    """A folder of DICOM series without masks; tables say which classes the pixels of each slice may be.
 
-    `labels[series][file name]` is the bit field of the classes that any pixel of that slice may be.
+    `labels[series][file name]` is the bit field of the classes that the pixels of that slice may be.
     """
 
     name: str
@@ -56,14 +56,14 @@ class SeriesDataset:
 
 
 def group_digest(dataset: str, group: str) -> str:
-    """By what a model file knows a group again without telling its name: a file travels, a name may be a patient's."""
+    """A digest by which a model file recognises a group without holding its name, which may be a patient's."""
     return blake2b(json.dumps([dataset, group]).encode(), digest_size=8).hexdigest()
 
 
 def learnt_groups(datasets: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """The digests of the groups that were learnt from, by what a checkpoint or a model file says of its data sets.
+    """The digests of the groups that a network learnt from, by its checkpoint's or model file's list of data sets.
 
-    Raises ModelError where it does not say.
+    Raises ModelError if that does not list them.
     """
     found: set[str] = set()
     try:
@@ -109,7 +109,7 @@ def read_datasets(folders: Sequence[Path]) -> list[Dataset | SeriesDataset]:
 
 
 def mask_folders(folders: Iterable[Path]) -> set[Path]:
-    """Where those of some folders that are data sets have their masks, as real paths; raises DatasetError."""
+    """The folders of masks, as real paths, of those folders that are data sets; raises DatasetError."""
     found = set()
     for folder in folders:
         if (folder / "image").is_dir() and (folder / "mask").is_dir():
@@ -122,7 +122,7 @@ def mask_folders(folders: Iterable[Path]) -> set[Path]:
 
 
 def meaning_beside(folder: Path) -> MaskMeaning:
-    """What the masks in `folder` mean: by a `dataset.json` there or a level up, else class indices."""
+    """The meaning of the masks in `folder`: from a `dataset.json` there or a level up, else class indices."""
     for place in around(folder):
         if (place / DESCRIPTION).is_file():
             described = read_description(place)
@@ -148,8 +148,8 @@ def _described(folder: Path, described: Mapping[str, Any]) -> Dataset:
         for file in (image, mask):
             if not file.is_file():
                 raise DatasetError(f"{row.place} names {file}, which is not there")
-        # However its path is spelt: under two groups, a slice would be learnt from and scored on. Links are not
-        # followed: where files are kept by their content, two slices may be one file.
+        # A slice listed under two groups could be both learnt from and scored on, so spellings of one path count as
+        # one. Links are not followed: in content-addressed storage, two slices may be one file.
         spelt = os.path.normpath(image)
         if spelt in slices:
             raise DatasetError(f"{row.place} names {image} again: leave one of the rows out")
@@ -181,7 +181,7 @@ def _part(described: Mapping[str, Any], key: str, source: Path) -> Mapping[str, 
 
 
 def _said(described: Mapping[str, Any], key: str, kind: type, called: str, source: Path) -> Any:
-    """What a description has under `key`; raises DatasetError where there is nothing, or something of another kind."""
+    """The value of a description under `key`; raises DatasetError if it is missing or of another type."""
     if key not in described:
         raise DatasetError(f"{source} says nothing under {key!r}{_WHERE_TOLD}")
     if not isinstance(described[key], kind):
@@ -226,7 +226,7 @@ def _patient_folders(folder: Path) -> Dataset:
 
 def _by_stem(folder: Path) -> dict[Path, Path]:
     """The files `<patient>/<file>` by their place without the ending; raises DatasetError where two have the same."""
-    for link in sorted([*folder.glob("*"), *folder.glob("*/*")]):  # else what is lost would be left out
+    for link in sorted([*folder.glob("*"), *folder.glob("*/*")]):  # else files behind broken links would be left out
         if link.is_symlink() and not link.name.startswith(".") and not link.exists():
             raise DatasetError(f"{link} leads to {link.readlink()}, which is not there: mount that, or remove the link")
     found: dict[Path, Path] = {}
@@ -239,7 +239,7 @@ def _by_stem(folder: Path) -> dict[Path, Path]:
 
 
 def _is_ours(file: Path, folder: Path) -> bool:
-    """Whether a file below `folder` is none of those that a file browser or another program leaves, as Thumbs.db."""
+    """Whether a file below `folder` is of a kind that is read, and not left by a file browser, like Thumbs.db."""
     is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
     return not is_hidden and file.is_file() and kind_of(file) is not None
 

@@ -6,7 +6,7 @@ from types import ModuleType
 
 
 class CtsegError(Exception):
-    """The root: the command prints such an error in one line and ends with exit status 2."""
+    """The root of all: the command prints such an error in one line and ends with exit status 2."""
 
 
 class CallError(CtsegError, ValueError):
@@ -14,7 +14,7 @@ class CallError(CtsegError, ValueError):
 
 
 class UnreadableFile(CtsegError):  # noqa: N818 - named for the file, which is what is wrong
-    """A file could not be read as what it claims to be; it fails alone and the run goes on."""
+    """A file could not be read as what it claims to be; it fails alone, and a run continues."""
 
     def __init__(self, file: Path, reason: str) -> None:
         super().__init__(f"{file}: {reason}")
@@ -31,7 +31,7 @@ class DatasetError(CtsegError):
 
 
 class DeviceError(CtsegError):
-    """The device or precision that was asked for is not to be had on this machine."""
+    """The device or precision that was asked for is not available on this machine."""
 
 
 class MissingExtraError(CtsegError, ImportError):
@@ -39,12 +39,12 @@ class MissingExtraError(CtsegError, ImportError):
 
 
 def first_line(error: BaseException, otherwise: str) -> str:
-    """What an exception says, up to the end of its first line; `otherwise` where it says nothing."""
+    """The first line of an exception's message; `otherwise` if it is empty."""
     return (str(error).splitlines() or [otherwise])[0]
 
 
 def unforeseen(error: BaseException) -> str:
-    """An exception of a library as a reason: its class, and what it says."""
+    """An unexpected exception in one line: its class and its message."""
     return f"{type(error).__name__}: {first_line(error, 'no reason given')}"
 
 

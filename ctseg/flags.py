@@ -1,6 +1,6 @@
 """The flags of a scan: what makes its figures doubtful, in words.
 
-The same words stand in summary.json, in its tables and in the report, which also says what each means for the figures.
+The same words are used in summary.json, its tables and the report, which also explains each.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ DUPLICATE_POSITIONS = "duplicate positions"
 PARTS_MISSING = "parts missing"
 IN_SEVERAL_FOLDERS = "other files of the series in another folder"
 
-# By what they are in order where positions don't tell.
+# What slices are ordered by if they have no positions.
 ORDER = "order by "
 BY_LOCATION = f"{ORDER}SliceLocation"
 BY_NUMBER = f"{ORDER}InstanceNumber"
@@ -35,11 +35,11 @@ DEFAULT_SPACING = "spacing may be a default"
 
 # What their pixels are.
 NOT_HU = "not rescaled to HU"
-"""The files do not say how their numbers become HU, or those of a volume can be none."""
+"""The files do not say how their numbers become HU, or the numbers of a volume can't be HU."""
 COMPUTED = "projection or subtraction"
 """Some slices are computed from several (MIP, MinIP) or from several scans: no plain HU."""
 LABEL_MAP = "looks like a label map"
-"""It is rather the mask of a scan."""
+"""It is probably a mask, not a scan."""
 COLOURED = "colour turned grey"
 """Some pictures are in colour: CT is not."""
 
@@ -54,7 +54,7 @@ NO_STACK = "too many images for a stack"
 
 
 def failed(slices: str) -> str:
-    """Of some in a stack that could not be read: `3 slices failed`."""
+    """For slices of a stack that could not be read: `3 slices failed`."""
     return f"{slices} failed"
 
 
@@ -62,27 +62,27 @@ FAILED_ARE_BACKGROUND = "failed slices are background in nifti"
 
 
 def no_output(kind: str) -> str:
-    """Of what could not be made of a whole scan: `no nifti`; why, follows after a colon."""
+    """For an output that could not be made of a whole scan: `no nifti`; the reason follows after a colon."""
     return f"no {kind}"
 
 
 def lung_absent(lung: str) -> str:
-    """Of one of the two: `no left lung`."""
+    """For one of the two lungs: `no left lung`."""
     return f"no {lung} lung"
 
 
 NOT_SCORED = "no reference"
-"""Of a scan of which nothing was compared: there is no score that it could make doubtful."""
+"""For a scan of which no slice was compared: there is no score that this could make doubtful."""
 
 
 _NO_DOUBTS = frozenset((NOT_SCORED, FAILED_ARE_BACKGROUND, no_output("nifti"), no_output("dicom-seg")))
 
 
 def doubts_among(found: Iterable[str]) -> list[str]:
-    """The flags of a scan that make any of its figures doubtful: not those on what else was made of it."""
+    """The flags that make figures of a scan doubtful, without those on its other outputs."""
     return [flag for flag in found if flag.partition(":")[0] not in _NO_DOUBTS]
 
 
 def no_truth_for(slices: str) -> str:
-    """Of some that were not compared: `no reference for 3 slices`."""
+    """For slices that were not compared: `no reference for 3 slices`."""
     return f"no reference for {slices}"

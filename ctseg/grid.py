@@ -1,4 +1,4 @@
-"""A scan as one block of voxels in the patient: what a label map of all its slices needs."""
+"""A scan as one block of voxels in the patient, as a label map of all its slices needs it."""
 
 # nibabel has annotations here and there only.
 # mypy: disable-error-code="no-untyped-call"
@@ -23,7 +23,7 @@ SCANNER, ALIGNED = 1, 2
 """Codes of a NIfTI affine: the scanner's own axes; some others of the same directions."""
 
 FARTHEST_MM = 1e5
-"""A scan that lies farther away than this lies in no scanner."""
+"""No scanner reaches farther than this."""
 
 MOST_VOXELS = 2**30
 """A block of more is refused: no CT has as many."""
@@ -32,13 +32,13 @@ _LONGEST_NIFTI1 = 2**15 - 1
 
 
 class NoGrid(CtsegError):  # noqa: N818 - no fault, but what a scan is like
-    """The slices of a scan are no block of voxels, for the reason that is said."""
+    """The slices of a scan do not form a block of voxels, for the given reason."""
 
 
 class NoPlaces(NoGrid):
-    """The files of a scan do not say where its slices lie: somebody else may.
+    """The files of a scan do not say where its slices lie; a spacing that the call gives may make up for it.
 
-    `stacked` makes a block of them by the spacing that somebody says, where the files say more than their pixels.
+    `stacked` makes the block for such a spacing, if the files say something of their geometry.
     """
 
     def __init__(self, reason: str, stacked: "Callable[[Spacing], Grid] | None" = None) -> None:
@@ -50,7 +50,7 @@ class NoPlaces(NoGrid):
 class Grid:
     """A block of voxels, and where the slices of a scan lie in it.
 
-    `header` is a NIfTI header that says where the voxels lie, and nothing else. `shape`: slices, rows, columns.
+    `header` is a NIfTI header that places the voxels, and holds nothing else. `shape`: slices, rows, columns.
     `corners`: for each slice of the scan, which slice of the block it is and where its first pixel lies there.
     `to_file` turns labels of that shape to the header's order of axes.
     """
@@ -61,7 +61,7 @@ class Grid:
     to_file: Callable[[Labels], Labels]
 
     def filled(self, masks: Mapping[int, Labels]) -> Labels:
-        """The masks (H, W) of slices as one block in the header's order of axes; background where there are none."""
+        """The masks (H, W), by slice, as one block in the header's order of axes; background where there is none."""
         block = np.zeros(self.shape, np.uint8)
         for index, mask in masks.items():
             plane, row, column = self.corners[index]
@@ -70,7 +70,7 @@ class Grid:
 
 
 def stacked_grid(slices: int, shape: tuple[int, int], spacing: Spacing) -> Grid:
-    """Slices of one shape one on the other, as far apart as somebody says and turned as radiologists look at them."""
+    """Slices of one shape one on the other, at the given spacing, oriented as radiologists view them."""
     z, y, x = spacing
     affine = LPS_TO_RAS @ np.diag([x, y, z, 1.0])
     return grid_of((slices, *shape), [(index, 0, 0) for index in range(slices)], affine, ALIGNED)
@@ -84,7 +84,7 @@ def grid_of(shape: tuple[int, int, int], corners: Sequence[tuple[int, int, int]]
 
 
 def placed_header(shape: Sequence[int], affine: Affine, code: int) -> Any:
-    """A NIfTI header whose voxels lie where the affine, in mm, says."""
+    """A NIfTI header with an affine in mm."""
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 

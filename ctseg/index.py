@@ -1,4 +1,4 @@
-"""The tables of a data set, row by row; what is wrong with a row is told with its file and line."""
+"""Read the tables of a data set; errors name the file and the line."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from ctseg.errors import DatasetError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: `place` names its file and line, `cells` are by column, None where it ends before."""
+    """One row: `place` names its file and line, `cells` are by column, None for columns after its end."""
 
     place: str
     cells: Mapping[str, str | None]
@@ -22,7 +22,7 @@ class Row:
         raise DatasetError(f"{self.place} says nothing under {column!r}")
 
     def get(self, column: str) -> str:
-        """The same, empty where the table has no such column or nothing there; raises DatasetError for a short row."""
+        """The same, but empty if there is no such column or text; raises DatasetError for a row that is too short."""
         text = self.cells.get(column, "")
         if text is None:
             raise DatasetError(f"{self.place} ends before {column!r}")
@@ -32,7 +32,7 @@ class Row:
 def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
     """The rows of a CSV with a header; raises DatasetError, also where one of the `columns` is missing."""
     try:
-        # Spreadsheets put a mark in front of UTF-8.
+        # Spreadsheets put a byte order mark in front of UTF-8.
         with file.open(newline="", encoding="utf-8-sig") as lines:
             table = csv.DictReader(lines)
             if missing := set(columns).difference(table.fieldnames or ()):

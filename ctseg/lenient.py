@@ -1,4 +1,4 @@
-"""Standard error that stops nobody: what can't be told, as to a full disk or a closed terminal, is lost."""
+"""A standard error that never fails: what can't be written, as to a full disk or a closed terminal, is dropped."""
 
 import contextlib
 import os
@@ -7,19 +7,19 @@ from typing import Any, TextIO, cast
 
 
 class _Lenient:
-    """A text file in all but that nothing is wrong with writing to it."""
+    """A text file that ignores errors in writing."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
 
     def write(self, text: str) -> int:
-        """As much of it as can be."""
+        """Write as much of it as possible."""
         with contextlib.suppress(OSError):
             self._file.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """As much of it as can be."""
+        """Flush as much as possible."""
         with contextlib.suppress(OSError):
             self._file.flush()
 
@@ -28,12 +28,12 @@ class _Lenient:
 
 
 def make_lenient() -> None:
-    """Make this process's standard error such, also where the caller gave it none.
+    """Make this process's standard error lenient, or the null device if the caller gave it none.
 
-    For good: the interpreter flushes it when it ends, and would call it a failure of the process.
+    It stays so: the interpreter flushes it at exit, and a failure there would change the exit status.
     """
     if sys.stderr is None:
-        # A file that is opened gets the first free number. What libraries say on that of standard error would go there.
+        # The next file to be opened would get the descriptor of standard error, and libraries would print into it.
         while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
         os.close(number)

@@ -1,4 +1,4 @@
-"""The lesions of a scan one by one: ground glass and consolidation in pieces that hang together."""
+"""The lesions of a scan: connected pieces of ground glass and consolidation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from ctseg.measures import voxel_ml
 from ctseg.scan import Labels, Spacing
 
 SMALLEST_ML = 0.1
-"""What is smaller is not counted: 100 mm3, a ball of 6 mm, is where the Fleischner Society begins to follow up nodules
+"""Smaller ones are not counted: from 100 mm3, a ball of 6 mm, the Fleischner Society recommends to follow up nodules
 (MacMahon et al., Radiology 2017;284:228)."""
 
-# Voxels that touch by a corner hang together, as in the lesion-wise scores of BraTS 2023.
+# Voxels that share a corner are connected, as in the lesion-wise scores of BraTS 2023.
 _TOUCHING = np.ones((3, 3, 3), bool)
 _FROM = min(c.index for c in LESION)
 
 
 @dataclass(frozen=True, slots=True)
 class Lesions:
-    """How many lesions there are, and in which lung most of each is; the smaller ones, not counted, and volumes in mL.
+    """How many lesions there are, by the lung that holds most of each, and their volumes in mL.
 
-    The median and the largest are None where there are none.
+    `smaller` lesions are left out of all other figures. The median and the largest are None without lesions.
     """
 
     count: int
@@ -40,7 +40,7 @@ class Lesions:
 def find_lesions(
     masks: Sequence[Labels], border: Border, spacing: Spacing, weights: Sequence[float] | None = None
 ) -> Lesions:
-    """The lesions of a stack of masks (H, W) that the border parts; `weights`: as a Scan has them."""
+    """The lesions of a stack of masks (H, W), with the border between its lungs; `weights` are as in Scan."""
     box = _box(masks)
     ml = voxel_ml(spacing)
     if box is None:
@@ -70,7 +70,7 @@ def find_lesions(
 
 
 def _box(masks: Sequence[Labels]) -> tuple[slice, slice, slice] | None:
-    """The slices, rows and columns that hold all that is diseased; None where nothing is."""
+    """The slices, rows and columns of the box around all diseased voxels; None without any."""
     by_row = np.array([(mask >= _FROM).any(axis=1) for mask in masks])
     if not by_row.any():
         return None
