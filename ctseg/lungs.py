@@ -1,4 +1,4 @@
-"""Which of the two lungs a voxel belongs to, also where they touch, and in which third of it."""
+"""Divide the lungs of a scan: into right and left, also where they touch, and each into thirds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,32 +9,32 @@ import numpy.typing as npt
 from ctseg.scan import Labels, Side, Spacing
 
 LUNGS = ("right", "left")
-"""The patient's, in the order of all figures that there are two of."""
+"""The patient's right and left, in the order of all figures that there are for both."""
 
 THIRDS = ("upper", "middle", "lower")
 
 ON_A_SIDE: tuple[Side, Side] = ("top", "bottom")
-"""Where the patient's right is in slices of a patient who lay on a side."""
+"""The sides on which the patient's right is if the patient lay on a side."""
 
 MIRRORED: tuple[Side, Side] = ("right", "bottom")
-"""Where it is in slices that show the patient's left first."""
+"""The sides on which it is if columns, or rows, begin at the patient's left."""
 
 # How far from the midline, in mm, the border may run: junction lines are displaced by less.
 _BAND_MM = 40.0
-# The border pays a millimetre for each millimetre of lung that it cuts, and this for each that it runs as far away from
-# the midline: it goes round a lung that reaches across, and straight where there is none.
+# The cost of a millimetre of border: 1 if it cuts lung, plus this for each millimetre of its distance from the midline.
+# So it goes round a lung that reaches across, and straight where there is none.
 _STRAYING = 1 / 400
 _STEP_ASIDE_MM = 0.02
-# Lungs that touch do so along thin sheets. A border that cuts more of the side view of the lungs halves a single one:
-# of phantoms, 2 % is cut where the two touch, 8 % where they are smeared into one, 20 % and more of a single one.
+# Lungs touch along thin sheets. A border that cuts more of the lungs' side view than this splits a single lung: in
+# phantoms, it cuts 2 % where the two touch, 8 % where they are smeared into one, 20 % and more of a single lung.
 _MOST_CUT = 0.13
-# A lung with less than this share of the two is as good as absent.
+# A lung with less than this share of both counts as absent.
 _ABSENT = 0.02
 
 
 @dataclass(frozen=True, eq=False)
 class Border:
-    """Where the left lung begins: `columns` (slices, rows), of masks that `facing` has turned."""
+    """The border between the lungs: the `columns` (slices, rows) where the left one begins, once turned by `facing`."""
 
     columns: npt.NDArray[np.int32]
 
@@ -44,32 +44,32 @@ class Border:
         return left
 
     def share_out(self, masks: Sequence[Labels]) -> tuple[int, int]:
-        """The voxels of each of the LUNGS."""
+        """How many voxels each of the LUNGS has."""
         lung = sum(int(np.count_nonzero(mask)) for mask in masks)
         left = sum(int(np.count_nonzero(mask[self.is_left(i, mask.shape[1])])) for i, mask in enumerate(masks))
         return lung - left, left
 
 
 def facing(pixels: npt.NDArray[np.generic], patients_right: Side) -> npt.NDArray[np.generic]:
-    """A slice (H, W) so turned, or mirrored, that its columns run from the patient's right to the left; a view."""
+    """A slice (H, W) turned or mirrored so that its columns run from the patient's right to the left; a view."""
     upright = pixels.T if patients_right in ON_A_SIDE else pixels
     return upright[:, ::-1] if patients_right in MIRRORED else upright
 
 
 def facing_spacing(spacing: Spacing, patients_right: Side) -> Spacing:
-    """That of slices that `facing` has turned."""
+    """The spacing of slices turned by `facing`."""
     z, y, x = spacing
     return (z, x, y) if patients_right in ON_A_SIDE else spacing
 
 
 def part_lungs(masks: Sequence[Labels], spacing: Spacing) -> Border:
-    """Part the lungs of a stack of masks (H, W) that face the reader: columns from the patient's right to the left.
+    """Find the border between the lungs of a stack of masks (H, W) whose columns run from the patient's right to left.
 
-    In every slice the border is the cheapest way from the first row to the last within a band about the midline, by
-    dynamic programming: it avoids lung, so that it runs through the mediastinum, and where the lungs are joined it cuts
-    them where they are joined by least. The midline is where Otsu's threshold parts the lung by columns. Where that
-    finds no two lungs, it is the middle of the picture; and where the border would halve a single lung there too, all
-    of it is on that side of the middle where most of it is.
+    In every slice the border is the cheapest path from the first row to the last within a band about the midline, by
+    dynamic programming: it avoids lung, so it runs through the mediastinum, and if the lungs are joined it cuts them
+    where the connection is thinnest. The midline is where Otsu's threshold separates the lung pixels by column. If
+    that gives no two lungs, it is the middle of the picture; and if the border would split a single lung there too,
+    all of it belongs to that side of the middle which holds most of it.
     """
     (rows, width), by_column = masks[0].shape, np.sum([np.count_nonzero(mask, axis=0) for mask in masks], axis=0)
     border, cut = _border(masks, spacing, _otsu(by_column))
@@ -83,7 +83,7 @@ def part_lungs(masks: Sequence[Labels], spacing: Spacing) -> Border:
 
 
 def absent(voxels: Sequence[float]) -> tuple[str, ...]:
-    """Which of the LUNGS there is none of, or next to none, by the voxels of each; none where there are neither."""
+    """Which of the LUNGS is absent, or nearly so, by the voxels of each; neither, if there is no lung at all."""
     return tuple(lung for lung, own in zip(LUNGS, voxels, strict=True) if sum(voxels) and own < _ABSENT * sum(voxels))
 
 
@@ -91,7 +91,7 @@ def thirds(voxels: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """For each slice the index into THIRDS, from the lung's voxels by slice, feet first.
 
     Thirds of equal volume, as the Chest Imaging Platform labels them (San José Estépar et al., Am J Respir Crit Care
-    Med 2015;191:A4975), but cut between slices: a few stray voxels far below do not move them, as they would by height.
+    Med 2015;191:A4975), but cut between slices. Unlike thirds of equal height, a few stray voxels do not move them.
     """
     before = np.cumsum(voxels) - voxels / 2
     from_below: npt.NDArray[np.int64] = np.minimum(3 * before // (voxels.sum() or 1), 2).astype(np.int64)
@@ -99,17 +99,17 @@ def thirds(voxels: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
 
 
 def _otsu(by_column: npt.NDArray[np.int64]) -> int:
-    """The column that parts the two humps of a profile best (Otsu 1979)."""
+    """The column that best separates the two humps of a profile (Otsu 1979)."""
     below = np.cumsum(by_column).astype(float)
     moment = np.cumsum(by_column * np.arange(len(by_column))).astype(float)
     sides = below * (below[-1] - below)
     spread = np.divide((moment[-1] * below - moment * below[-1]) ** 2, sides, out=np.zeros(len(sides)), where=sides > 0)
     best = np.flatnonzero(spread == spread.max())
-    return int(best.mean()) + 1  # where several do as well there is no lung between them
+    return int(best.mean()) + 1  # columns that do equally well have no lung between them
 
 
 def _border(masks: Sequence[Labels], spacing: Spacing, midline: int) -> tuple[Border, float]:
-    """The cheapest border about a midline, and the share of the lungs' side view that it cuts."""
+    """The cheapest border around a midline, and the share of the lungs' side view that it cuts."""
     _, row_mm, column_mm = spacing
     width = masks[0].shape[1]
     reach = max(1, round(_BAND_MM / column_mm))
@@ -125,9 +125,9 @@ def _border(masks: Sequence[Labels], spacing: Spacing, midline: int) -> tuple[Bo
 def _cheapest_way(
     lung: npt.NDArray[np.bool_], straying: npt.NDArray[np.float32], row_mm: float
 ) -> npt.NDArray[np.int64]:
-    """The column for each row and slice, (rows, slices), of lung (rows, slices, columns).
+    """The column of the border for each row and slice, (rows, slices), from lung (rows, slices, columns).
 
-    It moves by one column from row to row at most. A slice's neighbours have a say, so that it does not jump there.
+    From row to row it moves by at most one column. Neighbouring slices count too, so that it does not jump there.
     """
     rows, slices, columns = lung.shape
     aside = np.float32(_STEP_ASIDE_MM)
@@ -153,6 +153,6 @@ def _cheapest_way(
 
 
 def _with_neighbours(lung: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """How much lung (slices, columns) there is, half of it from the slices below and above."""
+    """A row of lung (slices, columns), smoothed over slices: half the weight is that of the slices below and above."""
     padded = np.pad(lung, ((1, 1), (0, 0)), mode="edge").astype(np.float32)
     return np.asarray((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4, np.float32)

@@ -1,4 +1,4 @@
-"""What the values of a mask stand for: each a class, or several that the mask does not tell apart."""
+"""What the values of a mask stand for: a class each, or several that the mask does not tell apart."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ _SHOWN = 5  # of the values that mean nothing: a grey picture has nearly all
 
 @dataclass(frozen=True)
 class MaskMeaning:
-    """The classes that a pixel of each mask value may be; a value may stand for more than one.
+    """For each mask value the classes that its pixels may be.
 
-    One that stands for all of them tells nothing: its pixels are not compared with anything.
+    Pixels with a value for all classes are not compared.
     """
 
     values: Mapping[int, tuple[TissueClass, ...]]
 
     @classmethod
     def parse(cls, written: Mapping[str, Any], source: Path) -> Self:
-        """From what a description says, the names of classes by value; raises DatasetError."""
+        """Parse the `mask_values` of a description, names of classes by value; raises DatasetError."""
         try:
             return cls({_byte(value): _classes(value, names) for value, names in written.items()})
         except (ValueError, TypeError, AttributeError) as error:
@@ -35,7 +35,7 @@ class MaskMeaning:
 
     @cached_property
     def groups(self) -> tuple[tuple[int, ...], ...]:
-        """The classes, by index, joined where some value does not tell them apart: `((0,), (1,), (2, 3))`."""
+        """The classes by index, in groups that the values tell apart: `((0,), (1,), (2, 3))`."""
         owner = {c.index: c.index for c in CLASSES}
         for classes in filter(_tells, self.values.values()):
             joined = {owner[c.index] for c in classes}
@@ -44,12 +44,12 @@ class MaskMeaning:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The name of each group: `ground_glass+consolidation` where the two are not told apart."""
+        """The name of each group: `ground_glass+consolidation` if the two are not told apart."""
         return tuple("+".join(CLASSES[index].name for index in group) for group in self.groups)
 
     @cached_property
     def group_of(self) -> npt.NDArray[np.uint8]:
-        """For each class the index into `groups`."""
+        """For each class its index into `groups`."""
         return np.array([next(n for n, group in enumerate(self.groups) if c.index in group) for c in CLASSES], np.uint8)
 
     def allowed(self, mask: npt.NDArray[np.uint8], source: Path) -> npt.NDArray[np.uint8]:
@@ -57,11 +57,11 @@ class MaskMeaning:
         return self._look_up(mask, {value: bits(classes) for value, classes in self.values.items()}, source)
 
     def grouped(self, mask: npt.NDArray[np.uint8], source: Path) -> npt.NDArray[np.uint8]:
-        """Each pixel's group as `group` has it, (H, W); raises DatasetError for a value without a meaning."""
+        """Each pixel's `group`, (H, W); raises DatasetError for a value without a meaning."""
         return self._look_up(mask, {value: self.group(classes) for value, classes in self.values.items()}, source)
 
     def group(self, classes: Sequence[TissueClass]) -> int:
-        """The index into `groups` of what a value stands for; the number of groups where that may be any class."""
+        """The index into `groups` of a value's classes; the number of groups if they are all classes."""
         return int(self.group_of[classes[0].index]) if _tells(classes) else len(self.groups)
 
     def _look_up(self, mask: npt.NDArray[np.uint8], table: Mapping[int, int], source: Path) -> npt.NDArray[np.uint8]:
@@ -84,12 +84,12 @@ PLAIN_MEANING = MaskMeaning({c.index: (c,) for c in CLASSES})
 
 
 def classes_in(group: str) -> frozenset[str]:
-    """The classes that a group is named after."""
+    """The names of the classes in a group, from the group's name."""
     return frozenset(group.split("+"))
 
 
 def is_foreground(group: str) -> bool:
-    """Whether none of a group's classes is background, by the group's name."""
+    """Whether a group is without background, by the group's name."""
     return BACKGROUND.name not in classes_in(group)
 
 

@@ -1,4 +1,4 @@
-"""What the pixels of a scan amount to: volumes in millilitres, the share of the lung that is diseased."""
+"""The measures of a scan: volumes in millilitres, and the share of the lung that is diseased."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ctseg.scan import Labels, Spacing
 
 # Total lung capacity of adults lies between about 3 and 8 L; a CT at rest or of a child, less.
 PLAUSIBLE_LUNG_ML = (800.0, 10_000.0)
-# Slices that lie farther apart than this make volumes rough.
+# Volumes from slices that are farther apart than this are rough.
 FAR_APART_MM = 15.0
 # A lung that fills more of the first or last slice than this share of its largest slice was cut off there.
 _CUT_OFF_SHARE = 0.25
@@ -19,7 +19,7 @@ _CUT_OFF_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Volumes are None without a spacing; involvement (per cent) is None without lung."""
+    """Pixels and volumes by class. Volumes are None without a spacing, involvement (per cent) without lung."""
 
     pixels: Mapping[str, int]
     volumes_ml: Mapping[str, float] | None
@@ -46,9 +46,9 @@ def involvement(pixels: Sequence[float]) -> float | None:
 
 
 def measure(pixels: Sequence[int], spacing: Spacing | None, voxels: Sequence[float] | None = None) -> Measures:
-    """Measures from the pixels of each class; background has no volume worth telling.
+    """Measures from the number of pixels of each class; the background gets no volume.
 
-    `voxels` are the same by the weights of their slices, as a Scan has them, where these are uneven.
+    `voxels`: the same numbers weighted by slice, if the slices of the Scan have weights.
     """
     voxels = pixels if voxels is None else voxels
     lung = sum(voxels[c.index] for c in LUNG)
@@ -62,7 +62,7 @@ def measure(pixels: Sequence[int], spacing: Spacing | None, voxels: Sequence[flo
 
 
 def doubts(measures: Measures, first: int, largest: int, last: int) -> tuple[str, ...]:
-    """What makes the volumes of a stack doubtful, in words; the numbers are lung pixels of these of its slices."""
+    """The flags of a stack's volumes, from the lung pixels of its first slice, its largest and its last."""
     found = []
     if measures.lung_ml is not None:
         low, high = PLAUSIBLE_LUNG_ML

@@ -14,7 +14,7 @@ Confusion = npt.NDArray[np.int64]
 def confusion(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], classes: int) -> Confusion:
     """Count pixels by (true, predicted) class, as a (C, C) table; the two masks must be of one shape.
 
-    Where the true class is the number of classes, nobody knows it, and the pixel is left out.
+    A pixel whose true class is the number of classes, which stands for unknown, is left out.
     """
     if truth.shape != predicted.shape:
         raise ValueError(f"the reference is {truth.shape}, the mask {predicted.shape}: they must be of one shape")
@@ -28,8 +28,8 @@ def confusion(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], cl
 class Scores:
     """Scores in 0..1 by class, in the order of `names`; None for a class absent from truth and prediction.
 
-    Means are over the classes that are not None, background included: what the mask alone has counts as 0. Those of
-    classes that are `present` are over what the truth has.
+    Means are over the classes that are not None, background included; a class that only the mask has counts as 0.
+    The other means are over the classes that are `present` in the truth.
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What a model file says of itself, in the ONNX metadata: written by export, read by everything that runs it."""
+"""The description of a model in its file's ONNX metadata: written by export, read by everything that runs it."""
 
 import hashlib
 import json
@@ -28,10 +28,10 @@ _T = TypeVar("_T")
 class ModelSpec:
     """All that a user of the file must know.
 
-    `domains`: the values that are accepted, `hu`, `grey8` or both. `training`: data sets, preset, epochs,
-    seed. `scores`: figures on the groups held back, as they were when the file was made. `export`: what the
-    export measured: parameters, cost, how far the file is from the network it was made of. `temperature`: what
-    the logits, its second output, are divided by to give calibrated probabilities; None where it gives none.
+    `domains`: the values that are accepted, `hu`, `grey8` or both. `training`: data sets, preset, epochs, seed.
+    `scores`: figures on the groups held back, as of the export. `export`: parameters, cost, and the largest differences
+    from the network that was exported. `temperature`: divides the logits, the second output, to give calibrated
+    probabilities; None if the file has no logits.
     """
 
     name: str
@@ -47,18 +47,18 @@ class ModelSpec:
     temperature: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a temperature that is none: it may come from a model file."""
+        """Raise ValueError for an invalid temperature, which may come from a model file."""
         if self.temperature is not None:
             check_temperature(self.temperature)
 
     def why_unsure(self) -> str:
-        """Why a model without a temperature gives no probabilities, and what to do."""
+        """The message for a model without a temperature: why it gives no probabilities, and what to do."""
         remedy = "take it in fp32 or fp16" if self.precision == "int8" else "export it again"
         return f"the model {self.name} gives no probabilities in {self.precision}: {remedy}"
 
 
 def check_temperature(stored: Any) -> float:
-    """The number that it is; raises ValueError for one that logits can't be divided by to any use."""
+    """The temperature as a float; raises ValueError for one that is not between 0 and 100."""
     value = float(stored)
     if not 0 < value < 100:
         raise ValueError(f"the temperature is {value}")
@@ -83,7 +83,7 @@ def to_metadata(spec: ModelSpec) -> dict[str, str]:
 
 
 def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
-    """Read the spec back; raises ModelError where it is missing, damaged, or newer than this version knows."""
+    """Read the spec back; raises ModelError if it is missing, damaged, or of a newer format."""
     raw = {k.removeprefix(_PREFIX): v for k, v in metadata.items() if k.startswith(_PREFIX)}
     if not raw:
         raise ModelError(
@@ -123,13 +123,13 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
 
 
 def shipped_models() -> dict[str, Path]:
-    """The models inside the package, by name; `fast.fp16.onnx` is `fast` in another precision, no name of its own."""
+    """The models inside the package, by name; `fast.fp16.onnx` is `fast` in another precision, not another model."""
     folder = Path(str(files("ctseg"))) / "models"
     return {file.stem: file for file in sorted(folder.glob("*.onnx")) if "." not in file.stem}
 
 
 def find_model(name_or_file: str) -> Path:
-    """The file of a shipped model's name, or the file itself; raises ModelError naming what there is."""
+    """The file of a shipped model, or the named file itself; raises ModelError, listing the shipped models."""
     shipped = shipped_models()
     if name_or_file in shipped:
         return shipped[name_or_file]
@@ -140,7 +140,7 @@ def find_model(name_or_file: str) -> Path:
 
 
 def file_digest(file: Path) -> str:
-    """The SHA-256 of a model file or a checkpoint: by it, figures say what they come of."""
+    """The SHA-256 of a model file or a checkpoint, by which results name what made them."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 

@@ -1,6 +1,6 @@
-"""From a slice to the network's input and back: the steps that ONNX leaves to the caller, done and undone.
+"""From a slice to the network's input, and from its labels back: the steps that are not in the ONNX graph.
 
-Training, export's proof and batch all go through here, so a slice looks the same to the network everywhere.
+Training, export's proof and batch all use these functions, so a slice looks the same to the network everywhere.
 """
 
 import math
@@ -16,11 +16,13 @@ from ctseg.scan import Labels, Slice
 Picture = npt.NDArray[Any]
 
 Window = tuple[float, float]
-"""The HU shown as black and as white; what lies outside is clipped."""
+"""The HU shown as black and as white; values outside are clipped."""
+
+_Box = tuple[slice, slice]
 
 _SHRUNK_MUCH = 0.7
 _FARTHEST_HU = 1e6
-# All of a pixel, in steps that have a half: at a tie the lower class wins.
+# A pixel that a class covers fully; even, so that a half is exact. At a tie the lower class wins.
 _WHOLE = np.uint8(254)
 
 LUNG_WINDOW: Window = (-1350.0, 150.0)
@@ -32,8 +34,7 @@ class Preparation:
     """How a slice becomes the network's input; written into the model file.
 
     `window`: HU mapped to grey 0..255; slices that are grey already are taken as they are.
-    `long_side`: the longer side, in the body and not by its pixels, is resized to so many pixels, the other keeps the
-    proportion.
+    `long_side`: the side that is longer in mm is resized to this many pixels, and the other in proportion.
     `multiple`: both sides are then padded with 0 (black), at the right and the bottom, to a multiple of this.
     """
 
@@ -42,7 +43,7 @@ class Preparation:
     multiple: int = 32
 
     def __post_init__(self) -> None:
-        """Refuse what can't be carried out: the values may come from a model file."""
+        """Raise ValueError for impossible values, which may come from a model file."""
         if not -_FARTHEST_HU < self.window[0] < self.window[1] < _FARTHEST_HU:
             raise ValueError(f"the window {self.window} is empty or endless")
         if not (1 <= self.multiple <= 512 and self.multiple <= self.long_side <= 8192):
@@ -51,7 +52,7 @@ class Preparation:
 
 @dataclass(frozen=True, slots=True)
 class Restoration:
-    """What undoes a preparation: the size of the slice and of its resized picture, each (rows, columns)."""
+    """What is needed to undo a preparation: the sizes (rows, columns) of the slice and of the resized slice."""
 
     original: tuple[int, int]
     resized: tuple[int, int]
@@ -75,9 +76,9 @@ def working_size(shape: tuple[int, int], long_side: int, aspect: float = 1.0) ->
 
 
 def resize(picture: Picture, shape: tuple[int, int], much: float = 1.0) -> Picture:
-    """A picture (H, W) at another size (rows, columns).
+    """A picture (H, W) resized to a shape (rows, columns).
 
-    Linear; but along a side that shrinks to less than `much` of its length, all that a pixel covers counts.
+    Linear interpolation; but area averaging along a side that shrinks to less than `much` of its length.
     """
     ways = [cv2.INTER_AREA if to < much * of else cv2.INTER_LINEAR for to, of in zip(shape, picture.shape, strict=True)]
     rows, columns = shape
@@ -87,7 +88,7 @@ def resize(picture: Picture, shape: tuple[int, int], much: float = 1.0) -> Pictu
 
 
 def prepare(source: Slice, how: Preparation) -> tuple[npt.NDArray[np.float32], Restoration]:
-    """The network's input, (1, 1, H, W) float32 grey 0..255, and what undoes it."""
+    """The network's input, (1, 1, H, W) float32 grey 0..255, and what is needed to undo the preparation."""
     grey: npt.NDArray[Any] = to_grey(source, how.window)
     original = (grey.shape[0], grey.shape[1])
     rows, columns = working_size(original, how.long_side, source.aspect)
@@ -107,8 +108,8 @@ def restore(labels: Labels, undo: Restoration) -> Labels:
     labels = labels[:rows, :columns]
     if undo.resized == undo.original:
         return labels
-    # Each class's own mask is resized smoothly and the strongest one wins: borders stay smooth where
-    # nearest-neighbour labels would turn to stairs. What the others leave is the background's.
+    # The mask of each class is resized smoothly, and the class that covers most of a pixel wins: borders stay smooth
+    # where nearest-neighbour labels would make stairs. The background gets what the other classes leave.
     strongest = np.full(undo.original, _WHOLE, np.uint8)
     shares: list[tuple[int, _Box, npt.NDArray[np.uint8]]] = []
     for index in range(1, int(labels.max()) + 1):
@@ -128,13 +129,10 @@ def restore(labels: Labels, undo: Restoration) -> Labels:
     return restored
 
 
-_Box = tuple[slice, slice]
-
-
 def _around(mask: npt.NDArray[np.uint8], undo: Restoration) -> tuple[_Box, _Box]:
-    """A box around a mask with a margin, at the working size and at the slice's own; empty around nothing.
+    """A box around a mask with a margin, at the working size and at the slice's own; empty for an empty mask.
 
-    Its edges fall between pixels at both sizes, so that it can be resized alone.
+    Its edges lie between pixels at both sizes, so that the box can be resized alone.
     """
     left, top, width, height = cv2.boundingRect(mask)
     inner, outer = [], []

@@ -1,8 +1,8 @@
-"""Text as a terminal may show it: what comes from outside, counts, and times."""
+"""Text for people: names from files made safe for a terminal, counts, and times."""
 
 
 def printable(text: str) -> str:
-    """The text with what would move a cursor or colour a line spelt out: control characters, stray bytes."""
+    """The text with control characters and stray bytes escaped, which could move the cursor or colour lines."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -12,7 +12,7 @@ def count(many: int, thing: str) -> str:
 
 
 def span(seconds: float) -> str:
-    """A time as people say it: `40 s`, `9 min`, `3.2 h`."""
+    """A duration in a readable unit: `40 s`, `9 min`, `3.2 h`."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""What the lungs of a scan hold, by lung, third and class: voxels, HU and mass first, the figures of them after."""
+"""The contents of the lungs by lung, third and class: sums that add up first, figures after."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ _AIR_HU, _WATER_HU = -1000.0, 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Some voxels of one class: how many, and the sums of their HU and of their densities in g/mL, if there are HU.
+    """Voxels of one class: their number, and the sums of their HU and densities in g/mL, None without HU.
 
-    Each counts as often as the weight of its slice says.
+    Each is multiplied by the weight of its slice.
     """
 
     voxels: float = 0
@@ -40,9 +40,9 @@ Lungs = tuple[tuple[Amounts, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """The figures of a region of the lung; `lung` in `mean_hu` and `mass_g` is all of it.
+    """The figures of a region of the lung; `mean_hu` and `mass_g` also have `lung`, for all of it.
 
-    Shares are per cent of the lung in the region, None where there is none. HU and mass are None without HU.
+    `percent` is of the lung in the region, None if there is none. HU and mass are None without HU.
     """
 
     volumes_ml: Mapping[str, float]
@@ -61,8 +61,7 @@ def sum_by_lung(
 ) -> Lungs:
     """Add up a stack of masks (H, W), feet first, by lung, third and class.
 
-    `values` are the HU of each mask's lung pixels, in the order of the rows; None where there are none. `weights`: as a
-    Scan has them.
+    `values` are the HU of each mask's lung pixels, row by row; None without HU. `weights` are as in Scan.
     """
     sums = np.array(
         [
@@ -75,7 +74,7 @@ def sum_by_lung(
 
 
 def total(amounts: Iterable[Amounts]) -> Amounts:
-    """Regions added up."""
+    """The sum over regions."""
     whole = (Amount(0, 0.0, 0.0),) * len(LUNG)
     for one in amounts:
         whole = tuple(a + b for a, b in zip(whole, one, strict=True))
@@ -83,7 +82,7 @@ def total(amounts: Iterable[Amounts]) -> Amounts:
 
 
 def describe(amounts: Amounts, spacing: Spacing) -> Region:
-    """The figures of a region; density is (HU + 1000) / 1000 g/mL, as of air and water mixed, never below 0."""
+    """The figures of a region; density is that of a mixture of air and water, (HU + 1000) / 1000 g/mL, at least 0."""
     ml = voxel_ml(spacing)
     lung = sum(amounts, start=Amount(0, 0.0, 0.0))
     named = dict(zip((c.name for c in LUNG), amounts, strict=True))
@@ -99,7 +98,7 @@ def describe(amounts: Amounts, spacing: Spacing) -> Region:
 
 
 def grade(involvement_percent: float | None) -> int | None:
-    """How severely a lung is diseased, from 0 to 5, by the share of it that is; None where there is no lung.
+    """The severity of a lung's disease, 0 to 5, by the diseased share; None if there is no lung.
 
     0 none, 1 below 5 %, 2 to 25, 3 below 50, 4 to 75, 5 above: the steps of each lobe in Pan et al., Radiology
     2020;295:715.

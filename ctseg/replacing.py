@@ -1,4 +1,4 @@
-"""A file that is there whole or as it was before: written beside its place as `.<name>.tmp`, then renamed into it."""
+"""Replace a file whole or not at all: it is written beside its place as `.<name>.tmp`, then renamed."""
 
 import contextlib
 import os
@@ -11,14 +11,14 @@ from typing import BinaryIO
 from ctseg.errors import CallError
 
 UNFINISHED = ".tmp"
-"""What the name of a file ends in that is not whole yet."""
+"""The ending of a file that is not complete yet."""
 
 # In bytes; of ext4, XFS, NTFS and APFS alike.
 _LONGEST_NAME = 255
 
 
 def replace_with(file: Path, content: bytes) -> None:
-    """Write all of a file at once; raises CallError where that can't be done."""
+    """Write a file; raises CallError if that fails."""
     try:
         with replacing(file) as stream:
             stream.write(content)
@@ -28,7 +28,7 @@ def replace_with(file: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(file: Path) -> Iterator[BinaryIO]:
-    """Write beside the place, and rename once all is on the disk; what ends with an error leaves nothing behind."""
+    """A stream to a file beside the place, which is renamed once it is on the disk; an error leaves nothing behind."""
     with moved_to(file) as part, part.open("wb") as stream:
         yield stream
         stream.flush()
@@ -37,22 +37,22 @@ def replacing(file: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def moved_to(file: Path, mark: str = "") -> Iterator[Path]:
-    """A place beside the file's to write to: it becomes the file at the end, or goes with an error.
+    """A path beside the file to write to: it becomes the file at the end, or is removed after an error.
 
-    `mark` tells what is unfinished of one writer from what is of others that write to the same place.
+    `mark` distinguishes the unfinished files of several writers.
     """
     part = _beside(file, mark)
     try:
         yield part
         part.replace(file)
     except BaseException:
-        with contextlib.suppress(OSError):  # with a name that is none there, not even looking for it works
+        with contextlib.suppress(OSError):  # if the file system refuses the name, unlinking fails too
             part.unlink()
         raise
 
 
 def _beside(file: Path, mark: str) -> Path:
-    """Where a file is written to at first; by a digest of its name where that is too long to be made longer."""
+    """Where a file is written first; if its name is too long to be lengthened, under a digest of the name."""
     part = f".{file.name}{mark}{UNFINISHED}"
     if len(os.fsencode(part)) > _LONGEST_NAME:
         part = f".{blake2b(os.fsencode(file.name), digest_size=16).hexdigest()}{mark}{UNFINISHED}"
