@@ -31,7 +31,7 @@ COMMANDS = {
 
 HELP = ["--help", "-h"]
 
-# What pydantic, by which Typer converts values, says that an "Input should be", and how we say it.
+# Typer converts values by pydantic, whose messages say "Input should be ...": the ends of these, and ours.
 _WANTED = {
     "a valid integer": "a whole number",
     "a valid number": "a number",
@@ -58,14 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(str(error))
     except OSError as error:
         _leave(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except KeyboardInterrupt:  # before the command was there to deal with it
+    except KeyboardInterrupt:  # before the command could handle it
         sys.exit(130)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told in a line, and by the status
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is reported in one line
         _leave(f"a fault of ctseg, please report it: {unforeseen(error)} ({_place(error)})")
 
 
 def load(name: str) -> Any:
-    """A command of the table as Typer has made it, with its settings from elsewhere."""
+    """Load a command of the table, with settings from the environment and a file."""
     import typer.main
 
     from ctseg.settings import open_to_settings
@@ -77,14 +77,14 @@ def load(name: str) -> Any:
     for param in command.params:
         _tell_plainly(param)
         if getattr(param, "is_flag", False):
-            param.metavar = ""  # Typer's help would show a value
+            param.metavar = ""  # else Typer's help would show a value
         elif param.param_type_name == "argument" and param.metavar is None:
             param.metavar = param.name.upper()
     return command
 
 
 def _tell_plainly(param: Any) -> None:
-    """Have what is wrong with a value told without a library's words before it, and by the variable that holds it."""
+    """Make a parameter's errors plain: without pydantic's phrases, and with the variable that set the value."""
     from typer import BadParameter
 
     process = param.process_value
@@ -102,7 +102,7 @@ def _tell_plainly(param: Any) -> None:
 
 
 def _plain(message: str) -> str:
-    """`give at least 1` for `Input should be greater than or equal to 1`; what is no such message as it is."""
+    """`give at least 1` for `Input should be greater than or equal to 1`; any other message as it is."""
     wanted = message.removeprefix("Input should be ")
     for theirs, ours in _WANTED.items():
         if wanted != message and wanted.startswith(theirs):
@@ -111,7 +111,7 @@ def _plain(message: str) -> str:
 
 
 def _leave(reason: str) -> NoReturn:
-    """With the reason in one line."""
+    """Exit with status 2 and the reason in one line."""
     from rich.console import Console
     from rich.text import Text
 
@@ -123,7 +123,7 @@ def _leave(reason: str) -> NoReturn:
 
 
 def _place(error: BaseException) -> str:
-    """Where in the code it was raised."""
+    """The file and line that raised an error."""
     import traceback
 
     last = traceback.extract_tb(error.__traceback__)[-1]
@@ -131,19 +131,19 @@ def _place(error: BaseException) -> str:
 
 
 def _silence_logs() -> None:
-    """What libraries log goes nowhere: what is wrong with a file is told in our words, once."""
+    """Discard what libraries log: faults of files are reported once, in our own words."""
     import logging
 
     logging.basicConfig(handlers=[logging.NullHandler()])
 
 
 def front_page() -> "typer.Typer":
-    """The list of commands, `--version`, completion, and the word for a command that there is not."""
+    """`ctseg` without a command: the list of commands, `--version`, completion, errors for unknown commands."""
     import typer
     from typer.core import TyperGroup
 
     class Table(TyperGroup):
-        """Loads a command only to complete its options: its line of help is in the table."""
+        """Loads a command only if its options are completed; its line of help is in the table."""
 
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
             if args[0] in COMMANDS:

@@ -1,4 +1,4 @@
-"""A model file opened for the CPU: what every part that runs one without further wishes goes through."""
+"""Open a model file with onnxruntime, and check what it says and gives."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, from_metadata
 from ctseg.scan import Labels
 
 _CPU = ["CPUExecutionProvider"]
-# Protobuf, and so ONNX, ends there.
+# The limit of protobuf, and so of ONNX.
 _LARGEST = 2**31
 _NOT_OURS = "its graph is none of `ctseg export`, use one that is"
 _PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
@@ -32,13 +32,13 @@ def session_options() -> Any:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    # A model is one file or refused: what it points to is looked for in a folder that is none.
+    # A model must be a single file: weights that it keeps elsewhere are looked for in a folder that does not exist.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     return options
 
 
 def open_on_cpu(file: Path) -> tuple[Any, ModelSpec]:
-    """An onnxruntime session and what the file says of itself; raises ModelError for a file that is no model."""
+    """An onnxruntime session on the CPU, and the spec of the model; raises ModelError for a file that is no model."""
     return open_session(file, session_options(), _CPU)
 
 
@@ -48,7 +48,7 @@ def open_session(file: Path, options: Any, providers: list[Any]) -> tuple[Any, M
 
     content = _content(file)
     try:
-        # From the CPU there is nothing to fall back to, and onnxruntime would tell so on standard output.
+        # The CPU has nothing to fall back to, and onnxruntime would say so on standard output.
         session = onnxruntime.InferenceSession(
             content, options, providers=providers, enable_fallback=int(providers != _CPU)
         )
@@ -67,7 +67,7 @@ def open_session(file: Path, options: Any, providers: list[Any]) -> tuple[Any, M
 
 
 def check_labels(labels: Labels, batch: npt.NDArray[np.float32], name: str) -> None:
-    """Raise ModelError where what a model gave for a batch (N, 1, H, W) is no class of each pixel, (N, H, W)."""
+    """Raise ModelError unless a model's output for a batch (N, 1, H, W) is a class for each pixel, (N, H, W)."""
     count, _, *size = batch.shape
     if labels.shape != (count, *size):
         given, wanted = (" x ".join(map(str, shape)) for shape in (labels.shape, (count, *size)))
@@ -87,7 +87,7 @@ def _content(file: Path) -> bytes:
 
 
 def _described(nodes: list[Any]) -> list[str]:
-    """Inputs or outputs with their types and sizes, `*` for any: `labels: tensor(uint8) * x * x *`."""
+    """Inputs or outputs with their types and sizes, `*` for a free one: `labels: tensor(uint8) * x * x *`."""
     return [
         f"{node.name}: {node.type} " + " x ".join(str(n) if isinstance(n, int) else "*" for n in node.shape)
         for node in nodes

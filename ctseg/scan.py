@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Domain = Literal["hu", "grey8"]
 
 DOMAINS: Mapping[str, str] = {"hu": "Hounsfield units", "grey8": "8-bit grey"}
-"""What values may be, and what people call it."""
+"""What pixel values may be, and the name of that for people."""
 
 Spacing = tuple[float, float, float]
 """Distance between voxel centres in mm along z (slice to slice), y (row to row), x (column to column)."""
@@ -31,7 +31,7 @@ Labels = npt.NDArray[np.uint8]
 """A mask: (H, W), or (slices, H, W) of a scan, each pixel the index of its class."""
 
 
-# A side of a working size of 384 pixels differs by fewer than 4 then.
+# With pixels this close to square, a side of 384 pixels differs by less than 4.
 _NEARLY_SQUARE = 0.01
 _MOST_ASPECT = 100.0
 _METRE_MM = 1000
@@ -41,8 +41,8 @@ _METRE_MM = 1000
 class Slice:
     """One slice: `pixels` (H, W), int16 or float32 Hounsfield units or uint8 grey values, as `domain` says.
 
-    `is_coloured`: they come of more colours than a mark or two. `is_scaled`: what its file's numbers stand for was told
-    by those of other slices, too. `aspect`: how many times as high as wide a pixel is.
+    `is_coloured`: the file is in colour, beyond a mark or two. `is_scaled`: whether its numbers are HU or grey was
+    decided from several slices. `aspect`: the height of a pixel over its width.
     """
 
     pixels: npt.NDArray[np.int16] | npt.NDArray[np.float32] | npt.NDArray[np.uint8]
@@ -53,13 +53,13 @@ class Slice:
 
 
 def completed(known: Lengths, said: Spacing | None) -> Spacing | None:
-    """What is known, and of the rest what somebody says; None where that leaves any of it open."""
+    """The known lengths, completed by those `said`; None if one remains unknown."""
     z, y, x = known if said is None else (said[axis] if own is None else own for axis, own in enumerate(known))
     return None if z is None or y is None or x is None else (z, y, x)
 
 
 def pixel_aspect(known: Lengths) -> float:
-    """How many times as high as wide a pixel is; 1 where nobody knows, where it hardly matters, or beyond belief."""
+    """The height of a pixel over its width; 1 if that is unknown, implausible, or nearly 1."""
     _, y, x = known
     if y is None or x is None or not y * _MOST_ASPECT >= x >= y / _MOST_ASPECT:
         return 1.0
@@ -67,9 +67,9 @@ def pixel_aspect(known: Lengths) -> float:
 
 
 def as_spacing(given: Iterable[Any], shown: str) -> Spacing:
-    """Three lengths in mm, of slices, rows, columns, whatever they come in; raises CallError for anything else.
+    """Three lengths in mm (slices, rows, columns) from numbers or texts; raises CallError for anything else.
 
-    `shown` is what to call it then.
+    `shown` is how the message calls them.
     """
     try:
         z, y, x = map(float, given)
@@ -78,25 +78,25 @@ def as_spacing(given: Iterable[Any], shown: str) -> Spacing:
     if not are_lengths((z, y, x)):
         wanted = f"three lengths in mm, each above 0 and below {_METRE_MM}"
         raise CallError(f"{shown}: give {wanted}: slices, rows, columns, like 2,0.7,0.7")
-    # No slices lie as far apart as their rows, with columns far from that: SimpleITK and nibabel give columns first.
+    # If slices are as far apart as rows, and columns are not, the order is SimpleITK's and nibabel's: columns first.
     if abs(z / y - 1) < _NEARLY_SQUARE and not y / 2 <= x <= y * 2:
         raise CallError(f"{shown}: the order is slices, rows, columns: {x:g},{y:g},{z:g}?")
     return z, y, x
 
 
 def are_lengths(steps: Iterable[float]) -> bool:
-    """Whether voxels may be that far apart, in mm: less than a metre."""
+    """Whether all are possible distances of voxels, in mm: above 0 and below a metre."""
     return all(0 < step < _METRE_MM for step in steps)
 
 
 class WithoutGeometry:
-    """What a Scan is of which nothing is known but its pixels."""
+    """The geometry of a Scan of which only the pixels are known: none."""
 
     __slots__ = ()
 
     @property
     def lengths_mm(self) -> Lengths:
-        """Pixels do not say."""
+        """Unknown."""
         return None, None, None
 
     @property
@@ -106,12 +106,12 @@ class WithoutGeometry:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Without geometry, nothing of it can be doubtful."""
+        """There is no geometry that could be doubtful."""
         return ()
 
     @property
     def patients_right(self) -> None:
-        """Pixels do not say."""
+        """Unknown."""
         return None
 
 
@@ -123,22 +123,22 @@ class Scan(Protocol):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The file of each slice, in order; once where a file is read as a whole, as a volume is."""
+        """The file of each slice, in order; a volume, which is read as a whole, has one file."""
         ...
 
     @property
     def lengths_mm(self) -> Lengths:
-        """The spacing as far as the files say."""
+        """The spacing, as far as the files give it."""
         ...
 
     @property
     def weights(self) -> tuple[float, ...] | None:
-        """For how many voxels of `lengths_mm` one of each slice stands, where slices are uneven; None: each for one."""
+        """For each slice the volume of its voxels, relative to `lengths_mm`; None if all are alike."""
         ...
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What makes the geometry doubtful, in words of `ctseg.flags`: `gap`, `uneven spacing`, `gantry tilt` ..."""
+        """What makes the scan doubtful, in the words of `ctseg.flags`: `gap`, `uneven spacing`, `gantry tilt` ..."""
         ...
 
     @property
@@ -148,13 +148,13 @@ class Scan(Protocol):
 
     @property
     def patients_right(self) -> Side | None:
-        """On which side of the slices the patient's right is; None where the files do not say, or differ in it."""
+        """On which side of the slices the patient's right is; None if the files do not say, or disagree."""
         ...
 
     def __len__(self) -> int: ...
 
     def grid(self) -> "Grid":
-        """The slices as one block of voxels, for a label map; raises NoGrid where they are none."""
+        """The slices as one block of voxels, for a label map; raises NoGrid if they do not form one."""
         ...
 
     def read(self, index: int) -> Slice:
@@ -162,5 +162,5 @@ class Scan(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the pixels that are held, if any; the scan can be read again."""
+        """Free the pixels that are held, if any; the scan can be read again."""
         ...

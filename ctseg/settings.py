@@ -1,4 +1,4 @@
-"""What options are where the command line does not say: first the environment, then a file `ctseg.toml`."""
+"""The values of options that are not on the command line: from the environment, else from a file `ctseg.toml`."""
 
 import os
 import tomllib
@@ -20,9 +20,9 @@ _ORIGINS = "ctseg.settings.origins"
 
 
 def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
-    """Let `command` (Typer's) take its options from CTSEG_NAME_OPTION and a file's [name], and give it `--config`.
+    """Let a Typer `command` take its options from variables CTSEG_NAME_OPTION and a file's table [name].
 
-    `commands` are all there are: a file may have a table for each.
+    Also adds the option `--config`. `commands` are all commands: a file may have a table for each.
     """
     options = {_key(param): param for param in command.params if param.param_type_name == "option"}
     variables = {key: variable(name, key) for key in options}
@@ -58,7 +58,7 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
 
 
 def _tell_strange(command: str, known: Collection[str]) -> None:
-    """Of variables that are no option's; no error, since Kubernetes sets such for a service of that name."""
+    """Warn of variables that belong to no option; not an error, as Kubernetes sets some for a service called ctseg."""
     for name in sorted(os.environ):
         if name.startswith(variable(command, "")) and name not in known:
             typer.echo(f"{name} is set, but ctseg {command} has no such option: it is ignored", err=True)
@@ -70,14 +70,14 @@ def variable(command: str, option: str) -> str:
 
 
 def origins(context: typer.Context) -> dict[str, str]:
-    """Where the parameters come from that the environment or a file has set: the variable's name, or the file."""
+    """The origin of each parameter that is set by the environment or a file: the variable's name, or the file."""
     noted: Mapping[str, str] = context.meta.get(_ORIGINS, {})
     typed = {name for name in noted if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"}
     return {name: origin for name, origin in noted.items() if name not in typed}
 
 
 def read_table(file: Path, name: str, commands: Collection[str]) -> Mapping[str, Any]:
-    """The table of the command `name`; raises CallError for a file that is none, or has what belongs to no command."""
+    """The table of the command `name`; raises CallError for a file that is no TOML, or has tables of no command."""
     try:
         read = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -92,7 +92,7 @@ def read_table(file: Path, name: str, commands: Collection[str]) -> Mapping[str,
 
 
 def _known(key: str, known: Collection[str], place: str) -> str:
-    """The key, if it is known; else the error names the nearest that is."""
+    """The key, if it is known; else the error suggests the nearest one."""
     if key in known:
         return key
     near = get_close_matches(key, known, 1)
@@ -102,17 +102,17 @@ def _known(key: str, known: Collection[str], place: str) -> str:
 
 
 def _key(param: Any) -> str:
-    """What an option is called in a file: as on the command line, without the dashes."""
+    """The key of an option in a file: its name without the dashes."""
     return str(max(param.opts, key=len)).lstrip("-")
 
 
 def _is_joined(param: Any) -> bool:
-    """Whether commas part what an option takes, as in --write mask,overlay."""
+    """Whether an option takes a list separated by commas, as in --write mask,overlay."""
     return "," in (param.metavar or "")
 
 
 def _checked(value: Any, hint: Any, param: Any, context: typer.Context, place: str) -> Any:
-    """A value of a file as Typer takes it; raises CallError for one of another type, or out of range."""
+    """A value from a file in the form that Typer takes; raises CallError for one of another type, or out of range."""
     kinds = {hint, *typing.get_args(hint)}
     is_joined = _is_joined(param)
     if is_joined and param.multiple and isinstance(value, str):
@@ -140,7 +140,7 @@ def _checked(value: Any, hint: Any, param: Any, context: typer.Context, place: s
 
 
 def _config_option(settle: Any, any_variable: str) -> Any:
-    """The option `--config`, dealt with before all others; its help tells of `any_variable` too."""
+    """The option `--config`, processed before all others; its help mentions `any_variable`."""
     app = typer.Typer(add_completion=False)
 
     @app.command()
@@ -160,7 +160,7 @@ def _config_option(settle: Any, any_variable: str) -> Any:
             ),
         ] = None,
     ) -> None:
-        """Only its option is taken."""
+        """Holds the option."""
 
     (option,) = (param for param in typer.main.get_command(app).params if param.name == "config")
     return option

@@ -1,4 +1,4 @@
-"""A few of many, for a look at them all."""
+"""An even sample of a sequence."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -9,5 +9,5 @@ T = TypeVar("T")
 
 
 def evenly_spread(of: Sequence[T], count: int) -> list[T]:
-    """At most `count` of a sequence, from its first to its last as far apart as can be."""
+    """At most `count` items of a sequence, evenly spaced from the first to the last."""
     return [of[place] for place in np.unique(np.linspace(0, len(of) - 1, count, dtype=int))] if of else []

@@ -1,6 +1,6 @@
-"""The stages of a slice's way from file to mask, for whoever wants to know how long each takes.
+"""The stages of a slice's way from file to mask, timed if somebody listens.
 
-Code says `with stage("decode"):` around its work; where nobody listens, that costs a millionth of a second.
+Code marks its work by `with stage("decode"):`, which costs a microsecond if nobody listens.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from typing import Literal, Protocol
 Stage = Literal[
     "discover", "read", "decode", "prepare", "infer", "restore", "clean", "encode", "write", "measure", "keep"
 ]
-"""In the order of a slice's way."""
+"""In the order in which a slice passes them."""
 
 
 class Listener(Protocol):
-    """Is told of each stage that ended, and of how many slices, by its thread; times are `perf_counter_ns`."""
+    """Is called after each stage, in its thread, with the number of slices; times are `perf_counter_ns`."""
 
     def note(self, name: Stage, start: int, end: int, slices: int) -> None:
         """A stage ended."""
@@ -28,7 +28,7 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 class stage:  # noqa: N801 - reads as the statement that it is
-    """A context manager around a stage's work. Stages follow one another; they do not hold one another."""
+    """A context manager around the work of a stage. Stages are not nested."""
 
     __slots__ = ("_listener", "_name", "_slices", "_start")
 
@@ -49,7 +49,7 @@ class stage:  # noqa: N801 - reads as the statement that it is
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Tell `listener` of all stages that end in here, in this thread and in workers that are started meanwhile."""
+    """Report all stages within the block to `listener`, of this thread and of workers that are started in the block."""
     token = _listener.set(listener)
     try:
         yield

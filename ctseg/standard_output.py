@@ -1,4 +1,4 @@
-"""Standard output, for those who asked for what goes there: where it can't be written, that is told as what it is."""
+"""Standard output for results that were asked for there, with a clear error if it can't be written."""
 
 import os
 import sys
@@ -11,14 +11,14 @@ from ctseg.errors import CallError
 
 @contextmanager
 def standard_output(kept: str = "") -> Iterator[TextIO]:
-    """To write to; raises CallError where that fails, which says what is `kept` all the same."""
+    """The stream; raises CallError if writing fails, with a remark on what is `kept` in spite of it."""
     if sys.stdout is None:
         raise _lost("there is none", kept)
     try:
         yield sys.stdout
         sys.stdout.flush()
     except OSError as error:
-        with suppress(OSError):  # else the interpreter would try once more when it ends, and say so
+        with suppress(OSError):  # else the interpreter would try again at exit, and print an error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise _lost(error.strerror or str(error), kept) from error
 

@@ -1,4 +1,4 @@
-"""How far the surface of a mask lies from that of the truth."""
+"""The distances between the surface of a mask and that of the truth."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from ctseg.scan import Spacing
 
 MODULE, EXTRA = "meshmetrics", "surface"
 
-# Its sums differ in the last bits from one number of BLAS threads to another: a nanometre has no meaning.
+# Sums differ in the last bits with the number of BLAS threads: a nanometre has no meaning.
 _DIGITS = 6
 
 _Block = npt.NDArray[np.bool_]
@@ -27,11 +27,11 @@ class SurfaceDistances:
 
 
 def surface_distances(truth: _Block, predicted: _Block, spacing: Spacing) -> SurfaceDistances | None:
-    """Distances between two blocks (slices, H, W); None where one of them is empty. Needs the extra `surface`.
+    """Distances between two blocks (slices, H, W); None if one of them is empty. Needs the extra `surface`.
 
-    Between the meshes of the two, each element with the weight of its area, as MeshMetrics has them (Podobnik and
-    Vrtovec, arXiv 2509.05670): distances between voxels depend on the grid. Of the two directions HD95 takes the
-    larger 95th percentile, ASSD the mean over both surfaces.
+    Between the meshes of the two, weighted by the area of mesh elements, as in MeshMetrics (Podobnik and Vrtovec, arXiv
+    2509.05670), since distances between voxels depend on the grid. HD95 is the larger 95th percentile of the two
+    directions, ASSD the mean over both surfaces.
     """
     if not truth.any() or not predicted.any():
         return None
@@ -43,10 +43,10 @@ def surface_distances(truth: _Block, predicted: _Block, spacing: Spacing) -> Sur
 
 
 def _both_ways(one: Any, other: Any) -> tuple[_Numbers, _Numbers, _Numbers, _Numbers]:
-    """The `distances` of MeshMetrics: how far each triangle of a mesh lies from the other mesh, rising, and its area.
+    """The `distances` of MeshMetrics: of each triangle of a mesh from the other mesh, ascending, with its area.
 
-    Distances are from a triangle's centre, and 0 where both meshes have the triangle, as in most places they do: it is
-    not looked for. The library also measures from all corners, and tells inside from outside, of which no use is made.
+    Distances are from a triangle's centre. Most triangles are in both meshes: their distance is 0 without a search. The
+    library itself also measures from all corners and tells inside from outside, neither of which is used here.
     """
     (centres, areas), (others, others_areas) = map(_triangles, (one, other))
     keys, others_keys = np.split(_keys(np.concatenate([centres, others])), [len(centres)])
@@ -66,7 +66,7 @@ def _triangles(mesh: Any) -> tuple[_Numbers, _Numbers]:
 
 
 def _keys(places: _Numbers) -> npt.NDArray[np.int64]:
-    """Places (N, 3) as single numbers, 21 bits an axis: equal where the places are, to a millionth of their extent."""
+    """Points (N, 3) as single numbers, 21 bits per axis: equal for points that agree to a millionth of the extent."""
     fine = (places - places.min(axis=0)) / np.ptp(places, axis=0).max() * 2**20
     x, y, z = np.rint(fine).astype(np.int64).T
     keys: npt.NDArray[np.int64] = (x << 42) + (y << 21) + z
@@ -74,7 +74,7 @@ def _keys(places: _Numbers) -> npt.NDArray[np.int64]:
 
 
 def _distances(points: _Numbers, chosen: npt.NDArray[np.bool_], mesh: Any) -> _Numbers:
-    """Of the chosen ones of some points (N, 3) how far they are from a mesh, 0 of the others."""
+    """The distances of the chosen points (N, 3) from a mesh, 0 for the others."""
     import vtk
 
     locator = vtk.vtkStaticCellLocator()
