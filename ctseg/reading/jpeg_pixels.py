@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
@@ -74,8 +75,6 @@ def decode_jpeg_pixels(data: bytes, header: JpegHeader) -> Pixels:
     (T.81, D.1.8), so there nothing is known. Of a loss in the middle, a few bytes may go unnoticed; and where several
     scans lead to the pixels, more, since the last bytes of one may make no difference.
     """
-    import imagecodecs
-
     scans = _scans(data, header) if header.has_several_scans else ()
     decode = imagecodecs.jpeg8_decode
     pixels: Pixels = decode(data)

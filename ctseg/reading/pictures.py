@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
@@ -54,8 +55,6 @@ def decode_with(decoders: Mapping[PictureFormat, Decoder], file: Path) -> Pixels
 
 def decode_png(data: bytes) -> Pixels:
     """The pixels of a PNG, palettes turned to colours, fewer than 8 bits stretched to 8; raises ContentError."""
-    import imagecodecs
-
     check_size(*png_size(data))
     if data.rfind(_PNG_END) < 0:
         raise ContentError("its end is missing, the file was cut off")
@@ -88,8 +87,6 @@ def decode_tiff_samples(data: bytes) -> Pixels:
 
 
 def _tiff_samples(data: bytes, header: TiffHeader) -> Pixels:
-    import imagecodecs
-
     check_size(header.rows, header.columns)
     if header.samples > _MOST_CHANNELS:
         raise ContentError(f"it holds {header.samples} numbers a pixel: save it as grey")
@@ -108,8 +105,6 @@ def _tiff_samples(data: bytes, header: TiffHeader) -> Pixels:
 
 def decode_bmp(data: bytes) -> Pixels:
     """The pixels of a BMP, palettes turned to colours."""
-    import imagecodecs
-
     check_size(*bmp_size(data))
     return imagecodecs.bmp_decode(data)
 
