@@ -1,6 +1,6 @@
-"""Reading what hospitals and data sets have: DICOM series, volumes, folders of image slices, masks.
+"""Readers for DICOM series, volumes, folders of image slices, and masks.
 
-The readers load when they are called for: pydicom, nibabel, pynrrd and imagecodecs are no part of starting up.
+Each reader is loaded when it is first used, so that pydicom, nibabel and pynrrd do not slow the start.
 """
 
 import importlib
@@ -38,7 +38,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load the reader that is asked for."""
+    """Load a reader."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

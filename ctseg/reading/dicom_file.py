@@ -1,4 +1,4 @@
-"""A DICOM file opened: its header, and the file at its pixels."""
+"""Open a DICOM file: read its header, and find where its pixels begin."""
 
 import os
 import re
@@ -24,12 +24,12 @@ from ctseg.reading.signatures import FIRST_GROUPS, is_dicom
 _PIECE = 2**20
 
 _META_AT, _META_GROUP = 132, 2
-# Float, double or whole.
+# PixelData as floats, doubles or integers.
 _PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _PLAIN_START, _PIXEL_START = re.compile(rb"\x08\0..[A-Z]{2}", re.DOTALL), re.compile(rb"\xe0\x7f[\x08\x09\x10]\0")
-# Longer headers there are, but few.
+# Few headers are longer.
 _USUAL_HEADER = 16384
-# Those in which what follows the file meta is explicit and little endian; all others have a special way to be read.
+# Transfer syntaxes with explicit VR and little endian after the file meta; all others need special handling.
 _PLAIN_SYNTAXES = frozenset(uid.AllTransferSyntaxes) - {
     uid.ImplicitVRLittleEndian,
     uid.DeflatedExplicitVRLittleEndian,
@@ -39,7 +39,7 @@ _PLAIN_SYNTAXES = frozenset(uid.AllTransferSyntaxes) - {
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A DICOM file that is open: the elements that were asked for, the file meta, and where it was read up to."""
+    """An open DICOM file: the elements that were asked for, the file meta, and the offset up to which it was read."""
 
     dataset: Dataset
     meta: Dataset
@@ -49,7 +49,7 @@ class Opened:
 
     @property
     def stamp(self) -> Stamp:
-        """What state the file is in."""
+        """The state of the file when it was opened."""
         return self.stream.stamp
 
     @property
@@ -59,14 +59,14 @@ class Opened:
 
 
 class _Stream(BufferedReader):
-    """A file that gives no more than it holds, and refuses what inflates without end: lengths in it may be lies."""
+    """A stream that does not trust the lengths in a file: it reads no more than there is, and limits inflation."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(FileIO(os.fspath(file)))
         self.stamp = stamp_of(os.fstat(self.fileno()))
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As ever; pydicom asks for all that is left where the data set is deflated, and inflates it at once."""
+        """Read; pydicom reads all the rest of a deflated data set, and inflates it in one go."""
         if size is None or size < 0:
             rest = super().read()
             _check_inflated(rest)
@@ -75,7 +75,7 @@ class _Stream(BufferedReader):
 
 
 def _check_inflated(deflated: bytes) -> None:
-    """Raise ContentError for a data set (PS3.5, A.5) that inflates to more than any slice takes."""
+    """Raise ContentError for a deflated data set (PS3.5, A.5) that is larger than any slice."""
     inflater, inflated, left = zlib.decompressobj(-zlib.MAX_WBITS), 0, deflated
     while left and not inflater.eof:
         inflated += len(inflater.decompress(left, _PIECE))
@@ -88,11 +88,11 @@ def _check_inflated(deflated: bytes) -> None:
 def open_dicom(file: Path, tags: Collection[str] | None) -> Iterator[Opened]:
     """Read the `tags` of a DICOM file (None: all), up to its pixels unless `PixelData` is among them.
 
-    A file without the preamble is taken too. Raises UnreadableFile for one that is no DICOM, and turns into it
-    what pydicom raises on a damaged one, while it is read and while its elements are used.
+    The preamble may be missing. Raises UnreadableFile for a file that is not DICOM, and in place of whatever pydicom
+    raises on a damaged one, here and in the block, where its elements are decoded.
     """
     check_regular(file)
-    damaged = "is cut off or damaged: its header can't be read"  # not as pydicom says it, which quotes values: a name?
+    damaged = "is cut off or damaged: its header can't be read"  # pydicom's messages quote values, maybe a name
     try:
         with refusing(file, damaged=damaged), without_warnings(), _Stream(file) as stream:
             start = stream.read(_USUAL_HEADER)
@@ -104,7 +104,7 @@ def open_dicom(file: Path, tags: Collection[str] | None) -> Iterator[Opened]:
 
 
 def _read(stream: _Stream, tags: Collection[str] | None) -> Opened:
-    """By pydicom, which gets over many an irregularity."""
+    """Read by pydicom, which tolerates many irregularities."""
     stream.seek(0)
     stops = tags is None or "PixelData" not in tags
     wanted = None if tags is None else list(tags)
@@ -113,11 +113,10 @@ def _read(stream: _Stream, tags: Collection[str] | None) -> Opened:
 
 
 def _read_plain(start: bytes, stream: _Stream, tags: Collection[str]) -> Opened | None:
-    """The same in a third of the time, by that part of pydicom alone which reads elements; None where more is needed.
+    """The same in a third of the time, by pydicom's reader of elements alone; None for a file that needs more.
 
-    The rest of it finds out how a file is encoded, and makes sure. Nearly all files begin with what needs no second
-    look: a preamble, a transfer syntax of those that hospitals use, an element whose VR is spelt out, and others up to
-    the pixels.
+    The rest of pydicom's work is to find out how a file is encoded. Nearly all files leave no doubt: they have a
+    preamble, a common transfer syntax, and elements with explicit VR up to the pixels.
     """
     if not is_dicom(start) or "PixelData" in tags:
         return None
@@ -128,7 +127,7 @@ def _read_plain(start: bytes, stream: _Stream, tags: Collection[str]) -> Opened 
         if text(meta, "TransferSyntaxUID") not in _PLAIN_SYNTAXES or not _PLAIN_START.match(start, header.tell()):
             return None
         dataset = _elements(header, lambda tag, *_: tag in _PIXELS, [int(tag_of(tag)) for tag in tags])
-    except Exception:  # noqa: BLE001 - of what is odd or damaged, pydicom may make something, or says what it is
+    except Exception:  # noqa: BLE001 - `_read` may still manage an odd or damaged file, or tells what is wrong
         return None
     return Opened(dataset, meta, True, header.tell(), stream) if _PIXEL_START.match(start, header.tell()) else None
 
@@ -142,9 +141,9 @@ def _elements(
 
 @contextmanager
 def without_warnings() -> Iterator[None]:
-    """Without the warnings of pydicom and highdicom about each irregularity that they get over.
+    """Ignore the warnings of pydicom and highdicom about irregularities that they tolerate.
 
-    Filters are shared by all threads; what a race may leave behind is this one, for these two alone.
+    Filters are shared by all threads; a race can at worst leave this one behind, which affects only these two.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pydicom|highdicom")

@@ -1,4 +1,4 @@
-"""Where in a DICOM file its pixels lie and how they are stored, noted once; their bytes, read when they are needed."""
+"""Where the pixels of a slice are in a DICOM file and how they are stored; and reading their bytes later."""
 
 import struct
 from dataclasses import dataclass, field, replace
@@ -21,12 +21,12 @@ PIXEL_TAGS = (
 )  # fmt: skip
 
 UNDEFINED = 0xFFFFFFFF
-"""The length of a value that ends where a delimiter says so: of encapsulated pixels."""
+"""The length of a value that ends at a delimiter, like encapsulated pixels."""
 
 _PIXEL_DATA = (0x7FE0, 0x0010)
 _VRS = (b"OW", b"OB", b"UN")
 _LONGEST_HEAD = 12
-# What begins encapsulated pixels: an item with a table of offsets, here empty (PS3.5, A.4).
+# Encapsulated pixels begin with a table of offsets, here an empty one (PS3.5, A.4).
 _NO_OFFSETS = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
 _HU = ("", "HU", "HU_MOD")
 _UNSPECIFIED = "US"
@@ -34,7 +34,7 @@ _UNSPECIFIED = "US"
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where in the value of PixelData a frame lies, in bytes."""
+    """The bytes of a frame within the value of PixelData."""
 
     start: int
     size: int
@@ -42,9 +42,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Rescale:
-    """What leads from the stored numbers to HU (PS3.3, C.11.1.1.2).
+    """The rescale from stored numbers to HU (PS3.3, C.11.1.1.2).
 
-    `slope` and `intercept` are None where the file does not say; `unit` is what it says that they lead to.
+    `slope` and `intercept` are None if the file does not give them; `unit` is that of the result, if given.
     """
 
     slope: float | None
@@ -53,7 +53,7 @@ class Rescale:
 
     @property
     def leads_to_hu(self) -> bool:
-        """Whether the file says how its numbers become HU."""
+        """Whether the file gives a rescale to HU."""
         return None not in (self.slope, self.intercept) and self.unit.upper() in _HU
 
 
@@ -61,9 +61,9 @@ class Rescale:
 class PixelHeader:
     """How one slice is stored.
 
-    `offset` is that of the PixelData element; None in a file that is deflated as a whole. `span` is None where the
-    slice is all that the file holds. Numbers that the file does not say are 0. `padding`: the lowest and the highest
-    number that stands for no tissue. `stamp`: of the file when it was read.
+    `offset` is that of the PixelData element; None in a file that is deflated as a whole. `span` is that of a frame;
+    None if the file holds a single slice. Numbers that are missing in the file are 0. `padding`: the lowest and the
+    highest number that stand for no tissue. `stamp`: the state of the file when its header was read.
     """
 
     offset: int | None
@@ -88,25 +88,25 @@ class PixelHeader:
 
     @property
     def size(self) -> int:
-        """The bytes of a slice that is not compressed."""
+        """The bytes of a slice without compression."""
         return self.rows * self.columns * self.bits_allocated // 8
 
     def fills(self, size: int, frames: int = 1) -> bool:
-        """Whether so many frames take `size` bytes; some writers pad to a block, which is less than a row."""
+        """Whether so many frames take `size` bytes; some writers pad to a block, by less than a row."""
         return 0 <= size - frames * self.size < self.columns * self.bits_allocated // 8
 
     def anyhow_stored(self) -> "PixelHeader":
-        """What two files of one slice have in common, whose transfer syntax or file meta differ."""
+        """The header without what may differ between two files of one slice: transfer syntax, file meta, offsets."""
         return replace(self, offset=None, syntax=uid.UID(""), is_little=True, span=None)
 
     @property
     def bits_below(self) -> int:
-        """How many bits lie below those of a number: none by today's standard (PS3.5, 8.1.1), any by older ones."""
+        """How many unused bits lie below those of a number: none by the standard (PS3.5, 8.1.1), some by older ones."""
         below = self.high_bit + 1 - self.bits_stored
         return below if 0 < below <= self.bits_allocated - self.bits_stored else 0
 
     def check(self) -> None:
-        """Raise ContentError for what is no plain grey slice."""
+        """Raise ContentError for anything but a plain grey slice."""
         needed = {"Rows": self.rows, "Columns": self.columns, "BitsAllocated": self.bits_allocated}
         missing = [tag for tag, value in {**needed, "BitsStored": self.bits_stored}.items() if not value]
         if missing:
@@ -151,9 +151,9 @@ def rescale_of(dataset: Dataset) -> Rescale:
 
 
 def _padding(dataset: Dataset) -> tuple[int, int] | None:
-    """The ends of the range of PixelPaddingValue and PixelPaddingRangeLimit (PS3.3, C.7.5.1.1.2); None without one.
+    """The range from PixelPaddingValue to PixelPaddingRangeLimit (PS3.3, C.7.5.1.1.2); None without padding.
 
-    Their VR is that of the pixels, but often written otherwise. What BitsStored have no room for is in no pixel.
+    Their VR should be that of the pixels, but often is not. A value that does not fit into BitsStored is in no pixel.
     """
     words = [word(dataset, keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     bits, is_signed = integer(dataset, "BitsStored") or 0, integer(dataset, "PixelRepresentation") == 1
@@ -170,10 +170,9 @@ def _padding(dataset: Dataset) -> tuple[int, int] | None:
 
 
 def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
-    """The value of PixelData as it is stored, as if the slice were alone in it; encapsulated, with whatever follows.
+    """The stored value of PixelData, as if it held this slice alone; if encapsulated, it may be followed by more.
 
-    Raises UnreadableFile and OSError, and ContentError where there are no pixels: the file is cut off, or another one
-    by now.
+    Raises UnreadableFile and OSError, and ContentError if the pixels are missing: the file is cut off, or was replaced.
     """
     span = header.span
     if header.offset is None:
@@ -193,15 +192,15 @@ def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
 
 
 def find_value(stream: BinaryIO, header: PixelHeader) -> tuple[int, int]:
-    """Where in the file the value of PixelData begins, and its length, by what stands before it (PS3.5, 7.1).
+    """The offset and the length of the value of PixelData, from its element's header (PS3.5, 7.1).
 
-    Raises ContentError where the file has none.
+    Raises ContentError if it is not there.
     """
     assert header.offset is not None
     stream.seek(header.offset)
     head = stream.read(_LONGEST_HEAD)
     order = "<" if header.is_little else ">"
-    # Some files are not encoded as their transfer syntax says. Letters here are a VR; as a length they would be odd.
+    # Some files are not encoded as their transfer syntax says. Letters here are an explicit VR: no length looks so.
     form, at = (f"{order}HH4xI", _LONGEST_HEAD) if head[4:6] in _VRS else (f"{order}HHI", 8)
     if len(head) < at:
         raise ContentError("its pixels are missing, the file may be cut off")

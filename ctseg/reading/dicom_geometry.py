@@ -1,4 +1,4 @@
-"""The slices of a series in anatomical order, how far apart they lie, and what is doubtful about it."""
+"""The slices of a series in anatomical order, their spacing, and what is doubtful about it."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,13 +16,13 @@ from ctseg.reading.dicom_values import Numbers
 from ctseg.reading.name_order import as_counted
 from ctseg.scan import Lengths, are_lengths
 
-# How far a slice may lie from its place among even ones: a tenth of a step, or what rounding to 0.1 mm makes of it.
+# How far a slice may be from its place among evenly spaced ones: a tenth of a step, or what rounding to 0.1 mm makes.
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11
-# Where more planes than this share are empty, the widest gap left aside, none are missing: the spacing is mixed.
+# If more than this share of the planes is empty, apart from the widest gap, the spacing is mixed: none are missing.
 _MOST_EMPTY = 1 / 8
 # The cosine of one degree.
 _PARALLEL = 0.99985
-# By how much sizes of pixels that are the same differ, relatively: by the digits that were written.
+# The relative difference of pixel sizes that are the same but for the digits that were written.
 _SAME_SIZE = 1e-4
 
 _AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -41,9 +41,9 @@ class Stack:
 def stack(slices: Sequence[SliceHeader]) -> Stack:
     """Put the slices of one series in order.
 
-    By ImagePositionPatient along the normal of ImageOrientationPatient; by SliceLocation where a slice has no
-    position; by InstanceNumber where one has neither, from the head down as most scanners count. Then nothing is known
-    of the distance between slices. Where others have positions, a slice without one gets it from them.
+    By ImagePositionPatient along the normal of ImageOrientationPatient. A slice without a position gets one from the
+    others, if possible; else all are ordered by SliceLocation or, if that is missing too, by InstanceNumber, from the
+    head down as most scanners count: in this last case, the distance between slices is unknown.
     """
     slices, worked_out = with_all_positions(without_shams(slices))
     offsets, doubts = offsets_of(slices)
@@ -62,10 +62,10 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
 
 
 def even_planes(places: Offsets) -> tuple[npt.NDArray[np.int64], float] | None:
-    """Which plane of a block with even steps each of several places is, from 0 up, and the step in mm.
+    """Fit evenly spaced planes to ascending places: the number of each place's plane, from 0 up, and the step in mm.
 
-    A step is what they have in common: positions that were rounded differ from each other by more or less than that.
-    None where they are unevenly spaced, or in several ways; but a few slices may be missing, or one lie far away.
+    Positions may be rounded, so gaps vary around the step. None if the spacing is uneven or mixed; but a few slices may
+    be missing, and one may lie far away.
     """
     gaps = np.diff(places)
     usual = np.quantile(gaps, 0.5, method="lower")
@@ -74,8 +74,8 @@ def even_planes(places: Offsets) -> tuple[npt.NDArray[np.int64], float] | None:
     planes = np.concatenate([[0], np.cumsum(missing + 1)])
     if missing.sum() - missing.max() > _MOST_EMPTY * (planes[-1] + 1):
         return None
-    # By steps from slice to slice, rounding counts on either side of a gap; from end to end it counts once, but a slice
-    # that lies astray counts much.
+    # The mean step suffers from rounding on either side of a gap; the step from end to end suffers from it only once,
+    # but much from a slice that lies astray.
     end_to_end = float(places[-1] - places[0]) / int(planes[-1])
     for even, rounding in ((step, _ROUNDING_MM * (2 if missing.any() else 1)), (end_to_end, _ROUNDING_MM)):
         if np.abs(places - places[0] - planes * even).max() <= max(_UNEVEN * even, rounding):
@@ -84,18 +84,18 @@ def even_planes(places: Offsets) -> tuple[npt.NDArray[np.int64], float] | None:
 
 
 def places_of(offsets: Offsets) -> Offsets:
-    """Where there are slices, from the feet up: places at which several lie count once."""
+    """The places of slices from the feet up; a place with several slices counts once."""
     return offsets[np.diff(offsets, prepend=-np.inf) > APART_MM]
 
 
 def most_at_one_place(slices: Sequence[SliceHeader]) -> int:
-    """How many slices lie at the place where most do."""
+    """The largest number of slices at one place."""
     offsets, _ = offsets_of(slices)
     return 1 if offsets is None else max(Counter(np.round(offsets / APART_MM).tolist()).values())
 
 
 def _tie_break(found: SliceHeader) -> tuple[bool, int, Path]:
-    """The order of slices that say nothing of their place, or the same."""
+    """The order of slices without a place, or at the same place."""
     return found.number is None, found.number or 0, found.file
 
 
@@ -104,7 +104,7 @@ def _by_name(found: SliceHeader) -> tuple[Any, Path]:
 
 
 def offsets_of(slices: Sequence[SliceHeader]) -> tuple[Offsets | None, list[str]]:
-    """How far towards the head each slice lies, in mm, and what is doubtful about that; None where it is not known."""
+    """How far towards the head each slice lies, in mm, None if unknown; and the flags of that."""
     positions = [s.position for s in slices if s.position is not None]
     if len(positions) == len(slices):
         return np.array(positions) @ _normal(slices), []
@@ -115,7 +115,7 @@ def offsets_of(slices: Sequence[SliceHeader]) -> tuple[Offsets | None, list[str]
 
 
 def orientation_of(slices: Sequence[SliceHeader]) -> Numbers:
-    """That of the first slice that says; axial where none does."""
+    """The orientation of the first slice that has one; axial if none has."""
     return next((s.orientation for s in slices if s.orientation is not None), _AXIAL)
 
 
@@ -124,7 +124,7 @@ def _normal(slices: Sequence[SliceHeader]) -> Offsets:
 
 
 def _lengths(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Lengths:
-    """From positions: SliceThickness counts only where a slice is alone."""
+    """The spacing as far as it is known, from positions; SliceThickness is used only for a single slice."""
     between = ordered[0].thickness if len(ordered) == 1 else None if offsets is None else _step(offsets)
     if between is not None and not are_lengths((between,)):
         between = None
@@ -133,7 +133,7 @@ def _lengths(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Lengths
 
 
 def _step(offsets: Offsets) -> float | None:
-    """From slice to slice in mm, the mean of uneven steps but for strays; None for one place, and for absurd steps."""
+    """The distance of slices in mm, if uneven the mean without strays; None for a single place or an absurd step."""
     places = places_of(offsets)
     if len(places) == 1:
         return None
@@ -143,19 +143,19 @@ def _step(offsets: Offsets) -> float | None:
 
 
 def has_mixed_pixels(slices: Sequence[SliceHeader]) -> bool:
-    """Whether PixelSpacing differs, or some slices lack it."""
+    """Whether PixelSpacing differs between slices, or some lack it."""
     known = [s.pixel_spacing for s in slices if s.pixel_spacing is not None]
     return len(known) not in (0, len(slices)) or not np.allclose(known, known[:1], rtol=_SAME_SIZE, atol=0)
 
 
 def _usual_pixels(slices: Sequence[SliceHeader]) -> Numbers | None:
-    """The PixelSpacing of most slices; None where they do not say."""
+    """The most common PixelSpacing; None if most slices lack it."""
     usual = Counter(s.pixel_spacing for s in slices).most_common(1)[0][0]
     return usual if usual and are_lengths(usual) else None
 
 
 def _weights(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> tuple[float, ...] | None:
-    """By the room between slices and by the size of pixels; None where all are alike."""
+    """The relative volume of each slice's voxels, by its share of the stack and its pixels; None if all are alike."""
     weights = np.ones(len(ordered)) if offsets is None else _room(offsets)
     usual = _usual_pixels(ordered)
     if usual is not None and has_mixed_pixels(ordered):
@@ -165,9 +165,9 @@ def _weights(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> tuple[f
 
 
 def _room(offsets: Offsets) -> Offsets:
-    """How many steps each slice stands for: half the way to the next one on either side, as by Cavalieri's rule.
+    """How many steps each slice stands for: half the way to its neighbour on either side (Cavalieri's rule).
 
-    Slices at one place share its room. The first and the last place reach as far outwards as inwards.
+    Slices at one place share its steps. The first and the last place reach as far outwards as inwards.
     """
     places, step = places_of(offsets), _step(offsets)
     if step is None:
@@ -180,7 +180,7 @@ def _room(offsets: Offsets) -> Offsets:
 
 
 def _bridged(gaps: npt.NDArray[Any]) -> Offsets:
-    """The same, the first and the last no wider than others are: a slice that lies astray bridges nothing."""
+    """Gaps, the first and the last no wider than any other: they may lead to a slice that lies astray."""
     bridged = gaps.astype(float)
     bridged[[0, -1]] = np.minimum(bridged[[0, -1]], bridged[1:-1].max(initial=bridged.min()))
     return bridged
@@ -203,7 +203,7 @@ def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
     known = [s.orientation for s in ordered if s.orientation is not None]
     normals, ways = np.array([normal_of(one) for one in known]), np.array(known).reshape(-1, 2, 3)
     ways /= np.linalg.norm(ways, axis=2, keepdims=True)
-    # Those along rows and down columns: slices may lie in one plane, and be turned or mirrored in it.
+    # Rows and columns are compared, not normals: slices may be turned or mirrored within one plane.
     is_mixed = len(ways) and (ways * ways[0]).sum(axis=2).min() < _PARALLEL
     if is_mixed:
         yield flags.MIXED_ORIENTATIONS
@@ -211,7 +211,7 @@ def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
         yield flags.OBLIQUE
     first, last = ordered[0].position, ordered[-1].position
     if first is None or last is None or is_mixed:
-        return  # corners of slices that are turned lie askew without a tilt
+        return  # the corners of turned slices are shifted even without a tilt
     along = np.subtract(last, first)
     if abs(along @ _normal(ordered)) < _PARALLEL * np.linalg.norm(along):
         yield flags.GANTRY_TILT
