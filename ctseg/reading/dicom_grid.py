@@ -1,4 +1,4 @@
-"""The slices of a DICOM series as one block of voxels, or why they are none."""
+"""The slices of a DICOM series as one block of voxels, or why they do not form one."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,11 +19,11 @@ Vectors = npt.NDArray[np.float64]
 
 
 def series_grid(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Grid:
-    """The block of a series whose slices are in order; `spacing` stands for what they do not say.
+    """The block of a series whose slices are in order; `spacing` is used as far as they do not give theirs.
 
-    A place where a slice is missing stays empty. Where slices do not lie straight above each other, as with a tilted
-    gantry, they are shifted by whole pixels in a block that is large enough: the block's axes are at right angles, no
-    pixel is changed, and each lies within half a pixel of its place. Raises NoGrid for what an affine can't tell.
+    The place of a missing slice stays empty. If slices are not straight above each other, as with a tilted gantry, they
+    are shifted by whole pixels in a block that is large enough: its axes are at right angles, no pixel is changed, and
+    each is within half a pixel of its position. Raises NoGrid for slices that an affine can't describe.
     """
     is_placed = all(None not in (s.position, s.orientation, s.pixel_spacing) for s in slices)
     if not is_placed:
@@ -50,9 +50,9 @@ def series_grid(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Grid:
 
 
 def _heaped(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Sequence[SliceHeader]:
-    """One on the other, by SliceLocation if that is known, so that only where they lie as a whole remains open.
+    """The slices stacked by SliceLocation or else by `spacing`, so that only the position of the whole is arbitrary.
 
-    What they do say stays: their positions, where but the size of their pixels is unknown.
+    Positions are kept if only the size of pixels is unknown.
     """
     if spacing is None:
         raise NoPlaces(_unsaid(slices), partial(series_grid, slices))
@@ -79,9 +79,9 @@ def _unsaid(slices: Sequence[SliceHeader]) -> str:
 
 
 def common_plane(slices: Sequence[SliceHeader]) -> tuple[Vectors, Vectors, Vectors, tuple[float, ...]]:
-    """Where each slice lies, and what all have in common: directions along a row and down a column, sizes of pixels.
+    """The position of each slice, and what all share: the directions along rows and columns, and the pixel spacing.
 
-    Raises NoGrid for slices that differ in it.
+    Raises NoGrid for slices that differ in these.
     """
     placed = [(s.position, s.orientation, s.pixel_spacing) for s in slices]
     if any(None in one for one in placed):
@@ -104,7 +104,7 @@ def common_plane(slices: Sequence[SliceHeader]) -> tuple[Vectors, Vectors, Vecto
 
 
 def _planes(offsets: Offsets, thickness: float | None) -> tuple[npt.NDArray[np.int64], float]:
-    """Which plane of a block with even steps each slice is, counted from the first one's, and the step in mm."""
+    """The number of each slice's plane in a block with even steps, and the step in mm."""
     if len(offsets) == 1 and thickness:
         return np.zeros(1, np.int64), thickness
     if len(places_of(offsets)) < len(offsets):

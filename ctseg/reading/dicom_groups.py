@@ -19,24 +19,24 @@ _GROUPS = (
     "PixelMeasuresSequence", "PlanePositionSequence", "PlaneOrientationSequence", "PixelValueTransformationSequence",
     "CTImageFrameTypeSequence", "FrameContentSequence",
 )  # fmt: skip
-# What a conversion can't place it keeps as it was in the files: there are numbers of theirs among it.
+# A conversion to enhanced CT keeps elements here that it can't place; besides the kernel, some are of single files.
 _GROUPS_OF_KERNEL = (
     "UnassignedSharedConvertedAttributesSequence", "UnassignedPerFrameConvertedAttributesSequence",
     "CTReconstructionSequence",
 )  # fmt: skip
 _KERNEL = Tag("ConvolutionKernel")
 
-# Dimensions along which frames lie one on the other.
+# Dimensions along which frames are stacked.
 _IN_SPACE = frozenset(map(Tag, ("ImagePositionPatient", "InStackPositionNumber", "SliceLocation")))
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a frame is part of.
+    """What a frame belongs to.
 
     `concatenation` is the ConcatenationUID of an object that is spread over `parts` files, of which this is number
-    `part`; empty where a file holds all of it. Frames of one `stack` lie one on the other; where some lie at the
-    same place, `phase` tells them apart.
+    `part`; empty if a single file holds all of it. Frames of one `stack` lie one on the other; those at the same place
+    differ in `phase`.
     """
 
     concatenation: str
@@ -47,7 +47,7 @@ class Frame:
 
 
 def frame_count(dataset: Dataset) -> int:
-    """How many frames a file says that it has; raises ContentError where what it says is no number."""
+    """The NumberOfFrames of a file, 1 if it is missing; raises ContentError if it is no number."""
     count = integer(dataset, "NumberOfFrames")
     if count is None and text(dataset, "NumberOfFrames"):
         raise ContentError("its NumberOfFrames is no number")
@@ -55,14 +55,14 @@ def frame_count(dataset: Dataset) -> int:
 
 
 def has_frames(dataset: Dataset) -> bool:
-    """Whether an enhanced object holds more than the one slice of a file."""
+    """Whether an enhanced object is more than a single slice in a single file."""
     return frame_count(dataset) > 1 or bool(text(dataset, "ConcatenationUID"))
 
 
 def frame_headers(dataset: Dataset) -> Iterator[tuple[Dataset, Frame]]:
-    """A header like that of a file with one slice for each frame, in the order of the file, and what it is part of.
+    """For each frame, in the order of the file, a header like that of a single-slice file, and what it belongs to.
 
-    Raises ContentError where the file does not describe each of its frames.
+    Raises ContentError if the file does not describe each of its frames.
     """
     count = frame_count(dataset)
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or ()
@@ -76,7 +76,7 @@ def frame_headers(dataset: Dataset) -> Iterator[tuple[Dataset, Frame]]:
 
 
 def _elements(groups: Sequence[Dataset]) -> dict[Any, Any]:
-    """The elements of functional groups, laid flat."""
+    """The elements of functional groups, flattened."""
     return {
         tag: element
         for group in groups

@@ -1,4 +1,4 @@
-"""What the header of one DICOM file says of its slice: which series, where it lies, whether it is one at all."""
+"""The header of a DICOM file: the series and the position of its slice, or why it has no slice of an axial CT."""
 
 import math
 import re
@@ -26,12 +26,12 @@ _TAGS = [
 ]  # fmt: skip
 
 ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
-"""Objects whose slices are frames; they may hold but one."""
+"""The SOP classes of objects whose slices are frames, if only one."""
 
 _CT = (CTImageStorage, *ENHANCED)
 _LOCALIZERS = frozenset({"LOCALIZER", "SCOUT"})
-# Where each pixel is made of several slices, or of several scans (ImageType, and its fourth value in an enhanced CT,
-# PS3.3, C.8.16.1.4); an average is not among them, its HU are those of a thicker slice.
+# Pixels computed from several slices or scans (ImageType; in an enhanced CT its fourth value, PS3.3, C.8.16.1.4). An
+# average is not among them: its HU are those of a thicker slice.
 _COMPUTED = re.compile(
     r"(?<![A-Z0-9])(MIP|MINIP|MIN IP|MAX IP|PROJECTION IMAGE|MAXIMUM|MINIMUM|SUBTRACTION)(?![A-Z0-9])"
 )
@@ -39,7 +39,7 @@ _COMPUTED = re.compile(
 _PLANES = ("sagittal", "coronal", "axial")
 
 _SPANS_A_PLANE = 0.9
-# In mm; what is farther is no position, and arithmetic with it would overflow.
+# In mm; a value beyond this is no position, and arithmetic with it could overflow.
 _KILOMETRE = 1e6
 
 
@@ -49,8 +49,8 @@ class SliceHeader:
 
     `position` and `orientation`: ImagePositionPatient and ImageOrientationPatient, mm in the patient's axes (left,
     back, head). `pixel_spacing`: between rows, between columns, in mm. `kernel`: ConvolutionKernel, its values joined
-    by backslashes. `instance`: SOPInstanceUID. `is_computed`: it is a projection (MIP, MinIP) or a subtraction. What a
-    file does not say is None, a text empty. `frame` is None for the one slice of a file.
+    by backslashes. `instance`: SOPInstanceUID. `is_computed`: it is a projection (MIP, MinIP) or a subtraction. Values
+    that the file lacks are None, texts empty. `frame` is None for the slice of a single-slice file.
     """
 
     file: Path
@@ -73,14 +73,14 @@ class SliceHeader:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A readable DICOM file, or a frame of one, that is no slice of an axial CT series, and what it is instead."""
+    """A readable DICOM file, or a frame of one, that is not a slice of an axial CT series, and what it is instead."""
 
     file: Path
     reason: str
 
 
 def read_headers(file: Path) -> Sequence[SliceHeader | Skipped]:
-    """Read the few tags that place a slice, or each frame of a file with several; raises UnreadableFile."""
+    """Read the header of a file's slice, or of each of its frames; raises UnreadableFile."""
     with open_dicom(file, _TAGS) as opened:
         sop_class = _sop_class(opened)
         if sop_class not in _CT:
@@ -96,7 +96,7 @@ def read_headers(file: Path) -> Sequence[SliceHeader | Skipped]:
 
 
 def _enhanced(file: Path, opened: Opened) -> Sequence[SliceHeader | Skipped]:
-    """The frames of an enhanced CT object: one alone is a slice as any other."""
+    """The frames of an enhanced CT object; a single frame is treated as a slice like any other."""
     pixels, headers = pixel_header(opened), list(frame_headers(opened.dataset))
     if not has_frames(opened.dataset):
         return [_header(file, header, replace(pixels, rescale=rescale_of(header))) for header, _ in headers]
@@ -114,14 +114,14 @@ def _enhanced(file: Path, opened: Opened) -> Sequence[SliceHeader | Skipped]:
 
 
 def normal_of(orientation: Numbers) -> tuple[float, float, float]:
-    """The unit vector across a slice, towards the head; PS3.3, C.7.6.2.1.1."""
+    """The unit normal of a slice, towards the head; PS3.3, C.7.6.2.1.1."""
     x, y, z = _cross(orientation)
     length = math.copysign(math.hypot(x, y, z), z)
     return x / length, y / length, z / length
 
 
 def right_of(orientation: Numbers) -> Side:
-    """On which side of a slice the patient's right is, whichever way the patient lay and entered the scanner.
+    """On which side of a slice the patient's right is, however the patient lay in the scanner.
 
     Pixels are shown as they are stored, and the patient's x axis runs to the left; PS3.3, C.7.6.2.1.1.
     """
@@ -132,17 +132,17 @@ def right_of(orientation: Numbers) -> Side:
 
 
 def _sop_class(opened: Opened) -> UID:
-    """What a file is; raises ContentError where it does not say."""
+    """The SOP class of a file; raises ContentError if it has none."""
     sop_class = UID(text(opened.dataset, "SOPClassUID") or text(opened.meta, "MediaStorageSOPClassUID"))
     if not sop_class:
         raise ContentError("it does not say what it is, SOPClassUID is missing")
     if sop_class not in _CT and sop_class.name == sop_class and "SeriesInstanceUID" not in opened.dataset:
-        raise ContentError("it ends within its header")  # what looks like an unknown class is half a UID
+        raise ContentError("it ends within its header")  # this is half a UID, not an unknown class
     return sop_class
 
 
 def _header(file: Path, dataset: Dataset, pixels: PixelHeader) -> SliceHeader | Skipped:
-    """The header of one slice or frame, unless it lies in no axial plane."""
+    """The header of a slice or frame, or why it is skipped."""
     types = _types(dataset)
     if _LOCALIZERS.intersection(types):
         return Skipped(file, "localizer")
@@ -182,18 +182,18 @@ def _slice_header(
 
 
 def _types(dataset: Dataset) -> list[str]:
-    """What kind of picture it is, in capitals, a space between words."""
+    """The values of ImageType and FrameType in capitals, with single spaces between words."""
     values = (value for tag in ("ImageType", "FrameType") for value in texts(dataset, tag))
     return [" ".join(value.upper().replace("_", " ").split()) for value in values]
 
 
 def position_of(dataset: Dataset) -> Numbers | None:
-    """ImagePositionPatient; None where it is not there, or no place near a scanner."""
+    """ImagePositionPatient; None if it is missing, or far from any scanner."""
     return numbers(dataset, "ImagePositionPatient", 3, _KILOMETRE)
 
 
 def _orientation(dataset: Dataset) -> Numbers | None:
-    """The directions of rows and of columns; None where they are not there, or span no plane."""
+    """The directions of rows and columns; None if they are missing, or do not span a plane."""
     found = numbers(dataset, "ImageOrientationPatient", 6, _KILOMETRE)
     return found if found and math.hypot(*_cross(found)) >= _SPANS_A_PLANE else None
 
@@ -204,6 +204,6 @@ def _longest(vector: tuple[float, float, float]) -> int:
 
 
 def _cross(orientation: Numbers) -> tuple[float, float, float]:
-    """The cross product of the directions of rows and of columns; NumPy takes longer than for all the rest."""
+    """The cross product of the directions of rows and columns; NumPy would take longer than all the rest."""
     a, b, c, d, e, f = orientation
     return b * f - c * e, c * d - a * f, a * e - b * d

@@ -31,9 +31,9 @@ _DENSE_HU, _AIRY_HU = 500, -500
 def read_slice(file: Path, header: PixelHeader, scale: Scale | None = None) -> Slice:
     """The slice of one file, (rows, columns), in HU; raises UnreadableFile.
 
-    HU are RescaleSlope * stored + RescaleIntercept (PS3.3, C.11.1.1.2); what is lower than -1024 is padding and
-    becomes air, as does what PixelPaddingValue says. A file that has neither tag is taken as `as_slice` takes numbers,
-    by the `scale` of its series.
+    HU are RescaleSlope * stored + RescaleIntercept (PS3.3, C.11.1.1.2); values below -1024 are padding and become air,
+    as do those in the range of PixelPaddingValue. The numbers of a file with neither slope nor intercept go through
+    `as_slice`, by the `scale` of its series.
     """
     return _decoded(file, header, partial(_in_hounsfield, header, scale))
 
@@ -54,7 +54,7 @@ def _decoded(file: Path, header: PixelHeader, convert: Callable[[Pixels], T]) ->
 
 
 def _pixels(data: bytes, header: PixelHeader) -> Pixels:
-    """The stored numbers (rows, columns) as they come out of a file, their signs not told; raises ContentError."""
+    """The stored numbers (rows, columns) of a file, not yet interpreted as signed; raises ContentError."""
     if not data:
         raise ContentError("its pixels are missing, the file may be cut off")
     syntax = header.syntax
@@ -82,7 +82,7 @@ def _native(data: bytes | bytearray, header: PixelHeader, byte_order: str) -> Pi
 def _decode_jpeg(frame: bytes, header: PixelHeader) -> Pixels:
     """JPEG baseline, extended and lossless."""
     jpeg = _checked_jpeg(frame)
-    # Lossless ones, and those of 12 bits, are found in headers of 16: it is grey for the screen that can't be HU.
+    # Lossless JPEG and 12 bits are fine in a header with 16 bits; 8 lossy bits are grey values for a screen, not HU.
     if jpeg.process != LOSSLESS and jpeg.precision <= _SCREEN_BITS < header.bits_stored:
         raise ContentError(f"its header says {header.bits_stored} bits, its JPEG data have {jpeg.precision}")
     return decode_jpeg_pixels(frame, jpeg)
@@ -103,7 +103,7 @@ def _checked_jpeg(frame: bytes) -> JpegHeader:
 
 
 def _decode_jpeg2000(frame: bytes, header: PixelHeader) -> Pixels:
-    """High-throughput JPEG 2000 too: OpenJPH is twice as fast, but passes over damaged data in silence."""
+    """JPEG 2000 and High-Throughput JPEG 2000: for the latter OpenJPH is twice as fast, but silent on damaged data."""
     codestream = jpeg2000_codestream(frame)
     size = jpeg2000_size(codestream)
     check_size(size.rows, size.columns)
@@ -129,18 +129,18 @@ _BYTE_ORDERS: Mapping[str, str] = {
 
 
 def is_plain(header: PixelHeader) -> bool:
-    """Whether pixels lie in the file as they are."""
+    """Whether the pixels are stored without compression."""
     return header.syntax in _BYTE_ORDERS
 
 
 def is_untold(header: PixelHeader) -> bool:
-    """Whether nothing says what the numbers stand for: they have no rescale, and are not the 8 bits of grey."""
+    """Whether the file leaves open what its numbers are: there is no rescale, and they are not 8 bits of grey."""
     rescale = header.rescale
     return rescale.slope is None and rescale.intercept is None and _limits(header) != (0, 255)
 
 
-# In imagecodecs rather than as plug-ins of pydicom's own decoders, which are registered for the whole process and
-# warn, log and copy on the way: the few steps around a decoder are below.
+# imagecodecs is called directly, not as a plug-in of pydicom, whose decoders are registered for the whole process and
+# warn, log and copy on the way.
 _DECODERS: Mapping[str, Callable[[bytes, PixelHeader], Pixels]] = {
     uid.JPEGBaseline8Bit: _decode_jpeg,
     uid.JPEGExtended12Bit: _decode_jpeg,
@@ -157,7 +157,7 @@ _DECODERS: Mapping[str, Callable[[bytes, PixelHeader], Pixels]] = {
 
 
 def _from_lowest_bit(pixels: Pixels, header: PixelHeader) -> Pixels:
-    """The numbers with their lowest bit at place 0, where HighBit says that it lies higher; raises ContentError."""
+    """The numbers shifted down if HighBit says that their lowest bit is not bit 0; raises ContentError."""
     below = header.bits_below
     if below and np.bitwise_and(pixels, (1 << below) - 1).any():
         raise ContentError(f"its HighBit is {header.high_bit}, but its numbers use the bits below, too")
@@ -167,9 +167,8 @@ def _from_lowest_bit(pixels: Pixels, header: PixelHeader) -> Pixels:
 def _in_hounsfield(header: PixelHeader, scale: Scale | None, pixels: Pixels) -> Slice:
     """The slice that the stored numbers stand for.
 
-    MONOCHROME1 says how to show the numbers (the lowest is white), not what they are: HU come from the rescale
-    all the same. But some writers turned the numbers around with it. A chest holds more air than bone; where it
-    does not, the complement is the CT.
+    MONOCHROME1 says how to show the numbers (the lowest is white), not what they are: the rescale to HU is the same.
+    But some writers also inverted them. A chest holds more air than bone; if it does not, the complement is the CT.
     """
     slope, intercept = header.rescale.slope, header.rescale.intercept
     if slope is None and intercept is None:
@@ -194,7 +193,7 @@ def _in_hounsfield(header: PixelHeader, scale: Scale | None, pixels: Pixels) -> 
 
 
 def _padded(stored: Pixels, header: PixelHeader) -> npt.NDArray[np.bool_] | None:
-    """Where the padding lies that the rescale would not lead to air; None where there can be none."""
+    """Which pixels are padding that the rescale would not turn into air; None if there can't be any."""
     slope, intercept = header.rescale.slope or 1.0, header.rescale.intercept or 0.0
     if header.padding is None or max(end * slope + intercept for end in header.padding) <= AIR:
         return None
@@ -214,9 +213,9 @@ def _numbers(pixels: Pixels, header: PixelHeader) -> Pixels:
 
 
 def _signed(pixels: Pixels, header: PixelHeader) -> Pixels:
-    """The lowest BitsStored bits of each number, signed or not as PixelRepresentation says (PS3.5, 8.1.1).
+    """The lowest BitsStored bits of each number, signed if PixelRepresentation says so (PS3.5, 8.1.1).
 
-    The bits above may be anything, and decoders do not know of the sign. Works in place where it may.
+    The bits above may hold anything, and decoders ignore the sign. Works in place if possible.
     """
     numbers = pixels.astype(np.uint16, copy=False)
     unused = 16 - header.bits_stored

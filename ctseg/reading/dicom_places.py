@@ -1,4 +1,4 @@
-"""Positions of slices whose files lack them, or give one to all."""
+"""Repair positions that are missing, or the same in all slices."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,17 +12,18 @@ from ctseg.reading.dicom_header import SliceHeader
 Offsets = npt.NDArray[np.float64]
 
 APART_MM = 0.1
-"""No two slices of a scan lie closer, but those of another time may not lie exactly where the first did."""
+"""Slices closer than this are at the same place: repeated in time, they may differ by a little."""
 
-# A position that is worked out lies no farther from where those that are known would be by the same rule.
+# A line is fitted to the known positions; none of them may be farther from it than this.
 _ASTRAY_MM = 1.0
 _LARGEST_NUMBER = 1e6  # of a slice; arithmetic with any would overflow
 
 
 def without_shams(slices: Sequence[SliceHeader]) -> Sequence[SliceHeader]:
-    """The same without the one place that converters and anonymisers give to all slices.
+    """The slices without positions if all have the same one, as converters and anonymisers write it.
 
-    SliceLocation shows it; or InstanceNumber, if that place is 0: any other may have been scanned several times.
+    That is so if SliceLocation differs; or InstanceNumber, if the position is 0: any other place may have been scanned
+    several times.
     """
     (position, *others) = {s.position for s in slices}
     if others:
@@ -36,7 +37,7 @@ def without_shams(slices: Sequence[SliceHeader]) -> Sequence[SliceHeader]:
 
 
 def with_all_positions(slices: Sequence[SliceHeader]) -> tuple[Sequence[SliceHeader], list[str]]:
-    """The same with positions for those without, if SliceLocation or InstanceNumber tells how the others go on."""
+    """The slices with missing positions fitted to the others by SliceLocation or InstanceNumber, if possible."""
     known = [s for s in slices if s.position is not None]
     if len(known) < 2 or len(known) == len(slices):
         return slices, []
@@ -54,7 +55,7 @@ def with_all_positions(slices: Sequence[SliceHeader]) -> tuple[Sequence[SliceHea
 
 
 def _line(slices: Sequence[SliceHeader], told: Offsets) -> Offsets | None:
-    """Where each slice lies, in mm, on the line through the known ones; None where these lie on none, or at one."""
+    """The position of each slice, in mm, on a line through the known ones; None if these are not on one line."""
     is_known = np.array([s.position is not None for s in slices])
     positions = np.array([s.position for s in slices if s.position is not None])
     if np.abs(told).max() > _LARGEST_NUMBER or np.ptp(told[is_known]) == 0:

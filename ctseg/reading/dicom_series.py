@@ -1,4 +1,4 @@
-"""The DICOM series in a folder, and the enhanced objects, each a scan or more."""
+"""The DICOM series and enhanced objects in a folder, as scans."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -43,7 +43,7 @@ class DicomSeries:
 
     @property
     def spacing_mm(self) -> Spacing | None:
-        """From positions and PixelSpacing; None where either is missing."""
+        """From positions and PixelSpacing; None if either is missing."""
         return completed(self.lengths_mm, None)
 
     @property
@@ -57,7 +57,7 @@ class DicomSeries:
     def read(self, index: int) -> Slice:
         """The slice at `index` in HU, padding turned to air; raises UnreadableFile.
 
-        Without a rescale it is what the numbers of the whole series look like, HU or grey.
+        Without a rescale, the numbers of the whole series decide whether it is HU or grey.
         """
         header = self.slices[index].pixels
         scale = self._scale.decided(len(self), self._numbers) if is_untold(header) else None
@@ -68,7 +68,7 @@ class DicomSeries:
         return read_numbers(self.files[index], header) if is_untold(header) else None
 
     def grid(self) -> Grid:
-        """The slices as one block; raises NoGrid where they are none."""
+        """The slices as one block; raises NoGrid if they do not form one."""
         return series_grid(self.slices, self.spacing_mm)
 
     def close(self) -> None:
@@ -77,9 +77,9 @@ class DicomSeries:
 
 @dataclass(frozen=True, slots=True)
 class SeriesFound:
-    """What a folder of DICOM files holds: series by number, files that are no slices of them and why, unreadable files.
+    """What a folder of DICOM files holds: series by number, skipped files with the reason, and unreadable files.
 
-    A file some of whose frames are no slices is in `series` and in `skipped`.
+    A file that has slices and other frames is in `series` and in `skipped`.
     """
 
     series: tuple[DicomSeries, ...]
@@ -88,7 +88,7 @@ class SeriesFound:
 
 
 def open_series(files: Sequence[Path]) -> SeriesFound:
-    """The DICOM series among `files`, and the stacks of enhanced objects, each a scan; what is none, what failed.
+    """The DICOM series among `files` and the stacks of enhanced objects, what is skipped, and what failed.
 
     The header of each file is read once.
     """
@@ -113,16 +113,16 @@ def open_series(files: Sequence[Path]) -> SeriesFound:
 
 
 def _reasons(headers: Sequence[SliceHeader | Skipped]) -> Iterable[str]:
-    """Why a file, or some of its frames, are no slices."""
+    """Why a file, or some of its frames, are skipped."""
     for reason, count in Counter(header.reason for header in headers if isinstance(header, Skipped)).items():
         yield reason if count == len(headers) else f"{count} of {len(headers)} frames: {reason}"
 
 
 def _copies(slices: Iterable[SliceHeader]) -> set[Path]:
-    """The files that hold the same instance as one of a shorter name; else its slices would count twice.
+    """The files that are copies of another one, whose slices would count twice.
 
-    However it is stored: one SOPInstanceUID is one instance (PS3.3, C.12.1). One that is not compressed is kept before
-    others. Where UIDs were given anyhow, headers differ in the place or the number of a slice, or pixels do.
+    Copies have the same SOPInstanceUID (PS3.3, C.12.1), header and pixels, in whatever transfer syntax; an uncompressed
+    file is kept, else the one with the shortest name. UIDs alone are not enough, since some writers repeat them.
     """
     alike: dict[tuple[SliceHeader, ...], list[list[SliceHeader]]] = {}
     slices = [s for s in slices if s.instance and (s.position, s.location, s.number) != (None,) * 3]
@@ -134,9 +134,9 @@ def _copies(slices: Iterable[SliceHeader]) -> set[Path]:
 
 
 def _repeated(alike: Sequence[Sequence[SliceHeader]]) -> set[Path]:
-    """Of files with one header, those whose pixels an earlier one has.
+    """Of files with the same header, those with the pixels of an earlier one.
 
-    One that can't be read passes for a copy too, unless the others show that a header says nothing here.
+    An unreadable file counts as a copy too, unless the others have different pixels in spite of the same header.
     """
     pixels = {of_file[0].file: _pixels_digest(of_file) for of_file in alike}
     first = {digest: file for file, digest in reversed(pixels.items()) if digest}
@@ -145,7 +145,7 @@ def _repeated(alike: Sequence[Sequence[SliceHeader]]) -> set[Path]:
 
 
 def _pixels_digest(slices: Sequence[SliceHeader]) -> bytes:
-    """Stands for the decoded pixels of a file; nothing where they can't be read."""
+    """A digest of the decoded pixels of a file; empty if they can't be read."""
     digest = blake2b()
     try:
         for one in slices:
@@ -163,7 +163,7 @@ def _grouped(slices: Sequence[SliceHeader], key: Callable[[SliceHeader], Hashabl
 
 
 def _with_studies(slices: Sequence[SliceHeader]) -> Sequence[SliceHeader]:
-    """The same; those that do not say their study are of the only one that their series has."""
+    """The slices with a missing study filled in, if their series has only one."""
     if all(s.study for s in slices):
         return slices
     studies = {
@@ -173,12 +173,12 @@ def _with_studies(slices: Sequence[SliceHeader]) -> Sequence[SliceHeader]:
 
 
 def _whole(header: SliceHeader) -> Hashable:
-    """What all slices of a series share, or all frames of an object: some exports give two patients one series."""
+    """What all slices of a series, or all frames of an object, share; some exports give two patients one series UID."""
     return header.study, header.series, header.frame and (header.frame.concatenation or header.file)
 
 
 def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
-    """A series is one scan; an object is one for each of its stacks, and for each time that it was taken."""
+    """The scans of a series or object: one for a series, for an object one per stack and phase."""
     first = min(slices, key=lambda s: (s.frame.part if s.frame else 0, s.file))
     missing = first.frame and first.frame.parts > len({s.frame.part for s in slices if s.frame})
     for stacked in _grouped(slices, lambda s: s.frame and s.frame.stack):
@@ -201,7 +201,7 @@ def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
 
 
 def _phases(slices: list[SliceHeader]) -> Iterable[list[SliceHeader]]:
-    """The slices of each phase, if there are as many phases as slices at most lie at one place; else they are one."""
+    """The slices by phase, if there are as many phases as slices at one place; else all as one phase."""
     phases = sorted(_grouped(slices, _phase), key=lambda members: _phase(members[0]))
     return phases if len(phases) == most_at_one_place(slices) else [slices]
 

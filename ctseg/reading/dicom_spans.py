@@ -1,4 +1,4 @@
-"""Where the frames of a DICOM file with several lie in its PixelData, so that each can be read alone."""
+"""Where each frame of a multi-frame DICOM file is in its PixelData, so that it can be read alone."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,15 +16,15 @@ from ctseg.reading.jpeg_header import END_OF_IMAGE
 SPAN_TAGS = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 _ITEM_HEAD = 8
-# So long may what ends with an image's end be, and padding.
+# The length of an end-of-image marker with its padding, at most.
 _PADDED_END = 10
 
 
 def frame_spans(stream: BinaryIO, dataset: Dataset, pixels: PixelHeader, count: int) -> Sequence[Span]:
     """The span of each of `count` frames, from the `SPAN_TAGS` of a file and from the file itself.
 
-    Frames follow one another; encapsulated, each is some fragments, and a table may say where it begins (PS3.5, A.4,
-    and PS3.3, C.7.6.3.1.8). Raises ContentError where it can't be told. What was cut off is missing when it is read.
+    Frames follow one another; if encapsulated, each is one or more fragments, and a table may give the starts (PS3.5,
+    A.4, and PS3.3, C.7.6.3.1.8). Raises ContentError if the starts are unclear. Missing data are noticed in reading.
     """
     pixels.check()
     frames = [Span(number * pixels.size, pixels.size) for number in range(count)]
@@ -62,7 +62,7 @@ def _long_numbers(dataset: Dataset, tag: str) -> list[int]:
 
 
 def _fragmented(stream: BinaryIO, pixels: PixelHeader, first: int, count: int) -> list[int]:
-    """Where frames begin that no table tells of: with each fragment, or after each that ends a JPEG."""
+    """The starts of frames without a table: each fragment, or each one after the end of a JPEG."""
     fragments, places = parse_fragments(stream)
     starts = places
     if fragments > count and pixels.syntax != uid.RLELossless:

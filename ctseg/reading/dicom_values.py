@@ -1,7 +1,7 @@
-"""Values taken from a DICOM header that may be missing or misspelt.
+"""Values from a DICOM header, in which they may be missing or malformed.
 
-pydicom decodes and checks each element with care. Nearly all are plainly written, and read here as they stand, many
-times faster; whatever has anything odd about it is left to pydicom.
+pydicom decodes and checks each element with care. Nearly all are plain, and are decoded here many times faster;
+anything odd is left to pydicom.
 """
 
 import math
@@ -17,7 +17,7 @@ from pydicom.tag import Tag
 
 Numbers = tuple[float, ...]
 
-# The value representations of text in one of which all that is ASCII stands for itself, unless it has an escape.
+# The value representations of text in which ASCII without an escape needs no decoding.
 _TEXTS = frozenset({"CS", "LO", "SH", "UI"})
 _ESCAPE = b"\x1b"
 _PADDING = " \0"
@@ -27,7 +27,7 @@ tag_of = cache(Tag)
 
 
 def numbers(dataset: Dataset, keyword: str, count: int, below: float = math.inf) -> Numbers | None:
-    """The `count` numbers of an element, finite and `below` a size; None where there are no such numbers."""
+    """The `count` numbers of an element, finite and smaller than `below`; None if it has no such numbers."""
     raw: Any = dataset.get_item(tag_of(keyword))
     if raw is None:
         return None
@@ -42,19 +42,19 @@ def numbers(dataset: Dataset, keyword: str, count: int, below: float = math.inf)
 
 
 def number(dataset: Dataset, keyword: str, below: float = math.inf) -> float | None:
-    """The one number of an element, finite and `below` a size, or None."""
+    """The single number of an element, finite and smaller than `below`, or None."""
     found = numbers(dataset, keyword, 1, below)
     return found[0] if found else None
 
 
 def integer(dataset: Dataset, keyword: str) -> int | None:
-    """The whole number of an element, or None."""
+    """The single number of an element, cut to an integer, or None."""
     found = number(dataset, keyword)
     return None if found is None else int(found)
 
 
 def word(dataset: Dataset, keyword: str) -> int | None:
-    """The 16 bits of an element that is a number, with or without a sign, or None; of its VR nothing is believed."""
+    """The 16 bits of an element that is a number, signed or not, or None; its VR is not trusted."""
     raw: Any = dataset.get_item(tag_of(keyword))
     value = None if raw is None else raw.value
     if isinstance(value, int):
@@ -65,7 +65,7 @@ def word(dataset: Dataset, keyword: str) -> int | None:
 
 
 def texts(dataset: Dataset, keyword: str) -> Sequence[str]:
-    """The texts of an element; none where it is missing or empty."""
+    """The texts of an element; none if it is missing or empty."""
     raw: Any = dataset.get_item(tag_of(keyword))
     if raw is None:
         return ()
@@ -78,12 +78,12 @@ def texts(dataset: Dataset, keyword: str) -> Sequence[str]:
 
 
 def text(dataset: Dataset, keyword: str) -> str:
-    """The text of an element; empty where it is missing."""
+    """The text of an element; empty if it is missing."""
     return "\\".join(texts(dataset, keyword))
 
 
 def _plain_numbers(element: Any) -> Numbers | None:
-    """The numbers of an element that was not decoded yet and has nothing odd about it."""
+    """The numbers of an element that is not decoded yet and plain; else None."""
     if not isinstance(element, RawDataElement) or not element.value:
         return None
     value = element.value
