@@ -1,4 +1,4 @@
-"""Files opened without surprises: regular ones only, and every failure says which file and why."""
+"""Open files safely: regular ones only, and every error names the file and the reason."""
 
 import os
 import stat
@@ -10,10 +10,10 @@ from typing import IO, Any
 from ctseg.errors import UnreadableFile
 
 LARGEST_FILE = 2**30
-"""Bytes that the file of one slice may have."""
+"""The largest size of a file with one slice, in bytes."""
 
 Stamp = tuple[int, int]
-"""Tells one state of a file from another: its size and time of change."""
+"""The state of a file: its size and its time of change."""
 
 _NOT_A_FILE = {
     stat.S_IFDIR: "a folder",
@@ -25,14 +25,14 @@ _NOT_A_FILE = {
 
 
 class ContentError(ValueError):
-    """What is wrong with a file's content, in words for people; the reader adds which file it is."""
+    """A fault in a file's content, in words for people; the reader adds the file's name."""
 
 
 @contextmanager
 def refusing(file: Path, refused: str = "can't be used", damaged: str | None = None) -> Iterator[None]:
-    """Turn into an UnreadableFile what the system says against opening `file`, and a ContentError, `refused` before it.
+    """Turn errors within the block into an UnreadableFile for `file`: OSError, and ContentError after `refused`.
 
-    Whatever else libraries raise, but want of memory, means that the file is `damaged`, if that is given.
+    If `damaged` is given, it is the reason for any other error of a library, except MemoryError.
     """
     try:
         yield
@@ -50,12 +50,12 @@ def refusing(file: Path, refused: str = "can't be used", damaged: str | None = N
 
 
 def check_regular(file: Path) -> int:
-    """The size of `file` in bytes; raises UnreadableFile for a lost one, or a pipe that would block."""
+    """The size of `file` in bytes; raises UnreadableFile if it is missing, or a pipe that would block."""
     return stat_regular(file).st_size
 
 
 def stat_regular(file: Path) -> os.stat_result:
-    """What the system says of `file`; raises UnreadableFile as `check_regular` does."""
+    """The `os.stat` of a regular file; raises UnreadableFile as `check_regular` does."""
     with refusing(file):
         found = file.stat()
     if not stat.S_ISREG(found.st_mode):
@@ -65,28 +65,28 @@ def stat_regular(file: Path) -> os.stat_result:
 
 
 def stamp_of(found: os.stat_result) -> Stamp:
-    """From what the system says of a file."""
+    """The stamp from an `os.stat`."""
     return found.st_size, found.st_mtime_ns
 
 
 def check_same(file: Path, opened: IO[Any], stamp: Stamp | None) -> None:
-    """Raise UnreadableFile for a file that is another one, now that it is open, than when its header was read.
+    """Raise UnreadableFile if an opened file is not in the state in which its header was read.
 
-    By the open file: on a network share, what its path tells may be seconds old.
+    The open file is asked, not the path, whose state may be seconds old on a network share.
     """
     if stamp and stamp_of(os.fstat(opened.fileno())) != stamp:
         raise UnreadableFile(file, "has changed since its header was read: call again")
 
 
 def read_start(file: Path, count: int) -> bytes:
-    """The first `count` bytes, or fewer where there are no more; raises UnreadableFile."""
+    """The first `count` bytes, or all if there are fewer; raises UnreadableFile."""
     check_regular(file)
     with refusing(file), file.open("rb", buffering=0) as stream:
         return stream.read(count)
 
 
 def read_bytes(file: Path) -> bytes:
-    """All of a file that holds one slice; raises UnreadableFile, also for one that is larger than any slice."""
+    """The content of a file with one slice; raises UnreadableFile, also for a file larger than any slice."""
     size = check_regular(file)
     if size > LARGEST_FILE:
         raise UnreadableFile(file, f"is too large for one slice ({size / LARGEST_FILE:.1f} GiB)")
@@ -95,7 +95,7 @@ def read_bytes(file: Path) -> bytes:
 
 
 def beside(file: Path, name: str) -> Path:
-    """The file called `name` in the folder of `file`; raises ContentError for a name that leads anywhere else."""
+    """The file `name` in the folder of `file`; raises ContentError for a name that leads elsewhere."""
     if name.split()[:1] == ["LIST"] or "%" in name:
         raise ContentError("its voxels are in several files: save it as one")
     if not name or name in (".", "..") or set(name) & set("/\\:\0"):

@@ -16,17 +16,17 @@ from ctseg.reading.values import Scale, as_slice
 from ctseg.scan import Slice, WithoutGeometry
 
 _COLOURS = (np.uint8, np.uint16, np.float32)
-# Rows and columns that are looked at for colour; how far apart red, green and blue are then, as a share of their range;
-# and the share of pixels that a mark or a line of writing does not take.
+# Rows and columns that are sampled for colour; how far red, green and blue differ in a coloured pixel, as a share of
+# their range; and the share of coloured pixels that is more than a mark or a line of text.
 _GLANCE, _APART, _MARKS = 64, 1 / 16, 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder(WithoutGeometry):
-    """Image slices in the order given: nothing is known of where they lie in space.
+    """Image slices in the given order; their positions are unknown.
 
-    Those that are not of 8 bits have one scale: HU where a spread of them goes below -200, else one range of grey.
-    Where these are not all of their folder, those that tell the scale are given as `scaled_by`.
+    All slices that are not 8-bit share one scale: HU if a sample of them goes below -200, else one range of grey. If
+    these are only some of the images of a folder, `scaled_by` are the ones that decide.
     """
 
     files: tuple[Path, ...]
@@ -42,7 +42,7 @@ class ImageFolder(WithoutGeometry):
         return len(self.files)
 
     def grid(self) -> NoReturn:
-        """Raises NoPlaces: pictures do not say."""
+        """Raises NoPlaces: images have no positions."""
         raise NoPlaces("images do not say where they lie")
 
     def read(self, index: int) -> Slice:
@@ -61,15 +61,15 @@ class ImageFolder(WithoutGeometry):
 
 
 def open_images(files: Sequence[Path], scaled_by: Sequence[Path] = ()) -> ImageFolder:
-    """Image slices as a scan, in the order given; nothing is opened before `read`.
+    """Image slices as a scan, in the given order; nothing is opened before `read`.
 
-    `scaled_by`: of a folder that is opened in parts, the files that tell for all whether they are HU or grey.
+    `scaled_by`: if a folder is opened in parts, the files that decide for all whether they are HU or grey.
     """
     return ImageFolder(tuple(files), tuple(scaled_by))
 
 
 def read_image(file: Path, scale: Callable[[], Scale | None]) -> Slice:
-    """One image slice, uint8 as it is, anything else by the `scale`, as `as_slice` does it; raises UnreadableFile."""
+    """One image slice: uint8 as it is, any other by `as_slice` with the `scale`; raises UnreadableFile."""
     pixels = read_picture(file)
     with refusing(file, "can't be used as a slice"):
         grey = _as_grey(pixels)
@@ -90,10 +90,10 @@ def _as_grey(pixels: Pixels) -> Pixels:
 
 
 def _is_coloured(pixels: Pixels) -> bool:
-    """Whether more of a picture than a mark on it is in colour, at a glance."""
+    """Whether a picture is in colour, beyond a mark on it, judged by a sample of its pixels."""
     if pixels.ndim == 2 or pixels.shape[2] < 3:
         return False
     rows, columns = (-(-length // _GLANCE) for length in pixels.shape[:2])
-    seen = np.ascontiguousarray(pixels[::rows, ::columns, :3].transpose(2, 0, 1))  # an axis of 3 is slow if it is last
+    seen = np.ascontiguousarray(pixels[::rows, ::columns, :3].transpose(2, 0, 1))  # a last axis of 3 is slow
     apart = np.ptp(seen, axis=0) > _APART * np.ptp(seen)
     return bool(apart.mean() > _MARKS)

@@ -1,4 +1,4 @@
-"""What a file is to us: by its ending, and where it has none by its first bytes."""
+"""Which reader a file belongs to: by its ending or, without one, by its first bytes."""
 
 from pathlib import Path
 from typing import Literal
@@ -26,18 +26,18 @@ _ENDINGS: dict[str, Kind] = {
 _HEADERS, _OFTEN_WHOLE = (".mhd", ".nhdr"), (".mha", ".nrrd")
 
 APPLE_DOUBLE = "._"
-"""What macOS leaves beside each file on a foreign share: the file's name and ending, but no image."""
+"""The prefix of files that macOS leaves beside others on a network share: same name and ending, but no image."""
 
 DETACHED_ENDINGS = (*_HEADERS, *_OFTEN_WHOLE)
-"""Of volumes whose voxels may lie in a file beside their header: whatever they mean, both forms come under either."""
+"""Endings of volumes whose voxels may be in a file beside the header; each of them occurs for both forms."""
 
 
 def kind_of(path: Path) -> Kind | None:
-    """Which reader a file belongs to; None for one that is none of ours.
+    """Which reader a file belongs to; None for a file of another kind.
 
-    The ending decides, in any letter case. A file without one is sniffed, and so is one whose ending is a
-    number: DICOM files are often named by their UID. Raises UnreadableFile for a file that is ours or has to be
-    sniffed but is lost, locked or not a regular file; never blocks.
+    The ending decides, in any case. The first bytes decide for a file without one, or whose ending is a number, as
+    DICOM files are often named by their UID. Raises UnreadableFile if a file that may be read is missing, locked or
+    not a regular file; never blocks.
     """
     kind = kind_by_name(path.name)
     if kind == "untold":
@@ -48,7 +48,7 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def kind_by_name(name: str) -> Kind | Literal["untold"] | None:
-    """The same by the name alone, which may not tell."""
+    """The same by the name alone; `untold` if that is not enough."""
     ending = ending_of(name)
     if name.upper() == "DICOMDIR" or name.startswith(APPLE_DOUBLE):
         return None
@@ -56,19 +56,19 @@ def kind_by_name(name: str) -> Kind | Literal["untold"] | None:
 
 
 def stem_of(name: str) -> str:
-    """A file name without its ending, if that is one of ours; a number at the end belongs to the name, as in a UID."""
+    """A file name without its ending, if that is a known one; a number at the end belongs to the name, as in a UID."""
     ending = ending_of(name)
     return name[: -len(ending)] if ending in _ENDINGS else name
 
 
 def ending_of(name: str) -> str:
-    """The ending of a file name in small letters, with its point; empty for none, and for a number."""
+    """The ending of a file name in lower case, with its dot; empty for none, and for a number."""
     ending = ".nii.gz" if name.lower().endswith(".nii.gz") else Path(name).suffix.lower()
     return "" if ending[1:].isdecimal() else ending
 
 
 def kind_by_start(start: bytes) -> Kind | None:
-    """The same by the first SNIFFED bytes of a file."""
+    """The same as `kind_of`, by the first SNIFFED bytes of a file."""
     if is_dicom(start) or is_bare_dicom(start):
         return "dicom"
     if is_nifti(start) or is_nrrd(start) or is_metaimage(start):
@@ -77,6 +77,6 @@ def kind_by_start(start: bytes) -> Kind | None:
 
 
 def may_be_detached(name: str, size: int) -> bool:
-    """Whether a volume of this name and size may be a header alone; a longer one under an ending of both is whole."""
+    """Whether a volume of this name and size may be only a header; a longer `.mha` or `.nrrd` holds its voxels."""
     name = name.lower()
     return name.endswith(_HEADERS) or (name.endswith(_OFTEN_WHOLE) and size <= LONGEST_HEADER)

@@ -1,4 +1,4 @@
-"""A volume file of labels, laid over the scan that they are of."""
+"""Read a volume file of labels, and check that it lies where its scan does."""
 
 # nibabel has annotations here and there only.
 # mypy: disable-error-code="no-untyped-call"
@@ -25,9 +25,9 @@ _ELSEWHERE = "lies otherwise than its scan, as their headers tell of axes and or
 
 
 def read_mask_volume(file: Path, scan: Scan | None = None) -> Labels:
-    """The labels (slices, H, W) of a volume file, turned as a Volume is, or as the frames of a `scan` are stored.
+    """The labels (slices, H, W) of a volume file, turned like a Volume, or like the slices of a DICOM `scan`.
 
-    Raises UnreadableFile, also where they would not lie one on the other.
+    Raises UnreadableFile, also if the labels do not lie where the scan does.
     """
     header = read_volume_header(file)
     if isinstance(scan, Volume) and not scan.lies_as(header):
@@ -43,7 +43,7 @@ def read_mask_volume(file: Path, scan: Scan | None = None) -> Labels:
 
 
 def _grid(file: Path, scan: Scan) -> Grid:
-    """The scan's block of voxels; raises UnreadableFile where it is none, and can't be told from the labels' one."""
+    """The scan's block of voxels; raises UnreadableFile for `file` if the scan does not form one."""
     try:
         return scan.grid()
     except NoGrid as error:
@@ -57,7 +57,7 @@ def _affine(grid: Grid) -> Affine:
 
 
 def _to_grid(grid: Grid, header: VolumeHeader) -> npt.NDArray[np.float64]:
-    """How the axes of the file become those of the grid (columns, rows, slices), as nibabel.orientations has it."""
+    """The orientation, as in nibabel.orientations, that turns the axes of the file to (columns, rows, slices)."""
     from nibabel.orientations import io_orientation
 
     own, its = (affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0) for affine in (_affine(grid), header.affine))
@@ -68,7 +68,7 @@ def _to_grid(grid: Grid, header: VolumeHeader) -> npt.NDArray[np.float64]:
 
 
 def _corners(grid: Grid, shape: Sequence[int]) -> Sequence[tuple[int, int, int]]:
-    """Where in labels of that shape the slices begin: they fill the grid, or are its slices without what is empty."""
+    """Where the slices begin in labels of a `shape`: that of the grid, or of its slices without empty places."""
     return grid.corners if tuple(shape) == grid.shape else [(index, 0, 0) for index in range(len(grid.corners))]
 
 
@@ -79,17 +79,17 @@ def _slice_shape(grid: Grid) -> tuple[int, int]:
 
 
 def _lies_in(grid: Grid, header: VolumeHeader) -> bool:
-    """Whether the first and the last pixel of the scan lie at the same places by both headers, if both know any."""
+    """Whether the first and the last pixel of the scan are at the same places by both headers, if both place them."""
     from nibabel.orientations import inv_ornt_aff, io_orientation
 
     affine = _affine(grid)
-    if flags.UNKNOWN_ORIENTATION in header.flags:  # it is taken to be turned as radiologists look at it
+    if flags.UNKNOWN_ORIENTATION in header.flags:  # it is assumed to be oriented as radiologists view it
         return np.array_equal(io_orientation(affine), io_orientation(LPS_TO_RAS))
     turn = _to_grid(grid, header)
     shape = dict(zip(turn[:, 0].astype(int).tolist(), header.stored.shape, strict=True))
     shown, own = (shape[2], shape[1], shape[0]), _slice_shape(grid)
     if shown not in (grid.shape, (len(grid.corners), *own)):
-        return True  # it is said elsewhere
+        return True  # a wrong size is reported later
     if not header.has_place or grid.header["sform_code"] != SCANNER:
         return True
     its = np.linalg.inv(affine) @ header.affine @ inv_ornt_aff(turn, header.stored.shape)
@@ -100,7 +100,7 @@ def _lies_in(grid: Grid, header: VolumeHeader) -> bool:
 
 
 def _turned(values: Voxels, header: VolumeHeader, grid: Grid) -> Voxels:
-    """The voxels of each slice as the scan's are stored, (slices, rows, columns)."""
+    """The voxels (slices, rows, columns), each slice oriented like that of the scan."""
     from nibabel.orientations import apply_orientation
 
     block: Voxels = apply_orientation(values, _to_grid(grid, header)).transpose(2, 1, 0)

@@ -1,4 +1,4 @@
-"""Label images: read exactly, each pixel the number that was saved."""
+"""Read label images exactly: each pixel is the number that was saved."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""The header of a MetaImage volume (.mha, .mhd): lines of `Key = value`, the last for where the voxels are."""
+"""The header of a MetaImage volume (.mha, .mhd): lines of `Key = value`, the last of which locates the voxels."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ _Fields = Mapping[str, str]
 
 
 def read_metaimage_header(file: Path) -> VolumeHeader:
-    """Read and check the header of a MetaImage file; raises UnreadableFile, and ValueError for what it says."""
+    """Read and check the header of a MetaImage file; raises UnreadableFile, and ValueError for invalid values."""
     fields, end = _fields(file)
     if fields.get("ElementNumberOfChannels", "1") != "1":
         raise ContentError("it has several numbers a voxel")
@@ -57,7 +57,7 @@ def read_metaimage_header(file: Path) -> VolumeHeader:
 
 
 def metaimage_data_file(file: Path) -> Path | None:
-    """The file beside a header that holds its voxels, None where it is the same.
+    """The file beside a header that holds its voxels, None if they are in the same file.
 
     Raises UnreadableFile, and ContentError for a name that leads elsewhere.
     """
@@ -104,7 +104,7 @@ def _stored(file: Path, fields: _Fields, end: int) -> Stored:
 
 
 def _unit(fields: _Fields) -> float:
-    """The mm in its unit of length."""
+    """The length of its unit in mm."""
     unit = fields.get(_UNITS, "mm")
     if unit not in _MM:
         raise ContentError(f"its {_UNITS} are {unit}: save it in mm")
@@ -117,7 +117,7 @@ def _number(fields: _Fields, key: str, default: float) -> float:
 
 
 def _numbers(fields: _Fields, keys: tuple[str, ...], count: int) -> npt.NDArray[np.float64] | None:
-    """The `count` numbers of the first of some keys that is there; None where none is."""
+    """The `count` numbers of the first key that is there; None if none is."""
     text = next((fields[key] for key in keys if key in fields), None)
     if text is None:
         return None

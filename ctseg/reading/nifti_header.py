@@ -21,13 +21,13 @@ from ctseg.reading.volume_header import VolumeHeader, described, volume_shape
 
 # Codes of xyzt_units: metre and micrometre; all else is mm.
 _SPATIAL_UNITS = {1: 1000.0, 3: 0.001}
-# Of the step from voxel to voxel: by less than this the affine that counts may differ from pixdim, as a qform has it.
+# The relative difference up to which the steps of the affine and those of pixdim count as the same.
 _SAME_STEP = 0.01
-# The cosine of 45 degrees: axes farther apart run along, or towards, another side of the patient.
+# About the cosine of 45 degrees: axes farther apart run in different directions of the patient.
 _SAME_WAY = 0.7
 _LABELS = 1002  # of intent_code, NIFTI_INTENT_LABEL
 _HEADER_BYTES = 540  # of NIfTI-2, the longer one
-# What says where voxels lie; all else, which may name a patient, stays behind.
+# The fields that place the voxels; no others are copied, since they may name a patient.
 _PLACEMENT = (
     "dim", "pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d",
     "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z",
@@ -35,7 +35,7 @@ _PLACEMENT = (
 
 
 def read_nifti_header(file: Path) -> VolumeHeader:
-    """Read and check the header of a NIfTI-1 or NIfTI-2 file; raises UnreadableFile, and whatever is met on the way."""
+    """Read and check the header of a NIfTI-1 or NIfTI-2 file; raises UnreadableFile, and any error of nibabel."""
     is_compressed, start = _header_bytes(file)
     if nifti_version(start) is None:
         raise UnreadableFile(file, "is no NIfTI volume in a single file" if start else "is empty")
@@ -43,7 +43,7 @@ def read_nifti_header(file: Path) -> VolumeHeader:
 
 
 def _header_bytes(file: Path) -> tuple[bool, bytes]:
-    """Whether the file is compressed, and its first bytes once it is not."""
+    """Whether the file is compressed, and its first bytes after decompression."""
     start = read_start(file, _HEADER_BYTES)
     if not is_gzip(start):
         return False, start
@@ -55,7 +55,7 @@ def _header_bytes(file: Path) -> tuple[bool, bytes]:
 
 
 def _parsed(start: bytes) -> Any:
-    """nibabel's header, its small faults mended in silence; raises HeaderDataError and ContentError for grave ones."""
+    """nibabel's header, small faults corrected silently; raises HeaderDataError or ContentError for serious ones."""
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 
@@ -104,12 +104,12 @@ def _understood(header: Any, file: Path, *, is_compressed: bool) -> VolumeHeader
 
 
 def _has_two_orientations(header: Any) -> bool:
-    """Whether sform and qform both count, and an axis runs another way by the one than by the other."""
+    """Whether sform and qform are both valid, and disagree in the direction of an axis."""
     if not (header["sform_code"] > 0 and header["qform_code"] > 0):
         return False
     try:
         qform, sform = header.get_qform(), header.get_sform()
-    except ValueError:  # the rotation is none: nobody else makes anything of it either
+    except ValueError:  # an invalid rotation, which no other program uses either
         return False
     ways = (sform[:3, :3] * qform[:3, :3]).sum(axis=0)
     lengths = np.linalg.norm(sform[:3, :3], axis=0) * np.linalg.norm(qform[:3, :3], axis=0)
@@ -117,7 +117,7 @@ def _has_two_orientations(header: Any) -> bool:
 
 
 def _placement(header: Any) -> Any:
-    """A header of the same version that places voxels alike."""
+    """A header of the same version with the placement of the voxels alone."""
     placed = type(header)(endianness="<")
     for field in _PLACEMENT:
         placed[field] = header[field]

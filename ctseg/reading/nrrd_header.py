@@ -1,4 +1,4 @@
-"""The header of an NRRD volume (.nrrd, .nhdr), parsed by pynrrd; the voxels are read by nobody but us."""
+"""The header of an NRRD volume (.nrrd, .nhdr), parsed by pynrrd; the voxels are read by `stored`."""
 
 import io
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ _Fields = Mapping[str, Any]
 
 
 def read_nrrd_header(file: Path) -> VolumeHeader:
-    """Read and check the header of an NRRD file; raises UnreadableFile, and ValueError for what it says."""
+    """Read and check the header of an NRRD file; raises UnreadableFile, and ValueError for invalid values."""
     fields, end = _fields(file)
     missing = [name for name in ("type", "dimension", "sizes", "encoding") if name not in fields]
     if missing:
@@ -61,7 +61,7 @@ def read_nrrd_header(file: Path) -> VolumeHeader:
 
 
 def nrrd_data_file(file: Path) -> Path | None:
-    """The file beside a header that holds its voxels, None where it is the same.
+    """The file beside a header that holds its voxels, None if they are in the same file.
 
     Raises UnreadableFile, and ContentError for a name that leads elsewhere.
     """
@@ -86,7 +86,7 @@ def _fields(file: Path) -> tuple[_Fields, int]:
 
 
 def _axes(fields: _Fields) -> npt.NDArray[np.float64]:
-    """Where the next voxel lies along each axis of the file, (3, 3), in mm."""
+    """The step from voxel to voxel along each axis of the file, (3, 3), in mm."""
     if "spacedirections" in fields:
         axes, units = np.array(fields["spacedirections"], float), "spaceunits"
     elif "spacings" in fields:
@@ -107,7 +107,7 @@ def _origin(fields: _Fields) -> npt.NDArray[np.float64]:
 
 
 def _unit(fields: _Fields, name: str) -> float:
-    """The mm in a unit of length; raises ContentError for several, or one that is none."""
+    """The length of a unit in mm; raises ContentError for several units, or an unknown one."""
     units = set(fields.get(name, ["mm"])) - {"", "none", "???"} or {"mm"}
     if len(units) > 1 or not units <= _MM.keys():
         raise ContentError(f"its lengths are in {', '.join(sorted(units))}")
@@ -134,7 +134,7 @@ def _stored(file: Path, fields: _Fields, end: int) -> Stored:
 
 
 def _after_skip(stored: Stored, fields: _Fields) -> Stored:
-    """Where the voxels begin once the bytes that are no part of them are left out."""
+    """The voxels without the bytes that the header says to skip."""
     skip = fields.get("byteskip", 0)
     if fields.get("lineskip", 0) or skip < -1 or (skip == -1 and stored.is_deflated):
         raise ContentError("it leaves out lines of its voxels, or skips bytes that can't be told")

@@ -1,4 +1,4 @@
-"""How large a picture says it is, before memory is taken for its pixels."""
+"""The size that a picture claims to have, to be checked before memory is taken for its pixels."""
 
 import struct
 from dataclasses import dataclass
@@ -42,9 +42,9 @@ def bmp_size(data: bytes) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class TiffHeader:
-    """The size of a TIFF's first page, numbers a pixel, what these stand for, and whether more pages follow.
+    """The size of a TIFF's first page, its numbers per pixel, what these stand for, and whether more pages follow.
 
-    `tile`: rows and columns of what is decoded at a time, where the page is made of tiles; they may go beyond it.
+    `tile`: rows and columns of a tile, which is decoded as a whole, and may be larger than the page.
     """
 
     rows: int
@@ -67,7 +67,7 @@ def read_tiff_header(data: bytes) -> TiffHeader:
     tags = {}
     for _ in range(count):
         tag, value_type = struct.unpack_from(order + "HH", data, place)
-        if tag in _TIFF_TAGS and tag not in tags:  # of two, libtiff takes the first
+        if tag in _TIFF_TAGS and tag not in tags:  # libtiff takes the first of two
             value_at = place + entry_size - struct.calcsize(order + word)
             (tags[tag],) = struct.unpack_from(order + _TIFF_VALUES[value_type], data, value_at)
         place += entry_size

@@ -1,7 +1,7 @@
-"""One picture file decoded to the numbers it holds, with a refusal for what is cut off, damaged or absurd.
+"""Decode a picture file to the numbers it holds; refuse what is cut off, damaged or absurd.
 
-imagecodecs' decoders stop with an error at the end of a file that was cut off, where OpenCV returns half a picture
-without a word; they are as quick, and let go of the GIL.
+imagecodecs' decoders raise an error for a file that was cut off, where OpenCV silently returns half a picture; they are
+as fast, and release the GIL.
 """
 
 import re
@@ -28,7 +28,7 @@ Decoder = Callable[[bytes], Pixels]
 _PNG_END = b"IEND\xaeB`\x82"
 _MOST_CHANNELS = 4
 _LARGEST_TILE = 2048 * 2048
-# The header of an NPY is a dictionary as Python writes it. It is not evaluated, not even as a literal.
+# The header of an NPY is a Python dictionary. It is matched, not evaluated, not even as a literal.
 _NPY_ENTRY = re.compile(rb"'(descr|fortran_order|shape)': *('[^']*'|\[.*?\]|True|False|\([\dL, ]*\))")
 _NPY_NUMBERS = re.compile(r"[<>|=]?[buif]\d+")
 
@@ -42,7 +42,7 @@ def read_picture(file: Path) -> Pixels:
 
 
 def decode_with(decoders: Mapping[PictureFormat, Decoder], file: Path) -> Pixels:
-    """Decode `file` by that of the `decoders` which its first bytes call for; raises UnreadableFile."""
+    """Decode `file` by the decoder for its format, which its first bytes tell; raises UnreadableFile."""
     with stage("read"):
         data = read_bytes(file)
     found = picture_format(data[:SNIFFED])
@@ -54,7 +54,7 @@ def decode_with(decoders: Mapping[PictureFormat, Decoder], file: Path) -> Pixels
 
 
 def decode_png(data: bytes) -> Pixels:
-    """The pixels of a PNG, palettes turned to colours, fewer than 8 bits stretched to 8; raises ContentError."""
+    """The pixels of a PNG, with palettes as colours, fewer than 8 bits scaled to 8; raises ContentError."""
     check_size(*png_size(data))
     if data.rfind(_PNG_END) < 0:
         raise ContentError("its end is missing, the file was cut off")
@@ -62,7 +62,7 @@ def decode_png(data: bytes) -> Pixels:
 
 
 def decode_jpeg(data: bytes) -> Pixels:
-    """The pixels of a JPEG whose end is there; raises ContentError."""
+    """The pixels of a complete JPEG; raises ContentError."""
     header = read_jpeg_header(data)
     check_size(header.rows, header.columns)
     if not header.is_complete:
@@ -74,7 +74,7 @@ def decode_jpeg(data: bytes) -> Pixels:
 
 
 def decode_tiff(data: bytes) -> Pixels:
-    """The pixels of a TIFF's one page, 0 black; raises ContentError."""
+    """The pixels of a TIFF with a single page, 0 as black; raises ContentError."""
     header = read_tiff_header(data)
     if header.has_palette:
         raise ContentError("its pixels are places in a palette: save it as grey")
@@ -104,7 +104,7 @@ def _tiff_samples(data: bytes, header: TiffHeader) -> Pixels:
 
 
 def decode_bmp(data: bytes) -> Pixels:
-    """The pixels of a BMP, palettes turned to colours."""
+    """The pixels of a BMP, with palettes as colours; raises ContentError."""
     check_size(*bmp_size(data))
     return imagecodecs.bmp_decode(data)
 
@@ -129,7 +129,7 @@ def decode_npy(data: bytes) -> Pixels:
 
 
 def _npy_header(data: bytes) -> tuple[Mapping[str, str], int]:
-    """The entries of an NPY's header as they are written, and where the numbers start (NumPy's NEP 1)."""
+    """The entries of an NPY's header as text, and the offset of the numbers (NumPy's NEP 1)."""
     length, place = ("<H", 10) if data[6] == 1 else ("<I", 12)
     start = place + struct.unpack_from(length, data, 8)[0]
     entries = {name.decode(): value.decode("latin-1") for name, value in _NPY_ENTRY.findall(data, place, start)}

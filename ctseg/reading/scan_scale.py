@@ -1,4 +1,4 @@
-"""What the numbers of a scan stand for where its files do not say: decided once, so that its slices are all alike."""
+"""Whether the numbers of a scan are HU or grey, if its files do not say: decided once for all slices."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,13 +15,13 @@ _LOOKED_AT = 16
 T = TypeVar("T")
 
 ReadNumbers = Callable[[int], Values | None]
-"""Reads the numbers of the slice at an index; None where it says itself what they are."""
+"""Reads the numbers of the slice at an index; None if its file says what they are."""
 
 
 class ScanScale:
-    """The scale of a scan's slices, from a spread of them; by itself, one without air or lung would pass for grey.
+    """The scale of a scan, from a sample of its slices; by itself, a slice without air or lung would pass for grey.
 
-    They are read when it is asked for first, by one thread while others wait.
+    The sample is read when the scale is first asked for, by one thread while others wait.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class ScanScale:
         self._scale: Scale | None = None
 
     def decided(self, count: int, numbers: ReadNumbers) -> Scale | None:
-        """That of a scan of `count` slices; None where each has to tell its own, as one alone has."""
+        """The scale of a scan of `count` slices; None if each slice decides for itself, as a single one does."""
         with self._lock:
             if not self._is_decided:
                 places = telling(range(count)) if count > 1 else []
@@ -41,12 +41,12 @@ class ScanScale:
 
 
 def telling(slices: Sequence[T]) -> list[T]:
-    """Those of a scan's slices that tell its scale."""
+    """The slices of a scan from which its scale is decided."""
     return evenly_spread(slices, _LOOKED_AT)
 
 
 def _glance(numbers: ReadNumbers, index: int) -> Glance | None:
-    with suppress(UnreadableFile, ContentError, MemoryError):  # it fails when its turn comes
+    with suppress(UnreadableFile, ContentError, MemoryError):  # it will fail when the slice itself is read
         values = numbers(index)
         return None if values is None else glance_at(values)
     return None
