@@ -1,4 +1,4 @@
-"""What a JPEG 2000 codestream says of itself (ISO 15444-1, annex A), and a refusal of what takes memory without end."""
+"""The header of a JPEG 2000 codestream (ISO 15444-1, annex A), and a refusal of those that take too much memory."""
 
 import struct
 from collections.abc import Iterator
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from ctseg.reading.files import ContentError
 
 MOST_PIECES = 2**18
-"""Precincts of all layers, and code blocks: OpenJPEG takes some hundred bytes for each. A slice has some hundreds."""
+"""The limit of precincts over all layers plus code blocks; OpenJPEG takes some hundred bytes for each. A slice has some
+hundreds."""
 
 MOST_TILES = 2**12
-"""Some are made of tiles of 64 x 64."""
+"""The limit of tiles; some files have tiles of 64 x 64."""
 
 _DAMAGED = "its JPEG 2000 data are damaged"
-# A.4.1 and A.5.1: a codestream begins with these two markers, and then says its size.
+# A.4.1 and A.5.1: a codestream begins with these two markers, and the size follows.
 _START = b"\xff\x4f\xff\x51"
 _JP2_CODESTREAM = b"jp2c"
 _CODING, _CODING_OF_COMPONENT = 0xFF52, 0xFF53
 _TILE, _TILE_DATA = 0xFF90, 0xFF93
-# Table A.2, part 2 and ISO 15444-15 with it. Behind one that it does not know, a decoder may look for the next.
+# Table A.2, with those of part 2 and ISO 15444-15. After an unknown marker, a decoder may search for the next one.
 _MARKERS = frozenset(
     {0xFF50, 0xFF51, _CODING, _CODING_OF_COMPONENT, 0xFF55, 0xFF57, 0xFF58, 0xFF59, 0xFF5C, 0xFF5D, 0xFF5E, 0xFF5F}
 ) | {0xFF60, 0xFF61, 0xFF63, 0xFF64, 0xFF74, 0xFF75, 0xFF76, 0xFF77, 0xFF78, _TILE}
@@ -29,7 +30,7 @@ _LARGEST_PRECINCTS = b"\xff" * 256
 
 @dataclass(frozen=True, slots=True)
 class Jpeg2000Size:
-    """The size of the picture, how many numbers a pixel has, and of how many tiles it is made."""
+    """The size of the picture, its numbers per pixel, and its number of tiles."""
 
     rows: int
     columns: int
@@ -38,7 +39,7 @@ class Jpeg2000Size:
 
 
 def jpeg2000_codestream(data: bytes) -> bytes:
-    """The codestream, out of the boxes of a JP2 file (ISO 15444-1, I.4) where it lies in some; raises ContentError."""
+    """The codestream, taken out of the boxes of a JP2 file (ISO 15444-1, I.4) if need be; raises ContentError."""
     place = 0
     while not data.startswith(_START, place):
         length, kind = struct.unpack_from(">I4s", data, place) if place + 8 <= len(data) else (0, b"")
@@ -49,7 +50,7 @@ def jpeg2000_codestream(data: bytes) -> bytes:
 
 
 def jpeg2000_size(codestream: bytes) -> Jpeg2000Size:
-    """From the SIZ segment (A.5.1); raises struct.error where that is cut off, ContentError for what it can't say."""
+    """The size from the SIZ segment (A.5.1); raises struct.error if that is cut off, ContentError if it is invalid."""
     right, bottom, left, top, width, height, x, y, components = struct.unpack_from(">8IH", codestream, 8)
     if not width or not height:
         raise ContentError(_DAMAGED)
@@ -57,7 +58,7 @@ def jpeg2000_size(codestream: bytes) -> Jpeg2000Size:
 
 
 def check_pieces(codestream: bytes, size: Jpeg2000Size) -> None:
-    """Raise ContentError where the picture is cut into absurdly many tiles, precincts or code blocks (A.6.1, A.6.2)."""
+    """Raise ContentError for absurdly many tiles, precincts or code blocks (A.6.1, A.6.2)."""
     if size.tiles > MOST_TILES:
         raise ContentError(f"its JPEG 2000 data are cut into {size.tiles} tiles")
     layers = 1
@@ -75,7 +76,7 @@ def check_pieces(codestream: bytes, size: Jpeg2000Size) -> None:
 
 
 def _pieces(size: Jpeg2000Size, layers: int, coding: bytes, precincts: bytes) -> int:
-    """How many precincts, in all layers, and code blocks there are at most (table A.20, B.6 and B.7)."""
+    """The number of precincts, over all layers, plus code blocks, at most (table A.20, B.6 and B.7)."""
     levels, *block_sides = coding[:3]
     count = 0
     for resolution in range(levels + 1):
@@ -84,7 +85,7 @@ def _pieces(size: Jpeg2000Size, layers: int, coding: bytes, precincts: bytes) ->
         for (length, exponent), block_side in zip(sides, block_sides, strict=True):
             shrunk = (length >> levels - resolution) + 1
             regions *= 1 + (shrunk >> exponent)
-            # Those of all but the lowest resolution lie in bands of half its size.
+            # Except at the lowest resolution, they are in bands of half the size.
             blocks *= 1 + (shrunk >> max(0, min(block_side + 2, exponent - (resolution > 0))))
         count += layers * regions + blocks
     return count

@@ -1,4 +1,4 @@
-"""What a JPEG says of itself before its pixels (ITU-T T.81, annex B), JPEG-LS too (T.87, annex C)."""
+"""The header of a JPEG (ITU-T T.81, annex B) or JPEG-LS (T.87, annex C)."""
 
 import struct
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ctseg.reading.files import ContentError
 
 END_OF_IMAGE = b"\xff\xd9"
-"""What a JPEG of any kind ends with, and holds nowhere else behind the start of its pixels."""
+"""The marker that ends any JPEG, and occurs nowhere else after the start of its pixels."""
 
 LOSSLESS = 0xC3
 PROGRESSIVE = frozenset({0xC2, 0xCA})
@@ -15,8 +15,8 @@ ARITHMETIC = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 START_OF_SCAN = 0xDA
 
 _HUFFMAN_TABLES, _RESTART_INTERVAL = 0xC4, 0xDD
-# Markers without a length (T.81, table B.1: TEM, RST0 to RST7, SOI, EOI). None belongs in a header; what decoders
-# make of one there differs, so that a size could hide behind it.
+# Markers without a length (T.81, table B.1: TEM, RST0 to RST7, SOI, EOI). None belongs in a header; decoders treat one
+# there differently, so it could hide the true size.
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xDA)})
 # ITU-T T.81, table B.1: C0 to CF but for the Huffman, arithmetic and reserved ones; and JPEG-LS, T.87, table C.1.
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
@@ -24,11 +24,11 @@ _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """The frame of a JPEG, its first scan, and where the data of its scans lie.
+    """The frame of a JPEG, its first scan, and where the data of its scans are.
 
-    `process` is the marker of the frame, `scan` the content of the first scan's header. `tables` are those of Huffman
-    codes, by class and number: how many codes there are of each length, and what they stand for (B.2.4.2). `end`: of
-    the last end-of-image marker, -1 where there is none.
+    `process` is the marker of the frame, `scan` the content of the first scan's header. `tables` are the Huffman tables
+    by class and number: how many codes there are of each length, and their symbols (B.2.4.2). `end` is the offset of
+    the last end-of-image marker, -1 without one.
     """
 
     rows: int
@@ -47,14 +47,14 @@ class JpegHeader:
         """Whether the data reach the end-of-image marker.
 
         Inside a scan every 0xFF byte is followed by 0 or a restart marker (T.81, B.1.1.5), so an end-of-image marker
-        behind its start is the picture's own and not that of a thumbnail in the header; what may follow it (padding,
-        a second picture) is no concern.
+        after its start is the picture's own, not that of a thumbnail in the header. What may follow it (padding, a
+        second picture) does not matter.
         """
         return self.end >= self.start
 
     @property
     def has_several_scans(self) -> bool:
-        """Whether more than one pass leads to the pixels."""
+        """Whether the pixels are coded in more than one pass."""
         return self.process in PROGRESSIVE or self.scan[0] < self.components
 
 
@@ -79,9 +79,9 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
 
 
 def segments(data: bytes, place: int) -> Iterator[tuple[int, int, int]]:
-    """The markers from `place` to a scan, that included, and where the content of each begins and ends.
+    """The markers from `place` to the first scan, inclusive, with the start and the end of each one's content.
 
-    They end early where something else is met.
+    Stops early at anything that is no such marker.
     """
     while place + 4 <= len(data) and data[place] == 0xFF:
         marker = data[place + 1]

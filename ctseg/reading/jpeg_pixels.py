@@ -1,9 +1,9 @@
-"""The pixels of a JPEG, or a refusal where its data do not lead to all of them.
+"""The pixels of a JPEG, or a refusal if its data do not lead to all of them.
 
-libjpeg fills what is missing, with grey or with what zero bits stand for, passes over what is left, and says nothing.
-But it reads no further than to the last pixel: bytes put in behind the data change the pixels only where data are
-missing, bytes put in place of the last ones only where none are left over. Each takes a decoding. Of a lossless picture
-it can nearly always be told without: its data end in the code of its last pixels.
+libjpeg silently fills missing pixels, with grey or with what zero bits stand for, and ignores data that are left over.
+But it stops at the last pixel. So bytes inserted after the data change pixels only if data are missing, and bytes that
+replace the last ones change pixels only if no data are left over. Each of these tests takes a decoding. A lossless
+picture can nearly always be tested without: its data must end in the code of its last pixels.
 """
 
 import re
@@ -25,7 +25,7 @@ Samples = npt.NDArray[np.int32]
 MOST_SCANS = 100
 """Each is a pass over all pixels; encoders make some 10."""
 
-# No 0xFF, and little that repeats: what it stands for by any table is no picture.
+# No 0xFF, and little repetition: by no table does this stand for a picture.
 _PUT_IN = bytes(place * place * 37 % 251 for place in range(5, 69))
 _OTHERS_PUT_IN = (_PUT_IN, _PUT_IN[::-1], _PUT_IN[17:])
 _LAST_BYTES = 32
@@ -43,14 +43,14 @@ _PREDICTORS: Mapping[int, Callable[[Samples, Samples, Samples], Samples]] = {
     6: lambda left, above, corner: above + ((left - corner) >> 1),
     7: lambda left, above, _corner: (left + above) >> 1,
 }
-"""What a sample is told from: its neighbours to the left, above, and above to the left (T.81, table H.1)."""
+"""The prediction of a sample from its neighbours to the left, above, and above to the left (T.81, table H.1)."""
 
 _LAST_ROWS, _LAST_SAMPLES = 9, 16
 
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
-    """What its header says, where its data begin, and where each interval of them ends: before a marker."""
+    """A scan: its header, where its data begin, and where each interval of them ends, before a marker."""
 
     header: bytes
     start: int
@@ -58,22 +58,22 @@ class _Scan:
 
     @property
     def is_first(self) -> bool:
-        """Whether its coefficients were not led to any bit before (T.81, G.1.1.1.2)."""
+        """Whether no earlier scan has given bits of its coefficients (T.81, G.1.1.1.2)."""
         return self.header[-1] >> 4 == 0
 
     @property
     def finished(self) -> int:
-        """How many coefficients of a block, of all components, it leads to the last bit of (T.81, G.1.1.1.1)."""
+        """How many coefficients of a block, over its components, it completes to the last bit (T.81, G.1.1.1.1)."""
         first, last, bits = self.header[-3:]
         return self.header[0] * (last - first + 1) if bits & 15 == 0 else 0
 
 
 def decode_jpeg_pixels(data: bytes, header: JpegHeader) -> Pixels:
-    """The pixels of a JPEG with DCT or without losses, of up to 16 bits: (H, W), or (H, W, channels).
+    """The pixels of a DCT or lossless JPEG of up to 16 bits: (H, W), or (H, W, channels).
 
-    Raises ContentError for too many scans, ValueError where data are missing. An arithmetic code may leave out its end
-    (T.81, D.1.8), so there nothing is known. Of a loss in the middle, a few bytes may go unnoticed; and where several
-    scans lead to the pixels, more, since the last bytes of one may make no difference.
+    Raises ContentError for too many scans, ValueError if data are missing. Arithmetic coding may omit its end (T.81,
+    D.1.8), so it can't be tested. A loss of a few bytes in the middle may go unnoticed; with several scans also a
+    larger one, since the last bytes of a scan may make no difference.
     """
     scans = _scans(data, header) if header.has_several_scans else ()
     decode = imagecodecs.jpeg8_decode
@@ -85,7 +85,7 @@ def decode_jpeg_pixels(data: bytes, header: JpegHeader) -> Pixels:
     is_sure = is_one_piece and _ends_in_a_block(data, header, pixels)
     if not is_sure and not np.array_equal(pixels, decode(_lengthened(data, scans))):
         raise ValueError("its data end before its pixels")
-    is_flat = (pixels == pixels[0, 0]).all()  # that may be all that its tables know
+    is_flat = (pixels == pixels[0, 0]).all()  # its tables may have no other value
     if is_flat or header.process == LOSSLESS:
         return pixels
     for scan in _main_scans(data, scans, header.rows * header.columns):
@@ -95,10 +95,10 @@ def decode_jpeg_pixels(data: bytes, header: JpegHeader) -> Pixels:
 
 
 def _main_scans(data: bytes, scans: Sequence[_Scan], pixels: int) -> Sequence[_Scan]:
-    """Those whose last bytes make a difference, and that hold much of the data in one piece.
+    """The scans whose last bytes make a difference, and that hold much of the data in one piece.
 
-    What is lost between restart markers stays between them. Of several scans, some add a bit to what is there, which
-    rounding may swallow, and those of a few bits a block may end in what says nothing.
+    A loss between restart markers does not reach beyond them. Of several scans, some only add a bit, which rounding may
+    swallow, and those with a few bits per block may end in bits without effect.
     """
     smallest = max(_LARGE * len(data), _SHORT, _SPARSE * pixels) if len(scans) > 1 else 0
     return [scan for scan in scans if scan.is_first and len(scan.ends) == 1 and scan.ends[0] - scan.start >= smallest]
@@ -136,9 +136,9 @@ def _each_scan(data: bytes, header: JpegHeader) -> Iterator[_Scan]:
 
 
 def _lengthened(data: bytes, scans: Sequence[_Scan]) -> bytes:
-    """The same with bytes put in wherever a decoder expects no more.
+    """The data with bytes inserted wherever a decoder should need no more.
 
-    Behind a scan stand the next restart marker and more of them, for a decoder that misses whole intervals.
+    After a scan, the next restart marker and more bytes follow, for a decoder that lacks whole intervals.
     """
     parts, done = [], 0
     for scan in scans:
@@ -150,16 +150,16 @@ def _lengthened(data: bytes, scans: Sequence[_Scan]) -> bytes:
 
 
 def _with_other_ends(data: bytes, scan: _Scan) -> Iterator[bytes]:
-    """The same with others for the last bytes, but for zeros and 0xFF that somebody filled it up with."""
+    """The data with the last bytes of a scan replaced, before zeros and 0xFF that fill it up."""
     *_, end = scan.ends
     place = max(scan.start, scan.start + len(data[scan.start : end].rstrip(b"\0\xff")) - _LAST_BYTES)
     return (data[:place].rstrip(b"\xff") + other + data[end:] for other in _OTHERS_PUT_IN)
 
 
 def _ends_in_a_block(data: bytes, header: JpegHeader, pixels: Pixels) -> bool:
-    """Whether the last block is not grey, as blocks without data are, and the data end as a block does.
+    """Whether the last block is not grey, as a block without data would be, and the data end with an end of block.
 
-    Only of one component. A part of the block may be filled all the same, where data that are cut off end so by chance.
+    Only for one component. Data that are cut off may end like this by chance.
     """
     if header.process == LOSSLESS or header.components > 1:
         return False
@@ -169,9 +169,9 @@ def _ends_in_a_block(data: bytes, header: JpegHeader, pixels: Pixels) -> bool:
 
 
 def _ends_in_its_last_samples(data: bytes, header: JpegHeader, pixels: Pixels) -> bool:
-    """Whether the data of a lossless picture end in the code of its last samples; False where that is not looked at.
+    """Whether the data of a lossless picture end in the code of its last samples; False if that is not tested.
 
-    Where the data end within a row, all that follows is what zero bits stand for; the rows below are grey.
+    After data that end within a row, the rest of the row is what zero bits stand for, and the rows below are grey.
     """
     if header.has_restarts or header.components > 1 or header.scan[3] not in _PREDICTORS:
         return False
@@ -183,16 +183,16 @@ def _ends_in_its_last_samples(data: bytes, header: JpegHeader, pixels: Pixels) -
 
 
 def _differences(rows: Samples, predictor: int) -> npt.NDArray[np.int16]:
-    """Samples of all rows but the first, each less what its neighbours predict; of a first column, the one above."""
+    """The samples of all rows but the first, minus their predictions; in the first column that is the one above."""
     predicted = rows[:-1].copy()
     predicted[:, 1:] = _PREDICTORS[predictor](rows[1:, :-1], rows[:-1, 1:], rows[:-1, :-1])
     return (rows[1:] - predicted).ravel().astype(np.int16)
 
 
 def _last_samples(differences: npt.NDArray[np.int16], table: bytes) -> str | None:
-    """The code of the last samples (T.81, H.1.2).
+    """The code of the last samples, as bits (T.81, H.1.2).
 
-    It goes back to some that zero bits don't stand for; None where there are none, or where one has no code.
+    It starts at samples that zero bits do not stand for; None if there are none, or one has no code.
     """
     codes = _codes(table)
     zeros = next(iter(codes), 0)
@@ -206,7 +206,7 @@ def _last_samples(differences: npt.NDArray[np.int16], table: bytes) -> str | Non
 
 
 def _sample_code(difference: int, codes: Mapping[int, str]) -> str | None:
-    """The code of its size and, but for 0 and -32768, as many bits that tell which of that size it is (H.1.2.2)."""
+    """The code of the difference's size and, except for 0 and -32768, that many bits of its value (H.1.2.2)."""
     size = abs(difference).bit_length()
     if size not in codes or not 0 < size < 16:
         return codes.get(size)
@@ -214,7 +214,7 @@ def _sample_code(difference: int, codes: Mapping[int, str]) -> str | None:
 
 
 def _codes(table: bytes) -> Mapping[int, str]:
-    """The codes of a Huffman table by what they stand for (T.81, annex C); that of zero bits alone is the first."""
+    """The codes of a Huffman table by symbol (T.81, annex C); the first consists of zero bits."""
     codes, code, place = {}, 0, 16
     for length, count in enumerate(table[:16], start=1):
         for symbol in table[place : place + count]:
@@ -225,10 +225,10 @@ def _codes(table: bytes) -> Mapping[int, str]:
 
 
 def _ends_in(data: bytes, header: JpegHeader, code: str | None) -> bool:
-    """Whether the data end in a code, filled up to a byte with ones (T.81, F.1.2.3)."""
+    """Whether the data end in a code, padded to a byte with ones (T.81, F.1.2.3)."""
     if code is None:
         return False
-    longest = len(code) // 4 + 4  # each byte may have a 0 put in behind it
+    longest = len(code) // 4 + 4  # each byte may be followed by a stuffed 0
     tail = data[max(header.start, header.end - longest) : header.end].rstrip(b"\xff").replace(b"\xff\0", b"\xff")
     bits = f"{int.from_bytes(tail):0{8 * len(tail)}b}"
     return any(bits.endswith(code + "1" * filled) for filled in range(8))

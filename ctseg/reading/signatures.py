@@ -1,4 +1,4 @@
-"""How the first bytes of a file tell what it is."""
+"""Recognise the format of a file by its first bytes."""
 
 import zlib
 from typing import Literal
@@ -6,13 +6,13 @@ from typing import Literal
 PictureFormat = Literal["PNG", "JPEG", "TIFF", "BMP", "NPY"]
 
 SNIFFED = 512
-"""How many first bytes are enough."""
+"""How many first bytes are needed."""
 
 LONGEST_HEADER = 2**16
-"""How many first bytes of a MetaImage or NRRD are looked at for its header."""
+"""The longest header of a MetaImage or NRRD that is read, in bytes."""
 
 FIRST_GROUPS = (b"\x02\0", b"\x08\0")
-"""Group 2 (file meta) or 8 (identification), little endian: how a DICOM file begins that left out the preamble."""
+"""How a DICOM file without the preamble begins: group 2 (file meta) or 8 (identification), little endian."""
 
 _GZIP, _GZIP_WBITS = b"\x1f\x8b\x08", 31
 _NIFTI1_AT, _NIFTI1 = 344, b"n+1\0"
@@ -28,7 +28,7 @@ _PICTURES: tuple[tuple[bytes, PictureFormat], ...] = (
     (b"MM\0+", "TIFF"),
     (b"\x93NUMPY", "NPY"),
 )
-# "BM" alone begins many a text: the size of the header that follows has to be one of those there are.
+# Many a text begins with "BM": the size of the header that follows must be one of these, too.
 _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 
 
@@ -48,7 +48,7 @@ def is_dicom(start: bytes) -> bool:
 
 
 def is_bare_dicom(start: bytes) -> bool:
-    """Whether a data set without the preamble begins so: two elements of its first group, in order (PS3.5, 7.1)."""
+    """Whether `start` is of a data set without the preamble: two elements of its first group, in order (PS3.5, 7.1)."""
     group, element, vr = start[:2], start[2:4], start[4:6]
     if group not in FIRST_GROUPS:
         return False
@@ -66,24 +66,24 @@ def is_gzip(start: bytes) -> bool:
 
 
 def nifti_version(start: bytes) -> Literal[1, 2] | None:
-    """Which NIfTI begins so, as a single file; `start` is not compressed."""
+    """The version of a single-file NIfTI, None for another file; `start` is not compressed."""
     if start.startswith(_NIFTI1, _NIFTI1_AT):
         return 1
     return 2 if start.startswith(_NIFTI2, _NIFTI2_AT) else None
 
 
 def is_nrrd(start: bytes) -> bool:
-    """Whether an NRRD volume begins so, or its header."""
+    """Whether `start` is of an NRRD volume or header."""
     return start.startswith(_NRRD)
 
 
 def is_metaimage(start: bytes) -> bool:
-    """Whether a MetaImage volume begins so, or its header, as all programs write it."""
+    """Whether `start` is of a MetaImage volume or header, as all programs write it."""
     return start.startswith(_METAIMAGE)
 
 
 def is_nifti(start: bytes) -> bool:
-    """Whether a single-file NIfTI begins so, gzip-compressed or plain."""
+    """Whether `start` is of a single-file NIfTI, gzip-compressed or plain."""
     if is_gzip(start):
         try:
             start = zlib.decompressobj(wbits=_GZIP_WBITS).decompress(start, SNIFFED)

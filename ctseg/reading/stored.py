@@ -1,4 +1,4 @@
-"""The bytes of a volume's voxels: where they lie in a file, and how they come out of it without surprises."""
+"""The voxels of a volume in a file: where they are, and how to read them safely."""
 
 import gzip
 import math
@@ -17,7 +17,7 @@ from ctseg.reading.signatures import is_gzip
 
 Voxels = npt.NDArray[Any]
 
-# No deflate stream is smaller (RFC 1951: 258 bytes from two bits), so what promises more is a lie.
+# The largest ratio of deflate (RFC 1951: 258 bytes from two bits): a header that promises more is wrong.
 _DEFLATE_RATIO = 1032
 _READ, _PIECE = 2**20, 2**24
 
@@ -26,8 +26,8 @@ _READ, _PIECE = 2**20, 2**24
 class Stored:
     """The voxels of `file`: `shape` (first axis fastest) numbers of `dtype`.
 
-    What holds them begins at byte `start`. Where it `is_deflated` (gzip or zlib) it is inflated first, and the voxels
-    begin at byte `skip` of it. `stamp`: of the file when its header was read.
+    The data begin at byte `start` of the file. If they are deflated (gzip or zlib) they are inflated first; the voxels
+    begin at byte `skip` of the result. `stamp`: the state of the file when its header was read.
     """
 
     file: Path
@@ -44,18 +44,18 @@ class Stored:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def at_end(self) -> "Stored":
-        """The same where the voxels are the last that the file holds."""
+        """The same, with the voxels at the end of the file."""
         return replace(self, start=max(check_regular(self.file) - self.size, 0))
 
     def check_size(self) -> None:
-        """Raise UnreadableFile, before any memory is taken, for a file that can't hold as many voxels."""
+        """Raise UnreadableFile, before any memory is taken, for a file that is too small for its voxels."""
         held = max(check_regular(self.file) - self.start, 0)
         if self.skip + self.size > held * (_DEFLATE_RATIO if self.is_deflated else 1):
             reason = f"is cut off: its header promises {self.size} bytes of voxels, the file is too short for them"
             raise UnreadableFile(self.file, reason)
 
     def read(self) -> Voxels:
-        """The numbers as stored, in the file's own order of axes; raises UnreadableFile where some are missing."""
+        """The stored numbers in the file's own order of axes; raises UnreadableFile if some are missing."""
         with refusing(self.file), self.file.open("rb") as stream:
             check_same(self.file, stream, self.stamp)
             stream.seek(self.start)
@@ -75,12 +75,12 @@ class Stored:
             return _from_zlib(stream, self.skip + self.size)[self.skip :]
         with gzip.open(stream, "rb") as inflated:
             data = _taken(inflated, self.skip, self.size)
-            inflated.read(1)  # at the end this compares the checksum
+            inflated.read(1)  # at the end of the stream, this verifies the checksum
         return data
 
 
 def _taken(stream: IO[bytes] | gzip.GzipFile, skip: int, size: int) -> bytearray:
-    """The `size` bytes after `skip`, or those that there are: memory is taken for what comes."""
+    """The `size` bytes after `skip`, or fewer; memory is taken only for what is there."""
     stream.seek(skip, os.SEEK_CUR)
     data = bytearray()
     while len(data) < size and (piece := stream.read(min(_PIECE, size - len(data)))):
@@ -89,7 +89,7 @@ def _taken(stream: IO[bytes] | gzip.GzipFile, skip: int, size: int) -> bytearray
 
 
 def _from_zlib(stream: IO[bytes], size: int) -> bytearray:
-    """The first `size` bytes of a zlib stream, its checksum compared where they are all.
+    """The first `size` bytes of a zlib stream; if these are all, its checksum is verified.
 
     Raises zlib.error, and EOFError for a stream without its end.
     """

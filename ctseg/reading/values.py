@@ -1,4 +1,4 @@
-"""From stored numbers to a slice: Hounsfield units or grey values, told apart by how low they go."""
+"""From stored numbers to a slice in Hounsfield units or grey values, which the lowest values tell apart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from ctseg.reading.files import ContentError
 from ctseg.scan import Domain, Slice
 
 AIR = -1024
-"""HU below this are padding (-2000, -3024, -4000 ...) outside the field of view, and taken for air."""
+"""HU below this are padding outside the field of view (-2000, -3024, -4000 ...), and count as air."""
 
 _LOWEST_GREY = -200
-"""Values that go below this are HU: lungs and air do, no coding of grey values does."""
+"""Values that go below this are HU: lung and air do, no grey values do."""
 
 _RARE_PERCENT = 0.5
 _EVERY = 4
@@ -29,7 +29,7 @@ Values = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What of a slice tells the scale of its numbers: how low and high they go, and a pixel in 16."""
+    """What is kept of a slice to decide the scale: its lowest and highest number, and one pixel in 16."""
 
     lowest: float
     highest: float
@@ -38,16 +38,16 @@ class Glance:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What numbers stand for where nothing else says it: HU, or grey, black and white at the `ends`."""
+    """What numbers are if their file does not say: HU, or grey with black and white at the `ends`."""
 
     domain: Domain
     ends: tuple[float, float]
 
 
 def rescaled(stored: Values, slope: float, intercept: float) -> Values:
-    """`stored * slope + intercept`: integers where that is exact, float32 otherwise.
+    """`stored * slope + intercept`: integers if that is exact, else float32.
 
-    Raises ContentError where that is too large for float32, or not finite.
+    Raises ContentError if the result is too large for float32, or not finite.
     """
     if slope == 1 and intercept == 0:
         return stored
@@ -55,7 +55,7 @@ def rescaled(stored: Values, slope: float, intercept: float) -> Values:
     if slope == 1 and is_short and stored.size and _fits_16_bits(_range(stored), intercept):
         return np.add(stored, np.int16(intercept), dtype=np.int16, casting="unsafe")
     whole = slope.is_integer() and intercept.is_integer() and max(abs(slope), abs(intercept)) < _EXACT
-    # In place: fresh memory costs more than the arithmetic.
+    # In place, as new memory costs more than the arithmetic.
     if whole and stored.dtype.kind in "iu" and stored.dtype.itemsize <= 4:
         values: Values = stored.astype(np.int32 if stored.dtype.itemsize <= 2 else np.int64)
         values *= int(slope)
@@ -73,7 +73,7 @@ def rescaled(stored: Values, slope: float, intercept: float) -> Values:
 def rescaled_in_place(
     stored: Values, slope: float, intercept: float, limits: tuple[int, int]
 ) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:
-    """`hounsfield(rescaled(...))` of 16-bit numbers within `limits`; in their own memory where that can hold it."""
+    """`hounsfield(rescaled(...))` of 16-bit numbers within `limits`; in their own memory if the result fits."""
     if slope != 1 or not (_fits_16_bits(limits, intercept) or _fits_16_bits(_range(stored), intercept)):
         return hounsfield(rescaled(stored, slope, intercept))
     values = stored.view(np.int16)
@@ -86,7 +86,7 @@ def _range(stored: Values) -> tuple[int, int]:
 
 
 def _fits_16_bits(limits: tuple[int, int], intercept: float) -> bool:
-    """Whether whole numbers within `limits` and their sums with the intercept are 16-bit numbers."""
+    """Whether integers within `limits`, and their sums with the intercept, fit 16 bits."""
     if not intercept.is_integer() or abs(intercept) >= _EXACT:
         return False
     (lowest, highest), bits = limits, np.iinfo(np.int16)
@@ -94,7 +94,7 @@ def _fits_16_bits(limits: tuple[int, int], intercept: float) -> bool:
 
 
 def hounsfield(values: Values) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:
-    """Values in HU as int16, or float32 where they are fractions; padding becomes air."""
+    """Values in HU as int16, or float32 if they are fractions; padding becomes air."""
     if values.dtype.kind == "f":
         return np.maximum(values, AIR, dtype=np.float32)
     if values.dtype == np.int16:
@@ -109,15 +109,15 @@ def is_hounsfield(lowest: float) -> bool:
 
 
 def glance_at(values: Values) -> Glance:
-    """A look at a slice (H, W), which need not be kept; raises ContentError as `finite_range` does."""
+    """What is to be kept of a slice (H, W); raises ContentError as `finite_range` does."""
     return Glance(*finite_range(values), values[::_EVERY, ::_EVERY].flatten())
 
 
 def grey_range(slices: Sequence[Glance]) -> tuple[float, float]:
-    """Between which values of slices grey lies: the 0.5th and 99.5th percentile of the pixels looked at.
+    """The values for black and white over some slices: the 0.5th and 99.5th percentile of the pixels kept.
 
-    So a bit of metal does not darken all the rest. Where nearly all are of one value, as in many a mask, the lowest and
-    the highest of all.
+    So a bit of metal does not darken the rest. If nearly all pixels have one value, as in many masks, it is the lowest
+    and the highest value of all.
     """
     seen = np.concatenate([one.pixels for one in slices])
     ends = np.percentile(seen, (_RARE_PERCENT, 100 - _RARE_PERCENT), method="nearest", overwrite_input=True)
@@ -128,9 +128,9 @@ def grey_range(slices: Sequence[Glance]) -> tuple[float, float]:
 
 
 def stretched(values: Values, lowest: float, highest: float) -> npt.NDArray[np.uint8]:
-    """Grey values 0..255, linear between `lowest` and `highest`, cut off there; all 0 where the two are the same."""
+    """Grey values 0..255, linear between `lowest` and `highest` and clipped; all 0 if the two are the same."""
     scale = 255 / (highest - lowest) if highest > lowest else 0.0
-    if scale > _LARGEST:  # the range is none
+    if scale > _LARGEST:  # the range is as good as empty
         scale = 0.0
     grey: Values = values.astype(np.float32)
     np.clip(grey, lowest, highest, out=grey)
@@ -140,7 +140,7 @@ def stretched(values: Values, lowest: float, highest: float) -> npt.NDArray[np.u
 
 
 def scale_of(slices: Sequence[Glance]) -> Scale:
-    """HU where any of the slices goes below -200; else grey from their range but for the rarest values."""
+    """HU if any of the slices goes below -200; else grey over their range without the rarest values."""
     lowest = min(one.lowest for one in slices)
     if is_hounsfield(lowest):
         return Scale("hu", (lowest, max(one.highest for one in slices)))
@@ -148,9 +148,9 @@ def scale_of(slices: Sequence[Glance]) -> Scale:
 
 
 def as_slice(values: Values, scale: Scale | None = None) -> Slice:
-    """The slice that numbers (H, W) stand for where nothing else says what they mean.
+    """The slice from numbers (H, W) whose file does not say what they are.
 
-    uint8 is grey as it is; anything else follows the `scale`, if there is none its own. Raises ContentError for values
+    uint8 is grey as it is; any other numbers go by the `scale`, by default their own. Raises ContentError for values
     that are no numbers, or not finite.
     """
     if values.dtype == np.uint8:
@@ -165,7 +165,7 @@ def as_slice(values: Values, scale: Scale | None = None) -> Slice:
 def finite_range(values: Values) -> tuple[float, float]:
     """The lowest and highest value.
 
-    Raises ContentError where values are no numbers, or one is NaN, infinite, or too large for float32.
+    Raises ContentError if they are no numbers, or one is NaN, infinite, or too large for float32.
     """
     if values.dtype.kind not in "buif":
         raise ContentError(f"its values are {values.dtype}, not numbers")

@@ -1,4 +1,4 @@
-"""A volume file as a scan, turned the way radiologists look at it."""
+"""A volume file as a scan, oriented as radiologists view it."""
 
 from collections.abc import Callable
 from itertools import chain
@@ -41,7 +41,7 @@ class Volume:
 
     @property
     def lengths_mm(self) -> Spacing:
-        """From the affine, in the order slices, rows, columns: all of it is known."""
+        """From the affine, in the order slices, rows, columns: always known."""
         return self._header.spacing_mm
 
     @property
@@ -56,23 +56,23 @@ class Volume:
 
     @property
     def patients_right(self) -> Side | None:
-        """Where the slices are turned to, if the file says how its voxels lie, and only in one way."""
+        """Always left, as the slices are turned; None if the file gives no orientation, or two."""
         return None if {flags.UNKNOWN_ORIENTATION, flags.TWO_ORIENTATIONS}.intersection(self.flags) else "left"
 
     def __len__(self) -> int:
         return self._header.shown_shape[0]
 
     def lies_as(self, other: VolumeHeader) -> bool:
-        """Whether the voxels of another file of as many lie where this one's do, once both are turned."""
+        """Whether the voxels of another file, if it has as many, lie where this one's do, once both are turned."""
         own = self._header
         is_turned_alike = np.array_equal(own.orientation, other.orientation)
         if own.shown_shape != other.shown_shape or (is_turned_alike and not (own.has_place and other.has_place)):
-            return True  # of other sizes it is said elsewhere; and of two arrays turned alike, one knows no place
+            return True  # another size is reported later; of two orientations that agree, one has no position
         first, last = np.abs(own.ends() - other.ends())
         return bool((first <= np.multiply(own.spacing_mm[::-1], NEAR)).all() and last.max() <= max(own.spacing_mm))
 
     def read(self, index: int) -> Slice:
-        """The slice at `index`: HU where the volume goes below -200, else grey by the volume's own range.
+        """The slice at `index`: HU if the volume goes below -200, else grey by the volume's own range.
 
         8 bits are grey as they are. Raises UnreadableFile, also for values that are not finite.
         """
@@ -84,7 +84,7 @@ class Volume:
         return Slice(voxels[index], domain, aspect=pixel_aspect(self.lengths_mm))
 
     def close(self) -> None:
-        """Let go of the voxels."""
+        """Free the voxels."""
         with self._lock:
             self._loaded = None
 
@@ -94,7 +94,7 @@ class Volume:
 
 
 def open_volume(file: Path) -> Volume:
-    """A NIfTI, MetaImage or NRRD file as a scan; reads the header, the voxels come with the first `read`.
+    """A NIfTI, MetaImage or NRRD file as a scan; reads the header, and the voxels with the first slice.
 
     Raises UnreadableFile.
     """
@@ -123,7 +123,7 @@ def _converted(stored: Voxels, header: VolumeHeader) -> tuple[Voxels, Domain]:
 
 
 def _slice_by_slice(stored: Voxels, header: VolumeHeader, convert: Callable[[Voxels], Voxels]) -> Voxels:
-    """The voxels converted once they are rescaled; not all at once, since a scan of floats is large."""
+    """The voxels, rescaled and converted slice by slice, since all of a scan in floats would be large."""
     planes = (convert(rescaled(plane, header.slope, header.intercept)) for plane in stored)
     first = next(planes)
     voxels = np.empty(stored.shape, first.dtype)

@@ -1,4 +1,4 @@
-"""Which header reader a volume belongs to, by its first bytes, and which files it is made of."""
+"""Read the header of a volume of any format, which its first bytes tell; and the files that a volume is made of."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ _METAIMAGE_ENDINGS = (".mha", ".mhd")
 def read_volume_header(file: Path) -> VolumeHeader:
     """Read and check the header of a NIfTI, MetaImage or NRRD volume; raises UnreadableFile.
 
-    The voxels are not read, but the file that holds them is long enough for them.
+    The voxels are not read, but their file is checked to be long enough.
     """
     stamp, start = stamp_of(stat_regular(file)), read_start(file, SNIFFED)
     if is_nrrd(start):
@@ -31,9 +31,9 @@ def read_volume_header(file: Path) -> VolumeHeader:
         form, read = "a NIfTI", read_nifti_header
     damaged = f"has {form} header that is damaged"
     try:
-        with refusing(file, damaged=damaged), np.errstate(all="ignore"):  # what overflows is refused
+        with refusing(file, damaged=damaged), np.errstate(all="ignore"):  # overflows are refused later
             header = read(file)
-    except MemoryError as error:  # for what it promises
+    except MemoryError as error:  # for the size that it claims
         raise UnreadableFile(file, damaged) from error
     apart = header.stored.file
     stored = replace(header.stored, stamp=stamp if apart == file else stamp_of(stat_regular(apart)))
@@ -42,14 +42,14 @@ def read_volume_header(file: Path) -> VolumeHeader:
 
 
 def volume_files(file: Path) -> tuple[Path, ...]:
-    """The file, and where its voxels lie beside it in another one, that too."""
+    """The file, and the one beside it that holds its voxels, if they are apart."""
     if file.suffix.lower() not in DETACHED_ENDINGS:
         return (file,)
     try:
         start = read_start(file, SNIFFED)
         data = nrrd_data_file(file) if is_nrrd(start) else metaimage_data_file(file)
     except (UnreadableFile, ContentError):
-        return (file,)  # it fails when it is opened
+        return (file,)  # it will fail when it is opened
     return (file,) if data is None else (file, data)
 
 

@@ -1,4 +1,4 @@
-"""What a volume's header says: how the voxels are stored, how far apart they lie, and which way they are turned."""
+"""The header of a volume of any format: how its voxels are stored, their spacing and their orientation."""
 
 # nibabel has annotations here and there only.
 # mypy: disable-error-code="no-untyped-call"
@@ -20,12 +20,12 @@ from ctseg.scan import Labels, Spacing, are_lengths
 _AT_0_MM = 1e-3
 
 NEAR = 0.501
-"""In voxels: half of one, and what rounding leaves of it. No farther may a mask lie from its scan."""
+"""How far a mask may be from its scan: half a voxel, and a bit for rounding."""
 
 # The cosine of the angle up to which a slice is axial.
 _PARALLEL = math.cos(math.radians(1))
 _HEADWARD = 2
-# The cosine of the angle between two axes, of which rounding leaves no more.
+# Axes with at most this cosine between them count as being at right angles.
 _SQUARE = 0.01
 
 
@@ -33,9 +33,9 @@ _SQUARE = 0.01
 class VolumeHeader:
     """How the voxels lie in the file and in the patient.
 
-    `slope`, `intercept`: from stored numbers to values. `affine`: where the voxels lie, in mm. `orientation`: for each
-    axis of the file the one of (left, back, head) that it is closest to, and its direction, as nibabel.orientations has
-    it. `placement`: a NIfTI header that says where the voxels lie.
+    `slope`, `intercept`: from stored numbers to values. `affine`: the positions of voxels, in mm. `orientation`: for
+    each axis of the file the closest one of (left, back, head), and its direction, as in nibabel.orientations.
+    `placement`: a NIfTI header with the positions of the voxels.
     """
 
     stored: Stored
@@ -55,11 +55,11 @@ class VolumeHeader:
 
     @property
     def has_place(self) -> bool:
-        """Whether the file says where in the patient it lies; a corner at 0 comes of programs that do not know."""
+        """Whether the file gives a position; programs that know none put a corner at 0."""
         return flags.UNKNOWN_ORIENTATION not in self.flags and not (np.abs(self.ends()) < _AT_0_MM).any(axis=0).all()
 
     def ends(self) -> npt.NDArray[np.float64]:
-        """Where the first and the last voxel lie once they are turned, in mm, (2, 3)."""
+        """The positions of the first and the last voxel after turning, in mm, (2, 3)."""
         from nibabel.orientations import inv_ornt_aff
 
         turned = self.affine @ inv_ornt_aff(self.orientation, self.stored.shape)
@@ -84,7 +84,7 @@ class VolumeHeader:
         return native
 
     def grid(self) -> Grid:
-        """The same voxels for labels."""
+        """The grid of the same voxels, for labels."""
         shape = self.placement.get_data_shape()
         corners = [(index, 0, 0) for index in range(self.shown_shape[0])]
         return Grid(
@@ -102,14 +102,14 @@ def described(
     slope: float = 1.0,
     intercept: float = 0.0,
 ) -> VolumeHeader:
-    """A header from where its voxels lie, as the affine has it; `spacing` along each axis of the file, in mm.
+    """A header from the affine of its voxels; `spacing` is along each axis of the file, in mm.
 
-    `is_placed`: whether the file itself says so. Raises ContentError for no distance between voxels, and for skewed
-    slices.
+    `is_placed`: whether the affine is from the file. Raises ContentError for an impossible spacing, and for slices
+    whose rows and columns are not at right angles.
     """
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-    _steps(affine, spacing)  # before anything is made of them
+    _steps(affine, spacing)  # checked before they are used
     orientation = ornt_transform(io_orientation(affine), axcodes2ornt("LPS"))
     to_file = np.argsort(orientation[:, 0]).tolist()
     shear = _apart(affine, to_file)
@@ -141,9 +141,9 @@ def described_by_axes(
     slope: float = 1.0,
     intercept: float = 0.0,
 ) -> VolumeHeader:
-    """The same of a file that says for each axis (a row of `axes`) where its next voxel lies, in mm.
+    """A header from the step along each axis (a row of `axes`), in mm.
 
-    Raises ContentError for axes that are not at right angles: how far apart its slices lie would be another matter.
+    Raises ContentError for axes that are not at right angles, which would change the distance of slices.
     """
     steps = np.linalg.norm(axes, axis=1)
     _steps(affine, steps.tolist())
@@ -156,14 +156,14 @@ def described_by_axes(
 
 
 def _is_default(affine: Affine, steps: Sequence[float], *, is_placed: bool) -> bool:
-    """Whether voxels of 1 mm lie as programs put them that were told of no place: along the axes, the first at 0."""
+    """Whether spacing and position are those of programs that were given none: 1 mm, along the axes, from 0."""
     return set(steps) == {1.0} and (not is_placed or np.array_equal(np.abs(affine), np.eye(4)))
 
 
 def _apart(affine: Affine, to_file: Sequence[int]) -> float:
-    """How far apart two slices lie for each mm between their first pixels: 1 where these lie above each other.
+    """The distance of two slices over that of their first pixels: 1 if these lie straight above each other.
 
-    `to_file`: which axes of the file run across, down and along the slices. Raises ContentError where the first two are
+    `to_file`: which axes of the file run across, down and along the slices. Raises ContentError if the first two are
     not at right angles.
     """
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
@@ -176,14 +176,14 @@ def _apart(affine: Affine, to_file: Sequence[int]) -> float:
 
 
 def _normal(affine: Affine, to_file: Sequence[int]) -> npt.NDArray[np.float64]:
-    """The direction in the patient that slices face."""
+    """The normal of the slices."""
     across, down, _ = to_file
     found: npt.NDArray[np.float64] = np.cross(affine[:3, across], affine[:3, down])
     return found / np.linalg.norm(found)
 
 
 def _steps(affine: Affine, spacing: Iterable[float]) -> tuple[float, ...]:
-    """The distances between voxels, rounded; raises ContentError for those of no scanner."""
+    """The distances between voxels, rounded; raises ContentError if they are impossible."""
     steps = tuple(round(float(step), 6) for step in spacing)
     if not (np.isfinite(affine).all() and are_lengths(steps)):
         raise ContentError(f"its voxels are {' x '.join(f'{step:g}' for step in steps)} mm apart")
@@ -191,7 +191,7 @@ def _steps(affine: Affine, spacing: Iterable[float]) -> tuple[float, ...]:
 
 
 def volume_shape(found: Sequence[int]) -> tuple[int, int, int]:
-    """The three lengths of a volume, those of 1 at the end left out; raises ContentError for any other shape."""
+    """The three lengths of a volume, without trailing ones of 1; raises ContentError for any other shape."""
     shape = tuple(int(length) for length in found)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
