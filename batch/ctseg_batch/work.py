@@ -65,14 +65,11 @@ Driver = Callable[[Job, Past, JournalWriter, Watcher, Callable[[str], None]], Wo
 
 def work_here(job: Job, past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]) -> Worked:
     """The driver of one machine: does the parts in threads of this process."""
-    call = job.call
-    # Slices are the unit of work here: OpenCV's own threads would only compete with the workers for the same cores.
-    cv2.setNumThreads(1)
-    engine = with_fallback(job.engine, call.precision, note)
+    engine = with_fallback(job.engine, job.call.precision, note)
     planner = job.planner(past, journal)
     with stage("discover"):
         planner.survey(job.found.sites)
-    with Workers(call.workers or usable_cpus()) as workers:
+    with Workers(job.call.workers or usable_cpus()) as workers:
         context = job.context(workers, engine)
         under_way = work_off(job.sites(), planner, context, journal, watcher, job.most)
     return Worked(
@@ -124,6 +121,8 @@ def work_off(
 
     Stops after `most` slices, if that is given.
     """
+    # Workers do a slice each: threads of OpenCV would only compete with them for the same cores.
+    cv2.setNumThreads(1)
     under_way, input_files = UnderWay(), planner.input_files
     input_files.drain_by(context.workers.drain)
     watcher.expect(sum(len(site.files) for site in sites))

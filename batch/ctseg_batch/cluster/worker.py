@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from uuid import uuid4
 
-import cv2
-
 from ctseg.errors import CallError, CtsegError, unforeseen
 from ctseg.model import find_model
 from ctseg_batch.choices import DeviceChoice
@@ -27,8 +25,6 @@ class Labeller:
 
         What goes wrong here is told with the first bundle: Ray would only try again.
         """
-        # One slice a worker: OpenCV's own threads would only compete with the other workers for the same cores.
-        cv2.setNumThreads(1)
         self._outdone = outdone
         self._notes: list[str] = []
         self._trouble: str | None = None
