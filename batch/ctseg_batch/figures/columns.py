@@ -1,4 +1,4 @@
-"""The columns of the tables: a row a scan, a row a slice."""
+"""The columns of the tables, with a row per scan or a row per slice."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -21,14 +21,14 @@ Row = tuple[str | int | float | None, ...]
 
 
 class Column(NamedTuple):
-    """A name, and what kind of values stand below it; what is not known is None."""
+    """The name of a column, and the kind of its values; unknown ones are None."""
 
     name: str
     kind: Kind
 
 
 class _ScanColumn(NamedTuple):
-    """A column, and where a scan's value is found."""
+    """A column, and the function that takes its value from a scan."""
 
     column: Column
     of: Callable[[Mapping[str, Any]], Any]
@@ -44,17 +44,17 @@ SLICE_COLUMNS = (
     Column("lung_ml", "number"),
     Column("involvement_percent", "number"),
 )
-_DERIVED = 2  # the last of them follow from the pixels
+_DERIVED = 2  # so many at the end are computed from the pixels
 
 
 def scan_table(summary: Summary) -> tuple[Sequence[Column], Iterator[Row]]:
-    """A row a scan, all that summary.json says of it: `ground_glass_ml`, `left_upper_lung_ml`, `iou_mean` ..."""
+    """The columns and rows of summary.csv, a row per scan: `ground_glass_ml`, `left_upper_lung_ml`, `iou_mean` ..."""
     columns = list(_scan_columns(summary["groups"] or [], has_regions=summary["measures"] != "basic"))
     return [one.column for one in columns], (tuple(one.of(scan) for one in columns) for scan in summary["scans"])
 
 
 def slice_rows(results: Iterable[PartResult]) -> Iterator[Row]:
-    """A row a slice, in the order of the scans and of their slices."""
+    """The rows of slices.csv, in the order of the scans and of their slices."""
     for scan, parts in by_scan(results).items():
         spacing = spacing_of(parts)
         slices = chain.from_iterable(unpack(part.by_slice) for part in parts)
@@ -64,13 +64,13 @@ def slice_rows(results: Iterable[PartResult]) -> Iterator[Row]:
 
 
 def figures_of(row: Row) -> SliceFigures:
-    """What a row that was read back from slices.csv says of its slice, but for what follows from the pixels."""
+    """The slice of a row that was read from slices.csv."""
     pixels = tuple(value for value in row[-_DERIVED - len(CLASSES) : -_DERIVED] if isinstance(value, int))
     return SliceFigures(str(row[2]), str(row[3]), pixels if len(pixels) == len(CLASSES) else None)
 
 
 def with_all_digits(row: Row, spacing: Spacing | None, weight: float) -> Row:
-    """A row that was read back from slices.csv, which rounds what follows from the pixels."""
+    """A row that was read from slices.csv, with the values that are rounded there computed again."""
     pixels = figures_of(row).pixels
     return row if pixels is None else (*row[:-_DERIVED], *_derived(pixels, spacing, weight))
 
@@ -83,7 +83,7 @@ def _slice_row(scan: str, index: int, one: SliceFigures, spacing: Spacing | None
 
 
 def _derived(pixels: Sequence[int], spacing: Spacing | None, weight: float) -> tuple[float | None, float | None]:
-    """What the last columns of slices.csv say: `lung_ml`, `involvement_percent`."""
+    """The last columns of slices.csv: `lung_ml`, `involvement_percent`."""
     lung = sum(pixels[c.index] for c in LUNG)
     return None if spacing is None else weight * lung * voxel_ml(spacing), involvement(pixels)
 

@@ -1,4 +1,4 @@
-"""Many runs as one: shards, machines, months."""
+"""Join the summaries of many runs (shards, machines, months) into one."""
 
 import heapq
 import json
@@ -22,13 +22,13 @@ from ctseg_batch.shards import Shard
 
 @dataclass(frozen=True)
 class Joined:
-    """The summary of all runs, and for each run which of its scans are in it."""
+    """The joint summary, and for each run which of its scans are in it."""
 
     summary: Summary
     taken: Sequence[tuple[Run, frozenset[str]]]
 
     def slices(self) -> Iterator[Row]:
-        """The rows of slices.csv, from the runs' own; raises CallError for one that does not fit its summary."""
+        """The rows of slices.csv from those of the runs; raises CallError for one that does not fit its summary."""
         place = {scan["scan"]: number for number, scan in enumerate(self.summary["scans"])}
         rows = (_rows_of(scans, run) for run, scans in self.taken)
         return heapq.merge(*rows, key=lambda row: place[str(row[0])])
@@ -39,7 +39,7 @@ def _rows_of(scans: Container[object], run: Run) -> Iterator[Row]:
 
 
 def check_alike(runs: Sequence[Run]) -> None:
-    """Raise CallError where runs differ in what their figures depend on, saying in what."""
+    """Raise CallError if runs differ in something that their figures depend on."""
     first = runs[0]
     for run in runs[1:]:
         for title, told in _TRAITS.items():
@@ -53,11 +53,12 @@ def check_alike(runs: Sequence[Run]) -> None:
 
 
 def join(runs: Sequence[Run]) -> Joined:
-    """One summary of all scans, a scan that is the same in two of them once.
+    """One summary of all scans; a scan that is the same in two runs is counted once.
 
-    They are in the order of the runs; those of shards of one run in the order that it would have. A series that lies
-    in several folders is flagged, whichever run has each. What no shard has done is among the errors. What the runs do
-    not have in common is null. Raises CallError for a scan that differs from one run to the other.
+    Scans are in the order of the runs, those of the shards of one run in the order of a run without shards. A series
+    spread over folders is flagged, even if these are in different runs. Scans that no shard has done are among the
+    errors. Values that differ between runs, like the model, are null. Raises CallError for a scan with other figures
+    in another run.
     """
     owners: dict[str, tuple[Run, Mapping[str, Any]]] = {}
     taken: list[tuple[Run, frozenset[str]]] = []
@@ -80,7 +81,7 @@ def join(runs: Sequence[Run]) -> Joined:
 
 
 def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
-    """The scans that no shard has done, as far as the shards know what there is; and shards that have not ended."""
+    """The sites that some shard has found and none has done, and the shards that have not ended."""
     ended: dict[tuple[Path, int], dict[int, str]] = defaultdict(dict)
     for run in runs:
         if run.shard:
@@ -101,7 +102,7 @@ def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
             if shard.number in found:
                 why = "other shards have found it, its own has not, so it is new, or gone: call all shards again"
             missing[name] = Failure(name, f"was not done: {why}")
-        for shard in silent.values():  # of what it failed to read, no other shard knows
+        for shard in silent.values():  # no other shard knows which inputs it could not read
             missing[f"shard {shard}"] = Failure(f"shard {shard}", f"was not done: {_not_ended(shard)}")
     return list(missing.values())
 
@@ -111,7 +112,7 @@ def _not_ended(shard: Shard) -> str:
 
 
 def _endings(summaries: Iterable[Mapping[str, Any]]) -> Mapping[str, int]:
-    """Of the files that were ignored; they were not always noted."""
+    """The endings of ignored files, summed; older summaries lack them."""
     told: Iterable[Counter[str]] = (Counter(summary.get("ignored_endings", {})) for summary in summaries)
     return sum(told, Counter())
 
@@ -165,11 +166,11 @@ _TRAITS: Mapping[str, Callable[[Summary], str]] = {
 
 
 def _common(values: Iterable[Any]) -> Any:
-    """What all have in common; None where they differ."""
+    """The value if all are the same, else None."""
     first, *others = values
     return first if all(other == first for other in others) else None
 
 
 def _once(values: Iterable[Any]) -> list[Any]:
-    """Each of them once, in their order."""
+    """The values without repetitions, in their order."""
     return list({json.dumps(value, sort_keys=True): value for value in values}.values())

@@ -1,4 +1,4 @@
-"""Whether what a run scores is what its model learnt from: such scores flatter it."""
+"""Warn if a run scores slices that its model was trained on: such scores are too good."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from ctseg_batch.slice_figures import unpack
 
 
 def of_training(results: Iterable[PartResult], truth: Path, training: Mapping[str, Any]) -> Iterator[str]:
-    """A line where the truth belongs to a data set that the model learnt from: of how many slices, if that is known."""
+    """A line if the truth belongs to a data set that the model learnt from, with the number of slices if known."""
     top = truth.resolve()
     for folder in around(truth):
         name = _name_of(folder)
@@ -35,7 +35,7 @@ def of_training(results: Iterable[PartResult], truth: Path, training: Mapping[st
 
 
 def _name_of(folder: Path) -> Any:
-    """What a data set is called: by its description, or as one of folders `image` and `mask`; None for no data set."""
+    """The name of a data set, from its description or else its folder; None if it is no data set."""
     try:
         described = read_description(folder)
     except DatasetError:
@@ -44,7 +44,7 @@ def _name_of(folder: Path) -> Any:
 
 
 def _learnt_masks(folder: Path, described: Sequence[Mapping[str, Any]]) -> Iterator[Path]:
-    """The masks of the patients that were learnt from; raises DatasetError or ModelError where that can't be told."""
+    """The masks of the patients that were learnt from; raises DatasetError or ModelError if that is unknown."""
     dataset, learnt = read_dataset(folder), learnt_groups(described)
     if isinstance(dataset, Dataset):
         yield from (one.mask for one in dataset.slices if group_digest(dataset.name, one.group) in learnt)

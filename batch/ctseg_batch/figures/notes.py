@@ -1,4 +1,4 @@
-"""Lines on a run as a whole: which outputs and reference masks there are none of; and those of many runs as one."""
+"""Notes: lines on a run as a whole, and how those of several runs are joined."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,42 +16,42 @@ _MOST_ENDINGS = 5
 _ENDINGS_TOLD = {"": "without an ending", f".{ARCHIVE}": f".{ARCHIVE} ({ARCHIVE}::FILE reads one)"}
 _UNUSED_SPACING = "--spacing was not used: the files say theirs"
 NO_TRUTH = "no reference mask was found for any slice: "
-"""What the line begins with that says why a run with a truth has scored nothing."""
+"""The beginning of the note of a run that has a truth but scored nothing."""
 
 
 def without_output(left_out: Iterable[Iterable[LeftOut]]) -> list[str]:
-    """How many scans some output could not be made of, a line for each reason; `left_out` is of each scan."""
+    """A line for each kind of output and reason with the number of scans that lack it; `left_out` is by scan."""
     counts = Counter(chain.from_iterable(map(set, left_out)))
     return [f"no {one.kind} of {count(scans, 'scan')}: {one.reason}" for one, scans in sorted(counts.items())]
 
 
 def removed(scans: Mapping[str, Collection[str]], verb: str = "removed") -> Iterator[str]:
-    """A line where outputs of scans go since they are of kinds that the call does not name."""
+    """A line if outputs are removed because --write does not name their kind."""
     if scans:
         told = ", ".join(f"{kind} of {count(len(names), 'scan')}" for kind, names in sorted(scans.items()))
         yield f"{verb}, as --write no longer names it: {told}"
 
 
 def unused_spacing(results: Iterable[PartResult]) -> Iterator[str]:
-    """A line where a spacing was given and no scan needed it."""
+    """A line if --spacing was given and no scan needed it."""
     done = [part for part in results if part.slices > part.failed_slices]
     if done and not any(part.is_spacing_said for part in done):
         yield _UNUSED_SPACING
 
 
 def of_earlier_calls(scans: int) -> Iterator[str]:
-    """A line where OUT has more scans than the summary tells of."""
+    """A line if OUT holds more scans than the summary."""
     if scans:
         yield f"OUT also holds outputs of {count(scans, 'scan')} of earlier calls, which this summary leaves out"
 
 
 def passed_over(inputs: Iterable[Location]) -> Iterator[str]:
-    """A line for each INPUT that holds nothing but what is never searched."""
+    """A line for each INPUT that holds only what is never searched."""
     return (f"no CT in {path}, only results or reference masks" for path in inputs)
 
 
 def set_aside(folders: Mapping[str, int]) -> Iterator[str]:
-    """A line where folders were not searched for what they are called."""
+    """A line if folders were not searched because of their name."""
     if folders:
         told = ", ".join(name if many == 1 else f"{name} ({many} folders)" for name, many in sorted(folders.items()))
         yield f"not searched: {told}: deleted files, snapshots and the like; name such a folder to search it"
@@ -65,7 +65,7 @@ def met_again(links: int) -> Iterator[str]:
 
 
 def ignored(many: int, endings: Mapping[str, int]) -> Iterator[str]:
-    """A line where files are no CT, with the commonest of their `endings`: a whole format may be among them."""
+    """A line if files were ignored, with the most common of their `endings`: a whole format may be among them."""
     if many:
         told = "1 file of another kind was ignored" if many == 1 else f"{many} files of other kinds were ignored"
         ranked = sorted(endings.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -75,7 +75,7 @@ def ignored(many: int, endings: Mapping[str, int]) -> Iterator[str]:
 
 
 def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iterator[str]:
-    """A line where a truth was given and goes with nothing: it may be the wrong folder."""
+    """A line if a truth was given but has a mask for none of the slices: it may be the wrong folder."""
     done = [part for part in results if part.slices > part.failed_slices]
     if done and all(_has_no_truth(part) for part in done):
         sources = [[one.source for one in unpack(part.by_slice)] for part in done]
@@ -85,7 +85,7 @@ def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iter
 
 
 def _hints(sources: Sequence[Sequence[str]], truth: Path, root: str) -> Iterator[str]:
-    """What was perhaps meant, by the files of each part: another level of the truth, or masks that are a volume."""
+    """What may be wrong, by the files of each part: the truth is a level off, or its masks are a volume."""
     below = truth / PurePath(root).name
     levels = [one for one in (below, truth.parent) if not one.resolve().is_relative_to(Path(root).resolve())]
     parts = [(*names[0].rpartition("/")[::2], len(set(names)) > 1) for names in sources]
@@ -100,7 +100,7 @@ def _hints(sources: Sequence[Sequence[str]], truth: Path, root: str) -> Iterator
 
 
 def _listed(folder: Path) -> list[Path]:
-    """What lies in a folder; nothing where there is none, or where it may not be looked into."""
+    """The entries of a folder; none if it does not exist or can't be listed."""
     try:
         return sorted(folder.iterdir())
     except OSError:
@@ -112,7 +112,7 @@ def _has_no_truth(part: PartResult) -> bool:
 
 
 def joined_notes(summaries: Sequence[Mapping[str, Any]], scans: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What one run over all `scans` would have said."""
+    """The notes that a single run over all `scans` would have."""
     told: list[str] = []
     for summary in summaries:
         counted = _not_made(summary["scans"])
@@ -125,12 +125,12 @@ def joined_notes(summaries: Sequence[Mapping[str, Any]], scans: Sequence[Mapping
 
 
 def _not_made(scans: Iterable[Mapping[str, Any]]) -> list[str]:
-    # It was not always noted; then the lines of each run stay as they are.
+    # Older summaries have no `left_out`; then the lines of each run stay as they are.
     return without_output([LeftOut(**one) for one in scan.get("left_out", ())] for scan in scans)
 
 
 def _all_without_truth(summaries: Sequence[Mapping[str, Any]], scans: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The line of the run that has the first scan, if all runs say so that were given a truth and have done a scan."""
+    """The line of the run with the first scan, if all runs that had a truth and did a scan have such a line."""
     places = {scan["scan"]: place for place, scan in enumerate(scans) if scan["status"] != "failed"}
     said: dict[int, str | None] = {}
     for summary in summaries:

@@ -1,4 +1,4 @@
-"""What a run, or each shard of one, left in OUT; it may have met anything since, and is checked."""
+"""Read the summary that a run, or each shard of one, left in OUT, and check that it is intact."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -20,9 +20,9 @@ _AGAIN = "call ctseg batch again, it does only what is missing"
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, and what its summary.json holds; of a shard, `mark` is in the names of its files.
+    """A run's folder, and the content of its summary.json; a shard has a `mark` in the names of its files.
 
-    `called` is where people know it to be.
+    `called` is the place of the run for people, which may be a URL.
     """
 
     out: Path
@@ -32,22 +32,22 @@ class Run:
 
     @property
     def shard(self) -> Shard | None:
-        """Which shard it is."""
+        """The shard that the run was, if any."""
         told = self.summary["shard"]
         return Shard(told["number"], told["of"]) if told else None
 
     @property
     def title(self) -> str:
-        """What tells it from others, also from those in the same folder."""
+        """A name that is unique, also among shards in the same folder."""
         return f"{self.called} (shard {self.shard})" if self.shard else self.called
 
     def places(self) -> Mapping[str, int]:
-        """Where its scans stand among all that its root holds, as far as it knows."""
+        """The place of each of its scans in the order of a run without shards."""
         told = self.summary["shard"] or {"places": ()}
         return {scan["scan"]: place for scan, place in zip(self.summary["scans"], told["places"], strict=bool(told))}
 
     def slices(self) -> Iterator[Row]:
-        """The rows of its slices.csv, with all digits; raises CallError where it does not fit the summary."""
+        """The rows of its slices.csv, with all digits; raises CallError if it does not fit the summary."""
         expected = {scan["scan"]: scan["slices"] for scan in self.summary["scans"]}
         scans = {scan["scan"]: scan for scan in self.summary["scans"]}
         for row in read_slices(self.out / marked(SLICES_CSV, self.mark), expected):
@@ -57,10 +57,10 @@ class Run:
 
 
 def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Run]:
-    """Read what OUT has of a run, or of each shard of one that has ended. `called`: where it is, if not at `out`.
+    """Read the run in OUT, or each of its shards that has ended. `called`: the place of OUT for people, if not `out`.
 
-    A run takes the tables of shards away when it ends: where there are some, shards came after it. Raises CallError for
-    a summary that is missing, damaged, or none of this version, and for shards of several cuts.
+    When a run ends it removes the tables of shards; if there are some, they are of a later run. Raises CallError for a
+    summary that is missing, damaged, or of another version, and for shards of several cuts.
     """
     name = called or str(out)
     found = (shard_of(file.name) for file in out.glob(marked(SUMMARY_JSON, ".*-of-*")))
@@ -81,7 +81,7 @@ def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Ru
 
 
 def read_summary(out: Path, mark: str, fault: FormCheck, called: str) -> Summary:
-    """Read the summary in OUT of a run, or of the shard with that mark; raises CallError where it is none."""
+    """Read the summary in OUT of a run, or of the shard with that mark; raises CallError if it is not valid."""
     name = marked(SUMMARY_JSON, mark)
     file = f"{called}/{name}"
     try:
@@ -108,7 +108,7 @@ def read_summary(out: Path, mark: str, fault: FormCheck, called: str) -> Summary
 
 
 def _inconsistency(read: Mapping[str, Any]) -> str | None:
-    """What a schema can't say: names that are unique, and scores of the groups that are named."""
+    """Check what a schema can't: that names are unique, and that scores are of the groups that are named."""
     shard, is_mixed = read["shard"], read["runs"] is not None and read["groups"] is None
     if shard and not (shard["number"] <= shard["of"] and len(shard["places"]) == len(read["scans"])):
         return "its shard is none"

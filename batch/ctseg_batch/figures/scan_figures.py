@@ -19,7 +19,7 @@ from ctseg_batch.slice_figures import unpack
 
 
 def scan_figures(name: str, parts: Sequence[PartResult], groups: list[str] | None) -> dict[str, Any]:
-    """What summary.json says of a scan, but for the flag on its other folders; `groups` are those of the truth."""
+    """The entry of a scan in summary.json, without the flag for other folders; `groups` are those of the truth."""
     slices, failed = sum(part.slices for part in parts), sum(part.failed_slices for part in parts)
     errors = sorted({failure for part in parts for failure in (*part.failures, *part.bad_truth)})
     done = [part for part in parts if part.slices > part.failed_slices]
@@ -56,7 +56,7 @@ def scan_figures(name: str, parts: Sequence[PartResult], groups: list[str] | Non
 
 
 def _regional(whole: StackFigures | None, spacing: Spacing | None) -> dict[str, Any]:
-    """The lungs, how severely each is diseased, the lesions; None where nobody asked, or it is no stack."""
+    """The lungs, their severity, the lesions; None if not asked for, or if the scan is no stack."""
     if whole is None or spacing is None:
         return {"regions": None, "severity": None, "lesions": None}
     regions = dict(zip(LUNGS, _lungs(whole.lungs, spacing), strict=True))
@@ -70,7 +70,7 @@ def _regional(whole: StackFigures | None, spacing: Spacing | None) -> dict[str, 
 
 
 def _lungs(lungs: Lungs, spacing: Spacing) -> Iterator[dict[str, Any] | None]:
-    """The figures of each lung and of its thirds; None for a lung of which there is nothing, or next to nothing."""
+    """The figures of each lung and of its thirds; None for a lung that is absent."""
 
     def described(amounts: Amounts) -> dict[str, Any]:
         return asdict(describe(amounts, spacing))
@@ -90,7 +90,7 @@ def _pooled(tables: Iterable[Sequence[Sequence[float]] | None]) -> list[list[flo
 
 
 def _weights(parts: Sequence[PartResult]) -> list[float] | None:
-    """Those of all slices; None where none counts for more or less than another."""
+    """The weights of all slices; None if all count the same."""
     weights = [weight for part in parts for weight in part.weights or (1.0,) * part.slices]
     return weights if any(part.weights for part in parts) else None
 
@@ -98,7 +98,7 @@ def _weights(parts: Sequence[PartResult]) -> list[float] | None:
 def _distances(
     whole: StackFigures | None, spacing: Spacing | None, confusion: list[list[float]] | None, groups: list[str] | None
 ) -> dict[str, Any]:
-    """How far a stack's surfaces and volumes are from those of the truth, by group but background."""
+    """The distance of a stack's surfaces, and the error of its volumes, for each group except background."""
     if whole is None or spacing is None or confusion is None or groups is None:
         return {"surface": None, "volume_error_ml": None}
     counts = np.array(confusion)
@@ -114,7 +114,7 @@ def _distances(
 
 
 def _flags(done: Sequence[PartResult], failed: int, measures: Measures, *, is_scored: bool) -> list[str]:
-    """What makes the scan's numbers doubtful, in words."""
+    """The flags of a scan."""
     found = [flag for part in done for flag in part.flags]
     if done and measures.involvement_percent is None:
         found.append(flags.NO_LUNG_FOUND)
@@ -135,5 +135,5 @@ def _flags(done: Sequence[PartResult], failed: int, measures: Measures, *, is_sc
 
 
 def spacing_of(parts: Iterable[PartResult]) -> Spacing | None:
-    """That of the first part of a scan of which something was labelled."""
+    """The spacing of a scan: that of its first part with a labelled slice."""
     return next((part.spacing_mm for part in parts if part.slices > part.failed_slices), None)

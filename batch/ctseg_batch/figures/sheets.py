@@ -1,4 +1,4 @@
-"""The files of a summary: summary.json, summary.csv, slices.csv, and the tables as Parquet; written row by row."""
+"""Write the files of a summary: summary.json, summary.csv, slices.csv, and the tables as Parquet."""
 
 import csv
 import io
@@ -21,32 +21,32 @@ PARQUET_MODULE, PARQUET_EXTRA = "pyarrow", "parquet"
 _OF_SHARD = re.compile(r"(?:summary|slices)\.([1-9][0-9]*)-of-([1-9][0-9]*)\.(?:json|csv|parquet)")
 
 Table = Callable[[], tuple[Sequence[Column], Iterable[Row]]]
-"""Gives the columns and the rows, each time anew."""
+"""Returns the columns and an iterator over the rows, a new one at each call."""
 
 _DIGITS = 4
 _ROWS_A_GROUP = 20_000
 
 
 def marked(name: str, mark: str) -> str:
-    """What a file is called of the shard with that mark: `summary.3-of-8.json`."""
+    """The name of a shard's file: `summary.3-of-8.json`."""
     stem, _, ending = name.partition(".")
     return f"{stem}{mark}.{ending}"
 
 
 def shard_of(name: str) -> Shard | None:
-    """Which shard a file is a table of, by its name; None for any other file, also for a copy of a table."""
+    """The shard of a table, by the file's name; None for any other file, also for a copy of a table."""
     found = _OF_SHARD.fullmatch(name)
     return Shard(int(found[1]), int(found[2])) if found else None
 
 
 def superseded(names: Iterable[str], mark: str) -> list[str]:
-    """Which files in OUT are tables of shards that were cut otherwise than by the run, or the shard, with that mark."""
+    """The files in OUT that are tables of shards of another cut than that of the run, or shard, with that mark."""
     shards = {name: shard_of(name) for name in names}
     return [name for name, shard in shards.items() if shard and not is_of_cut(shard.mark, mark)]
 
 
 def withdrawn(names: Iterable[str], mark: str) -> list[str]:
-    """Which files in OUT no longer hold once the run, or the shard, with that mark has begun to change OUT."""
+    """The files in OUT that are outdated once the run, or shard, with that mark begins to change OUT."""
     own = {SUMMARY_JSON, marked(SUMMARY_JSON, mark)}
     return [*own.intersection(names), *superseded(names, mark)]
 
@@ -54,10 +54,9 @@ def withdrawn(names: Iterable[str], mark: str) -> list[str]:
 def write_sheets(
     out: Path, summary: Summary, slices: Callable[[], Iterable[Row]], parquet: bool, mark: str = ""
 ) -> None:
-    """Write a summary into OUT; `slices` gives the rows of slices.csv, each time anew. `mark` is that of a shard.
+    """Write a summary into OUT; `slices` returns the rows of slices.csv, anew at each call. `mark` is that of a shard.
 
-    Parquet of an earlier run goes where none is asked for: it would tell of that run. Raises CallError where OUT can't
-    be written.
+    Without `parquet`, files of that kind from an earlier run are removed. Raises CallError if OUT can't be written.
     """
     tables: Mapping[str, Table] = {
         SLICES_CSV: lambda: (SLICE_COLUMNS, slices()),
@@ -75,14 +74,14 @@ def write_sheets(
 
 
 def _write_csv(file: Path, columns: Sequence[Column], rows: Iterable[Row]) -> None:
-    """Write a table as RFC 4180 has it: what is not known is empty. Raises CallError where it can't be written."""
+    """Write a table as in RFC 4180, unknown values empty; raises CallError if it can't be written."""
     with writing(file) as stream:
         print_csv(stream, columns, rows)
 
 
 def print_csv(stream: BinaryIO, columns: Sequence[Column], rows: Iterable[Row]) -> None:
-    """The same on a stream."""
-    # Names that are no Unicode go out as the bytes that they came in as.
+    """Write the same to a stream."""
+    # File names that are not Unicode are written as their original bytes.
     text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
     writer = csv.writer(text)
     writer.writerow([column.name for column in columns])
@@ -92,7 +91,7 @@ def print_csv(stream: BinaryIO, columns: Sequence[Column], rows: Iterable[Row]) 
 
 
 def _write_parquet(file: Path, columns: Sequence[Column], rows: Iterable[Row]) -> None:
-    """Write a table as Parquet, so many rows at a time. Needs the extra `parquet`."""
+    """Write a table as Parquet, in groups of rows. Needs the extra `parquet`."""
     arrow, parquet = (require(name, PARQUET_EXTRA) for name in (PARQUET_MODULE, f"{PARQUET_MODULE}.parquet"))
     types = {"text": arrow.string(), "integer": arrow.int64(), "number": arrow.float64()}
     schema = arrow.schema([(column.name, types[column.kind]) for column in columns])
@@ -103,7 +102,7 @@ def _write_parquet(file: Path, columns: Sequence[Column], rows: Iterable[Row]) -
 
 
 def _plain(cells: Iterable[str | float | None]) -> list[str | float | None]:
-    """Cells that Parquet can hold: of a name that is no Unicode, what is."""
+    """Cells that Parquet can hold: bytes of a name that are not Unicode are replaced."""
     return [
         cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if isinstance(cell, str) else cell
         for cell in cells

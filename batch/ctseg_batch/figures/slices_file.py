@@ -1,4 +1,4 @@
-"""Read a run's slices.csv back, and see that it is what its summary says."""
+"""Read a run's slices.csv, and check that it fits the summary."""
 
 import csv
 import math
@@ -13,7 +13,7 @@ _AT_ONCE = 2**13
 
 
 def read_slices(file: Path, expected: Mapping[str, int]) -> Iterator[Row]:
-    """The rows of a run's slices.csv; raises CallError where they are not those of the `expected` slices by scan."""
+    """The rows of a run's slices.csv; raises CallError unless they are the `expected` number of slices of each scan."""
     counts: Counter[str] = Counter()
     try:
         table = csv.reader(_lines(file), strict=True)
@@ -39,7 +39,7 @@ def read_slices(file: Path, expected: Mapping[str, int]) -> Iterator[Row]:
 
 
 def _lines(file: Path) -> Iterator[str]:
-    """The lines of a file, which is open only while some are read: thousands of shards are read side by side."""
+    """The lines of a file, which is kept open only while it is read: thousands of shards may be read side by side."""
     place = 0
     while True:
         with file.open("rb") as stream:
@@ -52,7 +52,7 @@ def _lines(file: Path) -> Iterator[str]:
 
 
 def _row(cells: list[str]) -> Row:
-    """The cells of a line as values; raises ValueError for what can't be."""
+    """The cells of a line as values; raises ValueError for invalid ones."""
     if len(cells) != len(SLICE_COLUMNS):
         raise ValueError(f"a line has {len(cells)} values instead of {len(SLICE_COLUMNS)}")
     return tuple(_value(cell, column.kind) for cell, column in zip(cells, SLICE_COLUMNS, strict=True))

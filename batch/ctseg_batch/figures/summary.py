@@ -1,4 +1,4 @@
-"""All figures of a run, by scan and in total, as summary.json holds them: see docs/summary.md."""
+"""The figures of a run, by scan and in total, as in summary.json: see docs/summary.md."""
 
 import json
 from collections import Counter
@@ -17,23 +17,23 @@ from ctseg_batch.shards import Shard
 
 SCHEMA = 2
 _MOST_REASONS = 3
-# What was not always noted of the same files, or depends on what was to be written.
+# Fields that older summaries lack, or that depend on --write.
 _NO_FIGURES = ("series", "patients_right", "left_out")
 
 Summary = dict[str, Any]
-"""What summary.json holds."""
+"""The content of summary.json."""
 
 
 @dataclass(frozen=True)
 class ShardFigures:
-    """Which share of the scans was done, and where each scan's site stands among all that were found, by its name."""
+    """The shard that was done, the digest of all sites that it `found`, and the places of its scans among them."""
 
     shard: Shard
     found: str
     places: Mapping[str, int]
 
     def told(self, scans: Iterable[str]) -> dict[str, Any]:
-        """What summary.json says of it."""
+        """Its entry in summary.json."""
         return {
             "number": self.shard.number,
             "of": self.shard.of,
@@ -44,11 +44,11 @@ class ShardFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a run found. `groups` are the names of what the truth tells apart; None without a truth.
+    """What a run has found. `groups` are the names of the groups that the truth tells apart; None without a truth.
 
-    `skipped` are readable files that are no slices, `errors` the failures of no scan, `ignored_endings` counts
-    files of other kinds. `notes` are lines on the run as a whole. `slices` were done in this run, in `wall_s` seconds;
-    the others before. `measures` is what was asked for. `shard` says which share of the scans these are.
+    `skipped` are readable files that are no slices, `errors` the failures that belong to no scan, `ignored_endings`
+    counts files of other kinds. `notes` are lines on the run as a whole. `slices` counts those done in this run, in
+    `wall_s` seconds.
     """
 
     results: Sequence[PartResult]
@@ -64,7 +64,7 @@ class Figures:
 
 
 def summarise(figures: Figures, engine: Engine) -> Summary:
-    """Add up the parts, by scan in the order of their first part, and over all."""
+    """Add up the parts by scan, in the order of their first part, and over all scans."""
     groups = None if figures.groups is None else list(figures.groups)
     scans = flag_folders([scan_figures(name, parts, groups) for name, parts in by_scan(figures.results).items()])
     spec = engine.spec
@@ -98,12 +98,12 @@ def summarise(figures: Figures, engine: Engine) -> Summary:
 
 
 def exit_status(summary: Summary) -> int:
-    """0 all well, 1 some input failed or there is no reference mask at all, 2 nothing could be read."""
+    """0 success, 1 some input failed or there is no reference mask at all, 2 nothing could be read."""
     return outcome(summary)[0]
 
 
 def outcome(summary: Summary) -> tuple[int, str]:
-    """The exit status, and why it is not 0 where no failure of a file says that."""
+    """The exit status, and the reason if it is not 0 and no failed file explains it."""
     scans = summary["scans"]
     has_failures = bool(summary["errors"]) or any(scan["errors"] for scan in scans)
     if summary["shard"] is None:  # a shard can't tell: another may have read something, or found a reference mask
@@ -115,7 +115,7 @@ def outcome(summary: Summary) -> tuple[int, str]:
 
 
 def _nothing_left(skipped: Sequence[Mapping[str, str]]) -> str:
-    """Why a run without a failure has read nothing, the most frequent reasons first."""
+    """Why a run without failures has segmented nothing, the most frequent reasons first."""
     reasons = [
         f"{reason} ({times})" for reason, times in Counter(one["reason"] for one in skipped).most_common(_MOST_REASONS)
     ]
@@ -124,12 +124,12 @@ def _nothing_left(skipped: Sequence[Mapping[str, str]]) -> str:
 
 
 def to_json(summary: Summary) -> str:
-    """The summary as text, the same for the same figures."""
+    """The summary as JSON."""
     return json.dumps(summary, indent=2) + "\n"
 
 
 def by_scan(results: Iterable[PartResult]) -> dict[str, list[PartResult]]:
-    """The parts of each scan, in the order of its first part."""
+    """The parts by scan, in the order of the first part of each."""
     parts: dict[str, list[PartResult]] = {}
     for result in results:
         parts.setdefault(result.scan, []).append(result)
@@ -137,7 +137,7 @@ def by_scan(results: Iterable[PartResult]) -> dict[str, list[PartResult]]:
 
 
 def figure_at(of: Mapping[str, Any], *path: str) -> Any:
-    """What lies at a path in the figures of a scan; None where something on the way is null or was not noted."""
+    """The value at a path in the figures of a scan; None if anything on the way is null or missing."""
     found: Any = of
     for key in path:
         found = None if found is None else found.get(key)
@@ -145,8 +145,8 @@ def figure_at(of: Mapping[str, Any], *path: str) -> Any:
 
 
 def flag_folders(scans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The scans, those of a series that lies in more than one folder with a flag that says so, as their last."""
-    counts = Counter(scan.get("series") for scan in scans)  # it was not always noted
+    """The scans; those of a series that is spread over folders get a flag for that, as their last one."""
+    counts = Counter(scan.get("series") for scan in scans)  # older summaries lack it
     several = {series for series, count in counts.items() if series and count > 1}
     return [
         {**scan, "flags": [*_other_flags(scan), flags.IN_SEVERAL_FOLDERS]}
@@ -157,7 +157,7 @@ def flag_folders(scans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def figures_alone(scan: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What summary.json says of a scan, without what depends on the others of its run or on what was written."""
+    """The figures of a scan, without what depends on other scans of the run or on --write."""
     known = {key: value for key, value in scan.items() if key not in _NO_FIGURES and value is not None}
     return known | {"flags": _other_flags(scan)}
 

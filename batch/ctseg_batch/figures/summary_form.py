@@ -1,4 +1,4 @@
-"""The form of summary.json: a JSON Schema that the package brings along, and what does not keep to it."""
+"""Validate summary.json by the JSON Schema in the package."""
 
 import json
 from collections.abc import Callable
@@ -8,11 +8,11 @@ from typing import Any
 SCHEMA_FILE = Path(__file__).parent / "schema" / "summary.schema.json"
 
 FormCheck = Callable[[Any], str | None]
-"""Says where and how what was read departs from the form of a summary; None where it does not."""
+"""Returns where and how a value violates the schema; None if it does not."""
 
 
 def form_check() -> FormCheck:
-    """Compile the schema to a check, which takes longer than to check a summary."""
+    """Compile the schema to a check; this takes longer than to check a summary."""
     from fastjsonschema import JsonSchemaValueException
     from fastjsonschema import compile as compiled
 

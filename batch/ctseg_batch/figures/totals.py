@@ -1,4 +1,4 @@
-"""The figures of many scans together, made of what summary.json says of each: so runs can be joined."""
+"""The totals over scans, computed from their entries in summary.json, so that runs can be joined."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,12 +16,12 @@ Scan = Mapping[str, Any]
 Confusions = Iterable[Sequence[Sequence[float]] | None]
 
 Pairs = Mapping[int, tuple[float, float]]
-"""Measured and true, by the place of the scan among all."""
+"""(measured, true) by the index of the scan."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """What is compared with a truth: the volume of each group, of the lung, and involvement; None: it does not tell."""
+    """Measured and true volumes of each group and of the lung, and involvement; None if the truth does not tell."""
 
     volumes_ml: Mapping[str, Pairs]
     lung_ml: Pairs | None
@@ -29,7 +29,7 @@ class Paired:
 
 
 def totals(scans: Sequence[Scan], groups: Sequence[str] | None, measures: str | None) -> dict[str, Any]:
-    """The sums over the scans: volumes and involvement over those whose volumes are known."""
+    """The totals; volumes and involvement are over the scans whose volumes are known."""
     known = [scan["volumes_ml"] for scan in scans if scan["volumes_ml"] is not None]
     volumes = {c.name: sum(volumes[c.name] for volumes in known) for c in LUNG} if known else None
     pixels = [sum(scan["pixels"][c.name] for scan in scans) for c in CLASSES]
@@ -48,7 +48,7 @@ def totals(scans: Sequence[Scan], groups: Sequence[str] | None, measures: str | 
 
 
 def scored(confusions: Confusions, groups: Sequence[str] | None) -> dict[str, Any]:
-    """IoU and Dice pooled over the slices that have a truth; None without one."""
+    """IoU and Dice, pooled over the slices that have a truth; None without any."""
     counts = [np.array(one) for one in confusions if one is not None]
     if not counts or groups is None:
         return {"iou": None, "dice": None}
@@ -60,7 +60,7 @@ def scored(confusions: Confusions, groups: Sequence[str] | None) -> dict[str, An
 
 
 def paired(scans: Sequence[Scan], groups: Sequence[str]) -> Paired | None:
-    """What mask and truth say of each scan with a truth and a spacing, over its slices with a truth; None of none."""
+    """Mask and truth of each scan with a truth and a spacing, over its slices with a truth; None if there is none."""
     compared = {
         place: scan
         for place, scan in enumerate(scans)
@@ -84,7 +84,7 @@ def paired(scans: Sequence[Scan], groups: Sequence[str]) -> Paired | None:
 
 
 def _agreement(scans: Sequence[Scan], groups: Sequence[str]) -> dict[str, Any] | None:
-    """Of the volume of each group, of the lung and of involvement, over the scans that have a truth and a spacing."""
+    """The agreement of volumes and involvement, over the scans that have a truth and a spacing."""
     pairs = paired(scans, groups)
     if pairs is None:
         return None
@@ -96,13 +96,13 @@ def _agreement(scans: Sequence[Scan], groups: Sequence[str]) -> dict[str, Any] |
 
 
 def _made_of(groups: Sequence[frozenset[str]], classes: frozenset[str]) -> list[int] | None:
-    """The groups that make up just these classes; None where one holds others too."""
+    """The groups that together are exactly these classes; None if one holds other classes too."""
     touched = [number for number, group in enumerate(groups) if group & classes]
     return touched if all(groups[number] <= classes for number in touched) else None
 
 
 def _volumes(scan: Scan, groups: Sequence[int]) -> tuple[float, float]:
-    """Millilitres of some groups in the mask and in the truth, over the slices that have a truth."""
+    """The volume of some groups in mL in the mask and in the truth, over the slices that have a truth."""
     counts, ml = np.array(scan.get("weighted_confusion") or scan["confusion"]), voxel_ml(scan["spacing_mm"])
     return float(counts[:, groups].sum() * ml), float(counts[groups].sum() * ml)
 
@@ -110,7 +110,7 @@ def _volumes(scan: Scan, groups: Sequence[int]) -> tuple[float, float]:
 def _involved(
     scans: Mapping[int, Scan], lesion: Sequence[int], lung: Sequence[int]
 ) -> Iterator[tuple[int, tuple[float, float]]]:
-    """Involvement in per cent in the mask and in the truth, of the scans that have lung in both."""
+    """Involvement in per cent in the mask and in the truth, for the scans that have lung in both."""
     for place, scan in scans.items():
         diseased, whole = _volumes(scan, lesion), _volumes(scan, lung)
         if all(whole):
