@@ -6,8 +6,8 @@
     result = segment("ct.nii.gz")
     print(result.volumes_ml, result.involvement_percent)
 
-The data of a run go `inputs` -> `parts` (through `network` to `outputs`, noted in the `journal`) -> `figures` ->
-`terminal`; `job`, `run` and `work` hold it together, `command` is its face in a shell and `segmenter` in Python.
+The data of a run pass `inputs` -> `parts` (through `network` to `outputs`, recorded in the `journal`) -> `figures` ->
+`terminal`. `job`, `run` and `work` connect these; `command` is the interface of the shell, `segmenter` of Python.
 """
 
 import importlib
@@ -38,7 +38,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load what is asked for: nobody waits for a network to be told of the command's options."""
+    """Load a name when it is used: the command's help does not wait for the network."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULES.get(name, "ctseg.errors")), name)

@@ -1,4 +1,4 @@
-"""A NumPy array as a scan: one slice, or slices that lie one on the other."""
+"""A NumPy array as a scan: a slice, or a stack of slices."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ _COLOURS = (3, 4)
 
 @dataclass(frozen=True, slots=True)
 class ArrayScan(WithoutGeometry):
-    """An array (slices, H, W); `is_volume`, whether its slices lie one on the other.
+    """An array (slices, H, W); `is_volume`: its slices lie one on the other.
 
-    uint8 is grey as it is, anything else follows the `scale` of all of it: the rule for files.
+    As for files, uint8 is grey as it is, and anything else goes by the `scale` of the whole array.
     """
 
     values: npt.NDArray[Any]
@@ -28,19 +28,19 @@ class ArrayScan(WithoutGeometry):
 
     @property
     def domain(self) -> Domain:
-        """What its values are."""
+        """Whether its values are HU or grey."""
         return "grey8" if self.values.dtype == np.uint8 else self.scale.domain
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """An array comes from none."""
+        """None."""
         return ()
 
     def __len__(self) -> int:
         return len(self.values)
 
     def grid(self) -> NoReturn:
-        """Raises NoPlaces: an array does not say."""
+        """Raises NoPlaces: an array has no positions."""
         raise NoPlaces("an array does not say where its slices lie")
 
     def read(self, index: int) -> Slice:
@@ -48,14 +48,14 @@ class ArrayScan(WithoutGeometry):
         return as_slice(self.values[index], self.scale)
 
     def close(self) -> None:
-        """Nothing is held but what the caller holds."""
+        """Nothing is to be freed: the array is the caller's."""
 
 
 def scan_of(array: npt.ArrayLike) -> ArrayScan:
-    """An array (H, W) or (slices, H, W) as a scan; raises CallError for what is none."""
+    """An array (H, W) or (slices, H, W) as a scan; raises CallError for anything else."""
     try:
         values = np.asarray(array)
-    except Exception as error:  # lists of several lengths, tensors on a GPU: each library has errors of its own
+    except Exception as error:  # ragged lists, tensors on a GPU: each library has errors of its own
         raise CallError(
             f"a {type(array).__name__} that is no array ({unforeseen(error)}): give one of numbers"
         ) from error

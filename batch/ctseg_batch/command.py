@@ -1,4 +1,4 @@
-"""`ctseg batch`: the face of a run on the command line."""
+"""`ctseg batch`: a run from the command line."""
 
 import os
 from contextlib import nullcontext
@@ -222,7 +222,7 @@ def batch(
         same_call = "the same call without --overwrite" if overwrite else "the same call"
         console.print(f"interrupted: what was finished is kept, and {same_call} goes on from there")
         status = stopped.status if isinstance(stopped, Terminated) else INTERRUPTED
-        if any_at_work():  # a second Ctrl-C; a thread within a library may keep the interpreter from ending
+        if any_at_work():  # after a second Ctrl-C; a thread inside a library could keep the interpreter from exiting
             os._exit(status)
         raise typer.Exit(status) from None
 

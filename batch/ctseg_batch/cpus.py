@@ -1,4 +1,4 @@
-"""How many CPUs this process may use: not what the machine has, but what it is given."""
+"""How many CPUs this process may use, which may be fewer than the machine has."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def usable_cpus(membership: Path = _MEMBERSHIP, cgroups: Path = _CGROUPS) -> int:
-    """CPUs by affinity, and no more than the quota of the container or service, rounded up."""
+    """The number of CPUs by affinity, limited by the quota of the container or service, rounded up."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     shares = [share for share in _shares(membership, cgroups) if share > 0]
     return max(1, min([allowed, *(-int(-share // 1) for share in shares)]))
@@ -32,7 +32,7 @@ def _shares(membership: Path, cgroups: Path) -> Iterator[float]:
 
 
 def _upwards(top: Path, path: str) -> Iterator[Path]:
-    """The group's folder and those above it. In a container the path may be the host's: then only the top is there."""
+    """The group's folder and those above it. In a container the path may be the host's, so that only the top exists."""
     group = top / path.lstrip("/")
     while group != top:
         yield group

@@ -1,4 +1,4 @@
-"""`ctseg demo`: the whole way on two synthetic scans whose truth is known."""
+"""`ctseg demo`: a run on two synthetic scans whose truth is known."""
 
 from collections.abc import Callable
 from functools import partial
@@ -33,7 +33,7 @@ def demo(
 
     scans, truth, results = out / "scans", out / "truth", out / "results"
     drawn = _scans(scans, truth)
-    # Its scans are written over and its results replaced: of anybody else's, neither may be.
+    # Scans and results of an earlier demo are overwritten; anything else in the folder must not be.
     if out.exists() and not (scans.is_dir() and drawn.keys() >= {entry.name for entry in scans.iterdir()}):
         raise CallError(f"{out} is there already and holds no demo: name another folder by --out")
     console = people_console()
@@ -60,7 +60,7 @@ def demo(
 
 
 def _scans(scans: Path, truth: Path) -> dict[str, Callable[[], object]]:
-    """What draws each scan, by its name: a NIfTI volume and a DICOM series."""
+    """The functions that draw the scans, by name: a NIfTI volume and a DICOM series."""
     from ctseg.phantom import Phantom, write_dicom, write_nifti
 
     mild, severe = Phantom(seed=1, slices=_SLICES, disease=0.05), Phantom(seed=2, slices=_SLICES, disease=0.3)

@@ -1,4 +1,4 @@
-"""`ctseg inspect`: what a model file says of itself."""
+"""`ctseg inspect`: a model file's description of itself."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,14 +99,14 @@ def _cleanup(rules: Cleanup) -> Iterator[str]:
 
 
 def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
-    """Whose they are first, where they are not this network's own, and how its means are to be read."""
+    """The scores, each beginning with whose they are if not this network's own; and how to read the means."""
     yield from told({name: _attributed(figures) for name, figures in scores.items()})
     if any(isinstance(figures, Mapping) and "iou" in figures for figures in scores.values()):
         yield "mean: background included; 0 of a class may mean that the reference has none of it, and the mask a pixel"
 
 
 def _attributed(figures: Any) -> Any:
-    """The figures of a data set; `of` stands there where they are inherited, as by `ctseg train --all-groups`."""
+    """The figures of a data set; if they are inherited, as by `ctseg train --all-groups`, `of` says from what."""
     if not isinstance(figures, Mapping) or "of" not in figures:
         return figures
     own = {key: value for key, value in figures.items() if key != "of"}
@@ -114,7 +114,7 @@ def _attributed(figures: Any) -> Any:
 
 
 def told(story: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """A nested mapping as lines: what has no depth on one line, what has below its title."""
+    """A nested mapping as lines: a flat one on a single line, a deeper one indented below its title."""
     for key, value in story.items():
         title = f"{indent}{key}"
         parts = _named(value)
@@ -128,7 +128,7 @@ def told(story: Mapping[str, Any], indent: str = "") -> Iterator[str]:
 
 
 def _named(value: Any) -> Mapping[str, Any] | None:
-    """What has parts with names: a mapping, or a list of mappings, by their `name` or counted."""
+    """A value as a mapping: a mapping itself, or a list of mappings by their `name` or number; else None."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, Sequence) and value and all(isinstance(v, Mapping) for v in value):
@@ -150,5 +150,5 @@ def _short(value: Any) -> str:
 
 
 def _plain(*lines: str) -> Text:
-    """Lines of a file's own words: whatever they hold, they colour nothing and move no cursor."""
+    """Lines with texts from a file, made safe for the terminal."""
     return Text("\n".join(map(printable, lines)))

@@ -1,4 +1,4 @@
-"""What a Segmenter finds in a scan."""
+"""The result of a Segmenter."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ Picture = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
-    """The labels of a scan, and what they amount to.
+    """The labels of a scan, and its measures.
 
     `labels` are (slices, H, W), or (H, W) of a single slice: 0 background, 1 normal lung, 2 ground glass, 3
     consolidation. Slices run from the feet up, those of images in the order of their names; a volume's are turned front

@@ -1,4 +1,4 @@
-"""The pipeline of `ctseg batch` for other programs: one scan in, its labels and figures out, nothing written."""
+"""The pipeline of `ctseg batch` for other programs: a scan in, its labels and figures out, nothing written."""
 
 import logging
 import os
@@ -167,7 +167,7 @@ class Segmenter:
 
 @dataclass(frozen=True)
 class _Context(PartContext):
-    """Remembers values that the model does not take: a run counts them as the file's failure, but the file is sound."""
+    """Keeps the ModelError for values that the model does not take, which a run would report as the file's failure."""
 
     refused: list[ModelError] = field(default_factory=list)
 
@@ -181,7 +181,7 @@ class _Context(PartContext):
 
 
 class _Kept(NoOutputs):
-    """Keeps in memory what a run would write: the labels, and what else is `wanted`."""
+    """Keeps the labels in memory, which a run would write, and what else is `wanted`."""
 
     def __init__(self, *wanted: Need) -> None:
         super().__init__()
@@ -189,7 +189,7 @@ class _Kept(NoOutputs):
         self._labelled: dict[str, LabelledSlice] = {}
 
     def needs(self, what: Need) -> bool:
-        """Whether it is wanted."""
+        """Whether this is wanted."""
         return what in self._wanted
 
     def write(self, name: str, labelled: LabelledSlice) -> None:
@@ -197,7 +197,7 @@ class _Kept(NoOutputs):
         self._labelled[name] = labelled
 
     def stacked(self) -> tuple[Labels, Confidence | None]:
-        """What was kept, (slices, H, W) each; raises CallError where the slices are of several sizes."""
+        """Labels and confidence, (slices, H, W) each; raises CallError if the slices are of several sizes."""
         slices = [self._labelled[name] for name in sorted(self._labelled)]
         sizes = dict.fromkeys(" x ".join(map(str, one.labels.shape)) for one in slices)
         if len(sizes) > 1:
@@ -215,7 +215,7 @@ def _part(name: str, scan: Scan, series: str) -> Part:
 
 
 def _raise_failures(result: PartResult) -> None:
-    """A scan of which some failed is none: what is missing would be missing in every figure."""
+    """Raise UnreadableFile if any slice failed: it would be missing in every figure."""
     if result.failures:
         first, *others = result.failures
         also = f"; {len(others)} more failed" if others else ""

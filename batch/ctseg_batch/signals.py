@@ -1,4 +1,4 @@
-"""Told to end by the system, a scheduler or a container: a run ends as on Ctrl-C, and what was finished is kept."""
+"""SIGTERM and SIGHUP, from a scheduler or a container, end a run like Ctrl-C: what was finished is kept."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ _NAMES = ("SIGTERM", "SIGHUP")
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal that asks the process to end; `status` is what a shell says of a process that died of it."""
+    """A signal that asks the process to end; `status` is the exit status of a process that died of it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -19,8 +19,8 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """Raise Terminated where such a signal comes in. One that is ignored, as nohup has it, stays so."""
-    if threading.current_thread() is not threading.main_thread():  # no other may change what signals do
+    """Raise Terminated on such a signal. A signal that is ignored, as under nohup, stays ignored."""
+    if threading.current_thread() is not threading.main_thread():  # only this one may set handlers
         yield
         return
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
@@ -37,10 +37,10 @@ def raised() -> Iterator[None]:
 
 @contextmanager
 def awaiting_start() -> Iterator[None]:
-    """While a library starts that takes signals for itself, and would crash if it were stopped half way.
+    """For the start of a library that handles signals itself, and would crash if interrupted half way.
 
-    Ctrl-C is raised when it has started, and before only if it comes twice; that SIGTERM has it leave becomes
-    Terminated.
+    Ctrl-C is raised after the block, or at once if it comes twice. If the library exits because of SIGTERM, that
+    becomes Terminated.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

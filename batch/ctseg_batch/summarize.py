@@ -1,4 +1,4 @@
-"""`ctseg summarize`: the summaries of many runs as one."""
+"""`ctseg summarize`: join the summaries of many runs into one."""
 
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -91,7 +91,7 @@ def summarize(
 
 
 def _keep_apart(out: str, runs: Iterable[str]) -> None:
-    """Refuse to write over what is not of ctseg, or a run; what joins shards may lie beside them, in its place."""
+    """Refuse to overwrite foreign files, or a run; the joint tables of shards may go into the OUT of these shards."""
     from ctseg_batch.figures.sheets import shard_of
     from ctseg_batch.foreign import names_in, refuse_foreign_tables
     from ctseg_batch.layout import journal_file, journal_files

@@ -1,4 +1,4 @@
-"""What `ctseg batch` shows people: a run as it goes on, its summary, or the plan of one."""
+"""What `ctseg batch` shows: a verbose run, the summary, or the plan of a dry run."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run_telling(call: "Call", console: "Console", set_by: Mapping[str, str]) -> "Summary":
-    """A run for a person who wants to know all about it; `set_by`, where settings come from."""
+    """A run with `--verbose`; `set_by` are the origins of settings."""
     from ctseg.stages import listening
     from ctseg_batch.job import open_job
     from ctseg_batch.run import run_job
@@ -35,7 +35,7 @@ def run_telling(call: "Call", console: "Console", set_by: Mapping[str, str]) -> 
 
 
 def tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) -> None:
-    """The summary on the terminal, or what failed alone; and the exit status."""
+    """Show the summary, or if `quiet` only the failures, and exit with its status."""
     from ctseg_batch.figures.summary import exit_status, to_json
     from ctseg_batch.terminal.console import show
     from ctseg_batch.terminal.table import failures, report
@@ -48,7 +48,7 @@ def tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) 
 
 
 def tell_plan(call: "Call", *, as_json: bool) -> None:
-    """A line a scan: how many slices are to be done, how many were done before; what is left out; the exit status."""
+    """Show what a run would do, and exit with the status that it would have."""
     from ctseg_batch.dry_run import plan, plan_report
     from ctseg_batch.terminal.console import people_console, show
 
@@ -66,7 +66,7 @@ def tell_plan(call: "Call", *, as_json: bool) -> None:
 
 
 def _choices(job: "Job", origins: Mapping[str, str]) -> Iterator[str]:
-    """Lines on what a run will do and why; `origins`, where a setting comes from, by its name in the Call."""
+    """Lines on the settings of a run; `origins` says where each comes from, by its name in the Call."""
     from ctseg_batch.cpus import usable_cpus
 
     call, engine = job.call, job.engine

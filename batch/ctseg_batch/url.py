@@ -1,4 +1,4 @@
-"""Places that are no folders: `s3://bucket/scans`, `sftp://host/scans`, `zip::s3://bucket/scans.zip`."""
+"""URLs of inputs and outputs: `s3://bucket/scans`, `sftp://host/scans`, `zip::s3://bucket/scans.zip`."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from posixpath import commonpath
 
 from ctseg.errors import CallError
 
-# What each kind of place needs; credentials come by each one's own means.
+# The module and the extra that each scheme needs; credentials come from each store's own configuration.
 EXTRAS = {
     "s3": ("s3fs", "s3"),
     "gs": ("gcsfs", "gs"),
@@ -29,7 +29,7 @@ _MACHINES = ("sftp", "ssh")
 
 @dataclass(frozen=True)
 class Url:
-    """A place in a store, no `/` at the end of its path; where it is in an archive, that is at `archive`."""
+    """A place in a store; its path has no final `/`. If it is inside an archive, `archive` is the place of that."""
 
     scheme: str
     path: str
@@ -45,16 +45,16 @@ class Url:
 
     @property
     def name(self) -> str:
-        """What it is called, without what it lies in."""
+        """Its last part."""
         return (self.path or self.archive).rpartition("/")[2]
 
     @property
     def parent(self) -> "Url":
-        """What it lies in."""
+        """The place that contains it."""
         return replace(self, path=self.path.rpartition("/")[0])
 
     def below(self, top: "Url") -> str | None:
-        """Its path below another place; None where it is not there."""
+        """Its path below another place; None if it is not below that."""
         if self == top:
             return ""
         start = f"{top.path}/" if top.path else ""
@@ -63,16 +63,16 @@ class Url:
 
 
 Location = Path | Url
-"""Where something is: on this machine's file system, or anywhere else."""
+"""A place on this machine's file system, or in a store."""
 
 
 def is_url(written: str) -> bool:
-    """Whether it is written as no path is."""
+    """Whether a text is a URL rather than a path."""
     return _URL.match(written) is not None
 
 
 def location(written: str) -> Location:
-    """A path or a URL, as somebody wrote it; raises CallError for an empty one, and a URL that can't be used."""
+    """A path or a URL from its text; raises CallError if that is empty, or a URL that can't be used."""
     if not written:  # pathlib takes it for the current folder
         raise CallError("a path is empty: is it a variable that is not set?")
     if written.startswith(_FILE) and "::" not in written:
@@ -97,7 +97,7 @@ def location(written: str) -> Location:
 
 
 def _holds_a_secret(part: str) -> bool:
-    """Whether there is more than a name and a port before the path, or something after it."""
+    """Whether a URL may hold a secret: a `:` before its path that begins no port, or a query with `=`."""
     scheme, separator, rest = part.partition("://")
     if not separator or scheme == ARCHIVE:
         return False
@@ -117,7 +117,7 @@ def _checked(url: Url, written: str) -> Url:
 
 
 def holding(urls: Sequence[Url]) -> Url:
-    """The deepest place that holds all; raises CallError where there is none."""
+    """The deepest place that contains all; raises CallError if there is none."""
     common = commonpath([url.path for url in urls])
     if len({(url.scheme, url.archive) for url in urls}) > 1 or not (common or urls[0].archive):
         raise CallError("the inputs lie in different stores: call once for each")
@@ -125,12 +125,12 @@ def holding(urls: Sequence[Url]) -> Url:
 
 
 def is_plain(path: str) -> bool:
-    """Whether a file can lie at this path below a folder; the name of an object may be anything, `../a` too."""
+    """Whether a file below a folder can have this path; names of objects may be anything, such as `../a`."""
     pure = PurePath(path)
     return pure.as_posix() == path and not pure.anchor and ".." not in pure.parts and "\0" not in path
 
 
 def check_writable(out: Url) -> None:
-    """Raise CallError for what can only be read."""
+    """Raise CallError for a place that can only be read."""
     if out.scheme == ARCHIVE:
         raise CallError(f"--out {out}: an archive can be read, and not be written to; name a folder or a store")

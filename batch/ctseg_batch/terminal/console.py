@@ -1,4 +1,4 @@
-"""Where people see what a run says, and how it is put there."""
+"""The console for people, on standard error."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ _WIDE = 160
 
 
 def people_console() -> Console:
-    """Standard error; wide enough for the table where no terminal says how wide it is."""
+    """A console on standard error; without a terminal, it is wide enough for the table."""
     console = Console(stderr=True)
     return console if console.file.isatty() else Console(stderr=True, width=_WIDE)
 
@@ -19,11 +19,11 @@ def people_console() -> Console:
 def show(console: Console, report: Iterable[RenderableType]) -> None:
     """Print tables and lines."""
     for shown in report:
-        # A line stays one, so that it can be searched for in a log; a table has to fit.
+        # Lines are not wrapped, so that a log can be searched; tables have to fit.
         console.print(shown, highlight=False, soft_wrap=isinstance(shown, Text))
 
 
 def legend() -> Text:
-    """The classes in their colours and what they are called in a mask."""
+    """The classes in their colours, with their values in a mask."""
     swatches = (Text.assemble(("██", "rgb({},{},{})".format(*c.colour)), f" {c.index} {c.title}") for c in CLASSES)
     return Text("   ").join(swatches)

@@ -1,4 +1,4 @@
-"""A table of scans that fits: long names are broken where they have parts, and columns without room are named."""
+"""A table of scans that fits the terminal: long names are broken, and columns without room are listed below."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,12 +12,12 @@ from rich.text import Text
 
 from ctseg.printable import printable
 
-# Fewer columns are shown rather than break names that are no longer than this.
+# Columns are dropped rather than break names up to this length.
 _NAME_AT_LEAST = 16
 
 
 class Column(NamedTuple):
-    """A heading, and what stands below it for a scan or for all."""
+    """A heading, and the function for the cell of a scan or of the totals."""
 
     title: str
     cell: Callable[[Mapping[str, Any]], str | Text]
@@ -26,7 +26,7 @@ class Column(NamedTuple):
 def scan_table(
     scans: Sequence[Mapping[str, Any]], columns: Sequence[Column], totals: Mapping[str, Any] | None, width: int
 ) -> Iterator[RenderableType]:
-    """A row a scan, then the totals, where there are any and more than one scan; and which columns have no room."""
+    """A row per scan, then `totals` if there are several scans; then a line on the columns that have no room."""
     rows = [(printable(scan["scan"]), [column.cell(scan) for column in columns]) for scan in scans]
     if totals and len(scans) > 1:
         rows.append((f"{len(scans)} scans together", [column.cell(totals) for column in columns]))
@@ -57,7 +57,7 @@ def scan_table(
 
 
 def _broken(name: str, room: int) -> str:
-    """A name in lines that have room, broken behind what parts its words."""
+    """A name broken into lines of at most `room` columns, after separators."""
     lines = [""]
     for part in re.findall(r"[^/\\_. -]*[/\\_. -]?", name):
         if lines[-1] and cell_len(lines[-1] + part) > room:

@@ -1,4 +1,4 @@
-"""The summary as people read it: a table with a row a scan, what is doubtful, what failed."""
+"""The summary for people: a table with a row per scan, what is doubtful, what failed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -20,12 +20,12 @@ _MOST_LISTED = 20
 _FEWEST_FOR_LIMITS = 3
 _STATUS_STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
 _UNKNOWN = "-"
-# Columns that volumes and scores need side by side.
+# The width that volumes and scores need side by side.
 _ROOM_FOR_ALL = 110
 
 
 def report(summary: Summary, width: int) -> Iterator[RenderableType]:
-    """All that a person is told at the end of a run, on so many columns."""
+    """All that is shown at the end of a run, on a terminal of that width."""
     groups, scans, totals = _groups(summary), summary["scans"], summary["totals"]
     if not scans:
         yield from _notes(summary)
@@ -48,7 +48,7 @@ def report(summary: Summary, width: int) -> Iterator[RenderableType]:
 
 
 def failures(summary: Summary) -> Iterator[Text]:
-    """A line for each file that failed, and why; or why all together is a failure though no file is."""
+    """A line for each failed file with its reason; or why the run as a whole has failed without any."""
     errors = [*summary["errors"], *(error for scan in summary["scans"] for error in scan["errors"])]
     yield from listed("failed", ((error["file"], error["reason"]) for error in errors), "red")
     _, why = outcome(summary)
@@ -72,7 +72,7 @@ def _score_columns(groups: Iterable[str]) -> list[Column]:
 
 
 def _lung_columns() -> list[Column]:
-    """What `--measures full` tells of the lungs and the lesions, the little that there is room for."""
+    """The most important columns of `--measures full` on lungs and lesions."""
     return [
         *(_at(f"{lung}\nlung\nmL", _volume, "regions", lung, "lung_ml") for lung in LUNGS),
         *(_at(f"{lung}\ninvolved\n%", _tenths, "regions", lung, "involvement_percent") for lung in LUNGS),
@@ -83,7 +83,7 @@ def _lung_columns() -> list[Column]:
 
 
 def _surface_columns(groups: Iterable[str]) -> list[Column]:
-    """How far the surfaces are from those of the truth, in mm."""
+    """The distances of surfaces from those of the truth, in mm."""
     return [
         _at(_heading(group, title), _tenths, "surface", group, key)
         for title, key in (("HD95 mm", "hd95_mm"), ("ASSD mm", "assd_mm"))
@@ -92,7 +92,7 @@ def _surface_columns(groups: Iterable[str]) -> list[Column]:
 
 
 def _at(title: str, shown: Callable[[Any], str], *path: str) -> Column:
-    """A column of what lies at a path in the figures of a scan."""
+    """A column with the value at a path in the figures of a scan."""
     return Column(title, lambda of: shown(figure_at(of, *path)))
 
 
@@ -101,7 +101,7 @@ def _severity(of: Mapping[str, Any]) -> str:
 
 
 def _agreement(summary: Summary) -> Iterator[Text]:
-    """A line for each measure: by how much it is off over the scans, in the mean and at the outside."""
+    """A line for each measure: its bias over the scans, and the limits of agreement."""
     found = summary["totals"]["agreement"]
     if found is None:
         return
@@ -125,18 +125,18 @@ def _status(of: Mapping[str, Any]) -> Text:
 
 
 def _groups(summary: Summary) -> list[str]:
-    """What IoU is told of, the mean first; nothing where no scan has any."""
+    """The groups with an IoU, the mean first; empty without scores."""
     scored = summary["totals"]["iou"]
     return [] if scored is None else ["mean", *(name for name in scored if name != "mean")]
 
 
 def _heading(name: str, unit: str) -> str:
-    """A class or a group of classes in short lines: columns are narrow."""
+    """The name of a class or group broken into short lines."""
     return "\n".join([*name.replace("consolidation", "consoli-_dation").replace("+", "_+_").split("_"), unit])
 
 
 def _volume(value: float | None) -> str:
-    """Millilitres; a tenth has a meaning only where there are few."""
+    """Millilitres, with a tenth only below 100."""
     return _number(value, 1 if value is not None and value < 100 else 0)
 
 
@@ -162,7 +162,7 @@ def _notes(summary: Summary) -> Iterator[Text]:
         yield Text(f"{count(throughput['slices'], 'slice')} in {throughput['wall_s']:.1f} s, {rate:.1f} a second")
     elif before:
         yield Text(f"nothing to do: {count(before, 'slice')} {'was' if before == 1 else 'were'} done before")
-    _, why = outcome(summary)  # which stands with the failures
+    _, why = outcome(summary)  # shown with the failures
     yield from (Text(printable(note)) for note in summary["notes"] if note != why)
     yield from map(Text, map(printable, ignored(summary["ignored"], summary.get("ignored_endings", {}))))
     yield from listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
@@ -178,12 +178,12 @@ def _notes(summary: Summary) -> Iterator[Text]:
 
 
 def _named(scans: Sequence[str]) -> str:
-    """The first of some scans, and how many others."""
+    """The first of some scans, and the number of the others."""
     return printable(scans[0]) + (f" and {count(len(scans) - 1, 'other scan')}" if scans[1:] else "")
 
 
 def listed(title: str, lines: Iterable[tuple[str, str]], style: str) -> Iterator[Text]:
-    """`title: what: why`, a line each, not endlessly."""
+    """A line `title: what: why` for each, up to a limit."""
     found = list(lines)
     for what, why in found[:_MOST_LISTED]:
         yield Text.assemble((f"{title}: ", style), printable(what), ": ", printable(why))

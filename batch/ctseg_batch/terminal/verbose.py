@@ -1,4 +1,4 @@
-"""What `-v` tells beside the rest while a run goes on: each scan as it ends, and where the time went."""
+"""What `-v` adds: a line for each scan as it ends, and where the time went."""
 
 import threading
 from collections import Counter
@@ -12,10 +12,10 @@ from ctseg_batch.terminal.watch import ConsoleWatcher
 
 
 class VerboseWatcher(ConsoleWatcher):
-    """Tells of each scan as it ends."""
+    """Also shows each scan as it ends."""
 
     def tell(self, result: PartResult) -> None:
-        """A line with the scan's figures; of a large folder of images, one for each part."""
+        """A line with the scan's figures; for a large folder of images, one for each part."""
         self.remark(", ".join(_figures(result)))
 
 
@@ -32,7 +32,7 @@ class StageTotals:
             self._ns[name] += end - start
 
     def told(self) -> str:
-        """The shares of the stages, the longest first."""
+        """A line with the share of each stage, the longest first."""
         total = self._ns.total()
         if not total:
             return "where the time went: nothing was done"

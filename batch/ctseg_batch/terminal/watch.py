@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar on a terminal, a line a minute in a log."""
+"""The progress of a run: a bar on a terminal, a line a minute in a log."""
 
 import threading
 import time
@@ -22,13 +22,13 @@ from ctseg.printable import printable, span
 from ctseg_batch.result import PartResult
 
 Clock = Callable[[], float]
-"""Seconds since some moment."""
+"""Returns seconds since some moment."""
 
 _BETWEEN_LINES_S = 60.0
 
 
 class SilentWatcher:
-    """Tells nobody."""
+    """Shows nothing."""
 
     def remark(self, line: str) -> None:
         """Nothing."""
@@ -44,14 +44,14 @@ class SilentWatcher:
 
 
 class ConsoleWatcher:
-    """Shows remarks as lines, and how far the slices are; a context manager.
+    """Shows remarks as lines, and the progress of slices; a context manager.
 
-    They are a bar where lines can be drawn over, and elsewhere, as in a log, a line a minute by the `clock`.
+    The progress is a bar on a terminal; elsewhere, as in a log, it is a line a minute by the `clock`.
     """
 
     def __init__(self, console: Console, clock: Clock = time.monotonic) -> None:
         self._console = console
-        # Rich takes FORCE_COLOR for a terminal, too; in a log, a bar would be a thousand lines.
+        # Rich also takes FORCE_COLOR for a terminal, but in a log a bar would be a thousand lines.
         redraws = console.is_interactive and console.file.isatty()
         self._progress: _Progress = _Bar(console) if redraws else _Lines(self.remark, clock)
 
@@ -64,23 +64,23 @@ class ConsoleWatcher:
         self._progress.stop()
 
     def remark(self, line: str) -> None:
-        """A line of its own."""
+        """Show a line."""
         self._console.print(Text(printable(line)), soft_wrap=True)
 
     def expect(self, slices: int) -> None:
-        """So many more slices."""
+        """Expect so many more slices."""
         self._progress.expect(slices)
 
     def advance(self) -> None:
-        """One slice is done."""
+        """Count a slice."""
         self._progress.advance()
 
     def tell(self, result: PartResult) -> None:
-        """What came of it is told at the end of the run."""
+        """Nothing: results are shown at the end of the run."""
 
 
 class _Progress(Protocol):
-    """Shows how many slices are done, and how many are left."""
+    """Shows the progress of slices."""
 
     def expect(self, slices: int) -> None: ...
 
@@ -90,7 +90,7 @@ class _Progress(Protocol):
 
 
 class _Bar:
-    """A bar with slices, slices a second and the time that is left; it appears with the first slice."""
+    """A bar with slices, slices per second and the remaining time; it appears with the first slice."""
 
     def __init__(self, console: Console) -> None:
         self._bar = Progress(
@@ -111,7 +111,7 @@ class _Bar:
     def advance(self) -> None:
         self._bar.start()
         self._bar.advance(self._task)
-        if self._bar.finished:  # what is written and measured of a scan as a whole comes after its slices
+        if self._bar.finished:  # the outputs and measures of whole scans come after their slices
             self._bar.update(self._task, description="finishing scans")
 
     def stop(self) -> None:
@@ -119,7 +119,7 @@ class _Bar:
 
 
 class _Lines:
-    """A line a minute: `1200 of 20000 slices, 34.1 slices/s, 9 min left`, by the speed since the line before."""
+    """A line a minute: `1200 of 20000 slices, 34.1 slices/s, 9 min left`, by the speed since the previous line."""
 
     def __init__(self, say: Callable[[str], None], clock: Clock) -> None:
         self._say, self._clock = say, clock
@@ -144,7 +144,7 @@ class _Lines:
         self._say(line)
 
     def stop(self) -> None:
-        """The run's own last lines say how it ended."""
+        """Nothing: the summary follows."""
 
 
 class _Rate(ProgressColumn):
