@@ -1,1 +1,1 @@
-"""The same run on a Ray cluster: the driver plans and notes, workers do bundles of scans with a session each."""
+"""A run on a Ray cluster: the driver plans and records, workers with a session each do bundles of sites."""

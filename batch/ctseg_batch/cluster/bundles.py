@@ -1,4 +1,4 @@
-"""What goes to a worker and what comes back: some sites to be done, and all that came of them."""
+"""What is sent to a worker and what comes back: a bundle of sites, and the report on it."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ from ctseg_batch.journal.past import Past
 from ctseg_batch.layout import JournalEntry
 from ctseg_batch.result import Failure, PartResult
 
-# Slices that a worker gets at once, at most: seconds of work, so that what Ray does for each bundle does not count, and
-# little is lost with a worker.
+# The most slices in a bundle: seconds of work, so that Ray's overhead per bundle is small, and little is lost with a
+# worker.
 _MOST_SLICES = 256
-# Where there are few slices, so many bundles for each worker: none shall wait long for the others at the end.
+# With few slices, the number of bundles per worker, so that no worker waits long for the others at the end.
 _BUNDLES_A_WORKER = 4
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Sites to be done, each with its place in the run, and what is known of them."""
+    """Sites to be done, each with its place in the run, and their records from earlier runs."""
 
     places: tuple[int, ...]
     sites: tuple[Site, ...]
@@ -26,9 +26,9 @@ class Bundle:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a bundle: `results` and `site_of_scan` of each site, the rest of all of them.
+    """What a worker has done of a bundle: `results` are by site, all else is for the whole bundle.
 
-    `noted` belongs in the journal, `dropped` are as Worked has them. `trouble`: the run can't go on, and why.
+    `noted` are records for the journal; the other fields are as in Worked. `trouble`: why the run can't go on, if so.
     """
 
     places: tuple[int, ...]
@@ -44,7 +44,7 @@ class Report:
 
 
 def bundled(sites: Sequence[tuple[int, Site]], past: Past, workers: int) -> Iterator[Bundle]:
-    """Sites, each with its place, in bundles of about as many slices; a volume is one of its own."""
+    """Bundles of sites, each with its place, of about the same number of slices; a volume is a bundle of its own."""
     size = min(_MOST_SLICES, sum(len(site.files) for _, site in sites) // (_BUNDLES_A_WORKER * workers))
     taken: list[tuple[int, Site]] = []
     slices = 0

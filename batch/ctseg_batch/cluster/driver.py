@@ -1,6 +1,7 @@
-"""Ray Data streams bundles of scans through a pool of workers; the driver plans them, and notes what comes back.
+"""The driver of a cluster: it plans bundles of sites, and records what comes back.
 
-Back-pressure, the retries of what was lost with a worker or its machine, and how many workers there are is Ray's.
+Ray Data streams the bundles through a pool of workers. Back-pressure, the size of the pool, and retries after the loss
+of a worker or its machine are its job.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ from ctseg_batch.work import Watcher, Worked
 
 MODULE, EXTRA = "ray.data", "ray"
 
-# What a cluster of this machine alone may hold in memory at once; bundles and reports are small.
+# The object store of a cluster on this machine alone; bundles and reports are small.
 _STORE_BYTES = 256 * 2**20
 
 _PATIENCE_S = 10.0
@@ -39,7 +40,7 @@ _PATIENCE_S = 10.0
 def work_on_cluster(
     job: Job, past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]
 ) -> Worked:
-    """The driver of a cluster; raises CallError where there is none, or where workers can't write to OUT."""
+    """The driver of a cluster; raises CallError if there is none, or if workers can't write to OUT."""
     planner = job.planner(past, journal)
     with stage("discover"):
         planner.survey(job.found.sites)
@@ -52,35 +53,35 @@ def work_on_cluster(
         with _cluster(job, watcher) as count:
             outdone = planner.folders.outdone
             bundles = list(bundled(to_do, past, count))
-            # Files may be there before a worker tells of them: of a folder, where they would be as one scan.
+            # Workers write files before they report them: record what there may be, for a folder as for a single scan.
             outlines = {place_at(site): past.outline(site) for _, site in to_do if site.kind != "volume"}
             known = (noted for bundle in bundles for noted in bundle.past.parts.values())
             journal.take_back(noted for noted in known if noted["part"] not in outlines)
             journal.begin(outlines, job.outputs.kinds)
             for report in _reports(job, bundles, outdone, count):
                 worked.take(report)
-            # One scan that kills workers took along what was in its bundle.
+            # A scan that kills its worker takes the rest of its bundle with it: try these sites one by one.
             alone = [bundle for one in worked.missing() for bundle in bundled([one], past, count)]
             for report in _reports(job, alone, outdone, count) if alone else ():
                 worked.take(report)
-        # A worker that was killed has left what it was writing; no later run would look for that, since this one ends.
+        # Remove the unfinished files of killed workers: no later run would look for them, since this one ends well.
         job.outputs.clear()
     return worked.complete()
 
 
 def _reports(job: Job, bundles: Sequence[Bundle], outdone: Mapping[str, str], count: int) -> Iterator[Report]:
-    """What comes back of the bundles, in whatever order."""
+    """The reports on the bundles, in any order."""
     data: Any = require(MODULE, EXTRA)
-    logging.getLogger(MODULE).setLevel(logging.CRITICAL)  # what is lost is told by name
+    logging.getLogger(MODULE).setLevel(logging.CRITICAL)  # lost sites are reported by name
     gpus = job.call.gpus_per_worker
     context = data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
-    context.max_errored_blocks = -1  # the rest is done
+    context.max_errored_blocks = -1  # go on with the rest
     rows = data.from_items([{"bundle": one} for one in bundles], override_num_blocks=len(bundles))
-    # One bundle at a time for each worker: what kills it, takes no other along.
+    # One bundle at a time per worker: if it is killed, no other bundle is lost.
     pool = data.ActorPoolStrategy(min_size=1, max_size=count, initial_size=count, max_tasks_in_flight_per_actor=1)
     with warnings.catch_warnings():
-        # How often is tried again, Ray takes no other way yet; the extra ends before the version without this one.
+        # Ray has no other way yet to set the number of retries; the extra ends before the version without this one.
         warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated")
         done = rows.map(
             Labeller,
@@ -96,9 +97,9 @@ def _reports(job: Job, bundles: Sequence[Bundle], outdone: Mapping[str, str], co
 
 @contextmanager
 def _cluster(job: Job, watcher: Watcher) -> Iterator[int]:
-    """Join the cluster, or be one of this machine alone; how many workers it may have. Raises CallError."""
+    """Join the cluster, or start one on this machine; yields how many workers it may have. Raises CallError."""
     ray: Any = require("ray", EXTRA)
-    with contextlib.redirect_stdout(io.StringIO()) as told:  # Ray's threads print there of what was lost
+    with contextlib.redirect_stdout(io.StringIO()) as told:  # Ray's threads print losses there
         try:
             _join(ray, job.call)
             count = _most_workers(ray.cluster_resources(), job.call)
@@ -116,12 +117,12 @@ def _join(ray: Any, call: Call) -> None:
     address = call.address or os.environ.get("RAY_ADDRESS")
     if address:
         _knock(address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its maker
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it goes to standard error, where people read
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray would report to its maker
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it logs to standard error, which is for people
     plain = {"log_to_driver": False, "logging_level": logging.ERROR}
     alone = {"num_cpus": call.workers or usable_cpus(), "include_dashboard": False, "object_store_memory": _STORE_BYTES}
     try:
-        # Ray has workers import from the driver's folder: what somebody left lying there is not run.
+        # Ray's workers import from the driver's current folder: files that happen to lie there must not be run.
         with silenced(), contextlib.chdir(Path(os.path.abspath(os.curdir)).anchor), awaiting_start():  # noqa: PTH100
             ray.init(address=address, **plain) if address else ray.init(address="local", **plain, **alone)
     except (OSError, RuntimeError, ValueError) as error:
@@ -133,7 +134,7 @@ def _join(ray: Any, call: Call) -> None:
 
 
 def _knock(address: str) -> None:
-    """Raise CallError where nobody listens: Ray would knock for a quarter of an hour."""
+    """Raise CallError if nobody listens at the address: Ray would try for a quarter of an hour."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if not port.isdecimal():
         return
@@ -148,7 +149,7 @@ def _no_cluster(address: str) -> str:
 
 
 def _most_workers(there: Mapping[str, float], call: Call) -> int:
-    """As many as were asked for; else as many as there is room for now. Raises CallError where there is none."""
+    """The number of workers that was asked for, else what there is room for now. Raises CallError if there is none."""
     room = int(there.get("CPU", 0))
     if call.gpus_per_worker:
         room = min(room, int(there.get("GPU", 0) / call.gpus_per_worker))

@@ -1,4 +1,4 @@
-"""What comes back from the cluster, put in the order of the run, and noted."""
+"""Collect what comes back from the cluster in the order of the run, and record it."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +13,10 @@ from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.work import Watcher, Worked
 
 TRIES = 10
-"""How often a bundle is tried again whose worker was lost: a scan that kills workers shall not kill them for ever.
+"""How often a bundle is tried again after its worker was lost: a scan that kills workers must not kill them for ever.
 
-Until a machine that died counts as dead, its worker is asked seven times. A scan that kills each worker is given up
-after some 40 seconds, since Ray waits longer from one time to the next.
+Ray tries seven times before it counts a dead machine as dead. A scan that kills every worker is given up after some 40
+seconds, since Ray waits longer before each retry.
 """
 
 
@@ -41,7 +41,7 @@ class Gathered:
         self._slices = 0
 
     def to_do(self) -> Iterator[tuple[int, Site]]:
-        """What was not done before, with its place."""
+        """The sites that were not done before, with their places."""
         for place, part in enumerate(self._parts):
             done = self._planner.remembered(part)
             self._planner.input_files.release(part)
@@ -53,7 +53,7 @@ class Gathered:
             self._watcher.expect(-len(part.files))
 
     def take(self, report: Report) -> None:
-        """A bundle has come back: note what was done. Raises CallError where the run can't go on."""
+        """Record the report on a bundle. Raises CallError if the run can't go on."""
         if report.trouble is not None:
             raise CallError(report.trouble)
         for line in report.notes:
@@ -78,11 +78,11 @@ class Gathered:
             self._dropped[kind].update(scans)
 
     def missing(self) -> list[tuple[int, Site]]:
-        """What has not come back, with its place."""
+        """The sites that have not come back, with their places."""
         return [(place, part) for place, part in enumerate(self._parts) if place not in self._results]
 
     def complete(self) -> Worked:
-        """All of it; what no worker came back with has failed."""
+        """All results; what no worker has reported has failed."""
         for place, part in self.missing():
             reason = "each worker that had it was lost, as where memory runs out: the same call tries again"
             self._results[place] = [unread(part, tuple(Failure(file, reason) for file in part.below(part.files)))]

@@ -1,4 +1,4 @@
-"""One worker of the cluster: a model that is opened once, and bundle after bundle through the pipeline of a run."""
+"""A worker of the cluster: opens the model once, and puts bundle after bundle through the pipeline of a run."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,12 +18,12 @@ from ctseg_batch.work import UnderWay, work_off
 
 
 class Labeller:
-    """Does bundles. Ray makes one in each worker process, and another one where a process was lost."""
+    """Does bundles. Ray makes one in each worker process, and a new one if a process is lost."""
 
     def __init__(self, job: Job, device: DeviceChoice, outdone: Mapping[str, str]) -> None:
-        """`job` is the driver's, and `outdone` the scans of the run that are left for better ones.
+        """`job` is the driver's, `outdone` as in DicomFolders.
 
-        What goes wrong here is told with the first bundle: Ray would only try again.
+        An error here is kept for the report on the first bundle, since Ray would only try again.
         """
         self._outdone = outdone
         self._notes: list[str] = []
@@ -40,9 +40,9 @@ class Labeller:
         bundle = row["bundle"]
         try:
             report = self._do(bundle) if self._trouble is None else Report(bundle.places, trouble=self._trouble)
-        except CtsegError as error:  # OUT can't be written: it would fail for all
+        except CtsegError as error:  # OUT can't be written, which would fail for all
             report = Report(bundle.places, trouble=str(error))
-        except Exception as error:  # noqa: BLE001 - Ray would only know that something was lost
+        except Exception as error:  # noqa: BLE001 - Ray would only report that something was lost
             report = Report(bundle.places, trouble=f"a worker failed, which is a fault of ctseg: {unforeseen(error)}")
         return {"report": report}
 
@@ -57,7 +57,7 @@ class Labeller:
                 here = input_files.localised(site)
                 under_way.append(work_off([here], planner, context, journal, SilentWatcher()))
         told, self._notes[:] = list(self._notes), []
-        # The driver has taken back all that was known of the bundle: what was not touched holds as it did.
+        # The driver has revoked all records of the bundle: those that were not touched here hold again.
         touched = {noted.get("part") for noted in journal.gathered}
         still = [noted for place, noted in bundle.past.parts.items() if place not in touched]
         return Report(
@@ -74,13 +74,13 @@ class Labeller:
 
 
 def for_travel(job: Job) -> Job:
-    """A job without what was found, which goes bundle by bundle, and without its session, which is of one process."""
+    """A job to be sent: without its sites, which are sent in bundles, and its session, which belongs to one process."""
     found = replace(job.found, sites=(), failed=())
     return replace(job, found=found, engine=replace(job.engine, session=None))
 
 
 def _opened(job: Job, device: DeviceChoice) -> Job:
-    """The job with its model opened here; raises CtsegError where it is another one, or can't be."""
+    """The job with its model opened here; raises CtsegError if that fails, or if it is another model."""
     engine = open_engine(find_model(job.call.model), device, job.engine.spec.precision)
     if engine.sha256 != job.engine.sha256:
         raise CallError(

@@ -1,1 +1,1 @@
-"""Inputs and OUT in stores and on servers, by URL: fetched before they are read, stored before they are noted."""
+"""Inputs and OUT in stores and on servers: fetched before they are read, stored before they are recorded."""

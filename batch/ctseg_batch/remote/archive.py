@@ -1,4 +1,4 @@
-"""What an archive holds that can't be had by its name: it is told, since it would be passed over in silence."""
+"""Files of an archive that can't be reached by their name: they are reported, not silently left out."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ UNPLAIN = "has a name that no file below a folder can have: rename it"
 
 
 def unreachable(members: Iterable[ZipInfo]) -> Mapping[str, str]:
-    """The files of an archive that are there twice, lie below another or have no plain name, and what is the matter."""
+    """The files of an archive that occur twice, are below another file or have an impossible name, and the reason."""
     contents: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for member in members:
         if not member.is_dir():

@@ -1,4 +1,4 @@
-"""What there is below URLs, by the names of the files; only those without an ending are looked into."""
+"""Discover the inputs below URLs, by the names of files, and the first bytes of those without an ending."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -26,9 +26,9 @@ from ctseg_batch.url import Url, holding, is_plain
 def discover_urls(
     inputs: Sequence[Url], never: Collection[Url] = (), listed: Sequence[Url] = (), root: Url | None = None
 ) -> tuple[Found, StoreInputFiles]:
-    """As `ctseg_batch.inputs.discover.discover`, of URLs of one store; and who fetches what was found.
+    """Like `ctseg_batch.inputs.discover.discover` for URLs in one store; also returns the access to the files.
 
-    Raises CallError for an input that is not there, and for inputs of several stores.
+    Raises CallError for an input that is missing, and for inputs in several stores.
     """
     given = list(dict.fromkeys([*inputs, *listed]))
     store = _root(given, root)
@@ -64,7 +64,7 @@ def discover_urls(
 
 @dataclass(frozen=True)
 class _Walked:
-    """What lies below the URLs, by its path below the root; what can't be had of it; and what Found has of the rest."""
+    """The files below the URLs by their path below the root, those that can't be reached, and the rest as in Found."""
 
     entries: Mapping[str, Entry]
     failed: Sequence[UnreadableFile]
@@ -73,7 +73,7 @@ class _Walked:
 
 
 def _walk(store: Store, given: Sequence[Url], inputs: Sequence[Url], never: Collection[Url], home: Path) -> _Walked:
-    """List all; `home` is the root on this machine. Raises CallError for one of the `inputs` that is not there."""
+    """List all files; `home` is the root on this machine. Raises CallError for one of the `inputs` that is missing."""
     starts = {url: url.below(store.url) or "" for url in given}
     entries: dict[str, Entry] = {}
     failed: list[UnreadableFile] = []
@@ -108,7 +108,7 @@ def _walk(store: Store, given: Sequence[Url], inputs: Sequence[Url], never: Coll
 
 
 def _root(urls: Sequence[Url], root: Url | None) -> Store:
-    """The deepest place that holds all, or the one given."""
+    """The store of the given root, or of the deepest place that contains all."""
     top = Store(root or holding(urls))
     if root is None and top.url in urls and top.is_file():
         return top.parent()
@@ -119,14 +119,14 @@ def _root(urls: Sequence[Url], root: Url | None) -> Store:
 
 
 def _but_results(entries: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Without what other runs wrote there: masks are no CT."""
+    """The files without outputs of other runs."""
     outs = {folder for path in entries for folder, name in _steps(path) if name == RECORD}
     results = {(out, name) for out in outs for name in (*FOLDERS, RECORD)}
     return {path: entry for path, entry in entries.items() if not outs or results.isdisjoint(_steps(path))}
 
 
 def _steps(path: str) -> Iterator[tuple[str, str]]:
-    """Each folder that leads to a file, with what comes next."""
+    """Each (folder, name) on the way to a file."""
     end = path.find("/")
     while end != -1:
         folder, _, name = path[:end].rpartition("/")
@@ -135,14 +135,14 @@ def _steps(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _steps_aside(path: str, given: str) -> list[tuple[str, str]]:
-    """The folders on the way from one that was given to a file that are not searched for what they are called."""
+    """The folders between the given one and a file that are not searched because of their name."""
     return [(folder, name) for folder, name in _steps(path) if len(folder) >= len(given) and is_set_aside(name)]
 
 
 def _kinds(
     store: Store, entries: Mapping[str, Entry], failed: list[UnreadableFile], top: Path
 ) -> tuple[dict[Path, dict[str, Kind]], set[str]]:
-    """The kind of each file by folder and name, and those that are none."""
+    """The kind of each file by folder and name, and the files of other kinds."""
     found: dict[Path, dict[str, Kind]] = defaultdict(dict)
     told = {path: kind_by_name(_name(path)) for path in entries}
     untold = [path for path, kind in told.items() if kind == "untold" and is_plain(path)]
@@ -168,7 +168,7 @@ def _kinds(
 
 
 def _start(store: Store, entry: Entry) -> bytes | str:
-    """The first bytes of a file, or why there are none."""
+    """The first bytes of a file, or why it can't be read."""
     try:
         return store.read(entry.path, SNIFFED) if entry.size else b""
     except FileNotFoundError:
@@ -185,7 +185,7 @@ def _by_folder(entries: Mapping[str, Entry]) -> Mapping[str, list[str]]:
 
 
 def _stamped(site: Site, top: Url, entries: Mapping[str, Entry], beside: Mapping[str, list[str]]) -> Site:
-    """A site with the state of its files, and of a header with that of what lies beside it: it may be its voxels."""
+    """The site with the state of its files; for a header also of all files beside it, which may hold its voxels."""
     first = site.files[0]
     is_apart = site.kind == "volume" and may_be_detached(first, entries[site.within + first].size)
     names = beside[site.within] if is_apart else site.files

@@ -1,16 +1,16 @@
-"""A file of a store, from what fsspec says of it: each store in words of its own."""
+"""A file of a store, from fsspec's description, which differs from store to store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# What a store calls the state of a file, by store; the first that there is tells it from another.
+# The keys under which stores describe the state of a file; the first one that is there is taken.
 _STATES = ("ETag", "etag", "md5", "CRC", "LastModified", "last_modified", "updated", "mtime", "created", "date_time")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of a store: its path below the URL that was listed, its size in bytes, and what state it is in."""
+    """A file of a store: its path below the URL that was listed, its size in bytes, and its state."""
 
     path: str
     size: int
@@ -24,5 +24,5 @@ def entry_of(top: str, facts: Mapping[str, Any]) -> Entry:
 
 
 def is_file(facts: Mapping[str, Any]) -> bool:
-    """Not a folder, nor the object that some programs store to have a folder seen."""
+    """Whether it is a file: neither a folder, nor the object that some programs store as a sign of one."""
     return facts["type"] not in ("directory", "link to a folder") and not facts["name"].endswith("/")

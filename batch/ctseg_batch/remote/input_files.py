@@ -1,4 +1,4 @@
-"""Inputs in a store: found by their names, and fetched for as long as they are at work."""
+"""Input files in a store: copied to this machine while their site is in use."""
 
 import os
 import shutil
@@ -16,17 +16,17 @@ from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store
 from ctseg_batch.result import Failure
 
-# Who needs a file: a site, or a part of one.
+# The user of a file: a site, or a part of one.
 _User = tuple[str, str, int | None]
 
 
 class StoreInputFiles(InputFiles):
-    """Copies the files of a site to a scratch folder, which mirrors the root, and takes them away again."""
+    """Copies the files of a site to a scratch folder that mirrors the root, and removes them again."""
 
     def __init__(self, root: Store) -> None:
         self._store = root
         self._scratch = Scratch()
-        # Called like the root, for a scan that lies right in it bears its name.
+        # Has the name of the root, since a scan right in the root is named after it.
         self.top = self._scratch.folder / "in" / root.url.name
         self._lock = threading.Lock()
         self._files: dict[_User, set[Path]] = defaultdict(set)
@@ -39,21 +39,21 @@ class StoreInputFiles(InputFiles):
         return StoreInputFiles, (self._store,)
 
     def localised(self, site: Site) -> Site:
-        """With the folder that this process fetches to."""
+        """The site with the folder that this process fetches to."""
         return replace(site, folder=self.top / site.within)
 
     def fetch(self, site: Site) -> None:
-        """Copy what is not there yet; what could not be is missing, and `explained`."""
+        """Copy the files that are not there yet; one that can't be fetched is missing, and `explained`."""
         self._fetch(site, [*site.files, *site.scaled_by])
         if site.kind == "volume":
             self._fetch(site, super().volume_files(site))
 
     def drain_by(self, drain: Callable[[], None]) -> None:
-        """The next scan is fetched while others are at work: it may have to wait for their room."""
+        """Keep `drain`: a scan that is fetched while others are in use may have to wait for room."""
         self._drain = drain
 
     def release(self, site: Site) -> None:
-        """Remove the copies that nobody else needs, and the folders that held nothing else."""
+        """Remove the copies without other users, and folders that are empty then."""
         user = _user(site)
         with self._lock:
             for file in self._files.pop(user, ()):
@@ -68,7 +68,7 @@ class StoreInputFiles(InputFiles):
                     return  # others are at work there
 
     def volume_files(self, site: Site) -> Sequence[str]:
-        """Only a header that may name another file is fetched for it."""
+        """Fetches a header to look for the name, but only if it may have one."""
         ((_, size, _),) = site.stamped(site.files)
         if not may_be_detached(site.files[0], size):
             return site.files
@@ -76,7 +76,7 @@ class StoreInputFiles(InputFiles):
         return super().volume_files(site)
 
     def explained(self, failure: Failure) -> Failure:
-        """Of a file that was not fetched, say why."""
+        """The failure with the reason why its file was not fetched, if so."""
         why = self._lost.get(failure.file)
         return failure if why is None else replace(failure, reason=f"can't be fetched: {why}")
 
@@ -103,7 +103,7 @@ class StoreInputFiles(InputFiles):
         return sum(sizes) <= shutil.disk_usage(self._scratch.folder).free
 
     def _is_wanted(self, site: Site, file: Path) -> bool:
-        """Whether a file is not there yet; then there is a place for it, which nobody removes."""
+        """Whether a file must be fetched; if so, an empty one is created in its place, which keeps its folder."""
         if site.within + file.name in self._given_up:
             return False
         is_there = os.path.isfile(file)  # noqa: PTH113 - Path.is_file raises for a name that is too long

@@ -1,4 +1,4 @@
-"""The journal of a run in a store, which knows no appending: as it was at the start, and pieces of what came since."""
+"""The journal of a run in a store, which can't append: a file as of the start, and pieces with the lines since."""
 
 import json
 import os
@@ -22,9 +22,9 @@ _HEAD_BYTES = 65536
 
 
 class StoredJournal(Journal):
-    """A journal that is written here and stored piece by piece, every few seconds, so a killed run loses no more.
+    """A journal that is written on this machine and stored piece by piece, so that a killed run loses a few seconds.
 
-    The pieces bear the identity of the head, so that those of an older journal never count with a newer one.
+    The names of pieces contain the id of the journal's first line, so that pieces of an older journal never count.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class StoredJournal(Journal):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Store what waits, and all of it as one where the run ended by itself."""
+        """Store the lines that wait; if the run ended by itself, store the whole journal as one file."""
         super().__exit__(kind, error, trace)
         self._ended.set()
         self._flusher.join()
@@ -71,26 +71,26 @@ class StoredJournal(Journal):
                 self._flush()
 
     def begin(self, outlines: Mapping[str, PartResult], kinds: Iterable[str]) -> None:
-        """Have it stored before the first of their files is: what is there shall be known, and not taken for whole."""
+        """Store the records at once, before the first file of the parts: whatever is there must be known."""
         super().begin(outlines, kinds)
         self._flush()
 
     def take_back(self, parts: Iterable[JournalEntry]) -> None:
-        """The same of several."""
+        """Store these at once, too."""
         noted = [one for one in parts if one["key"]]
         super().take_back(noted)
         if noted:
             self._flush()
 
     def written(self, lines: bytes) -> None:
-        """To be stored within seconds; raises CallError where another run took over."""
+        """Queue the lines, to be stored within seconds; raises CallError if another run took over."""
         self._lease.check()
         with self._filling:
             self._waiting.append(lines)
 
     def _flush_now_and_then(self) -> None:
         while not self._ended.wait(_FLUSH_S):
-            with suppress(Exception):  # it waits; who stores the next file finds out
+            with suppress(Exception):  # the lines stay queued; the next file that is stored meets the error
                 self._flush()
 
     def _flush(self) -> None:
@@ -105,7 +105,7 @@ class StoredJournal(Journal):
                     del self._waiting[: len(lines)]
 
     def _compact(self) -> None:
-        """All of it as one, then no pieces: to read some of them once more comes to the same."""
+        """Store the journal as one file, then remove the pieces; until then, reading both gives the same."""
         with self._flushing:
             self._store.put_file(self._path, self._file)
             self._waiting.clear()
@@ -113,7 +113,7 @@ class StoredJournal(Journal):
 
 
 def read_stored(store: Store, name: str, file: Path, mark: str) -> None:
-    """Put a journal together from what is stored of it; of another shard of the same cut, only its first line."""
+    """Assemble a journal from its file and pieces; of another shard of the same cut, only the first line."""
     path = f"{FOLDER}/{name}"
     if is_sibling(name, mark):
         file.write_bytes(store.read(path, _HEAD_BYTES).partition(b"\n")[0] + b"\n")
@@ -136,12 +136,12 @@ def _refuse(store: Store, lost: Mapping[str, str]) -> None:
 
 
 def pieces_of(journal: str) -> str:
-    """Where the pieces of a journal are, below OUT."""
+    """The folder of a journal's pieces, below OUT."""
     return f"{FOLDER}/{journal.removesuffix(ENDING)}.pieces"
 
 
 def _identity(start: bytes) -> str:
-    """What the head of a journal calls itself."""
+    """The id in the first line of a journal."""
     try:
         return str(json.loads(start.partition(b"\n")[0])["id"])
     except (ValueError, LookupError, TypeError):

@@ -1,4 +1,4 @@
-"""A place in a store held by one run: stores know no locks, so that it says again and again that it lives."""
+"""Hold a place in a store by a lease: stores have no locks, so the run renews an object as long as it lives."""
 
 import json
 import os
@@ -20,12 +20,12 @@ from ctseg_batch.remote.store import Store
 
 _BEAT_S = 15.0
 _DEAD_AFTER_S = 90.0
-# In which another run that looked at the same moment has written, too.
+# By then, another run that looked at the same moment has written its lease, too.
 _SETTLED_S = 2.0
 
 
 class Lease:
-    """What a run holds; `check` says whether it still does."""
+    """The lease of a run."""
 
     def __init__(self, store: Store, path: str) -> None:
         self._store, self._path, self._id = store, path, uuid.uuid4().hex
@@ -34,36 +34,36 @@ class Lease:
 
     @property
     def content(self) -> bytes:
-        """What is stored: who holds it, and when that was last said."""
+        """The stored object: the holder, and the time of the last renewal."""
         return json.dumps({"id": self._id, "machine": _machine(), "pid": os.getpid(), "beat": time.time()}).encode()
 
     def take(self, remark: Callable[[str], None]) -> None:
-        """Store it for the first time; raises CallError where another run holds it, or takes it at this moment."""
+        """Store it for the first time; raises CallError if another run holds it, or takes it at the same moment."""
         found = remove_dead(self._store, [self._path], remark)
         if not self._store.create(self._path, self.content) and not self._is_own():
             raise _taken(self._store)
-        if found or self._store.grows:  # the only cases in which two may have created it
+        if found or self._store.grows:  # only then two runs may both have created it
             time.sleep(_SETTLED_S)
             if not self._is_own():
                 raise _taken(self._store)
         self._renewed = time.time()
 
     def renew(self) -> None:
-        """Say once more that the run lives, unless another one has taken it."""
+        """Renew it, unless another run has taken it."""
         self._lost = self._lost or not self._is_own()
         if not self._lost:
             self._store.put({self._path: self.content})
             self._renewed = time.time()
 
     def check(self) -> None:
-        """Raise CallError where another run took over: it thought this one dead, which may have slept."""
+        """Raise CallError if another run took over because this one seemed dead, as after sleep."""
         if time.time() - self._renewed > _DEAD_AFTER_S:
             self.renew()
         if self._lost:
             raise CallError(f"another run has begun to write to {self._store.url}: this one ends, what it did is kept")
 
     def drop(self) -> None:
-        """Let go of it, if it is still there; else it is dead soon."""
+        """Release it, if the store answers; else it expires soon."""
         self._store = self._store.hasty()
         with suppress(StoreError):
             if not self._lost and self._is_own():
@@ -77,15 +77,16 @@ class Lease:
 def leased(
     store: Store, lock: str, excludes: Callable[[str], bool], remark: Callable[[str], None] = lambda _: None
 ) -> Iterator[Lease]:
-    """Hold what lies below a URL by the object of that name; as `ctseg.claim.claim` otherwise.
+    """Hold the place of a store by an object with the name of the `lock`; otherwise like `ctseg.claim.claim`.
 
-    A run that was killed lets go of it after a minute and a half, on the same machine at once. `remark` hears of waits.
+    The lease of a killed run expires after a minute and a half, on the same machine at once. `remark` is called with a
+    line before it waits.
     """
     lease, ended = Lease(store, f"{FOLDER}/{lock}"), threading.Event()
 
     def keep_beating() -> None:
         while not ended.wait(_BEAT_S):
-            with suppress(Exception):  # it may answer the next time; who writes to it finds out
+            with suppress(Exception):  # the store may answer next time; else storing a file meets the error
                 lease.renew()
 
     lease.take(remark)
@@ -103,13 +104,13 @@ def leased(
 
 
 def remove_dead(store: Store, paths: Sequence[str], remark: Callable[[str], None]) -> bool:
-    """Raise CallError where a run holds one of these; else whether any was there, of runs that are dead."""
+    """Remove the leases of dead runs, and return whether there were any; raises CallError if a run holds one."""
     held = _read_all(store, paths)
     if {} in held.values():
-        time.sleep(_SETTLED_S)  # it may just be written
+        time.sleep(_SETTLED_S)  # a run may be writing it at this moment
         held = _read_all(store, held)
     left = {path: told for path, told in held.items() if told and not _is_gone(told)}
-    # Clocks of two machines may differ: what seems dead, or of a time to come, is watched for a while.
+    # Clocks of machines may differ: a lease that seems expired, or from the future, is watched for a while.
     if any(abs(time.time() - told["beat"]) <= _DEAD_AFTER_S for told in left.values()):
         raise _taken(store)
     if left:
@@ -125,12 +126,12 @@ def remove_dead(store: Store, paths: Sequence[str], remark: Callable[[str], None
 
 
 def _is_gone(told: Mapping[str, Any]) -> bool:
-    """Whether it was of this machine, and is none of its processes."""
+    """Whether the holder was a process of this machine that no longer exists."""
     return told["machine"] == _machine() and not psutil.pid_exists(told["pid"])
 
 
 def _read_all(store: Store, paths: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """What those say that are there."""
+    """The contents of those leases that exist."""
     return {path: told for path in paths if (told := _read(store, path)) is not None}
 
 
@@ -142,7 +143,7 @@ def _taken(store: Store) -> CallError:
 
 
 def _read(store: Store, path: str) -> dict[str, Any] | None:
-    """What it says; None where it is not there, nothing where a killed run left it cut off."""
+    """The content of a lease; None if there is none, empty if a killed run left it incomplete."""
     try:
         told = json.loads(store.read(path))
     except FileNotFoundError:
@@ -155,6 +156,6 @@ def _read(store: Store, path: str) -> dict[str, Any] | None:
 
 
 def _machine() -> str:
-    """What tells the machine, or the container, within which processes see each other by their numbers."""
+    """An identifier of the machine, or of the container within which process ids are valid."""
     names = Path("/proc/self/ns/pid")
     return f"{socket.gethostname()}/{uuid.getnode():x}/{names.readlink() if names.exists() else ''}"

@@ -1,4 +1,4 @@
-"""The file system of a URL: retries are made in one place, `store`, and not in every library on the way."""
+"""Open the file system of a URL, with the libraries' own retries off: all retries are made by `store`."""
 
 import weakref
 from pathlib import Path
@@ -8,18 +8,18 @@ from ctseg.errors import require
 from ctseg_batch.url import ARCHIVE, EXTRAS, Url, location
 
 AT_ONCE = 16
-"""Files on their way to or from a store at the same time."""
+"""How many files are transferred at the same time."""
 
 _TIMEOUT_S = 10.0
 _SLOW_S = 60.0
-# Read of an archive at once: its members lie one after the other.
+# Archives are read in blocks of this size, since their members follow one another.
 _BLOCK_BYTES = 4 * 2**20
-# What ssh's own configuration is called here.
+# From keys of ssh's configuration to arguments of paramiko.
 _OPTIONS = {"hostname": "hostname", "port": "port", "user": "username", "identityfile": "key_filename"}
 
 
 def open_files(url: Url) -> tuple[Any, str]:
-    """The file system of fsspec, and where in it a URL points; raises MissingExtraError, and what each store raises."""
+    """The fsspec file system of a URL, and the path in it; raises MissingExtraError, and the errors of each library."""
     require(*EXTRAS[url.scheme])
     if url.scheme == ARCHIVE:
         return _open_archive(url.archive), url.path
@@ -50,16 +50,16 @@ def _open_archive(written: str) -> Any:
     except BaseException:
         stream.close()
         raise
-    weakref.finalize(files, stream.close)  # its own way comes too late where an error has made a circle of both
+    weakref.finalize(files, stream.close)  # its own clean-up comes too late if an error has made a reference cycle
     return files
 
 
 def _open_machine(url: Url) -> tuple[Any, str]:
-    """By SSH, as ssh itself would: keys of the agent and of ~/.ssh, only to machines that are known there."""
+    """Connect like ssh: with keys of the agent and of ~/.ssh, and only to known hosts."""
     paramiko, sftp = require("paramiko", "sftp"), require("fsspec.implementations.sftp", "sftp")
 
     class KnownMachines(sftp.SFTPFileSystem):  # type: ignore[misc,name-defined]
-        """fsspec's own takes any machine for the one that was meant."""
+        """Refuses unknown hosts, which fsspec's own class accepts."""
 
         def _connect(self) -> None:
             self.client = paramiko.SSHClient()
@@ -78,7 +78,7 @@ def _open_machine(url: Url) -> tuple[Any, str]:
 
 
 def _configured(paramiko: Any, host: str) -> dict[str, Any]:
-    """What ~/.ssh/config says of a machine, as far as paramiko's client takes it."""
+    """The settings of a host in ~/.ssh/config, as arguments of paramiko's client."""
     file = Path("~/.ssh/config").expanduser()
     told = paramiko.SSHConfig.from_path(file).lookup(host) if file.is_file() else {}
     wanted = {ours: told[theirs] for theirs, ours in _OPTIONS.items() if theirs in told}

@@ -1,4 +1,4 @@
-"""OUT in a store: files wait in memory until their scan is done, and are stored then, before it is noted."""
+"""OUT in a store: files wait in memory until their part is done, and are stored before it is recorded."""
 
 import threading
 from collections import OrderedDict
@@ -10,12 +10,12 @@ from ctseg.stages import stage
 from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import Store
 
-# Folders whose files are remembered: those of the scans at hand, and those above them.
+# How many folders have their names cached: those of scans in work, and those above them.
 _KNOWN = 256
 
 
 class StoreOutputFiles:
-    """Files below a URL. Stores know no renaming: what is there counts when the journal says so, which comes after."""
+    """Files below a URL. Stores can't rename, so a file counts once the journal records it, after it is stored."""
 
     def __init__(self, out: Store) -> None:
         self._store = out
@@ -27,14 +27,14 @@ class StoreOutputFiles:
         return StoreOutputFiles, (self._store,)
 
     def write(self, path: str, content: bytes) -> None:
-        """Hold it for `keep`."""
+        """Keep it in memory for `keep`."""
         if not self._store.has_room_for(path):
             raise UnreadableFile(Path(path), "has too long a name for an output to be named after it")
         with self._lock:
             self._waiting[path] = content
 
     def keep(self, paths: Iterable[str]) -> None:
-        """Store what was written of these, several at once."""
+        """Store those of these files that were written, several at once."""
         with self._lock:
             files = {path: self._waiting.pop(path) for path in paths if path in self._waiting}
         try:
@@ -47,7 +47,7 @@ class StoreOutputFiles:
                 self._note(path)
 
     def remove(self, path: str) -> bool:
-        """By what lists tell."""
+        """Remove it if the cached names of its folder have it."""
         with self._lock:
             self._waiting.pop(path, None)
         if not self.is_there(path):
@@ -59,17 +59,17 @@ class StoreOutputFiles:
         return True
 
     def remove_empty(self, folders: Iterable[str]) -> None:
-        """Nothing: stores know no folders."""
+        """Nothing: stores have no folders."""
 
     def is_there(self, path: str) -> bool:
-        """By lists of the folders that lead to it, each asked for once."""
+        """By the cached names of its folder; each folder on the way is listed once."""
         folder, _, name = path.rpartition("/")
         with self._lock:
             known = self._known.get(folder)
             if known is not None:
                 self._known.move_to_end(folder)
                 return name in known
-        # A folder that is not there is never asked for: to learn that it is not, stores are asked for what lies beside.
+        # A folder is listed only if the list of its parent has it: one list there saves one for each missing folder.
         names = self._store.names(folder) if not folder or self.is_there(folder) else set()
         with self._lock:
             known = self._known.setdefault(folder, names)
@@ -78,7 +78,7 @@ class StoreOutputFiles:
         return name in known
 
     def has_folder(self, path: str) -> bool:
-        """By the same lists."""
+        """By the same names."""
         return self.is_there(path)
 
     def tells_case(self, path: str) -> bool:  # noqa: ARG002
@@ -86,14 +86,14 @@ class StoreOutputFiles:
         return True
 
     def clear(self, folders: Iterable[str]) -> None:
-        """Nothing: a store shows no file before all of it is there."""
+        """Nothing: a store shows no incomplete files."""
 
     def of_worker(self, name: str) -> "StoreOutputFiles":  # noqa: ARG002 - no file of its is seen half done
-        """The same, with what waits apart."""
+        """The same store, with files of its own that wait."""
         return StoreOutputFiles(self._store)
 
     def _note(self, path: str) -> None:
-        """A file is there, and so are the folders that lead to it."""
+        """Add a file, and the folders that lead to it, to the cached names."""
         while path:
             path, _, name = path.rpartition("/")
             if path in self._known:

@@ -1,4 +1,4 @@
-"""The tables of runs in a store: fetched to be read, and stored once they are made."""
+"""The tables of runs in a store: fetch them to read them, and store new ones."""
 
 import fnmatch
 from collections.abc import Iterable, Iterator
@@ -13,13 +13,13 @@ from ctseg_batch.remote.store import Store, writable
 from ctseg_batch.url import Location, Url
 
 _TABLES = ("summary*.json", "slices*.csv", "found.*.json.gz")
-# Of these nothing counts but that they are there.
+# Of these files only the existence matters.
 _NAMES = ("journal*.jsonl", "summary*.csv", "*.parquet")
 
 
 @contextmanager
 def at_hand(places: list[Location]) -> Iterator[list[Path]]:
-    """The folders that runs wrote to; of those in a store, copies of what tells of the runs. Raises CallError."""
+    """The folders of runs; for those in a store, folders with copies of their tables. Raises CallError."""
     scratch = Scratch() if any(isinstance(place, Url) for place in places) else None
     try:
         yield [
@@ -33,7 +33,7 @@ def at_hand(places: list[Location]) -> Iterator[list[Path]]:
 
 @contextmanager
 def written_to(place: Location) -> Iterator[Path]:
-    """A folder whose tables are at `place` in the end; raises CallError."""
+    """A folder to write tables to, which are at `place` after the block; raises CallError."""
     if isinstance(place, Path):
         yield place
         return
@@ -46,7 +46,7 @@ def written_to(place: Location) -> Iterator[Path]:
 
 
 def store_tables(store: Store, folder: Path, mark: str = "") -> None:
-    """Store what a run or a shard of one tells, summary.json last; what is not there tells of an earlier run, and goes.
+    """Store the tables of a run, or of a shard, summary.json last, and remove those that only an earlier run had.
 
     Raises StoreError.
     """
@@ -59,7 +59,7 @@ def store_tables(store: Store, folder: Path, mark: str = "") -> None:
 
 
 def _copied(url: Url, folder: Path) -> Path:
-    """What tells of the runs in a store; of other files only that they are there."""
+    """Copy the tables of runs in a store; of other files, only the names."""
     store = Store(url)
     names = [*store.names(""), *(f"{FOLDER}/{name}" for name in store.names(FOLDER))]
     (folder / FOLDER if FOLDER in names else folder).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""When a store fails: what is tried again and how often, and what is said of it where that was in vain."""
+"""What to do when a store fails: what is retried and how often, and the error if that was in vain."""
 
 import errno
 import os
@@ -16,19 +16,19 @@ from ctseg_batch.url import Url, location
 
 T = TypeVar("T")
 
-# A store that never answered is soon given up; one that did, after half a minute.
+# A store that never answered is given up soon; one that did, after half a minute.
 _TRIES_TO_MEET, _TRIES = 3, 9
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
-# These libraries wait and try again themselves, but for what was cut off on its way.
+# The libraries of these stores retry themselves, except for interrupted transfers.
 _PATIENT_THEMSELVES = ("gs", "gcs", "az", "abfs", "abfss")
-# What is said to who asks: that there is none, or that there is one already.
+# Errors that are regular answers: there is no such file, or there is one already.
 _ANSWERS = (FileNotFoundError, FileExistsError)
-# To ask again is of no use: the store says no, or what it has can't be used.
+# Errors that a retry can't cure: the store refuses, or its content can't be used.
 _FINAL = (
     PermissionError, IsADirectoryError, NotADirectoryError, zipfile.BadZipFile, zlib.error,
     ValueError, TypeError, LookupError, RuntimeError, ImportError,
 )  # fmt: skip
-# Neither where there is no room, nor where nobody has said who asks, or it is another machine than was known.
+# The same for a lack of room, missing credentials, and an unknown or changed host key.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 _NOBODY = (
     "NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ClientAuthenticationError",
@@ -40,7 +40,7 @@ _LEAST_SECRET = 6
 
 
 class StoreError(CallError):
-    """A store does not answer, or refuses; `reason` says so without naming the store."""
+    """A store does not answer, or refuses; `reason` does not name the store."""
 
     def __init__(self, url: Url, what: str, reason: str) -> None:
         super().__init__(f"{url} {what}: {reason}")
@@ -48,7 +48,7 @@ class StoreError(CallError):
 
 
 class Retry:
-    """Does what a store is asked for, several times if need be."""
+    """Calls a store, again if need be."""
 
     def __init__(self, url: Url) -> None:
         self._url = url
@@ -58,13 +58,13 @@ class Retry:
         self._met = False
 
     def hurry(self) -> None:
-        """Give up soon from now on."""
+        """Give up sooner from now on."""
         self._once_met = self._unmet
 
     def tried(self, work: Callable[[], T], again: Callable[[], object] = lambda: None) -> T:
-        """Do it; after a failure call `again`, wait and do it again.
+        """Call `work`; after a failure call `again`, wait and retry.
 
-        Raises FileNotFoundError and FileExistsError as they are, StoreError for all else.
+        Raises FileNotFoundError and FileExistsError as they are, StoreError for any other error.
         """
         tries = 0
         while True:
@@ -88,7 +88,7 @@ class Retry:
 
 
 def reason(error: BaseException) -> str:
-    """What a library says, without what it may have taken from the environment or put into an address."""
+    """A library's message without secrets from the environment or from the query of a URL."""
     told = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error, type(error).__name__)
     for name, value in os.environ.items():
         if _IS_SECRET.search(name) and len(value) >= _LEAST_SECRET:
@@ -97,7 +97,7 @@ def reason(error: BaseException) -> str:
 
 
 def _is_answer(error: BaseException) -> bool:
-    """Whether the store itself said so."""
+    """Whether the error is an answer of the store itself."""
     sources: tuple[Any, ...] = (error, error.__cause__)
     return any(getattr(source, "response", None) is not None for source in sources)
 

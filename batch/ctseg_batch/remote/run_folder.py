@@ -1,4 +1,4 @@
-"""OUT in a store, as a run itself uses it: tables and journal are made here, and stored."""
+"""OUT in a store: the tables and the journal are made on this machine, and stored."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ class StoreRunFolder:
         return StoreRunFolder, (self._store, self._mark)
 
     def names(self, folder: str) -> set[str]:
-        """As the store lists it."""
+        """The names that the store lists."""
         return self._store.names(folder)
 
     @contextmanager
@@ -45,16 +45,16 @@ class StoreRunFolder:
         return recall(self.folder, root, settings, self._mark, str(self._store.url))
 
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:
-        """Written here, and stored piece by piece."""
+        """A journal that is written on this machine, and stored piece by piece."""
         assert self._lease is not None
         return StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark, self._withdraw)
 
     def _withdraw(self) -> None:
-        """Of what is stored."""
+        """Remove the outdated tables in the store."""
         self._store.remove(withdrawn(self._store.names(""), self._mark))
 
     def deliver(self) -> None:
-        """The last of them that is stored is summary.json."""
+        """Store them, summary.json last."""
         assert self._lease is not None
         self._lease.check()
         store_tables(self._store, self.folder, self._mark)

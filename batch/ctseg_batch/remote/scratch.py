@@ -1,4 +1,4 @@
-"""Folders of this machine for what is on its way from a store or to it; none outlasts its run for long."""
+"""Scratch folders for files on their way from a store or to it; none outlives its run for long."""
 
 import os
 import shutil
@@ -16,32 +16,32 @@ _PREFIX, _LOCK = "ctseg-scratch-", ".lock"
 
 
 class Scratch:
-    """A folder that nobody else may read, and that goes with this object, or with the process.
+    """A private folder that is removed with this object, or when the process ends.
 
-    What a killed process left goes when the next one makes its own.
+    Folders of killed processes are removed when the next one makes its own.
     """
 
     def __init__(self) -> None:
         _clear()
         made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
         lock = take(made / _LOCK).lock
-        # Only now it gets the name by which others find it: without a lock, it would be a dead one's.
+        # It gets its final name only once it is locked: others take a folder without a lock for a dead one's.
         self.folder = made.rename(made.with_name(made.name.removeprefix(".")))
         self._end = weakref.finalize(self, _remove, self.folder, lock)
 
     def close(self) -> None:
-        """Let it go now."""
+        """Remove it now."""
         self._end()
 
 
 def _remove(folder: Path, lock: "BaseFileLock") -> None:
     shutil.rmtree(folder, ignore_errors=True)
     lock.release()
-    shutil.rmtree(folder, ignore_errors=True)  # where a lock that is held can't be removed
+    shutil.rmtree(folder, ignore_errors=True)  # again, for systems on which a held lock can't be removed
 
 
 def _clear() -> None:
-    """Remove what no process holds any more, of what is this user's own."""
+    """Remove the folders of this user that no process holds any more."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
             lock = folder / _LOCK

@@ -1,4 +1,4 @@
-"""A store by fsspec: listed, fetched from and put to, several files at once."""
+"""A store, by fsspec: list, fetch and store files, several at once."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,27 +17,27 @@ from ctseg_batch.url import ARCHIVE, Url, check_writable
 
 T = TypeVar("T")
 
-# Where a file that is being written can be seen; stores of objects show them whole or not at all.
+# Schemes where incomplete files are visible; object stores show files whole or not at all.
 _GROWING = ("sftp", "ssh")
-# Bytes: in a store of objects of the whole path, elsewhere of a name.
+# In bytes: the limit of a whole path in an object store, and of each name elsewhere.
 _LONGEST_KEY, _LONGEST_STEP = 1024, 255
 GONE = "it is not there any more"
 _NOWHERE = "there is no such bucket or folder"
 
 
 class _CutOff(Exception):  # noqa: N818 - it is tried again
-    """Not all of a file came, or another one."""
+    """A file came incomplete, or has changed."""
 
 
 class Store:
-    """What lies below a URL. May be used from several threads at once; raises MissingExtraError, StoreError."""
+    """The files below a URL. May be used from several threads at once; raises MissingExtraError, StoreError."""
 
     def __init__(self, url: Url) -> None:
         self.url = url
         self.grows = url.scheme in _GROWING
         self._files, self._top = Retry(url).tried(lambda: open_files(url))
-        self._retry = Retry(url)  # anew: to open some means not that they have answered
-        self._is_shared = bool(self._files.async_impl)  # else two threads can't use it at once
+        self._retry = Retry(url)  # a new one: some stores open without having answered
+        self._is_shared = bool(self._files.async_impl)  # else only one thread at a time may use it
         self._lock: Any = nullcontext() if self._is_shared else Lock()
         self._at_once = AT_ONCE if self._is_shared else 1
 
@@ -45,20 +45,20 @@ class Store:
         return Store, (self.url,)
 
     def parent(self) -> "Store":
-        """What lies beside it too."""
+        """The same store from one level up."""
         beside = copy.copy(self)
         beside.url, beside._top = self.url.parent, self._top.rpartition("/")[0]
         return beside
 
     def hasty(self) -> "Store":
-        """The same, soon given up."""
+        """The same store, given up sooner."""
         same = copy.copy(self)
         same._retry = Retry(self.url)
         same._retry.hurry()
         return same
 
     def entries(self, path: str = "") -> Iterator[Entry]:
-        """All files below a path, or the file itself; nothing where there is none."""
+        """All files below a path, or the file itself; none if it is not there."""
         try:
             top = self._tried(lambda: self._files.info(self._full(path)))
         except FileNotFoundError:
@@ -69,7 +69,7 @@ class Store:
         folders = [self._full(path)]
         seen = {*folders}  # an archive with an absolute name lists a folder as below itself
         with ThreadPoolExecutor(self._at_once) as threads:
-            # The pages of one list come one after the other: so many folders are listed at once.
+            # The pages of a list come one after the other, so several folders are listed at the same time.
             while folders and (len(folders) < self._at_once or not self._is_shared):
                 looked = list(threads.map(self._look_into, folders))
                 folders = [folder for _, below in looked for folder in below if folder not in seen]
@@ -80,7 +80,7 @@ class Store:
                 yield from files
 
     def unreachable(self, path: str = "") -> Mapping[str, str]:
-        """The files below a path that can't be had by their names, and why; there are none but in an archive."""
+        """The files below a path that can't be reached by their names, and why; only archives have any."""
         if self.url.scheme != ARCHIVE:
             return {}
         full, top = self._full(path), len(self._top)
@@ -88,7 +88,7 @@ class Store:
         return {name[top:].lstrip("/"): why for name, why in reasons if not full or f"{name}/".startswith(f"{full}/")}
 
     def is_file(self) -> bool:
-        """Whether the URL is a file's."""
+        """Whether the URL is that of a file."""
         try:
             return bool(self._tried(lambda: self._files.info(self._top))["type"] != "directory")
         except FileNotFoundError:
@@ -101,7 +101,7 @@ class Store:
         return len(self._full(path).encode()) <= _LONGEST_KEY
 
     def names(self, folder: str) -> set[str]:
-        """What lies right in a folder; nothing where there is none."""
+        """The names in a folder; none if it is not there."""
         try:
             found = self._tried(lambda: self._files.ls(self._full(folder), detail=False))
         except FileNotFoundError:
@@ -115,7 +115,7 @@ class Store:
         return content
 
     def fetch(self, files: Mapping[str, Path], sizes: Mapping[str, int] | None = None) -> dict[str, str]:
-        """Copy files to this machine, of so many bytes if that is known; why, of those that could not be."""
+        """Copy files to this machine, of known `sizes` in bytes; returns the reason for those that failed."""
         known = sizes or {}
         reasons = self._all(lambda path: self._fetched(path, files[path], known.get(path)), files)
         return {path: why for path, why in zip(files, reasons, strict=True) if why is not None}
@@ -133,7 +133,7 @@ class Store:
         self._put(path, file.stat().st_size, lambda full: self._files.put_file(str(file), full))
 
     def create(self, path: str, content: bytes) -> bool:
-        """Store a file that is not there; False if it is. Where files grow, another may do so at the same moment."""
+        """Store a file unless it exists; returns whether it was stored. Over SSH, two runs may do so at once."""
         try:
             self._sent(path, lambda full: self._files.pipe_file(full, content, mode="create"))
         except FileExistsError:
@@ -141,7 +141,7 @@ class Store:
         return True
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Take files away; those that are not there are no trouble."""
+        """Remove files; missing ones are ignored."""
 
         def removed(path: str) -> None:
             with suppress(FileNotFoundError):
@@ -150,7 +150,7 @@ class Store:
         list(self._all(removed, paths))
 
     def _fetched(self, path: str, file: Path, size: int | None) -> str | None:
-        """Copy a file; why, if it could not be."""
+        """Copy a file; returns the reason if that failed."""
 
         def copy_it() -> None:
             self._files.get_file(self._full(path), str(file))
@@ -178,7 +178,7 @@ class Store:
             self._sent(part, send)
             self._tried(lambda: self._files.mv(self._full(part), self._full(path)))
         except FileNotFoundError as error:
-            if [one.size for one in self.entries(path)] != [size]:  # else it was renamed, and only the answer got lost
+            if [one.size for one in self.entries(path)] != [size]:  # else it was renamed, only the answer was lost
                 raise StoreError(self.url / path, "can't be written", f"{part} was removed meanwhile") from error
         except StoreError:
             with suppress(StoreError):
@@ -195,7 +195,7 @@ class Store:
             raise StoreError(self.url, "can't be written", _NOWHERE) from error
 
     def _look_into(self, folder: str) -> tuple[list[Entry], list[str]]:
-        """The files right in a folder, and the folders."""
+        """The files and the folders in a folder."""
         try:
             found = self._tried(lambda: self._files.ls(folder, detail=True))
         except FileNotFoundError:  # since its name was listed
@@ -207,7 +207,7 @@ class Store:
         return [entry_of(self._top, facts) for facts in found if is_file(facts)], folders
 
     def _followed(self, link: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The file that a link leads to; one to a folder is left out, since it may lead round in a circle."""
+        """The file that a link leads to; links to folders are left out, since they may form a circle."""
         try:
             facts: Mapping[str, Any] = self._tried(lambda: self._files.info(link["name"]))
         except (FileNotFoundError, StoreError):
@@ -233,13 +233,13 @@ class Store:
         return self._retry.tried(locked, self._reopen)
 
     def _reopen(self) -> None:
-        """A connection that was lost comes not back; those of several requests at once make their own anew."""
+        """Reconnect after a lost connection; libraries for several requests at once do so themselves."""
         if not self._is_shared:
             with self._lock, suppress(Exception):
                 self._files, self._top = open_files(self.url)
 
 
 def writable(out: Url) -> Store:
-    """The store of an OUT; raises CallError for what can only be read."""
+    """The store of an OUT; raises CallError if it can only be read."""
     check_writable(out)
     return Store(out)
