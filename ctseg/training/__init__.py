@@ -1,1 +1,1 @@
-"""The wing that needs torch: U-Nets, data sets, losses, the fit. Export gets to see only a checkpoint file."""
+"""Training, the part that needs torch: U-Nets, data sets, losses, the fit. Export sees only a checkpoint file."""

@@ -1,4 +1,4 @@
-"""What a run takes over from earlier ones: a network to begin with, soft labels, and the groups that taught those."""
+"""What a run takes over from other networks: first weights, soft labels, and the groups that those learnt from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _FIGURES = {"split", "slices", "iou", "dice"}
 
 @dataclass(frozen=True)
 class Ancestry:
-    """The networks that a run builds on; either may be missing.
+    """The networks that a run builds on, to start from and as a teacher; either may be missing.
 
     `datasets`: what they learnt from, as their files describe it. `noted`: what recipe.json and the run's checkpoints
     say of them. `judged`: whose figures and temperature stand for those of a run that holds no group back.
@@ -43,7 +43,7 @@ class Ancestry:
         return with_soft_labels(loaded, self.teacher) if self.teacher else loaded
 
     def first_network(self, loaded: Sequence[Samples], recipe: Recipe) -> nn.Module | None:
-        """What a run trains first; a model file's network gets its batch normalisation back."""
+        """The network that training starts from; that of a model file gets its batch normalisation back."""
         if self.start is None or self.start_file is None:
             return None
         net = self.start.net
@@ -90,11 +90,11 @@ def open_ancestry(
 
 
 def open_start(file: Path, recipe: Recipe) -> Checkpoint:
-    """What a run begins with the weights of; raises ModelError where the recipe trains another network."""
+    """The checkpoint that a run starts from; raises ModelError if the recipe trains another network."""
     found = open_network(file)
     is_same = found.recipe.preset == recipe.preset
     if is_same and recipe.augmentation == "quadruple" and found.recipe.canvas != recipe.canvas:
-        # Its slices are as large in use as they were in training.
+        # Its slices must be as large in use as they were in training.
         raise ModelError(
             f"{file} was trained at --canvas {found.recipe.canvas}, and by the preset {recipe.preset} is used at that "
             f"size: give this run the same, not {recipe.canvas}"
@@ -112,9 +112,9 @@ def open_start(file: Path, recipe: Recipe) -> Checkpoint:
 
 
 def check_learnt(who: str, datasets: Sequence[Mapping[str, Any]], loaded: Sequence[Samples]) -> None:
-    """Raise DatasetError where `who` learnt, by what it says of its `datasets`, from a group that is held back here.
+    """Raise DatasetError if `who` learnt from a group that is held back here, by the description of its `datasets`.
 
-    Through it the network would know that group, and figures on it would be too good.
+    The new network would know that group through it, and its scores there would be too good.
     """
     learnt = learnt_groups(datasets)
     held_back = {(data.dataset.name, s.group) for data in loaded for s in data.splits["val"] + data.splits["test"]}
@@ -129,9 +129,9 @@ def check_learnt(who: str, datasets: Sequence[Mapping[str, Any]], loaded: Sequen
 def inherited_datasets(
     theirs: Sequence[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
-    """Which of the data sets that a run's forebears learnt from tell of groups that its `own` do not.
+    """The data sets that the networks before this one learnt from, as far as they hold groups that its `own` do not.
 
-    A network knows what those knew that it comes of, and the licences of their data hold for it.
+    A network inherits their knowledge, and the licences of their data hold for it.
     """
     known, result = learnt_groups(own), []
     for described in theirs:
@@ -142,9 +142,9 @@ def inherited_datasets(
 
 
 def inherited_scores(ancestry: Ancestry) -> dict[str, Any]:
-    """The figures of the network that stands for this one, marked as such, for a run that holds no group back.
+    """For a run that holds no group back: the figures of the network that stands for this one, marked as such.
 
-    None of a network whose run had not ended: it has those of its last epoch alone, on a few slices.
+    Empty if the run of that network had not ended: then it has only those of its last epoch, on a few slices.
     """
     judged, start = ancestry.judged, ancestry.start
     whose = "the network that it began with" if judged is start else "one that was trained alike, but held groups back"
@@ -156,7 +156,7 @@ def inherited_scores(ancestry: Ancestry) -> dict[str, Any]:
 
 
 def warn_of_what_is_not_inherited(judged: str, ancestry: Ancestry, console: Console) -> None:
-    """For a run that holds no group back: its figures and temperature can only be those of another."""
+    """Warn a run that holds no group back if the network whose figures and temperature it takes over lacks them."""
     if ancestry.judged is None:
         return
     missing = {"temperature": ancestry.judged.temperature is None, "figures": not inherited_scores(ancestry)}

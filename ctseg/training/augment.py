@@ -1,4 +1,4 @@
-"""One slice drawn in many ways: geometry, windows, and what scanners and exports do to its grey values."""
+"""Augmentation of a slice: geometry, windows, and what scanners and exports do to its grey values."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -43,7 +43,7 @@ def quadruple(sample: Sample, variant: int, how: Preparation, canvas: int) -> Dr
 def randomise(sample: Sample, rng: np.random.Generator, how: Preparation, canvas: int, plain: float = 0.0) -> Drawn:
     """The slice in a random window, place, size and orientation, with random damage to its grey values.
 
-    With a chance of `plain` it is seen as in use: in the model's own window, undamaged, nearly as large and upright.
+    With probability `plain` it is drawn as in use: in the model's own window, undamaged, nearly upright and full size.
     """
     is_plain = plain > 0 and rng.random() < plain
     grey = to_grey(sample.image, how.window if is_plain else _random_window(rng, how))
@@ -61,13 +61,13 @@ def _draw(
     sample: Sample, grey: npt.NDArray[np.float32] | npt.NDArray[np.uint8], turn: npt.NDArray[np.float64],
     scale: float, canvas: int,
 ) -> Drawn:  # fmt: skip
-    """Put the frame's centre on the canvas's, its longer side at `scale` x canvas, changed by `turn`."""
+    """Draw the frame centred on the canvas, its longer side at `scale` x canvas, transformed by `turn`."""
     aspect = sample.image.aspect
     matrix = _placed(grey.shape, turn, scale, canvas, aspect)
     zoom = scale * canvas / max(grey.shape[0] * aspect, grey.shape[1])
     picture = grey.astype(np.float32)
     if zoom < 0.8:
-        # What lies between the samples would alias; a blur of the size of the step stands in for averaging.
+        # Against aliasing: a blur of the size of the step, in place of averaging.
         picture = cv2.GaussianBlur(picture, (0, 0), 0.35 / zoom, sigmaY=0.35 / zoom / aspect).astype(np.float32)
     size = (canvas, canvas)
     drawn = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
@@ -91,7 +91,7 @@ def _placed(
 ) -> npt.NDArray[np.float64]:
     """The affine map (2, 3) from a frame of `shape` to the canvas, on which its pixels are square.
 
-    `turn` counts in the frame's longer side.
+    `turn` is in units of the frame's longer side.
     """
     height, width = shape
     side = max(height * aspect, width)
@@ -134,7 +134,7 @@ def _gamma(grey: Grey, rng: np.random.Generator) -> Grey:
 
 
 def _levels(grey: Grey, rng: np.random.Generator) -> Grey:
-    """Another black and another white point: what a window does to a slice that is grey already."""
+    """Another black and white point, as by another window on a slice that is grey already."""
     black, white = rng.uniform(-30, 50), rng.choice([rng.uniform(120, 180), rng.uniform(180, 400)])
     return (grey - np.float32(black)) * np.float32(255 / (white - black))
 
@@ -156,7 +156,7 @@ def _sharpen(grey: Grey, rng: np.random.Generator) -> Grey:
 
 
 def _noise(grey: Grey, rng: np.random.Generator) -> Grey:
-    """White, or grained like a reconstruction's."""
+    """Noise, white or with the grain of a reconstruction."""
     noise = rng.standard_normal(grey.shape, np.float32)
     if rng.random() < 0.5:
         noise = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.5, 1.0)).astype(np.float32)
@@ -165,7 +165,7 @@ def _noise(grey: Grey, rng: np.random.Generator) -> Grey:
 
 
 def _coarsen(grey: Grey, rng: np.random.Generator) -> Grey:
-    """A slice that was stored smaller than it is shown."""
+    """Loss of resolution, as in a slice that was stored smaller."""
     side = grey.shape[0]
     small = cv2.resize(grey, (int(side * rng.uniform(0.4, 0.8)),) * 2, interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.float32)

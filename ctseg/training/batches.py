@@ -18,7 +18,7 @@ from ctseg.training.samples import Sample, Samples, training_slices
 _AHEAD = 4
 _FIRST = 24
 _THREADS = 2
-_MIXED = 99  # after the seed of a batch's first slice, that of what is mixed in the batch
+_MIXED = 99  # with the seed of a batch's first slice, the seed of what is mixed in the batch
 
 
 class Draw(NamedTuple):
@@ -39,10 +39,10 @@ def plan_epoch(datasets: Sequence[Sequence[Sample]], recipe: Recipe, epoch: int)
 
 
 class Batch(NamedTuple):
-    """What a step learns from.
+    """The input of a training step.
 
     `grey`: (N, 1, canvas, canvas) float32, 0..255. `allowed`: (N, canvas, canvas) uint8. `soft_labels`: the teacher's
-    probabilities in 1/255, (N, classes, canvas, canvas) uint8, where all the samples have one.
+    probabilities in 1/255, (N, classes, canvas, canvas) uint8; None unless all samples have them.
     """
 
     grey: Tensor
@@ -51,7 +51,7 @@ class Batch(NamedTuple):
 
 
 def first_batches(datasets: Sequence[Samples], recipe: Recipe) -> Iterator[Tensor]:
-    """What the network is shown (N, 1, canvas, canvas) in the first steps of a run."""
+    """The inputs of the network (N, 1, canvas, canvas) in the first steps of a run."""
     plan = plan_epoch(training_slices(datasets), recipe, epoch=1)
     return (batch.grey for batch in load_epoch(plan[:_FIRST], recipe))
 
@@ -80,9 +80,9 @@ def _every(datasets: Sequence[Sequence[Sample]], recipe: Recipe, rng: np.random.
 def _balanced(
     datasets: Sequence[Sequence[Sample]], batch_size: int, epoch: int, rng: np.random.Generator
 ) -> list[tuple[Sample, int]]:
-    """As many batches as all slices would fill, but in each an equal share of every data set, in its turn.
+    """As many batches as all slices would fill, but each with an equal share of every data set.
 
-    What does not divide evenly goes to each in turn, over the whole run.
+    Places that do not divide evenly go to the data sets in turn, over the whole run.
     """
     steps = -(-sum(map(len, datasets)) // batch_size)
     starts = range((epoch - 1) * steps * batch_size, epoch * steps * batch_size, batch_size)

@@ -1,4 +1,4 @@
-"""Whether a network is as sure as it is right, and the temperature that makes it so.
+"""Calibrate the probabilities of a network by a temperature, and measure how well they are calibrated.
 
 Guo et al. 2017, "On calibration of modern neural networks": one number divides all logits. It changes no label.
 """
@@ -53,7 +53,7 @@ def collect_logits(
 
 
 def fit_temperature(pixels: Sequence[ValidationPixels]) -> float | None:
-    """The temperature within BOUNDS that makes the truth likeliest, all data sets alike; None without pixels."""
+    """The temperature within BOUNDS with the highest likelihood, data sets weighted equally; None without pixels."""
     if not pixels:
         return None
 
@@ -65,9 +65,9 @@ def fit_temperature(pixels: Sequence[ValidationPixels]) -> float | None:
 
 
 def calibration_error(pixels: ValidationPixels, temperature: float) -> float:
-    """The expected calibration error: how far sureness is from the share that is right, in 15 bins of sureness.
+    """The expected calibration error: the difference of confidence and accuracy, over 15 bins of confidence.
 
-    Classes that the truth does not tell apart count as one.
+    Classes that the truth does not tell apart count as one class.
     """
     probability = (pixels.logits / temperature).softmax(dim=1)
     grouped = torch.stack([probability[:, list(group)].sum(dim=1) for group in pixels.groups], dim=1)

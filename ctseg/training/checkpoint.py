@@ -1,4 +1,4 @@
-"""The file between training and export: weights, and all that was done to get them. No code in it is run."""
+"""The checkpoint file between training and export: weights and how they were made. No code in it is ever run."""
 
 import os
 import zipfile
@@ -25,7 +25,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained network and its story.
+    """A trained network, and how it was made.
 
     `net` is in evaluation mode. `training`: data sets (name, slices, groups, licence, citation), epoch, seed.
     `scores`: figures on the validation or test groups. `progress`: what a resumed run needs, empty otherwise.
@@ -53,7 +53,7 @@ def save(checkpoint: Checkpoint, file: Path) -> None:
         "progress": dict(checkpoint.progress),
         "temperature": checkpoint.temperature,
     }
-    content = BytesIO()  # not the file itself: of a full disk, torch tells a fault of its own
+    content = BytesIO()  # not the file itself: for a full disk, torch reports an error of its own
     with uninterrupted():
         torch.save(state, content)
         try:
@@ -63,14 +63,14 @@ def save(checkpoint: Checkpoint, file: Path) -> None:
 
 
 def load(file: Path) -> Checkpoint:
-    """Read a checkpoint onto the CPU; raises ModelError for a file that is not one of ours."""
+    """Read a checkpoint onto the CPU; raises ModelError for any other file."""
     if not os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises where a folder on the way may not be entered
         raise ModelError(f"no checkpoint {file}: `ctseg train` writes best.pt and last.pt into its run folder")
     try:
         _check_sums(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler lets whatever a damaged file provokes through
-        # Not in its own words: they advise to read the file unsafely.
+    except Exception as error:  # a damaged file can make the unpickler raise anything
+        # Without its message, which advises to read the file unsafely.
         raise ModelError(f"{file} is no checkpoint of ctseg train, or is damaged") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ModelError(f"{file} is not a ctseg checkpoint")
@@ -103,14 +103,14 @@ def load(file: Path) -> Checkpoint:
 
 
 def _check_sums(file: Path) -> None:
-    """Raise BadZipFile for a file of which a part is not what was written: torch does not look at the checksums."""
+    """Raise BadZipFile for a file with a wrong checksum, which torch does not verify."""
     with zipfile.ZipFile(file) as parts:
         if damaged := parts.testzip():
             raise zipfile.BadZipFile(damaged)
 
 
 def is_finite(net: nn.Module) -> bool:
-    """Whether all weights are numbers."""
+    """Whether all weights are finite."""
     return all(bool(weights.isfinite().all()) for weights in net.state_dict().values())
 
 
@@ -121,7 +121,7 @@ def _mapping(part: Any) -> Mapping[str, Any]:
 
 
 def _training(stored: Any) -> Mapping[str, Any]:
-    """The story, if its data sets tell what is learnt from and what export writes down."""
+    """The description of the training, if its data sets have all that learning and export need."""
     training = _mapping(stored)
     for described in training.get("datasets", ()):
         if not isinstance(described["name"], str):
@@ -134,7 +134,7 @@ def _training(stored: Any) -> Mapping[str, Any]:
 
 
 def _check_sides(recipe: Recipe) -> None:
-    """Raise where the network does not take sides of the multiple that slices are padded to."""
+    """Raise if the network does not take sides of the multiple that slices are padded to."""
     side = recipe.preparation.multiple
     with torch.device("meta"):
         size = build(recipe.architecture).eval()(torch.empty(1, 1, side, side)).shape[2:]

@@ -1,4 +1,4 @@
-"""What is looked at before anything is learnt from data sets or judged by them."""
+"""Checks of data sets before a network is trained on them or scored by them."""
 
 import unicodedata
 from collections import defaultdict
@@ -16,11 +16,11 @@ from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Sample, Samples
 
 _LEAST_CONTENT = 0.01
-"""Of a slice's pixels: where fewer differ from the commonest value, slices of different patients may be equal."""
+"""A slice with a smaller share of pixels that differ from its commonest value may be equal in several patients."""
 
 
 def check_enough(loaded: Sequence[Samples], recipe: Recipe, *, is_taught: bool, is_judged: bool) -> None:
-    """Raise DatasetError where there is nothing to learn from or to judge by, CallError for too small a batch."""
+    """Raise DatasetError if there is nothing to train or validate on, CallError for too small a batch."""
     learnt = [data for data in loaded if data.splits["train"] or (is_taught and data.unlabelled)]
     if not learnt and any(data.unlabelled for data in loaded):
         raise DatasetError(
@@ -48,7 +48,7 @@ def check_enough(loaded: Sequence[Samples], recipe: Recipe, *, is_taught: bool, 
 
 
 def check_tells_apart(data: Samples) -> None:
-    """Raise DatasetError where any mask would be right throughout."""
+    """Raise DatasetError if the truth tells no classes apart, so that any mask would be right."""
     if len(data.meaning.groups) == 1:
         raise DatasetError(
             f"{data.dataset.folder / DESCRIPTION}: its mask_values tell no two classes apart, so there is nothing to "
@@ -57,7 +57,7 @@ def check_tells_apart(data: Samples) -> None:
 
 
 def doubts(loaded: Iterable[Samples], *, is_taught: bool) -> Iterator[str]:
-    """What makes the figures of a run doubtful, a line each."""
+    """A line for everything that makes the figures of a run doubtful."""
     sides: dict[str, list[Sample]] = defaultdict(list)
     for data in loaded:
         yield from joined_in_vain(data)
@@ -69,7 +69,7 @@ def doubts(loaded: Iterable[Samples], *, is_taught: bool) -> Iterator[str]:
 
 
 def joined_in_vain(data: Samples) -> Iterator[str]:
-    """A line where classes are scored as one because of values that no mask has."""
+    """A line if classes are scored as one because of values that no mask has."""
     samples = [sample for some in data.splits.values() for sample in some]
     held = {
         value: classes
@@ -86,7 +86,7 @@ def joined_in_vain(data: Samples) -> Iterator[str]:
 
 
 def leaks(sides: Mapping[str, Iterable[Sample]]) -> Iterator[str]:
-    """A line for any two groups on different sides that may be one patient: by their names, or by equal slices."""
+    """A line for two groups in different splits that may be one patient, by their names or by equal slices."""
     by_name: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
     by_pixels: dict[bytes, list[tuple[str, Sample]]] = defaultdict(list)
     for side, samples in sides.items():
@@ -120,7 +120,7 @@ def _equal_slices(found: Iterable[Sequence[tuple[str, Sample]]]) -> Iterator[str
 
 
 def _folded(name: str) -> str:
-    """A name as it is whatever its case and however its letters are composed."""
+    """A name normalised for case and for the composition of letters."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

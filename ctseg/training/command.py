@@ -191,7 +191,7 @@ def _run(
     from ctseg.training.predictor import final_scores
 
     console.print(f"{_describe(loaded)}, on {_name(device)}; recipe [bold]{recipe.preset}[/]")
-    is_needed = recipe.start_share or not (out / LAST).is_file()  # a run that has begun has weights of its own
+    is_needed = recipe.start_share or not (out / LAST).is_file()  # a run that is continued has weights of its own
     first = ancestry.first_network(loaded, recipe) if is_needed else None
     with report.FitProgress(console, recipe.epochs) as progress:
         fit = Fit(recipe, loaded, training, out, device, progress.on_step, progress.on_epoch, first)
@@ -201,7 +201,7 @@ def _run(
     best = checkpoint.load(out / BEST)
     results = final_scores(best.net, recipe, loaded, device) or inherited_scores(ancestry)
     pixels = collect_logits(best.net.to(device), recipe.preparation, loaded, device)
-    # Where no group is held back, another network's figures and temperature are the closest there are.
+    # If no group is held back, the figures and the temperature of another network are the best available.
     temperature = fit_temperature(pixels) or (ancestry.judged.temperature if ancestry.judged else None)
     if pixels and temperature in BOUNDS:
         warn(
@@ -227,7 +227,7 @@ def _run(
 
 
 def choose_device(wanted: _Device) -> Any:
-    """A torch device; raises DeviceError where CUDA is asked for and there is none."""
+    """A torch device; raises DeviceError if CUDA is asked for and there is none."""
     import torch
 
     there = torch.cuda.is_available()

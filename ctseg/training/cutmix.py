@@ -1,7 +1,7 @@
-"""CutMix: a slice with a rectangle of another one in it, and in its labels, too.
+"""CutMix: replace a rectangle of a slice, and of its labels, by that of another slice.
 
-Yun et al. 2019; French et al. 2020 for segmentation. Of few patients a network learns the shapes by heart: here it
-never sees the whole of one of them.
+Yun et al. 2019; French et al. 2020 for segmentation. With few patients, a network memorises their shapes; here it never
+sees a whole one.
 """
 
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ import numpy.typing as npt
 from ctseg.training.augment import Drawn
 
 _SIDES = (0.25, 0.6)
-"""From the shortest to the longest that a side of the rectangle is, as a share of the canvas's."""
+"""The shortest and the longest side of the rectangle, as a share of the canvas."""
 
 Plane = TypeVar("Plane", npt.NDArray[np.float32], npt.NDArray[np.uint8])
 Box = tuple[slice, slice]
 
 
 def cutmix(drawn: Sequence[Drawn], datasets: Sequence[str], chance: float, rng: np.random.Generator) -> list[Drawn]:
-    """The slices of a batch, each with such a `chance` with a rectangle of another one, at the same place.
+    """The slices of a batch, each with probability `chance` with a rectangle of another one, at the same place.
 
-    `datasets` names the data set of each: only slices of one are mixed, since these look alike, and their labels tell
-    the same classes apart.
+    `datasets` names the data set of each slice: only slices of the same one are mixed, since these look alike, and
+    their labels tell the same classes apart.
     """
     mixed = []
     for place, (one, dataset) in enumerate(zip(drawn, datasets, strict=True)):

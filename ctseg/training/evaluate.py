@@ -1,4 +1,4 @@
-"""`ctseg evaluate`: how well a checkpoint or a model file does on data sets with masks."""
+"""`ctseg evaluate`: score a checkpoint or a model file on data sets with masks."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ Choice = Literal["held-out", "train", "all"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is to be scored, whichever kind of file it comes from.
+    """A network to be scored, from a checkpoint or a model file.
 
     `domains`: the values that it takes. `datasets`: what it learnt from, as its file describes them; `learnt`: digests
     of the groups.
@@ -160,7 +160,7 @@ def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collecti
 
 
 def _doubts(data: Samples, candidate: Candidate, chosen: Sequence[Sample], slices: Choice) -> Iterator[str]:
-    """What makes the scores doubtful, a line each."""
+    """A line for everything that makes the scores doubtful."""
     yield from joined_in_vain(data)
     if slices == "held-out":
         everything = (sample for samples in data.splits.values() for sample in samples)

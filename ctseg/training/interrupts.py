@@ -1,4 +1,4 @@
-"""Where Ctrl-C has to wait a moment."""
+"""Delay Ctrl-C for a moment."""
 
 import signal
 import threading

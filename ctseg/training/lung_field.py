@@ -1,4 +1,4 @@
-"""The lungs of a slice without disease, by their Hounsfield units alone: the label where nobody drew one."""
+"""The lungs of a slice without disease, by their Hounsfield units alone: labels for slices without a mask."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,7 @@ import numpy.typing as npt
 
 _BODY_HU = -300
 _LUNG_HU = -450
-# Trachea and bowel gas are air through and through; the darkest lung is not.
+# Trachea and bowel gas are pure air; even the darkest lung is not.
 _AIR_HU = -940
 # Fractions of the side of the frame.
 _SMALLEST = 1 / 50
@@ -15,7 +15,7 @@ _CLOSING = 9 / 256
 
 
 def lung_field(hu: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-    """Where healthy lung is in a slice (H, W) of HU.
+    """Which pixels of a slice (H, W) in HU are healthy lung.
 
     Below -450 HU inside the body; components of some size whose mean is above -940 HU; closed, so that the
     vessels belong to it as they do in masks drawn by hand.
@@ -24,7 +24,7 @@ def lung_field(hu: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
     inside = _body(hu)
     dark = cv2.morphologyEx(((hu < _LUNG_HU) & inside).astype(np.uint8), cv2.MORPH_OPEN, _disc(3))
     count, components, stats, _ = cv2.connectedComponentsWithStats(dark, connectivity=4)
-    # The mean of the core alone: at its wall even the trachea is no darker than lung.
+    # The mean of the core only: near its wall even the trachea is no darker than lung.
     core = components * cv2.erode(dark, _disc(2 * round(_WALL * side) + 1))
     sums = np.bincount(core.ravel(), weights=np.maximum(hu, -1024).ravel(), minlength=count)
     cores = np.bincount(core.ravel(), minlength=count)
@@ -33,14 +33,14 @@ def lung_field(hu: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
     keep[0] = False
     lung = keep[components].astype(np.uint8)
     reach = round(_CLOSING * side)
-    # Padded, so that closing does not glue the lung to the frame.
+    # Padded, so that closing does not connect the lung with the frame.
     padded = cv2.copyMakeBorder(lung, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _disc(reach))[reach:-reach, reach:-reach]
     return (closed > 0) & inside
 
 
 def _body(hu: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-    """The largest solid thing of the slice with its holes filled; tissue at the frame's edge closes none."""
+    """The largest solid object of the slice with its holes filled; the frame's edge does not close a hole."""
     solid = cv2.morphologyEx((hu > _BODY_HU).astype(np.uint8), cv2.MORPH_OPEN, _disc(7))
     count, components, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=4)
     if count == 1:

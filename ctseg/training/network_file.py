@@ -1,4 +1,4 @@
-"""The file of a trained network: a checkpoint, or the model file that was made of one."""
+"""The file of a trained network: a checkpoint, or a model file that was exported from one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ def is_model(file: Path) -> bool:
 
 
 def find_network(name_or_file: str) -> Path:
-    """A checkpoint by its ending .pt, else a model's file; raises ModelError naming what there is."""
+    """The file of a checkpoint, by its ending .pt, or of a model; raises ModelError, listing the shipped models."""
     file = Path(name_or_file)
     return find_model(name_or_file) if is_model(file) else file
 
@@ -32,6 +32,6 @@ def open_network(file: Path) -> "Checkpoint":
 
 
 def descent(source: "Checkpoint", file: Path) -> dict[str, Any]:
-    """What a checkpoint notes of one that it comes from."""
+    """What a checkpoint records of a network that it comes from."""
     recipe = source.recipe
     return {"preset": recipe.preset, "seed": recipe.seed, "sha256": file_digest(file)}

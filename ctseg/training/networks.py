@@ -1,4 +1,4 @@
-"""Which network an architecture names, and what it starts from."""
+"""Build the network of an architecture, and its first weights."""
 
 from torch import nn
 
@@ -8,7 +8,7 @@ from ctseg.training.unet import ClassicUNet, LightUNet
 
 
 def build(architecture: Architecture) -> nn.Module:
-    """The network of an architecture, with random weights: those of a checkpoint go into it."""
+    """The network of an architecture with random weights, to be replaced by those of a checkpoint."""
     if architecture.kind == "classic":
         return ClassicUNet(architecture.widths)
     if architecture.kind == "efficient":
@@ -17,7 +17,7 @@ def build(architecture: Architecture) -> nn.Module:
 
 
 def untrained(architecture: Architecture) -> nn.Module:
-    """The network as training begins with it; raises MissingExtraError where its first weights are not installed."""
+    """The network with its first weights for training; raises MissingExtraError if these are not installed."""
     net = build(architecture)
     if isinstance(net, EfficientUNet):
         net.load_photographs()

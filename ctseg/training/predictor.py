@@ -1,4 +1,4 @@
-"""A network as it predicts: labels of slices, its loss on samples, and its scores at the end of a run."""
+"""Predictions of a network: labels of slices, its loss on samples, and its scores at the end of a run."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from ctseg.training.score import Predict, as_plain, at_working_size, count_error
 
 @contextmanager
 def mixed_precision(device: torch.device) -> Iterator[None]:
-    """bfloat16 where the device multiplies it natively, float32 elsewhere."""
+    """bfloat16 if the device multiplies it natively, else float32."""
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -34,7 +34,7 @@ def mixed_precision(device: torch.device) -> Iterator[None]:
 
 @torch.inference_mode()
 def logits_of(net: nn.Module, device: torch.device, grey: npt.NDArray[np.float32]) -> Tensor:
-    """What a network makes of its input (1, 1, H, W): (1, classes, H, W)."""
+    """The logits (1, classes, H, W) of a network for an input (1, 1, H, W)."""
     with mixed_precision(device):
         logits: Tensor = net(torch.from_numpy(grey).to(device))
     return logits
@@ -47,7 +47,7 @@ def predictor(net: nn.Module, device: torch.device) -> Predict:
 
 
 class Judge:
-    """A network's masks of samples, with its loss on all that it was shown."""
+    """A network's masks of samples, and its mean loss on all samples so far."""
 
     def __init__(self, net: nn.Module, recipe: Recipe, device: torch.device) -> None:
         self._net, self._recipe, self._device = net.eval(), recipe, device
@@ -55,7 +55,7 @@ class Judge:
 
     @property
     def mean_loss(self) -> float:
-        """Mean over the slices; not a number before the first."""
+        """The mean over the slices; NaN before the first."""
         return sum(self._losses) / len(self._losses) if self._losses else math.nan
 
     @torch.inference_mode()
@@ -73,7 +73,7 @@ def _labels(logits: Tensor) -> Labels:
 
 
 def final_scores(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device) -> dict[str, Any]:
-    """Loss, IoU and Dice of each data set on all of its test slices; where it has none, its validation slices."""
+    """Loss, IoU and Dice of each data set on all of its test slices; if it has none, on its validation slices."""
     net = deepcopy(net).to(device)
     result = {}
     for data in datasets:

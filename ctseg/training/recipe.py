@@ -76,7 +76,7 @@ SEED = Recipe(
     averaging=0.0,
     patience=0,
 )
-"""The recipe that this project started from, to the letter."""
+"""The recipe that this project started from, unchanged."""
 
 LIGHT = Recipe(
     preset="light",
@@ -110,12 +110,12 @@ PRESETS: Mapping[Preset, Recipe] = {"light": LIGHT, "teacher": TEACHER, "seed": 
 
 
 def choose_recipe(preset: Preset, changes: Mapping[str, Any]) -> Recipe:
-    """The preset with the changes that are not None; raises CallError for what can't be."""
+    """The preset with those changes that are not None; raises CallError for an impossible recipe."""
     if (changes.get("canvas") or 32) % 32:
         raise CallError(f"the canvas must be a multiple of 32, not {changes['canvas']}")
     recipe = replace(PRESETS[preset], **{key: value for key, value in changes.items() if value is not None})
     if recipe.batch_size * (recipe.canvas // recipe.preparation.multiple) ** 2 < 2:
-        # At its lowest level the network would see a single pixel, which batch normalisation can't be done with.
+        # At its lowest level the network would have a single pixel, on which batch normalisation is impossible.
         raise CallError(
             f"--canvas {recipe.canvas} is too small for --batch-size 1: give --canvas {2 * recipe.canvas}, or "
             "--batch-size 2"
@@ -123,7 +123,7 @@ def choose_recipe(preset: Preset, changes: Mapping[str, Any]) -> Recipe:
     if recipe.plain and recipe.augmentation != "random":
         raise CallError(f"--plain does nothing with the preset {preset}, which never changes grey values: leave it out")
     if recipe.augmentation == "quadruple":
-        # It draws whole frames as they are, so slices must be as large in use as they were in training.
+        # `quadruple` draws whole frames unchanged, so slices must be as large in use as in training.
         recipe = replace(recipe, preparation=replace(recipe.preparation, long_side=recipe.canvas))
     return recipe
 

@@ -1,4 +1,4 @@
-"""What a person sees of a run: the progress, curves and panels."""
+"""What is shown of a training run: the progress, curves and panels."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +39,7 @@ _DOTS: dict[str, Any] = {"marker": "o", "markersize": 2.5}
 
 
 class FitProgress:
-    """A line an epoch, and the time that is left: beside a bar, or without a terminal in a line a minute."""
+    """A line per epoch, and the remaining time: beside a bar or, without a terminal, in a line a minute."""
 
     def __init__(self, console: Console, epochs: int, clock: Callable[[], float] = monotonic) -> None:
         self._console, self._epochs, self._clock = console, epochs, clock
@@ -63,14 +63,14 @@ class FitProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.stop()
 
     def on_step(self, now: fit.Progress) -> None:
         """After a step."""
         total, done = self._epochs * now.steps, (now.epoch - 1) * now.steps + now.step
         self._bar.update(self._task, total=total, completed=done, epoch=now.epoch, loss=now.loss)
-        if self._done_then < 0:  # a run that goes on has more behind it than this first step
+        if self._done_then < 0:  # a continued run has done more than this first step
             self._done_then = done - 1
         elapsed = self._clock() - self._then
         if elapsed >= _BETWEEN_LINES_S and not self._console.is_terminal:
@@ -92,7 +92,7 @@ class FitProgress:
 
 
 def draw_curves(history: Sequence[Mapping[str, Any]], file: Path) -> None:
-    """Loss and, where groups were held back, validation IoU over the epochs, as a PNG."""
+    """Loss and, if groups were held back, validation IoU over the epochs, as a PNG."""
     epochs = [line["epoch"] for line in history]
     with mpl.rc_context(
         {"axes.spines.top": False, "axes.spines.right": False, "font.size": 9, "text.parse_math": False}
@@ -158,14 +158,14 @@ def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], dev
 
 def _save(figure: Figure, file: Path, dpi: int) -> None:
     content = BytesIO()
-    with warnings.catch_warnings():  # a letter that the font lacks is drawn as a box
+    with warnings.catch_warnings():  # letters that the font lacks become boxes
         warnings.filterwarnings("ignore", r"Glyph \d+ ", UserWarning)
         figure.savefig(content, dpi=dpi, format=file.suffix[1:])
     replace_with(file, content.getvalue())
 
 
 def _colours_of_sets() -> npt.NDArray[np.uint8]:
-    """A colour for each bit field of classes: the mean of theirs, where a label leaves it open."""
+    """A colour for each bit field of classes: the mean colour of its classes."""
     table = np.zeros((256, 3), np.uint8)
     for field in range(1, 1 << len(CLASSES)):
         table[field] = np.mean([c.colour for c in CLASSES if field & bits([c])], axis=0)

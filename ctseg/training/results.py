@@ -1,4 +1,4 @@
-"""What a person is told of networks: scores as a table, and what makes them doubtful."""
+"""Show scores of networks as tables, and warnings."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ _MEANS = (
 
 
 def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:
-    """A table a data set: a row for IoU and one for Dice, a column a class and one for each mean."""
+    """A table per data set: a row each for IoU and Dice, a column for each class and each mean."""
     for name, result in results.items():
         whose = f" of {result['of']}" if "of" in result else ""
         learnt = result.get("learnt_from")
@@ -28,9 +28,9 @@ def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> 
             title=Text(what, style="table.title"), title_justify="left", caption=_MEANS, caption_justify="left"
         )
         table.add_column("")
-        columns = sorted(result["iou"], key=_place)  # a model file has them by the alphabet
+        columns = sorted(result["iou"], key=_place)  # a model file has them in alphabetical order
         for column in columns:
-            # A word a line: on 80 columns, a table would cut the longest to spare others the break.
+            # One word per line: on 80 columns, the table would cut long words rather than wrap short ones.
             heading = printable(column).replace("+", " +\n").replace("_", "\n")
             table.add_column(Text(heading), justify="right")
         for measure, title in (("iou", "IoU"), ("dice", "Dice")):
@@ -40,17 +40,17 @@ def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> 
 
 
 def _place(column: str) -> int:
-    """Of a column: where the class lies that it begins with, and behind them all for a mean."""
+    """The sort key of a column: the index of its first class; means come last."""
     return next((c.index for c in CLASSES if c.name in classes_in(column)), len(CLASSES))
 
 
 def warn(said: str, console: Console) -> None:
-    """A line on what goes on all the same."""
+    """Print a warning."""
     console.print(Text(printable(f"warning: {said}")))
 
 
 def warn_of_new_names(who: str, knows: Iterable[Mapping[str, Any]], names: Iterable[str], console: Console) -> None:
-    """For data sets by whose name none goes that `who` learnt from: by it alone its patients are known again."""
+    """Warn of data sets with names that `who` did not learn from: patients are recognised by that name only."""
     known = sorted({str(described.get("name")) for described in knows})
     for name in names:
         if name not in known:

@@ -1,4 +1,4 @@
-"""What is noted in a run folder: what the run is made by, so that it is never gone on with as another one."""
+"""The record of a run in its folder: recipe and data sets, so that it is continued only with the same ones."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ RECIPE = "recipe.json"
 
 
 def begin(out: Path, recipe: Mapping[str, Any], loaded: Sequence[Samples], resume: bool) -> None:
-    """Note what a run is made by in its folder; raises CallError where that holds another run."""
+    """Record recipe and data sets of a run in its folder; raises CallError if that holds another run."""
     noted = out / RECIPE
     datasets = [{**provenance(data), "digest": digest(data)} for data in loaded]
     wanted = json.dumps({**recipe, "datasets": datasets}, indent=2, sort_keys=True)
@@ -33,7 +33,7 @@ def begin(out: Path, recipe: Mapping[str, Any], loaded: Sequence[Samples], resum
 
 
 def provenance(data: Samples) -> dict[str, Any]:
-    """What a run and its checkpoints note of a data set."""
+    """The description of a data set in a run and its checkpoints."""
     return {
         "name": data.dataset.name,
         "slices": {split: len(samples) for split, samples in data.splits.items()},
@@ -44,7 +44,7 @@ def provenance(data: Samples) -> dict[str, Any]:
 
 
 def digest(data: Samples) -> str:
-    """What is learnt from a data set and what it is judged by: slices in their order, labels, and what these mean."""
+    """A digest of all of a data set that a run depends on: slices in order, labels, and their meaning."""
     found = blake2b(digest_size=16)
     meaning = sorted((value, [c.name for c in classes]) for value, classes in data.meaning.values.items())
     found.update(json.dumps(meaning).encode())

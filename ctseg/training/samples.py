@@ -28,15 +28,15 @@ _VALIDATION_SHARE = 0.15
 _TEST_SHARE = 0.15
 
 HEALTHY_MEANING = MaskMeaning({0: (BACKGROUND,), 1: (NORMAL_LUNG,)})
-"""What the masks derived for slices without disease tell apart."""
+"""The meaning of masks that are derived for slices without disease."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A slice and its `allowed` classes, a bit field (H, W) of the same size, bit i for class i.
 
-    `soft_labels`: what a teacher makes of it, the probability of each class in 1/255, (rows, columns, classes) uint8 at
-    the teacher's working size; None where there is no teacher.
+    `soft_labels`: a teacher's probability of each class in 1/255, (rows, columns, classes) uint8 at the teacher's
+    working size; None without a teacher.
     """
 
     image: Slice
@@ -51,8 +51,8 @@ class Sample:
 class Samples:
     """All slices of one data set, by split.
 
-    `unlabelled`: slices of training groups whose labels tell no pixel from another. They are worth
-    looking at only with a teacher's soft labels.
+    `unlabelled`: slices of training groups whose labels tell no pixel from another; they are of use only with a
+    teacher's soft labels.
     """
 
     dataset: Dataset | SeriesDataset
@@ -66,9 +66,9 @@ def load_samples(
 ) -> Samples:
     """Read a data set into memory and split it.
 
-    With `all_train` every group trains. Else `validation_groups` validate, whatever else is said; the index's own
-    `split` column holds; where there is none, all other groups train, or, if no group of the set is named, 70 %
-    train, 15 % validate and 15 % test, drawn by `seed`. Raises DatasetError.
+    With `all_train` every group trains. Else `validation_groups` validate in any case, and the `split` column of the
+    index decides on the others. Without such a column, all others train or, if none of the data set's groups is named,
+    70 % train, 15 % validate and 15 % test, drawn by `seed`. Raises DatasetError.
     """
     if isinstance(dataset, SeriesDataset):
         series = list(_series_samples(dataset))
@@ -97,7 +97,7 @@ def load_samples(
 
 
 def check_known(loaded: Iterable[Samples], named: Collection[str]) -> None:
-    """Raise CallError for a group that is to validate but is nowhere: it would be learnt from under its right name."""
+    """Raise CallError for a validation group that does not exist: a misspelt one would be trained on."""
     samples = (sample for data in loaded for some in (*data.splits.values(), data.unlabelled) for sample in some)
     unknown = set(named) - {sample.group for sample in samples}
     if unknown:
@@ -105,13 +105,13 @@ def check_known(loaded: Iterable[Samples], named: Collection[str]) -> None:
 
 
 def training_slices(datasets: Iterable[Samples]) -> list[tuple[Sample, ...]]:
-    """What is learnt from, of each data set that has such slices."""
+    """The training slices of each data set that has any."""
     return [data.splits["train"] for data in datasets if data.splits["train"]]
 
 
 def split_groups(groups: Iterable[str], seed: int) -> dict[str, Split]:
     """Draw train, validation and test groups, 70 : 15 : 15; one group trains, two train and validate."""
-    # By hash, so that a patient more or less moves hardly any other across.
+    # By hash, so that adding or removing a patient moves hardly any other.
     seeded = {group: f"{seed}/{group}".encode(errors="surrogateescape") for group in groups}
     ordered = sorted(seeded, key=lambda group: blake2b(seeded[group], digest_size=8).digest())
     validate = max(round(_VALIDATION_SHARE * len(ordered)), 1 if len(ordered) > 1 else 0)
@@ -123,7 +123,7 @@ def split_groups(groups: Iterable[str], seed: int) -> dict[str, Split]:
 
 
 def _reads(dataset: Dataset) -> Iterator[tuple[Path, Callable[[], Slice]]]:
-    """What reads each image: as one of its folder, which may be HU by what its neighbours are."""
+    """A reader for each image, as one of its folder, which decides as a whole whether it is HU."""
     folders: dict[Path, list[Path]] = defaultdict(list)
     for one in dataset.slices:
         folders[one.image.parent].append(one.image)
@@ -140,7 +140,7 @@ def _masked_sample(dataset: Dataset, one: DatasetSlice, read: Callable[[], Slice
 
 
 def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
-    """All slices, and whether it is known what their pixels are: only where disease is ruled out, by HU."""
+    """All slices, and whether their pixels have labels: only if disease is ruled out, by their HU."""
     for name, labels in dataset.labels.items():
         folder = dataset.folder / name
         files = sorted(f for f in folder.iterdir() if f.is_file()) if folder.is_dir() else []
@@ -161,7 +161,7 @@ def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
                 fields = list(pool.map(lambda s: lung_field(s.pixels.astype(np.int16)), slices))
             if len({field.shape for field in fields}) > 1:
                 raise DatasetError(f"{folder} holds a series of slices of several sizes: leave some out")
-            # Bowel gas and pieces of the airways that pass for lung in one slice do not in the whole scan.
+            # Bowel gas and pieces of airways look like lung in a slice, but not in the whole scan.
             lungs = clean_volume([field.astype(np.uint8) for field in fields], Cleanup(volume_fraction=0.05))
             for file, picture, lung in zip(series.files, slices, lungs, strict=True):
                 if file.name not in labels:

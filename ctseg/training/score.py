@@ -1,6 +1,6 @@
-"""Scores of a network or a model file on samples, through the same preparation and clean-up as in use.
+"""Scores of a network or a model file on samples, with the same preparation and clean-up as in use.
 
-But for the rule over a whole scan (`Cleanup.volume_fraction`): samples are slices, not always of one scan.
+Except for the 3-D rule (`Cleanup.volume_fraction`): samples are slices, not always of one scan.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ def label(predict: Predict, sample: Sample, how: Preparation, rules: Cleanup) ->
 def at_working_size(
     sample: Sample, how: Preparation
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], Restoration]:
-    """The network's input (1, 1, H, W), the allowed classes (H, W) there, and what undoes it; padding is background."""
+    """The network's input (1, 1, H, W), the allowed classes (H, W) there, padding as background, and what undoes it."""
     grey, undo = prepare(sample.image, how)
     allowed = np.full(grey.shape[2:], bits([BACKGROUND]), np.uint8)
     rows, columns = undo.resized
@@ -52,12 +52,12 @@ def at_working_size(
 
 
 def told_iou(counts: Confusion) -> float:
-    """Mean IoU over the classes that the truth has; one it never has would count each false pixel as zero."""
+    """Mean IoU over the classes in the truth; with any other class, a single false pixel would count as an IoU of 0."""
     return scores(counts, [""] * len(counts)).mean_iou_present or 0.0
 
 
 def as_plain(result: Scores) -> dict[str, Any]:
-    """Scores as JSON has them: IoU and Dice by class, and their means, the second over what the truth has."""
+    """Scores for JSON: IoU and Dice by class, and two means of each, the second over the classes in the truth."""
     found = {
         "iou": (result.iou, result.mean_iou, result.mean_iou_present),
         "dice": (result.dice, result.mean_dice, result.mean_dice_present),

@@ -1,7 +1,7 @@
-"""The probabilities that a larger network gives every slice, for a smaller one to learn from beside the masks.
+"""Soft labels: the probabilities of a larger network for every slice, to be learnt from besides the masks.
 
-Soft labels say what a mask leaves out: how sure one can be of a border, and which of two classes a pixel is where
-the mask does not tell them apart.
+They add what a mask leaves out: how certain a border is, and which of two classes a pixel is if the mask does not tell
+them apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from ctseg.training.network_file import descent, open_network
 from ctseg.training.predictor import mixed_precision
 from ctseg.training.samples import Sample, Samples
 
-# A slice is shown to the teacher as it is and mirrored each way: the mean is better than any one.
+# The teacher sees a slice as it is and mirrored each way: the mean is better than any single one.
 _MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
 
 
@@ -55,10 +55,10 @@ class Teacher:
 
 
 def _off_the_heap(soft_labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The same in memory of its own.
+    """A copy in memory outside the heap.
 
-    On the heap, what stays would lie between what the networks take and give back, and the heap would grow by several
-    megabytes a slice.
+    On the heap, these lasting arrays would lie between the networks' temporary ones and fragment it: it would grow by
+    several megabytes per slice.
     """
     kept = np.frombuffer(mmap(-1, soft_labels.size), np.uint8).reshape(soft_labels.shape)
     kept[...] = soft_labels
@@ -84,7 +84,7 @@ def open_teacher(files: Sequence[Path], device: torch.device) -> Teacher:
 
 
 def with_soft_labels(loaded: Sequence[Samples], teacher: Teacher) -> list[Samples]:
-    """The data sets, each training slice with the teacher's soft labels, which make the unlabelled ones worth it."""
+    """The data sets with the teacher's soft labels on each training slice, which then include unlabelled ones."""
     result = []
     for data in loaded:
         learnt_from = data.splits["train"] + data.unlabelled

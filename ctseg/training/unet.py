@@ -33,7 +33,7 @@ class ConvNormReLU(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions around which the input is added (He et al. 2016)."""
+    """Two 3 x 3 convolutions with a residual connection (He et al. 2016)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ def _double(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def initialise(net: nn.Module) -> None:
-    """He et al. 2015 for what a ReLU follows."""
+    """Initialise as for layers before a ReLU (He et al. 2015)."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

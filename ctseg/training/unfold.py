@@ -1,4 +1,4 @@
-"""A model file's network, to go on from or to teach: what export folded into the convolutions is unfolded again."""
+"""Rebuild the network of a model file for training: unfold the batch normalisation that export folded in."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -27,10 +27,10 @@ _DIFFERENT_AT_MOST = 1e-3
 
 
 def open_model(file: Path) -> Checkpoint:
-    """The network of a model file in fp32, and what the file says of its training.
+    """The network of a model file in fp32, and the file's description of its training.
 
-    Its batch normalisations hand on what they get, but for the bias that was folded: before such a network is trained,
-    they must be `recalibrated`. Raises ModelError where the file is in another precision, or is not by `ctseg export`.
+    Its batch normalisations only add the folded bias; before it is trained, they must be `recalibrated`. Raises
+    ModelError for a file in another precision, or not by `ctseg export`.
     """
     require("onnx", "export")
     session, spec = open_on_cpu(file)
@@ -50,10 +50,10 @@ def open_model(file: Path) -> Checkpoint:
 
 
 def recalibrated(net: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
-    """A copy whose batch normalisations know the mean and the variance of what they get on `batches`, (N, 1, H, W).
+    """A copy whose batch normalisations have the mean and the variance of their inputs on `batches`, (N, 1, H, W).
 
-    It computes what `net` computes, and hardly differs from it while it is trained, when they go by each batch. Each
-    convolution is brought to the size that training begins with (He et al. 2015), which learning rates are made for.
+    It computes the same as `net`, and nearly so in training mode, with statistics of single batches. The weights of
+    each convolution are scaled to the size of first weights (He et al. 2015), for which learning rates are chosen.
     """
     net = deepcopy(net).eval()
     sums = {norm: _Moments() for _, norm in _pairs(net)}
@@ -75,7 +75,7 @@ def recalibrated(net: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
 
 
 class _Moments:
-    """Mean and variance of each channel, over all that was taken."""
+    """Collects the mean and the variance of each channel."""
 
     def __init__(self) -> None:
         self._count, self._sum, self._squares = 0, torch.zeros(()), torch.zeros(())
@@ -92,14 +92,14 @@ class _Moments:
 
 
 def _recipe(spec: ModelSpec) -> Recipe:
-    """The recipe, of which a model file keeps what is done before and after the network in fields of their own."""
+    """The recipe of a model file, which keeps preparation and clean-up in fields of their own."""
     return recipe_from(
         {**spec.training["recipe"], "preparation": asdict(spec.preparation), "cleanup": asdict(spec.cleanup)}
     )
 
 
 def _fill(net: nn.Module, file: Path) -> None:
-    """Give each convolution its weights and, where a normalisation follows, that one the bias."""
+    """Load the weights of each convolution; a bias goes to the normalisation that follows, if there is one."""
     import onnx
     from onnx import numpy_helper
 
@@ -129,7 +129,7 @@ def _fill(net: nn.Module, file: Path) -> None:
             if norm is not None:
                 _hand_on(norm)
             biased: Any = conv if norm is None else norm
-            if biased.bias is not None:  # export leaves one of nothing but zeros out
+            if biased.bias is not None:  # export omits a bias of zeros
                 biased.bias.copy_(of(bias[0], biased.bias) if bias else torch.zeros(()))
 
 
@@ -140,7 +140,7 @@ def _hand_on(norm: nn.BatchNorm2d) -> None:
 
 
 def _pairs(net: nn.Module) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Each convolution that a batch normalisation comes right after."""
+    """The convolutions that a batch normalisation follows directly, with it."""
     for module in net.modules():
         if isinstance(module, nn.Sequential):
             for one, other in pairwise(module):
@@ -149,7 +149,7 @@ def _pairs(net: nn.Module) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:
 
 
 def _prove(net: nn.Module, session: Any, spec: ModelSpec, file: Path) -> None:
-    """Raise ModelError where the network labels a phantom otherwise than the file."""
+    """Raise ModelError if the network labels a phantom differently from the file."""
     hu, _ = Phantom(seed=0, slices=3).slice(1)
     grey, _ = prepare(Slice(hu, "hu"), spec.preparation)
     with torch.inference_mode():

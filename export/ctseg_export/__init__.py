@@ -1,1 +1,1 @@
-"""A checkpoint becomes a self-describing ONNX file: the graph, the same in half precision, the proof."""
+"""Turn a checkpoint into a self-describing ONNX file: the graph, in full or lower precision, and the proof."""

@@ -1,4 +1,4 @@
-"""`ctseg export`: a checkpoint of `ctseg train` becomes a model file."""
+"""`ctseg export`: turn a checkpoint of `ctseg train` into a model file."""
 
 import math
 from pathlib import Path
@@ -76,7 +76,7 @@ def export(
 
 
 def _table(exported: "Exported") -> Table:
-    """What was found, beside what is allowed."""
+    """The differences that were found, with their limits."""
     found, limits = exported.difference, exported.limits
     table = Table(title=f"The file beside its network, on {found.slices} slices")
     table.add_column("largest difference")

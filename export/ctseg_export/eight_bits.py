@@ -18,7 +18,7 @@ _OPERATORS = ["Conv", "Add", "Relu", "Resize"]
 
 
 class _Slices(CalibrationDataReader):  # type: ignore[misc] # onnxruntime has no types
-    """Hands batches over one by one, as the quantiser asks for them."""
+    """Hands batches to the quantiser."""
 
     def __init__(self, batches: Iterable[npt.NDArray[np.float32]]) -> None:
         self._batches = iter(batches)
@@ -30,7 +30,7 @@ class _Slices(CalibrationDataReader):  # type: ignore[misc] # onnxruntime has no
 
 
 def in_eight_bits(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]]) -> ModelProto:
-    """The graph with int8 weights, a scale a channel, and uint8 values in between; `model` is left as it is.
+    """The graph with int8 weights, scaled per channel, and uint8 activations; `model` is not changed.
 
     The range of every value is taken from `batches`, network inputs (N, 1, H, W) as they will come. The first and the
     last convolution stay float32, and so do the logits: what is rounded there is lost for good.
@@ -38,7 +38,7 @@ def in_eight_bits(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]])
     convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
     enlarging = [node.name for node in model.graph.node if node.op_type == "Resize"]
     with tempfile.TemporaryDirectory() as folder, _silence():
-        # By files: the quantiser takes apart a graph that it is given.
+        # By files, since the quantiser modifies a graph that it is given.
         whole, out = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, whole)
         quantize_static(
@@ -61,7 +61,7 @@ def in_eight_bits(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]])
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep the quantiser's advice to prepare the graph first to itself: it is folded and has no shapes to infer."""
+    """Silence the quantiser's advice to prepare the graph, which is folded and has no shapes to infer."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""From a checkpoint to a model file: the graph, its proof, what it says of itself."""
+"""From a checkpoint to a model file: the graph, its proof, its description."""
 
 import copy
 import math
@@ -26,14 +26,14 @@ from ctseg_export.half import in_half
 from ctseg_export.proof import LIMITS, Batch, Difference, Limits, made_up_batches, measure, slice_batches
 
 FEWEST_SLICES = 16
-"""Of real CT, to quantise by: half of them for the ranges, half for the proof."""
+"""How many slices of real CT are needed to quantise: half for the ranges, half for the proof."""
 
 NOT_FOR_DIAGNOSIS = "for research, not for diagnosis"
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A model file that was written, how far it is from its network, and how far it might have been."""
+    """A model file that was written, its difference from the network, and the limits of that."""
 
     file: Path
     spec: ModelSpec
@@ -94,31 +94,31 @@ def export_model(
         training=_training(source),
         scores=_scores(source),
         export={**_cost(source.net, how), **_bounds(difference)},
-        # int8 rounds the logits: what calibrates the network's own need not calibrate these.
+        # int8 rounds the logits, so the network's temperature may not calibrate them.
         temperature=None if precision == "int8" else source.temperature,
     )
     if spec.temperature is None:
-        del model.graph.output[1:]  # logits that can't be turned into probabilities are no use to anyone
+        del model.graph.output[1:]  # logits without calibrated probabilities are of no use
     onnx.helper.set_model_props(model, to_metadata(spec))
     replace_with(out, model.SerializeToString(deterministic=True))
     return Exported(out, spec, difference, limits)
 
 
 def _licence(training: Mapping[str, Any]) -> str:
-    """What the data sets allow, in their own words, and what the weights are not for."""
+    """The licence of the weights: those of the data sets, and what the weights are not for."""
     terms = [f"{d['name']}: {d['licence']}" for d in training.get("datasets", ()) if d.get("licence")]
     return "; ".join(dict.fromkeys([*terms, NOT_FOR_DIAGNOSIS]))
 
 
 def _training(source: Checkpoint) -> dict[str, Any]:
-    """The data sets and the recipe; what a user must do before the network stands in the file's own fields."""
+    """The data sets and the recipe, without preparation and clean-up, which have fields of their own."""
     recipe = {k: v for k, v in asdict(source.recipe).items() if k not in ("preparation", "cleanup")}
     datasets = [_anonymous(described) for described in source.training.get("datasets", ())]
     return {**source.training, "datasets": datasets, "recipe": recipe}
 
 
 def _anonymous(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with groups counted, and those that taught as digests: a file travels, a name may be a patient's."""
+    """A data set with groups counted, and those learnt from as digests: a group's name may be a patient's."""
     if "learnt_from" in dataset:  # of a model file that the network began with
         return dict(dataset)
     groups = dataset["groups"]
@@ -127,7 +127,7 @@ def _anonymous(dataset: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scores(source: Checkpoint) -> dict[str, Any]:
-    """The figures, groups counted and not named; those that come from a model file hold the count already."""
+    """The figures with groups counted, not named; those from a model file have the count already."""
     return {
         name: {key: len(value) if isinstance(value, list) else value for key, value in told.items()}
         for name, told in source.scores.items()
@@ -135,7 +135,7 @@ def _scores(source: Checkpoint) -> dict[str, Any]:
 
 
 def _cost(net: nn.Module, how: Preparation) -> dict[str, Any]:
-    """Weights, and multiplications with addition (10**9) a square slice at the working size."""
+    """The number of weights, and GMAC for a square slice at the working size."""
     side = math.ceil(how.long_side / how.multiple) * how.multiple
     with FlopCounterMode(display=False) as counter:
         copy.deepcopy(net).to("meta")(torch.empty(1, 1, side, side, device="meta"))
@@ -147,7 +147,7 @@ def _cost(net: nn.Module, how: Preparation) -> dict[str, Any]:
 
 
 def _bounds(difference: Difference) -> dict[str, Any]:
-    """The differences, rounded up to a power of ten: their digits are the machine's, and would be in the file."""
+    """The differences, rounded up to a power of ten, since more digits would depend on the machine."""
 
     def bound(value: float) -> float:
         return float(f"1e{math.ceil(math.log10(max(value, 1e-6)))}")

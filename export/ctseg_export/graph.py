@@ -18,10 +18,10 @@ from ctseg import __version__
 from ctseg.model import INPUT, LOGITS
 
 OPSET = 18
-"""The operators that torch's exporter is written in; every later set only adds what the graph has no use for."""
+"""The operator set of torch's exporter; later ones add nothing that the graph needs."""
 
-# A tree of comparisons runs on whole vectors, where ArgMax goes pixel by pixel and counts in 64 bits.
-# A higher class must be strictly greater, so ties go to the lower one, as in torch.argmax.
+# A tree of comparisons is vectorised, while ArgMax goes pixel by pixel and counts in 64 bits. A higher class must be
+# strictly greater, so ties go to the lower one, as in torch.argmax.
 _DECISION = """
 decide (float[N, 4, H, W] logits) => (uint8[N, H, W] labels)
 <uint8 zero = {0}, uint8 one = {1}, uint8 two = {2}, uint8 three = {3}, int64[1] channel = {1},
@@ -42,7 +42,7 @@ decide (float[N, 4, H, W] logits) => (uint8[N, H, W] labels)
 
 
 def logits_graph(net: nn.Module, multiple: int) -> ModelProto:
-    """The network as torch sees it: `slice` (N, 1, H, W) float32 to `logits` (N, 4, H, W) float32.
+    """The network alone: `slice` (N, 1, H, W) float32 to `logits` (N, 4, H, W) float32.
 
     `net` is in evaluation mode; its batch normalisation is folded into the convolutions. N is free, H and W
     are free multiples of `multiple`.
@@ -51,7 +51,7 @@ def logits_graph(net: nn.Module, multiple: int) -> ModelProto:
     with _silence():
         program = torch.onnx.export(
             net,
-            # Sizes that are all different and none of them 1: the exporter takes a 1 for a constant.
+            # All sizes differ and none is 1, which the exporter would take for a constant.
             (torch.zeros(2, 1, 3 * multiple, 4 * multiple),),
             dynamo=True,
             dynamic_shapes=({0: Dim("batch", min=1), 2: rows, 3: columns},),
@@ -81,7 +81,7 @@ def labels_graph(logits: ModelProto) -> ModelProto:
 
 
 def _tidied(model: ModelProto) -> ModelProto:
-    """The graph without what the exporter notes beside it: stack traces, source paths, inferred shapes."""
+    """The graph without the exporter's notes: stack traces, source paths, inferred shapes."""
     graph = model.graph
     graph.name = "ctseg"
     model.producer_name, model.producer_version = "ctseg", __version__
@@ -98,7 +98,7 @@ def _tidied(model: ModelProto) -> ModelProto:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep torch's notes on its own deprecations and on packages that this needs not from the user."""
+    """Hide torch's notes on its own deprecations and on packages that are not needed here."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)

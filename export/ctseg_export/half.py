@@ -1,15 +1,15 @@
-"""The same graph computed in half precision, for hardware that is faster at it."""
+"""The graph in half precision, for hardware that is faster with it."""
 
 import numpy as np
 import onnx.helper
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-# Resize takes its region and its scales in float32, whatever it enlarges.
+# Resize takes its region and scales in float32, whatever its input.
 _ALWAYS_FLOAT32 = {"Resize": (1, 2)}
 
 
 def in_half(model: ModelProto) -> ModelProto:
-    """The graph with float16 weights, values and logits; its input stays float32. `model` is left as it is.
+    """The graph with float16 weights, activations and logits; its input stays float32. `model` is not changed.
 
     The normalisation, all that comes before the first convolution, stays float32 too: grey values of 128 and
     more would be rounded to an eighth.

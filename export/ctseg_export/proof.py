@@ -1,4 +1,4 @@
-"""Whether a model file computes what the network that it was made of computes."""
+"""Prove that a model file computes the same as the network that was exported."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,33 +26,33 @@ Batch = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest difference of a logit, and the largest share (0..1) of pixels whose label differs."""
+    """The largest allowed difference of a logit, and the largest share (0..1) of pixels whose label may differ."""
 
     logit: float
     label_share: float
 
     def at(self, largest: float) -> "Limits":
-        """The same for a network whose logits go up to `largest`: the error of rounding grows with what is rounded."""
+        """The limits for a network whose logits go up to `largest`, with which rounding errors grow."""
         return replace(self, logit=self.logit * max(1.0, largest / _USUAL_LOGIT))
 
 
 _USUAL_LOGIT = 16.0
-"""How far the logits of a network go that was trained to the end; soon after the start they go ten times as far."""
+"""The largest logit of a fully trained network; soon after the start it is ten times as large."""
 
 LIMITS: Mapping[Precision, Limits] = {
     "fp32": Limits(1e-3, 1e-4),
     "fp16": Limits(0.25, 5e-3),
     "int8": Limits(math.inf, 1e-2),
 }
-"""What a file of each precision may differ by: float32 by the order of its sums only, float16 by its rounding.
+"""The limits for each precision: float32 may differ only by the order of sums, float16 by rounding.
 
-int8 rounds so coarsely that a single logit says nothing: its labels are what must stay.
+int8 rounds so coarsely that only its labels are compared.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far a model file is from its network, over `slices` slices.
+    """The difference of a model file from its network, over `slices` slices.
 
     `logit`: the largest absolute difference; `label_share`: the share (0..1) of pixels whose label differs;
     `lung_share`: the share that the network takes for lung. `largest`: how far its logits go from 0.
@@ -65,7 +65,7 @@ class Difference:
     largest: float = 0.0
 
     def check(self, limits: Limits) -> None:
-        """Raise ModelError where a limit is passed, or a logit is not a number."""
+        """Raise ModelError if a limit is exceeded, or a logit is NaN."""
         if self.logit <= limits.logit and self.label_share <= limits.label_share:
             return
         if self.logit <= limits.logit == math.inf:
@@ -88,7 +88,7 @@ def slice_batches(how: Preparation, given: Iterable[Slice]) -> Iterator[Batch]:
 
 
 def made_up_batches(how: Preparation) -> Iterator[Batch]:
-    """A phantom's slices; then several at once and other sizes, of noise, black and white."""
+    """Slices of a phantom; then batches and other sizes of noise, black and white."""
     phantom = Phantom(seed=0, slices=5)
     yield from slice_batches(how, (Slice(phantom.slice(index)[0], "hu") for index in (1, 2, 3)))
     random = np.random.default_rng(0)
@@ -114,7 +114,7 @@ def measure(model: ModelProto, net: nn.Module, batches: Iterable[Batch]) -> Diff
         right = expected.argmax(axis=1)
         wrong += int(np.count_nonzero(labels != right))
         lung += int(np.count_nonzero(right != BACKGROUND.index))
-    # NumPy's maximum, unlike Python's, is NaN where any is.
+    # NumPy's maximum, unlike Python's, is NaN if any value is.
     return Difference(slices, float(np.max(logits)), wrong / pixels, lung / pixels, largest)
 
 

@@ -1,4 +1,4 @@
-"""Slices of real scans to prove a file on."""
+"""Slices of real scans to quantise and prove a model by."""
 
 import os
 from collections import defaultdict
@@ -15,7 +15,7 @@ from ctseg.spread import evenly_spread
 
 
 def real_slices(folder: Path, count: int) -> list[Slice]:
-    """At most `count` slices, spread evenly over all the CT below `folder`, the masks of data sets left out.
+    """At most `count` slices, evenly spread over all CT below `folder` except the masks of data sets.
 
     Raises CallError where there is none, UnreadableFile for a file that can't be read,
     DatasetError for a description that can't be.
@@ -29,7 +29,7 @@ def real_slices(folder: Path, count: int) -> list[Slice]:
 
 
 def _read(scan: Scan, indices: Sequence[int]) -> list[Slice]:
-    """Some slices of a scan, copied: a part of a volume would hold all of it in memory."""
+    """Copies of some slices of a scan, since a view of a volume would keep all of it in memory."""
     found = [scan.read(index) for index in indices]
     scan.close()
     return [replace(one, pixels=one.pixels.copy()) for one in found]
