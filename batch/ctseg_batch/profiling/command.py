@@ -1,4 +1,4 @@
-"""`ctseg profile`: how fast a run on one's own files is, and where its time goes."""
+"""`ctseg profile`: measure how fast a run is, and where its time goes."""
 
 import json
 import os
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _OPERATORS = 15
-_TRACE = b'{"displayTimeUnit"'  # as such a file begins
+_TRACE = b'{"displayTimeUnit"'  # how a trace begins
 
 
 @app.command()
@@ -84,7 +84,7 @@ def profile(
     if trace:
         _check_trace(trace)
     count, console = workers or usable_cpus(), people_console()
-    nowhere = Path(tempfile.gettempdir(), f"ctseg-profile-{os.getpid()}")  # each run is given a folder of its own
+    nowhere = Path(tempfile.gettempdir(), f"ctseg-profile-{os.getpid()}")  # each run gets a folder of its own
     call = Call(places, nowhere, model=model, device=device, precision=precision, workers=count, batch_size=batch_size)
     began = time.perf_counter()
     job = replace(open_job(call), most=slices)
@@ -119,7 +119,7 @@ def profile(
 
 
 def _check_trace(file: Path) -> None:
-    """Raise CallError where no trace can be written, or where a file is there that is none."""
+    """Raise CallError if no trace can be written there, or if there is a file that is no trace."""
     if os.path.isdir(file):  # noqa: PTH112 - Path.is_dir raises where a folder on the way may not be entered
         raise CallError(f"--trace {file}: it is a folder; name a file in it")
     if not os.access(file.parent, os.W_OK):

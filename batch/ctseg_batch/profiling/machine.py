@@ -1,4 +1,4 @@
-"""What the machine could do at best: its own matrix rate, measured on the spot."""
+"""The peak of the machine: its rate of matrix products, measured on the spot."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 from ctseg.errors import DeviceError
 
-# Large enough that memory does not count, small enough to be done in a second on one core.
+# Large enough to be bound by arithmetic, not memory; small enough for a second on one core.
 _MEASURE = """
 import time
 import numpy as np

@@ -1,4 +1,4 @@
-"""One measured run of the real pipeline on the user's own files, written to a folder that is thrown away."""
+"""Measure a run of the real pipeline on the user's own files, into a temporary folder."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -21,20 +21,20 @@ from ctseg_batch.run import run_job
 from ctseg_batch.run_folder import LocalRunFolder
 from ctseg_batch.terminal.watch import SilentWatcher
 
-# In each of which every worker does a batch.
+# Batches per worker.
 _ROUNDS_OF_WARM_UP = 4
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A run that is over: what was done, and what was heard of it meanwhile."""
+    """A measured run: its summary, and what the recorder has heard."""
 
     summary: Summary
     recorder: Recorder
 
     @property
     def failed(self) -> int:
-        """Slices that came to nothing; they make a run look faster than it is."""
+        """The failed slices, which make a run look faster than it is."""
         return int(self.summary["totals"]["failed_slices"])
 
     @property
@@ -44,14 +44,14 @@ class Measured:
 
 
 def warm_up(job: Job) -> int:
-    """Run over the first slices of an open job, by which all is loaded; how many these were."""
+    """Run an open job on its first slices, so that everything is loaded; returns their number."""
     slices = _ROUNDS_OF_WARM_UP * (job.call.workers or usable_cpus()) * job.call.batch_size
     done = _run(replace(job, most=min(slices, job.most or slices)), SilentWatcher())
     return int(done["totals"]["slices"])
 
 
 def measure(job: Job) -> Measured:
-    """Run an open job into a temporary OUT; raises CallError where the network saw no slice."""
+    """Run an open job into a temporary OUT; raises CallError if no slice reached the network."""
     recorder = Recorder()
     with listening(recorder):
         summary = _run(job, recorder)
@@ -72,7 +72,7 @@ def _run(job: Job, watcher: SilentWatcher) -> Summary:
 
 
 def first_batch(job: Job, batch_size: int) -> npt.NDArray[np.float32]:
-    """What the network is fed for the first slice that can be read, `batch_size` times; raises CallError."""
+    """The network's input for the first readable slice, repeated `batch_size` times; raises CallError."""
     for part in (step for step in foresee(job) if isinstance(step, Part)):
         for index in range(len(part.names)):
             try:

@@ -1,4 +1,4 @@
-"""What the network costs: multiplications counted from its graph, and which nodes take the time."""
+"""The cost of the network: its multiplications, counted from the graph, and the nodes that take the time."""
 
 import json
 import math
@@ -20,7 +20,7 @@ _RUNS = 5
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A node of the graph as the runtime runs it: its kind, the shape that it gives, ms a run, share of all nodes."""
+    """A node of the graph as the runtime runs it: its kind, the shape of its output, ms per run, share of all nodes."""
 
     name: str
     kind: str
@@ -30,7 +30,7 @@ class Operator:
 
 
 def count_gmac(file: Path, batch: npt.NDArray[np.float32]) -> float:
-    """Multiplications with addition, in 10**9, of the convolutions and matrix products for one run of a batch.
+    """GMAC, 10**9 multiplications with addition, of all convolutions and matrix products for a batch.
 
     Counted from the shapes that the runtime meets in the graph as it stands in the file.
     """
@@ -45,7 +45,7 @@ def count_gmac(file: Path, batch: npt.NDArray[np.float32]) -> float:
 
 
 def costliest(file: Path, batch: npt.NDArray[np.float32], providers: Sequence[Any], count: int) -> list[Operator]:
-    """The nodes that take longest, after all of the runtime's optimisations, from its own profile."""
+    """The nodes that take longest, after the runtime's optimisations, from its own profile."""
     took: dict[str, list[int]] = defaultdict(list)
     seen: dict[str, Mapping[str, Any]] = {}
     for node in _profiled(file, batch, session_options(), providers, _RUNS):
@@ -69,7 +69,7 @@ def costliest(file: Path, batch: npt.NDArray[np.float32], providers: Sequence[An
 def _profiled(
     file: Path, batch: npt.NDArray[np.float32], options: Any, providers: Sequence[Any], runs: int
 ) -> Iterator[dict[str, Any]]:
-    """The events of all nodes over so many runs, the warm-up left out."""
+    """The events of all nodes over so many runs, without the warm-up."""
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def _profiled(
 
 
 def _multiplications(args: Mapping[str, Any]) -> float:
-    """Of one node: the numbers it gives times the products that each is the sum of."""
+    """The multiplications of a node: its outputs, times the products that are summed for each."""
     given, got = _shapes(args["input_type_shape"]), _shapes(args["output_type_shape"])
     kind = args["op_name"]
     if kind == "Conv":

@@ -1,4 +1,4 @@
-"""What each stage of each slice took, noted while a real run goes on."""
+"""Record how long each stage of each slice takes in a real run."""
 
 import threading
 from collections import defaultdict
@@ -27,7 +27,7 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
-    """One stage over the run: how often, its share of all stages' time, and percentiles of one go in ms."""
+    """A stage over the run: its number of calls, its share of the time of all stages, percentiles of a call in ms."""
 
     count: int
     share: float
@@ -37,7 +37,7 @@ class StageTimes:
 
 
 class Recorder(SilentWatcher):
-    """A listener to stages and a watcher of a run at once.
+    """Both a listener to stages and a watcher of a run.
 
     `slices`: those that are labelled, or have failed.
     """
@@ -73,12 +73,12 @@ class Recorder(SilentWatcher):
 
     @property
     def slices_inferred(self) -> int:
-        """Those that went through the network: the others failed."""
+        """The slices that went through the network; the others failed."""
         return sum(event.slices for event in self._inferred())
 
     @property
     def seconds_inferring(self) -> float:
-        """In which at least one slice was in the network."""
+        """The time during which at least one slice was in the network."""
         busy = until = 0
         for event in self._inferred():
             busy += max(0, event.end - max(event.start, until))
@@ -107,14 +107,14 @@ class Recorder(SilentWatcher):
 
 
 def _share(before: tuple[float, float], after: tuple[float, float]) -> float:
-    """Busy seconds over all seconds between two looks at a CPU."""
+    """The share of busy seconds between two readings of a CPU's times."""
     total = after[1] - before[1]
-    # Linux lets the time that a CPU waited for a disk run backwards now and then (man proc).
+    # On Linux, the time that a CPU waited for a disk may decrease now and then (man proc).
     return min(1.0, max(0.0, (after[0] - before[0]) / total)) if total > 0 else 0.0
 
 
 def chrome_trace(events: Sequence[Event]) -> Mapping[str, Any]:
-    """The stages as a trace that Perfetto and chrome://tracing open: a row a worker, times in microseconds."""
+    """The stages as a trace for Perfetto and chrome://tracing: a row per worker, times in microseconds."""
     began = min((event.start for event in events), default=0)
     return {
         "displayTimeUnit": "ms",
@@ -135,16 +135,16 @@ def chrome_trace(events: Sequence[Event]) -> Mapping[str, Any]:
 
 
 def _core_times() -> list[tuple[float, float]]:
-    """Busy and all seconds so far of each CPU that this process may use."""
+    """The busy and the total seconds so far of each CPU that this process may use."""
     times = psutil.cpu_times(percpu=True)
     process = psutil.Process()
     usable = set(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else set(range(len(times)))
-    # In a container the system may count its CPUs otherwise than the process does: then all that it tells of are shown.
+    # In a container, the numbers of CPUs may differ between system and process; then all are shown.
     seen = [t for number, t in enumerate(times) if number in usable] if max(usable) < len(times) else times
     return [_busy_and_all(t._asdict()) for t in seen]
 
 
 def _busy_and_all(spent: Mapping[str, float]) -> tuple[float, float]:
-    """Busy and all seconds of a CPU. Linux counts a guest's time as `user` or `nice`, too (man proc)."""
+    """The busy and the total seconds of a CPU. Linux counts a guest's time as `user` or `nice`, too (man proc)."""
     every = sum(spent.values()) - spent.get("guest", 0.0) - spent.get("guest_nice", 0.0)
     return every - sum(spent.get(name, 0.0) for name in ("idle", "iowait", "steal")), every

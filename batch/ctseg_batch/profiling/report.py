@@ -1,4 +1,4 @@
-"""A profile as people read it."""
+"""Show a profile as tables."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ def operators_table(operators: Sequence[Operator]) -> Table:
 
 
 def sweep_table(tries: Sequence[Try], call: Call) -> Iterator[RenderableType]:
-    """All tries, and the call that the best one means."""
+    """All tries, and the call of the best one."""
     table = Table(title="tried in turn, medians of three", title_justify="left")
     table.add_column("precision")
     for column in ("workers", "batch size", "slices/s", "of the best"):
@@ -79,7 +79,7 @@ def sweep_table(tries: Sequence[Try], call: Call) -> Iterator[RenderableType]:
 
 
 def best_call(one: Try, call: Call) -> str:
-    """What to type."""
+    """The command line of a try."""
     chosen = ["--workers", str(one.workers), "--batch-size", str(one.batch_size), "--precision", one.precision]
     chosen += ["--model", call.model] if call.model != DEFAULT_MODEL else []
     chosen += ["--device", call.device] if call.device != "auto" else []

@@ -1,4 +1,4 @@
-"""Which workers, batch size and precision are fastest here, found by trying them in turn."""
+"""Find the fastest number of workers, batch size and precision by trying them in turn."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from ctseg_batch.network.engine import Engine, open_engine
 from ctseg_batch.profiling.measure import measure, warm_up
 
 _SLICES_A_TRY = 24
-"""So many slices a worker and slice of a batch: enough for a second or two, few enough for a dozen tries."""
+"""Slices per try for each worker and slice of a batch: a second or two, short enough for a dozen tries."""
 
 _ROUNDS = 3
 _BATCH_SIZES = {"cpu": (2, 4), "cuda": (4, 8, 16)}
@@ -52,7 +52,7 @@ def sweep(job: Job, offered: Sequence[Engine], cpus: int) -> list[Try]:
 
 
 def _ways(job: Job, cpus: int) -> Iterator[tuple[int, int]]:
-    """Workers and batch sizes that may be worth it on the device."""
+    """The numbers of workers and batch sizes to try on the device."""
     for workers in sorted({1, max(1, cpus // 2), cpus}):
         yield workers, 1
     for size in _BATCH_SIZES[job.engine.device]:
@@ -60,9 +60,9 @@ def _ways(job: Job, cpus: int) -> Iterator[tuple[int, int]]:
 
 
 def engines_for(job: Job) -> Iterator[Engine]:
-    """The job's engine, and those of the precisions that a file is there for and that the device may gain from.
+    """The job's engine, and those of other precisions that may be faster on the device, if there is a file of them.
 
-    Raises ModelError for such a file of another network.
+    Raises ModelError for a file of another network.
     """
     yield job.engine
     others: Sequence[Precision] = ("fp32", "int8") if job.engine.device == "cpu" else ("fp32", "fp16")

@@ -17,13 +17,13 @@ from ctseg_batch.reporting.svg import ACCENT, MUTED, Mark, to_svg
 from ctseg_batch.reporting.words import group_title, number, signed
 
 _LEFT, _RIGHT = 58, 76
-# Lines that lie nearer to each other than this share of the plot have no room for a label each.
+# Lines closer to each other than this share of the plot have no room for separate labels.
 _TOO_NEAR = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A measure of `n` scans, their `truth` on average, and by how much more the masks say, as summary.json has it."""
+    """A measure over `n` scans: the mean of the truth, the bias of the masks, and the limits of agreement."""
 
     key: str
     title: str
@@ -38,14 +38,14 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The measures that the truth tells, and a chart of each that there are enough scans for."""
+    """The measures that the truth covers, and charts of those with enough scans."""
 
     measures: tuple[Measure, ...]
     charts: tuple[Chart, ...]
 
 
 def agreement(summary: Summary) -> Agreement | None:
-    """What the totals say of it; None where they don't."""
+    """The agreement in the totals of a summary; None if there is none."""
     scans, groups, found = summary["scans"], summary["groups"], summary["totals"]["agreement"]
     pairs = paired(scans, groups) if found and groups else None
     if pairs is None:
@@ -62,7 +62,7 @@ def agreement(summary: Summary) -> Agreement | None:
         charts = [
             _plot(measure, of, scans)
             for measure, of in measured
-            if measure.n >= FEWEST and measure.key != NORMAL_LUNG.name  # the others say it all
+            if measure.n >= FEWEST and measure.key != NORMAL_LUNG.name  # normal lung adds nothing to the others
         ]
     return Agreement(tuple(measure for measure, _ in measured), tuple(charts))
 
@@ -105,7 +105,7 @@ def _plot(of: Measure, pairs: Pairs, scans: Sequence[Mapping[str, Any]]) -> Char
 
 
 def _lines(axes: Axes, of: Measure) -> None:
-    """The bias, the limits about it, and no difference at all; each labelled where it ends."""
+    """Lines for the bias, the limits and no difference, each with a label at its end."""
     low, high = axes.get_ylim()
     axes.axhline(0, color=MUTED, linewidth=0.8)
     axes.axhline(of.bias, color=ACCENT, linewidth=1.4)
@@ -134,7 +134,7 @@ def _told(of: Measure) -> str:
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:
-    """A little more than the values take."""
+    """The range of the values with a margin."""
     low, high = min(values), max(values)
     room = max(0.08 * (high - low), 0.05)
     return low - room, high + room

@@ -1,4 +1,4 @@
-"""The whole way from an OUT to its report."""
+"""Make the report of an OUT."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ from ctseg_batch.reporting.table import columns, table_data
 from ctseg_batch.reporting.words import size
 
 Watched = Callable[[Sequence[int]], Iterable[int]]
-"""Shows somebody how far a sequence is worked off."""
+"""Shows the progress through a sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Report:
     picture_bytes: int
 
     def told(self) -> str:
-        """Where it is, how large, and of which scans it has no pictures."""
+        """A line on its place and size, and on scans without pictures."""
         line = f"report: {self.file}, {size(self.bytes)}, pictures of {self.pictured} of {count(self.scans, 'scan')}"
         return f"{line} ({size(self.picture_bytes)})" if self.pictured else line
 
@@ -74,7 +74,7 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
 
 
 def _parts(results: Results, most: int, watched: Watched) -> tuple[ScanPart, ...]:
-    """The scans that are shown, drawn one by one, the slices of each by several threads."""
+    """The parts of the scans that are shown; the slices of a scan are drawn by several threads."""
     scans = results.summary["scans"]
     chosen = choose_scans(scans, most)
     rows = slices_of(results, {scans[place]["scan"] for place in chosen})
@@ -91,6 +91,6 @@ def _parts(results: Results, most: int, watched: Watched) -> tuple[ScanPart, ...
 
 
 def _outs(results: Results) -> Iterable[Path]:
-    """Where masks may lie: in OUT, and in those of the runs that were joined there."""
+    """The folders that may hold masks: OUT, and those of the runs that were joined there."""
     runs = results.summary["runs"] or ()
     return dict.fromkeys([results.out, *(Path(run["out"]) for run in runs)])

@@ -1,4 +1,4 @@
-"""What all charts are drawn on: the same look, the same axes, and dots that stay apart or become a cloud."""
+"""The common look of all charts: figure, axes, and dots, which become a density map if there are many."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from ctseg_batch.reporting.words import with_minus
 
 Numbers = npt.NDArray[np.float64]
 
-# Fewer scans than these make no chart.
+# A chart needs at least so many scans.
 FEWEST = 3
 SIZE = (420, 244)
 
@@ -59,7 +59,7 @@ class Chart:
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Figures made inside look alike, whatever the user's matplotlib is told."""
+    """Draw with our own style, whatever the user's matplotlib settings."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_LOOK)
@@ -67,14 +67,14 @@ def drawing() -> Iterator[None]:
 
 
 def new_axes(width: float, height: float, box: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
-    """A figure of so many pixels, and axes in a box: left, bottom, width, height in pixels."""
+    """A figure of a size in pixels with axes in a box: left, bottom, width, height in pixels."""
     figure = Figure(figsize=(width / 72, height / 72))
     left, bottom, across, up = box
     return figure, figure.add_axes((left / width, bottom / height, across / width, up / height))
 
 
 def dots(axes: Axes, x: Numbers, y: Numbers, marks: Sequence[Mark]) -> dict[str, Sequence[Mark]]:
-    """A dot for each scan, with its mark; of more scans than can be told apart, squares that say how many lie there."""
+    """A dot for each scan, with its mark; with too many scans for that, squares with their number."""
     if len(x) > _MOST_DOTS:
         return {"dots": _crowd(axes, x, y)}
     axes.scatter(x, y, s=30, color=ACCENT, alpha=0.75, linewidths=0, clip_on=False).set_gid("dots")
@@ -82,7 +82,7 @@ def dots(axes: Axes, x: Numbers, y: Numbers, marks: Sequence[Mark]) -> dict[str,
 
 
 def finish(axes: Axes, x: str, y: str) -> None:
-    """Name the axes, and leave of lines and ticks what is needed."""
+    """Name the axes, and remove superfluous lines and ticks."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(axis="y")
@@ -91,13 +91,13 @@ def finish(axes: Axes, x: str, y: str) -> None:
 
 
 def few_ticks(axis: Axis, most: int, *, integer: bool = False) -> None:
-    """So many round numbers on an axis and no more, `1,200` rather than `1.2e3`."""
+    """At most so many round numbers on an axis, as `1,200` rather than `1.2e3`."""
     axis.set_major_locator(MaxNLocator(most, integer=integer, steps=_STEPS))
     axis.set_major_formatter(lambda value, _: with_minus(f"{round(value, 6):,.6g}"))
 
 
 def _crowd(axes: Axes, x: Numbers, y: Numbers) -> list[Mark]:
-    """Squares that are the darker, the more scans lie in them."""
+    """Squares that are darker the more scans they hold."""
     to_pixels = axes.transData
     cells, many = np.unique(to_pixels.transform(np.column_stack([x, y])) // _CELL, axis=0, return_counts=True)
     centres = to_pixels.inverted().transform((cells + 0.5) * _CELL)

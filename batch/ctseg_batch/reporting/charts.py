@@ -1,4 +1,4 @@
-"""The charts of all scans: how involvement, volume, severity and Dice are spread; ground glass, consolidation."""
+"""The charts over all scans: histograms of involvement, volume, severity and Dice; ground glass and consolidation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _LINEAR_BELOW = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Spread:
-    """Which figure of the scans a histogram shows, and how; `limits` are the lowest and highest of what is usual."""
+    """The figure that a histogram shows, and how; `limits` are the lowest and highest usual values."""
 
     column: str
     title: str
@@ -39,7 +39,7 @@ _DICE = _Spread("dice_mean", "Agreement with the reference", "mean Dice of a sca
 
 
 def charts(summary: Summary) -> tuple[Chart, ...]:
-    """The charts that there are enough scans for."""
+    """The charts for which there are enough scans."""
     scans = summary["scans"]
     with drawing():
         found = [
@@ -56,7 +56,7 @@ def _histogram(of: _Spread, values: Sequence[float | None]) -> Chart | None:
     known = [value for value in values if value is not None]
     if len(known) < FEWEST:
         return None
-    shown = np.array([rounded(value, of.digits) for value in known], float)  # as in the table that a bar narrows down
+    shown = np.array([rounded(value, of.digits) for value in known], float)  # as in the table, which a bar filters
     edges = _edges(shown, *of.limits)
     names = [f"{of.title} {low:,g} to {high:,g}{of.unit}" for low, high in pairwise(edges)]
     quarters = [number(float(q), of.digits) for q in np.percentile(known, (25, 50, 75))]
@@ -79,7 +79,7 @@ def _grades(of: _Spread, values: Sequence[float | None]) -> Chart | None:
 
 
 def _bars(of: _Spread, known: Numbers, unknown: int, edges: Numbers, names: Sequence[str], caption: str) -> Chart:
-    """Bars between the edges, each with its name, that narrow the table down to their scans."""
+    """Named bars between the edges, which filter the table to their scans."""
     counts, _ = np.histogram(known, edges)
     width, height = SIZE
     figure, axes = new_axes(width, height, (44, 48, width - 60, height - 54))
@@ -133,7 +133,7 @@ def _scatter(scans: Sequence[Mapping[str, Any]]) -> Chart | None:
 
 
 def _edges(values: Numbers, lowest: float, highest: float) -> Numbers:
-    """Round edges of few bars that hold all values; from `lowest`, of what is usual, where they come near it."""
+    """Round edges of a few bars for all values; from the `lowest` usual value if the values come near it."""
     low, high = float(values.min()), float(values.max())
     low = min(low, lowest) if low < lowest + (high - lowest) / 3 else low
     span = max(high - low, (highest - lowest) / 50)

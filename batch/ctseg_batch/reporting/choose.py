@@ -1,4 +1,4 @@
-"""What is shown where not everything can be: the scans that matter, and of a scan the slices that do."""
+"""Choose the scans to show, and the slices of a scan, if there are too many for all."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ Scan = Mapping[str, Any]
 
 
 def choose_scans(scans: Sequence[Scan], most: int) -> dict[int, str]:
-    """The scans to show, by their place in the summary, each with why it was chosen; all of them if they are few.
+    """The scans to show, by their index in the summary, each with the reason; all of them if they are few.
 
     Scans that are doubtful for several reasons take turns: what failed in part, flags, the lowest Dice, the highest
     involvement. Scans that came to nothing have nothing to show.
@@ -37,7 +37,7 @@ def choose_scans(scans: Sequence[Scan], most: int) -> dict[int, str]:
 
 
 def choose_slices(rows: Sequence[SliceFigures]) -> dict[int, str]:
-    """The slices to show, by their place in `rows`, each with why: the most diseased, and others along the lung."""
+    """The slices to show, by their index in `rows`, with the reason: the most diseased, and others along the lung."""
     lung, lesion = ([_pixels(row, classes) for row in rows] for classes in (LUNG, LESION))
     seen = [place for place, pixels in enumerate(lung) if pixels] or [p for p, row in enumerate(rows) if row.pixels]
     if not seen:
@@ -77,13 +77,13 @@ _RANKS: Mapping[str, Callable[[Scan], float | None]] = {
 def _queue(
     scans: Sequence[Scan], shown: Sequence[int], why: str, rank: Callable[[Scan], float | None]
 ) -> list[tuple[int, str]]:
-    """The scans that a rank holds for, the highest first."""
+    """The scans that have a rank, the highest first."""
     ranked = [(value, place) for place in shown if (value := rank(scans[place])) is not None]
     return [(place, why) for _, place in sorted(ranked, key=lambda one: (-one[0], one[1]))]
 
 
 def _in_turn(queues: Iterable[Sequence[tuple[int, str]]]) -> Iterator[tuple[int, str]]:
-    """One of each queue, then the next of each, until all are empty."""
+    """The items of several queues, by turns."""
     waiting = [iter(queue) for queue in queues]
     while waiting:
         for queue in list(waiting):

@@ -1,4 +1,4 @@
-"""What is known of the models of a run: by its own file if that is at hand, else by the summary."""
+"""The facts about the models of a run, from the model file if that is found, else from the summary."""
 
 import glob
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ _DESCRIBED = ("name", "version", "precision", "licence", "sha256")
 
 @dataclass(frozen=True, slots=True)
 class LearntFrom:
-    """A data set; `slices` and `groups` (patients) that the model learnt from."""
+    """A data set, with the number of `slices` and `groups` (patients) that the model learnt from."""
 
     name: str
     citation: str
@@ -28,7 +28,7 @@ class LearntFrom:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """IoU and Dice by class on what was held back of a data set; `of` the network that they are, if of another."""
+    """IoU and Dice by class on the held-back part of a data set; `of` names the network, if it is another one."""
 
     dataset: str
     slices: int | None
@@ -40,7 +40,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """`is_found`: the model's file was, so `data` and `scores` are what it says of itself."""
+    """A model; `is_found`: its file was found, and `data` and `scores` are from that."""
 
     name: str
     version: str
@@ -75,7 +75,7 @@ def _facts(described: Mapping[str, Any], spec: ModelSpec | None) -> ModelFacts:
 
 
 def _spec_of(sha256: str, files: Iterable[Path]) -> ModelSpec | None:
-    """What the file with this digest says of itself: one of `files`, or of the same in other precisions beside them."""
+    """The spec of the file with this digest: one of `files`, or one in another precision beside them."""
     for named in files:
         stem = glob.escape(named.name.partition(".")[0])
         for file in sorted({named, *named.parent.glob(f"{stem}.*onnx")}):
@@ -113,7 +113,7 @@ def _figures(of: Any) -> dict[str, float | None]:
 
 
 def _in_order(figure: tuple[str, Any]) -> tuple[bool, int]:
-    """By class, a group of classes by its first, the mean last."""
+    """The order of classes, a group by its first class, the mean last."""
     names = [tissue.name for tissue in CLASSES]
     first = figure[0].partition("+")[0]
     return figure[0] == "mean", names.index(first) if first in names else len(names)

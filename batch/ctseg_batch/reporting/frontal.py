@@ -1,4 +1,4 @@
-"""A scan seen from the front: the coronal plane that matters, and how much of each class lies in depth."""
+"""A scan from the front: a coronal plane, and a projection of each class."""
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _ROOM: Size = (270, 290)
 _SHARPNESS = 1.5
 _BRIGHTEST = 175.0
 _MARGIN_MM = 12.0
-# Where nobody says how large a pixel is: about that of a chest in 512 pixels.
+# If the pixel size is unknown: about that of a chest in 512 pixels.
 _USUAL_PIXEL_MM = 0.7
 
 
@@ -57,7 +57,7 @@ class Survey:
 
 
 def survey(files: ScanFiles, spacing: Spacing | None, right: Side, pool: Executor) -> Survey | None:
-    """Look through all masks; None where there is none, or where they are of several sizes.
+    """Look through all masks; None without masks, or if they are of several sizes.
 
     `right` is the side of the slices as they are stored on which the patient's right is.
     """
@@ -115,7 +115,7 @@ def _side(files: ScanFiles, right: Side, place: int) -> _Side | None:
 
 
 def _line(files: ScanFiles, found: Survey, place: int) -> tuple[Labels, Grey | None]:
-    """What of a slice lies in the plane."""
+    """The labels and the grey values of a slice within the plane."""
     labels, grey = files.labels(place), files.ct(place, found.shape)
     line = np.zeros(found.depth.shape[2], np.uint8) if labels is None else _in_plane(labels, found)
     return line, None if grey is None else _in_plane(grey, found)
@@ -134,6 +134,6 @@ def _as_stored(box: Box, width: int, right: Side) -> Box:
 
 
 def _around(lung: Counts, margin: float) -> slice:
-    """From the first to the last place with lung, and a margin; all of it where there is none."""
+    """From the first to the last place with lung, with a margin; everything if there is no lung."""
     held = extent(lung) if lung.any() else slice(0, len(lung))
     return slice(max(0, held.start - round(margin)), min(len(lung), held.stop + round(margin)))

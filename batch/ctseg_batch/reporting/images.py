@@ -1,4 +1,4 @@
-"""Pictures as they stand in a page: a slice in grey as WebP, its classes as a transparent layer over it."""
+"""Pictures for a page: a slice in grey as WebP, with its classes as a transparent layer above."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class Picture:
 
     @property
     def bytes(self) -> int:
-        """What it adds to the page."""
+        """Its bytes in the page."""
         return len(self.ct or "") + len(self.classes or "")
 
 
@@ -49,7 +49,7 @@ def picture(grey: Grey | None, labels: Labels, size: Size, sharpness: float, alt
 
 
 def coloured(shown: npt.NDArray[np.uint8], size: Size, sharpness: float, alt: str) -> Picture:
-    """A picture whose classes are in it already."""
+    """A picture that contains its classes."""
     return Picture(_webp(_resized(shown, _embedded(size, sharpness)), _GREY_QUALITY), None, size, alt)
 
 

@@ -1,4 +1,4 @@
-"""The first screen: how many, how much, how well, and what deserves a second look."""
+"""The first screen of the report: the key figures, and what deserves a second look."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ _MOST_FILES = 50
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of the run, what it is, and a line below it."""
+    """A key figure with its title, and a line below it."""
 
     title: str
     value: str
@@ -27,7 +27,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A reason why files failed or were left out, and which: `files` at once, `more` on request, `left` not at all."""
+    """A reason why files failed or were skipped: `files` are shown, `more` on request, `left` counts the others."""
 
     reason: str
     count: int
@@ -49,7 +49,7 @@ class Overview:
 
 
 def overview(summary: Summary) -> Overview:
-    """All of it."""
+    """The overview of a summary."""
     errors = [*summary["errors"], *(error for scan in summary["scans"] for error in scan["errors"])]
     return Overview(
         _lead(summary),
@@ -107,7 +107,7 @@ def _lead(summary: Summary) -> str:
 
 
 def _devices(summary: Summary) -> str:
-    """`on the CPU`, `on CUDA and the CPU`; nothing where nothing ran."""
+    """`on the CPU`, `on CUDA and the CPU`; empty if nothing ran."""
     names = sorted({scan["device"] for scan in summary["scans"] if scan["device"]}, reverse=True)
     return f" on {' and '.join(_DEVICES.get(name, name) for name in names)}" if names else ""
 
@@ -128,7 +128,7 @@ def duration(seconds: float) -> str:
 
 
 def by_reason(failed: Sequence[Mapping[str, str]]) -> tuple[Trouble, ...]:
-    """The most frequent reason first; no more of them than can be read."""
+    """The most frequent reasons first, up to a limit."""
     files: dict[str, list[str]] = {}
     for one in failed:
         files.setdefault(one["reason"], []).append(one["file"])

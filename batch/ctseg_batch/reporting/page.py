@@ -1,4 +1,4 @@
-"""The page: templates filled, style and scripts put into it, and nothing else let in."""
+"""The page: fill the templates, embed style and script, and allow nothing else."""
 
 import base64
 import hashlib
@@ -23,14 +23,14 @@ from ctseg_batch.reporting.parts import ScanPart
 from ctseg_batch.reporting.table import Column
 from ctseg_batch.reporting.words import group_title, number, signed, size
 
-# Rows that stand in the page itself, for readers without scripts; the script adds the others as they are scrolled to.
+# Rows in the page itself, for browsers without scripts; the script adds the others on scrolling.
 _ROWS_AT_ONCE = 200
 _SCRIPTS = ("theme.js", "table.js", "detail.js", "flags.js", "charts.js", "profile.js", "print.js")
 
 
 @dataclass(frozen=True)
 class Page:
-    """What the templates are given. `written`: when the summary was; `pictured` scans have pictures."""
+    """The data of the templates. `written`: the time of the summary; `pictured`: how many scans have pictures."""
 
     name: str
     summary: Summary
@@ -47,7 +47,7 @@ class Page:
 
     @property
     def digest(self) -> str:
-        """What tells the summary from those of other runs."""
+        """The digest of the summary."""
         return digest_of(self.summary)
 
     @property
@@ -58,7 +58,7 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """The whole page. Names and reasons come from outside: they are escaped, and what can't be printed is spelt out."""
+    """The whole page. Names and reasons are untrusted: they are escaped, and unprintable characters are spelt out."""
     environment = Environment(
         loader=PackageLoader("ctseg_batch.reporting"),
         autoescape=True,
@@ -82,13 +82,13 @@ def render(page: Page) -> str:
 
 
 def _style() -> str:
-    """The style sheet, with the classes' colours as they are everywhere else."""
+    """The style sheet, with the colours of the classes."""
     colours = "".join("--{}:#{:02x}{:02x}{:02x};".format(tissue.name, *tissue.colour) for tissue in LUNG)
     return f":root{{{colours}}}\n{_static('report.css')}"
 
 
 def _policy(style: str, script: str) -> str:
-    """What a browser may do with the page: show it, run its own script, and fetch nothing."""
+    """The content security policy: show the page, run its own script, fetch nothing."""
     hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
     return "default-src 'none'; img-src data:; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'".format(
         *hashes

@@ -1,4 +1,4 @@
-"""What the page says of a scan that it shows: pictures, profile, figures, and what is doubtful or failed."""
+"""The part of the page on a scan: pictures, profile, figures, and what is doubtful or has failed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -25,7 +25,7 @@ _UNEVEN = frozenset({flags.UNEVEN_SPACING, flags.GAP, flags.DUPLICATE_POSITIONS}
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where masks and slices are found, and who looks for them."""
+    """Where masks and slices are, and the threads that read them."""
 
     out: Path
     root: Path | None
@@ -65,14 +65,14 @@ class ScanPart:
 def scan_part(
     place: int, why: str, scan: Mapping[str, Any], rows: Sequence[SliceFigures] | None, origin: Origin
 ) -> ScanPart:
-    """Draw what there is of a scan; `rows` None: OUT holds no list of slices."""
+    """Draw the part of a scan; `rows` is None if OUT holds no list of slices."""
     spacing = tuple(scan["spacing_mm"]) if scan["spacing_mm"] else None
     profile = None
     if rows is None or scan["status"] == "failed":
         pictures = ScanPictures(notes=(_NOTHING if scan["status"] == "failed" else _NO_LIST,))
     else:
         files = ScanFiles(origin.out, origin.root, scan["scan"], rows)
-        right = scan.get("patients_right")  # it was not always noted
+        right = scan.get("patients_right")  # older summaries lack it
         pictures = draw(files, spacing, right, origin.pool, is_uneven=not _UNEVEN.isdisjoint(scan["flags"]))
         height = pictures.plane.size[0] if pictures.plane else None
         order = order_told(scan["flags"], spacing, right)

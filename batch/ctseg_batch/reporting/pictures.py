@@ -40,7 +40,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class ScanPictures:
-    """What is seen of a scan, from the head to the feet. `notes` say what is missing, and why.
+    """The pictures of a scan, from the head to the feet. `notes` say what is missing, and why.
 
     `lungs` says which of them is where in `plane` and in `depth`.
     """
@@ -53,7 +53,7 @@ class ScanPictures:
 
     @property
     def bytes(self) -> int:
-        """What they add to the page."""
+        """Their bytes in the page."""
         shown = [*(tile.picture for tile in self.tiles), *filter(None, (self.plane, self.depth))]
         return sum(one.bytes for one in shown)
 

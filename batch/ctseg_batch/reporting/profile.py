@@ -80,7 +80,7 @@ def _rounded(area: float, row: SliceFigures) -> list[float]:
 
 
 def _label(rows: Sequence[SliceFigures], order: str) -> str:
-    """What is seen, in words."""
+    """The chart in words."""
     diseased = [row for row in rows if row.pixels and any(row.pixels[tissue.index] for tissue in LESION)]
     if not diseased:
         return f"Area of the classes in each of {len(rows)} slices {order}: no disease in any of them"

@@ -1,4 +1,4 @@
-"""What full measures say of a scan: each lung by thirds, how severely it is diseased, its lesions."""
+"""The full measures of a scan: each lung by thirds, its severity, its lesions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Regional:
 
 
 def regional(scan: Figures) -> Regional | None:
-    """None for a scan of which nothing is told by region."""
+    """The regions of a scan; None if its summary has none."""
     regions, severity, lesions = (scan[key] for key in ("regions", "severity", "lesions"))
     if not (regions and severity):
         return None
@@ -89,7 +89,7 @@ def _place(region: Figures) -> Place:
 
 
 def _told(lesions: Figures) -> str:
-    """How many there are and how large, those apart that are too small to count."""
+    """A line on the number and size of lesions, and on those too small to count."""
     smaller = lesions["smaller"]
     left_out = f"{count(smaller, 'piece')} below {SMALLEST_ML:g} mL not counted" if smaller else ""
     if not lesions["count"]:

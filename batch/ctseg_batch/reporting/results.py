@@ -1,4 +1,4 @@
-"""What a run left in OUT: its summary, the figures of its slices, and where the scans were."""
+"""Read what a run left in OUT: its summary, the figures of its slices, and the place of its scans."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Results:
 
 
 def read_results(out: Path) -> Results:
-    """Read the summary in OUT; raises CallError where there is none that can be understood."""
+    """Read the summary in OUT; raises CallError if there is no valid one."""
     names = names_in(out)
     if SUMMARY_JSON not in names and any(map(shard_of, names)):
         raise CallError(
@@ -42,7 +42,7 @@ def read_results(out: Path) -> Results:
 
 
 def slices_of(results: Results, scans: Collection[str]) -> Mapping[str, Sequence[SliceFigures]] | None:
-    """The slices of some scans, in order; None where OUT has no list of them. Raises CallError for a damaged one."""
+    """The slices of some scans, in order; None if OUT has no slices.csv. Raises CallError for a damaged one."""
     file = results.out / SLICES_CSV
     if not file.exists():
         return None
@@ -54,7 +54,7 @@ def slices_of(results: Results, scans: Collection[str]) -> Mapping[str, Sequence
 
 
 def own_files(rows: Sequence[SliceFigures]) -> list[str]:
-    """The file that each slice has to itself; empty where one holds several, as a volume does."""
+    """The file of each slice that has one to itself; empty if a file holds several, as a volume does."""
     sources = [row.source for row in rows]
     return sources if len(set(sources)) == len(sources) else [""] * len(sources)
 
@@ -67,7 +67,7 @@ def placed(rows: Sequence[SliceFigures]) -> Sequence[SliceFigures]:
 
 
 def below(folder: Path, name: str) -> Path | None:
-    """A file by its path below a folder; None where that leads out of it, which no run writes."""
+    """The file at a path below a folder; None if the path leads out of it, which no run writes."""
     path = Path(name)
     leads_out = path.is_absolute() or path.drive or ".." in path.parts
     return None if not name or leads_out else folder / path

@@ -1,4 +1,4 @@
-"""The slices of a scan as they can still be looked at: their masks in OUT, their CT where the run read it."""
+"""Read the slices of a scan again: their masks in OUT, their CT where the run read it."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ _DRAWN = ("mask", "overlay")
 
 
 class ScanFiles:
-    """The files of a scan's slices, by the slice's place in `rows`. What is gone or damaged is None.
+    """The files of a scan's slices, by their index in `rows`. Missing or damaged ones are None.
 
     `in_place`: there are files where the run read the scan. `lost` files have no place, nor are they in `rows`. May be
     used from several threads.
@@ -60,14 +60,14 @@ class ScanFiles:
         if file is None:
             return None
         try:
-            # Not cv2.imread, which a name that is no Unicode takes the whole process down with.
+            # Not cv2.imread, which crashes the process on a name that is not Unicode.
             shown = cv2.imdecode(np.frombuffer(read_bytes(file), np.uint8), cv2.IMREAD_COLOR)
         except (UnreadableFile, cv2.error):
             return None
         return None if shown is None else shown[: sum(pixels) // shown.shape[1]].astype(np.uint8, copy=False)
 
     def ct(self, place: int, shape: tuple[int, ...]) -> Grey | None:
-        """The slice (H, W) as a screen shows it; also None where it has changed since its mask was made."""
+        """The slice (H, W) as a screen shows it; also None if it has changed since its mask was made."""
         read = self._reads.get(place)
         if read is None or self._was_written_since(place):
             return None

@@ -1,4 +1,4 @@
-"""A chart as it stands in a page: colours that follow its theme, no styles of its own, no id twice."""
+"""A chart as SVG for a page: with the colours of its theme, without styles of its own, with unique ids."""
 
 import io
 import re
@@ -18,7 +18,7 @@ _NO_TURN = re.compile(r"rotate\(-?0 .*")
 _COORDINATES = frozenset({"d", "points", "x", "y", "width", "height", "transform"})
 _DROPPED = frozenset({"font-family", "version", "style", "stroke-linejoin"})
 
-# A figure is drawn in these colours, which nobody would choose; what they are is up to the page's style.
+# Placeholder colours that figures are drawn in; the page's style replaces them.
 INK, MUTED, LINE, ACCENT, PAPER = "#010101", "#010102", "#010103", "#010104", "#010105"
 FILLS = {tissue: f"#0201{tissue.index:02x}" for tissue in LUNG}
 EDGES = {tissue: f"#0301{tissue.index:02x}" for tissue in LUNG}
@@ -35,7 +35,7 @@ _VARIABLES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a part of a figure is on the page: the tip that the mouse gets, and data for the script."""
+    """What a part of a figure carries on the page: a tooltip, and data for the script."""
 
     tip: str
     data: Mapping[str, str] = field(default_factory=dict)
@@ -68,14 +68,14 @@ def to_svg(figure: Figure, name: str, label: str, marks: Mapping[str, Sequence[M
 
 
 def _references(element: ET.Element) -> Iterator[tuple[str, str]]:
-    """The attributes that point at an id, and the id."""
+    """The attributes that refer to an id, each with the id."""
     for key, value in element.items():
         if key.endswith("href") or value.startswith("url("):
             yield from ((key, target) for target in _REFERENCE.findall(value))
 
 
 def _mark(element: ET.Element, marks: Sequence[Mark]) -> None:
-    """Give a part its tip and its data, or each item of a collection its own."""
+    """Give a part, or each item of a collection, its tooltip and data."""
     items = list(element.iter("use")) if len(marks) > 1 else [element]
     for item, mark in zip(items, marks, strict=False):
         ET.SubElement(item, "title").text = mark.tip

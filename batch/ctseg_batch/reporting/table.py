@@ -1,4 +1,4 @@
-"""The table of scans: its columns, and what the page's script is given to fill, sort and search it."""
+"""The table of scans: its columns, and the data by which the page's script fills, sorts and searches it."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _MOST_ERRORS = 5
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of numbers: what it is called in the data, on the page, and how it is shown."""
+    """A column of numbers: its key in the data, its title on the page, and how it is shown."""
 
     key: str
     title: str
@@ -55,7 +55,7 @@ def columns(summary: Summary) -> tuple[Column, ...]:
 
 
 def table_data(summary: Summary, shown: Sequence[Column], parts: Collection[int]) -> dict[str, Any]:
-    """What the script is given. A row: name, status, values, flags by number, errors, and whether it has a `part`."""
+    """The data for the script. A row: name, status, values, flags by number, errors, and whether it has a `part`."""
     flags = list(dict.fromkeys(flag for scan in summary["scans"] for flag in scan["flags"]))
     numbers = {flag: number for number, flag in enumerate(flags)}
     return {
@@ -84,16 +84,16 @@ def share(name: str, scan: Scan) -> float | None:
 
 
 def rounded(value: float | None, digits: int) -> float | None:
-    """No more than is shown, and two digits for the sorting: the page holds thousands of these."""
+    """A value with the digits that are shown, and two more to sort by: the page may hold thousands."""
     return None if value is None else round(value, digits + 2)
 
 
 def _at(key: str, title: str, unit: str, digits: int, *path: str) -> Column:
-    """A column of what lies at a path in the figures of a scan."""
+    """A column with the value at a path in the figures of a scan."""
     return Column(key, title, unit, digits, lambda scan: figure_at(scan, *path))
 
 
 def _measured_groups(scans: Sequence[Scan]) -> list[str]:
-    """The groups that some distance is known of; of normal lung alone it says little that the others don't."""
+    """The groups with a known distance, except normal lung alone, which adds little to the others."""
     measured = [group for scan in scans for group, one in (scan["surface"] or {}).items() if one]
     return [group for group in dict.fromkeys(measured) if group != NORMAL_LUNG.name]

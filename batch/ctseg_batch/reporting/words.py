@@ -1,4 +1,4 @@
-"""What the report says in words: numbers, flags explained, what is seen in a picture."""
+"""The words of the report: numbers, flags explained, pictures described."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -70,14 +70,14 @@ _FLAGS: Mapping[str, str] = {
     flags.no_truth_for(_SOME): "IoU and Dice rest on the other slices.",
     flags.failed(_SOME): "They are missing in all figures: volumes are too small.",
     flags.FAILED_ARE_BACKGROUND: "The label map of the whole scan is empty where a slice failed.",
-    # With what is against it after a colon.
+    # The reason follows after a colon.
     flags.no_output("nifti"): "There is no label map of the whole scan; masks and figures are as ever.",
     flags.no_output("dicom-seg"): "There is no DICOM Segmentation of the scan; masks and figures are as ever.",
 }
 
 
 def number(value: float | None, digits: int = 0) -> str:
-    """`5,760`, `-812` with a true minus, or a dash for what is not known."""
+    """`5,760`, `-812` with a true minus, or a dash for an unknown value."""
     return UNKNOWN if value is None else with_minus(f"{_rounded(value, digits):,.{digits}f}")
 
 
@@ -92,7 +92,7 @@ def with_minus(text: str) -> str:
 
 
 def _rounded(value: float, digits: int) -> float:
-    return round(value, digits) + 0.0  # or a little less than nothing would be -0
+    return round(value, digits) + 0.0  # else a small negative number would become -0
 
 
 def size(many: int) -> str:
@@ -106,12 +106,12 @@ def group_title(name: str) -> str:
 
 
 def explain(flag: str) -> str:
-    """What a flag means for the scan's numbers; nothing for one that is not known here."""
+    """What a flag means for the scan's numbers; empty for an unknown one."""
     return _FLAGS.get(without_number(flag).partition(": ")[0], "")
 
 
 def without_number(flag: str) -> str:
-    """A flag that counts slices as one that does not, so that scans which differ in that alone are told together."""
+    """A flag without its number of slices, so that scans which differ only in that are grouped."""
     return _NUMBERED.sub(_SOME, flag)
 
 
@@ -121,12 +121,12 @@ def slice_name(place: int, file: str) -> str:
 
 
 def tile_alt(place: int, file: str, pixels: Sequence[int]) -> str:
-    """What is seen in a slice of the montage."""
+    """The description of a slice in the montage."""
     return f"Slice {slice_name(place, file)}: {_shares(pixels, 'the lung in it')}"
 
 
 def order_told(doubts: Sequence[str], spacing: Spacing | None, right: Side | None) -> str:
-    """In which order a scan's slices are; pictures that say nothing of where they lie have that of their names."""
+    """The order of a scan's slices; images without positions are in the order of their names."""
     flagged = next((flag for flag in doubts if flag.startswith(flags.ORDER)), "")
     if not flagged and (spacing or right):
         return "from the feet to the head"
@@ -139,26 +139,26 @@ def lungs_told(right: Side | None) -> str:
 
 
 def stored_told(right: Side) -> str:
-    """Where the patient's right is in slices as they are stored."""
+    """A line on where the patient's right is in slices as stored."""
     place = f"at the {right}" if right in ON_A_SIDE else f"on the {right}"
     return f"Its slices are shown as they are stored, with the patient's right {place}."
 
 
 def lost_told(many: int) -> str:
-    """What is not seen from the front, nor in the profile, of a DICOM series."""
+    """A line on what view and profile do not show of a DICOM series."""
     are, they_lie = ("is", "it lies") if many == 1 else ("are", "they lie")
     return f"{count(many, 'file')} that could not be read {are} missing in it; where {they_lie} is not known."
 
 
 def plane_alt(line: str, labels: Labels, *, has_ct: bool) -> str:
-    """What is seen in the coronal plane, which is a `line` of each slice."""
+    """The description of the coronal plane, which is a `line` of each slice."""
     counts = [int(n) for n in np.bincount(labels.ravel(), minlength=len(CLASSES))]
     what = "CT with its classes" if has_ct else "classes"
     return f"Coronal plane at {line}, {what}, head at the top: {_shares(counts, 'the lung in it')}"
 
 
 def percent(share: float) -> str:
-    """`0 %` and `100 %` of what is exactly that, else to a tenth: `0.5 %`, `below 0.1 %`."""
+    """`0 %` and `100 %` only if exact, else to a tenth: `0.5 %`, `below 0.1 %`."""
     if share in (0, 100):
         return f"{share:.0f} %"
     return "below 0.1 %" if share < 0.1 else f"{share:.1f} %"
