@@ -41,7 +41,7 @@ def test_groups_that_a_further_value_does_not_tell_apart_become_one():
 
 
 def test_a_value_without_a_meaning_is_named(tmp_path):
-    with pytest.raises(DatasetError, match=r"odd\.png.*\[5\]"):
+    with pytest.raises(DatasetError, match=r"odd\.png.*5"):
         INFECTION.grouped(np.array([[0, 5]], np.uint8), tmp_path / "odd.png")
 
 
