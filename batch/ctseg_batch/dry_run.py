@@ -50,8 +50,8 @@ def plan(call: Call) -> Plan:
             dropped.foresee(step.names, step.scan_output)
         failed.update(() if isinstance(step, Part) else step.failures)
         many = len(step.names) if isinstance(step, Part) else step.slices
-        slices[step.scan] += many
-        to_do[step.scan] += many * isinstance(step, Part)
+        slices[step.scan_name] += many
+        to_do[step.scan_name] += many * isinstance(step, Part)
         is_nothing_readable &= not isinstance(step, Part) and step.slices == step.failed_slices
     errors = sorted({*job.failures(), *planner.errors, *failed})
     gone = removed(dropped.scans, "would be removed")

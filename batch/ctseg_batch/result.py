@@ -1,7 +1,7 @@
 """The result of a part of a scan: counts that can be added up, and failures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ctseg.classes import CLASSES
@@ -99,7 +99,7 @@ class PartResult:
     not from the files. `scale` is that of the Part, if any of its images is not 8-bit.
     """
 
-    scan: str
+    scan_name: str
     slices: int = 0
     failed_slices: int = 0
     failures: tuple[Failure, ...] = ()
@@ -133,11 +133,17 @@ class PartResult:
         weighted = [[weight * count for count in one.pixels] for weight, one in slices if one.pixels]
         return tuple(map(sum, zip(*weighted, strict=True))) if weighted else self.pixels
 
+    def to_json(self) -> dict[str, Any]:
+        """What is recorded: all fields, the name of the scan as `scan`."""
+        fields = asdict(self)
+        return {"scan": fields.pop("scan_name"), **fields}
+
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "PartResult":
-        """The inverse of `dataclasses.asdict`, after a way through JSON."""
+        """The inverse of `to_json`, after a way through JSON."""
+        fields = dict(read)
         spacing, whole, weights = read["spacing_mm"], read["whole"], read["weights"]
-        made = {
+        fields |= {
             "failures": tuple(Failure(**one) for one in read["failures"]),
             "spacing_mm": None if spacing is None else tuple(spacing),
             "pixels": tuple(read["pixels"]),
@@ -150,7 +156,7 @@ class PartResult:
             "weights": None if weights is None else tuple(weights),
             "weighted_confusion": _rows(read["weighted_confusion"]),
         }
-        return cls(**{**read, **made})
+        return cls(fields.pop("scan"), **fields)
 
 
 def _rows(table: Sequence[Sequence[Any]] | None) -> tuple[tuple[Any, ...], ...] | None:

@@ -21,14 +21,14 @@ from ctseg_batch.result import Failure, PartResult
 
 @dataclass(frozen=True, slots=True)
 class NamedScan:
-    """A scan under the name that `ctseg batch` gives it; `slices` is None if it can't be opened, and `failed` says why.
+    """A scan under the name that `ctseg batch` gives it; `scan` is None if it can't be opened, and `failed` says why.
 
     If some headers of a folder can't be read, each of its series lists these files as `failed`, since it is unknown to
     which they belong. `series` is as in PartResult.
     """
 
     name: str
-    slices: Scan | None
+    scan: Scan | None
     failed: tuple[UnreadableFile, ...] = ()
     series: str = ""
 
@@ -48,7 +48,7 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
             if isinstance(step, PartResult):
                 failures += step.failures
             else:
-                by_scan.setdefault(step.scan, []).append(step)
+                by_scan.setdefault(step.scan_name, []).append(step)
         failed = tuple(UnreadableFile(found.root / one.file, one.reason) for one in (*failures, *planner.errors))
         for name, parts in by_scan.items():
             yield NamedScan(name, _joined(parts), failed, parts[0].series)
@@ -59,5 +59,5 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
 def _joined(parts: Sequence[Part]) -> Scan:
     """One scan of the parts that a run cuts a folder of images into."""
     if len(parts) == 1:
-        return parts[0].slices
-    return reading.open_images([file for part in parts for file in part.slices.files])
+        return parts[0].scan
+    return reading.open_images([file for part in parts for file in part.scan.files])

@@ -118,24 +118,24 @@ class Segmenter:
 
     def _segment(self, source: Source, spacing: Spacing | None, kept: "_Kept") -> Segmentation:
         spacing = None if spacing is None else as_spacing(spacing, f"spacing {spacing}")
-        scan, is_single = self._open(source)
-        if scan.failed or scan.slices is None:
-            raise scan.failed[0]
-        result = self._work(_part(scan.name, scan.slices, scan.series), spacing, kept)
+        found, is_single = self._open(source)
+        if found.failed or found.scan is None:
+            raise found.failed[0]
+        result = self._work(_part(found.name, found.scan, found.series), spacing, kept)
         _raise_failures(result)
-        measures = scan_figures(result.scan, [result], None)
+        measures = scan_figures(found.name, [result], None)
         labels, confidence = kept.stacked()
         if is_single:
             labels, confidence = labels[0], None if confidence is None else confidence[0]
-        return Segmentation(scan.name, labels, measures, result.device, result.precision, confidence, scan.slices)
+        return Segmentation(found.name, labels, measures, result.device, result.precision, confidence, found.scan)
 
     def _open(self, source: Source) -> tuple[NamedScan, bool]:
         """The scan, and whether it is a single slice."""
         if isinstance(source, NamedScan):
             return source, False
         if isinstance(source, str | os.PathLike):
-            scan = self._only(source)
-            return scan, Path(source).is_file() and scan.slices is not None and not scan.slices.is_volume
+            found = self._only(source)
+            return found, Path(source).is_file() and found.scan is not None and not found.scan.is_volume
         array = scan_of(source)
         self._engine.current.check(array.domain)
         return NamedScan("array", array), not array.is_volume
@@ -143,13 +143,13 @@ class Segmenter:
     def _only(self, path: str | os.PathLike[str]) -> NamedScan:
         """The one scan that a path holds; raises CallError for none or several, UnreadableFile."""
         found = list(self.scans(path))
-        opened = [scan for scan in found if scan.slices is not None]
+        opened = [one for one in found if one.scan is not None]
         if len(opened) > 1:
-            names = ", ".join(scan.name for scan in opened)
+            names = ", ".join(one.name for one in opened)
             raise CallError(f"{path} holds {len(opened)} scans ({names}): segment one at a time, as scans() gives them")
-        for scan in found:
-            if scan.failed:
-                raise scan.failed[0]
+        for one in found:
+            if one.failed:
+                raise one.failed[0]
         if not opened:
             raise CallError(f"no CT in {path}")
         return opened[0]

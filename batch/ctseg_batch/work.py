@@ -135,7 +135,7 @@ def work_off(
         held.drop()
 
     for number, (held, step) in enumerate(_steps(sites, planner, watcher, most)):
-        under_way.site_of_scan[step.scan] = held.name
+        under_way.site_of_scan[step.scan_name] = held.name
         if isinstance(step, PartResult):
             under_way.by_number[number] = _explained(step, input_files)
             continue

@@ -284,7 +284,7 @@ def test_scans_takes_the_filters_of_the_command(segment, speck, save_series, tmp
         uids = {"SeriesInstanceUID": f"1.2.{number}", "StudyInstanceUID": "1.3"}
         save_series(tmp_path / "in", speck[:number], [f"{number}-{n}" for n in range(number)], **uids)
     for thin in (["slices<2"], "slices<2"):
-        assert [len(scan.slices) for scan in segment.scans(tmp_path / "in", series_filter=thin)] == [1]
+        assert [len(found.scan) for found in segment.scans(tmp_path / "in", series_filter=thin)] == [1]
     assert len(list(segment.scans(tmp_path / "in", best_series=True))) == 1
     with pytest.raises(ctseg_batch.CallError, match="like thickness<=2"):
         list(segment.scans(tmp_path / "in", series_filter=["thin"]))

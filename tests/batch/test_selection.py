@@ -315,8 +315,8 @@ def listed(scan, slices, spacing, number=None):
     ],
 )
 def test_the_best_covers_the_chest_in_the_finest_steps(series, expected):
-    assert best_of(series).scan == expected
-    assert best_of(series[::-1]).scan == expected
+    assert best_of(series).scan_name == expected
+    assert best_of(series[::-1]).scan_name == expected
 
 
 def test_files_are_noted_as_stretches_of_their_folder():

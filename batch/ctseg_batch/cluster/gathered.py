@@ -49,7 +49,7 @@ class Gathered:
                 yield place, part
                 continue
             self._results[place] = done
-            self._site_of_scan.update(dict.fromkeys((result.scan for result in done), part.name))
+            self._site_of_scan.update(dict.fromkeys((result.scan_name for result in done), part.name))
             self._watcher.expect(-len(part.files))
 
     def take(self, report: Report) -> None:
@@ -86,7 +86,7 @@ class Gathered:
         for place, part in self.missing():
             reason = "each worker that had it was lost, as where memory runs out: the same call tries again"
             self._results[place] = [unread(part, tuple(Failure(file, reason) for file in part.below(part.files)))]
-            self._site_of_scan[part.scan] = part.name
+            self._site_of_scan[part.scan_name] = part.name
         skipped = [one for _, one in sorted(self._skipped, key=lambda placed: placed[0])]
         return Worked(
             results=[result for place in sorted(self._results) for result in self._results[place]],

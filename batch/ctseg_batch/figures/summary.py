@@ -132,7 +132,7 @@ def by_scan(results: Iterable[PartResult]) -> dict[str, list[PartResult]]:
     """The parts by scan, in the order of the first part of each."""
     parts: dict[str, list[PartResult]] = {}
     for result in results:
-        parts.setdefault(result.scan, []).append(result)
+        parts.setdefault(result.scan_name, []).append(result)
     return parts
 
 

@@ -1,7 +1,7 @@
 """Which series the DICOM files of a folder make up: recorded, so that the next run can select without opening them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ class ListedSeries:
     `runs` are the stretches of its files among those of the folder, each as (first, last + 1).
     """
 
-    scan: str
+    scan_name: str
     key: str | None
     facts: SeriesFacts
     runs: tuple[tuple[int, int], ...]
@@ -54,6 +54,17 @@ class ListedSeries:
         for first, end in self.runs:
             yield from folder[first:end]
 
+    def to_json(self) -> dict[str, Any]:
+        """What may be recorded: all but the description, which is free text and may name a patient."""
+        facts = {**asdict(self.facts), "description": ""}
+        return {"scan": self.scan_name, "key": self.key, "facts": facts, "runs": self.runs}
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> "ListedSeries":
+        """The inverse of `to_json`, after a way through JSON."""
+        runs = tuple((first, end) for first, end in read["runs"])
+        return cls(read["scan"], read["key"], SeriesFacts(**read["facts"]), runs)
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -63,23 +74,14 @@ class Listing:
     skipped: tuple[Failure, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """What may be recorded: all but the descriptions, which are free text and may name a patient."""
-        series = [replace(one, facts=replace(one.facts, description="")) for one in self.series]
-        return asdict(replace(self, series=tuple(series)))
+        """What may be recorded, without the descriptions."""
+        return {"series": [one.to_json() for one in self.series], "skipped": [asdict(one) for one in self.skipped]}
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "Listing":
         """The listing back from `to_json`."""
-        series = tuple(
-            ListedSeries(
-                one["scan"],
-                one["key"],
-                SeriesFacts(**one["facts"]),
-                tuple((first, end) for first, end in one["runs"]),
-            )
-            for one in read["series"]
-        )
-        return cls(series, tuple(Failure(**one) for one in read["skipped"]))
+        series = map(ListedSeries.from_json, read["series"])
+        return cls(tuple(series), tuple(Failure(**one) for one in read["skipped"]))
 
 
 def facts_of(series: "DicomSeries") -> SeriesFacts:

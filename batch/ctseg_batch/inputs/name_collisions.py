@@ -35,4 +35,4 @@ def _names(site: Site) -> Iterator[str]:
 
 
 def _whole(site: Site) -> str:
-    return site.scan_output_by_file(site.name) if site.kind == "volume" else site.scan_output(site.scan)
+    return site.scan_output_by_file(site.name) if site.kind == "volume" else site.scan_output(site.scan_name)

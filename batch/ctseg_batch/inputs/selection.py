@@ -98,7 +98,7 @@ class Selection:
             if one.facts.study and not self.refusal(one.facts):
                 studies[one.facts.study].append(one)
         return {
-            one.scan: f"left out by --best-series: of its study, {best.scan} is taken"
+            one.scan_name: f"left out by --best-series: of its study, {best.scan_name} is taken"
             for rivals in studies.values()
             for best in [best_of(rivals)]
             for one in rivals
@@ -147,7 +147,7 @@ def best_of(series: Iterable[ListedSeries]) -> ListedSeries:
 def _rank(series: ListedSeries) -> tuple[bool, float, int, bool, int, str, str]:
     facts = series.facts
     step = round(facts.spacing or 0, _DIGITS)
-    return not step, step, -facts.slices, facts.number is None, facts.number or 0, series.scan, facts.uid
+    return not step, step, -facts.slices, facts.number is None, facts.number or 0, series.scan_name, facts.uid
 
 
 def _coverage(series: ListedSeries) -> float:

@@ -40,7 +40,7 @@ class Site:
     rivals: frozenset[str] = frozenset()
 
     @property
-    def scan(self) -> str:
+    def scan_name(self) -> str:
         """The name of its files as one scan; images beside DICOM files get a name of their own."""
         return self.named("images") if self.mixed and self.kind == "image" else self.name
 
@@ -79,17 +79,19 @@ class Site:
         """The masks' paths below their folder: a `.png` keeps its name, any other gets `.png` appended."""
         return tuple(self.within + self._mask_name(file) for file in files)
 
-    def scan_output(self, scan: str) -> str:
+    def scan_output(self, scan_name: str) -> str:
         """The path of outputs of a whole scan of this site, below their folder and without an ending."""
-        last = (self.folder.name or "scan") + scan[len(self.name) :]
+        last = (self.folder.name or "scan") + scan_name[len(self.name) :]
         return self.within + scan_names.of_slices(last, self.occupied)
 
-    def scan_output_by_file(self, scan: str) -> str:
+    def scan_output_by_file(self, scan_name: str) -> str:
         """The same for a scan that is named after its file; a stack of frames gets a folder of the file's name."""
-        file = scan.removeprefix(self.within)
+        file = scan_name.removeprefix(self.within)
         if file not in self.files:
-            return scan  # one of several stacks in a file
-        return self.within + scan_names.of_volume(file, self.occupied) if self.kind == "volume" else f"{scan}/{file}"
+            return scan_name  # one of several stacks in a file
+        if self.kind == "volume":
+            return self.within + scan_names.of_volume(file, self.occupied)
+        return f"{scan_name}/{file}"
 
     def _mask_name(self, file: str) -> str:
         if file.endswith(".png"):
@@ -100,9 +102,9 @@ class Site:
         return named
 
 
-def mask_paths_of_volume(scan: str, slices: int) -> tuple[str, ...]:
+def mask_paths_of_volume(scan_name: str, slices: int) -> tuple[str, ...]:
     """The masks' paths of a scan that is named after its file: in a folder of that name."""
-    return tuple(f"{scan}/{volume_slice(index)}" for index in range(slices))
+    return tuple(f"{scan_name}/{volume_slice(index)}" for index in range(slices))
 
 
 def volume_slice(index: int) -> str:

@@ -73,9 +73,9 @@ class Past:
         noted = self.parts.get(place)
         return None if noted is None or noted["key"] != key else PartResult.from_json(noted["result"])
 
-    def places(self, scan: str, first: int = 0) -> Iterator[str]:
+    def places(self, scan_name: str, first: int = 0) -> Iterator[str]:
         """The places of the parts of a scan, from number `first` up to the first one without a record."""
-        return takewhile(self.parts.__contains__, (place_of(scan, number) for number in count(first)))
+        return takewhile(self.parts.__contains__, (place_of(scan_name, number) for number in count(first)))
 
     def rows(self, place: str) -> list[SliceFigures]:
         """The slices of a part, from whatever inputs it was done."""
@@ -86,11 +86,12 @@ class Past:
         """The outputs that there may be of a site as one part: of its files, and of those that it had before."""
         slices = {one.source: one.mask for one in self.rows(place_at(site))}
         slices |= zip(site.below(site.files), site.mask_names(site.files), strict=True)
-        return PartResult(site.scan, len(slices), by_slice=pack(SliceFigures(*one, None) for one in slices.items()))
+        rows = pack(SliceFigures(*one, None) for one in slices.items())
+        return PartResult(site.scan_name, len(slices), by_slice=rows)
 
-    def slices(self, scan: str) -> int:
+    def slices(self, scan_name: str) -> int:
         """How many slices a scan of one part had, from whatever inputs it was done."""
-        noted = self.parts.get(place_of(scan))
+        noted = self.parts.get(place_of(scan_name))
         return int(noted["result"]["slices"]) if noted else 0
 
     def scans(self, site: Site) -> set[str]:
@@ -120,7 +121,7 @@ class Past:
 
     def about(self, site: Site) -> "Past":
         """The records that are needed to plan one site alone."""
-        places = list(self.places(site.scan)) if site.part is None else [place_at(site)]
+        places = list(self.places(site.scan_name)) if site.part is None else [place_at(site)]
         if site.kind != "image":
             places += self._several.get(f"{site.name}#", ())
             for file in site.below(site.files):
@@ -199,12 +200,8 @@ def _take_over(past: Past, other: Past) -> None:
 
 def begun(place: str, outline: PartResult, kinds: Iterable[str]) -> JournalEntry:
     """The record of a part that is under way: the slices and kinds of output that there may be of it in OUT."""
-    return {
-        "part": place,
-        "key": None,
-        "write": list(kinds),
-        "result": {name: getattr(outline, name) for name in _KEPT},
-    }
+    result = outline.to_json()
+    return {"part": place, "key": None, "write": list(kinds), "result": {name: result[name] for name in _KEPT}}
 
 
 def undone(noted: JournalEntry) -> JournalEntry:
@@ -213,14 +210,14 @@ def undone(noted: JournalEntry) -> JournalEntry:
     return {"part": noted["part"], "key": None, "write": noted["write"], **kept}
 
 
-def place_of(scan: str, part: int = 0) -> str:
+def place_of(scan_name: str, part: int = 0) -> str:
     """The place of a part of a scan in the journal."""
-    return f"{scan}:{part}"
+    return f"{scan_name}:{part}"
 
 
 def place_at(site: Site) -> str:
     """The place of a site that is one part."""
-    return place_of(site.scan, site.part or 0)
+    return place_of(site.scan_name, site.part or 0)
 
 
 def plain_settings(settings: Settings) -> Any:

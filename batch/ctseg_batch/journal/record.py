@@ -5,7 +5,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -61,7 +60,7 @@ class JournalWriter:
 
     def note(self, place: str, key: str, result: PartResult) -> None:
         """Record a part that is finished, its last file written."""
-        self.add({"part": place, "key": key, "result": asdict(result)})
+        self.add({"part": place, "key": key, "result": result.to_json()})
 
     def list_folder(self, place: str, key: str, listing: Listing) -> None:
         """Record which series the DICOM files of a folder make up."""

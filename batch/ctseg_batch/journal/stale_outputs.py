@@ -18,13 +18,13 @@ class StaleOutputs:
     def take_away(self, site: Site, scans: Mapping[str, int]) -> None:
         """Of scans named after a site's files, the outputs beyond the slices that each of the `scans` has now."""
         for file in site.below(site.files):
-            numbered = takewhile(lambda scan: scan in scans or self._is_known(scan), _numbered(file))
-            for scan in chain([file], numbered):
-                if scan in scans:
-                    self._discard(slices=self._left_over(scan, scans[scan]))
-                elif site.kind == "volume" or self._is_known(scan):
+            numbered = takewhile(lambda name: name in scans or self._is_known(name), _numbered(file))
+            for name in chain([file], numbered):
+                if name in scans:
+                    self._discard(slices=self._left_over(name, scans[name]))
+                elif site.kind == "volume" or self._is_known(name):
                     self._discard(
-                        parts=[place_of(scan)], slices=self._left_over(scan, 0), scans=[site.scan_output_by_file(scan)]
+                        parts=[place_of(name)], slices=self._left_over(name, 0), scans=[site.scan_output_by_file(name)]
                     )
 
     def take_away_gone(self, site: Site, place: str) -> None:
@@ -35,20 +35,20 @@ class StaleOutputs:
         gone = [mask for file, mask in slices if not site.has(file) and not site.has(mask[within:])]
         self._discard(slices=gone)
 
-    def take_away_beyond(self, site: Site, scan: str, parts: int) -> None:
+    def take_away_beyond(self, site: Site, scan_name: str, parts: int) -> None:
         """The parts from number `parts` on, which a scan no longer has; the last first: a gap hides what follows."""
-        for place in reversed(list(self._past.places(scan, parts))):
+        for place in reversed(list(self._past.places(scan_name, parts))):
             self.take_away_gone(site, place)
             self._discard(parts=[place])
 
-    def _is_known(self, scan: str) -> bool:
-        return self._past.slices(scan) > 0 or self._outputs.has_folder(scan)
+    def _is_known(self, scan_name: str) -> bool:
+        return self._past.slices(scan_name) > 0 or self._outputs.has_folder(scan_name)
 
-    def _left_over(self, scan: str, slices: int) -> Iterator[str]:
+    def _left_over(self, scan_name: str, slices: int) -> Iterator[str]:
         """The names of outputs from this slice on, whether recorded or only found in OUT."""
-        noted = self._past.slices(scan)
+        noted = self._past.slices(scan_name)
         for number in count(slices):
-            name = f"{scan}/{volume_slice(number)}"
+            name = f"{scan_name}/{volume_slice(number)}"
             if number >= noted and not self._outputs.is_any_there([name]):
                 return
             yield name

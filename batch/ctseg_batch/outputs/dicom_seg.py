@@ -32,7 +32,7 @@ _ABOVE_SOURCE = 1000  # added to the number of the source's series
 _MOST_DIGITS = 10**9
 
 
-def segmentation(scan: LabelledScan) -> bytes:
+def segmentation(labelled: LabelledScan) -> bytes:
     """The bytes of a DICOM Segmentation; the same for the same masks of the same series by the same model.
 
     It carries the source's patient and study, as it has to, and refers to the slices that have a mask. Classes of which
@@ -43,19 +43,20 @@ def segmentation(scan: LabelledScan) -> bytes:
     from ctseg.reading.dicom_series import DicomSeries
     from ctseg_batch.outputs.seg_sources import read_sources
 
-    if not isinstance(scan.slices, DicomSeries):
+    scan, masks = labelled.scan, labelled.masks
+    if not isinstance(scan, DicomSeries):
         raise OutputNotApplicable(DICOM_ALONE)
-    if scan.slices.enhanced_file:
+    if scan.enhanced_file:
         raise OutputNotApplicable(NO_FRAMES)
-    found = [meant for meant in PROPERTIES if any((mask == meant.tissue.index).any() for mask in scan.masks.values())]
+    found = [meant for meant in PROPERTIES if any((mask == meant.tissue.index).any() for mask in masks.values())]
     if not found:
         raise OutputUnavailable("no lung was found")
-    order = sorted(scan.masks)
+    order = sorted(masks)
     try:
-        step = scan.spacing[0] if scan.spacing else None
-        sources = read_sources([scan.slices.slices[index] for index in order], step)
+        step = labelled.spacing[0] if labelled.spacing else None
+        sources = read_sources([scan.slices[index] for index in order], step)
         with without_warnings():
-            made = _made(sources, _numbered([scan.masks[index] for index in order], found), found, scan.engine)
+            made = _made(sources, _numbered([masks[index] for index in order], found), found, labelled.engine)
             return _bytes(made)
     except (OutputUnavailable, UnreadableFile, MemoryError):
         raise

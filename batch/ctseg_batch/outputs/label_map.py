@@ -16,7 +16,7 @@ from ctseg_batch.outputs.label_tables import ITK_SNAP_TABLE
 from ctseg_batch.outputs.labelled_scan import LabelledScan, OutputNotApplicable, OutputUnavailable
 
 
-def label_map(scan: LabelledScan) -> bytes:
+def label_map(labelled: LabelledScan) -> bytes:
     """The bytes of a .nii.gz of labels; the same for the same masks.
 
     Raises OutputUnavailable for a scan that no affine can describe. A slice that failed is background. A comment in the
@@ -25,38 +25,38 @@ def label_map(scan: LabelledScan) -> bytes:
     from nibabel.nifti1 import Nifti1Extension, Nifti1Image
     from nibabel.nifti2 import Nifti2Header, Nifti2Image
 
-    grid = _grid(scan)
+    grid = _grid(labelled)
     header = grid.header.copy()
     header.set_data_dtype(np.uint8)
     header.set_intent("label", name="ctseg")
     header["aux_file"] = ITK_SNAP_TABLE.encode()  # NIfTI-1: where the names of labels are
     header["descrip"] = f"ctseg {__version__}".encode()
-    header.extensions.append(Nifti1Extension("comment", _meaning(scan.engine).encode()))
+    header.extensions.append(Nifti1Extension("comment", _meaning(labelled.engine).encode()))
     form = Nifti2Image if isinstance(header, Nifti2Header) else Nifti1Image
-    return gzip.compress(form(grid.filled(scan.masks), None, header).to_bytes(), 6, mtime=0)
+    return gzip.compress(form(grid.filled(labelled.masks), None, header).to_bytes(), 6, mtime=0)
 
 
-def _grid(scan: LabelledScan) -> Grid:
+def _grid(labelled: LabelledScan) -> Grid:
     try:
         try:
-            return scan.slices.grid()
+            return labelled.scan.grid()
         except NoPlaces as error:
-            return _stacked(scan, error)
+            return _stacked(labelled, error)
     except NoGrid as error:
         raise OutputUnavailable(str(error)) from error
 
 
-def _stacked(scan: LabelledScan, error: NoPlaces) -> Grid:
+def _stacked(labelled: LabelledScan, error: NoPlaces) -> Grid:
     """The grid of a scan whose files do not say where its slices lie, by the spacing of the call."""
-    if scan.spacing is None:
+    if labelled.spacing is None:
         raise OutputUnavailable(f"{error}, and no --spacing does") from error
     if error.stacked is not None:
-        return error.stacked(scan.spacing)
-    shapes = {mask.shape for mask in scan.masks.values()}
+        return error.stacked(labelled.spacing)
+    shapes = {mask.shape for mask in labelled.masks.values()}
     if len(shapes) > 1:
         raise OutputNotApplicable("images of several sizes") from error
     (shape,) = shapes
-    return stacked_grid(len(scan.slices), (shape[0], shape[1]), scan.spacing)
+    return stacked_grid(len(labelled.scan), (shape[0], shape[1]), labelled.spacing)
 
 
 def _meaning(engine: Engine) -> str:

@@ -18,7 +18,7 @@ class LabelledScan:
     `spacing` is from the files or, as far as they leave it open, from the call. `engine` has labelled it.
     """
 
-    slices: Scan
+    scan: Scan
     masks: Mapping[int, Labels]
     spacing: Spacing | None
     engine: Engine

@@ -175,11 +175,11 @@ class Outputs:
                 encoded = writer.encode(labelled)
             self._output_files.write(f"{writer.folder}/{name}", encoded)
 
-    def write_scan(self, kind: str, path: str, scan: LabelledScan) -> None:
+    def write_scan(self, kind: str, path: str, labelled: LabelledScan) -> None:
         """Make and write a scan's file; raises OutputUnavailable, UnreadableFile, and CallError as `write` does."""
         writer = self._written.of_scans[kind]
         with stage("encode"):
-            content = writer.encode(scan)
+            content = writer.encode(labelled)
         self._output_files.write(writer.path(path), content)
 
     def left_out_in_parts(self) -> list[LeftOut]:

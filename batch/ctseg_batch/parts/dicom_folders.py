@@ -36,7 +36,7 @@ class DicomFolders:
             return None
         listing = self._past.listing(site.name, key)
         # A folder with the name of one of the series may have been added since.
-        return None if listing and any(one.scan in site.rivals for one in listing.series) else listing
+        return None if listing and any(one.scan_name in site.rivals for one in listing.series) else listing
 
     def opened(self, site: Site) -> OpenedFolder:
         """Read the headers of a folder's files."""
@@ -45,8 +45,10 @@ class DicomFolders:
 
     def unwanted(self, series: Iterable[ListedSeries]) -> Mapping[str, Failure]:
         """The scans that are not wanted, each with the reason."""
-        reasons = {one.scan: self._selection.refusal(one.facts) or self.outdone.get(one.scan) for one in series}
-        return {scan: Failure(scan, reason) for scan, reason in reasons.items() if reason}
+        reasons = {
+            one.scan_name: self._selection.refusal(one.facts) or self.outdone.get(one.scan_name) for one in series
+        }
+        return {name: Failure(name, reason) for name, reason in reasons.items() if reason}
 
     def _list(self, site: Site) -> Iterable[ListedSeries]:
         noted = self.noted(site, self.key(site))

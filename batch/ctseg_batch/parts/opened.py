@@ -33,29 +33,29 @@ def open_folder(site: Site, truth: Truth | None) -> OpenedFolder:
     """Read the headers of a folder's DICOM files."""
     found = reading.open_series(site.paths(site.files))
     plain = [one for one in found.series if one.enhanced_file is None]
-    scans = [site.name if len(plain) == 1 else site.named(short) for short in _shorts(plain)]
+    names = [site.name if len(plain) == 1 else site.named(short) for short in _shorts(plain)]
     beside = truth_beside(site, truth)
     series = [
-        replace(part_of_files(scan, 0, one, site, beside, is_whole=True), series=series_digest(one))
-        for scan, one in zip(scans, plain, strict=True)
+        replace(part_of_files(name, 0, one, site, beside, is_whole=True), series=series_digest(one))
+        for name, one in zip(names, plain, strict=True)
     ]
     named = [(site.within + name, one) for name, one in named_by_file(found.series)]
-    stacks = [_stack(scan, one, site, truth) for scan, one in named]
+    stacks = [_stack(name, one, site, truth) for name, one in named]
     keyed: list[tuple[str, str | None, DicomSeries]]
-    keyed = [(part.scan, part.key, one) for part, one in zip(series, plain, strict=True)]
-    keyed += [(scan, None, one) for scan, one in named]
+    keyed = [(part.scan_name, part.key, one) for part, one in zip(series, plain, strict=True)]
+    keyed += [(name, None, one) for name, one in named]
     places = {file: place for place, file in enumerate(site.files)}
     listed = [
-        ListedSeries(scan, key, facts_of(one), runs_of(places[file.name] for file in one.files))
-        for scan, key, one in keyed
+        ListedSeries(name, key, facts_of(one), runs_of(places[file.name] for file in one.files))
+        for name, key, one in keyed
     ]
     skipped = tuple(Failure(site.within + file.name, reason) for file, reason in found.skipped)
     return OpenedFolder(Listing(tuple(listed), skipped), series, stacks, found.failed)
 
 
-def _stack(scan: str, frames: "DicomSeries", site: Site, truth: Truth | None) -> Part:
+def _stack(scan_name: str, frames: "DicomSeries", site: Site, truth: Truth | None) -> Part:
     files = [file.name for file in frames.files]
-    return part_of_volume(scan, frames, site, truth, sorted(set(files)), site.below(files))
+    return part_of_volume(scan_name, frames, site, truth, sorted(set(files)), site.below(files))
 
 
 def named_by_file(found: Iterable["DicomSeries"]) -> Iterator[tuple[str, "DicomSeries"]]:

@@ -17,17 +17,17 @@ from ctseg_batch.slice_figures import SliceFigures, pack
 class Part:
     """A part to be done: a series, a volume, or some images of a folder.
 
-    `place` is where the journal records it, and `key` stands for the state of its inputs. `scan` is the name of the
-    scan, `slices` the Scan. `names` are the paths of the slices' masks below their folder, `sources` those of
-    the slices' files below the root; `scan_output` is the path of outputs of the whole scan, without an ending.
-    `is_whole`: all slices of the scan are in this part, so it may be a stack. `series` is as in PartResult. `scale`:
-    a key for the files that decide whether all images of the folder are HU or grey.
+    `place` is where the journal records it, and `key` stands for the state of its inputs. Its slices are those of
+    `scan`, or the first of them. `names` are the paths of their masks below the folder of masks, `sources` those of
+    their files below the root; `scan_output` is the path of outputs of the whole scan, without an ending. `is_whole`:
+    all slices of the scan are in this part, so it may be a stack. `series` is as in PartResult. `scale`: a key for the
+    files that decide whether all images of the folder are HU or grey.
     """
 
     place: str
     key: str
-    scan: str
-    slices: Scan
+    scan_name: str
+    scan: Scan
     names: tuple[str, ...]
     sources: tuple[str, ...]
     masks: Masks | None
@@ -40,7 +40,7 @@ class Part:
     def outline(self) -> PartResult:
         """Its result before it is done: the slices and their masks, without figures."""
         rows = pack(SliceFigures(*one, None) for one in zip(self.sources, self.names, strict=True))
-        return PartResult(self.scan, len(self.names), by_slice=rows)
+        return PartResult(self.scan_name, len(self.names), by_slice=rows)
 
     def first(self, count: int) -> "Part":
         """The part cut down to its first `count` slices."""
@@ -51,23 +51,25 @@ Step = Part | PartResult
 
 
 def part_of_files(
-    scan: str, number: int, slices: Scan, site: Site, truth: TruthFolder | None, *, is_whole: bool
+    scan_name: str, number: int, scan: Scan, site: Site, truth: TruthFolder | None, *, is_whole: bool
 ) -> Part:
     """A part whose slices are files of one folder."""
-    files = [file.name for file in slices.files]
+    files = [file.name for file in scan.files]
     names, masks = site.mask_names(files), slice_masks(site, files, truth)
-    place, key, sources = place_of(scan, number), key_of(site.stamped(files), names, masks), site.below(files)
+    place, key, sources = place_of(scan_name, number), key_of(site.stamped(files), names, masks), site.below(files)
     scale = key_of(site.stamped(site.scaled_by), (), None) if site.scaled_by else ""
-    return Part(place, key, scan, slices, names, sources, masks, site.scan_output(scan), is_whole, scale=scale)
+    output = site.scan_output(scan_name)
+    return Part(place, key, scan_name, scan, names, sources, masks, output, is_whole, scale=scale)
 
 
 def part_of_volume(
-    scan: str, slices: Scan, site: Site, truth: Truth | None, files: Iterable[str], sources: tuple[str, ...]
+    scan_name: str, scan: Scan, site: Site, truth: Truth | None, files: Iterable[str], sources: tuple[str, ...]
 ) -> Part:
     """A part that is named after the one file of its slices; `files` are all that it is read from."""
-    masks, names = volume_masks(scan, truth), mask_paths_of_volume(scan, len(slices))
-    key = key_of(site.stamped(files), [scan], masks)
-    return Part(place_of(scan), key, scan, slices, names, sources, masks, site.scan_output_by_file(scan), is_whole=True)
+    masks, names = volume_masks(scan_name, truth), mask_paths_of_volume(scan_name, len(scan))
+    place, key = place_of(scan_name), key_of(site.stamped(files), [scan_name], masks)
+    output = site.scan_output_by_file(scan_name)
+    return Part(place, key, scan_name, scan, names, sources, masks, output, is_whole=True)
 
 
 def truth_beside(site: Site, truth: Truth | None) -> TruthFolder | None:
@@ -80,9 +82,9 @@ def slice_masks(site: Site, files: Sequence[str], truth: TruthFolder | None) -> 
     return truth.of_slices(files, site.mask_names(files)) if truth else None
 
 
-def volume_masks(scan: str, truth: Truth | None) -> Masks | None:
+def volume_masks(scan_name: str, truth: Truth | None) -> Masks | None:
     """The reference masks of a scan that is named after its file."""
-    within, _, name = scan.rpartition("/")
+    within, _, name = scan_name.rpartition("/")
     return truth.beside(within).of_volume(name) if truth else None
 
 

@@ -55,7 +55,7 @@ class PartWork:
         self, part: Part, context: PartContext, advanced: Callable[[], None], ended: Callable[[PartResult], None]
     ) -> None:
         self._part, self._context, self._advanced, self._ended = part, context, advanced, ended
-        self._spacing = completed(part.slices.lengths_mm, context.spacing)
+        self._spacing = completed(part.scan.lengths_mm, context.spacing)
         self._tally = Tally(part, context.truth, context.measures if self._spacing else "basic")
         self._whole = WholeScan(part, context.outputs)
         self._count = len(part.names)
@@ -114,11 +114,11 @@ class PartWork:
 
     def _read(self, index: int) -> Slice:
         if self._lost:
-            raise UnreadableFile(self._part.slices.files[0], self._lost)
+            raise UnreadableFile(self._part.scan.files[0], self._lost)
         try:
-            source = self._part.slices.read(index)
+            source = self._part.scan.read(index)
         except (UnreadableFile, MemoryError) as error:
-            if len(self._part.slices.files) < self._count:  # a file with all slices need not be tried again for each
+            if len(self._part.scan.files) < self._count:  # a file with all slices need not be tried again for each
                 self._lost = reason_of(error)
             raise
         return replace(source, aspect=pixel_aspect(self._spacing)) if self._spacing else source
@@ -138,9 +138,9 @@ class PartWork:
         self._tally.fail(index, reason)
 
     def _end(self) -> None:
-        slices, context, engine = self._part.slices, self._context, self._context.engine.current
-        stack = slices.is_volume or self._spacing is not None
-        slices.close()
+        scan, context, engine = self._part.scan, self._context, self._context.engine.current
+        stack = scan.is_volume or self._spacing is not None
+        scan.close()
         result = self._tally.result(self._spacing, stack, engine.device, engine.spec.precision)
         context.workers.add_waiting(partial(self._last, self._whole.added_to(result)))
 
@@ -196,5 +196,5 @@ def clean_stack(masks: Sequence[Labels], rules: Cleanup) -> None:
 
 def begin(part: Part, context: PartContext, advanced: Callable[[], None], ended: Callable[[PartResult], None]) -> None:
     """Hand a part to the workers; returns when the last of its slices is queued."""
-    work = StackWork if part.slices.is_volume else PartWork
+    work = StackWork if part.scan.is_volume else PartWork
     work(part, context, advanced, ended).start()

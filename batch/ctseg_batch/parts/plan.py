@@ -87,9 +87,9 @@ class Planner:
             return
         is_stack = self._stack_images or self._outputs.stack_images
         parts = [site] if is_stack and len(site.files) <= _MOST_IN_A_STACK else list(site.cut(_IMAGES_A_PART))
-        if len(parts) > 1 or place_of(site.scan, 1) in self._past.parts:
-            self._begin_anew(site.scan, parts)
-        self._stale_outputs.take_away_beyond(site, site.scan, len(parts))
+        if len(parts) > 1 or place_of(site.scan_name, 1) in self._past.parts:
+            self._begin_anew(site.scan_name, parts)
+        self._stale_outputs.take_away_beyond(site, site.scan_name, len(parts))
         yield from parts
 
     def plan(self, site: Site) -> Iterator[Step]:
@@ -118,9 +118,9 @@ class Planner:
             return site
         return replace(site, files=tuple(file for file in site.files if site.within + file not in failed))
 
-    def _begin_anew(self, scan: str, parts: Sequence[Site]) -> None:
+    def _begin_anew(self, scan_name: str, parts: Sequence[Site]) -> None:
         """If images move from one part to another, record their new parts before the old ones are forgotten."""
-        if place_of(scan) not in self._past.parts:
+        if place_of(scan_name) not in self._past.parts:
             return
         outlines = {place_at(part): self._past.outline(part) for part in parts}
         self._changes.begin({place: one for place, one in outlines.items() if one.slices > len(self._past.rows(place))})
@@ -128,7 +128,7 @@ class Planner:
     def _images(self, site: Site) -> Step:
         images = reading.open_images(site.paths(site.files), site.paths(site.scaled_by))
         truth, is_whole = truth_beside(site, self._truth), site.part is None
-        part = part_of_files(site.scan, site.part or 0, images, site, truth, is_whole=is_whole)
+        part = part_of_files(site.scan_name, site.part or 0, images, site, truth, is_whole=is_whole)
         return self._unless_done(site, part)
 
     def _volume(self, site: Site) -> Iterator[Step]:
@@ -161,7 +161,7 @@ class Planner:
     def _remembered(self, site: Site, listing: Listing) -> list[PartResult] | None:
         """The results of all wanted scans of a folder, if every one was done; else None."""
         unwanted = self.folders.unwanted(listing.series)
-        wanted = [one for one in listing.series if one.scan not in unwanted]
+        wanted = [one for one in listing.series if one.scan_name not in unwanted]
         done = [result for one in wanted if (result := self._done_series(site, one))]
         if len(done) < len(wanted):
             return None
@@ -172,23 +172,23 @@ class Planner:
         opened = self.folders.opened(site)
         unwanted = self.folders.unwanted(opened.listing.series)
         self.skipped += [*opened.listing.skipped, *unwanted.values()]
-        slices = {file.name for part in opened.series for file in part.slices.files}
-        gone = sorted(self._past.scans(site) - {part.scan for part in opened.series})
-        for scan in gone:
-            self._stale_outputs.take_away_gone(site, place_of(scan))
+        slices = {file.name for part in opened.series for file in part.scan.files}
+        gone = sorted(self._past.scans(site) - {part.scan_name for part in opened.series})
+        for scan_name in gone:
+            self._stale_outputs.take_away_gone(site, place_of(scan_name))
         self._changes.discard(
             parts=map(place_of, gone),
             slices=site.mask_names(set(site.files) - slices),
             scans=map(site.scan_output, gone),
         )
-        self._stale_outputs.take_away(site, {part.scan: len(part.names) for part in opened.stacks})
+        self._stale_outputs.take_away(site, {part.scan_name: len(part.names) for part in opened.stacks})
         failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
         if not failed:
             self._changes.list_folder(site.name, key, opened.listing)
         elif len(opened.series) > 1 or unwanted:
             self.errors += failed  # it is unknown to which of the series they belong
         for part in (*opened.series, *opened.stacks):
-            if part.scan not in unwanted:
+            if part.scan_name not in unwanted:
                 yield self._unless_done(site, part)
         if failed and not (len(opened.series) > 1 or unwanted):
             yield unread(site, failed)  # their positions are unknown, so they are counted after the others
@@ -197,21 +197,21 @@ class Planner:
         """The result of a series of files or a stack of frames, if all of it was done and nothing failed."""
         files = tuple(listed.files(site.files))
         if listed.key is None:
-            return self._done_volume(site, listed.scan, sorted(files))
-        done = self._past.result(place_of(listed.scan), listed.key)
-        is_sure = done and self._recheck.is_sure(site.mask_names(files), site.scan_output(listed.scan), done)
+            return self._done_volume(site, listed.scan_name, sorted(files))
+        done = self._past.result(place_of(listed.scan_name), listed.key)
+        is_sure = done and self._recheck.is_sure(site.mask_names(files), site.scan_output(listed.scan_name), done)
         return done if is_sure else None
 
-    def _done_volume(self, site: Site, scan: str, files: Iterable[str]) -> PartResult | None:
+    def _done_volume(self, site: Site, scan_name: str, files: Iterable[str]) -> PartResult | None:
         """The same for a scan that is named after its file."""
-        if place_of(scan) not in self._past.parts:
+        if place_of(scan_name) not in self._past.parts:
             return None
         if site.kind == "volume":
             files = self.input_files.volume_files(site)
-        key = key_of(site.stamped(files), [scan], volume_masks(scan, self._truth))
-        done = self._past.result(place_of(scan), key)
+        key = key_of(site.stamped(files), [scan_name], volume_masks(scan_name, self._truth))
+        done = self._past.result(place_of(scan_name), key)
         is_sure = done and self._recheck.is_sure(
-            mask_paths_of_volume(scan, done.slices), site.scan_output_by_file(scan), done
+            mask_paths_of_volume(scan_name, done.slices), site.scan_output_by_file(scan_name), done
         )
         return done if is_sure else None
 
@@ -228,7 +228,7 @@ def unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:
     """A result for files of a site that all failed."""
     names = site.mask_names(failure.file.removeprefix(site.within) for failure in failed)
     rows = pack(SliceFigures(failure.file, name, None) for failure, name in zip(failed, names, strict=True))
-    return PartResult(site.scan, len(failed), len(failed), failed, by_slice=rows)
+    return PartResult(site.scan_name, len(failed), len(failed), failed, by_slice=rows)
 
 
 def _failure(site: Site, file: Path, reason: str) -> Failure:

@@ -38,19 +38,19 @@ class Recheck:
         try:
             return _fails_again(part, done, missing) and _truth_fails_again(part, done)
         finally:
-            part.slices.close()
+            part.scan.close()
 
 
 def _fails_again(part: Part, done: PartResult, missing: Sequence[int]) -> bool:
     """Whether none of the slices that failed can be read now."""
     if not done.failed_slices:
         return True
-    if len(part.slices.files) < len(part.names):  # one tells: none of a volume can be read without the others
-        return done.failed_slices == done.slices and not _can_be_read(part.slices, 0)
+    if len(part.scan.files) < len(part.names):  # one tells: none of a volume can be read without the others
+        return done.failed_slices == done.slices and not _can_be_read(part.scan, 0)
     # Where nothing is written of a slice alone, nothing is missing: it may be any of a file with a failure.
     failed = {failure.file for failure in done.failures}
     doubtful = missing or [index for index, source in enumerate(part.sources) if source in failed]
-    return sum(not _can_be_read(part.slices, index) for index in doubtful) == done.failed_slices
+    return sum(not _can_be_read(part.scan, index) for index in doubtful) == done.failed_slices
 
 
 def _truth_fails_again(part: Part, done: PartResult) -> bool:
@@ -63,7 +63,7 @@ def _truth_fails_again(part: Part, done: PartResult) -> bool:
     # None of them is named where it is the voxels beside a header that could not be read.
     for index in [index for index, file in files.items() if str(file) in named] or files:
         try:
-            masks.grouped(index, part.slices)
+            masks.grouped(index, part.scan)
         except UnreadableFile as error:
             left.discard(Failure(str(error.file), error.reason))
             if not left:
@@ -73,9 +73,9 @@ def _truth_fails_again(part: Part, done: PartResult) -> bool:
     return False
 
 
-def _can_be_read(slices: Scan, index: int) -> bool:
+def _can_be_read(scan: Scan, index: int) -> bool:
     try:
-        slices.read(index)
+        scan.read(index)
     except Exception:  # noqa: BLE001 - whatever failed it in the run, fails it here
         return False
     return True

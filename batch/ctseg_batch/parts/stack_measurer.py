@@ -36,8 +36,8 @@ class StackMeasurer:
     """Collects the masks of a part, the HU of its lung, and its truth. May be used from several threads."""
 
     def __init__(self, part: Part, truth: Truth | None) -> None:
-        self._slices, self._is_whole, self._truth = part.slices, part.is_whole, truth
-        self._is_hu = flags.NOT_HU not in part.slices.flags
+        self._scan, self._is_whole, self._truth = part.scan, part.is_whole, truth
+        self._is_hu = flags.NOT_HU not in part.scan.flags
         self._values: dict[int, _LungPixels] = {}
         self._masks: dict[int, Labels] = {}
         self._true: dict[int, Labels] = {}
@@ -64,18 +64,18 @@ class StackMeasurer:
             return None, (flags.MIXED_SIZES,)
         if not indices:
             return None, ()
-        right = self._slices.patients_right or "left"
+        right = self._scan.patients_right or "left"
         masks = [cast(Labels, facing(self._masks[index], right)) for index in indices]
         border = part_lungs(masks, facing_spacing(spacing, right))
-        weights = self._slices.weights and [self._slices.weights[index] for index in indices]
+        weights = self._scan.weights and [self._scan.weights[index] for index in indices]
         lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, right), weights)
         lesions, surfaces = None, None
-        if flags.MIXED_PIXEL_SPACING not in self._slices.flags:  # else slices do not lie pixel on pixel
+        if flags.MIXED_PIXEL_SPACING not in self._scan.flags:  # else slices do not lie pixel on pixel
             lesions, surfaces = find_lesions(masks, border, spacing, weights), self._surfaces(indices, spacing)
         figures = StackFigures(lungs, lesions, surfaces)
         voxels = [sum(one.voxels for one in total(lung)) for lung in lungs]
         doubts = list(map(flags.lung_absent, absent(voxels)))
-        if self._slices.patients_right is None:
+        if self._scan.patients_right is None:
             doubts.append(flags.SIDES_ASSUMED)
         return figures, tuple(doubts)
 

@@ -76,18 +76,18 @@ class Tally:
         part = self._part
         labelled = [self._pixels[index] for index in self.labelled]
         lung = [sum(pixels[c.index] for c in LUNG) for pixels in labelled]
-        weights, scored = part.slices.weights, sorted(self._confusions.items())
+        weights, scored = part.scan.weights, sorted(self._confusions.items())
         result = PartResult(
-            scan=part.scan,
+            scan_name=part.scan_name,
             slices=len(part.names),
             failed_slices=len(self._failed),
             failures=tuple(sorted(set(self._failed.values()))),
             spacing_mm=spacing,
-            is_spacing_said=spacing is not None and None in part.slices.lengths_mm,
+            is_spacing_said=spacing is not None and None in part.scan.lengths_mm,
             stack=stack,
             pixels=tuple(sum(pixels[c.index] for pixels in labelled) for c in CLASSES),
             lung=(lung[0], max(lung), lung[-1]) if lung else (0, 0, 0),
-            flags=(*part.slices.flags, *doubts_of(self._looks)),
+            flags=(*part.scan.flags, *doubts_of(self._looks)),
             confusion=_pooled([table for _, table in scored]),
             unscored=len(labelled) - len(scored) if self._truth else 0,
             bad_truth=tuple(sorted(self._bad_truth)),
@@ -97,7 +97,7 @@ class Tally:
                 SliceFigures(source, name, self._pixels.get(index))
                 for index, (source, name) in enumerate(zip(part.sources, part.names, strict=True))
             ),
-            patients_right=part.slices.patients_right,
+            patients_right=part.scan.patients_right,
             series=part.series,
             scale=part.scale if self._is_scaled else "",
             weights=weights and weights[: len(part.names)],
@@ -111,7 +111,7 @@ class Tally:
         """The groups of the slice's truth, or why it can't be used; None where it has none."""
         part = self._part
         try:
-            return part.masks.grouped(index, part.slices, labels.shape) if part.masks else None
+            return part.masks.grouped(index, part.scan, labels.shape) if part.masks else None
         except UnreadableFile as error:
             return error
 

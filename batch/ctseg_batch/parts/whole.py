@@ -43,10 +43,10 @@ class WholeScan:
                 self._left_out.update(self._outputs.left_out_in_parts())
             ended()
             return
-        scan, left = LabelledScan(self._part.slices, self._masks, spacing, engine), Countdown(len(kinds))
+        labelled, left = LabelledScan(self._part.scan, self._masks, spacing, engine), Countdown(len(kinds))
         self._masks = {}
         for kind in kinds:
-            workers.add_next(partial(self._make, kind, scan, left, ended))
+            workers.add_next(partial(self._make, kind, labelled, left, ended))
 
     def added_to(self, result: PartResult) -> PartResult:
         """The scan's figures, with the flags and failures of its outputs."""
@@ -58,10 +58,10 @@ class WholeScan:
             left_out=tuple(sorted(self._left_out)),
         )
 
-    def _make(self, kind: str, scan: LabelledScan, left: Countdown, ended: Callable[[], None]) -> None:
+    def _make(self, kind: str, labelled: LabelledScan, left: Countdown, ended: Callable[[], None]) -> None:
         """Make one output; if it can't be made, the one of an earlier run is removed."""
         try:
-            self._outputs.write_scan(kind, self._part.scan_output, scan)
+            self._outputs.write_scan(kind, self._part.scan_output, labelled)
             self._made.add(kind)
         except CallError:
             raise

@@ -76,7 +76,7 @@ def first_batch(job: Job, batch_size: int) -> npt.NDArray[np.float32]:
     for part in (step for step in foresee(job) if isinstance(step, Part)):
         for index in range(len(part.names)):
             try:
-                grey = prepare(part.slices.read(index), job.engine.spec.preparation)[0]
+                grey = prepare(part.scan.read(index), job.engine.spec.preparation)[0]
             except UnreadableFile:
                 continue
             return np.repeat(grey, batch_size, axis=0)
