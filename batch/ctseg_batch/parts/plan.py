@@ -12,11 +12,10 @@ from ctseg_batch.inputs.name_collisions import overwriting
 from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.inputs.site import Site, mask_paths_of_volume
 from ctseg_batch.inputs.truth import Truth
-from ctseg_batch.journal.changes import Changes
 from ctseg_batch.journal.past import Past, place_at, place_of
 from ctseg_batch.journal.record import JournalWriter
-from ctseg_batch.journal.stale_outputs import StaleOutputs
 from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.parts.changes import Changes
 from ctseg_batch.parts.dicom_folders import DicomFolders
 from ctseg_batch.parts.part import (
     Part,
@@ -28,6 +27,7 @@ from ctseg_batch.parts.part import (
     volume_masks,
 )
 from ctseg_batch.parts.recheck import Recheck
+from ctseg_batch.parts.stale_outputs import StaleOutputs
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.slice_figures import SliceFigures, pack
 
