@@ -170,8 +170,8 @@ def _decoded(mask: Path) -> np.ndarray:
 def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """How many batches of slices went through the network, since last asked."""
     done = []
-    segment = Engine.segment
-    monkeypatch.setattr(Engine, "segment", lambda self, sources: (done.append(1), segment(self, sources))[1])
+    infer = Engine.infer
+    monkeypatch.setattr(Engine, "infer", lambda self, *given: (done.append(1), infer(self, *given))[1])
 
     def since() -> int:
         count = len(done)
@@ -184,18 +184,18 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 @pytest.fixture
 def stopped(batch: Callable[..., "Done"], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Run in process, as `batch` does, until Ctrl-C after so many slices."""
-    segment = Engine.segment
+    infer = Engine.infer
 
     def called(slices: int, *inputs: Path, **wanted: Any) -> None:
         left = iter(range(slices))
 
-        def until(self: Engine, sources: Sequence[Any]) -> Any:
+        def until(self: Engine, *given: Any) -> Any:
             if next(left, None) is None:
                 raise KeyboardInterrupt
-            return segment(self, sources)
+            return infer(self, *given)
 
         with monkeypatch.context() as patched:
-            patched.setattr(Engine, "segment", until)
+            patched.setattr(Engine, "infer", until)
             with pytest.raises(KeyboardInterrupt):
                 batch(*inputs, workers=1, **wanted)
 

@@ -106,7 +106,7 @@ def test_overwrite_that_was_stopped_is_to_be_called_without_it(command, mixed, m
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Engine, "segment", stop)
+    monkeypatch.setattr(Engine, "infer", stop)
     for option, how in (("--overwrite", "the same call without --overwrite"), ("--quiet", "the same call")):
         left = command(mixed, "--out", mixed.parent / "out", option)
         assert left.status == 130
@@ -144,7 +144,7 @@ def test_what_was_left_unfinished_of_a_scan_that_is_gone_is_cleared_too(batch, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Engine, "segment", die)
+        patched.setattr(Engine, "infer", die)
         with pytest.raises(KeyboardInterrupt):
             batch(mixed)
     (out / "masks/new").mkdir()
@@ -602,16 +602,16 @@ def test_what_no_reader_foresaw_fails_as_before_and_nothing_else(batch, mixed, m
 @pytest.mark.parametrize("name", ["images", "series", "ct.nii.gz", "ct.dcm"])
 def test_a_slice_for_which_there_was_no_memory_is_tried_again(batch, mixed, convert, monkeypatch, name, write):
     convert(mixed / "ct.dcm", sorted((mixed / "series").iterdir()))
-    segment, failing = Engine.segment, []
+    infer, failing = Engine.infer, []
 
-    def short(self, sources):
+    def short(self, sources, outputs):
         failing.extend(sources[: not failing])
         if sources[0] is failing[0]:
             raise MemoryError
-        return segment(self, sources)
+        return infer(self, sources, outputs)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Engine, "segment", short)
+        patched.setattr(Engine, "infer", short)
         first = batch(mixed / name, write=write)
     assert (first.scan["failed_slices"], first.scan["slices"]) == (1, 3)
     assert "fewer --workers need less" in first.scan["errors"][0]["reason"]
@@ -658,7 +658,7 @@ def test_a_part_that_was_begun_again_counts_as_not_done(batch, mixed, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Engine, "segment", stop)
+        patched.setattr(Engine, "infer", stop)
         with pytest.raises(KeyboardInterrupt):
             batch(mixed, workers=1)
     mask.write_bytes(b"not what belongs here")

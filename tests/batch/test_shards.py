@@ -184,7 +184,7 @@ def test_what_a_run_left_unfinished_its_shares_clear_and_the_other_way_round(bat
 
     def stopped(**call):
         with monkeypatch.context() as patched:
-            patched.setattr(Engine, "segment", die)
+            patched.setattr(Engine, "infer", die)
             with pytest.raises(KeyboardInterrupt):
                 batch(many, **call)
 

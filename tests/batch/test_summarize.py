@@ -491,7 +491,7 @@ def stopped(batch, monkeypatch):
 
     def called(*inputs, **wanted):
         with monkeypatch.context() as patched:
-            patched.setattr(Engine, "segment", stop)
+            patched.setattr(Engine, "infer", stop)
             with pytest.raises(KeyboardInterrupt):
                 batch(*inputs, **wanted)
 

@@ -99,14 +99,14 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes(batch, quarters, nigh
 
 def test_a_second_run_into_the_same_out_is_told_so_and_stops(batch, command, night, monkeypatch, tmp_path):
     began, go_on = threading.Event(), threading.Event()
-    segment = Engine.segment
+    infer = Engine.infer
 
-    def slowly(self, sources):
+    def slowly(self, sources, outputs):
         began.set()
         go_on.wait()
-        return segment(self, sources)
+        return infer(self, sources, outputs)
 
-    monkeypatch.setattr(Engine, "segment", slowly)
+    monkeypatch.setattr(Engine, "infer", slowly)
     first = threading.Thread(target=batch, args=(night,))
     first.start()
     began.wait()
@@ -252,17 +252,17 @@ def test_a_terminal_that_goes_away_stops_nobody(process_of_batch, quarters, few,
 def test_an_out_that_is_removed_in_mid_run_is_an_error_and_the_next_run_begins_anew(
     batch, night, monkeypatch, tmp_path
 ):
-    segment = Engine.segment
+    infer = Engine.infer
     done = []
 
-    def removing(self, sources):
+    def removing(self, sources, outputs):
         done.append(1)
         if len(done) == 300:
             shutil.rmtree(tmp_path / "out", ignore_errors=True)
-        return segment(self, sources)
+        return infer(self, sources, outputs)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Engine, "segment", removing)
+        patched.setattr(Engine, "infer", removing)
         with pytest.raises(CallError, match="was removed or renamed while the run wrote to it"):
             batch(night)
     assert len(batch(night).masks) == 599 + 2 * 4 * 8
@@ -272,17 +272,17 @@ def test_an_out_that_is_renamed_in_mid_run_is_an_error(batch, draw, save_slice, 
     """Else its results are split, and the summary tells of all."""
     for number in range(3):
         save_slice(tmp_path / f"in/{number}/a.png", draw(number))
-    segment = Engine.segment
+    infer = Engine.infer
     done = []
 
-    def renaming(self, sources):
+    def renaming(self, sources, outputs):
         done.append(1)
         if len(done) == 1:
             (tmp_path / "out").rename(tmp_path / "moved")
-        return segment(self, sources)
+        return infer(self, sources, outputs)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Engine, "segment", renaming)
+        patched.setattr(Engine, "infer", renaming)
         with pytest.raises(CallError, match="was removed or renamed while the run wrote to it"):
             batch(tmp_path / "in")
     assert not (tmp_path / "out/summary.json").exists()
@@ -307,17 +307,17 @@ def test_a_volume_for_which_there_is_no_memory_fails_alone(quarters, night, save
 
 
 def test_a_session_that_fails_once_is_asked_again_and_one_that_always_does_fails_the_slice(batch, night, monkeypatch):
-    segment = Engine.segment
+    infer = Engine.infer
     failed = []
 
-    def failing(self, sources):
+    def failing(self, sources, outputs):
         shape = sources[0].pixels.shape
         if shape == (64, 64) or not failed:
             failed.append(shape)
             raise RuntimeError("no kernel for this shape")
-        return segment(self, sources)
+        return infer(self, sources, outputs)
 
-    monkeypatch.setattr(Engine, "segment", failing)
+    monkeypatch.setattr(Engine, "infer", failing)
     done = batch(night)
     assert done.status == 1
     assert done.scans["images"]["failed_slices"] == 1  # the damaged one alone

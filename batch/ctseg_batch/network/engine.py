@@ -1,4 +1,4 @@
-"""The network on a device: from slices to masks."""
+"""The network on a device: from slices to labels at its working size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from ctseg.cleanup import clean_slice
-from ctseg.confidence import Confidence, restore_confidence, winning_probability
 from ctseg.errors import DeviceError, ModelError
-from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, Precision, file_digest
-from ctseg.prepare import Restoration, prepare, restore
+from ctseg.model import INPUT, ModelSpec, Precision, file_digest
+from ctseg.prepare import Restoration, prepare
 from ctseg.runtime import check_labels, open_on_cpu
 from ctseg.scan import DOMAINS, Domain, Labels, Slice
 from ctseg.stages import stage
@@ -19,6 +18,19 @@ from ctseg_batch.choices import DeviceChoice, PrecisionChoice
 from ctseg_batch.network import cuda
 
 Device = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inferred:
+    """What the network of `spec` says of a slice, at its working size: `undo` brings it back to the slice's own.
+
+    `labels` are (H, W) before any clean-up; `logits` (classes, H, W), None unless they were asked for.
+    """
+
+    spec: ModelSpec
+    undo: Restoration
+    labels: Labels
+    logits: npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -36,29 +48,12 @@ class Engine:
     device: Device
     remark: str
 
-    def segment(self, sources: Sequence[Slice]) -> list[Labels]:
-        """The masks (H, W) of slices at their own sizes; raises ModelError for values that the model does not take."""
-        return [self._mask(labels, undo) for undo, (labels,) in self._run(sources, [OUTPUT])]
+    def infer(self, sources: Sequence[Slice], outputs: Sequence[str]) -> list[Inferred]:
+        """Prepare slices and run the network, at once for those of one shape.
 
-    def segment_with_confidence(self, sources: Sequence[Slice]) -> list[tuple[Labels, Confidence]]:
-        """The masks, and the confidence of the network in each pixel before the clean-up."""
-        temperature = self.spec.temperature
-        assert temperature is not None
-        return [
-            (self._mask(labels, undo), restore_confidence(winning_probability(logits, temperature), undo))
-            for undo, (labels, logits) in self._run(sources, [OUTPUT, LOGITS])
-        ]
-
-    def check(self, domain: Domain) -> None:
-        """Raise ModelError for values that the model does not take."""
-        if domain not in self.spec.domains:
-            raise ModelError(
-                f"the model {self.spec.name} takes {' or '.join(DOMAINS[one] for one in self.spec.domains)}, "
-                f"not {DOMAINS[domain]}"
-            )
-
-    def _run(self, sources: Sequence[Slice], outputs: Sequence[str]) -> list[tuple[Restoration, list[Any]]]:
-        """For each slice what undoes its preparation, and its share of each output; slices of one shape run at once."""
+        `outputs` are names in the graph: OUTPUT, then LOGITS if they are wanted. Raises ModelError for values that the
+        model does not take.
+        """
         for source in sources:
             self.check(source.domain)
         with stage("prepare"):
@@ -72,13 +67,15 @@ class Engine:
                 given = self.session.run(outputs, {INPUT: batch})
             check_labels(given[0], batch, self.spec.name)
             found |= {number: [output[place] for output in given] for place, number in enumerate(members)}
-        return [(undo, found[number]) for number, (_, undo) in enumerate(prepared)]
+        return [Inferred(self.spec, undo, *found[number]) for number, (_, undo) in enumerate(prepared)]
 
-    def _mask(self, labels: Labels, undo: Restoration) -> Labels:
-        with stage("restore"):
-            restored = restore(labels, undo)
-        with stage("clean"):
-            return clean_slice(restored, self.spec.cleanup)
+    def check(self, domain: Domain) -> None:
+        """Raise ModelError for values that the model does not take."""
+        if domain not in self.spec.domains:
+            raise ModelError(
+                f"the model {self.spec.name} takes {' or '.join(DOMAINS[one] for one in self.spec.domains)}, "
+                f"not {DOMAINS[domain]}"
+            )
 
 
 def open_engine(file: Path, device: DeviceChoice, precision: PrecisionChoice) -> Engine:

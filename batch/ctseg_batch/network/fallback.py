@@ -3,17 +3,11 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
 
-from ctseg.confidence import Confidence
 from ctseg.errors import CtsegError, first_line
-from ctseg.scan import Labels, Slice
+from ctseg.scan import Slice
 from ctseg_batch.choices import PrecisionChoice
-from ctseg_batch.network.engine import Engine, open_engine
-
-T = TypeVar("T")
-
-_Label = Callable[[Engine, Sequence[Slice]], list[T]]
+from ctseg_batch.network.engine import Engine, Inferred, open_engine
 
 
 class FallbackEngine:
@@ -34,18 +28,11 @@ class FallbackEngine:
         """The engine in use."""
         return self._engine
 
-    def segment(self, sources: Sequence[Slice]) -> list[Labels]:
+    def infer(self, sources: Sequence[Slice], outputs: Sequence[str]) -> list[Inferred]:
         """As `Engine` does."""
-        return self._label(lambda engine, some: engine.segment(some), sources)
-
-    def segment_with_confidence(self, sources: Sequence[Slice]) -> list[tuple[Labels, Confidence]]:
-        """As `Engine` does."""
-        return self._label(lambda engine, some: engine.segment_with_confidence(some), sources)
-
-    def _label(self, label: _Label[T], sources: Sequence[Slice]) -> list[T]:
         if self._engine.device == "cpu":
-            return label(self._engine, sources)
-        return [one for some in self._in_batches(sources) for one in self._on_device(label, some)]
+            return self._engine.infer(sources, outputs)
+        return [one for some in self._in_batches(sources) for one in self._on_device(some, outputs)]
 
     def _in_batches(self, sources: Sequence[Slice]) -> Iterator[Sequence[Slice]]:
         while sources:
@@ -53,16 +40,16 @@ class FallbackEngine:
             yield sources[:size]
             sources = sources[size:]
 
-    def _on_device(self, label: _Label[T], sources: Sequence[Slice]) -> list[T]:
+    def _on_device(self, sources: Sequence[Slice], outputs: Sequence[str]) -> list[Inferred]:
         try:
-            return label(self._engine, sources)
+            return self._engine.infer(sources, outputs)
         except CtsegError:
             raise  # that slice's own fault
         except Exception as error:  # noqa: BLE001 - onnxruntime raises classes of its own without a common root
             if len(sources) == 1:
-                return self._on_cpu(label, sources, error)
+                return self._on_cpu(sources, outputs, error)
             self._shrink(len(sources) // 2, error)
-        return self._label(label, sources)
+        return self.infer(sources, outputs)
 
     def _shrink(self, size: int, error: Exception) -> None:
         with self._lock:
@@ -70,16 +57,16 @@ class FallbackEngine:
                 self._most = size
                 self._told(f"CUDA failed ({first_line(error, type(error).__name__)}): going on with batches of {size}")
 
-    def _on_cpu(self, label: _Label[T], sources: Sequence[Slice], error: Exception) -> list[T]:
-        """Label a slice on the CPU and stay there; if the CPU fails too, raise that and go on with the device."""
+    def _on_cpu(self, sources: Sequence[Slice], outputs: Sequence[str], error: Exception) -> list[Inferred]:
+        """Infer a slice on the CPU and stay there; if the CPU fails too, raise that and go on with the device."""
         with self._lock:
             cpu = self._engine if self._engine.device == "cpu" else self._open_on_cpu()
-            labelled = label(cpu, sources)
+            inferred = cpu.infer(sources, outputs)
             if cpu is not self._engine:
                 self._engine = cpu
                 said = first_line(error, type(error).__name__)
                 self._told(f"CUDA failed ({said}): the CPU does the rest, in {cpu.spec.precision}")
-        return labelled
+        return inferred
 
 
 def with_fallback(engine: Engine, precision: PrecisionChoice, told: Callable[[str], None]) -> FallbackEngine:

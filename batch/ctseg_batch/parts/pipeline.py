@@ -1,16 +1,24 @@
-"""The way of a part through the workers: each slice is read, labelled, written and counted, then the part is noted."""
+"""The way of a part through the workers: of each slice from file to mask, and of the part to its figures.
+
+A slice is read, prepared and put through the network (`network.engine`), restored to its own size, cleaned up, alone
+and then in its stack, written (`outputs`) and counted (`tally`).
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ctseg.cleanup import Cleanup, clean_volume
+from ctseg.cleanup import Cleanup, clean_slice, clean_volume
+from ctseg.confidence import Confidence, restore_confidence, winning_probability
 from ctseg.errors import CallError, UnreadableFile
+from ctseg.model import LOGITS, OUTPUT
+from ctseg.prepare import restore
 from ctseg.scan import Labels, Slice, Spacing, completed, pixel_aspect
 from ctseg.stages import stage
 from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.inputs.truth import Truth
+from ctseg_batch.network.engine import Inferred
 from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.outputs.overlay import as_shown
 from ctseg_batch.outputs.slice_outputs import LabelledSlice, Outputs
@@ -39,10 +47,9 @@ class PartContext:
     def label(self, sources: Sequence[Slice]) -> list[LabelledSlice]:
         """Label some slices, and keep of each what the outputs are made of."""
         greys = [as_shown(source) if self.outputs.needs("grey") else None for source in sources]
-        if self.outputs.needs("confidence"):
-            found = zip(self.engine.segment_with_confidence(sources), greys, strict=True)
-            return [LabelledSlice(labels, grey, confidence) for (labels, confidence), grey in found]
-        return [LabelledSlice(labels, grey) for labels, grey in zip(self.engine.segment(sources), greys, strict=True)]
+        outputs = [OUTPUT, LOGITS] if self.outputs.needs("confidence") else [OUTPUT]
+        inferred = zip(self.engine.infer(sources, outputs), greys, strict=True)
+        return [LabelledSlice(mask_of(one), grey, confidence_of(one)) for one, grey in inferred]
 
 
 class PartWork:
@@ -183,6 +190,22 @@ class StackWork(PartWork):
         super()._keep(index, labelled)
         if self._left.done():
             super()._complete()
+
+
+def mask_of(inferred: Inferred) -> Labels:
+    """The mask (H, W) of a slice at its own size, after the 2-D clean-up."""
+    with stage("restore"):
+        restored = restore(inferred.labels, inferred.undo)
+    with stage("clean"):
+        return clean_slice(restored, inferred.spec.cleanup)
+
+
+def confidence_of(inferred: Inferred) -> Confidence | None:
+    """How sure the network is of each pixel (H, W), before any clean-up; None without logits."""
+    temperature = inferred.spec.temperature
+    if inferred.logits is None or temperature is None:
+        return None
+    return restore_confidence(winning_probability(inferred.logits, temperature), inferred.undo)
 
 
 def clean_stack(masks: Sequence[Labels], rules: Cleanup) -> None:
