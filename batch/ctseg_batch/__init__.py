@@ -7,7 +7,7 @@
     print(result.volumes_ml, result.involvement_percent)
 
 The data of a run pass `inputs` -> `parts` (through `network` to `outputs`, recorded in the `journal`) -> `figures` ->
-`terminal`. `job`, `run` and `work` connect these; `command` is the interface of the shell, `segmenter` of Python.
+`terminal`. `job`, `run` and `work` connect these; `command` is the interface of the shell, `python` of programs.
 """
 
 import importlib
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ctseg.errors import CallError, CtsegError, DeviceError, ModelError, UnreadableFile
-    from ctseg_batch.scans import NamedScan
-    from ctseg_batch.segmentation import Segmentation
-    from ctseg_batch.segmenter import Segmenter
+    from ctseg_batch.python.scans import NamedScan
+    from ctseg_batch.python.segmentation import Segmentation
+    from ctseg_batch.python.segmenter import Segmenter
 
 __all__ = [
     "CallError",
@@ -31,9 +31,9 @@ __all__ = [
 ]
 
 _MODULES = {
-    "NamedScan": "ctseg_batch.scans",
-    "Segmentation": "ctseg_batch.segmentation",
-    "Segmenter": "ctseg_batch.segmenter",
+    "NamedScan": "ctseg_batch.python.scans",
+    "Segmentation": "ctseg_batch.python.segmentation",
+    "Segmenter": "ctseg_batch.python.segmenter",
 }
 
 
