@@ -17,12 +17,12 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "batch": Command("ctseg_batch.command", "Segment folders of CT: masks, volumes and a summary table."),
+    "batch": Command("ctseg_batch.commands.batch", "Segment folders of CT: masks, volumes and a summary table."),
     "report": Command("ctseg_batch.reporting.command", "Write a report of a run as one HTML file."),
-    "summarize": Command("ctseg_batch.summarize", "Join the summaries of several runs into one."),
+    "summarize": Command("ctseg_batch.commands.summarize", "Join the summaries of several runs into one."),
     "profile": Command("ctseg_batch.profiling.command", "Measure how fast a run on your files is, and what limits it."),
-    "demo": Command("ctseg_batch.demo", "Segment two synthetic scans, to see what the output looks like."),
-    "inspect": Command("ctseg_batch.inspect", "Print a model file's description of itself."),
+    "demo": Command("ctseg_batch.commands.demo", "Segment two synthetic scans, to see what the output looks like."),
+    "inspect": Command("ctseg_batch.commands.inspect", "Print a model file's description of itself."),
     "train": Command("ctseg.training.command", "Train a U-Net on slices with masks."),
     "evaluate": Command("ctseg.training.evaluate", "Score a checkpoint or a model file on data sets."),
     "export": Command("ctseg_export.command", "Turn a checkpoint into a self-describing ONNX file."),

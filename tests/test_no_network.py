@@ -33,7 +33,7 @@ COMMAND = """
 import sys
 from ctseg.cli import main
 if sys.argv[1] == "demo":
-    from ctseg_batch import demo
+    from ctseg_batch.commands import demo
     demo._SLICES = 3
 main()
 """

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ctseg.cli import main
-from ctseg_batch import demo
+from ctseg_batch.commands import demo
 
 
 def leave(arguments, capsys):

@@ -12,7 +12,7 @@ from ctseg.cleanup import Cleanup
 from ctseg.errors import ModelError
 from ctseg.model import FORMAT_VERSION, ModelSpec, to_metadata
 from ctseg.prepare import Preparation
-from ctseg_batch.inspect import app, told
+from ctseg_batch.commands.inspect import app, told
 
 GRAPH = """
 <ir_version: 10, opset_import: ["": 18]>
@@ -132,7 +132,7 @@ def test_a_damaged_file_is_an_error_in_one_line(tmp_path):
 def test_neither_torch_nor_onnx_is_needed(write):
     code = (
         "import sys; sys.modules.update(torch=None, onnx=None); "
-        "from ctseg_batch.inspect import app; app(standalone_mode=False)"
+        "from ctseg_batch.commands.inspect import app; app(standalone_mode=False)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(write(to_metadata(SPEC)))], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are another 
 CHILDREN = """
 import json, os, sys
 import cv2, onnxruntime, s3fs, nibabel, pydicom
-import ctseg_batch.command, ctseg_batch.run, ctseg_batch.terminal.table
+import ctseg_batch.commands.batch, ctseg_batch.run, ctseg_batch.terminal.table
 import ctseg_batch.remote.discover, ctseg_batch.remote.run_folder
 from ctseg.cli import main
 from ctseg_batch.remote import journal

@@ -168,8 +168,8 @@ def batch(
     Example: ctseg batch scans --out results --write mask,overlay
     """
     from ctseg_batch.call import Call
+    from ctseg_batch.commands.telling import run_telling, tell, tell_plan
     from ctseg_batch.shards import Shard
-    from ctseg_batch.telling import run_telling, tell, tell_plan
     from ctseg_batch.url import location
 
     if not inputs and listed is None:
