@@ -23,9 +23,9 @@ class ScanWriter:
     not_in_parts: str
     tables: Callable[[], Mapping[str, bytes]] = dict
 
-    def path(self, scan: str) -> str:
+    def path(self, scan_output: str) -> str:
         """A scan's file, below OUT."""
-        return f"{self.folder}/{scan}{SCAN_ENDINGS[self.folder]}"
+        return f"{self.folder}/{scan_output}{SCAN_ENDINGS[self.folder]}"
 
 
 _STACKS_ALONE = "images are a stack with --spacing Z,Y,X alone, and at most 4096 of them"
