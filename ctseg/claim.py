@@ -55,7 +55,10 @@ def is_held(lock: Path, wait_s: float = 0.0) -> bool:
 
 
 def take(lock: Path, wait_s: float = 0.0) -> "AcquireReturnProxy[Any]":
-    """Take a lock; raises filelock's Timeout if it is still held after `wait_s`, CallError if it can't be locked."""
+    """Take a lock; raises filelock's Timeout if it is still held after `wait_s`, OSError if it can't be made.
+
+    Raises CallError if its file system has no locks.
+    """
     from filelock import FileLock
 
     with warnings.catch_warnings():

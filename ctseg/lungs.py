@@ -17,7 +17,7 @@ ON_A_SIDE: tuple[Side, Side] = ("top", "bottom")
 """The sides on which the patient's right is if the patient lay on a side."""
 
 MIRRORED: tuple[Side, Side] = ("right", "bottom")
-"""The sides on which it is if columns, or rows, begin at the patient's left."""
+"""The sides on which the patient's right is if columns, or rows, begin at the patient's left."""
 
 # How far from the midline, in mm, the border may run: junction lines are displaced by less.
 _BAND_MM = 40.0
@@ -34,7 +34,10 @@ _ABSENT = 0.02
 
 @dataclass(frozen=True, eq=False)
 class Border:
-    """The border between the lungs: the `columns` (slices, rows) where the left one begins, once turned by `facing`."""
+    """The border between the lungs.
+
+    `columns` (slices, rows): where the left lung begins in each row of masks that `facing` has turned.
+    """
 
     columns: npt.NDArray[np.int32]
 

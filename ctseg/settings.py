@@ -58,7 +58,7 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
 
 
 def _tell_strange(command: str, known: Collection[str]) -> None:
-    """Warn of variables that belong to no option; not an error, as Kubernetes sets some for a service called ctseg."""
+    """Warn of variables that belong to no option; no error, as Kubernetes sets some for a service like ctseg-batch."""
     for name in sorted(os.environ):
         if name.startswith(variable(command, "")) and name not in known:
             typer.echo(f"{name} is set, but ctseg {command} has no such option: it is ignored", err=True)

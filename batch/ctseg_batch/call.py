@@ -22,11 +22,12 @@ class Call:
 
     `inputs` must exist; one of those `listed` may be missing, which is reported as a failure. `root`: the folder that
     scan names are relative to, None for the deepest that contains all inputs. `spacing` (z, y, x in mm) is used where
-    files do not give theirs. `workers`: threads, None for one per CPU that this process may use. `batch_size`: slices
-    per call of the network. `overwrite`: do again what was done before. `series_filter` and `best_series` select DICOM
-    series (`ctseg_batch.inputs.selection`). `report`: write report.html at the end. `parquet`: write the tables as
-    Parquet too. `shard`: do only this share of the scans. `engine` ray: run on the workers of a Ray cluster, the one at
-    `address` or one that is started on this machine; each takes a CPU and the fraction `gpus_per_worker` of a GPU.
+    files do not give theirs. `workers`: threads, None for one per CPU that this process may use; with engine ray,
+    workers of the cluster, None for as many as there is room for. `measures`: of scans that are stacks. `batch_size`:
+    slices per call of the network. `overwrite`: do again what was done before. `series_filter` and `best_series` select
+    DICOM series (`ctseg_batch.inputs.selection`). `report`: write report.html at the end. `parquet`: write the tables
+    as Parquet too. `shard`: do only this share of the scans. `engine` ray: run on the workers of a Ray cluster, the one
+    at `address` or one that is started on this machine; each takes a CPU and the fraction `gpus_per_worker` of a GPU.
     """
 
     inputs: Sequence[Location]

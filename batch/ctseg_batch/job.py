@@ -83,7 +83,7 @@ class Job:
         return [one for one in self.found.failures if shard is None or shard.holds(one.file)]
 
     def planner(self, past: Past, journal: JournalWriter | None = None) -> Planner:
-        """Plans the sites; with a journal, also records how files are sorted and removes stale outputs."""
+        """The planner of its sites; with a journal, it also records how files are sorted and removes stale outputs."""
         # The images of a folder count as a stack if the call gives their distance and asks for measures of stacks.
         stacked = self.call.measures == "full" and self.call.spacing is not None
         return Planner(past, self.outputs, self.truth, journal, self.selection, self.input_files, stack_images=stacked)

@@ -58,7 +58,7 @@ def recorded_root(out: Path) -> Path | None:
 
 
 def whole_lines(journal: Path) -> Iterator[tuple[int, JournalEntry]]:
-    """The complete lines, each with the offset of its end; those that are no JSON object are left out."""
+    """The complete lines, each with the offset of its end; without those that a power failure left damaged."""
     end = 0
     with journal.open("rb") as lines:
         for line in lines:

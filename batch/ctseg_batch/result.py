@@ -91,7 +91,7 @@ class PartResult:
     `slices` counts all, including `failed_slices`; `failures` name their files, each once. `pixels` are counted by
     class. `lung` is the number of lung pixels in the first slice, the slice with most, and the last. `stack`: the
     slices lie one on the other in space. `confusion`, by (true, predicted) group of classes, is None without a truth;
-    `unscored` counts the slices without a usable truth, and `bad_truth` names those that can't be used. `left_out`:
+    `unscored` counts the slices without a usable truth, and `bad_truth` names truths that can't be used. `left_out`:
     outputs of the whole scan that could not be made. `by_slice` are the figures of each slice, packed by
     `slice_figures.pack`; `whole` are those of the stack, None unless asked for; `is_unmeasured`: asked for, but failed.
     `patients_right` and `weights` are as in Scan; `weighted_confusion` is weighted by them, None if they are. `series`

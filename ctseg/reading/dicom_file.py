@@ -75,7 +75,7 @@ class _Stream(BufferedReader):
 
 
 def _check_inflated(deflated: bytes) -> None:
-    """Raise ContentError for a deflated data set (PS3.5, A.5) that is larger than any slice."""
+    """Raise ContentError for a data set (PS3.5, A.5) that inflates to more than any slice takes."""
     inflater, inflated, left = zlib.decompressobj(-zlib.MAX_WBITS), 0, deflated
     while left and not inflater.eof:
         inflated += len(inflater.decompress(left, _PIECE))

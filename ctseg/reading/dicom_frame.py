@@ -200,7 +200,8 @@ def find_value(stream: BinaryIO, header: PixelHeader) -> tuple[int, int]:
     stream.seek(header.offset)
     head = stream.read(_LONGEST_HEAD)
     order = "<" if header.is_little else ">"
-    # Some files are not encoded as their transfer syntax says. Letters here are an explicit VR: no length looks so.
+    # Some files are not encoded as their transfer syntax says. Letters here are an explicit VR: as the length of an
+    # implicit one they would be an odd number, and lengths are even.
     form, at = (f"{order}HH4xI", _LONGEST_HEAD) if head[4:6] in _VRS else (f"{order}HHI", 8)
     if len(head) < at:
         raise ContentError("its pixels are missing, the file may be cut off")

@@ -42,8 +42,8 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
     """Put the slices of one series in order.
 
     By ImagePositionPatient along the normal of ImageOrientationPatient. A slice without a position gets one from the
-    others, if possible; else all are ordered by SliceLocation or, if that is missing too, by InstanceNumber, from the
-    head down as most scanners count: in this last case, the distance between slices is unknown.
+    others, if possible; else all are ordered by SliceLocation. If that is missing too, the distance between slices is
+    unknown, and they are ordered by InstanceNumber, from the head down as most scanners count, or else by file name.
     """
     slices, worked_out = with_all_positions(without_shams(slices))
     offsets, doubts = offsets_of(slices)
@@ -149,7 +149,7 @@ def has_mixed_pixels(slices: Sequence[SliceHeader]) -> bool:
 
 
 def _usual_pixels(slices: Sequence[SliceHeader]) -> Numbers | None:
-    """The most common PixelSpacing; None if most slices lack it."""
+    """The most common PixelSpacing; None if that is to have none, or if it is impossible."""
     usual = Counter(s.pixel_spacing for s in slices).most_common(1)[0][0]
     return usual if usual and are_lengths(usual) else None
 

@@ -104,7 +104,7 @@ def common_plane(slices: Sequence[SliceHeader]) -> tuple[Vectors, Vectors, Vecto
 
 
 def _planes(offsets: Offsets, thickness: float | None) -> tuple[npt.NDArray[np.int64], float]:
-    """The number of each slice's plane in a block with even steps, and the step in mm."""
+    """The number of each slice's plane in a block with even steps, from 0 for the first, and the step in mm."""
     if len(offsets) == 1 and thickness:
         return np.zeros(1, np.int64), thickness
     if len(places_of(offsets)) < len(offsets):

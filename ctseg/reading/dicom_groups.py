@@ -19,7 +19,8 @@ _GROUPS = (
     "PixelMeasuresSequence", "PlanePositionSequence", "PlaneOrientationSequence", "PixelValueTransformationSequence",
     "CTImageFrameTypeSequence", "FrameContentSequence",
 )  # fmt: skip
-# A conversion to enhanced CT keeps elements here that it can't place; besides the kernel, some are of single files.
+# A conversion to enhanced CT keeps elements here that it can't place. Only the kernel is taken: others, such as
+# numbers, are those of the original files.
 _GROUPS_OF_KERNEL = (
     "UnassignedSharedConvertedAttributesSequence", "UnassignedPerFrameConvertedAttributesSequence",
     "CTReconstructionSequence",

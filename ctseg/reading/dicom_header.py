@@ -26,7 +26,7 @@ _TAGS = [
 ]  # fmt: skip
 
 ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
-"""The SOP classes of objects whose slices are frames, if only one."""
+"""The SOP classes of objects whose slices are frames, even if there is only one."""
 
 _CT = (CTImageStorage, *ENHANCED)
 _LOCALIZERS = frozenset({"LOCALIZER", "SCOUT"})

@@ -129,7 +129,7 @@ _BYTE_ORDERS: Mapping[str, str] = {
 
 
 def is_plain(header: PixelHeader) -> bool:
-    """Whether the pixels are stored without compression."""
+    """Whether the pixels themselves are not compressed; the data set as a whole may be deflated."""
     return header.syntax in _BYTE_ORDERS
 
 

@@ -20,10 +20,10 @@ _LARGEST_NUMBER = 1e6  # of a slice; arithmetic with any would overflow
 
 
 def without_shams(slices: Sequence[SliceHeader]) -> Sequence[SliceHeader]:
-    """The slices without positions if all have the same one, as converters and anonymisers write it.
+    """The slices, without their position if all have the same and it is a sham, from a converter or an anonymiser.
 
-    That is so if SliceLocation differs; or InstanceNumber, if the position is 0: any other place may have been scanned
-    several times.
+    It is a sham if SliceLocation differs; or, if position and location are 0, InstanceNumber, and then the location is
+    dropped too. Any other place may have been scanned several times.
     """
     (position, *others) = {s.position for s in slices}
     if others:
@@ -55,7 +55,7 @@ def with_all_positions(slices: Sequence[SliceHeader]) -> tuple[Sequence[SliceHea
 
 
 def _line(slices: Sequence[SliceHeader], told: Offsets) -> Offsets | None:
-    """The position of each slice, in mm, on a line through the known ones; None if these are not on one line."""
+    """The position of each slice, in mm, on a line through the known ones; None if those are on none or equal."""
     is_known = np.array([s.position is not None for s in slices])
     positions = np.array([s.position for s in slices if s.position is not None])
     if np.abs(told).max() > _LARGEST_NUMBER or np.ptp(told[is_known]) == 0:

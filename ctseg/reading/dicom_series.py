@@ -201,7 +201,7 @@ def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
 
 
 def _phases(slices: list[SliceHeader]) -> Iterable[list[SliceHeader]]:
-    """The slices by phase, if there are as many phases as slices at one place; else all as one phase."""
+    """The slices by phase, if there are as many phases as slices at the fullest place; else all as one phase."""
     phases = sorted(_grouped(slices, _phase), key=lambda members: _phase(members[0]))
     return phases if len(phases) == most_at_one_place(slices) else [slices]
 

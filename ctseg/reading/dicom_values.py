@@ -27,7 +27,7 @@ tag_of = cache(Tag)
 
 
 def numbers(dataset: Dataset, keyword: str, count: int, below: float = math.inf) -> Numbers | None:
-    """The `count` numbers of an element, finite and smaller than `below`; None if it has no such numbers."""
+    """The `count` numbers of an element, each finite and in size below `below`; None if it has no such numbers."""
     raw: Any = dataset.get_item(tag_of(keyword))
     if raw is None:
         return None
@@ -42,7 +42,7 @@ def numbers(dataset: Dataset, keyword: str, count: int, below: float = math.inf)
 
 
 def number(dataset: Dataset, keyword: str, below: float = math.inf) -> float | None:
-    """The single number of an element, finite and smaller than `below`, or None."""
+    """The single number of an element, finite and in size below `below`, or None."""
     found = numbers(dataset, keyword, 1, below)
     return found[0] if found else None
 

@@ -30,7 +30,7 @@ class ContentError(ValueError):
 
 @contextmanager
 def refusing(file: Path, refused: str = "can't be used", damaged: str | None = None) -> Iterator[None]:
-    """Turn errors within the block into an UnreadableFile for `file`: OSError, and ContentError after `refused`.
+    """Turn errors in the block into an UnreadableFile for `file`: OSError, and ContentError with `refused` before it.
 
     If `damaged` is given, it is the reason for any other error of a library, except MemoryError.
     """

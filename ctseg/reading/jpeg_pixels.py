@@ -192,7 +192,8 @@ def _differences(rows: Samples, predictor: int) -> npt.NDArray[np.int16]:
 def _last_samples(differences: npt.NDArray[np.int16], table: bytes) -> str | None:
     """The code of the last samples, as bits (T.81, H.1.2).
 
-    It starts at samples that zero bits do not stand for; None if there are none, or one has no code.
+    It reaches back to the last sample that zero bits do not stand for, and to some before it; None if there is no such
+    sample, or one has no code.
     """
     codes = _codes(table)
     zeros = next(iter(codes), 0)

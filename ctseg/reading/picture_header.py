@@ -44,7 +44,7 @@ def bmp_size(data: bytes) -> tuple[int, int]:
 class TiffHeader:
     """The size of a TIFF's first page, its numbers per pixel, what these stand for, and whether more pages follow.
 
-    `tile`: rows and columns of a tile, which is decoded as a whole, and may be larger than the page.
+    `tile`: rows and columns of a tile, which is decoded as a whole, and may be larger than the page; 1 without tiles.
     """
 
     rows: int

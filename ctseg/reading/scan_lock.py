@@ -5,7 +5,7 @@ from types import TracebackType
 
 
 class ScanLock:
-    """Like threading.Lock; a pickled copy is a new lock, not held, for its own process."""
+    """A threading.Lock as a context manager; a pickled copy is a new lock, not held, for its own process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

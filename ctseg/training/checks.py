@@ -86,7 +86,7 @@ def joined_in_vain(data: Samples) -> Iterator[str]:
 
 
 def leaks(sides: Mapping[str, Iterable[Sample]]) -> Iterator[str]:
-    """A line for two groups in different splits that may be one patient, by their names or by equal slices."""
+    """A line for any two groups on different sides that may be one patient, by their names or by equal slices."""
     by_name: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
     by_pixels: dict[bytes, list[tuple[str, Sample]]] = defaultdict(list)
     for side, samples in sides.items():

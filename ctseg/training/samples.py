@@ -97,7 +97,7 @@ def load_samples(
 
 
 def check_known(loaded: Iterable[Samples], named: Collection[str]) -> None:
-    """Raise CallError for a validation group that does not exist: a misspelt one would be trained on."""
+    """Raise CallError for a validation group that does not exist: if it is misspelt, the one meant would train."""
     samples = (sample for data in loaded for some in (*data.splits.values(), data.unlabelled) for sample in some)
     unknown = set(named) - {sample.group for sample in samples}
     if unknown:
@@ -140,7 +140,7 @@ def _masked_sample(dataset: Dataset, one: DatasetSlice, read: Callable[[], Slice
 
 
 def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
-    """All slices, and whether their pixels have labels: only if disease is ruled out, by their HU."""
+    """All slices, and whether their pixels are labelled: only if disease is ruled out; then lung is told by HU."""
     for name, labels in dataset.labels.items():
         folder = dataset.folder / name
         files = sorted(f for f in folder.iterdir() if f.is_file()) if folder.is_dir() else []

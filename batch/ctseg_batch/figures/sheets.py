@@ -56,7 +56,8 @@ def write_sheets(
 ) -> None:
     """Write a summary into OUT; `slices` returns the rows of slices.csv, anew at each call. `mark` is that of a shard.
 
-    Without `parquet`, files of that kind from an earlier run are removed. Raises CallError if OUT can't be written.
+    Without `parquet`, files of that kind are removed: they would tell of an earlier run. Raises CallError if OUT can't
+    be written.
     """
     tables: Mapping[str, Table] = {
         SLICES_CSV: lambda: (SLICE_COLUMNS, slices()),

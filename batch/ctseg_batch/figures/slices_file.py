@@ -39,7 +39,7 @@ def read_slices(file: Path, expected: Mapping[str, int]) -> Iterator[Row]:
 
 
 def _lines(file: Path) -> Iterator[str]:
-    """The lines of a file, which is kept open only while it is read: thousands of shards may be read side by side."""
+    """The lines of a file, opened anew for each piece that is read: thousands of shards may be read side by side."""
     place = 0
     while True:
         with file.open("rb") as stream:

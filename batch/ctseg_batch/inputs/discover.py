@@ -59,9 +59,9 @@ def discover(
 ) -> Found:
     """Search files and folders, recursively and through links, but no real folder twice and none of `never`.
 
-    Reads names, and the first bytes of files without an ending. Raises CallError for one of the `inputs` that is
-    missing; one of those `listed` has failed then. The `root` is by default the deepest folder that contains all
-    inputs; raises CallError for an input that is not below a root that is given.
+    Reads names, and the first bytes of files without an ending. Raises CallError if one of the `inputs` is
+    missing; a missing one of those `listed` counts as failed. The `root` is by default the deepest folder that contains
+    all inputs; raises CallError for an input that is not below a root that is given.
     """
     for path in inputs:
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a folder on the way may not be entered

@@ -13,7 +13,7 @@ _LABEL_MAP = SCAN_ENDINGS[NIFTI]
 
 
 def folders_below(folders: Iterable[Path]) -> Mapping[Path, frozenset[str]]:
-    """For each of the folders, the names of its subfolders that contain others of them."""
+    """For each of the folders, the names of its subfolders that are, or contain, others of them."""
     below: dict[Path, set[str]] = defaultdict(set)
     given = list(folders)
     for folder in given:

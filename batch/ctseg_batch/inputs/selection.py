@@ -89,7 +89,7 @@ class Selection:
         return next((reason for one in self.conditions if (reason := one.refusal(facts))), None)
 
     def outdone(self, series: Iterable[ListedSeries]) -> Mapping[str, str]:
-        """The scans that are not the best of their study, and why; a series without a study counts as one.
+        """The scans that are not the best of their study, and why; one without a study is a study of its own.
 
         If the best series is spread over several folders, all its parts are kept.
         """

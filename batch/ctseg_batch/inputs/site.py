@@ -11,7 +11,8 @@ from ctseg.reading.scan_scale import telling
 from ctseg_batch.inputs import scan_names
 
 FileState = tuple[str, int, int | str]
-"""The state of a file: its path, its size, and its time of change or a store's ETag."""
+"""The state of a file: its path (in a store, the URL of its folder), its size, and its time of change, or what a store
+gives in its stead, like an ETag."""
 
 
 @dataclass(frozen=True, slots=True)

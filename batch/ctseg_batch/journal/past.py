@@ -53,7 +53,7 @@ class Past:
         return {kind for noted in self.parts.values() for kind in noted["write"]}
 
     def voided(self) -> "Past":
-        """The same with no part done."""
+        """What is left if nothing counts any more: the parts, none of them done, and no folders, `own` or `size`."""
         parts = {place: {**undone(noted), "run": noted["run"]} for place, noted in self.parts.items()}
         return Past(parts, run=self.run, all_closed=self.all_closed)
 

@@ -51,7 +51,7 @@ def find_trouble() -> str | None:
 
 
 def open_on_cuda(file: Path) -> tuple[Any, ModelSpec]:
-    """A session on the first GPU, after a trial run; raises DeviceError if that fails."""
+    """A session on the first GPU, after a trial run; raises DeviceError if CUDA does not work."""
     with contextlib.redirect_stdout(io.StringIO()), silenced():
         session, spec = open_session(file, session_options(), [(_PROVIDER, _OPTIONS)])
         if session.get_providers()[0] != _PROVIDER:

@@ -10,7 +10,7 @@ Paths = Callable[[Sequence[str], Sequence[str]], Iterator[str]]
 
 
 class Dropped:
-    """Removes the files of each of the kinds; `scans` collects by kind the scans that had any."""
+    """Removes the files of each of the kinds; `scans` collects by kind those that had any, named as in `Outputs`."""
 
     def __init__(self, output_files: OutputFiles, kinds: Mapping[str, Paths]) -> None:
         self._output_files, self._kinds = output_files, kinds

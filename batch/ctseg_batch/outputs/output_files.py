@@ -41,7 +41,7 @@ class OutputFiles(Protocol):
         ...
 
     def has_folder(self, path: str) -> bool:
-        """Whether there is such a folder, if only an empty one."""
+        """Whether there is such a folder; an empty one counts."""
         ...
 
     def tells_case(self, path: str) -> bool:

@@ -97,7 +97,7 @@ class Writers:
 
     @classmethod
     def of(cls, kinds: Collection[str]) -> Self:
-        """The writers of these kinds."""
+        """The writers of those of these kinds that exist; others, as of an old journal, are left out."""
         return cls(
             tuple(WRITERS[kind] for kind in kinds if kind in WRITERS),
             {kind: SCAN_WRITERS[kind] for kind in kinds if kind in SCAN_WRITERS},
@@ -117,7 +117,8 @@ class Writers:
 class Outputs:
     """The output files of one run, of slices and of whole scans.
 
-    `kinds` are all that there may be of a part while it is under way, dropped ones included.
+    A scan is given as the path of its outputs below their folder, without an ending. `kinds` are all that there may be
+    of a part while it is under way, dropped ones included.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ class StaleOutputs:
         self._past, self._outputs, self._discard = past, outputs, changes.discard
 
     def take_away(self, site: Site, scans: Mapping[str, int]) -> None:
-        """Of scans named after a site's files, the outputs beyond the slices that each of the `scans` has now."""
+        """Remove the outputs of scans named after a site's files beyond the slices that each of the `scans` has now."""
         for file in site.below(site.files):
             numbered = takewhile(lambda name: name in scans or self._is_known(name), _numbered(file))
             for name in chain([file], numbered):
@@ -28,7 +28,7 @@ class StaleOutputs:
                     )
 
     def take_away_gone(self, site: Site, place: str) -> None:
-        """Of a part of a site, the outputs of slices whose files are gone."""
+        """Remove the outputs of those slices of a part of a site whose files are gone."""
         within = len(site.within)
         slices = [(one.source[within:], one.mask) for one in self._past.rows(place)]
         # By now a PNG beside the file may have the name of its mask.
@@ -36,7 +36,7 @@ class StaleOutputs:
         self._discard(slices=gone)
 
     def take_away_beyond(self, site: Site, scan_name: str, parts: int) -> None:
-        """The parts from number `parts` on, which a scan no longer has; the last first: a gap hides what follows."""
+        """Discard parts from number `parts` on, which a scan no longer has, the last first: a gap hides the rest."""
         for place in reversed(list(self._past.places(scan_name, parts))):
             self.take_away_gone(site, place)
             self._discard(parts=[place])

@@ -33,7 +33,7 @@ class ArrayScan(WithoutGeometry):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """None."""
+        """Empty: an array comes from no file."""
         return ()
 
     def __len__(self) -> int:

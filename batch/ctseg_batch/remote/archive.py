@@ -10,7 +10,7 @@ UNPLAIN = "has a name that no file below a folder can have: rename it"
 
 
 def unreachable(members: Iterable[ZipInfo]) -> Mapping[str, str]:
-    """The files of an archive that occur twice, are below another file or have an impossible name, and the reason."""
+    """The files that are there twice with different contents, below another, or with an impossible name; and why."""
     contents: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for member in members:
         if not member.is_dir():

@@ -71,7 +71,7 @@ class StoredJournal(Journal):
                 self._flush()
 
     def begin(self, outlines: Mapping[str, PartResult], kinds: Iterable[str]) -> None:
-        """Store the records at once, before the first file of the parts: whatever is there must be known."""
+        """Store the records before the first file of the parts: it must be known, and not be taken for whole."""
         super().begin(outlines, kinds)
         self._flush()
 

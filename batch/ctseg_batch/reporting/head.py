@@ -31,7 +31,7 @@ def refuse_foreign_report(file: Path) -> None:
 
 
 def _head(file: Path) -> bytes | None:
-    """The first bytes of a file; None if it can't be read: if it is there, writing the report will fail."""
+    """The first bytes of a file; None if it is not there, or can't be read."""
     try:
         with file.open("rb") as content:
             return content.read(_HEAD_BYTES)

@@ -54,7 +54,7 @@ def slices_of(results: Results, scans: Collection[str]) -> Mapping[str, Sequence
 
 
 def own_files(rows: Sequence[SliceFigures]) -> list[str]:
-    """The file of each slice that has one to itself; empty if a file holds several, as a volume does."""
+    """The file of each slice; all empty if any file holds several of them, as a volume does."""
     sources = [row.source for row in rows]
     return sources if len(set(sources)) == len(sources) else [""] * len(sources)
 
