@@ -54,6 +54,8 @@ def export(
 
     Example: ctseg export runs/light/best.pt --out light.onnx
     """
+    if out.name.endswith(".pt"):  # by which a checkpoint is told from a model
+        raise CallError(f"--out {out}: .pt is the ending of checkpoints; name a file that ends in .onnx")
     if out.exists() and not overwrite:
         raise CallError(f"{out} is there already: name another file, or replace it by --overwrite")
     for module in ("torch", "onnx", "onnxscript"):

@@ -134,6 +134,13 @@ def test_a_file_in_place_is_kept_or_replaced(checkpoint_file, graph_at_hand, tmp
     assert f"{out} is written; next: ctseg inspect" in capsys.readouterr().out
 
 
+def test_a_model_is_never_written_over_a_checkpoint(checkpoint_file):
+    before = checkpoint_file.read_bytes()
+    with pytest.raises(CallError, match=r"\.pt is the ending of checkpoints"):
+        app([str(checkpoint_file), "--out", str(checkpoint_file), "--overwrite"], standalone_mode=False)
+    assert checkpoint_file.read_bytes() == before
+
+
 def test_another_process_writes_the_same_bytes_and_no_warnings(checkpoint_file, exported, tmp_path):
     call = [sys.executable, "-c", "from ctseg.cli import main; main()", "export", str(checkpoint_file)]
     done = subprocess.run(
