@@ -13,12 +13,12 @@ from ctseg.dataset import group_digest, learnt_groups
 from ctseg.errors import DatasetError, ModelError
 from ctseg.training.batches import first_batches
 from ctseg.training.checkpoint import Checkpoint
-from ctseg.training.network_file import descent, find_network, is_model, open_network
+from ctseg.training.network_file import descent, find_network, open_network
 from ctseg.training.recipe import Recipe
 from ctseg.training.results import warn, warn_of_new_names
 from ctseg.training.samples import Samples
 from ctseg.training.teach import Teacher, open_teacher, with_soft_labels
-from ctseg.training.unfold import recalibrated
+from ctseg.training.unfold import is_folded, recalibrated
 
 _FIGURES = {"split", "slices", "iou", "dice"}
 
@@ -32,7 +32,6 @@ class Ancestry:
     """
 
     start: Checkpoint | None
-    start_file: Path | None
     judged: Checkpoint | None
     teacher: Teacher | None
     datasets: tuple[Mapping[str, Any], ...]
@@ -44,10 +43,10 @@ class Ancestry:
 
     def first_network(self, loaded: Sequence[Samples], recipe: Recipe) -> nn.Module | None:
         """The network that training starts from; that of a model file gets its batch normalisation back."""
-        if self.start is None or self.start_file is None:
+        if self.start is None:
             return None
         net = self.start.net
-        return recalibrated(net, first_batches(loaded, recipe)) if is_model(self.start_file) else net
+        return recalibrated(net, first_batches(loaded, recipe)) if is_folded(net) else net
 
 
 def open_ancestry(
@@ -66,10 +65,10 @@ def open_ancestry(
     """
     noted: dict[str, Any] = {}
     datasets: list[Mapping[str, Any]] = []
-    first, file, teacher = None, None, None
+    first, teacher = None, None
     if start:
         file = find_network(start)
-        first = open_start(file, recipe)
+        first = open_alike(file, recipe)
         datasets += first.training.get("datasets", ())
         check_learnt(start, datasets, loaded)
         noted["start"] = descent(first, file)
@@ -83,14 +82,19 @@ def open_ancestry(
         warn_of_new_names(" and ".join(forebears), datasets, held_back, console)
     judged = first
     if figures_of:
-        judged = open_network(find_network(figures_of))
+        file = find_network(figures_of)
+        judged = open_alike(file, recipe)
         if judged.training.get("all_groups"):
             raise ModelError(f"{figures_of} held no groups back, so it has no figures of its own: name one that did")
-    return Ancestry(first, file, judged, teacher, tuple(datasets), noted)
+        theirs = {described.get("name") for described in judged.training.get("datasets", ())}
+        if theirs != {data.dataset.name for data in loaded} | {described.get("name") for described in datasets}:
+            warn(f"{figures_of} was trained on other data sets: its figures and temperature may not hold here", console)
+        noted["figures_of"] = descent(judged, file)
+    return Ancestry(first, judged, teacher, tuple(datasets), noted)
 
 
-def open_start(file: Path, recipe: Recipe) -> Checkpoint:
-    """The checkpoint that a run starts from; raises ModelError if the recipe trains another network."""
+def open_alike(file: Path, recipe: Recipe) -> Checkpoint:
+    """A network to start from or to take figures of; raises ModelError if the recipe trains another one."""
     found = open_network(file)
     is_same = found.recipe.preset == recipe.preset
     if is_same and recipe.augmentation == "quadruple" and found.recipe.canvas != recipe.canvas:
@@ -105,7 +109,7 @@ def open_start(file: Path, recipe: Recipe) -> Checkpoint:
     ):
         if theirs != ours:
             raise ModelError(
-                f"{file} is of another {what} than the preset {recipe.preset} trains: start from one that was made "
+                f"{file} is of another {what} than the preset {recipe.preset} trains: name one that was made "
                 f"with the same {'version of ctseg' if is_same else '--preset'}"
             )
     return found
@@ -149,15 +153,20 @@ def inherited_scores(ancestry: Ancestry) -> dict[str, Any]:
     judged, start = ancestry.judged, ancestry.start
     whose = "the network that it began with" if judged is start else "one that was trained alike, but held groups back"
     return {
-        name: {**figures, "of": whose}
+        name: {"of": whose, **figures}  # one that is inherited already says itself whose it is
         for name, figures in (judged.scores.items() if judged else ())
         if isinstance(figures, Mapping) and figures.keys() >= _FIGURES
     }
 
 
-def warn_of_what_is_not_inherited(judged: str, ancestry: Ancestry, console: Console) -> None:
-    """Warn a run that holds no group back if the network whose figures and temperature it takes over lacks them."""
+def warn_of_what_is_not_inherited(judged: str | None, ancestry: Ancestry, console: Console) -> None:
+    """Warn a run that holds no group back if no network hands its figures and temperature on, or if it lacks them."""
     if ancestry.judged is None:
+        warn(
+            "no group is held back, so this run will have no figures and no temperature, which confidence needs: "
+            "--figures-of or --start names a network that has them",
+            console,
+        )
         return
     missing = {"temperature": ancestry.judged.temperature is None, "figures": not inherited_scores(ancestry)}
     if any(missing.values()):

@@ -61,6 +61,11 @@ def doubts(loaded: Iterable[Samples], *, is_taught: bool) -> Iterator[str]:
     sides: dict[str, list[Sample]] = defaultdict(list)
     for data in loaded:
         yield from joined_in_vain(data)
+        if data.unlabelled and not (data.splits["train"] or is_taught):
+            yield (
+                f"{data.dataset.folder}: nothing is learnt from it without a --teacher, as by their labels all its "
+                "slices to train on may show disease anywhere"
+            )
         for split, samples in data.splits.items():
             sides[split] += samples
         if is_taught:

@@ -160,8 +160,8 @@ def train(
     from ctseg.training.ancestry import inherited_datasets, open_ancestry, warn_of_what_is_not_inherited
 
     ancestry = open_ancestry(start, teacher or (), figures_of, recipe, loaded, torch_device, console)
-    if all_groups and (judged := figures_of or start):
-        warn_of_what_is_not_inherited(judged, ancestry, console)
+    if all_groups:
+        warn_of_what_is_not_inherited(figures_of or start, ancestry, console)
     noted = {**({"all_groups": True} if all_groups else {}), **ancestry.noted}
     with claim(out, LOCK), _telling_how_to_go_on(console):
         begin(out, {**asdict(recipe), "teachers": [], **noted}, loaded, resume)

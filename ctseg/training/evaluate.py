@@ -82,7 +82,7 @@ def evaluate(
         warn_of_new_names(model, candidate.datasets, [d.name for d in found], console)
     for dataset in found:
         data = load_samples(dataset, seed=0)
-        there = {sample.group for samples in data.splits.values() for sample in samples}
+        there = {sample.group for samples in (*data.splits.values(), data.unlabelled) for sample in samples}
         strange -= there
         if group and not there.intersection(group):
             continue
@@ -144,6 +144,10 @@ def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collecti
         if (not groups or sample.group in groups)
         and (slices == "all" or candidate.trained_on(sample) == (slices == "train"))
     ]
+    if not any(data.splits.values()):
+        raise DatasetError(
+            f"{data.dataset.folder}: its slices may show disease anywhere, by their labels: there is nothing to score"
+        )
     if not wanted:
         whose = ", ".join(sorted(groups)) or "it"
         why = "all of them: --slices all gives no independent figure" if slices == "held-out" else "none of them"

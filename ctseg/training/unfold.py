@@ -74,6 +74,17 @@ def recalibrated(net: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     return net
 
 
+def is_folded(net: nn.Module) -> bool:
+    """Whether batch normalisations only hand on what they get, as in the network of a model file."""
+    norms = [norm for _, norm in _pairs(net)]
+    return bool(norms) and all(
+        torch.allclose(part, torch.full_like(part, value))
+        for norm in norms
+        for part, value in ((norm.running_mean, 0.0), (norm.running_var, 1 - norm.eps))
+        if part is not None
+    )
+
+
 class _Moments:
     """Collects the mean and the variance of each channel."""
 

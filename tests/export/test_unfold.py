@@ -6,7 +6,7 @@ from onnx import numpy_helper
 from ctseg.errors import ModelError
 from ctseg.training import checkpoint
 from ctseg.training.network_file import find_network, open_network
-from ctseg.training.unfold import open_model, recalibrated
+from ctseg.training.unfold import is_folded, open_model, recalibrated
 from ctseg_export.export import export_model
 
 
@@ -57,6 +57,14 @@ def test_once_settled_it_computes_the_same_in_training_too(light, exported, nois
         theirs = light.net(batch)
         torch.testing.assert_close(net.eval()(batch), theirs, atol=1e-3, rtol=1e-3)
         torch.testing.assert_close(net.train()(batch), theirs, atol=1e-3, rtol=1e-3)
+
+
+def test_a_folded_network_is_known_for_one_in_whatever_file(light, exported, noise, tmp_path):
+    folded = open_model(exported.file)
+    checkpoint.save(folded, tmp_path / "folded.pt")
+    assert is_folded(checkpoint.load(tmp_path / "folded.pt").net)
+    assert not is_folded(recalibrated(folded.net, [torch.from_numpy(noise(4, 96, 96))]))
+    assert not is_folded(light.net)
 
 
 def test_what_is_settled_is_as_large_as_what_training_begins_with(exported, noise):

@@ -10,7 +10,7 @@ from ctseg.mask_meaning import MaskMeaning
 from ctseg.prepare import Preparation
 from ctseg.scan import Slice
 from ctseg.training import checkpoint
-from ctseg.training.ancestry import check_learnt, inherited_datasets, open_start
+from ctseg.training.ancestry import check_learnt, inherited_datasets, open_alike
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, Architecture, choose_recipe
@@ -36,7 +36,7 @@ def trained(tmp_path):
 
 
 def test_a_start_is_known_by_the_groups_it_was_trained_on(trained):
-    assert learnt_groups(open_start(trained, RECIPE).training["datasets"]) == {group_digest("d", "a")}
+    assert learnt_groups(open_alike(trained, RECIPE).training["datasets"]) == {group_digest("d", "a")}
 
 
 def test_what_knows_a_group_held_back_is_refused():
@@ -60,8 +60,8 @@ def test_a_start_at_another_canvas_is_refused_by_its_canvas_where_that_is_the_si
     checkpoint.save(Checkpoint(build(small.architecture), small, {}, {}, {}), tmp_path / "best.pt")
     other = replace(choose_recipe("seed", {"canvas": 96}), architecture=small.architecture)
     with pytest.raises(ModelError, match=r"was trained at --canvas 64, .* give this run the same, not 96"):
-        open_start(tmp_path / "best.pt", other)
-    assert open_start(tmp_path / "best.pt", small).recipe == small
+        open_alike(tmp_path / "best.pt", other)
+    assert open_alike(tmp_path / "best.pt", small).recipe == small
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,4 @@ def test_a_start_at_another_canvas_is_refused_by_its_canvas_where_that_is_the_si
 )
 def test_a_start_that_the_recipe_does_not_train_is_refused(trained, other, what):
     with pytest.raises(ModelError, match=rf"best\.pt is of another {what}"):
-        open_start(trained, other)
+        open_alike(trained, other)

@@ -15,6 +15,12 @@ CLASSES = ("background", "normal_lung", "ground_glass", "consolidation")
 MEANING = {str(index): [name] for index, name in enumerate(CLASSES)}
 
 
+UNJUDGED = (
+    "warning: no group is held back, so this run will have no figures and no temperature, which confidence needs: "
+    "--figures-of or --start names a network that has them"
+)
+
+
 @pytest.fixture
 def noise(tmp_path):
     """Write a data set of slices of noise, by group and file name."""
@@ -61,7 +67,7 @@ def test_a_slice_that_is_learnt_from_and_judged_by_is_warned_of(noise, train):
     assert f"warning: {copied[0]} (train) and {copied[1]} (val) are the same slice: figures" in said
     shutil.copy(data / "images/0/b.png", data / "images/1/a.png")
     assert "are the same slice, and 1 more of the same two patients: figures" in train(data, *split)[0]
-    assert train(data, "--all-groups") == ("", 0)
+    assert train(data, "--all-groups") == (UNJUDGED, 0)
 
 
 def test_the_same_patient_in_two_data_sets_is_warned_of(noise, train):
@@ -96,7 +102,7 @@ def test_nothing_is_judged_by_masks_that_tell_no_two_classes_apart(noise, train,
     said, status = train(data)
     assert status == 2
     assert f"{data / 'dataset.json'}: its mask_values tell no two classes apart" in said
-    assert train(data, "--all-groups") == ("", 0)
+    assert train(data, "--all-groups") == (UNJUDGED, 0)
     with pytest.raises(SystemExit) as left:
         main(["evaluate", "fast", str(data)])
     assert left.value.code == 2
@@ -113,7 +119,7 @@ def test_classes_that_are_one_for_a_value_that_no_mask_has_are_warned_of(noise, 
     assert train(noise("open", groups, {**MEANING, "5": CLASSES})) == ("", 0)
 
 
-def test_slices_that_all_may_show_disease_are_learnt_from_with_a_teacher(train, tmp_path):
+def test_slices_that_all_may_show_disease_are_learnt_from_with_a_teacher(noise, train, capsys, tmp_path):
     files = write_dicom(Phantom(seed=1, slices=2, size=32), tmp_path / "ct" / "s")
     (tmp_path / "ct/s.csv").write_text("file,infected\n" + "".join(f"{file.name},1\n" for file in files))
     labels = {"column": "infected", "1": CLASSES}
@@ -122,4 +128,12 @@ def test_slices_that_all_may_show_disease_are_learnt_from_with_a_teacher(train, 
     said, status = train(tmp_path / "ct", "--all-groups")
     assert status == 2
     assert "all slices to train on may show disease anywhere, by their labels: they are of use only with a" in said
-    assert train(tmp_path / "ct", "--all-groups", "--teacher", "fast") == ("", 0)
+    assert train(tmp_path / "ct", "--all-groups", "--teacher", "fast") == (UNJUDGED, 0)
+    said, status = train(tmp_path / "ct", noise("mine", {"one": ["a.png"], "two": ["b.png"]}))
+    assert status == 0
+    assert f"{tmp_path / 'ct'}: nothing is learnt from it without a --teacher" in said
+    for options in ((), ("--slices", "all"), ("--group", "s")):
+        with pytest.raises(SystemExit) as left:
+            main(["evaluate", "fast", str(tmp_path / "ct"), *options])
+        assert left.value.code == 2
+        assert "by their labels: there is nothing to score" in " ".join(capsys.readouterr().err.split())

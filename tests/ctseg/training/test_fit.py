@@ -15,7 +15,7 @@ from rich.console import Console
 from ctseg.cli import main
 from ctseg.dataset import learnt_groups, read_dataset
 from ctseg.errors import CallError, ModelError
-from ctseg.model import find_model
+from ctseg.model import file_digest, find_model
 from ctseg.prepare import Preparation
 from ctseg.training import calibrate, checkpoint, command
 from ctseg.training.fit import BEST, LAST, Fit, Progress, best_epoch, schedule_factor
@@ -462,7 +462,21 @@ def test_figures_of_a_run_that_held_groups_back_may_stand_for_one_that_holds_non
     said = {**theirs.scores[squares.name], "of": "one that was trained alike, but held groups back"}
     assert own.scores == {squares.name: said}
     assert "start" not in own.training
+    assert own.training["figures_of"]["sha256"] == file_digest(alike)
     capsys.readouterr()
+    leave([*common, "--all-groups", "--out", str(final.parent), "--resume"], 2)
+    assert "another recipe" in " ".join(capsys.readouterr().err.split())
+    assert checkpoint.load(final).temperature == theirs.temperature
+    elsewhere = {"datasets": [{"name": "elsewhere", "groups": {"train": [], "val": [], "test": []}}]}
+    checkpoint.save(replace(theirs, training=elsewhere), tmp_path / "elsewhere.pt")
+    other = replace(theirs.recipe, preparation=Preparation(long_side=64))
+    checkpoint.save(replace(theirs, recipe=other), tmp_path / "other.pt")
+    for file, status, said in (
+        ("elsewhere.pt", 0, "was trained on other data sets: its figures and temperature may not hold"),
+        ("other.pt", 2, "is of another preparation of slices than the preset light trains"),
+    ):
+        leave([*common, "--all-groups", "--figures-of", str(tmp_path / file), "--out", str(tmp_path / "third")], status)
+        assert said in " ".join(capsys.readouterr().err.split())
     leave([*common, "--all-groups", "--figures-of", str(final), "--out", str(tmp_path / "other")], 2)
     assert "held no groups back, so it has no figures of its own" in " ".join(capsys.readouterr().err.split())
 
@@ -516,7 +530,7 @@ def test_the_shipped_model_may_be_gone_on_with_and_teach(squares, tmp_path, caps
     call = ["train", str(squares), "--canvas", "64", "--batch-size", "4", "--epochs", "1", "--device", "cpu"]
     call += ["--learning-rate", "0", "--start", "fast", "--teacher", "fast", "--out", str(out), "--all-groups"]
     leave(call, 0)
-    inherited = capsys.readouterr().err.partition("of the network that it began with")[2]
+    inherited = capsys.readouterr().err.partition("of one that was trained alike, but held groups back")[2]
     places = [inherited.index(word) for word in ("background", "lung", "glass", "consolidation", "present")]
     assert places == sorted(places)
     mine = checkpoint.load(out / BEST)
