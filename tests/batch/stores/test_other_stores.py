@@ -282,7 +282,8 @@ def machine(monkeypatch, tmp_path):
 
 def test_a_machine_by_sftp_is_read_and_written_as_a_folder(machine, healthy, batch, figures, files, counted, tmp_path):
     shutil.copytree(healthy[0], tmp_path / "scans")
-    (tmp_path / "scans/images/linked.png").symlink_to("a.png")
+    shutil.copy(tmp_path / "scans/images/a.png", tmp_path / "kept.png")
+    (tmp_path / "scans/images/linked.png").symlink_to(tmp_path / "kept.png")
     here = batch(tmp_path / "scans", out=tmp_path / "here")
     (tmp_path / "scans/round").symlink_to(tmp_path / "scans")  # is not followed
     inputs, out = machine.url(tmp_path / "scans"), machine.url(tmp_path / "there")
