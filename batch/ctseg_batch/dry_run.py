@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ctseg.printable import count, printable
 from ctseg_batch.call import Call
-from ctseg_batch.figures.notes import met_again, passed_over, removed, set_aside
+from ctseg_batch.figures.notes import on_search, removed
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.parts.part import Part, Step
 from ctseg_batch.parts.plan import Planner
@@ -55,7 +55,7 @@ def plan(call: Call) -> Plan:
         is_nothing_readable &= not isinstance(step, Part) and step.slices == step.failed_slices
     errors = sorted({*job.failures(), *planner.errors, *failed})
     gone = removed(dropped.scans, "would be removed")
-    notes = [*passed_over(job.found.passed_over), *set_aside(job.found.set_aside), *met_again(job.found.again), *gone]
+    notes = [*on_search(job.found), *gone]
     return Plan(slices, to_do, planner.skipped, errors, notes, 2 if is_nothing_readable else int(bool(errors)))
 
 

@@ -9,11 +9,9 @@ from ctseg_batch.call import Call
 from ctseg_batch.figures.columns import slice_rows
 from ctseg_batch.figures.learnt import of_training
 from ctseg_batch.figures.notes import (
-    met_again,
     of_earlier_calls,
-    passed_over,
+    on_search,
     removed,
-    set_aside,
     unused_spacing,
     without_output,
     without_truth,
@@ -90,9 +88,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
 
 def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
     """The notes on the run as a whole that can be made only at its end."""
-    yield from passed_over(job.found.passed_over)
-    yield from set_aside(job.found.set_aside)
-    yield from met_again(job.found.again)
+    yield from on_search(job.found)
     if job.call.spacing:
         yield from unused_spacing(worked.results)
     scans = by_scan(worked.results)

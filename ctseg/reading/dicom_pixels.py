@@ -197,19 +197,22 @@ def _padded(stored: Pixels, header: PixelHeader) -> npt.NDArray[np.bool_] | None
     slope, intercept = header.rescale.slope or 1.0, header.rescale.intercept or 0.0
     if header.padding is None or max(end * slope + intercept for end in header.padding) <= AIR:
         return None
-    lowest, highest = header.padding
-    return (stored >= lowest) & (stored <= highest)
+    return _lies_within(stored, header.padding)
 
 
 def _numbers(pixels: Pixels, header: PixelHeader) -> Pixels:
     """The stored numbers; padding becomes the lowest of the others, since it tells nothing of what these stand for."""
     numbers = _signed(pixels, header)
     if header.padding is not None:
-        lowest, highest = header.padding
-        padded = (numbers >= lowest) & (numbers <= highest)
+        padded = _lies_within(numbers, header.padding)
         if padded.any() and not padded.all():
             return np.where(padded, numbers[~padded].min(), numbers)
     return numbers
+
+
+def _lies_within(numbers: Pixels, ends: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    lowest, highest = ends
+    return (numbers >= lowest) & (numbers <= highest)
 
 
 def _signed(pixels: Pixels, header: PixelHeader) -> Pixels:

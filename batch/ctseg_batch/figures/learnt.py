@@ -26,7 +26,8 @@ def of_training(results: Iterable[PartResult], truth: Path, training: Mapping[st
         except (DatasetError, ModelError):
             yield f"the model learnt from {name}: its scores there are no independent figure"
             return
-        paths = {os.path.relpath(mask.parent.resolve() / stem_of(mask.name), top) for mask in masks}
+        real = {parent: parent.resolve() for parent in {mask.parent for mask in masks}}
+        paths = {os.path.relpath(real[mask.parent] / stem_of(mask.name), top) for mask in masks}
         sources = (Path(one.source) for part in results for one in unpack(part.by_slice) if one.pixels)
         slices = sum(not paths.isdisjoint({str(one), str(one.with_name(stem_of(one.name)))}) for one in sources)
         if slices:

@@ -4,13 +4,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ctseg.printable import count
 from ctseg.reading.kind import kind_by_name, stem_of
 from ctseg_batch.result import LeftOut, PartResult
 from ctseg_batch.slice_figures import unpack
 from ctseg_batch.url import ARCHIVE, Location
+
+if TYPE_CHECKING:
+    from ctseg_batch.inputs.discover import Found
 
 _MOST_ENDINGS = 5
 _ENDINGS_TOLD = {"": "without an ending", f".{ARCHIVE}": f".{ARCHIVE} ({ARCHIVE}::FILE reads one)"}
@@ -45,7 +48,14 @@ def of_earlier_calls(scans: int) -> Iterator[str]:
         yield f"OUT also holds outputs of {count(scans, 'scan')} of earlier calls, which this summary leaves out"
 
 
-def passed_over(inputs: Iterable[Location]) -> Iterator[str]:
+def on_search(found: "Found") -> Iterator[str]:
+    """The lines on what the search of the inputs left out."""
+    yield from _passed_over(found.passed_over)
+    yield from set_aside(found.set_aside)
+    yield from _met_again(found.again)
+
+
+def _passed_over(inputs: Iterable[Location]) -> Iterator[str]:
     """A line for each INPUT that holds only what is never searched."""
     return (f"no CT in {path}, only results or reference masks" for path in inputs)
 
@@ -57,7 +67,7 @@ def set_aside(folders: Mapping[str, int]) -> Iterator[str]:
         yield f"not searched: {told}: deleted files, snapshots and the like; name such a folder to search it"
 
 
-def met_again(links: int) -> Iterator[str]:
+def _met_again(links: int) -> Iterator[str]:
     """A line where links lead to files that are searched themselves."""
     if links:
         told = "a link leads" if links == 1 else f"{links} links lead"

@@ -99,11 +99,11 @@ class FolderMasks(Masks):
         except OSError:
             return file
 
-    def _read(self, _index: int, file: Path, scan: Scan, /) -> Labels:
+    def _read(self, index: int, file: Path, scan: Scan, /) -> Labels:
         """The same; raises UnreadableFile also where there are masks of more slices: all may be shifted."""
         if (surplus := self._folder / volume_slice(len(scan))).is_file():
             raise UnreadableFile(surplus, f"is a mask too many: its scan has {len(scan)} slices")
-        return reading.read_mask(file)
+        return super()._read(index, file, scan)
 
 
 class VolumeMask(Masks):

@@ -79,10 +79,9 @@ class ScanFiles:
 
     def _was_written_since(self, place: int) -> bool:
         """Whether the CT is younger than what was made of it."""
-        made = [file for kind in _DRAWN if (file := _written(self._out, kind, self.rows[place]))]
-        source = self._files[place]
-        times = [_written_at(file) for file in made]
-        return source is not None and any(times) and _written_at(source) > max(times)
+        source, row = self._files[place], self.rows[place]
+        made = [_written_at(file) for kind in _DRAWN if (file := _written(self._out, kind, row))]
+        return source is not None and any(made) and _written_at(source) > max(made)
 
 
 def holds(out: Path, rows: Sequence[SliceFigures]) -> bool:
