@@ -157,9 +157,15 @@ def test_scans_wait_for_the_room_that_others_take_and_fail_where_it_is_not_enoug
         archive.writestr("large/1.png", content + bytes(100_000))
     scan = max(sum(one.file_size for one in archive.infolist()[start : start + 8]) for start in range(0, 48, 8))
 
+    def size(file):
+        try:
+            return file.stat().st_size
+        except FileNotFoundError:  # the run has removed it meanwhile
+            return 0
+
     def free(folder):
-        taken = sum(file.stat().st_size for file in Path(folder).rglob("*.png") if file.is_file())
-        return SimpleNamespace(free=1.5 * scan - taken)
+        held = [Path(place, name) for place, _, names in os.walk(folder) for name in names if name.endswith(".png")]
+        return SimpleNamespace(free=1.5 * scan - sum(map(size, held)))
 
     monkeypatch.setattr("ctseg_batch.remote.input_files.shutil", SimpleNamespace(disk_usage=free))
     left = command(f"zip::{tmp_path / 'scans.zip'}", "--out", tmp_path / "out", "--json")
