@@ -42,7 +42,12 @@ def voxel_ml(spacing: Spacing) -> float:
 def involvement(pixels: Sequence[float]) -> float | None:
     """The share of the lung that is diseased, in per cent, from the pixels of each class; None without lung."""
     lung, lesion = (sum(pixels[c.index] for c in classes) for classes in (LUNG, LESION))
-    return 100 * lesion / lung if lung else None
+    return percent(lesion, lung)
+
+
+def percent(part: float, whole: float) -> float | None:
+    """A part in per cent of the whole, at most 100, which rounding alone could exceed; None without a whole."""
+    return min(100.0, 100 * part / whole) if whole else None
 
 
 def measure(pixels: Sequence[int], spacing: Spacing | None, voxels: Sequence[float] | None = None) -> Measures:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ctseg.classes import CLASSES, LESION, LUNG
 from ctseg.lungs import LUNGS, THIRDS, Border, thirds
-from ctseg.measures import voxel_ml
+from ctseg.measures import percent, voxel_ml
 from ctseg.scan import Labels, Spacing
 
 LungValues = npt.NDArray[np.int16] | npt.NDArray[np.float32]
@@ -90,8 +90,8 @@ def describe(amounts: Amounts, spacing: Spacing) -> Region:
     return Region(
         volumes_ml={name: one.voxels * ml for name, one in named.items()},
         lung_ml=lung.voxels * ml,
-        percent={name: _percent(one.voxels, lung.voxels) for name, one in named.items()},
-        involvement_percent=_percent(sum(named[c.name].voxels for c in LESION), lung.voxels),
+        percent={name: percent(one.voxels, lung.voxels) for name, one in named.items()},
+        involvement_percent=percent(sum(named[c.name].voxels for c in LESION), lung.voxels),
         mean_hu={n: _mean(one) for n, one in {**named, "lung": lung}.items()} if has_hu else None,
         mass_g={n: (one.density or 0.0) * ml for n, one in {**named, "lung": lung}.items()} if has_hu else None,
     )
@@ -145,7 +145,3 @@ def _sum(one: float | None, other: float | None) -> float | None:
 
 def _mean(amount: Amount) -> float | None:
     return None if amount.hu is None or not amount.voxels else amount.hu / amount.voxels
-
-
-def _percent(part: float, whole: float) -> float | None:
-    return 100 * part / whole if whole else None

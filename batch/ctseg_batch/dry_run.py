@@ -54,7 +54,7 @@ def plan(call: Call) -> Plan:
         to_do[step.scan_name] += many * isinstance(step, Part)
         is_nothing_readable &= not isinstance(step, Part) and step.slices == step.failed_slices
     errors = sorted({*job.failures(), *planner.errors, *failed})
-    gone = removed(dropped.scans, "would be removed")
+    gone = removed({kind: len(names) for kind, names in dropped.scans.items()}, "would be removed")
     notes = [*on_search(job.found), *gone]
     return Plan(slices, to_do, planner.skipped, errors, notes, 2 if is_nothing_readable else int(bool(errors)))
 

@@ -92,7 +92,7 @@ def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
     if job.call.spacing:
         yield from unused_spacing(worked.results)
     scans = by_scan(worked.results)
-    yield from removed(worked.dropped)
+    yield from removed({kind: len(names) for kind, names in worked.dropped.items()})
     yield from without_output(chain.from_iterable(part.left_out for part in parts) for parts in scans.values())
     if job.call.shard is None:
         yield from of_earlier_calls(len(journal.untouched() - scans.keys()))

@@ -400,6 +400,20 @@ def test_what_a_run_that_counts_once_could_not_make_counts_once(batch, summarize
     assert joined["notes"] == json.loads((first / "summary.json").read_text())["notes"] != []
 
 
+def test_what_shards_say_of_outputs_that_they_removed_is_added_up(batch, summarize, folders):
+    for write in ("mask", "overlay"), ("mask",):
+        outs = [batch(folders, shard=Shard(number, 3), write=write).out for number in (1, 2, 3)]
+    scans = json.loads(summarize(outs[0], "--json")[1])
+    assert scans["notes"] == [f"removed, as --write no longer names it: overlay of {len(scans['scans'])} scans"]
+
+
+def test_a_scan_that_two_runs_write_in_different_forms_counts_once(batch, summarize, folders, tmp_path):
+    outs = [batch(folders, out=tmp_path / kind, write=["mask", kind]).out for kind in ("nifti", "overlay")]
+    assert read(outs[0])["scans"][0]["flags"] != read(outs[1])["scans"][0]["flags"]
+    status, told, _ = summarize(*outs, "--json")
+    assert (status, len(json.loads(told)["scans"])) == (0, len(read(outs[0])["scans"]))
+
+
 @pytest.mark.parametrize(("is_old", "counts"), [(False, ["3 scans"]), (True, ["2 scans"])])
 def test_what_could_not_be_made_of_a_scan_of_two_runs_counts_once(batch, summarize, folders, tmp_path, is_old, counts):
     outs = []

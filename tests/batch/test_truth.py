@@ -11,6 +11,8 @@ import nibabel
 import numpy as np
 import pytest
 
+from ctseg_batch.shards import Shard
+
 
 @pytest.fixture
 def hand_worked(save_slice, save, tmp_path):
@@ -92,6 +94,16 @@ def test_scores_of_what_the_model_learnt_from_are_told_as_such(batch, own_set, t
     (tmp_path / folder / "masks").symlink_to(tmp_path / "kept")
     linked = batch(slices / below, root=slices, truth=tmp_path / folder / "masks", model=own_set, out=tmp_path / "link")
     assert linked.summary["notes"] == told
+
+
+def test_what_shards_say_of_slices_that_the_model_learnt_from_is_added_up(batch, summarize, own_set, tmp_path):
+    slices, call = tmp_path / "own/slices", {"truth": tmp_path / "own/masks", "model": own_set}
+    (tmp_path / "own/index.csv").write_text("file,patient\na/1.png,a\nb/1.png,a\n")
+    whole = batch(slices, out=tmp_path / "whole", **call).summary["notes"]
+    shards = [batch(slices, shard=Shard(number, 4), **call) for number in (1, 2, 3, 4)]
+    assert [len(one.scans) for one in shards] == [0, 1, 0, 1]
+    assert json.loads(summarize(shards[0].out, "--json")[1])["notes"] == whole
+    assert [note[:38] for note in whole] == ["the model learnt from 2 of these slice"]
 
 
 def test_pixels_that_may_be_any_class_are_not_scored_and_join_none(batch, hand_worked, save):

@@ -12,6 +12,12 @@ def test_pixels_become_millilitres():
     assert found.involvement_percent == 50.0
 
 
+def test_a_lung_that_is_diseased_throughout_is_so_to_100_per_cent():
+    # 100 * 2.9000000000000004 / 2.9000000000000004 is 100.00000000000001.
+    found = measure((0, 0, 29, 0), (1.0, 1.0, 1.0), (0.0, 0.0, 2.9000000000000004, 0.0))
+    assert found.involvement_percent == 100.0
+
+
 def test_without_spacing_there_are_no_volumes_but_involvement():
     found = measure((7, 3, 1, 0), None)
     assert found.volumes_ml is None

@@ -8,6 +8,7 @@ from typing import Any
 from ctseg.dataset import Dataset, around, group_digest, learnt_groups, read_dataset, read_description
 from ctseg.errors import DatasetError, ModelError
 from ctseg.reading.kind import stem_of
+from ctseg_batch.figures.notes import learnt_from
 from ctseg_batch.result import PartResult
 from ctseg_batch.slice_figures import unpack
 
@@ -31,7 +32,7 @@ def of_training(results: Iterable[PartResult], truth: Path, training: Mapping[st
         sources = (Path(one.source) for part in results for one in unpack(part.by_slice) if one.pixels)
         slices = sum(not paths.isdisjoint({str(one), str(one.with_name(stem_of(one.name)))}) for one in sources)
         if slices:
-            yield f"the model learnt from {slices} of these slices ({name}): their scores are no independent figure"
+            yield learnt_from(slices, name)
         return
 
 

@@ -1,7 +1,8 @@
 """Notes: lines on a run as a whole, and how those of several runs are joined."""
 
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 _MOST_ENDINGS = 5
 _ENDINGS_TOLD = {"": "without an ending", f".{ARCHIVE}": f".{ARCHIVE} ({ARCHIVE}::FILE reads one)"}
 _UNUSED_SPACING = "--spacing was not used: the files say theirs"
+# The lines that count what each run did itself: those of several runs are added up.
+_REMOVED = re.compile(r"removed, as --write no longer names it: (?P<kind>\S+) of (?P<number>[\d,]+) scans?")
+_LEARNT = re.compile(r"the model learnt from (?P<number>\d+) of these slices \((?P<dataset>.*)\): .*", re.DOTALL)
 NO_TRUTH = "no reference mask was found for any slice: "
 """The beginning of the note of a run that has a truth but scored nothing."""
 
@@ -28,11 +32,15 @@ def without_output(left_out: Iterable[Iterable[LeftOut]]) -> list[str]:
     return [f"no {one.kind} of {count(scans, 'scan')}: {one.reason}" for one, scans in sorted(counts.items())]
 
 
-def removed(scans: Mapping[str, Collection[str]], verb: str = "removed") -> Iterator[str]:
-    """A line if outputs are removed because --write does not name their kind."""
-    if scans:
-        told = ", ".join(f"{kind} of {count(len(names), 'scan')}" for kind, names in sorted(scans.items()))
-        yield f"{verb}, as --write no longer names it: {told}"
+def removed(scans: Mapping[str, int], verb: str = "removed") -> Iterator[str]:
+    """A line for each kind of output that is removed because --write does not name it; `scans` is how many lose it."""
+    for kind, many in sorted(scans.items()):
+        yield f"{verb}, as --write no longer names it: {kind} of {count(many, 'scan')}"
+
+
+def learnt_from(slices: int, dataset: str) -> str:
+    """The line of a run that scores slices of a data set that its model learnt from."""
+    return f"the model learnt from {slices} of these slices ({dataset}): their scores are no independent figure"
 
 
 def unused_spacing(results: Iterable[PartResult]) -> Iterator[str]:
@@ -123,15 +131,23 @@ def _has_no_truth(part: PartResult) -> bool:
 
 def joined_notes(summaries: Sequence[Mapping[str, Any]], scans: Sequence[Mapping[str, Any]]) -> list[str]:
     """The notes that a single run over all `scans` would have."""
-    told: list[str] = []
+    told: dict[str, None] = {}
+    gone: Counter[str] = Counter()
+    learnt: Counter[str] = Counter()
     for summary in summaries:
         counted = _not_made(summary["scans"])
-        others = (note for note in summary["notes"] if not note.startswith((NO_TRUTH, _UNUSED_SPACING)))
-        told += (note for note in others if note not in counted)
+        for note in summary["notes"]:
+            if one := _REMOVED.fullmatch(note):
+                gone[one["kind"]] += int(one["number"].replace(",", ""))
+            elif one := _LEARNT.fullmatch(note):
+                learnt[one["dataset"]] += int(one["number"])
+            elif not note.startswith((NO_TRUTH, _UNUSED_SPACING)) and note not in counted:
+                told[note] = None
     done = [one for one in summaries if any(scan["status"] != "failed" for scan in one["scans"])]
     if done and all(_UNUSED_SPACING in one["notes"] for one in done):
-        told.append(_UNUSED_SPACING)
-    return [*dict.fromkeys(told), *_not_made(scans), *_all_without_truth(summaries, scans)]
+        told[_UNUSED_SPACING] = None
+    without = [*_not_made(scans), *_all_without_truth(summaries, scans)]
+    return [*told, *removed(gone), *without, *(learnt_from(many, name) for name, many in learnt.items())]
 
 
 def _not_made(scans: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -17,8 +17,8 @@ from ctseg_batch.shards import Shard
 
 SCHEMA = 2
 _MOST_REASONS = 3
-# Fields that older summaries lack, or that depend on --write.
-_NO_FIGURES = ("series", "patients_right", "left_out")
+# Fields that older summaries lack, or that depend on --write or on the machine.
+_NO_FIGURES = ("series", "patients_right", "left_out", "device")
 
 Summary = dict[str, Any]
 """The content of summary.json."""
@@ -157,9 +157,9 @@ def flag_folders(scans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def figures_alone(scan: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The figures of a scan, without what depends on other scans of the run or on --write."""
+    """The figures of a scan, without what depends on other scans of the run, on --write or on the machine."""
     known = {key: value for key, value in scan.items() if key not in _NO_FIGURES and value is not None}
-    return known | {"flags": _other_flags(scan)}
+    return known | {"flags": flags.doubts_among(_other_flags(scan))}
 
 
 def _other_flags(scan: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from ctseg.agreement import agree
 from ctseg.classes import CLASSES, LESION, LUNG
 from ctseg.mask_meaning import classes_in, is_foreground
-from ctseg.measures import measure, voxel_ml
+from ctseg.measures import measure, percent, voxel_ml
 from ctseg.metrics import scores
 
 Scan = Mapping[str, Any]
@@ -112,9 +112,9 @@ def _involved(
 ) -> Iterator[tuple[int, tuple[float, float]]]:
     """Involvement in per cent in the mask and in the truth, for the scans that have lung in both."""
     for place, scan in scans.items():
-        diseased, whole = _volumes(scan, lesion), _volumes(scan, lung)
-        if all(whole):
-            yield place, (100 * diseased[0] / whole[0], 100 * diseased[1] / whole[1])
+        mask, true = map(percent, _volumes(scan, lesion), _volumes(scan, lung))
+        if mask is not None and true is not None:
+            yield place, (mask, true)
 
 
 def _agree(pairs: Pairs | None) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ctseg.classes import LESION, LUNG, NORMAL_LUNG
 from ctseg.lungs import LUNGS
+from ctseg.measures import percent
 from ctseg.printable import printable
 from ctseg_batch.figures.summary import Summary, figure_at
 from ctseg_batch.reporting.words import explain, group_title, without_number
@@ -79,8 +80,7 @@ def table_data(summary: Summary, shown: Sequence[Column], parts: Collection[int]
 def share(name: str, scan: Scan) -> float | None:
     """A class's share of the lung in per cent, by volume where that is known, as involvement is."""
     amounts = scan["volumes_ml"] or scan["pixels"]
-    lung = sum(amounts[tissue.name] for tissue in LUNG)
-    return 100 * amounts[name] / lung if lung else None
+    return percent(amounts[name], sum(amounts[tissue.name] for tissue in LUNG))
 
 
 def rounded(value: float | None, digits: int) -> float | None:
