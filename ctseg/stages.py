@@ -17,9 +17,12 @@ Stage = Literal[
 
 
 class Listener(Protocol):
-    """Is called after each stage, in its thread, with the number of slices; times are `perf_counter_ns`."""
+    """Is called after each stage, in its thread; times are `perf_counter_ns`.
 
-    def note(self, name: Stage, start: int, end: int, slices: int) -> None:
+    `pixels`: those of the `slices` together as the network is fed them, 0 for stages without the network.
+    """
+
+    def note(self, name: Stage, start: int, end: int, slices: int, pixels: int) -> None:
         """A stage ended."""
         ...
 
@@ -30,10 +33,10 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 class stage:  # noqa: N801 - reads as the statement that it is
     """A context manager around the work of a stage. Stages are not nested."""
 
-    __slots__ = ("_listener", "_name", "_slices", "_start")
+    __slots__ = ("_listener", "_name", "_pixels", "_slices", "_start")
 
-    def __init__(self, name: Stage, slices: int = 1) -> None:
-        self._name, self._slices = name, slices
+    def __init__(self, name: Stage, slices: int = 1, pixels: int = 0) -> None:
+        self._name, self._slices, self._pixels = name, slices, pixels
 
     def __enter__(self) -> None:
         self._listener = _listener.get()
@@ -44,7 +47,7 @@ class stage:  # noqa: N801 - reads as the statement that it is
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._listener is not None:
-            self._listener.note(self._name, self._start, perf_counter_ns(), self._slices)
+            self._listener.note(self._name, self._start, perf_counter_ns(), self._slices, self._pixels)
 
 
 @contextmanager

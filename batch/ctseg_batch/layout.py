@@ -1,6 +1,7 @@
 """The layout of OUT: the folders of its outputs, and the journals that it keeps for ctseg itself."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,14 @@ def recorded_root(out: Path) -> Path | None:
         if isinstance(head.get("root"), str):
             return Path(head["root"])
     return None
+
+
+def is_of_results(folder: Path) -> bool:
+    """Whether a run has written a folder into its OUT; one of scans may happen to be called like that."""
+    if folder.name not in FOLDERS or not os.path.isdir(folder.parent / FOLDER):  # noqa: PTH112
+        return False
+    root = recorded_root(folder.parent)
+    return root is None or not root.is_relative_to(folder)
 
 
 def whole_lines(journal: Path) -> Iterator[tuple[int, JournalEntry]]:

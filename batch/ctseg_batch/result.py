@@ -96,7 +96,8 @@ class PartResult:
     `slice_figures.pack`; `whole` are those of the stack, None unless asked for; `is_unmeasured`: asked for, but failed.
     `patients_right` and `weights` are as in Scan; `weighted_confusion` is weighted by them, None if they are. `series`
     is the digest of the DICOM series of its files, else empty. `is_spacing_said`: some of the spacing is from the call,
-    not from the files. `scale` is that of the Part, if any of its images is not 8-bit.
+    not from the files. `scale` is that of the Part, if any of its images is not 8-bit; `scan_output` is that of the
+    Part, if the run wrote outputs of whole scans.
     """
 
     scan_name: str
@@ -123,6 +124,7 @@ class PartResult:
     weighted_confusion: tuple[tuple[float, ...], ...] | None = None
     is_spacing_said: bool = False
     scale: str = ""
+    scan_output: str = ""
 
     @property
     def voxels(self) -> tuple[float, ...]:

@@ -1,7 +1,9 @@
 """Which device is taken, what is said of it, and what a run on the CPU loads."""
 
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import ctseg_batch
 from ctseg.prepare import Preparation
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.network.cuda import find_trouble
+from ctseg_batch.network.quiet import silenced
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "series" / "covid_p001"
 
@@ -59,6 +62,21 @@ def test_a_run_on_the_cpu_loads_neither_torch_nor_onnx(quarters, draw, save_slic
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_several_threads_may_ask_for_silence_and_the_voice_comes_back(capfd):
+    def hush():
+        for _ in range(200):
+            with silenced():
+                os.write(2, b"unheard")
+
+    threads = [threading.Thread(target=hush) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"
 
 
 def test_another_precision_is_the_file_beside(command, batch, make_model, draw, save_slice, tmp_path):

@@ -272,6 +272,22 @@ def test_some_folders_are_never_searched_nor_links_into_them(tree):
     assert masks(found) == ["1.png"]
 
 
+def test_links_out_of_an_input_are_followed_although_it_lies_in_out_but_for_what_a_run_wrote(tree):
+    folder = tree("study/scans/1.png", "study/archive/2.png", "study/masks/scans/1.png")
+    (folder / "study/scans/old").symlink_to("../archive")
+    (folder / "study/scans/made").symlink_to("../masks")
+    found = discover([folder / "study/scans"], never=[folder / "study"])
+    assert masks(found) == ["1.png", "old/2.png"]
+
+
+def test_above_a_link_is_where_its_target_lies(tree, monkeypatch):
+    folder = tree("disk/june/1.png", "disk/ct/new.png", "ct/old.png")
+    (folder / "current").symlink_to("disk/june")
+    monkeypatch.chdir(folder)
+    assert masks(discover([Path("current/../ct")])) == ["new.png"]
+    assert discover([Path("disk/../ct")]) == discover([folder / "ct"])
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in folders")
 def test_what_cannot_be_opened_is_named_and_does_not_block(tree):
     folder = tree("1.png")
@@ -316,6 +332,7 @@ def test_scans_in_a_folder_that_is_called_like_one_of_results_are_found_again(ba
     save_slice(tmp_path / "nifti/1.png", draw(1))
     for _ in range(2):
         assert list(batch(tmp_path / "nifti", out=tmp_path).scans) == ["nifti"]
+    assert [site.name for site in discover([tmp_path]).sites] == ["nifti"]
 
 
 def test_an_input_that_is_not_there_is_an_error(tree):

@@ -203,6 +203,23 @@ def test_positions_that_were_rounded_are_even_all_the_same(batch, draw, save_ser
     assert done.scan["spacing_mm"][0] == pytest.approx(made.affine[2, 2], abs=1e-5)
 
 
+def test_a_label_map_moves_where_another_scan_comes_or_goes_that_has_its_name(
+    batch, labels, square, save_series, save_volume, tmp_path
+):
+    def made():
+        files = sorted((tmp_path / "out/nifti").rglob("*.nii.gz"))
+        return {str(file.relative_to(tmp_path / "out/nifti")): nibabel.load(file).shape for file in files}
+
+    save_series(tmp_path / "in/ct", square)
+    for _ in range(2):
+        batch(tmp_path / "in", write=NIFTI)
+        assert made() == {"ct/ct.nii.gz": (64, 64, 4)}
+        volume = save_volume(tmp_path / "in/ct/ct.nii.gz", labels)
+        batch(tmp_path / "in", write=NIFTI)
+        assert made() == {"ct/ct.nii.gz": (48, 64, 3), "ct/ct#scan.nii.gz": (64, 64, 4)}
+        volume.unlink()
+
+
 @pytest.mark.parametrize("slide", [(0, 0.67, 0), (0.3, -0.5, 0)])
 def test_the_slices_of_a_tilted_gantry_are_shifted_to_their_places(batch, save_series, square, tmp_path, slide):
     """Each pixel lies within half of one of where its file says; the axes are at right angles, as ITK needs them."""

@@ -110,6 +110,18 @@ def test_a_list_adds_to_the_inputs_and_nothing_is_done_twice(lists, scans):
     assert names(summary) == {"p1": 1, "p2": 2, "p 3": 1}
 
 
+def test_what_a_run_has_written_is_left_out_and_told(lists, scans, batch, tmp_path):
+    out = batch(scans / "p1", out=scans / "done").out
+    listed = lines(scans / "p1/a.png", scans / "p2/a.png", out / "masks/a.png", scans / "p2/b.png")
+    left, summary = lists(listed)
+    assert (left.status, names(summary)) == (0, {"p1": 1, "p2": 2})
+    assert summary["notes"] == [f"no CT in {out / 'masks'}, only results or reference masks"]
+    left, _ = lists(lines(out / "masks/a.png", out / "masks"))
+    assert (left.status, left.err) == (
+        2, f"error: {out / 'masks/a.png'} is what ctseg wrote into {out}: name the scans themselves\n"
+    )  # fmt: skip
+
+
 def test_standard_input_is_a_list_too(command, scans, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(lines(scans / "p1", scans / "p2"))))
     left = command("--from", "-", "--out", tmp_path / "out", "--json")

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from ctseg.model import find_model
+from ctseg_batch.profiling.machine import matrix_rate
 from ctseg_batch.profiling.network import Operator, costliest, count_gmac
 from ctseg_batch.profiling.recorder import Recorder
 from ctseg_batch.profiling.report import operators_table
@@ -60,11 +61,11 @@ def test_a_recorder_adds_up_what_it_hears(monkeypatch):
     monkeypatch.setattr("ctseg_batch.profiling.recorder._core_times", lambda: next(cores))
     recorder, ms = Recorder(), 10**6
     for start, took in ((0, 1), (10, 2), (11, 3), (20, 4)):
-        recorder.note("infer", start * ms, (start + took) * ms, 2)
+        recorder.note("infer", start * ms, (start + took) * ms, 2, 50)
         recorder.advance()
     recorder.note("encode", 24 * ms, 34 * ms)
     recorder.finish()
-    assert (recorder.slices, recorder.slices_inferred, recorder.seconds) == (4, 8, 0.034)
+    assert (recorder.slices, recorder.pixels_inferred, recorder.seconds) == (4, 200, 0.034)
     assert recorder.seconds_inferring == pytest.approx(0.001 + 0.004 + 0.004)
     stages = recorder.stages()
     assert list(stages) == ["infer", "encode"]
@@ -83,6 +84,23 @@ def test_what_the_network_reaches_is_by_the_time_in_which_any_slice_was_in_it(co
     us = sum(max(0.0, end - max(start, before)) for (start, end), before in zip(spans, ends[:-1], strict=True))
     assert [one["args"]["slices"] for one in events if one["name"] == "infer"] == [5, 5, 5]
     assert roof["gflops_infer"] == pytest.approx(2 * roof["gmac"] * 15 / (us / 1e6), rel=1e-3)
+
+
+def test_slices_of_other_shapes_count_by_their_pixels(command, draw, save_slice, tmp_path):
+    for name, rows in (("a/1", 64), ("b/1", 16), ("b/2", 16), ("b/3", 16)):
+        save_slice(tmp_path / f"in/{name}.png", draw(rows=rows))
+    options = ("--workers", 1, "--trace", tmp_path / "trace.json", "--json")
+    roof = json.loads(command(tmp_path / "in", *options, name="profile").out)["roof"]
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    us = sum(one["dur"] for one in events if one["name"] == "infer")
+    fed = 64 + 3 * 16  # rows
+    assert roof["gflops_infer"] == pytest.approx(2 * roof["gmac"] * fed / 64 / (us / 1e6), rel=1e-3)
+
+
+def test_no_module_of_the_current_folder_is_run(monkeypatch, tmp_path):
+    (tmp_path / "numpy.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    assert matrix_rate(1) > 0
 
 
 def test_a_guest_is_counted_once_and_time_that_the_host_took_is_not_ours(monkeypatch):

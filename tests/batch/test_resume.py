@@ -424,6 +424,17 @@ def test_of_files_that_are_taken_away_no_summary_tells_while_the_run_goes_on(
     assert not (out / "summary.json").exists()
 
 
+def test_of_many_images_that_a_series_takes_the_place_of_no_mask_is_left(
+    batch, save_slice, save_series, draw, tmp_path
+):
+    for number in range(258):
+        save_slice(tmp_path / f"in/x/{number}.png", draw(rows=16, columns=16))
+    assert len(batch(tmp_path / "in").masks) == 258
+    shutil.rmtree(tmp_path / "in/x")
+    save_series(tmp_path / "in/x", np.stack([draw(rows=64, columns=64)] * 2))
+    assert len(batch(tmp_path / "in").masks) == 2
+
+
 def test_parts_that_are_gone_leave_no_masks_though_a_run_stopped_among_them(
     batch, save_slice, draw, monkeypatch, tmp_path
 ):

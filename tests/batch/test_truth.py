@@ -174,14 +174,15 @@ def test_the_truth_of_a_volume_is_a_volume_or_a_folder_of_masks(batch, draw, sav
         assert scan["flags"][-1:] != ["no reference for 3 slices"]
 
 
+@pytest.mark.parametrize("mode", [0, 0o444])
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="everything may be read by this user")
 def test_a_folder_of_masks_that_may_not_be_entered_is_named_and_nothing_else_is_lost(
-    batch, draw, save_volume, save, tmp_path
+    batch, draw, save_volume, save, tmp_path, mode
 ):
     for name in ("closed", "open"):
         save_volume(tmp_path / f"in/{name}.nii", draw()[None])
         save(tmp_path / f"truth/{name}.nii/0000.png", draw())
-    (tmp_path / "truth/closed.nii").chmod(0)
+    (tmp_path / "truth/closed.nii").chmod(mode)
     try:
         done = batch(tmp_path / "in", truth=tmp_path / "truth")
     finally:
@@ -189,6 +190,34 @@ def test_a_folder_of_masks_that_may_not_be_entered_is_named_and_nothing_else_is_
     assert done.scans["open.nii"]["iou"]["mean"] == 1
     assert [error["reason"] for error in done.scans["closed.nii"]["errors"]] == ["can't be opened: Permission denied"]
     assert len(done.masks) == 2
+
+
+def test_where_the_truth_may_not_be_listed_its_slices_alone_are_not_scored(
+    batch, draw, save_slice, save_volume, save, monkeypatch, tmp_path
+):
+    for name in ("closed", "open"):
+        save_slice(tmp_path / "in" / name / "1.png", draw())
+        save_volume(tmp_path / "in" / name / "2.nii", draw()[None])
+        save(tmp_path / "truth" / name / "1.png", draw())
+        save_volume(tmp_path / "truth" / name / "2.nii", draw()[None], truth=True)
+    listed = Path.iterdir
+
+    def iterdir(folder):
+        if folder.name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    for file in (tmp_path / "truth/closed").glob("*"):
+        file.unlink()  # as if it could not be read
+    done = batch(tmp_path / "in", truth=tmp_path / "truth")
+    assert done.status == 1
+    assert {name: bool(scan["iou"]) for name, scan in done.scans.items()} == {
+        "closed": False, "closed/2.nii": False, "open": True, "open/2.nii": True
+    }  # fmt: skip
+    named = sorted(error["file"] for scan in done.scans.values() for error in scan["errors"])
+    assert named == [str(tmp_path / "truth/closed/1.png"), str(tmp_path / "truth/closed/2.nii")]
+    assert len(done.masks) == 4
 
 
 def test_a_volume_of_another_length_is_no_truth(batch, draw, save_volume, tmp_path):

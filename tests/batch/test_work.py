@@ -87,7 +87,7 @@ class Ear:
     def __init__(self):
         self.heard = Counter()
 
-    def note(self, name, start, end, slices):
+    def note(self, name, start, end, slices, pixels):
         self.heard[name] += 1
 
 

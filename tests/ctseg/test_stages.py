@@ -8,7 +8,7 @@ class Ear:
     def __init__(self):
         self.heard = []
 
-    def note(self, name, start, end, slices):
+    def note(self, name, start, end, slices, pixels):
         self.heard.append((name, threading.current_thread().name))
         assert 0 < start <= end
 

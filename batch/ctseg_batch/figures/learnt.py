@@ -24,7 +24,7 @@ def of_training(results: Iterable[PartResult], truth: Path, training: Mapping[st
             continue
         try:
             masks = set(_learnt_masks(folder, described))
-        except (DatasetError, ModelError):
+        except (DatasetError, ModelError, OSError):
             yield f"the model learnt from {name}: its scores there are no independent figure"
             return
         real = {parent: parent.resolve() for parent in {mask.parent for mask in masks}}

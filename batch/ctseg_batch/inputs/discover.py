@@ -12,8 +12,7 @@ from ctseg.reading.name_order import as_counted
 from ctseg_batch.inputs import scan_names
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.walk import Walk
-from ctseg_batch.layout import FOLDER as RECORD
-from ctseg_batch.layout import FOLDERS, recorded_root
+from ctseg_batch.layout import FOLDERS, is_of_results
 from ctseg_batch.result import Failure
 from ctseg_batch.url import Location, Url
 
@@ -26,9 +25,9 @@ class Found:
 
     `ignored_endings` counts the files that are no CT, by ending. `failed` are files that could not be identified, and
     those that are no CT though the call names them. `place` is the root in a store. `empty` are the INPUT folders with
-    neither CT nor a failure; those that hold only what is never searched are `passed_over`. `set_aside` counts folders
-    that are not searched because of their name, like `.trash`, by that name. `again` counts links to files that are
-    found themselves.
+    neither CT nor a failure; those that hold only what is never searched are `passed_over`, and so are
+    folders of results of which files are listed. `set_aside` counts folders that are not searched because of their
+    name, like `.trash`, by that name. `again` counts links to files that are found themselves.
     """
 
     root: Path
@@ -66,8 +65,12 @@ def discover(
     for path in inputs:
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a folder on the way may not be entered
             raise CallError(f"{absolute(path)} is not there, or you may not read it")
-        _refuse_results(absolute(path))
-    given = list(dict.fromkeys(map(absolute, [*inputs, *listed])))
+        if folder := _results_around(absolute(path)):
+            raise _is_result(path, folder)
+    results = {path: folder for path in map(absolute, listed) if (folder := _results_around(path))}
+    given = [path for path in dict.fromkeys(map(absolute, [*inputs, *listed])) if path not in results]
+    if not given and results:
+        raise _is_result(*next(iter(results.items())))
     folders = [path for path in given if os.path.isdir(path)]  # noqa: PTH112
     files = [path for path in given if not os.path.isdir(path)]  # noqa: PTH112
     walk = Walk(frozenset(os.path.realpath(path) for path in never), frozenset(map(absolute, inputs)))
@@ -79,6 +82,7 @@ def discover(
     top = _holding([*folders, *(file.parent for file in files)], root)
     found = [*walk.kinds, *(error.file for error in walk.failed)]
     empty, passed_over = without_ct(folders, found, walk.passed_over, walk.searched_before)
+    passed_over = tuple(dict.fromkeys([*passed_over, *results.values()]))
     sites, failed = tuple(sites_of(top, walk.kinds)), tuple(walk.failed)
     return Found(
         root=top,
@@ -130,19 +134,31 @@ def _with_all_above(places: Iterable[Path]) -> set[Path]:
     return above
 
 
-def _refuse_results(path: Path) -> None:
-    """Raise CallError for outputs of a run, whose masks would be taken for CT."""
-    for folder in (path, *path.parents):
-        out = folder.parent
-        if folder.name in FOLDERS and os.path.isdir(out / RECORD):  # noqa: PTH112
-            root = recorded_root(out)
-            if root is None or not root.is_relative_to(folder):  # else a folder of scans that happens to be called so
-                raise CallError(f"{path} is what ctseg wrote into {out}: name the scans themselves")
+def _results_around(path: Path) -> Path | None:
+    """The folder of results that a path is, or lies in: masks would be taken for CT."""
+    if FOLDERS.isdisjoint(path.parts):  # as of nearly every one of a million
+        return None
+    return next(filter(is_of_results, (path, *path.parents)), None)
+
+
+def _is_result(path: Path, folder: Path) -> CallError:
+    return CallError(f"{absolute(path)} is what ctseg wrote into {folder.parent}: name the scans themselves")
 
 
 def absolute(path: Path) -> Path:
-    """The absolute path. Links are kept, unlike in Path.resolve: scans are named after the link, not its target."""
-    return Path(os.path.abspath(path))  # noqa: PTH100
+    """The absolute path. Links are kept, unlike in Path.resolve: scans are named after the link, not its target.
+
+    But `..` after a link leads to the folder above its target, as for the system.
+    """
+    if ".." not in path.parts:
+        return Path(os.path.abspath(path))  # noqa: PTH100
+    way = Path.cwd()
+    for part in path.parts:
+        if part == "..":
+            way = Path(os.path.realpath(way) if os.path.islink(way) else way).parent  # noqa: PTH114 - never raises
+        else:
+            way /= part
+    return way
 
 
 def _holding(folders: Collection[Path], root: Path | None) -> Path:

@@ -94,6 +94,11 @@ class Site:
             return self.within + scan_names.of_volume(file, self.occupied)
         return f"{scan_name}/{file}"
 
+    def is_free(self, scan_output: str) -> bool:
+        """Whether a path of outputs is in this site's folder, and not taken by another scan of that."""
+        within, _, name = scan_output.rpartition("/")
+        return within == self.within[:-1] and scan_names.of_slices(name, self.occupied) == name
+
     def _mask_name(self, file: str) -> str:
         if file.endswith(".png"):
             return file

@@ -101,7 +101,8 @@ class FolderMasks(Masks):
 
     def _read(self, index: int, file: Path, scan: Scan, /) -> Labels:
         """The same; raises UnreadableFile also where there are masks of more slices: all may be shifted."""
-        if (surplus := self._folder / volume_slice(len(scan))).is_file():
+        surplus = self._folder / volume_slice(len(scan))
+        if os.path.isfile(surplus):  # noqa: PTH113 - Path.is_file raises where the folder may not be entered
             raise UnreadableFile(surplus, f"is a mask too many: its scan has {len(scan)} slices")
         return super()._read(index, file, scan)
 
@@ -178,11 +179,15 @@ def open_truth(folder: Path) -> Truth:
 
 
 class TruthFolder:
-    """The names in one folder of the truth, also by kind and stem."""
+    """The names in one folder of the truth, also by kind and stem.
+
+    Of a folder that can't be listed, each slice and volume gets a file of its own name: reading that tells why.
+    """
 
     def __init__(self, folder: Path, meaning: MaskMeaning) -> None:
         self._folder, self._meaning = folder, meaning
-        self._names = _list(folder)
+        names = _list(folder)
+        self._is_listed, self._names = names is not None, names or frozenset()
         # PNG comes last and so prevails: where there are others of the same stem, they may be pictures of the slice.
         ordered = sorted(self._names, key=lambda name: (name.lower().endswith(".png"), name))
         self._by_stem = {(_kind(folder / name), stem_of(name)): name for name in ordered}
@@ -198,23 +203,28 @@ class TruthFolder:
         A label map of this program will do as well: `ct.mha.nii.gz` for the volume `ct.mha`.
         """
         own = next((one for one in (name, *label_map_names([name], kept=())) if one in self._names), None)
-        found = own or self._by_stem.get(("volume", stem_of(name)))
+        found = own or self._by_stem.get(("volume", stem_of(name))) or (None if self._is_listed else name)
         if found is None:
             return None
         file = self._folder / found
-        return (FolderMasks if file.is_dir() else VolumeMask)(file, self._meaning)
+        is_folder = os.path.isdir(file)  # noqa: PTH112 - Path.is_dir raises where the folder may not be entered
+        return (FolderMasks if is_folder else VolumeMask)(file, self._meaning)
 
     def _of_slice(self, file: str, mask_name: str) -> Path | None:
         own = PurePosixPath(mask_name).name
-        found = own if own in self._names else self._by_stem.get(("image", stem_of(file)))
+        is_own = own in self._names or not self._is_listed
+        found = own if is_own else self._by_stem.get(("image", stem_of(file)))
         return None if found is None else self._folder / found
 
 
-def _list(folder: Path) -> frozenset[str]:
+def _list(folder: Path) -> frozenset[str] | None:
+    """The names in a folder; None if it can't be listed."""
     try:
-        return frozenset(entry.name for entry in folder.iterdir()) if folder.is_dir() else frozenset()
-    except OSError as error:
-        raise CallError(f"--truth: {folder} can't be listed ({error.strerror})") from error
+        return frozenset(entry.name for entry in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+    except OSError:
+        return None
 
 
 def _kind(file: Path) -> reading.Kind | None:

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ctseg.errors import UnreadableFile
 from ctseg.reading import Kind, kind_of
 from ctseg.reading.kind import APPLE_DOUBLE, ending_of
 from ctseg_batch.layout import FOLDER as RECORD
-from ctseg_batch.layout import FOLDERS
+from ctseg_batch.layout import FOLDERS, is_of_results
 from ctseg_batch.url import ARCHIVE, Location
 
 # Deleted files, snapshots, and folders that programs keep for themselves: copies of other files, or of no use.
@@ -79,10 +79,11 @@ class Walk:
 
         A file that was found itself is not taken again: its scan would count twice.
         """
+        searched = [Path(real) for real in self._searched]
+        holding = {out for out in self.never if any(folder.is_relative_to(out) for folder in searched)}
         while self._links:
             link = self._links.popleft()
-            real = Path(os.path.realpath(link))
-            if any(real.is_relative_to(folder) for folder in self.never):
+            if self._is_never(Path(os.path.realpath(link)), holding):
                 self.passed_over.append(link)
             else:
                 self.search(link)
@@ -92,6 +93,14 @@ class Walk:
                 self.again += 1
             else:
                 self._classify(link.parent, link.name)
+
+    def _is_never(self, real: Path, holding: Collection[str]) -> bool:
+        """Whether a folder is never searched. Of those `holding` an INPUT, what runs write into them is not."""
+        for folder in filter(real.is_relative_to, self.never):
+            below = real.relative_to(folder).parts[:1]
+            if folder not in holding or not below or below[0] in FOLDERS:
+                return True
+        return False
 
     def take(self, file: Path) -> None:
         """Take a file by itself, unless its folder was searched."""
@@ -105,7 +114,7 @@ class Walk:
         if all(entry.name != RECORD for entry in entries):
             return entries
         self.passed_over.append(folder)
-        return [entry for entry in entries if entry.name not in FOLDERS]
+        return [entry for entry in entries if not is_of_results(folder / entry.name)]
 
     def _list(self, folder: Path) -> list[os.DirEntry[str]]:
         try:

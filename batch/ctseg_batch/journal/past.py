@@ -26,7 +26,7 @@ from ctseg_batch.slice_figures import SliceFigures, pack, unpack
 
 FORMAT = 3
 # The fields of its result that a part without a key keeps.
-_KEPT = ("scan", "slices", "by_slice")
+_KEPT = ("scan", "slices", "by_slice", "scan_output")
 # A series in a folder of several, a stack of frames in a file of several.
 _ONE_OF_SEVERAL = re.compile(rf"(.*[#/])(?:(?<=#)[0-9a-f]{{8}}(?:{LENGTHENED})*|(?<=/)\d+):0", re.DOTALL)
 
@@ -81,6 +81,11 @@ class Past:
         """The slices of a part, from whatever inputs it was done."""
         noted = self.parts.get(place)
         return list(unpack(noted["result"]["by_slice"])) if noted else []
+
+    def scan_output(self, place: str) -> str:
+        """The path of outputs of the whole scan of a part, from whatever inputs it was done; empty without any."""
+        noted = self.parts.get(place)
+        return str(noted["result"].get("scan_output", "")) if noted else ""
 
     def outline(self, site: Site) -> PartResult:
         """The outputs that there may be of a site as one part: of its files, and of those that it had before."""
@@ -200,14 +205,17 @@ def _take_over(past: Past, other: Past) -> None:
 
 def begun(place: str, outline: PartResult, kinds: Iterable[str]) -> JournalEntry:
     """The record of a part that is under way: the slices and kinds of output that there may be of it in OUT."""
-    result = outline.to_json()
-    return {"part": place, "key": None, "write": list(kinds), "result": {name: result[name] for name in _KEPT}}
+    return {"part": place, "key": None, "write": list(kinds), "result": _kept(outline.to_json())}
 
 
 def undone(noted: JournalEntry) -> JournalEntry:
     """The record of a part that is no longer done, with the outputs that there may still be of it in OUT."""
-    kept = {"result": {name: noted["result"][name] for name in _KEPT}} if "result" in noted else {}
+    kept = {"result": _kept(noted["result"])} if "result" in noted else {}
     return {"part": noted["part"], "key": None, "write": noted["write"], **kept}
+
+
+def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: result[name] for name in _KEPT if name in result}  # older journals have no scan_output
 
 
 def place_of(scan_name: str, part: int = 0) -> str:

@@ -42,7 +42,7 @@ def find_trouble() -> str | None:
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
         return "the NVIDIA driver finds no GPU"
     said = io.StringIO()
-    with contextlib.redirect_stdout(said), silenced():
+    with silenced(), contextlib.redirect_stdout(said):
         onnxruntime.preload_dlls()
     missing = [
         line.split()[3].rstrip(":") for line in said.getvalue().splitlines() if line.startswith("Failed to load")
@@ -52,7 +52,7 @@ def find_trouble() -> str | None:
 
 def open_on_cuda(file: Path) -> tuple[Any, ModelSpec]:
     """A session on the first GPU, after a trial run; raises DeviceError if CUDA does not work."""
-    with contextlib.redirect_stdout(io.StringIO()), silenced():
+    with silenced(), contextlib.redirect_stdout(io.StringIO()):
         session, spec = open_session(file, session_options(), [(_PROVIDER, _OPTIONS)])
         if session.get_providers()[0] != _PROVIDER:
             raise DeviceError("its provider does not start; is cuDNN there? the extra cuda of ctseg brings it")

@@ -62,7 +62,7 @@ class Engine:
         for shape in dict.fromkeys(grey.shape for grey, _ in prepared):
             members = [number for number, (grey, _) in enumerate(prepared) if grey.shape == shape]
             stacked = [prepared[number][0] for number in members]
-            with stage("infer", len(members)):
+            with stage("infer", len(members), sum(one.size for one in stacked)):
                 batch = stacked[0] if len(stacked) == 1 else np.concatenate(stacked)
                 given = self.session.run(outputs, {INPUT: batch})
             check_labels(given[0], batch, self.spec.name)

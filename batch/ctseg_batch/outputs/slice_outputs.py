@@ -212,10 +212,12 @@ class Outputs:
         return all(map(self._output_files.is_there, self._written.paths(names)))
 
     def is_scan_there(self, path: str, result: PartResult) -> bool:
-        """Whether all files of a whole scan are in place that were made with this result."""
+        """Whether all files of a whole scan are in place, at this path, that were made with this result."""
         if result.failed_slices == result.slices:
             return True
         made = set(self.scan_kinds) - {one.kind for one in result.left_out}
+        if made and result.scan_output not in ("", path):  # it is another scan's file that is there, if any is
+            return False
         return all(map(self._output_files.is_there, Writers.of(made).paths([], [path])))
 
     def is_any_there(self, names: Iterable[str], scans: Iterable[str] = ()) -> bool:

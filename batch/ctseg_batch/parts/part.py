@@ -40,7 +40,7 @@ class Part:
     def outline(self) -> PartResult:
         """Its result before it is done: the slices and their masks, without figures."""
         rows = pack(SliceFigures(*one, None) for one in zip(self.sources, self.names, strict=True))
-        return PartResult(self.scan_name, len(self.names), by_slice=rows)
+        return PartResult(self.scan_name, len(self.names), by_slice=rows, scan_output=self.scan_output)
 
     def first(self, count: int) -> "Part":
         """The part cut down to its first `count` slices."""

@@ -176,6 +176,7 @@ class Planner:
         gone = sorted(self._past.scans(site) - {part.scan_name for part in opened.series})
         for scan_name in gone:
             self._stale_outputs.take_away_gone(site, place_of(scan_name))
+        self._stale_outputs.take_away_beyond(site, site.name, 1)  # of images that were there before
         self._changes.discard(
             parts=map(place_of, gone),
             slices=site.mask_names(set(site.files) - slices),
@@ -221,6 +222,7 @@ class Planner:
         if done is not None and self._recheck.holds(site, part, done):
             return done
         self._stale_outputs.take_away_gone(site, part.place)
+        self._stale_outputs.take_away_moved(site, part)
         return part
 
 

@@ -7,6 +7,7 @@ from ctseg_batch.inputs.site import Site, volume_slice
 from ctseg_batch.journal.past import Past, place_of
 from ctseg_batch.outputs.slice_outputs import Outputs
 from ctseg_batch.parts.changes import Changes
+from ctseg_batch.parts.part import Part
 
 
 class StaleOutputs:
@@ -34,6 +35,12 @@ class StaleOutputs:
         # By now a PNG beside the file may have the name of its mask.
         gone = [mask for file, mask in slices if not site.has(file) and not site.has(mask[within:])]
         self._discard(slices=gone)
+
+    def take_away_moved(self, site: Site, part: Part) -> None:
+        """Remove the outputs of the whole scan from where they were before another scan came or went beside it."""
+        former = self._past.scan_output(part.place)
+        if former not in ("", part.scan_output) and site.is_free(former):
+            self._discard(scans=[former])
 
     def take_away_beyond(self, site: Site, scan_name: str, parts: int) -> None:
         """Discard parts from number `parts` on, which a scan no longer has, the last first: a gap hides the rest."""

@@ -56,6 +56,7 @@ class WholeScan:
             flags=(*result.flags, *failed, *sorted(self._flags)),
             failures=tuple(sorted({*result.failures, *self._failures})),
             left_out=tuple(sorted(self._left_out)),
+            scan_output=self._part.scan_output if self._outputs.scan_kinds else "",
         )
 
     def _make(self, kind: str, labelled: LabelledScan, left: Countdown, ended: Callable[[], None]) -> None:

@@ -140,8 +140,8 @@ def _figures(
 
     recorder, engine = measured.recorder, job.engine
     gmac = count_gmac(engine.file, batch) / len(batch)
-    by_run = 2 * gmac * recorder.slices_inferred / recorder.seconds
-    by_network = 2 * gmac * recorder.slices_inferred / recorder.seconds_inferring
+    gflop = 2 * gmac * recorder.pixels_inferred / batch[0].size  # nearly all is convolutions, in proportion to pixels
+    by_run, by_network = gflop / recorder.seconds, gflop / recorder.seconds_inferring
     matrix = matrix_rate(workers)
     comparable = (engine.device, engine.spec.precision) == ("cpu", "fp32")
     return {

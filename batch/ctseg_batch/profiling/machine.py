@@ -30,7 +30,8 @@ def matrix_rate(threads: int) -> float:
     """
     environment = {name: value for name, value in os.environ.items() if name not in _SLOWED_BY}
     environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), str(threads))
-    call = [sys.executable, "-c", _MEASURE]
+    # -P: a numpy.py that happens to lie in the current folder must not be run.
+    call = [sys.executable, "-P", "-c", _MEASURE]
     done = subprocess.run(call, capture_output=True, text=True, env=environment, check=False)  # noqa: S603 - our own code
     if done.returncode:
         raise DeviceError(f"the matrix rate can't be measured: {done.stderr.strip().splitlines()[-1:]}")

@@ -57,7 +57,7 @@ def measure(job: Job) -> Measured:
         summary = _run(job, recorder)
     recorder.finish()
     measured = Measured(summary, recorder)
-    if not recorder.slices_inferred or measured.failed == summary["totals"]["slices"]:
+    if not recorder.pixels_inferred or measured.failed == summary["totals"]["slices"]:
         failures = [f"{error['file']}: {error['reason']}" for scan in summary["scans"] for error in scan["errors"]]
         raise CallError(f"there is nothing to measure: {failures[0] if failures else 'no slice was labelled'}")
     return measured

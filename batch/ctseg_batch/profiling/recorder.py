@@ -16,13 +16,14 @@ _ORDER: tuple[Stage, ...] = get_args(Stage)
 
 
 class Event(NamedTuple):
-    """One stage of one task; times are `perf_counter_ns`, `thread` the worker's number in order of appearance."""
+    """One stage of one task, as a Listener is told of it; `thread` is the worker's number in order of appearance."""
 
     stage: Stage
     start: int
     end: int
     thread: int
     slices: int
+    pixels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,12 @@ class Recorder(SilentWatcher):
         self._cores = _core_times()
         self._busy = [0.0] * len(self._cores)
 
-    def note(self, name: Stage, start: int, end: int, slices: int = 1) -> None:
+    def note(self, name: Stage, start: int, end: int, slices: int = 1, pixels: int = 0) -> None:
         """A stage ended, in the thread that calls."""
         thread = threading.get_ident()
         with self._lock:
             number = self._threads.setdefault(thread, len(self._threads))
-            self.events.append(Event(name, start, end, number, slices))
+            self.events.append(Event(name, start, end, number, slices, pixels))
 
     def advance(self) -> None:
         """A slice is labelled, or has failed."""
@@ -72,9 +73,9 @@ class Recorder(SilentWatcher):
         return (max(event.end for event in self.events) - min(event.start for event in self.events)) / 1e9
 
     @property
-    def slices_inferred(self) -> int:
-        """The slices that went through the network; the others failed."""
-        return sum(event.slices for event in self._inferred())
+    def pixels_inferred(self) -> int:
+        """The pixels that went through the network, as it was fed them; none of slices that failed before."""
+        return sum(event.pixels for event in self._inferred())
 
     @property
     def seconds_inferring(self) -> float:

@@ -86,11 +86,11 @@ class ScanFiles:
 
 def holds(out: Path, rows: Sequence[SliceFigures]) -> bool:
     """Whether OUT has the mask or the overlay of any of these slices."""
-    return any((file := _written(out, kind, row)) and file.is_file() for row in rows for kind in _DRAWN)
+    return any((file := _written(out, kind, row)) and _written_at(file) for row in rows for kind in _DRAWN)
 
 
 def _written_at(file: Path) -> int:
-    """When, in ns; 0 where there is no such file."""
+    """When, in ns; 0 where there is no such file, or none that may be seen."""
     try:
         return file.stat().st_mtime_ns
     except OSError:

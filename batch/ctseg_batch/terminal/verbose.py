@@ -26,7 +26,7 @@ class StageTotals:
         self._lock = threading.Lock()
         self._ns: Counter[Stage] = Counter()
 
-    def note(self, name: Stage, start: int, end: int, slices: int) -> None:  # noqa: ARG002 - a listener
+    def note(self, name: Stage, start: int, end: int, slices: int, pixels: int) -> None:  # noqa: ARG002 - a listener
         """A stage ended."""
         with self._lock:
             self._ns[name] += end - start
