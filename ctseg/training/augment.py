@@ -43,7 +43,8 @@ def quadruple(sample: Sample, variant: int, how: Preparation, canvas: int) -> Dr
 def randomise(sample: Sample, rng: np.random.Generator, how: Preparation, canvas: int, plain: float = 0.0) -> Drawn:
     """The slice in a random window, place, size and orientation, with random damage to its grey values.
 
-    With probability `plain` it is drawn as in use: in the model's own window, undamaged, nearly upright and full size.
+    With probability `plain` it is drawn more as in use: in the model's own window, undamaged, nearly in full size, and
+    mirrored and turned as most are, but not by any angle.
     """
     is_plain = plain > 0 and rng.random() < plain
     grey = to_grey(sample.image, how.window if is_plain else _random_window(rng, how))

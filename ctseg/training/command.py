@@ -64,8 +64,8 @@ def train(
         typer.Option(
             min=0,
             max=1,
-            help="Fraction of slices used without augmentation, by default 0: for a final run that continues from "
-            "--start.",
+            help="Fraction of slices whose grey values stay as they are, by default 0: for a final run that continues "
+            "from --start.",
         ),
     ] = None,
     cutmix: Annotated[

@@ -83,8 +83,8 @@ def load_samples(
             found = list(zip(samples, (s.split for s in dataset.slices), strict=True))
         meaning, unlabelled = dataset.meaning, set()
     undecided = {sample.group for sample, split in found if not split}
-    named = undecided.intersection(validation_groups)
-    drawn = dict.fromkeys(undecided, "train") if named else split_groups(undecided, seed)
+    is_named = any(sample.group in validation_groups for sample, _ in found)
+    drawn = dict.fromkeys(undecided, "train") if is_named else split_groups(undecided, seed)
     splits: dict[Split, list[Sample]] = {"train": [], "val": [], "test": []}
     for sample, said in found:
         split = said or drawn[sample.group]

@@ -86,4 +86,6 @@ def _table(exported: "Exported") -> Table:
     table.add_column("allowed", justify="right")
     table.add_row("of a logit", f"{found.logit:.2g}", f"{limits.logit:.2g}" if math.isfinite(limits.logit) else "any")
     table.add_row("pixels labelled otherwise", f"{found.label_share:.4%}", f"{limits.label_share:.4%}")
+    for name, dice in found.dice.items():
+        table.add_row(f"Dice of {name}", f"{dice:.4f}", f"at least {limits.dice:g}")
     return table

@@ -22,7 +22,7 @@ from ctseg.scan import Slice
 from ctseg.training.checkpoint import Checkpoint, load
 from ctseg_export.eight_bits import in_eight_bits
 from ctseg_export.graph import OPSET, labels_graph, logits_graph
-from ctseg_export.half import in_half
+from ctseg_export.half import check_range, in_half
 from ctseg_export.proof import LIMITS, Batch, Difference, Limits, made_up_batches, measure, slice_batches
 
 FEWEST_SLICES = 16
@@ -70,6 +70,7 @@ def export_model(
     graph = logits_graph(source.net, how.multiple)
     proof: Iterable[Batch] = chain(made_up_batches(how), slice_batches(how, slices))
     if precision == "fp16":
+        check_range(graph, chain(made_up_batches(how), slice_batches(how, slices)))
         graph = in_half(graph)
     elif precision == "int8":
         graph = in_eight_bits(graph, slice_batches(how, slices[::2]))

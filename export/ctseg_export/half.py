@@ -1,11 +1,23 @@
 """The graph in half precision, for hardware that is faster with it."""
 
+from collections.abc import Iterable
+
 import numpy as np
+import numpy.typing as npt
 import onnx.helper
+import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+
+from ctseg.errors import ModelError
+from ctseg.model import INPUT
+from ctseg.runtime import session_options
 
 # Resize takes its region and scales in float32, whatever its input.
 _ALWAYS_FLOAT32 = {"Resize": (1, 2)}
+
+_LARGEST = float(np.finfo(np.float16).max)
+# Slices that are not compared may have larger values.
+_ROOM = 4
 
 
 def in_half(model: ModelProto) -> ModelProto:
@@ -30,6 +42,29 @@ def in_half(model: ModelProto) -> ModelProto:
     for output in graph.output:
         output.type.tensor_type.elem_type = TensorProto.FLOAT16
     return halved
+
+
+def check_range(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]]) -> None:
+    """Raise ModelError if a value inside the float32 graph comes near the end of float16, where it would be infinite.
+
+    A CPU runs float16 files in float32, so that their comparison with the network does not show it.
+    """
+    inside = ModelProto()
+    inside.CopyFrom(model)
+    first = next(index for index, node in enumerate(inside.graph.node) if node.op_type == "Conv")
+    names = [name for node in inside.graph.node[first:] for name in node.output]
+    del inside.graph.output[:]
+    inside.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    content = inside.SerializeToString()
+    session = onnxruntime.InferenceSession(content, session_options(), providers=["CPUExecutionProvider"])
+    for batch in batches:
+        values = (values for values in session.run(names, {INPUT: batch}) if values.dtype == np.float32)
+        largest = max(float(np.abs(one).max()) for one in values)
+        if not largest <= _LARGEST / _ROOM:
+            raise ModelError(
+                f"a value inside the network is {largest:.3g}, too near to {_LARGEST:g}, where float16 ends; nothing "
+                "was written. Export it in fp32"
+            )
 
 
 def _halved_inputs(node: NodeProto) -> list[str]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from ctseg.classes import BACKGROUND
+from ctseg.classes import BACKGROUND, CLASSES
 from ctseg.errors import ModelError
 from ctseg.model import INPUT, LOGITS, OUTPUT, Precision
 from ctseg.phantom import Phantom
@@ -26,10 +26,14 @@ Batch = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest allowed difference of a logit, and the largest share (0..1) of pixels whose label may differ."""
+    """The largest allowed difference of a logit, and the largest share (0..1) of pixels whose label may differ.
+
+    `dice`: the least that a class must reach, since a rare one may be lost within that share.
+    """
 
     logit: float
     label_share: float
+    dice: float = 0.0
 
     def at(self, largest: float) -> "Limits":
         """The limits for a network whose logits go up to `largest`, with which rounding errors grow."""
@@ -39,10 +43,13 @@ class Limits:
 _USUAL_LOGIT = 16.0
 """The largest logit of a fully trained network; soon after the start it is ten times as large."""
 
+_FEWEST_PIXELS = 500
+"""Of a class that the network finds on fewer, the Dice says nothing."""
+
 LIMITS: Mapping[Precision, Limits] = {
-    "fp32": Limits(1e-3, 1e-4),
-    "fp16": Limits(0.25, 5e-3),
-    "int8": Limits(math.inf, 1e-2),
+    "fp32": Limits(1e-3, 1e-4, 0.99),
+    "fp16": Limits(0.25, 5e-3, 0.95),
+    "int8": Limits(math.inf, 1e-2, 0.9),
 }
 """The limits for each precision: float32 may differ only by the order of sums, float16 by rounding.
 
@@ -55,7 +62,8 @@ class Difference:
     """The difference of a model file from its network, over `slices` slices.
 
     `logit`: the largest absolute difference; `label_share`: the share (0..1) of pixels whose label differs;
-    `lung_share`: the share that the network takes for lung. `largest`: how far its logits go from 0.
+    `lung_share`: the share that the network takes for lung. `largest`: how far its logits go from 0. `dice`: that of
+    the file's labels with the network's, by the title of each class that the network finds on enough pixels.
     """
 
     slices: int
@@ -63,10 +71,12 @@ class Difference:
     label_share: float
     lung_share: float = 1.0
     largest: float = 0.0
+    dice: Mapping[str, float] = field(default_factory=dict)
 
     def check(self, limits: Limits) -> None:
         """Raise ModelError if a limit is exceeded, or a logit is NaN."""
         if self.logit <= limits.logit and self.label_share <= limits.label_share:
+            self._check_classes(limits)
             return
         if self.logit <= limits.logit == math.inf:
             raise ModelError(
@@ -79,6 +89,15 @@ class Difference:
             f"{limits.logit:.2g} is allowed), the label of {self.label_share:.2%} of the pixels (at most "
             f"{limits.label_share:.2%}); nothing was written"
         )
+
+    def _check_classes(self, limits: Limits) -> None:
+        for name, dice in self.dice.items():
+            if dice < limits.dice:
+                raise ModelError(
+                    f"the file finds {name} elsewhere than the network (their Dice is {dice:.3f}, at least "
+                    f"{limits.dice:g} is needed); nothing was written. In int8, give more real CT that shows it by "
+                    "--slices, or train longer"
+                )
 
 
 def slice_batches(how: Preparation, given: Iterable[Slice]) -> Iterator[Batch]:
@@ -102,7 +121,8 @@ def made_up_batches(how: Preparation) -> Iterator[Batch]:
 def measure(model: ModelProto, net: nn.Module, batches: Iterable[Batch]) -> Difference:
     """Run the file in onnxruntime on the CPU and the network in torch on the same batches."""
     session = _session(model)
-    logits, largest, slices, pixels, wrong, lung = [0.0], 0.0, 0, 0, 0, 0
+    logits, largest, slices = [0.0], 0.0, 0
+    counts = np.zeros((len(CLASSES), len(CLASSES)), np.int64)  # by the class of the network and of the file
     for batch in batches:
         with torch.inference_mode():
             expected = net(torch.from_numpy(batch)).numpy()
@@ -110,12 +130,18 @@ def measure(model: ModelProto, net: nn.Module, batches: Iterable[Batch]) -> Diff
         logits.append(float(np.abs(found.astype(np.float32) - expected).max()))
         largest = max(largest, float(np.abs(expected).max()))
         slices += len(batch)
-        pixels += labels.size
-        right = expected.argmax(axis=1)
-        wrong += int(np.count_nonzero(labels != right))
-        lung += int(np.count_nonzero(right != BACKGROUND.index))
-    # NumPy's maximum, unlike Python's, is NaN if any value is.
-    return Difference(slices, float(np.max(logits)), wrong / pixels, lung / pixels, largest)
+        pairs = len(CLASSES) * expected.argmax(axis=1).ravel() + labels.ravel()
+        counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
+    found, pixels = counts.sum(axis=1), counts.sum()
+    dice = 2 * counts.diagonal() / np.maximum(1, found + counts.sum(axis=0))
+    return Difference(
+        slices=slices,
+        logit=float(np.max(logits)),  # NumPy's maximum, unlike Python's, is NaN if any value is
+        label_share=float(1 - counts.trace() / pixels),
+        lung_share=float(1 - found[BACKGROUND.index] / pixels),
+        largest=largest,
+        dice={one.title: float(dice[one.index]) for one in CLASSES if found[one.index] >= _FEWEST_PIXELS},
+    )
 
 
 def _session(model: ModelProto) -> Any:

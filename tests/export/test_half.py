@@ -2,14 +2,16 @@ import copy
 
 import numpy as np
 import onnx.checker
+import pytest
 import torch
 from onnx import ModelProto, TensorProto, numpy_helper
 
+from ctseg.errors import ModelError
 from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
 from ctseg_export.export import export_model
 from ctseg_export.graph import labels_graph
-from ctseg_export.half import in_half
+from ctseg_export.half import check_range, in_half
 from ctseg_export.proof import LIMITS
 
 
@@ -22,10 +24,10 @@ def test_the_labels_stay_nearly_the_same(example, open_session, noise):
 
 
 def test_larger_logits_may_lose_more(light, tmp_path, monkeypatch):
-    """A thousand times as large, so are the errors of rounding."""
+    """Some hundred times as large, so are the errors of rounding."""
     net, graph = copy.deepcopy(light.net), ModelProto()
     graph.CopyFrom(light.logits)
-    weights = net.head.weight.detach().mul_(1000).numpy()
+    weights = net.head.weight.detach().mul_(300).numpy()
     stored = next(tensor for tensor in graph.graph.initializer if tensor.name == "head.weight")
     stored.CopyFrom(numpy_helper.from_array(weights, stored.name))
     checkpoint.save(Checkpoint(net, light.recipe, {}, {}, {}), tmp_path / "best.pt")
@@ -33,6 +35,18 @@ def test_larger_logits_may_lose_more(light, tmp_path, monkeypatch):
     done = export_model(tmp_path / "best.pt", tmp_path / "m.fp16.onnx", precision="fp16")
     assert done.difference.logit > LIMITS["fp16"].logit
     assert done.file.is_file()
+
+
+def test_values_near_the_end_of_half_precision_are_refused(light, noise):
+    batches = [noise(1, 64, 96)]
+    check_range(light.logits, batches)
+    larger = ModelProto()
+    larger.CopyFrom(light.logits)
+    for tensor in larger.graph.initializer:
+        if tensor.name == "head.weight":
+            tensor.CopyFrom(numpy_helper.from_array(1e5 * numpy_helper.to_array(tensor), tensor.name))
+    with pytest.raises(ModelError, match="too near to 65504, where float16 ends"):
+        check_range(larger, batches)
 
 
 def test_the_weights_take_half_the_room(example):

@@ -3,6 +3,7 @@ import pytest
 from onnx import ModelProto, numpy_helper
 
 from ctseg.errors import ModelError
+from ctseg.phantom import Phantom
 from ctseg.prepare import Preparation
 from ctseg.scan import Slice
 from ctseg_export.graph import labels_graph
@@ -73,6 +74,17 @@ def test_a_limit_may_be_reached_not_passed():
     for worse in (Difference(1, 1.1e-3, 0), Difference(1, 0, 1.1e-4)):
         with pytest.raises(ModelError):
             worse.check(Limits(1e-3, 1e-4))
+
+
+def test_a_rare_class_that_is_lost_is_named_though_few_pixels_differ(light):
+    without = np.reshape([0, 0, 100, 0], (4, 1, 1, 1))  # of what a rectified layer gives
+    wrong = altered(labels_graph(light.logits), lambda weights: weights - without)
+    slices = [Slice(Phantom(seed=seed, slices=5, disease=0.1).slice(2)[0], "hu") for seed in range(3)]
+    found = measure(wrong, light.net, slice_batches(light.recipe.preparation, slices))
+    assert 0 < found.label_share < 0.03
+    found.check(Limits(np.inf, 0.03))
+    with pytest.raises(ModelError, match="finds ground glass elsewhere than the network"):
+        found.check(Limits(np.inf, 0.03, 0.9))
 
 
 def test_the_proof_meets_other_batches_sizes_and_the_slices_given():

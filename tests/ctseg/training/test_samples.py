@@ -52,6 +52,17 @@ def test_a_named_group_validates(tmp_path):
     assert {"7", "8"} <= {sample.group for sample in data.splits["val"]}
 
 
+def test_a_named_group_validates_alone_also_if_the_index_gives_it_a_split(tmp_path):
+    folder = seed_layout(tmp_path, 8)
+    rows = [f"{patient}/0.png,{patient},{'train' if patient == 3 else ''}" for patient in range(8)]
+    (folder / "index.csv").write_text("\n".join(["file,patient,split", *rows]))
+    described = {"name": "own", "images": "image", "masks": "mask", "index": "index.csv", "group": "patient"}
+    values = {"0": ["background"], "3": ["consolidation"]}
+    (folder / "dataset.json").write_text(json.dumps({**described, "mask_values": values}))
+    data = load_samples(read_dataset(folder), seed=0, validation_groups=["3"])
+    assert {split: len(samples) for split, samples in data.splits.items()} == {"train": 7, "val": 1, "test": 0}
+
+
 def test_the_arrays_of_a_folder_are_hounsfield_where_any_of_them_goes_low(tmp_path):
     folder = seed_layout(tmp_path, 1)
     for image, lowest in zip(sorted((folder / "image" / "0").iterdir()), (-1000, 20), strict=True):
