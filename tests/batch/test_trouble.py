@@ -324,7 +324,7 @@ def test_where_nothing_would_be_written_over_out_may_hold_other_files(command, d
 def test_a_run_that_ended_before_its_first_file_is_gone_on_with(command, draw, save_volume, monkeypatch, tmp_path):
     save_volume(tmp_path / "in/ct.nii.gz", np.stack([draw(0, 64, 64)]))
     call = [tmp_path / "in", "--out", tmp_path / "out", "--write", "mask,nifti"]
-    for place in ("ctseg_batch.journal.record.write_whole", "ctseg_batch.run.work_here"):
+    for place in ("ctseg_batch.journal.record.replacing", "ctseg_batch.run.work_here"):
         with monkeypatch.context() as patched:
             patched.setattr(place, _no_power)
             assert "the power failed" in command(*call).err

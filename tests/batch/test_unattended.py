@@ -402,9 +402,10 @@ def test_files_are_on_the_disk_before_their_record_is(batch, draw, save_slice, s
     for number in range(3):
         save_slice(tmp_path / f"in/{number}.png", draw(number))
     batch(tmp_path / "in")
-    assert synced[:4] == [JOURNAL, ".ctseg", JOURNAL, JOURNAL]  # that there is a run, and what it began
-    assert set(synced[4:7]) == {"masks/0.png", "masks/1.png", "masks/2.png"}
-    assert synced[7:] == ["masks", JOURNAL, JOURNAL]
+    # The journal before it is in its place; then that there is a run, and what it began.
+    assert synced[:5] == [".ctseg/.journal.jsonl.tmp", JOURNAL, ".ctseg", JOURNAL, JOURNAL]
+    assert set(synced[5:8]) == {"masks/0.png", "masks/1.png", "masks/2.png"}
+    assert synced[8:] == ["masks", JOURNAL, JOURNAL]
 
 
 def test_a_label_map_is_on_the_disk_before_its_record_is(batch, draw, save_volume, synced, tmp_path):

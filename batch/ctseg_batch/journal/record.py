@@ -11,10 +11,11 @@ from typing import Self
 from uuid import uuid4
 
 from ctseg.claim import claim
+from ctseg.replacing import replacing
 from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.journal.past import FORMAT, Past, begun, plain_settings, undone
 from ctseg_batch.layout import FOLDER, JournalEntry, journal_file
-from ctseg_batch.outputs.files import keep, refused, removed, write_whole
+from ctseg_batch.outputs.files import keep, refused, removed
 from ctseg_batch.result import PartResult, Settings
 from ctseg_batch.shards import is_of_cut
 
@@ -97,7 +98,9 @@ class Journal(JournalWriter):
         try:
             if not past.size:
                 head = {"format": FORMAT, "id": uuid4().hex[:8], "root": root, "settings": plain_settings(settings)}
-                write_whole(file, b"".join(map(_line, [head, *past.own])))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(file) as new:  # on the disk before it is renamed: a power failure leaves the former one
+                    new.write(b"".join(map(_line, [head, *past.own])))
                 keep([file])
             self._lines = file.open("r+b", buffering=0)
             self._lines.seek(*((past.size, os.SEEK_SET) if past.size else (0, os.SEEK_END)))
