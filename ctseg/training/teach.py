@@ -21,8 +21,8 @@ from ctseg.training.network_file import descent, open_network
 from ctseg.training.predictor import mixed_precision
 from ctseg.training.samples import Sample, Samples
 
-# The teacher sees a slice as it is and mirrored each way: the mean is better than any single one.
-_MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
+MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
+"""The axes to mirror a slice along, as it is first: the mean of what a network says of all is better than any one."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Teacher:
     def soft_labels(self, sample: Sample) -> npt.NDArray[np.uint8]:
         """The probability of each class in 1/255, (rows, columns, classes), at the teacher's working size."""
         grey, undo = prepare(sample.image, self.preparation)
-        views = torch.cat([torch.from_numpy(grey).flip(mirror) for mirror in _MIRRORS]).to(self.device)
+        views = torch.cat([torch.from_numpy(grey).flip(mirror) for mirror in MIRRORS]).to(self.device)
         views = views.contiguous(memory_format=torch.channels_last)
         given = []
         for net in self.nets:
             with torch.inference_mode(), mixed_precision(self.device):
                 probabilities = net(views).float().softmax(dim=1)
-            given += [seen.flip([d - 1 for d in mirror]) for seen, mirror in zip(probabilities, _MIRRORS, strict=True)]
+            given += [seen.flip([d - 1 for d in mirror]) for seen, mirror in zip(probabilities, MIRRORS, strict=True)]
         rows, columns = undo.resized
         mean = torch.stack(given).mean(dim=0)[:, :rows, :columns]
         return _off_the_heap((255 * mean).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy())

@@ -36,6 +36,8 @@ def open_model(file: Path) -> Checkpoint:
     session, spec = open_on_cpu(file)
     if spec.precision != "fp32":
         raise ModelError(f"{file} is in {spec.precision}, too coarse to learn from: take the same model in fp32")
+    if "members" in spec.training:
+        raise ModelError(f"{file} is the mean of several looks at a slice, and no network that can be trained")
     try:
         recipe = _recipe(spec)
         net = build(recipe.architecture).eval()

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ctseg.errors import CallError, require
 from ctseg.printable import printable
+from ctseg.training.network_file import find_network
 
 if TYPE_CHECKING:
     from ctseg_export.export import Exported
@@ -23,7 +24,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint written by `ctseg train`: RUN/best.pt.")],
+    checkpoints: Annotated[
+        list[str],
+        typer.Argument(
+            help="Checkpoint written by `ctseg train`: RUN/best.pt. Of several, or of model files in fp32, the mean "
+            "is written.",
+            metavar="CHECKPOINT",
+        ),
+    ],
     out: Annotated[
         Path, typer.Option(help="File to write, usually MODEL.onnx, or MODEL.fp16.onnx for half precision.")
     ],
@@ -31,6 +39,13 @@ def export(
         Literal["fp32", "fp16", "int8"],
         typer.Option(help="Precision of weights and arithmetic; int8 needs --slices."),
     ] = "fp32",
+    mirrored: Annotated[
+        bool,
+        typer.Option(
+            "--mirrored",
+            help="Take the mean over each slice and its three mirror images: more accurate, for 4 times the cost.",
+        ),
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the model; by default its recipe's.")] = None,
     model_version: Annotated[str, typer.Option(help="Version of the model.")] = "1",
     licence: Annotated[
@@ -53,6 +68,8 @@ def export(
     (int8: only on every second one of these, which must show lung), and is written only if the two agree.
 
     Example: ctseg export runs/light/best.pt --out light.onnx
+
+    Example: ctseg export runs/a/best.pt runs/b/best.pt --mirrored --out both.onnx
     """
     if out.name.endswith(".pt"):  # by which a checkpoint is told from a model
         raise CallError(f"--out {out}: .pt is the ending of checkpoints; name a file that ends in .onnx")
@@ -63,9 +80,12 @@ def export(
     from ctseg_export.export import export_model
     from ctseg_export.real_slices import real_slices
 
+    first, *others = map(find_network, checkpoints)
     exported = export_model(
-        checkpoint,
+        first,
         out,
+        others=others,
+        is_mirrored=mirrored,
         precision=precision,
         name=name,
         version=model_version,

@@ -19,8 +19,9 @@ from ctseg.model import ModelSpec, Precision, to_metadata
 from ctseg.prepare import Preparation
 from ctseg.replacing import replace_with
 from ctseg.scan import Slice
-from ctseg.training.checkpoint import Checkpoint, load
+from ctseg.training.checkpoint import Checkpoint
 from ctseg_export.eight_bits import in_eight_bits
+from ctseg_export.ensemble import open_ensemble
 from ctseg_export.graph import OPSET, labels_graph, logits_graph
 from ctseg_export.half import check_range, in_half
 from ctseg_export.proof import LIMITS, Batch, Difference, Limits, made_up_batches, measure, slice_batches
@@ -45,6 +46,8 @@ def export_model(
     checkpoint: Path,
     out: Path,
     *,
+    others: Sequence[Path] = (),
+    is_mirrored: bool = False,
     precision: Precision = "fp32",
     name: str | None = None,
     version: str = "1",
@@ -53,6 +56,9 @@ def export_model(
 ) -> Exported:
     """Write the checkpoint's network as a self-describing ONNX file; the same checkpoint gives the same bytes.
 
+    With `others`, checkpoints or model files, the file is the mean of all, and with `is_mirrored` that of what they say
+    of a slice and its three mirror images.
+
     Before it is written the file is proved against the network on a phantom, on noise and on `slices`; int8, which
     knows only the values that slices have, on every second one of the `slices` alone: it takes the range of its values
     from the others. `name` is by default the preset's, `licence` what the training data demand.
@@ -60,11 +66,13 @@ def export_model(
     Raises ModelError for a file that is no checkpoint and for a graph that fails the proof, CallError where `out`
     can't be written, or where there are too few slices for int8, or hardly any lung in those that it is proved on.
     """
+    if precision == "int8" and others:
+        raise CallError("int8 is for a single network: export the mean of several in fp32 or fp16")
     if precision == "int8" and len(slices) < FEWEST_SLICES:
         raise CallError(
             f"int8 needs at least {FEWEST_SLICES} real slices to take its ranges from: name some by --slices"
         )
-    source = load(checkpoint)
+    source = open_ensemble([checkpoint, *others], is_mirrored=is_mirrored)
     _make_room(out)
     how = source.recipe.preparation
     graph = logits_graph(source.net, how.multiple)
@@ -86,7 +94,7 @@ def export_model(
             "name slices of the chest by --slices"
         )
     spec = ModelSpec(
-        name=name or source.recipe.preset,
+        name=name or ("ensemble" if "members" in source.training else source.recipe.preset),
         version=version,
         licence=licence or _licence(source.training),
         precision=precision,
@@ -113,8 +121,10 @@ def _licence(training: Mapping[str, Any]) -> str:
 
 def _training(source: Checkpoint) -> dict[str, Any]:
     """The data sets and the recipe, without preparation and clean-up, which have fields of their own."""
-    recipe = {k: v for k, v in asdict(source.recipe).items() if k not in ("preparation", "cleanup")}
     datasets = [_anonymous(described) for described in source.training.get("datasets", ())]
+    if "members" in source.training:
+        return {**source.training, "datasets": datasets}
+    recipe = {k: v for k, v in asdict(source.recipe).items() if k not in ("preparation", "cleanup")}
     return {**source.training, "datasets": datasets, "recipe": recipe}
 
 

@@ -23,25 +23,45 @@ _ROOM = 4
 def in_half(model: ModelProto) -> ModelProto:
     """The graph with float16 weights, activations and logits; its input stays float32. `model` is not changed.
 
-    The normalisation, all that comes before the first convolution, stays float32 too: grey values of 128 and
+    The normalisation, all that comes before the first convolutions, stays float32 too: grey values of 128 and
     more would be rounded to an eighth.
     """
     halved = ModelProto()
     halved.CopyFrom(model)
     graph = halved.graph
-    first = next(index for index, node in enumerate(graph.node) if node.op_type == "Conv")
-    normalised = graph.node[first].input[0]
-    weights = {name for node in graph.node[first:] for name in _halved_inputs(node)}
+    single = _before_convolutions(model)
+    nodes, narrowed = [], set()
+    weights = set()
+    for node in graph.node:
+        if not single.issuperset(node.output):
+            for place, name in enumerate(node.input):
+                if name in single:
+                    node.input[place] = f"{name}_half"
+                    if name not in narrowed:
+                        narrowed.add(name)
+                        nodes.append(onnx.helper.make_node("Cast", [name], [f"{name}_half"], to=TensorProto.FLOAT16))
+            weights.update(_halved_inputs(node))
+        nodes.append(node)
     for tensor in graph.initializer:
         if tensor.name in weights and tensor.data_type == TensorProto.FLOAT:
             half = numpy_helper.to_array(tensor).astype(np.float16)
             tensor.CopyFrom(numpy_helper.from_array(half, tensor.name))
-    narrow = onnx.helper.make_node("Cast", [normalised], [f"{normalised}_half"], to=TensorProto.FLOAT16)
-    graph.node[first].input[0] = narrow.output[0]
-    graph.node.insert(first, narrow)
+    del graph.node[:]
+    graph.node.extend(nodes)
     for output in graph.output:
         output.type.tensor_type.elem_type = TensorProto.FLOAT16
     return halved
+
+
+def _before_convolutions(model: ModelProto) -> set[str]:
+    """The input, and all that is worked out from it before it reaches a convolution."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    single = {INPUT}
+    for node in model.graph.node:
+        given = [name for name in node.input if name and name not in constants]
+        if node.op_type != "Conv" and given and single.issuperset(given):
+            single.update(node.output)
+    return single
 
 
 def check_range(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]]) -> None:
@@ -51,8 +71,8 @@ def check_range(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]]) -
     """
     inside = ModelProto()
     inside.CopyFrom(model)
-    first = next(index for index, node in enumerate(inside.graph.node) if node.op_type == "Conv")
-    names = [name for node in inside.graph.node[first:] for name in node.output]
+    single = _before_convolutions(model)
+    names = [name for node in inside.graph.node for name in node.output if name not in single]
     del inside.graph.output[:]
     inside.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     content = inside.SerializeToString()

@@ -176,7 +176,7 @@ def test_a_place_that_can_not_be_written_is_the_callers_error(checkpoint_file, t
 def test_without_the_extra_it_is_named(monkeypatch, tmp_path, absent):
     monkeypatch.setitem(sys.modules, absent, None)
     with pytest.raises(MissingExtraError, match=rf"{absent}.*pip install '.\[export\]'"):
-        export(tmp_path / "best.pt", tmp_path / "model.onnx")
+        export([str(tmp_path / "best.pt")], tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize(("temperature", "outputs"), [(1.25, ["labels", "logits"]), (None, ["labels"])])

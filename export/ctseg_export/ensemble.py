@@ -1,0 +1,90 @@
+"""Several networks as one, each of which may look at a slice and at its mirror images: the mean of what they say."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ctseg.errors import CallError
+from ctseg.training.ancestry import inherited_datasets
+from ctseg.training.checkpoint import Checkpoint
+from ctseg.training.network_file import descent, open_network
+from ctseg.training.teach import MIRRORS
+
+
+class Ensemble(nn.Module):
+    """The mean of the logits of some networks, each divided by its temperature, so that all are equally sure.
+
+    Each network looks once for every entry of `mirrors`, the axes along which the slice is mirrored first.
+    """
+
+    def __init__(
+        self, members: Sequence[nn.Module], temperatures: Sequence[float], mirrors: Sequence[Sequence[int]]
+    ) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self._temperatures, self._mirrors = tuple(temperatures), tuple(mirrors)
+
+    def forward(self, grey: Tensor) -> Tensor:
+        """Grey (N, 1, H, W) to logits (N, classes, H, W)."""
+        looks = torch.cat([_mirrored(grey, axes) for axes in self._mirrors]) if len(self._mirrors) > 1 else grey
+        share = 1 / len(self.members)
+        given = [net(looks) * (share / t) for net, t in zip(self.members, self._temperatures, strict=True)]
+        together: Tensor = sum(given[1:], start=given[0])
+        if len(self._mirrors) == 1:
+            return together
+        views = zip(together.chunk(len(self._mirrors)), self._mirrors, strict=True)
+        return torch.stack([_mirrored(view, axes) for view, axes in views]).mean(dim=0)
+
+
+def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
+    """The networks of some checkpoints or model files as one, with the data that any of them learnt from.
+
+    A single one that is not mirrored is returned as it is. The mean gives probabilities if all of them do, and has no
+    scores, since those of its members do not hold for it. Raises ModelError, and CallError for networks that see
+    slices differently.
+    """
+    found = [open_network(file) for file in files]
+    first = found[0]
+    if len(found) == 1 and not is_mirrored:
+        return first
+    for file, one in zip(files, found, strict=True):
+        for what, theirs, ours in (
+            ("preparation", one.recipe.preparation, first.recipe.preparation),
+            ("clean-up", one.recipe.cleanup, first.recipe.cleanup),
+        ):
+            if theirs != ours:
+                raise CallError(f"{file} has another {what} of slices than {files[0]}: they can't be joined")
+    temperatures = [one.temperature for one in found if one.temperature]
+    is_calibrated = len(temperatures) == len(found)
+    net = Ensemble(
+        [one.net for one in found],
+        temperatures if is_calibrated else [1.0] * len(found),
+        MIRRORS if is_mirrored else MIRRORS[:1],
+    )
+    return replace(
+        first,
+        net=net.eval(),
+        training={
+            "datasets": _joined([one.training.get("datasets", ()) for one in found]),
+            "members": [descent(one, file) for one, file in zip(found, files, strict=True)],
+            "mirrored": is_mirrored,
+        },
+        scores={},
+        temperature=1.0 if is_calibrated else None,
+    )
+
+
+def _joined(learnt: Sequence[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+    """The data sets of all networks; those of a later one as far as they hold groups that the others do not."""
+    joined: list[Mapping[str, Any]] = []
+    for datasets in learnt:
+        joined += inherited_datasets(datasets, joined)
+    return joined
+
+
+def _mirrored(images: Tensor, axes: Sequence[int]) -> Tensor:
+    return images.flip(tuple(axes)) if axes else images
