@@ -72,6 +72,11 @@ def plan_report(found: Plan) -> Iterator[RenderableType]:
     yield table
     yield from (Text(printable(note)) for note in found.notes)
     yield from listed("skipped", ((one.file, one.reason) for one in found.skipped), "dim")
+    yield from plan_failures(found)
+
+
+def plan_failures(found: Plan) -> Iterator[RenderableType]:
+    """What has failed already."""
     yield from listed("failed", ((one.file, one.reason) for one in found.errors), "red")
 
 

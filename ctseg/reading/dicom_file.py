@@ -54,8 +54,9 @@ class Opened:
 
     @property
     def syntax(self) -> uid.UID:
-        """The transfer syntax; the default one where the file does not say (PS3.5, 10.1)."""
-        return uid.UID(text(self.meta, "TransferSyntaxUID") or uid.ImplicitVRLittleEndian)
+        """The transfer syntax; where the file does not say, the default one (PS3.5, 10.1), or that of its elements."""
+        default = uid.ImplicitVRLittleEndian if self.is_little else uid.ExplicitVRBigEndian
+        return uid.UID(text(self.meta, "TransferSyntaxUID") or default)
 
 
 class _Stream(BufferedReader):

@@ -57,6 +57,8 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
         ordered = tuple(found for _, found in by_offset)
         offsets = np.sort(offsets)
         doubts += [*_doubts_of_places(offsets), *_doubts_of_direction(ordered)]
+    if all(s.orientation is None for s in ordered):
+        doubts.append(flags.UNKNOWN_ORIENTATION)
     weights = _weights(ordered, offsets)
     return Stack(ordered, _lengths(ordered, offsets), weights, (*doubts, *_doubts_of_mixture(ordered)))
 

@@ -1,6 +1,7 @@
 """The pixels of one DICOM slice, from any of the transfer syntaxes hospitals use, in Hounsfield units."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -167,13 +168,16 @@ def _from_lowest_bit(pixels: Pixels, header: PixelHeader) -> Pixels:
 def _in_hounsfield(header: PixelHeader, scale: Scale | None, pixels: Pixels) -> Slice:
     """The slice that the stored numbers stand for.
 
-    MONOCHROME1 says how to show the numbers (the lowest is white), not what they are: the rescale to HU is the same.
-    But some writers also inverted them. A chest holds more air than bone; if it does not, the complement is the CT.
+    MONOCHROME1 says how to show the numbers (the lowest is white), not what they are: the rescale to HU is the same, and
+    only grey values are turned. But some writers also inverted them. A chest holds more air than bone; if it does not,
+    the complement is the CT.
     """
     slope, intercept = header.rescale.slope, header.rescale.intercept
     if slope is None and intercept is None:
         numbers = _numbers(pixels, header)
-        return as_slice(numbers, scale) if is_untold(header) else as_slice(numbers.astype(np.uint8))
+        shown = as_slice(numbers, scale) if is_untold(header) else as_slice(numbers.astype(np.uint8))
+        is_negative = header.photometric == "MONOCHROME1" and shown.domain == "grey8"
+        return replace(shown, pixels=255 - shown.pixels) if is_negative else shown
     if slope == 0:
         raise ContentError("its RescaleSlope is 0")
     rescale = partial(rescaled_in_place, slope=slope or 1.0, intercept=intercept or 0.0, limits=_limits(header))

@@ -8,10 +8,10 @@ from ctseg.reading.files import ContentError
 LARGEST_PICTURE = 8192 * 8192
 """Pixels; detectors for CT end at 4096 x 4096."""
 
-_TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_DEPTH = 256, 257, 262, 277, 32997
+_TIFF_COLUMNS, _TIFF_ROWS, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_DEPTH = 256, 257, 258, 262, 277, 32997
 _TIFF_TILE_COLUMNS, _TIFF_TILE_ROWS, _TIFF_TILE_DEPTH = 322, 323, 32998
 _TIFF_TAGS = (
-    _TIFF_COLUMNS, _TIFF_ROWS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_DEPTH,
+    _TIFF_COLUMNS, _TIFF_ROWS, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES, _TIFF_DEPTH,
     _TIFF_TILE_COLUMNS, _TIFF_TILE_ROWS, _TIFF_TILE_DEPTH,
 )  # fmt: skip
 _TIFF_VALUES = {3: "H", 4: "I", 16: "Q"}
@@ -45,12 +45,14 @@ class TiffHeader:
     """The size of a TIFF's first page, its numbers per pixel, what these stand for, and whether more pages follow.
 
     `tile`: rows and columns of a tile, which is decoded as a whole, and may be larger than the page; 1 without tiles.
+    `bits`: of a number, if there is one per pixel.
     """
 
     rows: int
     columns: int
     samples: int
     tile: tuple[int, int]
+    bits: int
     is_zero_white: bool
     has_palette: bool
     has_more_pages: bool
@@ -80,6 +82,7 @@ def read_tiff_header(data: bytes) -> TiffHeader:
             tags.get(_TIFF_TILE_ROWS, 1) * tags.get(_TIFF_TILE_DEPTH, 1),
             tags.get(_TIFF_TILE_COLUMNS, 1),
         ),
+        bits=tags.get(_TIFF_BITS, 1),
         is_zero_white=tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO,
         has_palette=tags.get(_TIFF_PHOTOMETRIC) == _PALETTE,
         has_more_pages=next_page != 0,

@@ -78,7 +78,8 @@ def decode_tiff(data: bytes) -> Pixels:
     header = read_tiff_header(data)
     if header.has_palette:
         raise ContentError("its pixels are places in a palette: save it as grey")
-    return _tiff_samples(data, header)
+    pixels = _tiff_samples(data, header)
+    return pixels * np.uint8(255 // _largest(header)) if _is_coarse(header) else pixels
 
 
 def decode_tiff_samples(data: bytes) -> Pixels:
@@ -99,8 +100,17 @@ def _tiff_samples(data: bytes, header: TiffHeader) -> Pixels:
     if pixels.shape[:2] != (header.rows, header.columns):
         raise ContentError("its colours lie in planes apart: save it as grey")
     if header.is_zero_white and pixels.dtype.kind in "bu":
-        return ~pixels
+        return _largest(header) - pixels if _is_coarse(header) else ~pixels
     return pixels
+
+
+def _is_coarse(header: TiffHeader) -> bool:
+    """Whether its numbers have 2 or 4 bits, which are decoded as they are: a screen shows the largest as white."""
+    return header.samples == 1 and header.bits in (2, 4)
+
+
+def _largest(header: TiffHeader) -> np.uint8:
+    return np.uint8(2**header.bits - 1)
 
 
 def decode_bmp(data: bytes) -> Pixels:

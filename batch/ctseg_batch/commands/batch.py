@@ -201,7 +201,7 @@ def batch(
         gpus_per_worker=gpus_per_worker,
     )
     if dry_run:
-        tell_plan(call, as_json=as_json)
+        tell_plan(call, as_json=as_json, quiet=quiet)
         return
     from ctseg_batch.parts.workers import any_at_work
     from ctseg_batch.run import run

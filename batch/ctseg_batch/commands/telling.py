@@ -47,21 +47,20 @@ def tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) 
     raise typer.Exit(exit_status(summary))
 
 
-def tell_plan(call: "Call", *, as_json: bool) -> None:
-    """Show what a run would do, and exit with the status that it would have."""
-    from ctseg_batch.dry_run import plan, plan_report
+def tell_plan(call: "Call", *, as_json: bool, quiet: bool) -> None:
+    """Show what a run would do, or if `quiet` only what has failed, and exit with the status that it would have."""
+    from ctseg_batch.dry_run import plan, plan_failures, plan_report
     from ctseg_batch.terminal.console import people_console, show
 
     found = plan(call)
     if as_json:
         scans = [{"scan": name, "slices": n, "to_do": found.to_do[name]} for name, n in found.slices.items()]
-        others = {"skipped": found.skipped, "errors": found.errors}
-        listed = {key: [asdict(one) for one in failures] for key, failures in others.items() if failures}
-        notes = {"notes": found.notes} if found.notes else {}
+        skipped, errors = ([asdict(one) for one in failures] for failures in (found.skipped, found.errors))
+        told = {"scans": scans, "skipped": skipped, "errors": errors, "notes": list(found.notes)}
         with standard_output() as stream:
-            stream.write(json.dumps({"scans": scans, **listed, **notes}, indent=2) + "\n")
+            stream.write(json.dumps(told, indent=2) + "\n")
     else:
-        show(people_console(), plan_report(found))
+        show(people_console(), plan_failures(found) if quiet else plan_report(found))
     raise typer.Exit(found.exit_status)
 
 

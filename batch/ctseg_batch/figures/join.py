@@ -68,7 +68,11 @@ def join(runs: Sequence[Run]) -> Joined:
             name = scan["scan"]
             owner, known = owners.setdefault(name, (run, scan))
             if known is not scan and figures_alone(known) != figures_alone(scan):
-                raise CallError(f"the scan {name} is in {owner.title} and in {run.title}, with different figures")
+                raise CallError(
+                    f"the scan {name} is in {owner.title} and in {run.title}, with different figures: if these are two "
+                    "scans, call both runs with the same --root, so that their names differ; if it is one, leave one "
+                    "of the runs out"
+                )
             if owner is run:
                 new.add(name)
         taken.append((run, frozenset(new)))

@@ -1,6 +1,6 @@
 """Make the report of an OUT."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,18 +79,24 @@ def _parts(results: Results, most: int, watched: Watched) -> tuple[ScanPart, ...
     chosen = choose_scans(scans, most)
     rows = slices_of(results, {scans[place]["scan"] for place in chosen})
 
-    def draw(place: int, origins: Sequence[Origin]) -> ScanPart:
+    joined = _runs_of_scans(results)
+
+    def draw(place: int, origins: Mapping[Path, Origin]) -> ScanPart:
         scan = scans[place]
         of_scan = None if rows is None else rows.get(scan["scan"], ())
-        origin = next((one for one in origins if holds(one.out, of_scan or ())), origins[0])
+        likely = [origins[joined[place]], *origins.values()] if joined else origins.values()
+        origin = next((one for one in likely if holds(one.out, of_scan or ())), next(iter(likely)))
         return scan_part(place, chosen[place], scan, of_scan, origin)
 
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        origins = [Origin(out, recorded_root(out), pool) for out in _outs(results)]
+        origins = {out: Origin(out, recorded_root(out), pool) for out in dict.fromkeys([results.out, *joined])}
         return tuple(draw(place, origins) for place in watched(list(chosen)))
 
 
-def _outs(results: Results) -> Iterable[Path]:
-    """The folders that may hold masks: OUT, and those of the runs that were joined there."""
+def _runs_of_scans(results: Results) -> Sequence[Path]:
+    """The OUT of each scan's run, if several were joined; else none.
+
+    Masks of two runs may have the same path. Only shards of one run, whose paths all differ, may come in another order.
+    """
     runs = results.summary["runs"] or ()
-    return dict.fromkeys([results.out, *(Path(run["out"]) for run in runs)])
+    return [Path(run["out"]) for run in runs for _ in range(run["scans"])]

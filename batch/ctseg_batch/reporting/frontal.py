@@ -76,8 +76,10 @@ def survey(files: ScanFiles, spacing: Spacing | None, right: Side, pool: Executo
     return Survey(there[0].shape, box, right, columns, plane, depth)
 
 
-def from_the_front(files: ScanFiles, found: Survey, spacing: Spacing, pool: Executor) -> tuple[Picture, Picture]:
-    """The coronal plane with its classes, and the classes in depth; the head is at the top."""
+def from_the_front(
+    files: ScanFiles, found: Survey, spacing: Spacing, pool: Executor, *, is_head_known: bool
+) -> tuple[Picture, Picture]:
+    """The coronal plane with its classes, and the classes in depth; the head is at the top, as far as it is known."""
     lines = list(pool.map(partial(_line, files, found), range(len(files.rows))))
     labels = np.stack([line for line, _ in lines])[::-1, found.columns]
     ct = None
@@ -88,7 +90,7 @@ def from_the_front(files: ScanFiles, found: Survey, spacing: Spacing, pool: Exec
     size = fit((labels.shape[0] * up, labels.shape[1] * across), _ROOM)
     rows, columns = found.shape
     line, of = ("column", columns) if found.right in ON_A_SIDE else ("row", rows)
-    seen = plane_alt(f"{line} {found.plane} of {of}", labels, has_ct=ct is not None)
+    seen = plane_alt(f"{line} {found.plane} of {of}", labels, has_ct=ct is not None, is_head_known=is_head_known)
     plane = picture(ct, labels, size, _SHARPNESS, seen)
     shown = _through(found.depth[::-1, :, found.columns])
     return plane, coloured(shown, size, _SHARPNESS, DEPTH_ALT)

@@ -99,7 +99,7 @@ def _lead(summary: Summary) -> str:
             f"{count(bad, 'scan')} could not be read" if bad else "",
             f"{count(partly, 'scan')} failed in part" if partly else "",
         ]
-        pieces.append(f"{count(len(summary['errors']), 'file')} of no scan failed" if summary["errors"] else "")
+        pieces.append(f"{count(len(summary['errors']), 'input')} of no scan failed" if summary["errors"] else "")
         done = f"{', '.join(filter(None, pieces))}."
     carry = "carries" if flagged == 1 else "carry"
     doubtful = f"{flagged:,} of {count(len(scans), 'scan')} {carry} flags that make their figures doubtful."
@@ -153,5 +153,5 @@ def _known(values: Iterable[float | None]) -> list[float]:
 
 def _between(values: Sequence[float], digits: int, unit: str) -> str:
     if len(values) == 1:
-        return "of the one scan"
+        return "of one scan"
     return f"median of {len(values):,}, from {number(min(values), digits)} to {number(max(values), digits)}{unit}"

@@ -77,7 +77,7 @@ def draw(
     ]
     plane = depth = None
     if found and found.depth.any() and spacing and len(rows) >= _FEWEST_FOR_A_PLANE:
-        plane, depth = from_the_front(files, found, spacing, pool)
+        plane, depth = from_the_front(files, found, spacing, pool, is_head_known=right is not None)
     notes = _notes(files, found, spacing, right, tiles) if tiles else (_NOTHING,)
     if plane and is_uneven:
         notes = (*notes, _UNEVEN)
@@ -95,7 +95,7 @@ def _notes(
     if spacing is None:
         notes.append("How far its slices lie apart is not known, so it is not shown from the front.")
     elif found is None:
-        notes.append("It is not shown from the front: that needs masks of one size.")
+        notes.append("It is not shown from the front: that needs masks, all of one size.")
     return tuple(notes)
 
 

@@ -84,8 +84,8 @@ def share(name: str, scan: Scan) -> float | None:
 
 
 def rounded(value: float | None, digits: int) -> float | None:
-    """A value with the digits that are shown, and two more to sort by: the page may hold thousands."""
-    return None if value is None else round(value, digits + 2)
+    """A value as it is shown: a browser would round one with more digits once more, and otherwise."""
+    return None if value is None else round(value, digits)
 
 
 def _at(key: str, title: str, unit: str, digits: int, *path: str) -> Column:

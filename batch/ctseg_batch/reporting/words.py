@@ -48,7 +48,7 @@ _FLAGS: Mapping[str, str] = {
     flags.TWO_SPACINGS: "The header tells of two spacings: volumes follow its sform, other programs may follow its "
     "pixdim.",
     flags.DEFAULT_SPACING: "The voxels measure 1 mm each way and begin at 0, as where nobody told the writer of a "
-    "spacing: if they are of another size, volumes are wrong.",
+    "spacing: if they are of another size, volumes are wrong, and slices may be mirrored or upside down.",
     flags.TWO_ORIENTATIONS: "The header tells of two orientations: slices are turned by its sform, and may be mirrored "
     "or upside down.",
     flags.NOT_HU: "Nothing says that the values are Hounsfield units; they were taken as they are, or as grey "
@@ -59,7 +59,8 @@ _FLAGS: Mapping[str, str] = {
     flags.UNKNOWN_ORIENTATION: "The file does not say which way is up: slices may be mirrored or upside down.",
     **{flags.lung_absent(lung): f"No {lung} lung was found: its figures are empty." for lung in LUNGS},
     flags.SIDES_ASSUMED: "The files do not say which side is which, or differ in it: the patient's right is taken to "
-    "be on the left.",
+    "be on the left, and, unless positions say so, slices are taken to run from the feet up. If they do not, upper and "
+    "lower are exchanged.",
     flags.NO_STACK: "The folder holds more images than a scan has slices: nothing is told of regions.",
     flags.BY_LOCATION: "Some files don't give positions; the order of their slices follows SliceLocation.",
     flags.BY_NUMBER: "Some files don't give positions; unless others do, the slices are taken to be "
@@ -128,8 +129,10 @@ def tile_alt(place: int, file: str, pixels: Sequence[int]) -> str:
 def order_told(doubts: Sequence[str], spacing: Spacing | None, right: Side | None) -> str:
     """The order of a scan's slices; images without positions are in the order of their names."""
     flagged = next((flag for flag in doubts if flag.startswith(flags.ORDER)), "")
-    if not flagged and (spacing or right):
+    if not flagged and right:
         return "from the feet to the head"
+    if not flagged and spacing:
+        return "as they are stored, which is taken to be from the feet to the head"
     return f"in the order of {flagged.removeprefix(flags.ORDER) or 'file name'}s"
 
 
@@ -150,11 +153,12 @@ def lost_told(many: int) -> str:
     return f"{count(many, 'file')} that could not be read {are} missing in it; where {they_lie} is not known."
 
 
-def plane_alt(line: str, labels: Labels, *, has_ct: bool) -> str:
+def plane_alt(line: str, labels: Labels, *, has_ct: bool, is_head_known: bool) -> str:
     """The description of the coronal plane, which is a `line` of each slice."""
     counts = [int(n) for n in np.bincount(labels.ravel(), minlength=len(CLASSES))]
     what = "CT with its classes" if has_ct else "classes"
-    return f"Coronal plane at {line}, {what}, head at the top: {_shares(counts, 'the lung in it')}"
+    top = "head" if is_head_known else "last slice"
+    return f"Coronal plane at {line}, {what}, {top} at the top: {_shares(counts, 'the lung in it')}"
 
 
 def percent(share: float) -> str:

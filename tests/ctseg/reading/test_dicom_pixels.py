@@ -304,6 +304,18 @@ def test_monochrome1_whose_numbers_were_turned_around_is_turned_back(write_dicom
     np.testing.assert_array_equal(seen.pixels, chest())
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_without_a_rescale_monochrome1_is_the_negative_of_a_picture(write_dicom, tmp_path, dtype):
+    stored = np.arange(256, dtype=dtype).reshape(16, 16)
+    bits = {"BitsStored": 8, "HighBit": 7, "RescaleSlope": None, "RescaleIntercept": None}
+    for name in ("MONOCHROME2", "MONOCHROME1"):
+        write_dicom(tmp_path / f"{name}.dcm", stored, PhotometricInterpretation=name, **bits)
+    positive, negative = (read(tmp_path / f"{name}.dcm") for name in ("MONOCHROME2", "MONOCHROME1"))
+    assert (positive.domain, negative.domain) == ("grey8", "grey8")
+    np.testing.assert_array_equal(negative.pixels, 255 - positive.pixels)
+    assert positive.pixels[0, 0] < positive.pixels[-1, -1]
+
+
 def test_without_a_rescale_low_values_still_mean_hounsfield(write_dicom, tmp_path):
     seen = read(write_dicom(tmp_path / "a.dcm", chest(), RescaleSlope=None, RescaleIntercept=None))
     assert seen.domain == "hu"

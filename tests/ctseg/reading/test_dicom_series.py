@@ -88,6 +88,11 @@ def test_oblique_slices_are_sorted_along_their_normal(write_stack):
     assert series.flags == ("oblique",)
 
 
+def test_that_no_slice_says_how_it_is_turned_is_told(write_stack):
+    tags = [{"ImagePositionPatient": [0, 0, 5 * number], "ImageOrientationPatient": None} for number in range(3)]
+    assert one(write_stack(3, lambda n: tags[n])).flags == ("orientation unknown",)
+
+
 def test_without_positions_the_slice_location_tells(write_stack):
     series = one(write_stack(4, lambda n: {"ImagePositionPatient": None, "SliceLocation": [30, 10, 40, 20][n]}))
     assert order(series) == [1, 3, 0, 2]

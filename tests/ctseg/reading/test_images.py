@@ -84,19 +84,30 @@ def test_a_tiff_may_hold_hounsfield(tmp_path, dtype):
     np.testing.assert_array_equal(seen.pixels, CT)
 
 
-def tiff(*extra, columns=20, rows=24, photometric=1):
-    """RAMP as a TIFF made by hand (TIFF 6.0), `extra` numbers (tag, value) put before its own."""
-    tags = [(256, columns), (257, rows), (258, 8), (259, 1), (262, photometric), (273, 300), (278, rows), (279, 480)]
+def tiff(*extra, columns=20, rows=24, photometric=1, bits=8, pixels=RAMP):
+    """Pixels as a TIFF made by hand (TIFF 6.0), `extra` numbers (tag, value) put before its own."""
+    tags = [(256, columns), (257, rows), (258, bits), (259, 1), (262, photometric), (273, 300), (278, rows), (279, 480)]
     entries = b"".join(
         struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted([*extra, *tags], key=lambda t: t[0])
     )
     directory = struct.pack("<IH", 8, len(tags) + len(extra)) + entries + bytes(4)
-    return (b"II*\0" + directory).ljust(300, b"\0") + RAMP.tobytes()
+    return (b"II*\0" + directory).ljust(300, b"\0") + pixels.tobytes()
 
 
 def test_a_tiff_whose_zero_is_white_is_turned(tmp_path):
     (tmp_path / "a.tif").write_bytes(tiff(photometric=0))
     np.testing.assert_array_equal(read(tmp_path / "a.tif").pixels, 255 - RAMP)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_a_tiff_of_few_bits_is_as_bright_as_one_of_many_and_a_mask_keeps_its_numbers(tmp_path, bits):
+    numbers = np.arange(24 * 20, dtype=np.uint8).reshape(24, 20) % 2**bits
+    a_byte = 8 // bits
+    packed = sum((numbers[:, n::a_byte] << (8 - bits * (n + 1))).astype(np.uint8) for n in range(a_byte))
+    for photometric, shown in ((1, numbers), (0, 2**bits - 1 - numbers)):
+        (tmp_path / "a.tif").write_bytes(tiff(bits=bits, pixels=packed, photometric=photometric))
+        np.testing.assert_array_equal(read(tmp_path / "a.tif").pixels, shown * (255 // (2**bits - 1)))
+        np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), shown)
 
 
 @pytest.mark.parametrize(

@@ -143,8 +143,8 @@ const scanTable = (() => {
     table.setAttribute("aria-rowcount", state.order.length + 1);
     viewport.scrollTop = 0;
     fillView();
-    const all = data.rows.length.toLocaleString("en-GB");
-    matches.textContent = state.order.length === data.rows.length ? `${all} scans` : `${state.order.length.toLocaleString("en-GB")} of ${all} scans`;
+    const all = `${data.rows.length.toLocaleString("en-GB")} ${data.rows.length === 1 ? "scan" : "scans"}`;
+    matches.textContent = state.order.length === data.rows.length ? all : `${state.order.length.toLocaleString("en-GB")} of ${all}`;
   };
 
   const activate = (position) => {
