@@ -26,8 +26,8 @@ def find(call: Call, folders: Collection[str]) -> tuple[Found, InputFiles]:
     if not urls:
         if isinstance(call.root, Url):
             raise CallError(f"--root {call.root}: the inputs are not below it")
-        never = [*_paths([call.out]), *truths]
-        return discover(_paths(call.inputs), never, _paths(call.listed), call.root), InputFiles()
+        out = call.out if isinstance(call.out, Path) else None
+        return discover(_paths(call.inputs), truths, _paths(call.listed), call.root, out), InputFiles()
     from ctseg_batch.remote.discover import discover_urls
 
     if paths or isinstance(call.root, Path):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,12 @@ def is_sibling(name: str, mark: str) -> bool:
 
 
 def recorded_root(out: Path) -> Path | None:
-    """The root whose results OUT holds; None if no journal says."""
+    """The root whose results OUT holds; None if no journal says, or none that may be read."""
     for journal in journal_files(out):
-        _, head = next(whole_lines(journal), (0, {}))
-        if isinstance(head.get("root"), str):
-            return Path(head["root"])
+        with suppress(OSError):
+            _, head = next(whole_lines(journal), (0, {}))
+            if isinstance(head.get("root"), str):
+                return Path(head["root"])
     return None
 
 
@@ -64,6 +66,13 @@ def is_of_results(folder: Path) -> bool:
         return False
     root = recorded_root(folder.parent)
     return root is None or not root.is_relative_to(folder)
+
+
+def results_around(path: Path) -> Path | None:
+    """The folder of results that a path is, or lies in; None for any other path."""
+    if FOLDERS.isdisjoint(path.parts):  # as of nearly every one of a million
+        return None
+    return next(filter(is_of_results, (path, *path.parents)), None)
 
 
 def whole_lines(journal: Path) -> Iterator[tuple[int, JournalEntry]]:

@@ -23,7 +23,7 @@ EXTRAS = {
 }
 ARCHIVE = "zip"
 _FILE = "file://"
-_URL = re.compile(rf"{ARCHIVE}::|[a-z][a-z0-9+.-]+://")
+_URL = re.compile(rf"{ARCHIVE}::|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _MACHINES = ("sftp", "ssh")
 
 
@@ -75,8 +75,8 @@ def location(written: str) -> Location:
     """A path or a URL from its text; raises CallError if that is empty, or a URL that can't be used."""
     if not written:  # pathlib takes it for the current folder
         raise CallError("a path is empty: is it a variable that is not set?")
-    if written.startswith(_FILE) and "::" not in written:
-        return Path(written.removeprefix(_FILE))
+    if written.lower().startswith(_FILE) and "::" not in written:
+        return _local(written)
     if not is_url(written):
         return Path(written)
     if any(map(_holds_a_secret, written.split("::"))):
@@ -86,6 +86,7 @@ def location(written: str) -> Location:
         )
     head, _, archive = written.partition("::")
     scheme, _, path = head.partition("://")
+    scheme = scheme.lower()
     if archive and (scheme != ARCHIVE or "::" in archive):
         raise CallError(f"{written}: only {ARCHIVE}::ARCHIVE says where something lies in something else")
     if scheme == ARCHIVE and not archive:
@@ -94,6 +95,14 @@ def location(written: str) -> Location:
         place = location(archive)
         archive = str(place) if isinstance(place, Url) else os.path.abspath(place)  # noqa: PTH100 - read from elsewhere
     return _checked(Url(scheme, path.strip("/") if archive else path.rstrip("/"), archive), written)
+
+
+def _local(written: str) -> Path:
+    """The path of a URL of this machine (RFC 8089)."""
+    host, slash, path = written[len(_FILE) :].partition("/")
+    if host.lower() not in ("", "localhost"):
+        raise CallError(f"{written}: {host} is another machine; name a path on this one, like file:///{path}")
+    return Path(slash + path)
 
 
 def _holds_a_secret(part: str) -> bool:

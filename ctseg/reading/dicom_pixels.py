@@ -168,9 +168,9 @@ def _from_lowest_bit(pixels: Pixels, header: PixelHeader) -> Pixels:
 def _in_hounsfield(header: PixelHeader, scale: Scale | None, pixels: Pixels) -> Slice:
     """The slice that the stored numbers stand for.
 
-    MONOCHROME1 says how to show the numbers (the lowest is white), not what they are: the rescale to HU is the same, and
-    only grey values are turned. But some writers also inverted them. A chest holds more air than bone; if it does not,
-    the complement is the CT.
+    MONOCHROME1 says how to show the numbers (the lowest is white), not what they are: the rescale to HU is the same,
+    and only grey values are turned. But some writers also inverted them. A chest holds more air than bone; if it does
+    not, the complement is the CT.
     """
     slope, intercept = header.rescale.slope, header.rescale.intercept
     if slope is None and intercept is None:

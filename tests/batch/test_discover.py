@@ -276,8 +276,9 @@ def test_links_out_of_an_input_are_followed_although_it_lies_in_out_but_for_what
     folder = tree("study/scans/1.png", "study/archive/2.png", "study/masks/scans/1.png")
     (folder / "study/scans/old").symlink_to("../archive")
     (folder / "study/scans/made").symlink_to("../masks")
-    found = discover([folder / "study/scans"], never=[folder / "study"])
+    found = discover([folder / "study/scans"], out=folder / "study")
     assert masks(found) == ["1.png", "old/2.png"]
+    assert masks(discover([folder / "study/scans"], never=[folder / "study"])) == ["1.png"]  # as of reference masks
 
 
 def test_above_a_link_is_where_its_target_lies(tree, monkeypatch):
@@ -320,12 +321,15 @@ def test_what_may_not_be_read_is_named(tree):
     }
 
 
-@pytest.mark.parametrize("named", ["out/masks", "out/masks/images", "out/masks/images/1.png"])
+@pytest.mark.parametrize("named", ["out/masks", "out/masks/images", "out/masks/images/1.png", "link"])
 def test_what_a_run_has_written_is_refused_also_where_it_is_named(tree, batch, draw, save_slice, tmp_path, named):
     save_slice(tmp_path / "in/images/1.png", draw(1))
     out = batch(tmp_path / "in").out
+    (tmp_path / "link").symlink_to("out/masks")
     with pytest.raises(CallError, match=f"what ctseg wrote into {out}: name the scans"):
         discover([tmp_path / named])
+    (tmp_path / "in/link").symlink_to(out / "masks/images")
+    assert [site.name for site in discover([tmp_path / "in"]).sites] == ["images"]
 
 
 def test_scans_in_a_folder_that_is_called_like_one_of_results_are_found_again(batch, draw, save_slice, tmp_path):

@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pyarrow.parquet
+import pydicom
 import pytest
 
 from ctseg_batch.figures.summary_form import form_check
@@ -400,6 +401,15 @@ def test_what_a_run_that_counts_once_could_not_make_counts_once(batch, summarize
     assert joined["notes"] == json.loads((first / "summary.json").read_text())["notes"] != []
 
 
+def test_shards_may_have_an_out_each(batch, summarize, folders, tmp_path):
+    outs = [batch(folders, out=tmp_path / f"out-{n}", shard=Shard(n, 2)).out for n in (1, 2)]
+    status, told, _ = summarize(*outs, "--json")
+    assert (status, json.loads(told)["errors"]) == (0, [])
+    assert len(json.loads(told)["scans"]) == len(list(folders.iterdir()))
+    status, told, _ = summarize(outs[0], "--json")
+    assert (status, len(json.loads(told)["errors"]) > 0) == (1, True)
+
+
 def test_what_shards_say_of_outputs_that_they_removed_is_added_up(batch, summarize, folders):
     for write in ("mask", "overlay"), ("mask",):
         outs = [batch(folders, shard=Shard(number, 3), write=write).out for number in (1, 2, 3)]
@@ -407,11 +417,18 @@ def test_what_shards_say_of_outputs_that_they_removed_is_added_up(batch, summari
     assert scans["notes"] == [f"removed, as --write no longer names it: overlay of {len(scans['scans'])} scans"]
 
 
-def test_a_scan_that_two_runs_write_in_different_forms_counts_once(batch, summarize, folders, tmp_path):
-    outs = [batch(folders, out=tmp_path / kind, write=["mask", kind]).out for kind in ("nifti", "overlay")]
-    assert read(outs[0])["scans"][0]["flags"] != read(outs[1])["scans"][0]["flags"]
+def test_a_scan_that_two_runs_write_in_different_forms_counts_once(batch, summarize, save_series, draw, tmp_path):
+    files = save_series(tmp_path / "in/ct", np.stack([draw(seed, 64, 64) for seed in range(4)]))
+    for file, height in zip(files, (0, 5, 12, 30), strict=True):
+        dataset = pydicom.dcmread(file)
+        dataset.ImagePositionPatient = [0, 0, height]
+        dataset.save_as(file)
+    outs = [batch(tmp_path / "in", out=tmp_path / kind, write=["mask", kind]).out for kind in ("nifti", "overlay")]
+    first, second = (read(out)["scans"][0]["flags"] for out in outs)
+    assert any(flag.startswith("no nifti: ") for flag in first)
+    assert first != second
     status, told, _ = summarize(*outs, "--json")
-    assert (status, len(json.loads(told)["scans"])) == (0, len(read(outs[0])["scans"]))
+    assert (status, [scan["flags"] for scan in json.loads(told)["scans"]]) == (0, [first])
 
 
 @pytest.mark.parametrize(("is_old", "counts"), [(False, ["3 scans"]), (True, ["2 scans"])])

@@ -208,15 +208,13 @@ def test_where_the_truth_may_not_be_listed_its_slices_alone_are_not_scored(
         return listed(folder)
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
-    for file in (tmp_path / "truth/closed").glob("*"):
-        file.unlink()  # as if it could not be read
     done = batch(tmp_path / "in", truth=tmp_path / "truth")
     assert done.status == 1
     assert {name: bool(scan["iou"]) for name, scan in done.scans.items()} == {
         "closed": False, "closed/2.nii": False, "open": True, "open/2.nii": True
     }  # fmt: skip
-    named = sorted(error["file"] for scan in done.scans.values() for error in scan["errors"])
-    assert named == [str(tmp_path / "truth/closed/1.png"), str(tmp_path / "truth/closed/2.nii")]
+    told = [(error["file"], error["reason"]) for scan in done.scans.values() for error in scan["errors"]]
+    assert told == [(str(tmp_path / "truth/closed"), "can't be listed: Permission denied")] * 2
     assert len(done.masks) == 4
 
 

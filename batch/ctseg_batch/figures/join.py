@@ -91,8 +91,10 @@ def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
         if run.shard:
             ended[run.out, run.shard.of][run.shard.number] = run.summary["shard"]["found"]
     missing = {}
-    for (out, of), found in ended.items():
-        digests = sorted(set(found.values()))
+    for (out, of), own in ended.items():
+        digests = sorted(set(own.values()))
+        alike = (theirs for (_, parts), theirs in ended.items() if parts == of)  # shards may have an OUT each
+        found = {number: digest for theirs in alike for number, digest in theirs.items() if digest in digests} | own
         if len(digests) == 1 and len(found) == of:
             continue
         silent = {number: Shard(number, of) for number in range(1, of + 1) if number not in found}
@@ -136,7 +138,7 @@ def _summary(
         "ignored_endings": dict(sorted(_endings(summaries).items())),
         "skipped": _once(one for summary in summaries for one in summary["skipped"]),
         "errors": _once([*(one for summary in summaries for one in summary["errors"]), *map(asdict, missing)]),
-        "notes": joined_notes(summaries, scans),
+        "notes": joined_notes(summaries, counts, scans),
         "throughput": {
             "slices": slices,
             "slices_per_second": slices / wall_s if slices and wall_s else None,

@@ -129,25 +129,27 @@ def _has_no_truth(part: PartResult) -> bool:
     return not part.bad_truth and part.unscored == part.slices - part.failed_slices
 
 
-def joined_notes(summaries: Sequence[Mapping[str, Any]], scans: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The notes that a single run over all `scans` would have."""
+def joined_notes(
+    summaries: Sequence[Mapping[str, Any]], counts: Sequence[int], scans: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """The notes that a single run over all `scans` would have; `counts` is how many are from each summary."""
     told: dict[str, None] = {}
     gone: Counter[str] = Counter()
     learnt: Counter[str] = Counter()
-    for summary in summaries:
+    for summary, many in zip(summaries, counts, strict=True):
         counted = _not_made(summary["scans"])
         for note in summary["notes"]:
             if one := _REMOVED.fullmatch(note):
-                gone[one["kind"]] += int(one["number"].replace(",", ""))
+                gone[one["kind"]] += int(one["number"].replace(",", "")) if many else 0
             elif one := _LEARNT.fullmatch(note):
-                learnt[one["dataset"]] += int(one["number"])
+                learnt[one["dataset"]] += int(one["number"]) if many else 0
             elif not note.startswith((NO_TRUTH, _UNUSED_SPACING)) and note not in counted:
                 told[note] = None
     done = [one for one in summaries if any(scan["status"] != "failed" for scan in one["scans"])]
     if done and all(_UNUSED_SPACING in one["notes"] for one in done):
         told[_UNUSED_SPACING] = None
     without = [*_not_made(scans), *_all_without_truth(summaries, scans)]
-    return [*told, *removed(gone), *without, *(learnt_from(many, name) for name, many in learnt.items())]
+    return [*told, *removed(+gone), *without, *(learnt_from(many, name) for name, many in (+learnt).items())]
 
 
 def _not_made(scans: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -12,7 +12,7 @@ from ctseg.reading.name_order import as_counted
 from ctseg_batch.inputs import scan_names
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.walk import Walk
-from ctseg_batch.layout import FOLDERS, is_of_results
+from ctseg_batch.layout import results_around
 from ctseg_batch.result import Failure
 from ctseg_batch.url import Location, Url
 
@@ -54,10 +54,15 @@ class Found:
 
 
 def discover(
-    inputs: Sequence[Path], never: Collection[Path] = (), listed: Sequence[Path] = (), root: Path | None = None
+    inputs: Sequence[Path],
+    never: Collection[Path] = (),
+    listed: Sequence[Path] = (),
+    root: Path | None = None,
+    out: Path | None = None,
 ) -> Found:
     """Search files and folders, recursively and through links, but no real folder twice and none of `never`.
 
+    `out` is not searched either, but may hold an INPUT: then links from there to others of its folders are followed.
     Reads names, and the first bytes of files without an ending. Raises CallError if one of the `inputs` is
     missing; a missing one of those `listed` counts as failed. The `root` is by default the deepest folder that contains
     all inputs; raises CallError for an input that is not below a root that is given.
@@ -65,15 +70,19 @@ def discover(
     for path in inputs:
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a folder on the way may not be entered
             raise CallError(f"{absolute(path)} is not there, or you may not read it")
-        if folder := _results_around(absolute(path)):
+        if folder := results_around(absolute(path)) or results_around(Path(os.path.realpath(path))):
             raise _is_result(path, folder)
-    results = {path: folder for path in map(absolute, listed) if (folder := _results_around(path))}
+    results = {path: folder for path in map(absolute, listed) if (folder := results_around(path))}
     given = [path for path in dict.fromkeys(map(absolute, [*inputs, *listed])) if path not in results]
     if not given and results:
         raise _is_result(*next(iter(results.items())))
     folders = [path for path in given if os.path.isdir(path)]  # noqa: PTH112
     files = [path for path in given if not os.path.isdir(path)]  # noqa: PTH112
-    walk = Walk(frozenset(os.path.realpath(path) for path in never), frozenset(map(absolute, inputs)))
+    walk = Walk(
+        frozenset(os.path.realpath(path) for path in (*never, *([out] if out else []))),
+        frozenset(map(absolute, inputs)),
+        os.path.realpath(out) if out else None,
+    )
     for folder in folders:
         walk.search(folder)
     walk.follow_links()
@@ -134,14 +143,8 @@ def _with_all_above(places: Iterable[Path]) -> set[Path]:
     return above
 
 
-def _results_around(path: Path) -> Path | None:
-    """The folder of results that a path is, or lies in: masks would be taken for CT."""
-    if FOLDERS.isdisjoint(path.parts):  # as of nearly every one of a million
-        return None
-    return next(filter(is_of_results, (path, *path.parents)), None)
-
-
 def _is_result(path: Path, folder: Path) -> CallError:
+    """The error for masks, which would be taken for CT."""
     return CallError(f"{absolute(path)} is what ctseg wrote into {folder.parent}: name the scans themselves")
 
 

@@ -24,7 +24,8 @@ class Site:
     `occupied`: the names that outputs of other scans, or folders of such, get there. `mixed`: the folder holds DICOM
     files as well as images. `part` is the number of this part if the images of a folder were cut into several, else
     None; `scaled_by` are the images of the whole folder that decide whether all are HU or grey. `stamps` are the states
-    of files in a store. `rivals` are the names of other sites that begin with this one's and `#`.
+    of files in a store, `beside` the names of all files of the folder there, if
+    it is `mixed`. `rivals` are the names of other sites that begin with this one's and `#`.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class Site:
     part: int | None = None
     scaled_by: tuple[str, ...] = ()
     stamps: Mapping[str, FileState] | None = None
+    beside: frozenset[str] = frozenset()
     rivals: frozenset[str] = frozenset()
 
     @property
@@ -61,10 +63,10 @@ class Site:
         return (self.stamps.get(file, (file, 0, 0)) for file in files)
 
     def has(self, file: str) -> bool:
-        """Whether there is such a file in its folder; in a store, whether it is one of this site."""
+        """Whether there is such a file in its folder; in a store, whether there was when that was listed."""
         if self.stamps is None:
             return os.path.lexists(self.folder / file)
-        return file in self.stamps
+        return file in self.stamps or file in self.beside
 
     def cut(self, size: int) -> Iterator["Site"]:
         """Cut it into parts of `size` files."""

@@ -178,22 +178,47 @@ def open_truth(folder: Path) -> Truth:
     return Truth(folder, meaning_beside(folder))
 
 
-class TruthFolder:
-    """The names in one folder of the truth, also by kind and stem.
+class UnlistedMasks(Masks):
+    """The truth in a folder that can't be listed: nobody knows which masks are there."""
 
-    Of a folder that can't be listed, each slice and volume gets a file of its own name: reading that tells why.
-    """
+    def __init__(self, error: OSError, folder: Path, meaning: MaskMeaning) -> None:
+        super().__init__(meaning)
+        self._folder, self._why = folder, error.strerror
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The folder."""
+        return (self._folder,)
+
+    def find(self, _index: int, /) -> Path | None:
+        """The folder, for any slice."""
+        return self._folder
+
+    def _read(self, _index: int, file: Path, _scan: Scan, /) -> Labels:
+        raise UnreadableFile(file, f"can't be listed: {self._why}")
+
+
+class TruthFolder:
+    """The names in one folder of the truth, also by kind and stem."""
 
     def __init__(self, folder: Path, meaning: MaskMeaning) -> None:
         self._folder, self._meaning = folder, meaning
-        names = _list(folder)
-        self._is_listed, self._names = names is not None, names or frozenset()
+        self._unlisted: UnlistedMasks | None = None
+        self._names: frozenset[str] = frozenset()
+        try:
+            self._names = frozenset(entry.name for entry in folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            self._unlisted = UnlistedMasks(error, folder, meaning)
         # PNG comes last and so prevails: where there are others of the same stem, they may be pictures of the slice.
         ordered = sorted(self._names, key=lambda name: (name.lower().endswith(".png"), name))
         self._by_stem = {(_kind(folder / name), stem_of(name)): name for name in ordered}
 
-    def of_slices(self, files: Iterable[str], mask_names: Iterable[str]) -> SliceMasks:
+    def of_slices(self, files: Iterable[str], mask_names: Iterable[str]) -> Masks:
         """The truth of each slice: a file with the name of its mask, or with its own stem and any image ending."""
+        if self._unlisted:
+            return self._unlisted
         by_slice = tuple(self._of_slice(*names) for names in zip(files, mask_names, strict=True))
         return SliceMasks(by_slice, self._meaning)
 
@@ -202,8 +227,10 @@ class TruthFolder:
 
         A label map of this program will do as well: `ct.mha.nii.gz` for the volume `ct.mha`.
         """
+        if self._unlisted:
+            return self._unlisted
         own = next((one for one in (name, *label_map_names([name], kept=())) if one in self._names), None)
-        found = own or self._by_stem.get(("volume", stem_of(name))) or (None if self._is_listed else name)
+        found = own or self._by_stem.get(("volume", stem_of(name)))
         if found is None:
             return None
         file = self._folder / found
@@ -212,19 +239,8 @@ class TruthFolder:
 
     def _of_slice(self, file: str, mask_name: str) -> Path | None:
         own = PurePosixPath(mask_name).name
-        is_own = own in self._names or not self._is_listed
-        found = own if is_own else self._by_stem.get(("image", stem_of(file)))
+        found = own if own in self._names else self._by_stem.get(("image", stem_of(file)))
         return None if found is None else self._folder / found
-
-
-def _list(folder: Path) -> frozenset[str] | None:
-    """The names in a folder; None if it can't be listed."""
-    try:
-        return frozenset(entry.name for entry in folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()
-    except OSError:
-        return None
 
 
 def _kind(file: Path) -> reading.Kind | None:

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ctseg.errors import UnreadableFile
 from ctseg.reading import Kind, kind_of
 from ctseg.reading.kind import APPLE_DOUBLE, ending_of
 from ctseg_batch.layout import FOLDER as RECORD
-from ctseg_batch.layout import FOLDERS, is_of_results
+from ctseg_batch.layout import FOLDERS, is_of_results, results_around
 from ctseg_batch.url import ARCHIVE, Location
 
 # Deleted files, snapshots, and folders that programs keep for themselves: copies of other files, or of no use.
@@ -34,6 +34,7 @@ class Walk:
 
     never: frozenset[str]
     named: frozenset[Path]
+    out: str | None
     kinds: dict[Path, dict[str, Kind]] = field(default_factory=lambda: defaultdict(dict))
     ignored: Counter[str] = field(default_factory=Counter)
     failed: list[UnreadableFile] = field(default_factory=list)
@@ -79,11 +80,12 @@ class Walk:
 
         A file that was found itself is not taken again: its scan would count twice.
         """
-        searched = [Path(real) for real in self._searched]
-        holding = {out for out in self.never if any(folder.is_relative_to(out) for folder in searched)}
+        out = self.out
+        is_within = out is not None and any(Path(real).is_relative_to(out) for real in self._searched)
         while self._links:
             link = self._links.popleft()
-            if self._is_never(Path(os.path.realpath(link)), holding):
+            real = Path(os.path.realpath(link))
+            if self._is_never(real, is_within=is_within) or results_around(real):
                 self.passed_over.append(link)
             else:
                 self.search(link)
@@ -94,11 +96,11 @@ class Walk:
             else:
                 self._classify(link.parent, link.name)
 
-    def _is_never(self, real: Path, holding: Collection[str]) -> bool:
-        """Whether a folder is never searched. Of those `holding` an INPUT, what runs write into them is not."""
+    def _is_never(self, real: Path, *, is_within: bool) -> bool:
+        """Whether a folder is never searched; of an OUT that an INPUT `is_within`, only what a run writes there."""
         for folder in filter(real.is_relative_to, self.never):
             below = real.relative_to(folder).parts[:1]
-            if folder not in holding or not below or below[0] in FOLDERS:
+            if folder != self.out or not is_within or not below or below[0] in FOLDERS:
                 return True
         return False
 

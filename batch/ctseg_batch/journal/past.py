@@ -92,7 +92,8 @@ class Past:
         slices = {one.source: one.mask for one in self.rows(place_at(site))}
         slices |= zip(site.below(site.files), site.mask_names(site.files), strict=True)
         rows = pack(SliceFigures(*one, None) for one in slices.items())
-        return PartResult(site.scan_name, len(slices), by_slice=rows)
+        place = place_at(site)
+        return PartResult(site.scan_name, len(slices), by_slice=rows, scan_output=self.scan_output(place))
 
     def slices(self, scan_name: str) -> int:
         """How many slices a scan of one part had, from whatever inputs it was done."""

@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 from ctseg.scan import Scan
 from ctseg_batch.inputs.site import FileState, Site, mask_paths_of_volume, stamp
-from ctseg_batch.inputs.truth import Masks, SliceMasks, Truth, TruthFolder
+from ctseg_batch.inputs.truth import Masks, Truth, TruthFolder
 from ctseg_batch.journal.past import place_of
 from ctseg_batch.result import PartResult
 from ctseg_batch.slice_figures import SliceFigures, pack
@@ -77,7 +77,7 @@ def truth_beside(site: Site, truth: Truth | None) -> TruthFolder | None:
     return truth.beside(site.within) if truth else None
 
 
-def slice_masks(site: Site, files: Sequence[str], truth: TruthFolder | None) -> SliceMasks | None:
+def slice_masks(site: Site, files: Sequence[str], truth: TruthFolder | None) -> Masks | None:
     """The reference masks of slices that are files of one folder."""
     return truth.of_slices(files, site.mask_names(files)) if truth else None
 

@@ -13,11 +13,11 @@ from ctseg_batch.inputs.discover import Found, sites_of, without_ct
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.walk import ignored_as, is_set_aside, no_ct
 from ctseg_batch.layout import FOLDER as RECORD
-from ctseg_batch.layout import FOLDERS
 from ctseg_batch.remote.archive import UNPLAIN
 from ctseg_batch.remote.entry import Entry
 from ctseg_batch.remote.input_files import StoreInputFiles
 from ctseg_batch.remote.opening import AT_ONCE
+from ctseg_batch.remote.recorded import results_around, results_in
 from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import GONE, Store
 from ctseg_batch.url import Url, holding, is_plain
@@ -30,13 +30,20 @@ def discover_urls(
 
     Raises CallError for an input that is missing, and for inputs in several stores.
     """
-    given = list(dict.fromkeys([*inputs, *listed]))
+    for url in inputs:
+        if folder := results_around(url):
+            raise CallError(f"{url} is what ctseg wrote into {folder.parent}: name the scans themselves")
+    results_of = {url: folder for url in listed if (folder := results_around(url))}
+    given = [url for url in dict.fromkeys([*inputs, *listed]) if url not in results_of]
+    if not given and results_of:
+        url, folder = next(iter(results_of.items()))
+        raise CallError(f"{url} is what ctseg wrote into {folder.parent}: name the scans themselves")
     store = _root(given, root)
     input_files, top = StoreInputFiles(store), store.url
     walked = _walk(store, given, inputs, never, input_files.top)
     if "" in walked.entries:
         raise CallError(f"--root {root}: it is a file")
-    entries = _but_results(walked.entries)
+    entries = _but_results(store, walked.entries)
     failed = list(walked.failed)
     kinds, others = _kinds(store, entries, failed, input_files.top)
     named = {path: no_ct(url) for url in inputs if (path := url.below(top) or "") in others}
@@ -57,7 +64,7 @@ def discover_urls(
         failed=tuple(failed),
         place=top,
         empty=empty,
-        passed_over=tuple(folders[folder] for folder in results),
+        passed_over=tuple(dict.fromkeys([*(folders[folder] for folder in results), *results_of.values()])),
         set_aside=walked.set_aside,
     ), input_files
 
@@ -118,10 +125,15 @@ def _root(urls: Sequence[Url], root: Url | None) -> Store:
     return top
 
 
-def _but_results(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+def _but_results(store: Store, entries: Mapping[str, Entry]) -> dict[str, Entry]:
     """The files without outputs of other runs."""
-    outs = {folder for path in entries for folder, name in _steps(path) if name == RECORD}
-    results = {(out, name) for out in outs for name in (*FOLDERS, RECORD)}
+    records = defaultdict(list)
+    for path in entries:
+        for folder, name in _steps(path):
+            if name == RECORD:
+                records[folder].append(_name(path))
+    outs = records.keys()
+    results = {(out, name) for out, names in records.items() for name in (*results_in(store.at(out), names), RECORD)}
     return {path: entry for path, entry in entries.items() if not outs or results.isdisjoint(_steps(path))}
 
 
@@ -191,7 +203,7 @@ def _stamped(site: Site, top: Url, entries: Mapping[str, Entry], beside: Mapping
     names = beside[site.within] if is_apart else site.files
     where = str(top / site.within)
     stamps = {name: (where, entry.size, entry.state) for name in names if (entry := entries[site.within + name])}
-    return replace(site, stamps=stamps)
+    return replace(site, stamps=stamps, beside=frozenset(beside[site.within]) if site.mixed else frozenset())
 
 
 def _name(path: str) -> str:

@@ -50,6 +50,12 @@ class Store:
         beside.url, beside._top = self.url.parent, self._top.rpartition("/")[0]
         return beside
 
+    def at(self, path: str) -> "Store":
+        """The same store from a place below this one."""
+        below = copy.copy(self)
+        below.url, below._top = self.url / path, self._full(path)
+        return below
+
     def hasty(self) -> "Store":
         """The same store, given up sooner."""
         same = copy.copy(self)

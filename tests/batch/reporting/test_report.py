@@ -610,6 +610,27 @@ def test_runs_of_other_models_that_were_joined_have_a_report(
     assert told.count("file is not at hand") == 1
 
 
+def test_scans_whose_masks_have_the_same_paths_in_two_runs_keep_their_own_pictures(
+    batch, page, save_slice, draw, tmp_path, capsys
+):
+    """Each INPUT is itself a scan, so its masks lie at the top of its OUT."""
+    for seed, name in enumerate(("anna", "bert")):
+        for number in range(3):
+            save_slice(tmp_path / "in" / name / f"{number}.png", draw(seed, 64, 64))
+        batch(tmp_path / "in" / name, out=tmp_path / name, spacing=(5.0, 1.0, 1.0))
+    with pytest.raises(SystemExit) as left:
+        main(["summarize", *(str(tmp_path / name) for name in ("anna", "bert")), "--out", str(tmp_path / "all")])
+    capsys.readouterr()
+    assert not left.value.code
+
+    def shown(out):
+        return [[image["src"] for image in part.all("img")] for part in page(out).all("article")]
+
+    (anna,), (bert,) = shown(tmp_path / "anna"), shown(tmp_path / "bert")
+    assert anna != bert
+    assert sorted(shown(tmp_path / "all")) == sorted([anna, bert])
+
+
 def test_a_run_of_nothing_but_failures_has_a_report_too(page, summary_of, save_summary):
     top = page(save_summary(summary_of(errors=[{"file": "x.dcm", "reason": "is cut off"}])))
     assert top.one("h1").text == "0 scans of chest CT"

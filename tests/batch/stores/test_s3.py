@@ -275,6 +275,40 @@ def test_out_within_an_input_is_not_searched(few, bucket, command):
     assert bucket.summary("other")["totals"]["slices"] == 7
 
 
+def test_what_a_run_has_written_is_no_ct_wherever_it_is_named(few, bucket, command, tmp_path):
+    assert command(bucket.url("scans"), "--out", bucket.url("out"), "-q").status == 0
+    left = command(bucket.url("out/masks/a"), "--out", bucket.url("more"))
+    said = f"{bucket.url('out/masks/a')} is what ctseg wrote into {bucket.url('out')}: name the scans themselves"
+    assert (left.status, left.err) == (2, f"error: {said}\n")
+    listed = tmp_path / "list"
+    listed.write_text("\n".join([bucket.url("scans/a"), bucket.url("out/masks/b/1.png")]))
+    left = command("--from", listed, "--root", bucket.url(""), "--out", bucket.url("more"), "--json")
+    summary = json.loads(left.out)
+    assert (left.status, [scan["scan"] for scan in summary["scans"]]) == (0, ["scans/a"])
+    assert f"no CT in {bucket.url('out/masks')}, only results or reference masks" in summary["notes"]
+
+
+def test_scans_in_a_folder_that_is_called_like_one_of_results_are_found(bucket, command, draw, save_slice, tmp_path):
+    for name in ("nifti/1.png", "ct/1.png"):
+        bucket.put(f"study/{name}", save_slice(tmp_path / "1.png", draw()).read_bytes())
+    assert command(bucket.url("study/nifti"), "--out", bucket.url("study"), "-q").status == 0
+    assert command(bucket.url("study"), "--out", bucket.url("all"), "-q").status == 0
+    assert [scan["scan"] for scan in bucket.summary("all")["scans"]] == ["ct", "nifti"]
+
+
+def test_images_keep_their_masks_where_dicom_files_join_them(bucket, command, draw, save_slice, save_series, tmp_path):
+    for number in range(2):
+        save_slice(tmp_path / f"p/{number}.png", draw(number, 64, 64))
+    bucket.upload(tmp_path, "scans")
+    assert command(bucket.url("scans"), "--out", bucket.url("out"), "-q").status == 0
+    save_series(tmp_path / "p", np.stack([draw(number, 64, 64) for number in range(3)]))
+    bucket.upload(tmp_path, "scans")
+    assert command(bucket.url("scans"), "--out", bucket.url("out"), "-q").status == 0
+    kept = {name for name in bucket.files("out") if name.startswith("masks/p/")}
+    assert {"masks/p/0.png", "masks/p/1.png"} < kept
+    assert len(kept) == 5
+
+
 def test_scratch_holds_what_is_at_work_and_is_gone_in_the_end(
     bucket, run, draw, save_slice, tmp_path, environment, monkeypatch
 ):

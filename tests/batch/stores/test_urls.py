@@ -21,6 +21,8 @@ from ctseg_batch.url import Url, holding, location
         ("a::b", Path("a::b")),
         ("C:/scans", Path("C:/scans")),
         ("file:///scans/a b", Path("/scans/a b")),
+        ("FILE://localhost/scans", Path("/scans")),
+        ("S3://bucket/scans", Url("s3", "bucket/scans")),
         ("s3://bucket/a#b/100%/", Url("s3", "bucket/a#b/100%")),
         ("sftp://who@there:2222/scans", Url("sftp", "who@there:2222/scans")),
         ("abfs://container@account.dfs.core.windows.net/a", Url("abfs", "container@account.dfs.core.windows.net/a")),
@@ -38,6 +40,7 @@ def test_a_place_is_what_was_written(written, place):
     [
         ("http://host/scans", "download first what is to be read from elsewhere"),
         ("s3://", "it names no bucket"),
+        ("file://host/scans", "host is another machine; name a path on this one, like file:///scans"),
         ("sftp://host", "it names no folder"),
         ("zip://a", "say which archive"),
         ("s3://b/x::s3://b/y", "only zip::ARCHIVE says"),
