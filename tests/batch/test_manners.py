@@ -178,6 +178,13 @@ def test_quiet_and_verbose_at_once_is_a_wrong_call(command, scans, tmp_path):
     assert (left.status, left.err) == (2, "error: --quiet and --verbose contradict each other: leave one out\n")
 
 
+@pytest.mark.parametrize(("set_to", "typed", "is_told"), [("QUIET", "-v", True), ("VERBOSE", "-q", False)])
+def test_what_is_typed_goes_before_what_is_set(command, scans, tmp_path, monkeypatch, set_to, typed, is_told):
+    monkeypatch.setenv(f"CTSEG_BATCH_{set_to}", "1")
+    left = command(scans, "--out", tmp_path / "out", typed)
+    assert (left.status, "where the time went: " in left.err) == (0, is_told)
+
+
 def test_a_failure_is_one_line_however_long(command, scans, tmp_path):
     name = "long " * 40
     (scans / f"images/{name}.png").write_bytes(b"none")

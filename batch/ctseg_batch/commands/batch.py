@@ -175,7 +175,10 @@ def batch(
     if not inputs and listed is None:
         raise CallError("give at least one INPUT, or a file that lists them by --from")
     if quiet and verbose:
-        raise CallError("--quiet and --verbose contradict each other: leave one out")
+        set_elsewhere = origins(context).keys() & {"quiet", "verbose"}  # what was typed goes before that
+        if len(set_elsewhere) != 1:
+            raise CallError("--quiet and --verbose contradict each other: leave one out")
+        quiet, verbose = "quiet" not in set_elsewhere, "verbose" not in set_elsewhere
     call = Call(
         inputs=[location(one) for one in inputs or []],
         out=location(out),
