@@ -54,12 +54,12 @@ def in_half(model: ModelProto) -> ModelProto:
 
 
 def _before_convolutions(model: ModelProto) -> set[str]:
-    """The input, and all that is worked out from it before it reaches a convolution."""
+    """The input, and all values that are worked out from it before it reaches a convolution; not its size."""
     constants = {tensor.name for tensor in model.graph.initializer}
     single = {INPUT}
     for node in model.graph.node:
         given = [name for name in node.input if name and name not in constants]
-        if node.op_type != "Conv" and given and single.issuperset(given):
+        if node.op_type not in ("Conv", "Shape") and given and single.issuperset(given):
             single.update(node.output)
     return single
 
@@ -78,8 +78,8 @@ def check_range(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]]) -
     content = inside.SerializeToString()
     session = onnxruntime.InferenceSession(content, session_options(), providers=["CPUExecutionProvider"])
     for batch in batches:
-        values = (values for values in session.run(names, {INPUT: batch}) if values.dtype == np.float32)
-        largest = max(float(np.abs(one).max()) for one in values)
+        given = (values for values in session.run(names, {INPUT: batch}) if values.dtype == np.float32)
+        largest = float(np.max([np.abs(values).max(initial=0) for values in given]))  # NaN if any value is
         if not largest <= _LARGEST / _ROOM:
             raise ModelError(
                 f"a value inside the network is {largest:.3g}, too near to {_LARGEST:g}, where float16 ends; nothing "
