@@ -105,11 +105,14 @@ class StoredJournal(Journal):
                     del self._waiting[: len(lines)]
 
     def _compact(self) -> None:
-        """Store the journal as one file, then remove the pieces; until then, reading both gives the same."""
+        """Store the journal as one file, then remove the pieces; until then, reading both gives the same.
+
+        The oldest go first: they are read after the file, and the last of them must have the last word.
+        """
         with self._flushing:
             self._store.put_file(self._path, self._file)
             self._waiting.clear()
-            self._store.remove(f"{self._pieces}/{piece}" for piece in self._store.names(self._pieces))
+            self._store.remove(f"{self._pieces}/{piece}" for piece in sorted(self._store.names(self._pieces)))
 
 
 def read_stored(store: Store, name: str, file: Path, mark: str) -> None:
