@@ -100,6 +100,8 @@ def location(written: str) -> Location:
 def _local(written: str) -> Path:
     """The path of a URL of this machine (RFC 8089)."""
     host, slash, path = written[len(_FILE) :].partition("/")
+    if not path:
+        raise CallError(f"{written}: it names no path")
     if host.lower() not in ("", "localhost"):
         raise CallError(f"{written}: {host} is another machine; name a path on this one, like file:///{path}")
     return Path(slash + path)
@@ -108,6 +110,7 @@ def _local(written: str) -> Path:
 def _holds_a_secret(part: str) -> bool:
     """Whether a URL may hold a secret: a `:` before its path that begins no port, or a query with `=`."""
     scheme, separator, rest = part.partition("://")
+    scheme = scheme.lower()
     if not separator or scheme == ARCHIVE:
         return False
     _, colon, port = rest.partition("/")[0].partition(":")

@@ -176,8 +176,12 @@ def _in_hounsfield(header: PixelHeader, scale: Scale | None, pixels: Pixels) -> 
     if slope is None and intercept is None:
         numbers = _numbers(pixels, header)
         shown = as_slice(numbers, scale) if is_untold(header) else as_slice(numbers.astype(np.uint8))
-        is_negative = header.photometric == "MONOCHROME1" and shown.domain == "grey8"
-        return replace(shown, pixels=255 - shown.pixels) if is_negative else shown
+        if header.photometric != "MONOCHROME1" or shown.domain != "grey8":
+            return shown
+        turned = 255 - shown.pixels
+        if header.padding is not None:
+            turned[_lies_within(_signed(pixels, header), header.padding)] = 0
+        return replace(shown, pixels=turned)
     if slope == 0:
         raise ContentError("its RescaleSlope is 0")
     rescale = partial(rescaled_in_place, slope=slope or 1.0, intercept=intercept or 0.0, limits=_limits(header))

@@ -116,6 +116,9 @@ def test_what_a_run_has_written_is_left_out_and_told(lists, scans, batch, tmp_pa
     left, summary = lists(listed)
     assert (left.status, names(summary)) == (0, {"p1": 1, "p2": 2})
     assert summary["notes"] == [f"no CT in {out / 'masks'}, only results or reference masks"]
+    (scans / "link.png").symlink_to(out / "masks/a.png")
+    left, summary = lists(lines(scans / "p1/a.png", scans / "p2", scans / "link.png"))
+    assert (left.status, names(summary)) == (0, {"p1": 1, "p2": 2})
     left, _ = lists(lines(out / "masks/a.png", out / "masks"))
     assert (left.status, left.err) == (
         2, f"error: {out / 'masks/a.png'} is what ctseg wrote into {out}: name the scans themselves\n"

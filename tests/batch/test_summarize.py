@@ -410,6 +410,32 @@ def test_shards_may_have_an_out_each(batch, summarize, folders, tmp_path):
     assert (status, len(json.loads(told)["errors"]) > 0) == (1, True)
 
 
+def test_shards_of_other_inputs_do_not_make_a_run_whole(batch, summarize, folders, tmp_path):
+    shutil.copytree(folders, tmp_path / "other" / folders.name)
+    outs = [
+        batch(root, out=tmp_path / f"out-{n}", shard=Shard(n, 2)).out
+        for n, root in ((1, folders), (2, tmp_path / "other" / folders.name))
+    ]
+    status, told, _ = summarize(*outs, "--json")
+    assert status == 1
+    assert any("has not ended" in error["reason"] for error in json.loads(told)["errors"])
+
+
+def test_shards_with_an_out_each_of_which_one_found_more_are_to_be_called_again(
+    batch, summarize, folders, draw, save_slice, tmp_path
+):
+    outs = [tmp_path / f"out-{n}" for n in (1, 2)]
+    for n in (1, 2):
+        batch(folders, out=outs[n - 1], shard=Shard(n, 2))
+    new = next(name for name in map(str, range(50, 70)) if Shard.holder(name, 2).number == 2)
+    save_slice(folders / new / "1.png", draw())
+    batch(folders, out=outs[0], shard=Shard(1, 2))
+    status, told, _ = summarize(*outs, "--json")
+    (error,) = json.loads(told)["errors"]
+    assert (status, error["file"]) == (1, new)
+    assert error["reason"].endswith("call all shards again")
+
+
 def test_what_shards_say_of_outputs_that_they_removed_is_added_up(batch, summarize, folders):
     for write in ("mask", "overlay"), ("mask",):
         outs = [batch(folders, shard=Shard(number, 3), write=write).out for number in (1, 2, 3)]

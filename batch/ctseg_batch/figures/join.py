@@ -16,6 +16,7 @@ from ctseg_batch.figures.runs import Run
 from ctseg_batch.figures.summary import SCHEMA, Summary, figures_alone, flag_folders
 from ctseg_batch.figures.totals import totals
 from ctseg_batch.journal.inventory import Inventory
+from ctseg_batch.layout import recorded_root
 from ctseg_batch.result import Failure
 from ctseg_batch.shards import Shard
 
@@ -86,22 +87,23 @@ def join(runs: Sequence[Run]) -> Joined:
 
 def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
     """The sites that some shard has found and none has done, and the shards that have not ended."""
-    ended: dict[tuple[Path, int], dict[int, str]] = defaultdict(dict)
+    ended: dict[tuple[Path, int], dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    told_in: dict[str, Path] = {}
     for run in runs:
         if run.shard:
-            ended[run.out, run.shard.of][run.shard.number] = run.summary["shard"]["found"]
+            digest = run.summary["shard"]["found"]
+            ended[recorded_root(run.out) or run.out, run.shard.of][run.shard.number].add(digest)  # each may have an OUT
+            told_in.setdefault(digest, run.out)
     missing = {}
-    for (out, of), own in ended.items():
-        digests = sorted(set(own.values()))
-        alike = (theirs for (_, parts), theirs in ended.items() if parts == of)  # shards may have an OUT each
-        found = {number: digest for theirs in alike for number, digest in theirs.items() if digest in digests} | own
+    for (_, of), found in ended.items():
+        digests = sorted(set().union(*found.values()))
         if len(digests) == 1 and len(found) == of:
             continue
         silent = {number: Shard(number, of) for number in range(1, of + 1) if number not in found}
-        names = {digest: dict.fromkeys(Inventory.read(out, digest).names) for digest in digests}
+        names = {digest: dict.fromkeys(Inventory.read(told_in[digest], digest).names) for digest in digests}
         for name in dict.fromkeys(chain.from_iterable(names.values())):
             shard = Shard.holder(name, of)
-            if name in done or (shard.number in found and name in names[found[shard.number]]):
+            if name in done or any(name in names[digest] for digest in found.get(shard.number, ())):
                 continue
             silent.pop(shard.number, None)
             why = _not_ended(shard)

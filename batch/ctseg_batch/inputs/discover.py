@@ -72,7 +72,7 @@ def discover(
             raise CallError(f"{absolute(path)} is not there, or you may not read it")
         if folder := results_around(absolute(path)) or results_around(Path(os.path.realpath(path))):
             raise _is_result(path, folder)
-    results = {path: folder for path in map(absolute, listed) if (folder := results_around(path))}
+    results = {path: folder for path in map(absolute, listed) if (folder := _results_behind(path))}
     given = [path for path in dict.fromkeys(map(absolute, [*inputs, *listed])) if path not in results]
     if not given and results:
         raise _is_result(*next(iter(results.items())))
@@ -141,6 +141,12 @@ def _with_all_above(places: Iterable[Path]) -> set[Path]:
             above.add(place)
             place = place.parent
     return above
+
+
+def _results_behind(path: Path) -> Path | None:
+    """The folder of results that a listed path is in; where it is a link, also that of what it leads to."""
+    is_link = os.path.islink(path)  # noqa: PTH114 - never raises
+    return results_around(path) or (results_around(Path(os.path.realpath(path))) if is_link else None)
 
 
 def _is_result(path: Path, folder: Path) -> CallError:

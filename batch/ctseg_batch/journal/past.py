@@ -89,10 +89,10 @@ class Past:
 
     def outline(self, site: Site) -> PartResult:
         """The outputs that there may be of a site as one part: of its files, and of those that it had before."""
-        slices = {one.source: one.mask for one in self.rows(place_at(site))}
+        place = place_at(site)
+        slices = {one.source: one.mask for one in self.rows(place)}
         slices |= zip(site.below(site.files), site.mask_names(site.files), strict=True)
         rows = pack(SliceFigures(*one, None) for one in slices.items())
-        place = place_at(site)
         return PartResult(site.scan_name, len(slices), by_slice=rows, scan_output=self.scan_output(place))
 
     def slices(self, scan_name: str) -> int:

@@ -17,7 +17,7 @@ from ctseg_batch.remote.archive import UNPLAIN
 from ctseg_batch.remote.entry import Entry
 from ctseg_batch.remote.input_files import StoreInputFiles
 from ctseg_batch.remote.opening import AT_ONCE
-from ctseg_batch.remote.recorded import results_around, results_in
+from ctseg_batch.remote.recorded import results_among, results_in
 from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import GONE, Store
 from ctseg_batch.url import Url, holding, is_plain
@@ -30,14 +30,11 @@ def discover_urls(
 
     Raises CallError for an input that is missing, and for inputs in several stores.
     """
-    for url in inputs:
-        if folder := results_around(url):
-            raise CallError(f"{url} is what ctseg wrote into {folder.parent}: name the scans themselves")
-    results_of = {url: folder for url in listed if (folder := results_around(url))}
+    results_of = results_among(dict.fromkeys([*inputs, *listed]))
     given = [url for url in dict.fromkeys([*inputs, *listed]) if url not in results_of]
-    if not given and results_of:
-        url, folder = next(iter(results_of.items()))
-        raise CallError(f"{url} is what ctseg wrote into {folder.parent}: name the scans themselves")
+    for url, folder in results_of.items():
+        if url in inputs or not given:
+            raise CallError(f"{url} is what ctseg wrote into {folder.parent}: name the scans themselves")
     store = _root(given, root)
     input_files, top = StoreInputFiles(store), store.url
     walked = _walk(store, given, inputs, never, input_files.top)

@@ -15,15 +15,30 @@ from ctseg_batch.url import Url, location
 _HEAD_BYTES = 65536
 
 
-def results_around(url: Url) -> Url | None:
-    """The folder of results that a URL is, or lies in; None for any other."""
-    steps = url.path.split("/")
-    for place, name in enumerate(steps):
-        if name in FOLDERS:
-            out = Store(replace(url, path="/".join(steps[:place])))
-            if name in set(results_in(out)):
-                return out.url / name
-    return None
+def results_among(urls: Iterable[Url]) -> dict[Url, Url]:
+    """Those of the URLs that are, or lie in, a folder of results, with that folder. Each place is asked once."""
+    known: dict[Url, frozenset[str]] = {}
+    found = {}
+    for url in urls:
+        steps = url.path.split("/")
+        for place, name in enumerate(steps):
+            if name not in FOLDERS or not (place or url.archive):  # a bucket or a machine may be called so, too
+                continue
+            out = replace(url, path="/".join(steps[:place]))
+            if out not in known:
+                known[out] = _results_at(out)
+            if name in known[out]:
+                found[url] = out / name
+                break
+    return found
+
+
+def _results_at(out: Url) -> frozenset[str]:
+    """The folders of results in a place; none if that may not be looked into."""
+    try:
+        return frozenset(results_in(Store(out)))
+    except StoreError:
+        return frozenset()
 
 
 def results_in(out: Store, names: Iterable[str] | None = None) -> Iterator[str]:
@@ -38,11 +53,11 @@ def results_in(out: Store, names: Iterable[str] | None = None) -> Iterator[str]:
 
 
 def _recorded_root(out: Store, journals: Iterable[str]) -> Url | None:
-    """The root in this store whose results it holds, by its journals."""
+    """The root whose results it holds, by the first journal that tells one; None if that is in no store."""
     for journal in journals:
         with suppress(FileNotFoundError, StoreError, ValueError, CallError):
             head = json.loads(out.read(f"{RECORD}/{journal}", _HEAD_BYTES).partition(b"\n")[0])
-            root = location(str(head["root"])) if isinstance(head, dict) and "root" in head else None
-            if isinstance(root, Url):
-                return root
+            if isinstance(head, dict) and "root" in head:
+                root = location(str(head["root"]))
+                return root if isinstance(root, Url) else None
     return None

@@ -89,14 +89,16 @@ def _parts(results: Results, most: int, watched: Watched) -> tuple[ScanPart, ...
         return scan_part(place, chosen[place], scan, of_scan, origin)
 
     with ThreadPoolExecutor(usable_cpus()) as pool:
-        origins = {out: Origin(out, recorded_root(out), pool) for out in dict.fromkeys([results.out, *joined])}
+        runs = (Path(run["out"]) for run in results.summary["runs"] or ())
+        origins = {out: Origin(out, recorded_root(out), pool) for out in dict.fromkeys([results.out, *runs])}
         return tuple(draw(place, origins) for place in watched(list(chosen)))
 
 
 def _runs_of_scans(results: Results) -> Sequence[Path]:
-    """The OUT of each scan's run, if several were joined; else none.
+    """The OUT of each scan's run, if several were joined; else none, nor if they are shards.
 
-    Masks of two runs may have the same path. Only shards of one run, whose paths all differ, may come in another order.
+    Masks of two runs may have the same path. Those of shards do not, and their scans are not in the order of the runs.
     """
     runs = results.summary["runs"] or ()
-    return [Path(run["out"]) for run in runs for _ in range(run["scans"])]
+    outs = [Path(run["out"]) for run in runs for _ in range(run["scans"])]
+    return [] if any(run["shard"] for run in runs) or len(outs) != len(results.summary["scans"]) else outs

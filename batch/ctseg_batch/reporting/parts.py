@@ -75,7 +75,7 @@ def scan_part(
         right = scan.get("patients_right")  # older summaries lack it
         pictures = draw(files, spacing, right, origin.pool, is_uneven=not _UNEVEN.isdisjoint(scan["flags"]))
         height = pictures.plane.size[0] if pictures.plane else None
-        order = order_told(scan["flags"], spacing, right)
+        order = order_told(scan["flags"], spacing, right, is_series=bool(scan.get("series")))
         area_spacing = None if flags.MIXED_PIXEL_SPACING in scan["flags"] else spacing
         profile = draw_profile(files.rows, order, area_spacing, height, f"profile-{place}")
     return ScanPart(

@@ -126,11 +126,13 @@ def tile_alt(place: int, file: str, pixels: Sequence[int]) -> str:
     return f"Slice {slice_name(place, file)}: {_shares(pixels, 'the lung in it')}"
 
 
-def order_told(doubts: Sequence[str], spacing: Spacing | None, right: Side | None) -> str:
+def order_told(doubts: Sequence[str], spacing: Spacing | None, right: Side | None, *, is_series: bool) -> str:
     """The order of a scan's slices; images without positions are in the order of their names."""
     flagged = next((flag for flag in doubts if flag.startswith(flags.ORDER)), "")
     if not flagged and right:
         return "from the feet to the head"
+    if not flagged and is_series:
+        return "by their positions, which are taken to run from the feet to the head"
     if not flagged and spacing:
         return "as they are stored, which is taken to be from the feet to the head"
     return f"in the order of {flagged.removeprefix(flags.ORDER) or 'file name'}s"

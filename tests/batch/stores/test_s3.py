@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from ctseg_batch.remote.recorded import results_among
 from ctseg_batch.remote.store import Store
+from ctseg_batch.url import location
 
 
 @pytest.fixture(scope="module")
@@ -294,6 +296,19 @@ def test_scans_in_a_folder_that_is_called_like_one_of_results_are_found(bucket, 
     assert command(bucket.url("study/nifti"), "--out", bucket.url("study"), "-q").status == 0
     assert command(bucket.url("study"), "--out", bucket.url("all"), "-q").status == 0
     assert [scan["scan"] for scan in bucket.summary("all")["scans"]] == ["ct", "nifti"]
+
+
+def test_of_many_urls_below_one_folder_it_is_asked_once_whether_they_are_results(bucket, monkeypatch):
+    opened = []
+
+    class Counted(Store):
+        def __init__(self, url):
+            opened.append(url)
+            super().__init__(url)
+
+    monkeypatch.setattr("ctseg_batch.remote.recorded.Store", Counted)
+    assert results_among(location(bucket.url(f"nifti/{number}/1.png")) for number in range(50)) == {}
+    assert opened == [location(bucket.url(""))]
 
 
 def test_images_keep_their_masks_where_dicom_files_join_them(bucket, command, draw, save_slice, save_series, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ctseg.errors import CallError
+from ctseg_batch.remote.recorded import results_among
 from ctseg_batch.remote.retry import reason
 from ctseg_batch.remote.store import Store
 from ctseg_batch.url import Url, holding, location
@@ -23,6 +24,7 @@ from ctseg_batch.url import Url, holding, location
         ("file:///scans/a b", Path("/scans/a b")),
         ("FILE://localhost/scans", Path("/scans")),
         ("S3://bucket/scans", Url("s3", "bucket/scans")),
+        ("SFTP://who@there:2222/scans", Url("sftp", "who@there:2222/scans")),
         ("s3://bucket/a#b/100%/", Url("s3", "bucket/a#b/100%")),
         ("sftp://who@there:2222/scans", Url("sftp", "who@there:2222/scans")),
         ("abfs://container@account.dfs.core.windows.net/a", Url("abfs", "container@account.dfs.core.windows.net/a")),
@@ -35,11 +37,17 @@ def test_a_place_is_what_was_written(written, place):
     assert location(str(place)) == place
 
 
+def test_a_bucket_or_a_machine_that_is_called_like_a_folder_of_results_is_none(monkeypatch):
+    monkeypatch.setattr("ctseg_batch.remote.recorded.Store", None)  # nothing is asked
+    assert results_among([Url("s3", "masks/a"), Url("sftp", "nifti/scans"), Url("s3", "bucket/scans")]) == {}
+
+
 @pytest.mark.parametrize(
     ("written", "said"),
     [
         ("http://host/scans", "download first what is to be read from elsewhere"),
         ("s3://", "it names no bucket"),
+        ("file://localhost", "it names no path"),
         ("file://host/scans", "host is another machine; name a path on this one, like file:///scans"),
         ("sftp://host", "it names no folder"),
         ("zip://a", "say which archive"),

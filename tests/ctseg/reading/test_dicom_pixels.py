@@ -316,6 +316,26 @@ def test_without_a_rescale_monochrome1_is_the_negative_of_a_picture(write_dicom,
     assert positive.pixels[0, 0] < positive.pixels[-1, -1]
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_without_a_rescale_padding_is_black_whichever_way_the_picture_is_shown(write_dicom, tmp_path, photometric):
+    stored = np.arange(100, 164, dtype=np.uint8).reshape(8, 8)
+    stored[0] = 0
+    tags = {"BitsStored": 8, "HighBit": 7, "RescaleSlope": None, "RescaleIntercept": None, "PixelPaddingValue": 0}
+    seen = read(write_dicom(tmp_path / "a.dcm", stored, PhotometricInterpretation=photometric, **tags))
+    assert seen.pixels[0].max() <= seen.pixels[1:].min()
+
+
+def test_big_endian_is_read_as_such_where_the_file_does_not_name_it(write_dicom, tmp_path):
+    file = write_dicom(tmp_path / "a.dcm", chest(), uid.ExplicitVRBigEndian)
+    named = uid.ExplicitVRBigEndian.encode()
+    length = len(named) + len(named) % 2
+    element = b"\x02\0\x10\0UI" + length.to_bytes(2, "little") + named.ljust(length, b"\0")
+    content = file.read_bytes()
+    assert content.count(element) == 1
+    file.write_bytes(content.replace(element, b""))
+    np.testing.assert_array_equal(read(file).pixels, chest())
+
+
 def test_without_a_rescale_low_values_still_mean_hounsfield(write_dicom, tmp_path):
     seen = read(write_dicom(tmp_path / "a.dcm", chest(), RescaleSlope=None, RescaleIntercept=None))
     assert seen.domain == "hu"
