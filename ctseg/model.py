@@ -53,7 +53,8 @@ class ModelSpec:
 
     def why_unsure(self) -> str:
         """The message for a model without a temperature: why it gives no probabilities, and what to do."""
-        remedy = "take it in fp32 or fp16" if self.precision == "int8" else "export it again"
+        ended = "export a network of a run that has ended, which calibrates it"
+        remedy = "take it in fp32 or fp16" if self.precision == "int8" else ended
         return f"the model {self.name} gives no probabilities in {self.precision}: {remedy}"
 
 

@@ -46,7 +46,7 @@ def export(
             help="Take the mean over each slice and its three mirror images: more accurate, for 4 times the cost.",
         ),
     ] = False,
-    name: Annotated[str | None, typer.Option(help="Name of the model; by default its recipe's.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model; by default its recipe's, or ensemble.")] = None,
     model_version: Annotated[str, typer.Option(help="Version of the model.")] = "1",
     licence: Annotated[
         str | None, typer.Option(help="Licence of the weights; by default the training data's terms.")
@@ -94,6 +94,9 @@ def export(
     )
     console = Console(soft_wrap=True)
     console.print(_table(exported))
+    if precision != "int8" and exported.spec.temperature is None:
+        told = "its network is not calibrated, since its run has not ended: the file gives labels, no probabilities"
+        console.print(Text(f"warning: {told}"))
     console.print(Text(printable(f"{out} is written; next: ctseg inspect {out}")))
 
 

@@ -45,7 +45,7 @@ def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
 
     A single one that is not mirrored is returned as it is. The mean gives probabilities if all of them do, and has no
     scores, since those of its members do not hold for it. Raises ModelError, and CallError for networks that see
-    slices differently.
+    slices differently, of which only some are calibrated, or that are the same.
     """
     found = [open_network(file) for file in files]
     first = found[0]
@@ -58,8 +58,17 @@ def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
         ):
             if theirs != ours:
                 raise CallError(f"{file} has another {what} of slices than {files[0]}: they can't be joined")
+    members = [descent(one, file) for one, file in zip(found, files, strict=True)]
+    if len({one["sha256"] for one in members}) < len(members):
+        raise CallError("one of the networks is named twice: leave it out, since it would only count twice")
     temperatures = [one.temperature for one in found if one.temperature]
     is_calibrated = len(temperatures) == len(found)
+    if temperatures and not is_calibrated:
+        lacking = next(file for file, one in zip(files, found, strict=True) if not one.temperature)
+        raise CallError(
+            f"{lacking} is not calibrated, as others are, so that their logits are on no common scale: it is of a run "
+            "that has not ended; finish that by ctseg train --resume"
+        )
     net = Ensemble(
         [one.net for one in found],
         temperatures if is_calibrated else [1.0] * len(found),
@@ -70,7 +79,7 @@ def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
         net=net.eval(),
         training={
             "datasets": _joined([one.training.get("datasets", ()) for one in found]),
-            "members": [descent(one, file) for one, file in zip(found, files, strict=True)],
+            "members": members,
             "mirrored": is_mirrored,
         },
         scores={},

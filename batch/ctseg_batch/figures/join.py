@@ -116,7 +116,7 @@ def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
 
 
 def _not_ended(shard: Shard) -> str:
-    return f"--shard {shard} has not ended, call it again"
+    return f"--shard {shard} has not ended, call it again; or, if its OUT is another one, name that, too"
 
 
 def _endings(summaries: Iterable[Mapping[str, Any]]) -> Mapping[str, int]:

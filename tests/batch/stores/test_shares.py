@@ -66,7 +66,7 @@ def test_shares_that_write_to_one_place_come_to_what_one_run_does(
     status, told_of_some, _ = summarize(bucket.url("out"), "--json")
     assert status == 1
     assert {one["reason"] for one in json.loads(told_of_some)["errors"]} == {
-        f"was not done: --shard 3/{OF} has not ended, call it again"
+        f"was not done: --shard 3/{OF} has not ended, call it again; or, if its OUT is another one, name that, too"
     }
 
 
