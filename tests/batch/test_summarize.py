@@ -531,9 +531,9 @@ def test_a_share_without_a_known_scan_is_missed_too(batch, summarize, folders):
     status, told, _ = summarize(out, "--json")
     assert status == 1
     others = [Shard(number, 3) for number in (1, 2, 3) if number != owner.number]
+    cure = "call it again; or, if its OUT is another one, name that, too"
     assert {error["file"]: error["reason"] for error in json.loads(told)["errors"]} == {
-        f"shard {other}": f"was not done: --shard {other} has not ended, call it again; or, if its OUT is another one, name that, too"
-        for other in others
+        f"shard {other}": f"was not done: --shard {other} has not ended, {cure}" for other in others
     }
     for other in others:
         batch(folders, shard=other)
