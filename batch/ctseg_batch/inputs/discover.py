@@ -25,9 +25,9 @@ class Found:
 
     `ignored_endings` counts the files that are no CT, by ending. `failed` are files that could not be identified, and
     those that are no CT though the call names them. `place` is the root in a store. `empty` are the INPUT folders with
-    neither CT nor a failure; those that hold only what is never searched are `passed_over`, and so are
-    folders of results of which files are listed. `set_aside` counts folders that are not searched because of their
-    name, like `.trash`, by that name. `again` counts links to files that are found themselves.
+    neither CT nor a failure; those that hold only what is never searched are `passed_over`, and so are folders
+    of results of which files are listed. `set_aside` counts folders that are not searched because of their name, like
+    `.trash`, by that name. `again` counts links to files that are found themselves.
     """
 
     root: Path
@@ -71,11 +71,11 @@ def discover(
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a folder on the way may not be entered
             raise CallError(f"{absolute(path)} is not there, or you may not read it")
         if folder := results_around(absolute(path)) or results_around(Path(os.path.realpath(path))):
-            raise _is_result(path, folder)
+            raise no_scans(absolute(path), folder)
     results = {path: folder for path in map(absolute, listed) if (folder := _results_behind(path))}
     given = [path for path in dict.fromkeys(map(absolute, [*inputs, *listed])) if path not in results]
     if not given and results:
-        raise _is_result(*next(iter(results.items())))
+        raise no_scans(*next(iter(results.items())))
     folders = [path for path in given if os.path.isdir(path)]  # noqa: PTH112
     files = [path for path in given if not os.path.isdir(path)]  # noqa: PTH112
     walk = Walk(
@@ -149,9 +149,9 @@ def _results_behind(path: Path) -> Path | None:
     return results_around(path) or (results_around(Path(os.path.realpath(path))) if is_link else None)
 
 
-def _is_result(path: Path, folder: Path) -> CallError:
-    """The error for masks, which would be taken for CT."""
-    return CallError(f"{absolute(path)} is what ctseg wrote into {folder.parent}: name the scans themselves")
+def no_scans(place: Location, folder: Location) -> CallError:
+    """The error for a place in a `folder` of results: masks would be taken for CT."""
+    return CallError(f"{place} is what ctseg wrote into {folder.parent}: name the scans themselves")
 
 
 def absolute(path: Path) -> Path:

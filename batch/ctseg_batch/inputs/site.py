@@ -24,8 +24,8 @@ class Site:
     `occupied`: the names that outputs of other scans, or folders of such, get there. `mixed`: the folder holds DICOM
     files as well as images. `part` is the number of this part if the images of a folder were cut into several, else
     None; `scaled_by` are the images of the whole folder that decide whether all are HU or grey. `stamps` are the states
-    of files in a store, `beside` the names of all files of the folder there, if
-    it is `mixed`. `rivals` are the names of other sites that begin with this one's and `#`.
+    of files in a store, `beside` the names of all files of the folder there, if it is `mixed`. `rivals` are the names
+    of other sites that begin with this one's and `#`.
     """
 
     folder: Path

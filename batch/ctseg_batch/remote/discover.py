@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading.kind import Kind, kind_by_name, kind_by_start, may_be_detached
 from ctseg.reading.signatures import SNIFFED
-from ctseg_batch.inputs.discover import Found, sites_of, without_ct
+from ctseg_batch.inputs.discover import Found, no_scans, sites_of, without_ct
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.walk import ignored_as, is_set_aside, no_ct
 from ctseg_batch.layout import FOLDER as RECORD
@@ -34,7 +34,7 @@ def discover_urls(
     given = [url for url in dict.fromkeys([*inputs, *listed]) if url not in results_of]
     for url, folder in results_of.items():
         if url in inputs or not given:
-            raise CallError(f"{url} is what ctseg wrote into {folder.parent}: name the scans themselves")
+            raise no_scans(url, folder)
     store = _root(given, root)
     input_files, top = StoreInputFiles(store), store.url
     walked = _walk(store, given, inputs, never, input_files.top)
@@ -129,9 +129,8 @@ def _but_results(store: Store, entries: Mapping[str, Entry]) -> dict[str, Entry]
         for folder, name in _steps(path):
             if name == RECORD:
                 records[folder].append(_name(path))
-    outs = records.keys()
     results = {(out, name) for out, names in records.items() for name in (*results_in(store.at(out), names), RECORD)}
-    return {path: entry for path, entry in entries.items() if not outs or results.isdisjoint(_steps(path))}
+    return {path: entry for path, entry in entries.items() if not records or results.isdisjoint(_steps(path))}
 
 
 def _steps(path: str) -> Iterator[tuple[str, str]]:

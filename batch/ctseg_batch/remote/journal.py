@@ -18,7 +18,8 @@ from ctseg_batch.remote.store import Store
 from ctseg_batch.result import PartResult, Settings
 
 _FLUSH_S = 15.0
-_HEAD_BYTES = 65536
+HEAD_BYTES = 65536
+"""No first line of a journal is longer."""
 
 
 class StoredJournal(Journal):
@@ -44,7 +45,7 @@ class StoredJournal(Journal):
         self._path = f"{FOLDER}/{self._file.name}"
         self._pieces = pieces_of(self._file.name)
         with self._file.open("rb") as head:
-            self._identity = _identity(head.read(_HEAD_BYTES))
+            self._identity = _identity(head.read(HEAD_BYTES))
         self._waiting: list[bytes] = []
         self._count = 0
         self._filling, self._flushing = threading.Lock(), threading.Lock()
@@ -119,11 +120,11 @@ def read_stored(store: Store, name: str, file: Path, mark: str) -> None:
     """Assemble a journal from its file and pieces; of another shard of the same cut, only the first line."""
     path = f"{FOLDER}/{name}"
     if is_sibling(name, mark):
-        file.write_bytes(store.read(path, _HEAD_BYTES).partition(b"\n")[0] + b"\n")
+        file.write_bytes(store.read(path, HEAD_BYTES).partition(b"\n")[0] + b"\n")
         return
     _refuse(store, store.fetch({path: file}))
     with file.open("rb+") as journal:
-        identity = _identity(journal.read(_HEAD_BYTES))
+        identity = _identity(journal.read(HEAD_BYTES))
         journal.seek(0, os.SEEK_END)
         names = sorted(one for one in store.names(pieces_of(name)) if one.startswith(identity))
         pieces = {f"{pieces_of(name)}/{one}": file.parent / one for one in names}

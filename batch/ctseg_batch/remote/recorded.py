@@ -8,11 +8,10 @@ from dataclasses import replace
 from ctseg.errors import CallError
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.layout import FOLDERS, is_journal
+from ctseg_batch.remote.journal import HEAD_BYTES
 from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import Store
 from ctseg_batch.url import Url, location
-
-_HEAD_BYTES = 65536
 
 
 def results_among(urls: Iterable[Url]) -> dict[Url, Url]:
@@ -56,7 +55,7 @@ def _recorded_root(out: Store, journals: Iterable[str]) -> Url | None:
     """The root whose results it holds, by the first journal that tells one; None if that is in no store."""
     for journal in journals:
         with suppress(FileNotFoundError, StoreError, ValueError, CallError):
-            head = json.loads(out.read(f"{RECORD}/{journal}", _HEAD_BYTES).partition(b"\n")[0])
+            head = json.loads(out.read(f"{RECORD}/{journal}", HEAD_BYTES).partition(b"\n")[0])
             if isinstance(head, dict) and "root" in head:
                 root = location(str(head["root"]))
                 return root if isinstance(root, Url) else None
