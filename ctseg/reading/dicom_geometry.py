@@ -172,6 +172,8 @@ def _room(offsets: Offsets) -> Offsets:
     Slices at one place share its steps. The first and the last place reach as far outwards as inwards.
     """
     places, step = places_of(offsets), _step(offsets)
+    if len(places) == 1:  # as of a perfusion scan: together they are one slice
+        return np.full(len(offsets), 1 / len(offsets))
     if step is None:
         return np.ones(len(offsets))
     even = even_planes(places)

@@ -367,6 +367,21 @@ def test_slices_count_by_the_room_they_stand_for(batch, save_heights, tmp_path, 
     assert sum(float(row["lung_ml"]) for row in rows) == pytest.approx(scan["lung_ml"], abs=0.01)
 
 
+def test_a_place_that_was_scanned_several_times_counts_once(batch, save_heights, tmp_path):
+    """As of a perfusion scan, of whose slices no file says how high they are."""
+    save_heights(tmp_path / "once", [30])
+    files, _ = save_heights(tmp_path / "often", [30] * 4)
+    for file in files:
+        change(file, SliceLocation=None)
+    scans = [
+        batch(tmp_path / name, out=tmp_path / f"{name} out", spacing=(1, 5, 5), measures="full").scan
+        for name in ("once", "often")
+    ]
+    assert "duplicate positions" in scans[1]["flags"]
+    assert scans[1]["volumes_ml"] == pytest.approx(scans[0]["volumes_ml"])
+    assert scans[1]["regions"]["right"]["mass_g"] == pytest.approx(scans[0]["regions"]["right"]["mass_g"])
+
+
 def test_of_uneven_slices_those_beside_one_that_failed_count_by_their_own_room(batch, save_heights, tmp_path):
     files, _ = save_heights(tmp_path / "in/ct", FINE_THEN_COARSE)
     files[10].write_bytes(files[10].read_bytes()[:-100])

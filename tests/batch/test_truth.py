@@ -121,7 +121,8 @@ def test_pixels_that_may_be_any_class_are_not_scored_and_join_none(batch, hand_w
     assert np.sum(done.scan["confusion"]) == 64 * 64 - 16 * 32
     save(file, np.full_like(mask, 255))
     done = batch(hand_worked / "image", truth=hand_worked / "mask")
-    assert (done.status, done.scan["iou"]) == (0, dict.fromkeys([*classes, "mean"]))
+    assert (done.status, done.scan["iou"]) == (1, None)
+    assert (done.scan["volume_error_ml"], done.scan["flags"]) == (None, ["no reference"])
 
 
 def test_a_missing_truth_is_a_warning(batch, hand_worked, save_slice, draw):

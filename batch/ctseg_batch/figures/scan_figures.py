@@ -43,7 +43,7 @@ def scan_figures(name: str, parts: Sequence[PartResult], groups: list[str] | Non
         **scored([confusion], groups),
         "confusion": confusion,
         **_distances(whole, spacing, weighted or confusion, groups),
-        "flags": _flags(done, failed, measures, is_scored=groups is not None),
+        "flags": _flags(done, failed, measures, needs_scores=groups is not None, is_scored=confusion is not None),
         "device": done[0].device if done else None,
         "precision": done[0].precision if done else None,
         "errors": [asdict(error) for error in errors],
@@ -84,9 +84,10 @@ def _lungs(lungs: Lungs, spacing: Spacing) -> Iterator[dict[str, Any] | None]:
 
 
 def _pooled(tables: Iterable[Sequence[Sequence[float]] | None]) -> list[list[float]] | None:
+    """The sum of some tables; None if there are none, or if no pixel of the references is labelled."""
     counts = [np.array(table) for table in tables if table is not None]
-    pooled: list[list[float]] | None = np.sum(counts, axis=0).tolist() if counts else None
-    return pooled
+    pooled: list[list[float]] = np.sum(counts, axis=0).tolist() if counts else []
+    return pooled if np.any(pooled) else None
 
 
 def _weights(parts: Sequence[PartResult]) -> list[float] | None:
@@ -113,7 +114,9 @@ def _distances(
     }
 
 
-def _flags(done: Sequence[PartResult], failed: int, measures: Measures, *, is_scored: bool) -> list[str]:
+def _flags(
+    done: Sequence[PartResult], failed: int, measures: Measures, *, needs_scores: bool, is_scored: bool
+) -> list[str]:
     """The flags of a scan."""
     found = [flag for part in done for flag in part.flags]
     if done and measures.involvement_percent is None:
@@ -128,9 +131,10 @@ def _flags(done: Sequence[PartResult], failed: int, measures: Measures, *, is_sc
     if done and sum(part.slices for part in done) > 1 and (done[0].spacing_mm or (0,))[0] > FAR_APART_MM:
         found.append(flags.FAR_APART)
     unscored = sum(part.unscored for part in done)
-    if is_scored and unscored:
-        is_all = unscored == sum(part.slices - part.failed_slices for part in done)
-        found.append(flags.NOT_SCORED if is_all else flags.no_truth_for(count(unscored, "slice")))
+    if done and needs_scores and not is_scored:
+        found.append(flags.NOT_SCORED)
+    elif needs_scores and unscored:
+        found.append(flags.no_truth_for(count(unscored, "slice")))
     return list(dict.fromkeys(found))
 
 

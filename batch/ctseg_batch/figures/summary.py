@@ -17,6 +17,7 @@ from ctseg_batch.shards import Shard
 
 SCHEMA = 2
 _MOST_REASONS = 3
+_UNSCORED = "no slice could be compared with a reference mask"
 # Fields that older summaries lack, or that depend on --write or on the machine.
 _NO_FIGURES = ("series", "patients_right", "left_out", "device")
 
@@ -110,7 +111,7 @@ def outcome(summary: Summary) -> tuple[int, str]:
         if all(scan["status"] == "failed" for scan in scans):
             return 2, "" if has_failures else _nothing_left(summary["skipped"])
         if summary["groups"] and all(scan["confusion"] is None for scan in scans) and not has_failures:
-            return 1, next((note for note in summary["notes"] if note.startswith(NO_TRUTH)), NO_TRUTH.rstrip(": "))
+            return 1, next((note for note in summary["notes"] if note.startswith(NO_TRUTH)), _UNSCORED)
     return int(has_failures), ""
 
 

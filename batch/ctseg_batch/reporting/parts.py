@@ -73,7 +73,9 @@ def scan_part(
     else:
         files = ScanFiles(origin.out, origin.root, scan["scan"], rows)
         right = scan.get("patients_right")  # older summaries lack it
-        pictures = draw(files, spacing, right, origin.pool, is_uneven=not _UNEVEN.isdisjoint(scan["flags"]))
+        is_uneven = not _UNEVEN.isdisjoint(scan["flags"])
+        is_ordered = not any(flag.startswith(flags.ORDER) for flag in scan["flags"])
+        pictures = draw(files, spacing, right, origin.pool, is_uneven=is_uneven, is_ordered=is_ordered)
         height = pictures.plane.size[0] if pictures.plane else None
         order = order_told(scan["flags"], spacing, right, is_series=bool(scan.get("series")))
         area_spacing = None if flags.MIXED_PIXEL_SPACING in scan["flags"] else spacing

@@ -59,11 +59,11 @@ class ScanPictures:
 
 
 def draw(
-    files: ScanFiles, spacing: Spacing | None, right: Side | None, pool: Executor, *, is_uneven: bool
+    files: ScanFiles, spacing: Spacing | None, right: Side | None, pool: Executor, *, is_uneven: bool, is_ordered: bool
 ) -> ScanPictures:
     """The pictures of a scan; `spacing`, or on which side the patient's `right` is, is None where it is not known.
 
-    `is_uneven`: its slices are not evenly spaced.
+    `is_uneven`: its slices are not evenly spaced. `is_ordered`: their positions are known, not guessed.
     """
     rows, own = files.rows, own_files(files.rows)
     found = survey(files, spacing, right or "left", pool)
@@ -77,7 +77,7 @@ def draw(
     ]
     plane = depth = None
     if found and found.depth.any() and spacing and len(rows) >= _FEWEST_FOR_A_PLANE:
-        plane, depth = from_the_front(files, found, spacing, pool, is_head_known=right is not None)
+        plane, depth = from_the_front(files, found, spacing, pool, is_head_known=is_ordered and right is not None)
     notes = _notes(files, found, spacing, right, tiles) if tiles else (_NOTHING,)
     if plane and is_uneven:
         notes = (*notes, _UNEVEN)

@@ -135,6 +135,8 @@ def order_told(doubts: Sequence[str], spacing: Spacing | None, right: Side | Non
         return "by their positions, which are taken to run from the feet to the head"
     if not flagged and spacing:
         return "as they are stored, which is taken to be from the feet to the head"
+    if flagged == flags.BY_NUMBER:  # which count from the head down, unless some positions tell
+        return "in the order worked out from InstanceNumbers"
     return f"in the order of {flagged.removeprefix(flags.ORDER) or 'file name'}s"
 
 

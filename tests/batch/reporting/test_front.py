@@ -107,6 +107,16 @@ def test_files_of_a_series_that_cant_be_read_are_no_slices_above_the_head(
     assert [note.text for note in part.all("p", class_="note")] == [told[bad]]
 
 
+@pytest.mark.parametrize(("tags", "top"), [({}, "head"), ({"ImagePositionPatient": None}, "last slice")])
+def test_the_head_is_at_the_top_only_of_slices_that_say_where_they_lie(
+    batch, page, save_series, lungs, tmp_path, tags, top
+):
+    save_series(tmp_path / "in", lungs, **dict.fromkeys(["SliceLocation", *tags]))
+    part = page(batch(tmp_path / "in", spacing=(5, 1, 1)).out).one("article")
+    (plane, *_) = part.all("figure", class_="plane")
+    assert f", {top} at the top:" in plane.all("img")[0]["alt"]
+
+
 def test_the_profile_of_slices_whose_pixels_differ_in_size_is_in_pixels(batch, page, save_series, lungs, tmp_path):
     files = save_series(tmp_path / "in", lungs)
     coarse = pydicom.dcmread(files[0])

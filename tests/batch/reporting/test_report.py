@@ -185,7 +185,7 @@ def test_the_profile_says_in_which_order_the_slices_are(batch, page, save_slice,
     save_series(tmp_path / "placed", stack)
     outs = {name: batch(tmp_path / name, out=tmp_path / f"out {name}").out for name in ("images", "series", "placed")}
     assert order(page(outs["images"])) == "in the order of file names"
-    assert order(page(outs["series"])) == "in the order of InstanceNumbers"
+    assert order(page(outs["series"])) == "in the order worked out from InstanceNumbers"
     assert order(page(outs["placed"])) == order(page(volume.out)) == "from the feet to the head"
 
 
