@@ -12,6 +12,16 @@ from ctseg.errors import CallError
 from ctseg_batch.inputs.listing import ListedSeries, SeriesFacts, runs_of
 from ctseg_batch.inputs.selection import best_of, parse_condition
 
+COARSE = {"SeriesInstanceUID": "1.2.2", "StudyInstanceUID": "1.3"}
+
+
+def put_at(files, heights):
+    """Have each file's slice lie at its height, in mm."""
+    for file, height in zip(files, heights, strict=True):
+        dataset = pydicom.dcmread(file)
+        dataset.ImagePositionPatient, dataset.SliceLocation = [0, 0, height], None
+        dataset.save_as(file)
+
 
 @pytest.fixture(scope="module")
 def study(draw, save_series, tmp_path_factory):
@@ -282,6 +292,27 @@ def test_no_part_of_the_best_series_is_left_out(batch, draw, save_series, tmp_pa
         assert {name: scan["slices"] for name, scan in done.scans.items()} == {"s1": 2, "s1b": 1}
         assert all("other files of the series in another folder" in scan["flags"] for scan in done.scans.values())
         assert [one["file"] for one in done.summary["skipped"]] == ["s2"]
+
+
+def test_the_finest_series_is_the_best_though_each_of_its_folders_holds_a_part(batch, draw, save_series, tmp_path):
+    labels = np.stack([draw(seed, 64, 64) for seed in range(6)])
+    fine = save_series(tmp_path / "in/fine", labels, SeriesInstanceUID="1.2.1", StudyInstanceUID="1.3")
+    put_at(fine, range(0, 30, 5))
+    for number, file in enumerate(fine[2:]):
+        (tmp_path / f"in/fine{number // 2}").mkdir(exist_ok=True)
+        file.replace(tmp_path / f"in/fine{number // 2}" / file.name)
+    put_at(save_series(tmp_path / "in/coarse", labels[::2], **COARSE), range(0, 30, 10))
+    for _ in range(2):  # by the headers, then by the journal
+        assert sorted(batch(tmp_path / "in", best_series=True).scans) == ["fine", "fine0", "fine1"]
+
+
+def test_phases_of_one_place_are_no_longer_than_one_of_them(batch, draw, save_series, tmp_path):
+    labels = np.stack([draw(seed, 64, 64) for seed in range(8)])
+    heart = save_series(tmp_path / "in/heart", labels, SeriesInstanceUID="1.2.1", StudyInstanceUID="1.3")
+    put_at(heart, [0, 5] * 4)
+    put_at(save_series(tmp_path / "in/chest", labels[:6], **COARSE), range(0, 30, 5))
+    for _ in range(2):
+        assert list(batch(tmp_path / "in", best_series=True).scans) == ["chest"]
 
 
 def test_the_best_is_the_best_of_those_that_a_filter_leaves(command, study, tmp_path):

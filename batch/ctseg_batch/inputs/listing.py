@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ctseg import flags
 from ctseg_batch.result import Failure
 
@@ -18,7 +20,7 @@ class SeriesFacts:
 
     `uid` and `study` are the digests of the series and of its study, empty where it has no such UID. `spacing` is the
     distance of its slices and `thickness` their SliceThickness, both in mm. `is_computed`: some are projections or
-    subtractions.
+    subtractions. `reach`: from where to where its slices cover the body along their normal, in mm.
     """
 
     uid: str
@@ -30,6 +32,12 @@ class SeriesFacts:
     spacing: float | None
     slices: int
     is_computed: bool = False
+    reach: tuple[float, float] | None = None
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> "SeriesFacts":
+        """The inverse of `asdict`, after a way through JSON."""
+        return cls(**{**read, "reach": tuple(read["reach"]) if read.get("reach") else None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class ListedSeries:
     def from_json(cls, read: Mapping[str, Any]) -> "ListedSeries":
         """The inverse of `to_json`, after a way through JSON."""
         runs = tuple((first, end) for first, end in read["runs"])
-        return cls(read["scan"], read["key"], SeriesFacts(**read["facts"]), runs)
+        return cls(read["scan"], read["key"], SeriesFacts.from_json(read["facts"]), runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,19 @@ def facts_of(series: "DicomSeries") -> SeriesFacts:
         spacing=series.spacing_mm[0] if series.spacing_mm else None,
         slices=len(series),
         is_computed=flags.COMPUTED in series.flags,
+        reach=_reach(series),
     )
+
+
+def _reach(series: "DicomSeries") -> tuple[float, float] | None:
+    """As long as its slices stand for, around the one in the middle: a slice that lies astray moves neither end."""
+    from ctseg.reading.dicom_geometry import offsets_of
+
+    offsets, _ = offsets_of(series.slices)
+    if series.spacing_mm is None or offsets is None:
+        return None
+    middle, half = float(np.median(offsets)), series.spacing_mm[0] * sum(series.weights or (1.0,) * len(series)) / 2
+    return middle - half, middle + half
 
 
 def series_digest(series: "DicomSeries") -> str:

@@ -4,6 +4,7 @@ A condition is a field, an operator and a value, `thickness<=2`; `|` stands betw
 ignoring case: `~` is "contains". If a header lacks the field, only `!=` and `!~` are met.
 """
 
+import math
 import operator
 import re
 from collections import defaultdict
@@ -134,25 +135,36 @@ def parse_condition(written: str) -> Condition:
 def best_of(series: Iterable[ListedSeries]) -> ListedSeries:
     """The best of a study for volumes.
 
-    Of the series that cover at least half the length of the longest: the one with the smallest spacing, then with the
-    most slices, the lowest number, the first name. A series of unknown spacing comes last; projections and
-    subtractions are taken only if there is nothing else.
+    Of the series that cover at least half the length of the longest: the one with the smallest spacing, then the
+    longest, that with the lowest number, the first name. A series of unknown spacing comes last, and of these counts
+    the number of slices; projections and subtractions are taken only if there is nothing else.
     """
     rivals = list(series)
     rivals = [one for one in rivals if not one.facts.is_computed] or rivals
-    longest = max(map(_coverage, rivals))
-    return min((one for one in rivals if _coverage(one) >= _COVERS * longest), key=_rank)
+    covered = [_coverage(one, rivals) for one in rivals]
+    ranked = [_rank(one, length) for one, length in zip(rivals, covered, strict=True)]
+    long_enough = [place for place, length in enumerate(covered) if length >= _COVERS * max(covered)]
+    return rivals[min(long_enough, key=ranked.__getitem__)]
 
 
-def _rank(series: ListedSeries) -> tuple[bool, float, int, bool, int, str, str]:
+def _rank(series: ListedSeries, covered: float) -> tuple[bool, float, float, bool, int, str, str]:
     facts = series.facts
     step = round(facts.spacing or 0, _DIGITS)
-    return not step, step, -facts.slices, facts.number is None, facts.number or 0, series.scan_name, facts.uid
+    length = round(covered) if step else facts.slices
+    return not step, step, -length, facts.number is None, facts.number or 0, series.scan_name, facts.uid
 
 
-def _coverage(series: ListedSeries) -> float:
-    """How much of the body the slices cover, in mm; 0 where that is not known."""
-    return (series.facts.spacing or 0) * series.facts.slices
+def _coverage(series: ListedSeries, rivals: Iterable[ListedSeries]) -> float:
+    """How much of the body its slices and those of its parts in other folders cover, in mm; 0 where that is unknown.
+
+    Copies, and slices at one place, cover no more than one of them.
+    """
+    parts = [one.facts for one in rivals if one is series or one.shares_uid(series)]
+    length, top = 0.0, -math.inf
+    for low, high in sorted(part.reach for part in parts if part.reach):
+        length += max(0.0, high - max(low, top))
+        top = max(top, high)
+    return length or (series.facts.spacing or 0) * series.facts.slices
 
 
 def _wrong(written: str, why: str) -> CallError:
