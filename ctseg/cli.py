@@ -168,7 +168,7 @@ def front_page() -> "typer.Typer":
     @app.callback()
     def options(
         version: bool = typer.Option(
-            False, "--version", callback=show_version, is_eager=True, help="Print the version and stop."
+            False, "--version", callback=show_version, is_eager=True, help="Print the version and exit."
         ),
     ) -> None:
         pass

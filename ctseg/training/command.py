@@ -73,8 +73,8 @@ def train(
         typer.Option(
             min=0,
             max=1,
-            help="Fraction of slices that get a rectangle of another slice of their data set, by default 0: for few "
-            "patients.",
+            help="Fraction of slices that get a rectangle of another slice of their data set, by default 0: useful "
+            "with few patients.",
         ),
     ] = None,
     patience: Annotated[
@@ -86,13 +86,13 @@ def train(
     ] = 0,
     validation_group: Annotated[
         list[str] | None,
-        typer.Option(help="Group (patient) to validate on, whatever the index says; may be repeated."),
+        typer.Option(help="Group (patient) to validate on, whatever the index says; repeatable."),
     ] = None,
     teacher: Annotated[
         list[str] | None,
         typer.Option(
-            help="Checkpoint, model file or shipped model to distil: its soft labels are learnt beside "
-            "the masks; may be repeated."
+            help="Checkpoint, model file or shipped model to distil: its soft labels are learnt besides "
+            "the masks; repeatable."
         ),
     ] = None,
     start: Annotated[
@@ -104,17 +104,18 @@ def train(
         typer.Option(
             min=0,
             max=1,
-            help="Share of the weights of --start in those kept, by default 0: keeps more of what it can.",
+            help="Weight given to --start when its parameters are averaged with the trained ones (WiSE-FT); by "
+            "default 0.",
         ),
     ] = None,
     all_groups: Annotated[
-        bool, typer.Option("--all-groups", help="Train on every group and hold none back; keeps the last epoch.")
+        bool, typer.Option("--all-groups", help="Train on every group and hold none out; keeps the last epoch.")
     ] = False,
     figures_of: Annotated[
         str | None,
         typer.Option(
-            help="With --all-groups: a network trained alike that held groups back, whose figures and temperature are "
-            "noted; by default --start."
+            help="With --all-groups: a network trained the same way with held-out groups, whose scores and "
+            "temperature are recorded; by default --start."
         ),
     ] = None,
     device: Annotated[_Device, typer.Option(help="auto: CUDA if there is any, else the CPU.")] = "auto",

@@ -66,7 +66,7 @@ def evaluate(
         ),
     ] = "held-out",
     group: Annotated[
-        list[str] | None, typer.Option(help="Only the slices of this group (patient); may be repeated.")
+        list[str] | None, typer.Option(help="Only the slices of this group (patient); repeatable.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON on standard output.")] = False,
 ) -> None:

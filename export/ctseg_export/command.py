@@ -27,8 +27,8 @@ def export(
     checkpoints: Annotated[
         list[str],
         typer.Argument(
-            help="Checkpoint written by `ctseg train`: RUN/best.pt. Of several, or of model files in fp32, the mean "
-            "is written.",
+            help="Checkpoint written by `ctseg train`: RUN/best.pt; fp32 model files are accepted too; of several, "
+            "the mean is exported.",
             metavar="CHECKPOINT",
         ),
     ],
@@ -43,7 +43,7 @@ def export(
         bool,
         typer.Option(
             "--mirrored",
-            help="Take the mean over each slice and its three mirror images: more accurate, for 4 times the cost.",
+            help="Take the mean over each slice and its three mirror images: more accurate, at 4 times the cost.",
         ),
     ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the model; by default its recipe's, or ensemble.")] = None,
@@ -65,7 +65,7 @@ def export(
     """Turn a checkpoint into a self-describing ONNX file.
 
     The file is compared with the network that it is made from, on a phantom, on noise and on the real slices given
-    (int8: only on every second one of these, which must show lung), and is written only if the two agree.
+    (for int8, only every second one of these, which must show lung), and is written only if the two agree.
 
     Example: ctseg export runs/light/best.pt --out light.onnx
 
@@ -74,7 +74,7 @@ def export(
     if out.name.endswith(".pt"):  # by which a checkpoint is told from a model
         raise CallError(f"--out {out}: .pt is the ending of checkpoints; name a file that ends in .onnx")
     if out.exists() and not overwrite:
-        raise CallError(f"{out} is there already: name another file, or replace it by --overwrite")
+        raise CallError(f"{out} exists already: name another file, or replace it with --overwrite")
     for module in ("torch", "onnx", "onnxscript"):
         require(module, "export")
     from ctseg_export.export import export_model
@@ -95,7 +95,7 @@ def export(
     console = Console(soft_wrap=True)
     console.print(_table(exported))
     if precision != "int8" and exported.spec.temperature is None:
-        told = "its network is not calibrated, since its run has not ended: the file gives labels, no probabilities"
+        told = "its network is not calibrated, since its run has not ended: the file gives labels but no probabilities"
         console.print(Text(f"warning: {told}"))
     console.print(Text(printable(f"{out} is written; next: ctseg inspect {out}")))
 
@@ -103,12 +103,12 @@ def export(
 def _table(exported: "Exported") -> Table:
     """The differences that were found, with their limits."""
     found, limits = exported.difference, exported.limits
-    table = Table(title=f"The file beside its network, on {found.slices} slices")
+    table = Table(title=f"The file compared with its network, on {found.slices} slices")
     table.add_column("largest difference")
     table.add_column("found", justify="right")
     table.add_column("allowed", justify="right")
     table.add_row("of a logit", f"{found.logit:.2g}", f"{limits.logit:.2g}" if math.isfinite(limits.logit) else "any")
-    table.add_row("pixels labelled otherwise", f"{found.label_share:.4%}", f"{limits.label_share:.4%}")
+    table.add_row("pixels labelled differently", f"{found.label_share:.4%}", f"{limits.label_share:.4%}")
     for name, dice in found.dice.items():
         table.add_row(f"Dice of {name}", f"{dice:.4f}", f"at least {limits.dice:g}")
     return table

@@ -167,7 +167,7 @@ def test_a_list_that_cannot_be_read_is_a_wrong_call(command, tmp_path):
 def test_without_input_or_list_the_call_is_wrong(command, tmp_path):
     left = command("--out", tmp_path / "out")
     assert left.status == 2
-    assert "give at least one INPUT, or a file that lists them by --from" in left.err
+    assert "give at least one INPUT, or --from with a file that lists them" in left.err
 
 
 @pytest.mark.parametrize("given", [["", "--out", "out"], [".", "--out", ""]])

@@ -63,8 +63,7 @@ def batch(
     write: Annotated[
         list[str] | None,
         typer.Option(
-            help="All that is to be written, separated by commas: mask, overlay, confidence, nifti, dicom-seg; may be "
-            "repeated.",
+            help="Outputs to write, separated by commas: mask, overlay, confidence, nifti, dicom-seg; repeatable.",
             metavar="KIND,...",
             show_default=DEFAULT_KIND,
             rich_help_panel=_WRITTEN,
@@ -102,7 +101,7 @@ def batch(
         list[str] | None,
         typer.Option(
             help="Only DICOM series that meet it, e.g. 'thickness<=2', 'description~lung', "
-            "'kernel=B70f|B60f', 'slices>=40'; may be repeated: all must be met.",
+            "'kernel=B70f|B60f', 'slices>=40'; repeatable: all must be met.",
             metavar="CONDITION",
             rich_help_panel=_SCANS,
         ),
@@ -159,8 +158,8 @@ def batch(
 ) -> None:
     """Segment folders of CT: a mask for every slice, volumes and involvement for every scan.
 
-    A DICOM series, an enhanced CT file, a volume file or a folder of images is one scan. Called again, it does only
-    what is missing or has changed.
+    A DICOM series, an enhanced CT file, a volume file or a folder of images is one scan. A repeated call does
+    only what is missing or has changed.
 
     Exit status: 0 success, 1 some input failed or has no reference mask at all, 2 the call was wrong or nothing could
     be read, 130 interrupted.
@@ -173,7 +172,7 @@ def batch(
     from ctseg_batch.url import location
 
     if not inputs and listed is None:
-        raise CallError("give at least one INPUT, or a file that lists them by --from")
+        raise CallError("give at least one INPUT, or --from with a file that lists them")
     if quiet and verbose:
         set_elsewhere = origins(context).keys() & {"quiet", "verbose"}  # what was typed goes before that
         if len(set_elsewhere) != 1:

@@ -45,8 +45,8 @@ def summarize(
 ) -> None:
     """Join the summaries of several runs, shards or machines into one.
 
-    A scan that is the same in two runs counts once. Of a run split into shards, all that are there are joined, and a
-    scan that no shard has done counts as failed. Exit status: that of one run over all the scans.
+    A scan that is the same in two runs counts once. For a run split into shards, all finished shards are joined, and a
+    scan that no shard has done counts as failed. Exit status: that of a single run over all the scans.
 
     Example: ctseg summarize results-a results-b --out all
     """
