@@ -101,7 +101,7 @@ def open_dicom(file: Path, tags: Collection[str] | None) -> Iterator[Opened]:
                 raise UnreadableFile(file, "does not begin like a DICOM file" if start else "is empty")
             yield (_read_plain(start, stream, tags) if tags is not None else None) or _read(stream, tags)
     except MemoryError as error:
-        raise UnreadableFile(file, "needs more memory than there is") from error
+        raise UnreadableFile(file, "needs more memory than is available") from error
 
 
 def _read(stream: _Stream, tags: Collection[str] | None) -> Opened:

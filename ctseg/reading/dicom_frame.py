@@ -117,7 +117,7 @@ class PixelHeader:
         if self.bits_allocated not in (8, 16):
             raise ContentError(f"its pixels have {self.bits_allocated} bits, not 8 or 16")
         if self.bits_allocated == 8 and self.syntax == uid.ExplicitVRBigEndian:  # as words, or not (PS3.5, A.3)
-            raise ContentError("its pixels of 8 bits may be stored as words, the upper byte first: convert it first")
+            raise ContentError("its 8-bit pixels may be stored as words, upper byte first: convert it first")
         if self.bits_stored > self.bits_allocated:
             raise ContentError(f"its pixels use {self.bits_stored} of {self.bits_allocated} bits")
 
@@ -204,7 +204,7 @@ def find_value(stream: BinaryIO, header: PixelHeader) -> tuple[int, int]:
     # implicit one they would be an odd number, and lengths are even.
     form, at = (f"{order}HH4xI", _LONGEST_HEAD) if head[4:6] in _VRS else (f"{order}HHI", 8)
     if len(head) < at:
-        raise ContentError("its pixels are missing, the file may be cut off")
+        raise ContentError("its pixels are missing: the file may be cut off")
     *tag, length = struct.unpack_from(form, head)
     if tuple(tag) != _PIXEL_DATA:
         raise ContentError("its pixels are not where they were when its header was read")

@@ -51,7 +51,7 @@ def frame_count(dataset: Dataset) -> int:
     """The NumberOfFrames of a file, 1 if it is missing; raises ContentError if it is no number."""
     count = integer(dataset, "NumberOfFrames")
     if count is None and text(dataset, "NumberOfFrames"):
-        raise ContentError("its NumberOfFrames is no number")
+        raise ContentError("its NumberOfFrames is not a number")
     return count or 1
 
 
@@ -68,7 +68,7 @@ def frame_headers(dataset: Dataset) -> Iterator[tuple[Dataset, Frame]]:
     count = frame_count(dataset)
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or ()
     if len(frames) != count:
-        raise ContentError(f"it says that it has {count} frames, and describes {len(frames)}")
+        raise ContentError(f"it says that it has {count} frames, but describes {len(frames)}")
     shared = _elements(dataset.get("SharedFunctionalGroupsSequence") or ())
     in_time = _dimensions_but_space(dataset)
     for groups in frames:

@@ -90,7 +90,7 @@ def read_headers(file: Path) -> Sequence[SliceHeader | Skipped]:
         header = _header(file, opened.dataset, pixel_header(opened))
         if isinstance(header, SliceHeader) and (frames := frame_count(opened.dataset)) > 1:
             raise ContentError(
-                f"{frames} frames in one file that is no enhanced CT: convert it to a file a slice first"
+                f"{frames} frames in one file that is not an enhanced CT: convert it to one file per slice first"
             )
         return [header]
 
@@ -107,7 +107,7 @@ def _enhanced(file: Path, opened: Opened) -> Sequence[SliceHeader | Skipped]:
         slice_ = _header(file, header, own)
         if isinstance(slice_, SliceHeader):
             if slice_.position is None:
-                raise ContentError(f"it does not say where frame {place} lies, ImagePositionPatient is missing")
+                raise ContentError(f"it does not say where frame {place} lies: ImagePositionPatient is missing")
             slice_ = replace(slice_, number=place, frame=frame)
         found.append(slice_)
     return found
@@ -135,7 +135,7 @@ def _sop_class(opened: Opened) -> UID:
     """The SOP class of a file; raises ContentError if it has none."""
     sop_class = UID(text(opened.dataset, "SOPClassUID") or text(opened.meta, "MediaStorageSOPClassUID"))
     if not sop_class:
-        raise ContentError("it does not say what it is, SOPClassUID is missing")
+        raise ContentError("it does not say what it is: SOPClassUID is missing")
     if sop_class not in _CT and sop_class.name == sop_class and "SeriesInstanceUID" not in opened.dataset:
         raise ContentError("it ends within its header")  # this is half a UID, not an unknown class
     return sop_class
@@ -149,7 +149,9 @@ def _header(file: Path, dataset: Dataset, pixels: PixelHeader) -> SliceHeader | 
     if (integer(dataset, "SamplesPerPixel") or 1) != 1:
         raise ContentError("it is a colour picture")
     if "ModalityLUTSequence" in dataset:
-        raise ContentError("its values are told by a table (Modality LUT), not by RescaleSlope: convert it first")
+        raise ContentError(
+            "its values are defined by a lookup table (Modality LUT), not by RescaleSlope: convert it first"
+        )
     orientation = _orientation(dataset)
     plane = _PLANES[_longest(normal_of(orientation))] if orientation else "axial"
     if plane != "axial":
@@ -161,7 +163,7 @@ def _slice_header(
     file: Path, dataset: Dataset, orientation: Numbers | None, pixels: PixelHeader, *, is_computed: bool
 ) -> SliceHeader:
     if 0 in pixels.shape:
-        raise ContentError("Rows and Columns are missing: it holds no picture, or is cut off")
+        raise ContentError("Rows and Columns are missing: it contains no image, or is cut off")
     return SliceHeader(
         file=file,
         instance=text(dataset, "SOPInstanceUID"),

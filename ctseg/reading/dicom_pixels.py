@@ -57,7 +57,7 @@ def _decoded(file: Path, header: PixelHeader, convert: Callable[[Pixels], T]) ->
 def _pixels(data: bytes, header: PixelHeader) -> Pixels:
     """The stored numbers (rows, columns) of a file, not yet interpreted as signed; raises ContentError."""
     if not data:
-        raise ContentError("its pixels are missing, the file may be cut off")
+        raise ContentError("its pixels are missing: the file may be cut off")
     syntax = header.syntax
     if syntax in _BYTE_ORDERS:
         return _native(data, header, _BYTE_ORDERS[syntax])
@@ -66,7 +66,7 @@ def _pixels(data: bytes, header: PixelHeader) -> Pixels:
     frame = get_frame(data, 0, number_of_frames=1)
     if syntax == uid.RLELossless:
         if len(frame) > 2 * header.rows * header.columns * header.bits_allocated // 8 + _RLE_HEADER:
-            raise ContentError("its data are many times those of its size")
+            raise ContentError("its data are many times larger than its size allows")
         return _native(imagecodecs.dicomrle_decode(frame, f"<u{header.bits_allocated // 8}"), header, "<")
     pixels = _DECODERS[syntax](frame, header)
     _check_shape(pixels.shape, header)
@@ -99,7 +99,7 @@ def _checked_jpeg(frame: bytes) -> JpegHeader:
     header = read_jpeg_header(frame)
     check_size(header.rows, header.columns)
     if not header.is_complete:
-        raise ContentError("the end of its JPEG data is missing, the file was cut off")
+        raise ContentError("the end of its JPEG data is missing: the file was cut off")
     return header
 
 
@@ -110,7 +110,7 @@ def _decode_jpeg2000(frame: bytes, header: PixelHeader) -> Pixels:
     check_size(size.rows, size.columns)
     _check_shape((size.rows, size.columns), header)
     if size.components != 1:
-        raise ContentError(f"its JPEG 2000 data hold {size.components} numbers a pixel")
+        raise ContentError(f"its JPEG 2000 data hold {size.components} values per pixel")
     check_pieces(codestream, size)
     pixels: Pixels = imagecodecs.jpeg2k_decode(codestream)
     return pixels
@@ -118,7 +118,8 @@ def _decode_jpeg2000(frame: bytes, header: PixelHeader) -> Pixels:
 
 def _check_shape(shape: tuple[int, ...], header: PixelHeader) -> None:
     if shape != header.shape:
-        raise ContentError(f"its header says {header.rows} x {header.columns} pixels, its data {shape}")
+        found = " x ".join(map(str, shape))
+        raise ContentError(f"its header says {header.rows} x {header.columns} pixels, its data {found}")
 
 
 _BYTE_ORDERS: Mapping[str, str] = {
@@ -161,7 +162,7 @@ def _from_lowest_bit(pixels: Pixels, header: PixelHeader) -> Pixels:
     """The numbers shifted down if HighBit says that their lowest bit is not bit 0; raises ContentError."""
     below = header.bits_below
     if below and np.bitwise_and(pixels, (1 << below) - 1).any():
-        raise ContentError(f"its HighBit is {header.high_bit}, but its numbers use the bits below, too")
+        raise ContentError(f"its HighBit is {header.high_bit}, but its numbers also use the bits below")
     return pixels >> below if below else pixels
 
 

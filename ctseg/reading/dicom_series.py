@@ -17,7 +17,7 @@ from ctseg.reading.scan_scale import ScanScale
 from ctseg.reading.values import Values
 from ctseg.scan import Lengths, Side, Slice, Spacing, completed, pixel_aspect
 
-_COPY = "copy of a slice that is there: its SOPInstanceUID, header and pixels are those of another file"
+_COPY = "copy of another slice: its SOPInstanceUID, header and pixels are those of another file"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def frame_spans(stream: BinaryIO, dataset: Dataset, pixels: PixelHeader, count: 
     if length == UNDEFINED:
         return _encapsulated(stream, dataset, pixels, value, count)
     if not pixels.fills(length, count):
-        raise ContentError(f"it holds {length} bytes of pixels, {count} frames are {count * pixels.size}")
+        raise ContentError(f"it holds {length} bytes of pixels, but {count} frames need {count * pixels.size}")
     return frames
 
 
@@ -68,7 +68,9 @@ def _fragmented(stream: BinaryIO, pixels: PixelHeader, first: int, count: int) -
     if fragments > count and pixels.syntax != uid.RLELossless:
         starts = [places[0], *(place for _, place in pairwise(places) if _ends_before(stream, place))]
     if len(starts) != count:
-        raise ContentError(f"it holds {fragments} fragments of pixels, which are not {count} frames: it may be cut off")
+        raise ContentError(
+            f"it holds {fragments} fragments of pixels, which do not make up {count} frames: it may be cut off"
+        )
     return [start - first for start in starts]
 
 

@@ -75,7 +75,7 @@ def check_same(file: Path, opened: IO[Any], stamp: Stamp | None) -> None:
     The open file is asked, not the path, whose state may be seconds old on a network share.
     """
     if stamp and stamp_of(os.fstat(opened.fileno())) != stamp:
-        raise UnreadableFile(file, "has changed since its header was read: call again")
+        raise UnreadableFile(file, "has changed since its header was read: run again")
 
 
 def read_start(file: Path, count: int) -> bytes:
@@ -99,5 +99,5 @@ def beside(file: Path, name: str) -> Path:
     if name.split()[:1] == ["LIST"] or "%" in name:
         raise ContentError("its voxels are in several files: save it as one")
     if not name or name in (".", "..") or set(name) & set("/\\:\0"):
-        raise ContentError(f"its voxels are in {name!r}: only a file beside it is read")
+        raise ContentError(f"its voxels are in {name!r}: only files beside it are read")
     return file.with_name(name)

@@ -84,7 +84,7 @@ def _as_grey(pixels: Pixels) -> Pixels:
     if pixels.shape[2] < 3:  # grey and alpha
         return pixels[:, :, 0].copy()
     if pixels.dtype not in _COLOURS:
-        raise ContentError(f"its colours are {pixels.dtype}: save it as grey")
+        raise ContentError(f"its colour values are {pixels.dtype}: save it as grey")
     grey: Pixels = cv2.cvtColor(pixels[:, :, :3].copy(), cv2.COLOR_RGB2GRAY)
     return grey
 

@@ -84,13 +84,13 @@ def decode_jpeg_pixels(data: bytes, header: JpegHeader) -> Pixels:
     is_one_piece = len(scans) == 1 and len(scans[0].ends) == 1
     is_sure = is_one_piece and _ends_in_a_block(data, header, pixels)
     if not is_sure and not np.array_equal(pixels, decode(_lengthened(data, scans))):
-        raise ValueError("its data end before its pixels")
+        raise ValueError("its data end before its last pixels")
     is_flat = (pixels == pixels[0, 0]).all()  # its tables may have no other value
     if is_flat or header.process == LOSSLESS:
         return pixels
     for scan in _main_scans(data, scans, header.rows * header.columns):
         if all(np.array_equal(pixels, decode(other)) for other in _with_other_ends(data, scan)):
-            raise ValueError("its pixels end before its data")
+            raise ValueError("its data continue after its last pixels")
     return pixels
 
 

@@ -21,7 +21,9 @@ from ctseg.reading.volume_formats import read_volume_header
 from ctseg.reading.volume_header import NEAR, VolumeHeader
 from ctseg.scan import Labels, Scan
 
-_ELSEWHERE = "lies otherwise than its scan, as their headers tell of axes and origins: save it with its scan's header"
+_ELSEWHERE = (
+    "is placed differently from its scan, by the axes and origins in their headers: save it with its scan's header"
+)
 
 
 def read_mask_volume(file: Path, scan: Scan | None = None) -> Labels:
@@ -36,7 +38,7 @@ def read_mask_volume(file: Path, scan: Scan | None = None) -> Labels:
     if grid and not _lies_in(grid, header):
         raise UnreadableFile(file, _ELSEWHERE)
     stored = header.stored.read()
-    with refusing(file, "is no mask"):
+    with refusing(file, "is not a mask"):
         values = rescaled(stored, header.slope, header.intercept)
     turned = _turned(values, header, grid) if grid else header.to_slices(values)
     return np.ascontiguousarray(as_labels(turned, file))
@@ -47,7 +49,7 @@ def _grid(file: Path, scan: Scan) -> Grid:
     try:
         return scan.grid()
     except NoGrid as error:
-        why = f"can't be laid over its scan: {error}; give a folder with a mask a slice"
+        why = f"can't be aligned with its scan: {error}; give a folder with one mask per slice"
         raise UnreadableFile(file, why) from error
 
 

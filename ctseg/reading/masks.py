@@ -36,24 +36,24 @@ def as_labels(values: npt.NDArray[Any], file: Path) -> Labels:
     if values.dtype == np.uint8:
         return values
     if values.dtype.kind not in "buif":
-        raise UnreadableFile(file, f"is no mask: its values are {values.dtype}")
+        raise UnreadableFile(file, f"is not a mask: its values are {values.dtype}")
     lowest, highest = values.min(), values.max()
     if not (lowest >= 0 and highest <= 255):
-        raise UnreadableFile(file, f"is no mask: its values run from {lowest} to {highest}, labels from 0 to 255")
+        raise UnreadableFile(file, f"is not a mask: its values run from {lowest} to {highest}, labels from 0 to 255")
     labels = values.astype(np.uint8)
     if values.dtype.kind == "f" and (labels != values).any():
-        raise UnreadableFile(file, "is no mask: some of its values are fractions")
+        raise UnreadableFile(file, "is not a mask: some of its values are fractions")
     return labels
 
 
 def _common_channel(pixels: Pixels, file: Path) -> Pixels:
     if pixels.shape[2] >= 3 and (pixels[:, :, :1] != pixels[:, :, 1:3]).any():
-        raise UnreadableFile(file, "is a colour picture: a mask holds one number a pixel (save it as grey)")
+        raise UnreadableFile(file, "is a colour picture: a mask has one value per pixel (save it as grey)")
     return pixels[:, :, 0].copy()
 
 
 def _refuse_jpeg(_data: bytes) -> Pixels:
-    raise ContentError("JPEG keeps no exact values, so it can't hold a mask: save it as PNG")
+    raise ContentError("JPEG does not keep exact values, so it can't hold a mask: save it as PNG")
 
 
 def _decode_png_samples(data: bytes) -> Pixels:

@@ -32,20 +32,20 @@ def read_metaimage_header(file: Path) -> VolumeHeader:
     """Read and check the header of a MetaImage file; raises UnreadableFile, and ValueError for invalid values."""
     fields, end = _fields(file)
     if fields.get("ElementNumberOfChannels", "1") != "1":
-        raise ContentError("it has several numbers a voxel")
+        raise ContentError("it has several values per voxel")
     if fields.get("BinaryData", "True")[:1] in "Ff0":
         raise ContentError("its voxels are written as text: save it as binary")
     axes = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), 9)
     steps = _numbers(fields, ("ElementSpacing", "ElementSize"), 3)
     if steps is None:
-        raise ContentError("it does not say how far apart its voxels lie (ElementSpacing)")
+        raise ContentError("it does not say how far apart its voxels are (ElementSpacing)")
     affine = np.eye(4)
     affine[:3, :3] = (np.eye(3) if axes is None else axes.reshape(3, 3)).T * steps
     affine[:3, 3] = origin if (origin := _numbers(fields, ("Offset", "Position", "Origin"), 3)) is not None else 0
     affine[:3] *= _unit(fields)
     slope, intercept = (_number(fields, key, default) for key, default in ((_SLOPE, 1.0), (_INTERCEPT, 0.0)))
     if not (slope and np.isfinite((slope, intercept)).all()):
-        raise ContentError(f"its voxels stand for no values ({_SLOPE} {slope:g}, {_INTERCEPT} {intercept:g})")
+        raise ContentError(f"its voxels have no valid scale ({_SLOPE} {slope:g}, {_INTERCEPT} {intercept:g})")
     return described_by_axes(
         _stored(file, fields, end),
         affine[:3, :3].T,
@@ -77,7 +77,7 @@ def _fields(file: Path) -> tuple[_Fields, int]:
         fields[key.strip()] = value.strip()
         if key.strip() == _LAST:
             return fields, end
-    raise UnreadableFile(file, "is no MetaImage volume, or is cut off within its header")
+    raise UnreadableFile(file, "is not a MetaImage volume, or is cut off within its header")
 
 
 def _stored(file: Path, fields: _Fields, end: int) -> Stored:
@@ -99,7 +99,7 @@ def _stored(file: Path, fields: _Fields, end: int) -> Stored:
     if header_size == 0 or (header_size == -1 and not stored.is_deflated):
         return stored if header_size == 0 else stored.at_end()
     if is_local or stored.is_deflated or header_size < 0:
-        raise ContentError(f"its HeaderSize of {header_size} says nothing here")
+        raise ContentError(f"its HeaderSize of {header_size} has no meaning here")
     return replace(stored, start=header_size)
 
 

@@ -38,7 +38,7 @@ def read_nifti_header(file: Path) -> VolumeHeader:
     """Read and check the header of a NIfTI-1 or -2 file; raises UnreadableFile, ContentError, and errors of nibabel."""
     is_compressed, start = _header_bytes(file)
     if nifti_version(start) is None:
-        raise UnreadableFile(file, "is no NIfTI volume in a single file" if start else "is empty")
+        raise UnreadableFile(file, "is not a NIfTI volume in a single file" if start else "is empty")
     return _understood(_parsed(start), file, is_compressed=is_compressed)
 
 

@@ -49,7 +49,7 @@ def read_nrrd_header(file: Path) -> VolumeHeader:
         raise ContentError(f"it lacks {', '.join(missing)}")
     if fields["dimension"] != 3 or len(fields["sizes"]) != 3:
         shape = " x ".join(map(str, fields["sizes"]))
-        raise ContentError(f"it holds no single volume ({shape} values): save one volume a file")
+        raise ContentError(f"it does not hold a single volume ({shape} values): save one volume per file")
     space = str(fields.get("space", "")).lower()
     to_ras = _TO_RAS.get(space, LPS_TO_RAS)
     axes = _axes(fields)
@@ -93,16 +93,16 @@ def _axes(fields: _Fields) -> npt.NDArray[np.float64]:
         axes = np.diag(np.array(fields["spacings"], float))
         units = "units" if "units" in fields else "spaceunits"
     else:
-        raise ContentError("it does not say how far apart its voxels lie (space directions)")
+        raise ContentError("it does not say how far apart its voxels are (space directions)")
     if axes.shape != (3, 3):
-        raise ContentError("its axes are not three in space")
+        raise ContentError("it does not have three axes in space")
     return axes * _unit(fields, units)
 
 
 def _origin(fields: _Fields) -> npt.NDArray[np.float64]:
     origin = np.array(fields.get("spaceorigin", (0.0, 0.0, 0.0)), float)
     if origin.shape != (3,):
-        raise ContentError("its origin has not three coordinates")
+        raise ContentError("its origin does not have three coordinates")
     return origin * _unit(fields, "spaceunits")
 
 
@@ -110,7 +110,7 @@ def _unit(fields: _Fields, name: str) -> float:
     """The length of a unit in mm; raises ContentError for several units, or an unknown one."""
     units = set(fields.get(name, ["mm"])) - {"", "none", "???"} or {"mm"}
     if len(units) > 1 or not units <= _MM.keys():
-        raise ContentError(f"its lengths are in {', '.join(sorted(units))}")
+        raise ContentError(f"its lengths are in {', '.join(sorted(units))}: save it in mm")
     return _MM[units.pop()]
 
 
@@ -121,7 +121,7 @@ def _stored(file: Path, fields: _Fields, end: int) -> Stored:
     if encoding not in ("raw", "gzip", "gz"):
         raise ContentError(f"its voxels are encoded as {encoding}: save it as raw or gzip")
     if kind[1] != "1" and fields.get("endian") not in ("little", "big"):
-        raise ContentError("it does not say which byte of its numbers comes first (endian)")
+        raise ContentError("it does not say which byte of a number comes first (endian)")
     name = fields.get("datafile")
     stored = Stored(
         file if name is None else beside(file, name),
@@ -137,7 +137,7 @@ def _after_skip(stored: Stored, fields: _Fields) -> Stored:
     """The voxels without the bytes that the header says to skip."""
     skip = fields.get("byteskip", 0)
     if fields.get("lineskip", 0) or skip < -1 or (skip == -1 and stored.is_deflated):
-        raise ContentError("it leaves out lines of its voxels, or skips bytes that can't be told")
+        raise ContentError("it skips lines (lineskip), or a number of bytes that can't be known (byteskip)")
     if skip == -1:
         return stored.at_end()
     return replace(stored, skip=skip)

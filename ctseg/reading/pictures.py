@@ -47,7 +47,7 @@ def decode_with(decoders: Mapping[PictureFormat, Decoder], file: Path) -> Pixels
         data = read_bytes(file)
     found = picture_format(data[:SNIFFED])
     if found is None:
-        raise UnreadableFile(file, "is no PNG, JPEG, TIFF, BMP or NPY picture" if data else "is empty")
+        raise UnreadableFile(file, "is not a PNG, JPEG, TIFF, BMP or NPY image" if data else "is empty")
     refused, damaged = f"can't be read as {found}", f"is a {found} that is cut off or damaged"
     with refusing(file, refused, damaged), stage("decode"):
         return decoders[found](data)
@@ -57,7 +57,7 @@ def decode_png(data: bytes) -> Pixels:
     """The pixels of a PNG, with palettes as colours, fewer than 8 bits scaled to 8; raises ContentError."""
     check_size(*png_size(data))
     if data.rfind(_PNG_END) < 0:
-        raise ContentError("its end is missing, the file was cut off")
+        raise ContentError("its end is missing: the file was cut off")
     return imagecodecs.png_decode(data)
 
 
@@ -66,10 +66,10 @@ def decode_jpeg(data: bytes) -> Pixels:
     header = read_jpeg_header(data)
     check_size(header.rows, header.columns)
     if not header.is_complete:
-        raise ContentError("its end is missing, the file was cut off")
+        raise ContentError("its end is missing: the file was cut off")
     pixels = decode_jpeg_pixels(data, header)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
-        raise ContentError("its colours are those of print (CMYK): save it as RGB or grey")
+        raise ContentError("its colours are CMYK: save it as RGB or grey")
     return pixels
 
 
@@ -77,7 +77,7 @@ def decode_tiff(data: bytes) -> Pixels:
     """The pixels of a TIFF with a single page, 0 as black; raises ContentError."""
     header = read_tiff_header(data)
     if header.has_palette:
-        raise ContentError("its pixels are places in a palette: save it as grey")
+        raise ContentError("its pixels are palette indices: save it as grey")
     pixels = _tiff_samples(data, header)
     return pixels * np.uint8(255 // _largest(header)) if _is_coarse(header) else pixels
 
@@ -90,7 +90,7 @@ def decode_tiff_samples(data: bytes) -> Pixels:
 def _tiff_samples(data: bytes, header: TiffHeader) -> Pixels:
     check_size(header.rows, header.columns)
     if header.samples > _MOST_CHANNELS:
-        raise ContentError(f"it holds {header.samples} numbers a pixel: save it as grey")
+        raise ContentError(f"it has {header.samples} values per pixel: save it as grey")
     tile_rows, tile_columns = header.tile
     if tile_rows * tile_columns > max(_LARGEST_TILE, 4 * header.rows * header.columns):
         raise ContentError(f"it is made of tiles of {tile_columns} x {tile_rows} pixels: too large for what it shows")
@@ -98,7 +98,7 @@ def _tiff_samples(data: bytes, header: TiffHeader) -> Pixels:
         raise ContentError("it holds several pages: save each slice as a file of its own")
     pixels = imagecodecs.tiff_decode(data)
     if pixels.shape[:2] != (header.rows, header.columns):
-        raise ContentError("its colours lie in planes apart: save it as grey")
+        raise ContentError("its colours are in separate planes: save it as grey")
     if header.is_zero_white and pixels.dtype.kind in "bu":
         return _largest(header) - pixels if _is_coarse(header) else ~pixels
     return pixels

@@ -51,7 +51,7 @@ class Stored:
         """Raise UnreadableFile, before any memory is taken, for a file that is too small for its voxels."""
         held = max(check_regular(self.file) - self.start, 0)
         if self.skip + self.size > held * (_DEFLATE_RATIO if self.is_deflated else 1):
-            reason = f"is cut off: its header promises {self.size} bytes of voxels, the file is too short for them"
+            reason = f"is cut off: its header promises {self.size} bytes of voxels, but the file is too short"
             raise UnreadableFile(self.file, reason)
 
     def read(self) -> Voxels:

@@ -198,9 +198,9 @@ def volume_shape(found: Sequence[int]) -> tuple[int, int, int]:
     if len(shape) == 2:
         shape = (*shape, 1)
     if len(shape) != 3:
-        raise ContentError(f"it holds no single volume ({_times(shape)} values): save one volume a file")
+        raise ContentError(f"it does not hold a single volume ({_times(shape)} values): save one volume per file")
     if min(shape) < 1 or math.prod(shape) > MOST_VOXELS:
-        raise ContentError(f"it claims to be {_times(shape)} voxels, which is no scan")
+        raise ContentError(f"it claims to be {_times(shape)} voxels, which can't be a scan")
     return shape
 
 

@@ -313,13 +313,13 @@ def test_a_file_of_one_frame_is_a_slice_as_any_other(write):
 @pytest.mark.parametrize(
     ("tags", "said"),
     [
-        ({"per_frame": [of_frame(0), of_frame(1)]}, "5 frames, and describes 2"),
+        ({"per_frame": [of_frame(0), of_frame(1)]}, "5 frames, but describes 2"),
         ({"per_frame": [groups()] * 5}, "where frame 1 lies"),
-        ({"Rows": 23}, "it holds 3840 bytes of pixels, 5 frames are 3680"),
+        ({"Rows": 23}, "it holds 3840 bytes of pixels, but 5 frames need 3680"),
         ({"Rows": None}, "lacks Rows"),
         ({"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}, "32"),
         ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "colour"),
-        ({"SOPClassUID": uid.CTImageStorage}, "5 frames in one file that is no enhanced CT"),
+        ({"SOPClassUID": uid.CTImageStorage}, "5 frames in one file that is not an enhanced CT"),
     ],
 )
 def test_an_object_that_does_not_hold_together_is_refused_by_name(write, tags, said):
@@ -331,7 +331,7 @@ def test_fragments_that_are_no_frames_are_refused(write):
     def of_four(dataset, frames):
         dataset.PixelData = encapsulate(frames[:4], has_bot=False)
 
-    with pytest.raises(UnreadableFile, match="4 fragments of pixels, which are not 5 frames"):
+    with pytest.raises(UnreadableFile, match="4 fragments of pixels, which do not make up 5 frames"):
         one(write(syntax=uid.JPEGLSLossless, pack=of_four))
 
 

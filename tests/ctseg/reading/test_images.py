@@ -115,8 +115,8 @@ def test_a_tiff_of_few_bits_is_as_bright_as_one_of_many_and_a_mask_keeps_its_num
     [
         (tiff(columns=50_000, rows=50_000), "too large"),
         (tiff((256, 50_000), (257, 50_000)), "too large"),  # said twice: libtiff takes the first
-        (tiff((277, 60_000), columns=8000, rows=8000), "60000 numbers a pixel"),
-        (tiff((32997, 5000), columns=8000, rows=8000), "5000 numbers a pixel"),
+        (tiff((277, 60_000), columns=8000, rows=8000), "60000 values per pixel"),
+        (tiff((32997, 5000), columns=8000, rows=8000), "5000 values per pixel"),
         (tiff((322, 32768), (323, 32768)), "tiles of 32768 x 32768 pixels: too large"),
         (tiff((322, 2048), (323, 2048), (32998, 1000)), "tiles of 2048 x 2048000 pixels: too large"),
     ],
@@ -170,7 +170,7 @@ def test_a_tiff_with_a_palette_is_no_slice(tmp_path):
     """Its numbers are places in the palette: taken for grey they would be another picture."""
     colours = np.repeat(np.arange(255, -1, -1, dtype=np.uint16)[None] * 257, 3, axis=0)
     (tmp_path / "a.tif").write_bytes(imagecodecs.tiff_encode(RAMP, photometric="palette", colormap=colours))
-    with pytest.raises(UnreadableFile, match="places in a palette: save it as grey"):
+    with pytest.raises(UnreadableFile, match="palette indices: save it as grey"):
         read(tmp_path / "a.tif")
     np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), RAMP)
 
@@ -323,7 +323,7 @@ def test_an_array_of_another_shape_is_refused(tmp_path, shape):
 
 def test_colours_in_numbers_that_nobody_shows_are_refused_in_our_own_words(tmp_path):
     cv2.imwrite(str(tmp_path / "a.tif"), np.ones((4, 4, 3), np.float64))
-    with pytest.raises(UnreadableFile, match="its colours are float64: save it as grey"):
+    with pytest.raises(UnreadableFile, match="its colour values are float64: save it as grey"):
         read(tmp_path / "a.tif")
 
 
@@ -341,7 +341,7 @@ def test_values_that_hardly_differ_are_all_black(tmp_path):
 
 def test_colours_of_another_depth_are_refused_in_words(tmp_path):
     (tmp_path / "a.tif").write_bytes(imagecodecs.tiff_encode(np.dstack([CT.astype(np.int32)] * 3), photometric="rgb"))
-    with pytest.raises(UnreadableFile, match="its colours are int32: save it as grey"):
+    with pytest.raises(UnreadableFile, match="its colour values are int32: save it as grey"):
         read(tmp_path / "a.tif")
 
 

@@ -78,7 +78,7 @@ def test_what_is_no_label_is_refused(tmp_path, array, said):
 
 def test_jpeg_and_colour_are_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "a.jpg"), LABELS)
-    with pytest.raises(UnreadableFile, match="JPEG keeps no exact values"):
+    with pytest.raises(UnreadableFile, match="JPEG does not keep exact values"):
         read_mask(tmp_path / "a.jpg")
     cv2.imwrite(str(tmp_path / "a.png"), np.dstack([LABELS, LABELS, LABELS + 1]))
     with pytest.raises(UnreadableFile, match="colour"):

@@ -239,8 +239,8 @@ def test_a_file_that_does_not_say_how_it_lies_is_taken_as_it_is_and_flagged(tmp_
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (metaimage(DimSize="5 4 3 2", NDims="4"), "one volume a file"),
-        (metaimage(ElementNumberOfChannels="3"), "several numbers"),
+        (metaimage(DimSize="5 4 3 2", NDims="4"), "one volume per file"),
+        (metaimage(ElementNumberOfChannels="3"), "several values"),
         (metaimage(BinaryData="False"), "binary"),
         (metaimage(ElementType="MET_STRING"), "MET_STRING"),
         (metaimage(ElementSpacing="0.8 0 2.5"), "mm apart"),
@@ -252,11 +252,11 @@ def test_a_file_that_does_not_say_how_it_lies_is_taken_as_it_is_and_flagged(tmp_
         (metaimage(TransformMatrix="0 0 0 0 1 0 0 0 1"), "mm apart"),
         (metaimage(HeaderSize="12"), "HeaderSize"),
         (metaimage(DistanceUnits="inch"), "its DistanceUnits are inch: save it in mm"),
-        (metaimage(**{f"{TO_VALUES}Slope": "0"}), "no values"),
-        (metaimage(**{f"{TO_VALUES}Offset": "nan"}), "no values"),
+        (metaimage(**{f"{TO_VALUES}Slope": "0"}), "no valid scale"),
+        (metaimage(**{f"{TO_VALUES}Offset": "nan"}), "no valid scale"),
         (metaimage(DimSize="five"), "header"),
-        (metaimage(DimSize="0 4 3"), "no scan"),
-        (nrrd(dimension="4", sizes="2 5 4 3", space_directions="none (1,0,0) (0,1,0) (0,0,1)"), "one volume a file"),
+        (metaimage(DimSize="0 4 3"), "can't be a scan"),
+        (nrrd(dimension="4", sizes="2 5 4 3", space_directions="none (1,0,0) (0,1,0) (0,0,1)"), "one volume per file"),
         (nrrd(encoding="bzip2"), "bzip2"),
         (nrrd(encoding="ascii"), "ascii"),
         (nrrd(type="block"), "block"),
@@ -266,7 +266,7 @@ def test_a_file_that_does_not_say_how_it_lies_is_taken_as_it_is_and_flagged(tmp_
         (nrrd(space_directions="(0.8,0,0) (0,0.7,0.3) (0,0,2.5)"), "right angles"),
         (nrrd(space_directions=None), "how far apart"),
         (nrrd(space_units='"furlong" "furlong" "furlong"'), "furlong"),
-        (nrrd(line_skip="1"), "leaves out"),
+        (nrrd(line_skip="1"), "skips lines"),
         (nrrd(sizes=None), "sizes"),
         (nrrd(sizes="5 4 many"), "header"),
         (nrrd().replace(b"\n\n", b"\n", 1)[:300], "header"),
@@ -356,7 +356,7 @@ def test_damage_within_a_compressed_volume_is_found_by_its_checksum(tmp_path, fo
 def test_a_header_that_promises_more_than_there_is_takes_no_memory(tmp_path, content):
     file = tmp_path / "ct.mha"
     file.write_bytes(content)
-    with pytest.raises(UnreadableFile, match=r"its header promises|no scan"):
+    with pytest.raises(UnreadableFile, match=r"its header promises|can't be a scan"):
         open_volume(file)
 
 
@@ -457,5 +457,5 @@ def test_a_labelmap_of_another_dimension_stays_what_it_is(tmp_path):
             space_directions="none (1,0,0) (0,1,0) (0,0,1)",
         )
     )
-    with pytest.raises(UnreadableFile, match="one volume a file"):
+    with pytest.raises(UnreadableFile, match="one volume per file"):
         read_mask_volume(file)
