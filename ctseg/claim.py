@@ -70,18 +70,18 @@ def take(lock: Path, wait_s: float = 0.0) -> "AcquireReturnProxy[Any]":
             if error.errno not in _NO_LOCKS:
                 raise
             raise CallError(
-                f"{lock} can't be locked: {error.strerror}. Have its file system mounted with locks (NFS needs "
-                "lockd, or local_lock=flock where one machine alone writes there), or name another folder"
+                f"{lock} can't be locked: {error.strerror}. Mount its file system with locks (NFS needs lockd, "
+                "or local_lock=flock if only one machine writes there), or name another folder"
             ) from error
 
 
 def _taken(folder: Path, lock: Path) -> CallError:
-    told = f"another run writes to {folder}: wait until it has ended, or name another folder"
+    told = f"another run is writing to {folder}: wait until it has ended, or name another folder"
     try:
         holder = lock.read_text(errors="replace").split()
     except OSError:
         holder = []
     if len(holder) > 1:  # a marker file outlives its run, which another machine can't see
         process, machine, *_ = holder
-        told += f". If process {process} on {machine} is gone, delete {lock}: the file system knows no locks"
+        told += f". If process {process} on {machine} is gone, delete {lock}: its file system does not support locks"
     return CallError(told)

@@ -36,7 +36,7 @@ def class_named(name: str) -> TissueClass:
     for tissue in CLASSES:
         if tissue.name == name:
             return tissue
-    raise ValueError(f"no class is called {name!r}; there are {', '.join(c.name for c in CLASSES)}")
+    raise ValueError(f"no class is called {name!r}; the classes are {', '.join(c.name for c in CLASSES)}")
 
 
 def bits(classes: Iterable[TissueClass]) -> int:

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:  # before the command could handle it
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is reported in one line
-        _leave(f"a fault of ctseg, please report it: {unforeseen(error)} ({_place(error)})")
+        _leave(f"internal error, please report it: {unforeseen(error)} ({_place(error)})")
 
 
 def load(name: str) -> Any:

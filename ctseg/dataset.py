@@ -74,7 +74,7 @@ def learnt_groups(datasets: Iterable[Mapping[str, Any]]) -> frozenset[str]:
                 found.update(group_digest(described["name"], group) for group in described["groups"]["train"])
     except (LookupError, TypeError, AttributeError) as error:
         raise ModelError(
-            "what the model says of its data sets lacks the patients that it was trained on: export it again"
+            "the model's list of data sets lacks the patients that it was trained on: export it again"
         ) from error
     return frozenset(found)
 
@@ -87,11 +87,11 @@ def read_dataset(folder: Path) -> Dataset | SeriesDataset:
     if (folder / DESCRIPTION).is_file():
         described = read_description(folder)
         if not isinstance(described, dict):
-            raise DatasetError(f"{folder / DESCRIPTION} holds no object in braces{_WHERE_TOLD}")
+            raise DatasetError(f"{folder / DESCRIPTION} does not contain a JSON object{_WHERE_TOLD}")
         return _series_dataset(folder, described) if "series" in described else _described(folder, described)
     if (folder / "image").is_dir() and (folder / "mask").is_dir():
         return _patient_folders(folder)
-    raise DatasetError(f"{folder} is no data set: it has neither {DESCRIPTION} nor the folders image/ and mask/")
+    raise DatasetError(f"{folder} is not a data set: it has neither {DESCRIPTION} nor the folders image/ and mask/")
 
 
 def read_datasets(folders: Sequence[Path]) -> list[Dataset | SeriesDataset]:
@@ -147,7 +147,7 @@ def _described(folder: Path, described: Mapping[str, Any]) -> Dataset:
         image, mask = folder / images / row["file"], folder / masks / row["file"]
         for file in (image, mask):
             if not file.is_file():
-                raise DatasetError(f"{row.place} names {file}, which is not there")
+                raise DatasetError(f"{row.place} names {file}, which does not exist")
         # A slice listed under two groups could be both learnt from and scored on, so spellings of one path count as
         # one. Links are not followed: in content-addressed storage, two slices may be one file.
         spelt = os.path.normpath(image)
@@ -173,17 +173,17 @@ def _meaning(described: Mapping[str, Any], source: Path) -> MaskMeaning:
 
 
 def _text(described: Mapping[str, Any], key: str, source: Path) -> str:
-    return str(_said(described, key, str, "a text in quotes", source))
+    return str(_said(described, key, str, "a string", source))
 
 
 def _part(described: Mapping[str, Any], key: str, source: Path) -> Mapping[str, Any]:
-    return dict(_said(described, key, dict, "an object in braces", source))
+    return dict(_said(described, key, dict, "an object", source))
 
 
 def _said(described: Mapping[str, Any], key: str, kind: type, called: str, source: Path) -> Any:
     """The value of a description under `key`; raises DatasetError if it is missing or of another type."""
     if key not in described:
-        raise DatasetError(f"{source} says nothing under {key!r}{_WHERE_TOLD}")
+        raise DatasetError(f"{source} has no key {key!r}{_WHERE_TOLD}")
     if not isinstance(described[key], kind):
         raise DatasetError(f"{source} has {json.dumps(described[key])} under {key!r}, not {called}{_WHERE_TOLD}")
     return described[key]
@@ -196,7 +196,7 @@ def _slice_labels(table: Path, column: str, meanings: Mapping[int, Sequence[Tiss
         file, label = row["file"], row[column]
         if not (label.isdecimal() and int(label) in meanings):
             known = ", ".join(map(str, meanings))
-            raise DatasetError(f"{row.place} has {label!r} under {column!r}: {DESCRIPTION} gives a meaning to {known}")
+            raise DatasetError(f"{row.place} has {label!r} under {column!r}: {DESCRIPTION} defines only {known}")
         if file in labels:
             raise DatasetError(f"{row.place} names {file} again: leave one of the rows out")
         labels[file] = bits(meanings[int(label)])
@@ -208,7 +208,7 @@ def _patient_folders(folder: Path) -> Dataset:
     images = folder / "image"
     for file in (*images.glob("*"), *images.glob("*/*/**/*")):
         if _is_ours(file, images):
-            raise DatasetError(f"{file} is not where slices go: image/<patient>/<slice>.jpg")
+            raise DatasetError(f"{file} is not where slices belong: image/<patient>/<slice>.jpg")
     pictures, masks = _by_stem(images), _by_stem(folder / "mask")
     slices = []
     for stem, image in pictures.items():
@@ -217,10 +217,10 @@ def _patient_folders(folder: Path) -> Dataset:
         slices.append(DatasetSlice(image, masks[stem], image.parent.name))
     for stem in sorted(masks.keys() - pictures.keys()):
         for image in (images / stem.parent).glob(f"{escape(stem.name)}.*"):
-            raise DatasetError(f"{image} has a mask, but is no picture of a kind that can be read: save it as PNG")
+            raise DatasetError(f"{image} has a mask, but is not an image of a kind that can be read: save it as PNG")
         raise DatasetError(f"{masks[stem]} has no slice below {images}: leave it out, or add its slice")
     if not slices:
-        raise DatasetError(f"{images} holds no slices: they go to image/<patient>/<slice>.jpg")
+        raise DatasetError(f"{images} holds no slices: they belong in image/<patient>/<slice>.jpg")
     return Dataset(folder.resolve().name, folder, PLAIN_MEANING, tuple(slices))
 
 
@@ -228,12 +228,12 @@ def _by_stem(folder: Path) -> dict[Path, Path]:
     """The files `<patient>/<file>` by their place without the ending; raises DatasetError where two have the same."""
     for link in sorted([*folder.glob("*"), *folder.glob("*/*")]):  # else files behind broken links would be left out
         if link.is_symlink() and not link.name.startswith(".") and not link.exists():
-            raise DatasetError(f"{link} leads to {link.readlink()}, which is not there: mount that, or remove the link")
+            raise DatasetError(f"{link} leads to {link.readlink()}, which does not exist: mount it, or remove the link")
     found: dict[Path, Path] = {}
     for file in sorted(file for file in folder.glob("*/*") if _is_ours(file, folder)):
         stem = file.relative_to(folder).with_name(stem_of(file.name))
         if stem in found:
-            raise DatasetError(f"{found[stem]} and {file} are of the same slice by their names: leave one of them out")
+            raise DatasetError(f"{found[stem]} and {file} are the same slice by their names: leave one of them out")
         found[stem] = file
     return found
 

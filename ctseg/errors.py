@@ -56,6 +56,6 @@ def require(module: str, extra: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise
         raise MissingExtraError(
-            f"this needs {module}, which is not installed: install ctseg with its extra {extra}, "
-            f"in a copy of its repository by pip install '.[{extra}]'"
+            f"this needs {module}, which is not installed: install ctseg with its extra {extra}: "
+            f"in a clone of its repository, run pip install '.[{extra}]'"
         ) from error

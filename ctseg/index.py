@@ -19,7 +19,7 @@ class Row:
         """The cell of a column, which may not be empty; raises DatasetError."""
         if text := self.get(column):
             return text
-        raise DatasetError(f"{self.place} says nothing under {column!r}")
+        raise DatasetError(f"{self.place} has no value in column {column!r}")
 
     def get(self, column: str) -> str:
         """The same, but empty if there is no such column or text; raises DatasetError for a row that is too short."""
@@ -40,9 +40,9 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
             for cells in table:
                 place = f"{file}, line {table.line_num},"
                 if any(map(str.strip, cells.pop(None, ()))):
-                    raise DatasetError(f"{place} has more cells than there are columns: put quotes around a comma")
+                    raise DatasetError(f"{place} has more cells than there are columns: quote any cell with a comma")
                 yield Row(place, cells)
     except UnicodeDecodeError as error:
-        raise DatasetError(f'{file} is not in UTF-8: save it anew, in a spreadsheet as "CSV UTF-8"') from error
+        raise DatasetError(f'{file} is not in UTF-8: save it again, in a spreadsheet as "CSV UTF-8"') from error
     except (OSError, ValueError, csv.Error) as error:
         raise DatasetError(f"{file} can't be read: {error}") from error

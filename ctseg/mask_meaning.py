@@ -74,7 +74,8 @@ class MaskMeaning:
             told = ", ".join(map(str, strange[:_SHOWN]))
             rest = f" and {len(strange) - _SHOWN} others" if len(strange) > _SHOWN else ""
             raise DatasetError(
-                f"{source} has the values {told}{rest}, which mean nothing: say in dataset.json what they stand for"
+                f"{source} has the values {told}{rest}, which mask_values does not define: say in dataset.json what "
+                "they stand for"
             )
         return result
 
@@ -99,7 +100,7 @@ def _tells(classes: Sequence[TissueClass]) -> bool:
 
 def _classes(value: str, names: Any) -> tuple[TissueClass, ...]:
     if not isinstance(names, list):
-        raise ValueError(f'the value {value} wants a list of classes, as ["{CLASSES[0].name}"], not {names!r}')
+        raise ValueError(f'the value {value} needs a list of classes, like ["{CLASSES[0].name}"], not {names!r}')
     if not names:
         raise ValueError(f"the mask value {value} stands for no class: name all that it may be, or all four")
     return tuple(class_named(name) for name in names)

@@ -53,7 +53,7 @@ class ModelSpec:
 
     def why_unsure(self) -> str:
         """The message for a model without a temperature: why it gives no probabilities, and what to do."""
-        ended = "export a network of a run that has ended, which calibrates it"
+        ended = "export a network from a run that has ended, which is calibrated"
         remedy = "take it in fp32 or fp16" if self.precision == "int8" else ended
         return f"the model {self.name} gives no probabilities in {self.precision}: {remedy}"
 
@@ -88,7 +88,7 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
     raw = {k.removeprefix(_PREFIX): v for k, v in metadata.items() if k.startswith(_PREFIX)}
     if not raw:
         raise ModelError(
-            f"{source} does not say how it is to be used (it has no ctseg metadata); "
+            f"{source} does not say how to use it (it has no ctseg metadata); "
             "make it with `ctseg export` from a checkpoint of `ctseg train`"
         )
 
@@ -104,10 +104,12 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
 
     found = read("format_version", int)
     if found > FORMAT_VERSION:
-        raise ModelError(f"{source} has format version {found}, this ctseg knows up to {FORMAT_VERSION}: update ctseg")
+        raise ModelError(
+            f"{source} has format version {found}; this ctseg supports up to {FORMAT_VERSION}: update ctseg"
+        )
     names = read("classes", lambda described: [str(entry["name"]) for entry in described])
     if names != [c.name for c in CLASSES]:
-        raise ModelError(f"{source} tells apart {', '.join(names)}, not {', '.join(c.name for c in CLASSES)}")
+        raise ModelError(f"{source} has the classes {', '.join(names)}; expected {', '.join(c.name for c in CLASSES)}")
     return ModelSpec(
         name=read("name", str),
         version=read("version", str),
@@ -159,5 +161,5 @@ def _domains(described: Any) -> tuple[str, ...]:
 
 def _one_of(value: Any, allowed: tuple[_T, ...]) -> _T:
     if value not in allowed:
-        raise ValueError(f"{value!r} is none of {', '.join(map(str, allowed))}")
+        raise ValueError(f"{value!r} is not one of {', '.join(map(str, allowed))}")
     return allowed[allowed.index(value)]

@@ -16,7 +16,7 @@ from ctseg.scan import Labels
 _CPU = ["CPUExecutionProvider"]
 # The limit of protobuf, and so of ONNX.
 _LARGEST = 2**31
-_NOT_OURS = "its graph is none of `ctseg export`, use one that is"
+_NOT_OURS = "it was not made by `ctseg export`; use a model that was"
 _PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
@@ -74,13 +74,13 @@ def check_labels(labels: Labels, batch: npt.NDArray[np.float32], name: str) -> N
         raise ModelError(f"the model {name} gives labels of {given} for slices of {wanted}: {_NOT_OURS}")
     for extreme in (labels.max(), labels.min()):
         if not 0 <= extreme < len(CLASSES):
-            raise ModelError(f"the model {name} gives the label {extreme}, of no class: {_NOT_OURS}")
+            raise ModelError(f"the model {name} gives the label {extreme}, which is not a class: {_NOT_OURS}")
 
 
 def _content(file: Path) -> bytes:
     try:
         if file.stat().st_size > _LARGEST:
-            raise ModelError(f"{file} is no model: it is larger than any ({file.stat().st_size / 2**30:.1f} GiB)")
+            raise ModelError(f"{file} is not a model: it is larger than any ({file.stat().st_size / 2**30:.1f} GiB)")
         return file.read_bytes()
     except OSError as error:
         raise ModelError(f"{file} can't be read: {error.strerror}") from error
@@ -97,7 +97,7 @@ def _described(nodes: list[Any]) -> list[str]:
 def _refusal(error: Exception) -> str:
     reason = _PREFIX.sub("", first_line(error, ""))
     if "xternal data" in reason:
-        return "keeps weights in another file: a model is one file, export it again"
+        return "keeps weights in another file: a model must be one file; export it again"
     if "rotobuf parsing failed" in reason:
-        return "is no ONNX file, or a damaged one"
-    return f"is no model that onnxruntime can run: {reason}"
+        return "is not an ONNX file, or is damaged"
+    return f"is not a model that onnxruntime can run: {reason}"

@@ -83,7 +83,7 @@ def read_table(file: Path, name: str, commands: Collection[str]) -> Mapping[str,
     except OSError as error:
         raise CallError(f"the settings file {file} can't be read: {error.strerror}") from error
     except ValueError as error:  # also of what is no UTF-8
-        raise CallError(f"{file} is no TOML file: {error}") from error
+        raise CallError(f"{file} is not a TOML file: {error}") from error
     for key, value in read.items():
         if not isinstance(value, dict):
             raise CallError(f"{file}: {key} is outside a table: write it below the name of its command, like [batch]")
@@ -97,7 +97,7 @@ def _known(key: str, known: Collection[str], place: str) -> str:
         return key
     near = get_close_matches(key, known, 1)
     raise CallError(
-        f"{place} is not known: " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+        f"{place} is not known: " + (f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}")
     )
 
 
@@ -124,12 +124,12 @@ def _checked(value: Any, hint: Any, param: Any, context: typer.Context, place: s
     elif float in kinds:
         fits, wanted = type(value) in (int, float), "a number"
     elif param.multiple:
-        fits, wanted = isinstance(value, list) and all(isinstance(v, str) for v in value), "a list of texts"
+        fits, wanted = isinstance(value, list) and all(isinstance(v, str) for v in value), "a list of strings"
     elif is_joined and isinstance(value, list):
-        fits, wanted = all(type(v) in (str, int, float) for v in value), "a list of texts or numbers"
+        fits, wanted = all(type(v) in (str, int, float) for v in value), "a list of strings or numbers"
         value = ",".join(map(str, value))
     else:
-        fits, wanted = isinstance(value, str), 'a text, in "quotation marks"'
+        fits, wanted = isinstance(value, str), 'a string, in "quotation marks"'
     if not fits:
         raise CallError(f"{place} = {value!r}: give {wanted}")
     try:

@@ -35,7 +35,7 @@ def _name(slice_: FileDataset, phantom: Phantom) -> None:
     slice_.PatientName = "PHANTOM^SYNTHETIC"
     slice_.PatientID = f"PHANTOM-{phantom.seed}"
     slice_.PatientBirthDate = slice_.PatientSex = ""
-    slice_.PatientComments = slice_.ImageComments = "Synthetic: drawn by ctseg.phantom. This is no person."
+    slice_.PatientComments = slice_.ImageComments = "Synthetic: drawn by ctseg.phantom. Not a person."
     slice_.QualityControlImage = "YES"
     slice_.StudyInstanceUID = _uid(f"study of {phantom}")
     slice_.StudyDate = slice_.StudyTime = slice_.StudyID = ""

@@ -139,7 +139,7 @@ def test_a_model_that_takes_other_values_fails_slice_by_slice(batch, make_model,
 @pytest.mark.parametrize(
     ("node", "said"),
     [
-        (("Add", ["within", "seven"]), "gives the label 7, of no class: its graph is none of `ctseg export`"),
+        (("Add", ["within", "seven"]), "gives the label 7, which is not a class: it was not made by `ctseg export`"),
         (("Slice", ["within", "zero", "ten", "one"]), "gives labels of 1 x 10 x 48 for slices of 1 x 64 x 48"),
     ],
 )

@@ -533,7 +533,7 @@ def test_a_copy_of_a_slice_counts_once_and_is_told(batch, series, tmp_path):
     done = batch(tmp_path / "in")
     assert done.status == 0
     assert {one["file"] for one in done.summary["skipped"]} == {f"ct/{copy.name}" for copy in copies}
-    assert all(one["reason"].startswith("copy of a slice") for one in done.summary["skipped"])
+    assert all(one["reason"].startswith("copy of another slice") for one in done.summary["skipped"])
     assert done.summary["scans"] == once.summary["scans"]
     assert done.masks.keys() == once.masks.keys()
     again = batch(tmp_path / "in")

@@ -133,7 +133,7 @@ def test_a_truth_volume_is_laid_over_frames_as_both_headers_say(batch, turned, o
         nibabel.save(nibabel.Nifti1Image(voxels, affine @ wrong), tmp_path / "truth/ct.nii")
         done = batch(tmp_path / "in", truth=tmp_path / "truth")
         assert (done.status, done.scan["iou"]) == (1, None)
-        assert "lies otherwise than its scan" in done.scan["errors"][0]["reason"]
+        assert "is placed differently from its scan" in done.scan["errors"][0]["reason"]
 
 
 @pytest.mark.parametrize(("orientation", "iou"), [(HEAD_FIRST, 1), (PRONE, None)])
@@ -174,7 +174,7 @@ def test_a_truth_volume_of_frames_that_are_no_block_is_refused(batch, turned, sa
     nibabel.save(nibabel.Nifti1Image(voxels, affine), tmp_path / "truth/ct.nii")
     (error,) = batch(tmp_path / "in", truth=tmp_path / "truth").scan["errors"]
     assert error["reason"] == (
-        "can't be laid over its scan: its slices are unevenly spaced; give a folder with a mask a slice"
+        "can't be aligned with its scan: its slices are unevenly spaced; give a folder with one mask per slice"
     )
 
 

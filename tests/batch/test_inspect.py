@@ -110,7 +110,7 @@ def test_a_file_cannot_write_on_the_terminal(write, capsys):
 @pytest.mark.parametrize(
     ("metadata", "reason"),
     [
-        ({}, "does not say how it is to be used"),
+        ({}, "does not say how to use it"),
         ({**to_metadata(SPEC), "ctseg.format_version": str(FORMAT_VERSION + 1)}, "update ctseg"),
         ({**to_metadata(SPEC), "ctseg.preparation": "{"}, "damaged"),
     ],
@@ -126,7 +126,7 @@ def test_a_damaged_file_is_an_error_in_one_line(tmp_path):
     call = [sys.executable, "-c", "from ctseg.cli import main; main()", "inspect", str(file)]
     done = subprocess.run(call, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: {file} is no ONNX file, or a damaged one\n"
+    assert done.stderr == f"error: {file} is not an ONNX file, or is damaged\n"
 
 
 def test_neither_torch_nor_onnx_is_needed(write):

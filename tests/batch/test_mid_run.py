@@ -150,7 +150,7 @@ def test_a_series_that_is_replaced_once_its_headers_are_read_is_not_told_by_two_
     send("1.5")
     between(monkeypatch, SERIES_OPEN, lambda: send("2.5"))
     first = batch(tmp_path / "in")
-    assert {error["reason"] for error in first.scan["errors"]} == {"has changed since its header was read: call again"}
+    assert {error["reason"] for error in first.scan["errors"]} == {"has changed since its header was read: run again"}
     assert (first.status, first.scan["failed_slices"], first.masks) == (2, 2, {})
     second = batch(tmp_path / "in")
     assert (second.status, second.scan["spacing_mm"][1:]) == (0, (2.5, 2.5))

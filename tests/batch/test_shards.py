@@ -299,7 +299,7 @@ def held(out, mark):
 def test_shards_of_one_cut_work_at_once_and_nobody_else(batch, many, tmp_path, mark, wanted, refused):
     with held(tmp_path / "out", mark):
         if refused:
-            with pytest.raises(CallError, match="another run writes to"):
+            with pytest.raises(CallError, match="another run is writing to"):
                 batch(many, out=tmp_path / "out", shard=wanted)
         else:
             assert batch(many, out=tmp_path / "out", shard=wanted).summary["scans"]

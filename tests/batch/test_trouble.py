@@ -220,7 +220,7 @@ def test_where_the_only_volume_is_damaged_nothing_is_said_to_be_done(command, tm
     (tmp_path / "in/ct.nii.gz").write_bytes(b"junk")
     left = command(tmp_path / "in", "--out", tmp_path / "out")
     assert left.status == 2
-    assert "failed: ct.nii.gz: is no NIfTI volume" in left.err
+    assert "failed: ct.nii.gz: is not a NIfTI volume" in left.err
     assert "nothing to do" not in left.err
 
 
@@ -236,11 +236,11 @@ def test_a_reason_stands_in_every_summary(command, draw, save_slice, tmp_path):
     (tmp_path / "in/b.png").write_bytes(b"text")
     left = command(tmp_path / "in", "--out", tmp_path / "out", "--json")
     (error,) = json.loads(left.out)["scans"][0]["errors"]
-    assert error == {"file": "b.png", "reason": "is no PNG, JPEG, TIFF, BMP or NPY picture"}
+    assert error == {"file": "b.png", "reason": "is not a PNG, JPEG, TIFF, BMP or NPY image"}
     with (tmp_path / "out/summary.csv").open(newline="") as rows:
         (row,) = csv.DictReader(rows)
-    assert row["errors"] == "b.png: is no PNG, JPEG, TIFF, BMP or NPY picture"
-    assert "failed: b.png: is no PNG" in left.err
+    assert row["errors"] == "b.png: is not a PNG, JPEG, TIFF, BMP or NPY image"
+    assert "failed: b.png: is not a PNG" in left.err
 
 
 def test_what_cannot_be_told_belongs_to_no_scan(batch, draw, save_slice, tmp_path):

@@ -273,7 +273,7 @@ def test_a_truth_volume_whose_header_would_mirror_it_is_no_truth(batch, turned_s
     nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), folder / "truth" / "ct.nii")
     done = batch(folder / "scans", truth=folder / "truth")
     assert (done.status, done.scan["iou"]) == (1, None)
-    assert "lies otherwise than its scan" in done.scan["errors"][0]["reason"]
+    assert "is placed differently from its scan" in done.scan["errors"][0]["reason"]
 
 
 @pytest.mark.parametrize(("unit", "mm"), [("mm", 1), ("meter", 1000), ("micron", 0.001)])
@@ -290,7 +290,7 @@ def test_the_unit_of_a_header_counts_where_scan_and_truth_are_compared(batch, tu
     assert (done.status, done.scan["iou"]["mean"]) == (0, 1)
     nibabel.save(nibabel.Nifti1Image(voxels, np.diag([2.0, 2, 3, 1])), folder / "truth/ct.nii")
     done = batch(folder / "scans", truth=folder / "truth")
-    assert "lies otherwise than its scan" in done.scan["errors"][0]["reason"]
+    assert "is placed differently from its scan" in done.scan["errors"][0]["reason"]
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,9 @@ def test_a_truth_volume_more_than_half_a_voxel_from_its_scan_is_no_truth(
     nibabel.save(nibabel.Nifti1Image(voxels, moved), folder / "truth/ct.nii")
     done = batch(folder / "scans", truth=folder / "truth")
     assert done.status == is_refused
-    assert ["lies otherwise than its scan" in error["reason"] for error in done.scan["errors"]] == [True] * is_refused
+    assert ["is placed differently from its scan" in error["reason"] for error in done.scan["errors"]] == [
+        True
+    ] * is_refused
 
 
 @pytest.mark.parametrize(("longer", "is_refused"), [(1.2, False), (1.7, True)])
@@ -319,7 +321,9 @@ def test_a_truth_volume_whose_slices_lie_farther_apart_than_its_scans_is_no_trut
     nibabel.save(nibabel.Nifti1Image(voxels, LEFT_AND_BACK @ np.diag([1, 1, longer, 1])), folder / "truth/ct.nii")
     done = batch(folder / "scans", truth=folder / "truth")
     assert done.status == is_refused
-    assert ["lies otherwise than its scan" in error["reason"] for error in done.scan["errors"]] == [True] * is_refused
+    assert ["is placed differently from its scan" in error["reason"] for error in done.scan["errors"]] == [
+        True
+    ] * is_refused
 
 
 def without_place(image):
@@ -414,7 +418,7 @@ def test_a_jpeg_is_no_truth(batch, draw, save_slice, tmp_path):
     save_slice(tmp_path / "mask/a.jpg", draw())
     done = batch(tmp_path / "image", truth=tmp_path / "mask")
     assert (done.status, done.scan["iou"], done.scan["slices"]) == (1, None, 1)
-    assert "JPEG keeps no exact values" in done.scan["errors"][0]["reason"]
+    assert "JPEG does not keep exact values" in done.scan["errors"][0]["reason"]
 
 
 def test_slices_of_a_series_have_truths_by_their_files_names(batch, draw, save_series, save, tmp_path):

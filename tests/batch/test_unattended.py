@@ -114,7 +114,7 @@ def test_a_second_run_into_the_same_out_is_told_so_and_stops(batch, command, nig
     go_on.set()
     first.join()
     assert left.status == 2
-    assert f"error: another run writes to {tmp_path / 'out'}: wait" in left.err
+    assert f"error: another run is writing to {tmp_path / 'out'}: wait" in left.err
     assert batch(night).summary["throughput"]["slices"] == 0
 
 

@@ -12,7 +12,7 @@ from ctseg.errors import CallError
 def test_a_folder_is_held_by_one_run_alone(tmp_path):
     with claim(tmp_path, "lock"):
         assert is_held(tmp_path / "lock")
-        with pytest.raises(CallError, match="another run writes to"), claim(tmp_path, "lock"):
+        with pytest.raises(CallError, match="another run is writing to"), claim(tmp_path, "lock"):
             pass
     with claim(tmp_path, "lock"):
         pass
@@ -23,7 +23,7 @@ def test_where_a_file_system_knows_no_locks_nobody_is_warned(tmp_path, monkeypat
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", unknown)
-    with claim(tmp_path, "lock"), pytest.raises(CallError, match="another run writes to"), claim(tmp_path, "lock"):
+    with claim(tmp_path, "lock"), pytest.raises(CallError, match="another run is writing to"), claim(tmp_path, "lock"):
         pass
     assert not is_held(tmp_path / "lock")
 
@@ -37,7 +37,7 @@ def test_where_a_file_system_knows_no_locks_it_is_told_how_to_be_rid_of_a_dead_r
 
     monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", unknown)
     (tmp_path / lock).write_text("4711\nnode7\n")
-    said = f"If process 4711 on node7 is gone, delete {tmp_path / lock}: the file system knows no locks"
+    said = f"If process 4711 on node7 is gone, delete {tmp_path / lock}: its file system does not support locks"
     with pytest.raises(CallError, match=re.escape(said)), claim(tmp_path, "lock", lambda name: name == lock):
         pass
     (tmp_path / lock).unlink()
@@ -51,7 +51,7 @@ def test_a_file_system_without_locks_for_now_is_named_with_what_to_do(tmp_path, 
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", unknown)
-    said = f"{tmp_path / 'lock'} can't be locked: {os.strerror(number)}. Have its file system mounted with locks"
+    said = f"{tmp_path / 'lock'} can't be locked: {os.strerror(number)}. Mount its file system with locks"
     with pytest.raises(CallError, match=re.escape(said)), claim(tmp_path, "lock"):
         pass
 

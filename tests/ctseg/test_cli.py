@@ -67,7 +67,7 @@ def test_a_fault_of_our_own_is_one_line_and_status_2(capsys, monkeypatch):
     monkeypatch.setattr("ctseg.cli.load", fail)
     status, said = leave(["inspect"], capsys)
     assert status == 2
-    assert said.err.startswith("error: a fault of ctseg, please report it: KeyError: ")
+    assert said.err.startswith("error: internal error, please report it: KeyError: ")
     assert "test_cli.py:" in said.err
     assert said.err.count("\n") == 1
 

@@ -87,7 +87,7 @@ def test_a_slice_in_another_place_of_the_seed_layout_is_not_left_out(tmp_path, p
     file.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(tmp_path / "slice.png"), np.zeros((4, 4), np.uint8))
     (tmp_path / "slice.png").rename(file)
-    with pytest.raises(DatasetError, match=rf"{place} is not where slices go"):
+    with pytest.raises(DatasetError, match=rf"{place} is not where slices belong"):
         read_dataset(tmp_path)
 
 
@@ -123,7 +123,7 @@ def test_a_slice_of_another_kind_is_not_left_out_though_it_has_a_mask(tmp_path):
     assert len(read_dataset(tmp_path).slices) == 2
     image.with_suffix(".json").unlink()
     image.rename(image.with_suffix(".webp"))
-    with pytest.raises(DatasetError, match=r"3\.webp has a mask, but is no picture"):
+    with pytest.raises(DatasetError, match=r"3\.webp has a mask, but is not an image"):
         read_dataset(tmp_path)
 
 
@@ -136,7 +136,7 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path, gone):
         (tmp_path / "set" / place).symlink_to(tmp_path / "share" / str(number))
     assert len(read_dataset(tmp_path / "set").slices) == 2
     (tmp_path / "share").rename(tmp_path / "away")
-    with pytest.raises(DatasetError, match=rf"set/{gone[0]} leads to .*share/0, which is not there: mount"):
+    with pytest.raises(DatasetError, match=rf"set/{gone[0]} leads to .*share/0, which does not exist: mount"):
         read_dataset(tmp_path / "set")
 
 
@@ -150,7 +150,7 @@ def test_a_mask_without_a_slice_is_not_left_out(tmp_path, gone):
 @pytest.mark.parametrize("name", ["image/7/3.png", "mask/7/3.bmp"])
 def test_two_files_of_one_slice_are_refused(tmp_path, name):
     cv2.imwrite(str(seed_layout(tmp_path) / name), np.zeros((4, 4), np.uint8))
-    with pytest.raises(DatasetError, match=r"7.3\.\w+ and .*7.3\.\w+ are of the same slice"):
+    with pytest.raises(DatasetError, match=r"7.3\.\w+ and .*7.3\.\w+ are the same slice"):
         read_dataset(tmp_path)
 
 
@@ -169,9 +169,9 @@ def test_series_say_which_classes_a_slice_may_have(tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("b.dcm,2", r"s\.csv, line 3, has '2' under 'infected': dataset\.json gives a meaning to 0, 1"),
+        ("b.dcm,2", r"s\.csv, line 3, has '2' under 'infected': dataset\.json defines only 0, 1"),
         ("b.dcm,yes", r"s\.csv, line 3, has 'yes' under 'infected'"),
-        ("b.dcm,", r"s\.csv, line 3, says nothing under 'infected'"),
+        ("b.dcm,", r"s\.csv, line 3, has no value in column 'infected'"),
         ("b.dcm", r"s\.csv, line 3, ends before 'infected'"),
         ("a.dcm,1", r"s\.csv, line 3, names a\.dcm again"),
     ],
@@ -190,17 +190,17 @@ def test_a_slice_label_that_can_not_be_is_named(tmp_path, row, reason):
         ({"mask_values": {"0": ["lung"]}}, "no class is called 'lung'"),
         ({"mask_values": {"300": ["background"]}}, "300 is not a value"),
         ({"mask_values": {"lung": ["normal_lung"]}}, "lung is not a value of an 8-bit mask"),
-        ({"mask_values": 3}, r"dataset\.json has 3 under 'mask_values', not an object in braces: docs/training\.md"),
-        ({"index": ["index.csv"]}, r"dataset\.json has \[\"index\.csv\"\] under 'index', not a text in quotes: docs"),
-        ({"series": {"s": None}}, r"dataset\.json says nothing under 'slice_labels': docs/training\.md describes"),
-        ({"series": {"s": None}, "slice_labels": {}}, r"dataset\.json says nothing under 'column'"),
-        ({"series": {"s": None}, "slice_labels": {"column": "a"}}, r"has null under 's', not a text in quotes"),
-        ({"series": [], "slice_labels": {}}, r"dataset\.json has \[\] under 'series', not an object in braces"),
+        ({"mask_values": 3}, r"dataset\.json has 3 under 'mask_values', not an object: docs/training\.md"),
+        ({"index": ["index.csv"]}, r"dataset\.json has \[\"index\.csv\"\] under 'index', not a string: docs"),
+        ({"series": {"s": None}}, r"dataset\.json has no key 'slice_labels': docs/training\.md describes"),
+        ({"series": {"s": None}, "slice_labels": {}}, r"dataset\.json has no key 'column'"),
+        ({"series": {"s": None}, "slice_labels": {"column": "a"}}, r"has null under 's', not a string"),
+        ({"series": [], "slice_labels": {}}, r"dataset\.json has \[\] under 'series', not an object"),
         ({"index": "none.csv"}, "none.csv can't be read"),
         ({"group": "person"}, r"index\.csv has no column 'person'"),
         ({"mask_values": {"0": ["background"], "7": []}}, r"dataset\.json: the mask value 7 stands for no class"),
-        ({"mask_values": {"0": "background"}}, r"the value 0 wants a list of classes, .*not 'background'"),
-        ({"images": "pictures"}, "not there"),
+        ({"mask_values": {"0": "background"}}, r"the value 0 needs a list of classes, .*not 'background'"),
+        ({"images": "pictures"}, "does not exist"),
     ],
 )
 def test_descriptions_that_do_not_fit_are_refused(tmp_path, changes, reason):
@@ -214,10 +214,10 @@ def test_what_a_description_lacks_is_named(tmp_path, key):
     described = json.loads(description.read_text())
     del described[key]
     description.write_text(json.dumps(described))
-    with pytest.raises(DatasetError, match=rf"dataset\.json says nothing under '{key}': docs/training\.md describes"):
+    with pytest.raises(DatasetError, match=rf"dataset\.json has no key '{key}': docs/training\.md describes"):
         read_dataset(tmp_path / "d")
     description.write_text("[]")
-    with pytest.raises(DatasetError, match=r"dataset\.json holds no object in braces"):
+    with pytest.raises(DatasetError, match=r"dataset\.json does not contain a JSON object"):
         read_dataset(tmp_path / "d")
 
 
@@ -245,9 +245,9 @@ def test_slices_that_are_kept_by_their_content_are_two_though_they_are_alike(tmp
         ("a.png,p3,val", r"index\.csv, line 4, names .*a\.png again"),
         ("./a.png,p1,train", r"line 4, names .*a\.png again"),
         ("../images/a.png,p1,train", r"line 4, names .*a\.png again"),
-        ("c.png,,val", r"line 4, says nothing under 'patient'"),
-        ("c.png, ,val", r"line 4, says nothing under 'patient'"),
-        (",p3,val", r"line 4, says nothing under 'file'"),
+        ("c.png,,val", r"line 4, has no value in column 'patient'"),
+        ("c.png, ,val", r"line 4, has no value in column 'patient'"),
+        (",p3,val", r"line 4, has no value in column 'file'"),
         ("c.png", r"line 4, ends before 'patient'"),
         ("c.png,p3", r"line 4, ends before 'split'"),
         ("c.png,Doe, Anna,val", r"line 4, has more cells than there are columns"),
@@ -285,7 +285,7 @@ def test_two_data_sets_of_one_name_are_not_taken_for_one(tmp_path):
 
 
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match="no data set"):
+    with pytest.raises(DatasetError, match="is not a data set"):
         read_dataset(tmp_path)
 
 

@@ -94,7 +94,7 @@ def test_dicom_has_what_a_ct_image_must_have(tmp_path):
 def test_nobody_takes_it_for_a_person(tmp_path):
     read = pydicom.dcmread(write_dicom(PHANTOM, tmp_path)[0])
     assert read.PatientName == "PHANTOM^SYNTHETIC"
-    assert "no person" in read.ImageComments
+    assert "Not a person" in read.ImageComments
     assert read.QualityControlImage == "YES"
 
 

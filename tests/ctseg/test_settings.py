@@ -62,11 +62,11 @@ def test_the_environment_comes_before_the_file(demo, tmp_path, capsys, monkeypat
     ("content", "said"),
     [
         ("[inspect]\njsn = true", "ctseg.toml: [inspect] jsn is not known: did you mean json?"),
-        ("[inspect]\nxyz = 1", "ctseg.toml: [inspect] xyz is not known: there are json"),
+        ("[inspect]\nxyz = 1", "ctseg.toml: [inspect] xyz is not known: choose from json"),
         ("[inspct]\n", "ctseg.toml: [inspct] is not known: did you mean inspect?"),
         ("json = true", "ctseg.toml: json is outside a table: write it below the name of its command"),
         ("[inspect]\njson = 1", "ctseg.toml: [inspect] json = 1: give true or false"),
-        ("[inspect]\njson = ", "ctseg.toml is no TOML file: "),
+        ("[inspect]\njson = ", "ctseg.toml is not a TOML file: "),
         ("[inspect]\nconfig = 'x'", "ctseg.toml: [inspect] config is not known"),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_variable_of_no_option_is_told(demo, capsys, monkeypatch):
 def test_a_file_that_is_no_text_is_no_file_of_settings(demo, tmp_path, capsys):
     (tmp_path / "ctseg.toml").write_bytes(b"\xff\xfe")
     assert demo() == 2
-    assert "is no TOML file" in capsys.readouterr().err
+    assert "is not a TOML file" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_there_is_named(demo, capsys):

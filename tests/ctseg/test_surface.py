@@ -73,5 +73,5 @@ def test_the_same_block_is_no_distance_away_and_an_empty_one_none_at_all():
 
 def test_a_missing_library_names_its_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "meshmetrics", None)
-    with pytest.raises(MissingExtraError, match=r"extra surface, .*\.\[surface\]"):
+    with pytest.raises(MissingExtraError, match=r"extra surface: .*\.\[surface\]"):
         surface_distances(ball(5, (1, 1, 1)), ball(5, (1, 1, 1)), (1.0, 1.0, 1.0))

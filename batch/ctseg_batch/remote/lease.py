@@ -60,7 +60,7 @@ class Lease:
         if time.time() - self._renewed > _DEAD_AFTER_S:
             self.renew()
         if self._lost:
-            raise CallError(f"another run has begun to write to {self._store.url}: this one ends, what it did is kept")
+            raise CallError(f"another run has begun to write to {self._store.url}: this one ends; what it did is kept")
 
     def drop(self) -> None:
         """Release it, if the store answers; else it expires soon."""
@@ -137,7 +137,7 @@ def _read_all(store: Store, paths: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 def _taken(store: Store) -> CallError:
     return CallError(
-        f"another run writes to {store.url}: wait until it has ended, or name another OUT. If it was killed on "
+        f"another run is writing to {store.url}: wait until it has ended, or name another OUT. If it was killed on "
         f"another machine, it counts as dead after {_DEAD_AFTER_S:.0f} s"
     )
 

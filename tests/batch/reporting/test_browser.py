@@ -260,7 +260,7 @@ def test_a_narrow_window_scrolls_in_one_direction_only(show, volume):
 def test_scores_and_reasons_fit_into_a_narrow_window(show, save_summary, summary_of):
     digest = file_digest(find_model("fast"))
     model = {"name": "fast", "version": "6", "precision": "fp32", "licence": "", "sha256": digest}
-    errors = [{"file": "a/with_a_long_name.png", "reason": "is no PNG, JPEG, TIFF, BMP or NPY picture"}]
+    errors = [{"file": "a/with_a_long_name.png", "reason": "is not a PNG, JPEG, TIFF, BMP or NPY image"}]
     page = show(save_summary(summary_of({"flags": ["no reference for some slices"], "errors": errors}, model=model)))
     page.set_viewport_size({"width": 390, "height": 844})
     scores = page.get_by_role("region", name="Scores")

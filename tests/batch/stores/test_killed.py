@@ -194,7 +194,7 @@ def test_a_run_keeps_others_out_until_it_ends_or_is_killed(process_of_batch, man
         first.kill()
     bucket.faults()
     assert second.status == 2
-    assert f"another run writes to {bucket.url('out')}: wait until it has ended" in second.err
+    assert f"another run is writing to {bucket.url('out')}: wait until it has ended" in second.err
     assert told("-q").status == 0
 
 
@@ -257,7 +257,7 @@ def test_a_run_whose_clock_is_wrong_is_not_taken_for_dead(few, bucket, told, qui
     ended.set()
     living.join()
     assert left.status == 2
-    assert "another run writes to" in left.err
+    assert "another run is writing to" in left.err
 
 
 @pytest.mark.parametrize("dead", [False, True], ids=["no lease", "that of a dead run"])

@@ -175,7 +175,7 @@ def test_a_model_file_that_gives_other_labels_than_it_may_is_refused(trained, ca
     with pytest.raises(SystemExit) as left:
         main(["evaluate", str(trained / "strange.onnx"), str(trained / "data")])
     assert left.value.code == 2
-    assert "the model light gives the label 255, of no class" in capsys.readouterr().err
+    assert "the model light gives the label 255, which is not a class" in capsys.readouterr().err
 
 
 def test_a_choice_of_slices_that_there_is_none_of_names_its_option(trained, capsys):

