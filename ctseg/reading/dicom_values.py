@@ -6,7 +6,7 @@ anything odd is left to pydicom.
 
 import math
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -89,11 +89,8 @@ def _plain_numbers(element: Any) -> Numbers | None:
     value = element.value
     try:
         if element.VR == "US":
-            return struct.unpack(f"{'<' if element.is_little_endian else '>'}{len(value) // 2}H", value)
-        read = _READ_AS.get(element.VR or "")
-        return tuple(map(read, value.split(b"\\"))) if read else None
+            order = "<" if element.is_little_endian else ">"
+            return tuple(map(float, struct.unpack(f"{order}{len(value) // 2}H", value)))
+        return tuple(map(float, value.split(b"\\"))) if element.VR in ("DS", "IS") else None
     except (ValueError, struct.error):
         return None
-
-
-_READ_AS: Mapping[str, Callable[[bytes], float]] = {"DS": float, "IS": int}

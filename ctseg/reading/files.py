@@ -96,6 +96,7 @@ def read_bytes(file: Path) -> bytes:
 
 def beside(file: Path, name: str) -> Path:
     """The file `name` in the folder of `file`; raises ContentError for a name that leads elsewhere."""
+    name = name.removeprefix("./")
     if name.split()[:1] == ["LIST"] or "%" in name:
         raise ContentError("its voxels are in several files: save it as one")
     if not name or name in (".", "..") or set(name) & set("/\\:\0"):

@@ -1,5 +1,6 @@
 """Which reader a file belongs to: by its ending or, without one, by its first bytes."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,9 @@ _ENDINGS: dict[str, Kind] = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy"), "image"),
 }
 
+_LIKE_A_FORMAT = re.compile(r"\.([a-z]{1,8}|[a-z]{1,3}[0-9]|7z|nii\.gz)")
+_LEFT_BY_PROGRAMS = re.compile(r"\..*|.*~")
+
 _HEADERS, _OFTEN_WHOLE = (".mhd", ".nhdr"), (".mha", ".nrrd")
 
 APPLE_DOUBLE = "._"
@@ -36,12 +40,13 @@ def kind_of(path: Path) -> Kind | None:
     """Which reader a file belongs to; None for a file of another kind.
 
     The ending decides, in any case. The first bytes decide for a file without one, or whose ending is a number, as
-    DICOM files are often named by their UID. Raises UnreadableFile if a file that may be read is missing, locked or
-    not a regular file; never blocks.
+    DICOM files are often named by their UID; and whether a file is DICOM whose ending is like no format's, as of
+    `Doe.J_CT_0001`. Raises UnreadableFile if a file that may be read is missing, locked or not a regular file; never
+    blocks.
     """
     kind = kind_by_name(path.name)
     if kind == "untold":
-        return kind_by_start(read_start(path, SNIFFED))
+        return kind_by_start(path.name, read_start(path, SNIFFED))
     if kind is not None:
         check_regular(path)
     return kind
@@ -52,7 +57,9 @@ def kind_by_name(name: str) -> Kind | Literal["untold"] | None:
     ending = ending_of(name)
     if name.upper() == "DICOMDIR" or name.startswith(APPLE_DOUBLE):
         return None
-    return _ENDINGS.get(ending) if ending else "untold"
+    if ending in _ENDINGS:
+        return _ENDINGS[ending]
+    return None if format_ending(name) or (ending and _LEFT_BY_PROGRAMS.fullmatch(name)) else "untold"
 
 
 def stem_of(name: str) -> str:
@@ -67,10 +74,18 @@ def ending_of(name: str) -> str:
     return "" if ending[1:].isdecimal() else ending
 
 
-def kind_by_start(start: bytes) -> Kind | None:
-    """The same as `kind_of`, by the first SNIFFED bytes of a file."""
+def format_ending(name: str) -> str:
+    """The ending of a file name, if it looks like that of a format; else empty."""
+    ending = ending_of(name)
+    return ending if _LIKE_A_FORMAT.fullmatch(ending) else ""
+
+
+def kind_by_start(name: str, start: bytes) -> Kind | None:
+    """The same as `kind_of`, for an `untold` name and by the first SNIFFED bytes of the file."""
     if is_dicom(start) or is_bare_dicom(start):
         return "dicom"
+    if ending_of(name):
+        return None
     if is_nifti(start) or is_nrrd(start) or is_metaimage(start):
         return "volume"
     return "image" if picture_format(start) else None

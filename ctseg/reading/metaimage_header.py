@@ -12,7 +12,7 @@ from ctseg.grid import LPS_TO_RAS
 from ctseg.reading.files import ContentError, beside, read_start
 from ctseg.reading.signatures import LONGEST_HEADER
 from ctseg.reading.stored import Stored
-from ctseg.reading.volume_header import VolumeHeader, described_by_axes, volume_shape
+from ctseg.reading.volume_header import VolumeHeader, check_dimensions, described_by_axes, volume_shape
 
 _LAST = "ElementDataFile"
 _IN_THE_SAME_FILE = ("LOCAL", "Local", "local")
@@ -35,6 +35,7 @@ def read_metaimage_header(file: Path) -> VolumeHeader:
         raise ContentError("it has several values per voxel")
     if fields.get("BinaryData", "True")[:1] in "Ff0":
         raise ContentError("its voxels are written as text: save it as binary")
+    check_dimensions(_sizes(fields))
     axes = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), 9)
     steps = _numbers(fields, ("ElementSpacing", "ElementSize"), 3)
     if steps is None:
@@ -85,7 +86,7 @@ def _stored(file: Path, fields: _Fields, end: int) -> Stored:
     if kind is None:
         raise ContentError(f"its voxels are {fields.get('ElementType', 'of no type')}, not plain numbers")
     is_big = fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False"))[:1] in "Tt1"
-    shape = volume_shape([int(length) for length in fields.get("DimSize", "").split()])
+    shape = volume_shape(_sizes(fields))
     name = fields[_LAST]
     is_local = name in _IN_THE_SAME_FILE
     stored = Stored(
@@ -101,6 +102,10 @@ def _stored(file: Path, fields: _Fields, end: int) -> Stored:
     if is_local or stored.is_deflated or header_size < 0:
         raise ContentError(f"its HeaderSize of {header_size} has no meaning here")
     return replace(stored, start=header_size)
+
+
+def _sizes(fields: _Fields) -> list[int]:
+    return [int(length) for length in fields.get("DimSize", "").split()]
 
 
 def _unit(fields: _Fields) -> float:

@@ -14,7 +14,7 @@ from ctseg.grid import LPS_TO_RAS
 from ctseg.reading.files import ContentError, beside, read_start
 from ctseg.reading.signatures import LONGEST_HEADER
 from ctseg.reading.stored import Stored
-from ctseg.reading.volume_header import VolumeHeader, described_by_axes, volume_shape
+from ctseg.reading.volume_header import VolumeHeader, check_dimensions, described_by_axes, volume_shape
 
 _ENDS = (b"\n\n", b"\n\r\n")
 _TYPES = {
@@ -47,9 +47,9 @@ def read_nrrd_header(file: Path) -> VolumeHeader:
     missing = [name for name in ("type", "dimension", "sizes", "encoding") if name not in fields]
     if missing:
         raise ContentError(f"it lacks {', '.join(missing)}")
-    if fields["dimension"] != 3 or len(fields["sizes"]) != 3:
-        shape = " x ".join(map(str, fields["sizes"]))
-        raise ContentError(f"it does not hold a single volume ({shape} values): save one volume per file")
+    check_dimensions(fields["sizes"])
+    if fields["dimension"] != len(fields["sizes"]):
+        raise ContentError(f"its dimension is {fields['dimension']}, but it has {len(fields['sizes'])} sizes")
     space = str(fields.get("space", "")).lower()
     to_ras = _TO_RAS.get(space, LPS_TO_RAS)
     axes = _axes(fields)

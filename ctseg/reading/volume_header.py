@@ -197,11 +197,20 @@ def volume_shape(found: Sequence[int]) -> tuple[int, int, int]:
         shape = shape[:-1]
     if len(shape) == 2:
         shape = (*shape, 1)
-    if len(shape) != 3:
-        raise ContentError(f"it does not hold a single volume ({_times(shape)} values): save one volume per file")
+    check_dimensions(shape)
     if min(shape) < 1 or math.prod(shape) > MOST_VOXELS:
         raise ContentError(f"it claims to be {_times(shape)} voxels, which can't be a scan")
     return shape
+
+
+def check_dimensions(shape: Sequence[int]) -> None:
+    """Raise ContentError unless there are three."""
+    if len(shape) == 2:
+        raise ContentError(
+            f"it is one slice ({_times(shape)} values) of no thickness: save it as a volume of one slice"
+        )
+    if len(shape) != 3:
+        raise ContentError(f"it does not hold a single volume ({_times(shape)} values): save one volume per file")
 
 
 def _times(shape: Iterable[int]) -> str:

@@ -1,7 +1,6 @@
 """Walk through folders and links, and identify each file."""
 
 import os
-import re
 import sys
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading import Kind, kind_of
-from ctseg.reading.kind import APPLE_DOUBLE, ending_of
+from ctseg.reading.kind import APPLE_DOUBLE, format_ending
 from ctseg_batch.layout import FOLDER as RECORD
 from ctseg_batch.layout import FOLDERS, is_of_results, results_around
 from ctseg_batch.url import ARCHIVE, Location
@@ -18,9 +17,6 @@ from ctseg_batch.url import ARCHIVE, Location
 # Deleted files, snapshots, and folders that programs keep for themselves: copies of other files, or of no use.
 _TRASH = ".trash"
 _OF_PROGRAMS = frozenset({"$recycle.bin", ".git", ".snapshot", ".ipynb_checkpoints", "@eadir", "__macosx"})
-
-
-_FORMAT = re.compile(r"\.([a-z]{1,8}|[a-z]{1,3}[0-9]|7z|nii\.gz)")
 
 
 @dataclass
@@ -142,10 +138,7 @@ class Walk:
 
 def ignored_as(name: str) -> str:
     """The ending that an ignored file is counted under; empty if it does not look like that of a format."""
-    if name.startswith(APPLE_DOUBLE):
-        return f"{APPLE_DOUBLE}*"
-    ending = ending_of(name)
-    return ending if _FORMAT.fullmatch(ending) else ""
+    return f"{APPLE_DOUBLE}*" if name.startswith(APPLE_DOUBLE) else format_ending(name)
 
 
 def is_set_aside(folder: str) -> bool:

@@ -167,7 +167,7 @@ def _kinds(
             if isinstance(start, str):
                 failed.append(UnreadableFile(top / path, f"can't be fetched: {start}"))
                 continue
-            kind = kind_by_start(start)
+            kind = kind_by_start(_name(path), start)
         if kind is None:
             others.add(path)
         else:

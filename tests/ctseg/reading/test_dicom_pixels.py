@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydicom import dcmread, uid
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomIO
@@ -220,6 +221,16 @@ def test_8_bits_that_are_stored_big_endian_are_refused(write_dicom, tmp_path):
 def test_a_fractional_slope_gives_fractions(write_dicom, tmp_path):
     seen = read(write_dicom(tmp_path / "a.dcm", RAMP, RescaleSlope=0.5, RescaleIntercept=-100.25))
     np.testing.assert_allclose(seen.pixels, RAMP * 0.5 - 100.25)
+
+
+def test_a_rescale_may_be_stored_as_whole_numbers(write_dicom, tmp_path):
+    """Against the standard, which wants decimal strings."""
+    file = write_dicom(tmp_path / "a.dcm", RAMP, RescaleSlope=2, RescaleIntercept=-1000)
+    dataset = dcmread(file)
+    for keyword in ("RescaleSlope", "RescaleIntercept"):
+        dataset[keyword] = DataElement(keyword, "IS", str(int(dataset[keyword].value)))
+    dataset.save_as(file)
+    np.testing.assert_array_equal(read(file).pixels, 2 * RAMP.astype(int) - 1000)
 
 
 @pytest.mark.parametrize("padding", [-2000, -3024, -4000])

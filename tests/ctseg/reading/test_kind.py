@@ -69,6 +69,19 @@ def test_without_an_ending_the_first_bytes_decide(tmp_path, kind, content, name)
     assert kind_of(tmp_path / name) == kind
 
 
+@pytest.mark.parametrize(("kind", "content"), [(kind, content) for kind, all_ in SNIFFED.items() for content in all_])
+@pytest.mark.parametrize("name", ["Doe.J_CT_0001", "1.2.840.5_anon", "IM.00a1"])
+def test_an_ending_that_is_no_formats_may_be_part_of_a_dicom_files_name(tmp_path, kind, content, name):
+    (tmp_path / name).write_bytes(content)
+    assert kind_of(tmp_path / name) == (kind if kind == "dicom" else None)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.dcm~", ".a.dcm.Xy12Z3", "a.h5"])
+def test_what_programs_leave_beside_dicom_files_is_none(tmp_path, name):
+    (tmp_path / name).write_bytes(SNIFFED["dicom"][0])
+    assert kind_of(tmp_path / name) is None
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 @pytest.mark.parametrize("name", ["pipe", "pipe.png"])
 def test_a_pipe_is_refused_and_does_not_block(tmp_path, name):

@@ -240,6 +240,11 @@ def test_a_file_that_does_not_say_how_it_lies_is_taken_as_it_is_and_flagged(tmp_
     ("content", "said"),
     [
         (metaimage(DimSize="5 4 3 2", NDims="4"), "one volume per file"),
+        (
+            metaimage(DimSize="5 4 3 2", NDims="4", TransformMatrix="1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1"),
+            "one volume per file",
+        ),
+        (metaimage(DimSize="5 4", NDims="2", TransformMatrix="1 0 0 1"), "one slice"),
         (metaimage(ElementNumberOfChannels="3"), "several values"),
         (metaimage(BinaryData="False"), "binary"),
         (metaimage(ElementType="MET_STRING"), "MET_STRING"),
@@ -257,6 +262,8 @@ def test_a_file_that_does_not_say_how_it_lies_is_taken_as_it_is_and_flagged(tmp_
         (metaimage(DimSize="five"), "header"),
         (metaimage(DimSize="0 4 3"), "can't be a scan"),
         (nrrd(dimension="4", sizes="2 5 4 3", space_directions="none (1,0,0) (0,1,0) (0,0,1)"), "one volume per file"),
+        (nrrd(dimension="2", sizes="5 4", space_directions="(1,0) (0,1)"), "one slice"),
+        (nrrd(dimension="2"), "3 sizes"),
         (nrrd(encoding="bzip2"), "bzip2"),
         (nrrd(encoding="ascii"), "ascii"),
         (nrrd(type="block"), "block"),
@@ -293,6 +300,15 @@ def test_a_header_opens_no_file_but_one_beside_it(tmp_path, form, name):
     with pytest.raises(UnreadableFile, match=r"beside it|header"):
         open_volume(file)
     assert volume_files(file) == (file,)
+
+
+@pytest.mark.parametrize(
+    "content", [metaimage(data=b"", ElementDataFile="./ct.raw"), nrrd(data=b"", data_file="./ct.raw")]
+)
+def test_the_file_beside_a_header_may_be_named_from_there(tmp_path, content):
+    (tmp_path / "ct.raw").write_bytes(RAW)
+    (tmp_path / "ct.mhd").write_bytes(content)
+    np.testing.assert_array_equal(slices(open_volume(tmp_path / "ct.mhd")), VALUES)
 
 
 @pytest.mark.parametrize(
