@@ -55,7 +55,7 @@ def open_session(file: Path, options: Any, providers: list[Any]) -> tuple[Any, M
         metadata = session.get_modelmeta().custom_metadata_map
         takes, gives = _described(session.get_inputs()), _described(session.get_outputs())
     except Exception as error:  # onnxruntime raises classes of its own without a common root
-        raise ModelError(f"{file} {_refusal(error)}") from error
+        raise ModelError(f"{file} {_refusal(file, error)}") from error
     spec = from_metadata(metadata, file)
     wanted = [f"{INPUT}: tensor(float) * x 1 x * x *"]
     given = [f"{OUTPUT}: tensor(uint8) * x * x *"]
@@ -94,7 +94,9 @@ def _described(nodes: list[Any]) -> list[str]:
     ]
 
 
-def _refusal(error: Exception) -> str:
+def _refusal(file: Path, error: Exception) -> str:
+    if file.suffix == ".pt":
+        return f"is a checkpoint: `ctseg export {file} --out {file.with_suffix('.onnx')}` makes a model of it"
     reason = _PREFIX.sub("", first_line(error, ""))
     if "xternal data" in reason:
         return "keeps weights in another file: a model must be one file; export it again"

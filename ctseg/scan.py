@@ -72,7 +72,7 @@ def as_spacing(given: Iterable[Any], shown: str) -> Spacing:
     `shown` is how the message calls them.
     """
     try:
-        z, y, x = map(float, given)
+        z, y, x = map(float, given.split(",") if isinstance(given, str) else given)
     except (TypeError, ValueError):
         z = y = x = 0.0
     if not are_lengths((z, y, x)):

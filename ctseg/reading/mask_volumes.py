@@ -26,8 +26,8 @@ _ELSEWHERE = (
 )
 
 
-def read_mask_volume(file: Path, scan: Scan | None = None) -> Labels:
-    """The labels (slices, H, W) of a volume file, turned like a Volume, or like the slices of a DICOM `scan`.
+def read_mask_volume(file: Path, scan: Scan | None) -> Labels:
+    """The labels (slices, H, W) of a volume file, turned like the slices of its `scan`; like a Volume without one.
 
     Raises UnreadableFile, also if the labels do not lie where the scan does.
     """

@@ -200,7 +200,8 @@ def volume_shape(found: Sequence[int]) -> tuple[int, int, int]:
     check_dimensions(shape)
     if min(shape) < 1 or math.prod(shape) > MOST_VOXELS:
         raise ContentError(f"it claims to be {_times(shape)} voxels, which can't be a scan")
-    return shape
+    first, second, third = shape
+    return first, second, third
 
 
 def check_dimensions(shape: Sequence[int]) -> None:

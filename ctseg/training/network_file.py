@@ -1,5 +1,6 @@
 """The file of a trained network: a checkpoint, or a model file that was exported from one."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,10 @@ from ctseg.model import file_digest, find_model
 
 if TYPE_CHECKING:
     from ctseg.training.checkpoint import Checkpoint
+
+
+WEIGHTS = "weights_sha256"
+"""The key under which a model file's description of its training holds `weights_digest`."""
 
 
 def is_model(file: Path) -> bool:
@@ -29,6 +34,17 @@ def open_network(file: Path) -> "Checkpoint":
     from ctseg.training import checkpoint
 
     return checkpoint.load(file)
+
+
+def weights_digest(source: "Checkpoint") -> str:
+    """The SHA-256 of a network's weights: the same for a checkpoint and for model files of it, in any precision."""
+    known = source.training.get(WEIGHTS)
+    if known:
+        return str(known)
+    digest = sha256()
+    for name, tensor in sorted(source.net.state_dict().items()):
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def descent(source: "Checkpoint", file: Path) -> dict[str, Any]:

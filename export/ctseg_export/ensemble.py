@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ctseg.errors import CallError
 from ctseg.training.ancestry import inherited_datasets
 from ctseg.training.checkpoint import Checkpoint
-from ctseg.training.network_file import descent, open_network
+from ctseg.training.network_file import descent, open_network, weights_digest
 from ctseg.training.teach import MIRRORS
 
 
@@ -58,8 +58,7 @@ def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
         ):
             if theirs != ours:
                 raise CallError(f"{file} has another {what} of slices than {files[0]}: they can't be joined")
-    members = [descent(one, file) for one, file in zip(found, files, strict=True)]
-    if len({one["sha256"] for one in members}) < len(members):
+    if len(set(map(weights_digest, found))) < len(found):
         raise CallError("one of the networks is named twice: leave it out, since it would only count twice")
     temperatures = [one.temperature for one in found if one.temperature]
     is_calibrated = len(temperatures) == len(found)
@@ -79,7 +78,7 @@ def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
         net=net.eval(),
         training={
             "datasets": _joined([one.training.get("datasets", ()) for one in found]),
-            "members": members,
+            "members": [descent(one, file) for one, file in zip(found, files, strict=True)],
             "mirrored": is_mirrored,
         },
         scores={},

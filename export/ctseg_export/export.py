@@ -20,6 +20,7 @@ from ctseg.prepare import Preparation
 from ctseg.replacing import replace_with
 from ctseg.scan import Slice
 from ctseg.training.checkpoint import Checkpoint
+from ctseg.training.network_file import WEIGHTS, weights_digest
 from ctseg_export.eight_bits import in_eight_bits
 from ctseg_export.ensemble import open_ensemble
 from ctseg_export.graph import OPSET, labels_graph, logits_graph
@@ -120,12 +121,13 @@ def _licence(training: Mapping[str, Any]) -> str:
 
 
 def _training(source: Checkpoint) -> dict[str, Any]:
-    """The data sets and the recipe, without preparation and clean-up, which have fields of their own."""
+    """The data sets, the recipe without preparation and clean-up, which have fields of their own, and the weights."""
     datasets = [_anonymous(described) for described in source.training.get("datasets", ())]
+    told = {**source.training, "datasets": datasets, WEIGHTS: weights_digest(source)}
     if "members" in source.training:
-        return {**source.training, "datasets": datasets}
+        return told
     recipe = {k: v for k, v in asdict(source.recipe).items() if k not in ("preparation", "cleanup")}
-    return {**source.training, "datasets": datasets, "recipe": recipe}
+    return {**told, "recipe": recipe}
 
 
 def _anonymous(dataset: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ def leave(arguments, capsys):
 
 def test_the_demo_goes_all_the_way_and_says_that_it_is_synthetic(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo, "_SLICES", 3)
+    (tmp_path / "demo").mkdir()  # an empty folder may be used
     status, said = leave(["--out", tmp_path / "demo"], capsys)
     assert status == 0
     assert "synthetic" in said

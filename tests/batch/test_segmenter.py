@@ -324,6 +324,7 @@ def test_what_cannot_be_read_is_an_error_with_the_files_name(segment, speck, sav
         (np.zeros(7), "neither one slice"),
         (np.zeros((0, 4)), "is empty"),
         (np.zeros((64, 64, 3)), "looks like a picture in colour"),
+        (np.zeros((64, 64, 1)), r"give array\[\.\.\., 0\]"),
         (np.array([["a", "b"]]), "holds no pixels"),
         (np.full((4, 4), np.nan), "not finite"),
         (np.zeros((4, 4), complex), "holds no pixels"),
@@ -450,6 +451,14 @@ def test_a_result_goes_from_one_process_to_another(
     np.testing.assert_array_equal(copy.overlay(), result.overlay())
     assert copy.measures == result.measures
     assert copy.patients_right == result.patients_right
+
+
+def test_a_segmenter_sent_to_another_process_does_the_same_there(strict, speck):
+    here = ctseg_batch.Segmenter(strict, device="cpu", measures="full")
+    there = pickle.loads(pickle.dumps(here))
+    result, other = (one(HU[speck], spacing="5,2,2") for one in (here, there))
+    assert other.measures == result.measures
+    np.testing.assert_array_equal(other.labels, result.labels)
 
 
 def test_importing_is_light_and_a_segmenter_needs_no_torch(strict):

@@ -77,3 +77,9 @@ def test_who_wants_telemetry_may_have_it():
     code = "import os, ctseg; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     said = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     assert said.stdout.strip() == "0"
+
+
+def test_a_checkpoint_says_how_it_becomes_a_model(tmp_path):
+    (tmp_path / "best.pt").write_bytes(b"PK")
+    with pytest.raises(ModelError, match=r"best\.pt is a checkpoint: `ctseg export .*best\.pt --out .*best\.onnx`"):
+        open_on_cpu(tmp_path / "best.pt")

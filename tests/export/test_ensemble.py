@@ -75,19 +75,21 @@ def test_it_knows_whom_any_of_its_networks_learnt_from(exported, pair, tmp_path)
 
 
 def test_a_model_file_may_be_a_member_and_probabilities_need_all_to_be_calibrated(
-    exported, checkpoint_file, pair, noise, open_session, tmp_path
+    exported, pair, noise, open_session, tmp_path
 ):
-    file = export_model(exported.file, tmp_path / "m.onnx", others=[checkpoint_file]).file
+    checkpoint.save(replace(checkpoint.load(pair[1]), temperature=None), tmp_path / "unsure.pt")
+    file = export_model(exported.file, tmp_path / "m.onnx", others=[tmp_path / "unsure.pt"]).file
     labels = open_session(file).run(["labels"], {"slice": noise(1, 64, 64)})[0]
     assert labels.shape == (1, 64, 64)
     assert open_on_cpu(file)[1].temperature is None
     with pytest.raises(CallError, match=r"light\.onnx is not calibrated, as others are"):
-        export_model(pair[0], tmp_path / "n.onnx", others=[exported.file])
+        export_model(pair[1], tmp_path / "n.onnx", others=[exported.file])
 
 
-def test_no_network_counts_twice(pair, tmp_path):
-    with pytest.raises(CallError, match="named twice"):
-        export_model(pair[0], tmp_path / "m.onnx", others=[pair[1], pair[0]])
+def test_no_network_counts_twice(pair, exported, checkpoint_file, tmp_path):
+    for files in ([*pair, pair[0]], [exported.file, checkpoint_file]):
+        with pytest.raises(CallError, match="named twice"):
+            export_model(files[0], tmp_path / "m.onnx", others=files[1:])
 
 
 def test_networks_that_see_slices_differently_are_no_members(checkpoint_file, pair, tmp_path):

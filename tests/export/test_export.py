@@ -79,6 +79,20 @@ def test_benchmarks_score_it_on_nobody_it_learnt_from(exported, tmp_path, monkey
         accuracy.check_held_back(*call)
 
 
+def test_files_of_one_network_say_so_in_any_precision(exported, checkpoint_file, tmp_path):
+    """As `--precision` wants it: beside a file may lie that of an earlier training by the same call."""
+    other = checkpoint.load(checkpoint_file)
+    with torch.no_grad():
+        other.net.head.weight.mul_(1.01)
+    checkpoint.save(other, tmp_path / "other.pt")
+    half = export_model(checkpoint_file, tmp_path / "half.onnx", precision="fp16").spec.training
+    again, different = (
+        export_model(file, tmp_path / "m.onnx").spec.training for file in (exported.file, tmp_path / "other.pt")
+    )
+    assert half == again == exported.spec.training
+    assert different != half
+
+
 def test_the_proof_is_written_down(exported, spec, light):
     said = spec.export
     assert said["slices_compared"] == exported.difference.slices

@@ -231,4 +231,4 @@ def batch(
 
 def parse_spacing(text: str | None) -> Spacing | None:
     """Three lengths in mm, `2,0.7,0.7`; raises CallError for anything else."""
-    return None if text is None else as_spacing(text.split(","), f"--spacing {text}")
+    return None if text is None else as_spacing(text, f"--spacing {text}")

@@ -34,8 +34,9 @@ def demo(
     scans, truth, results = out / "scans", out / "truth", out / "results"
     drawn = _scans(scans, truth)
     # Scans and results of an earlier demo are overwritten; anything else in the folder must not be.
-    if out.exists() and not (scans.is_dir() and drawn.keys() >= {entry.name for entry in scans.iterdir()}):
-        raise CallError(f"{out} is there already and holds no demo: name another folder by --out")
+    is_demo = scans.is_dir() and drawn.keys() >= {entry.name for entry in scans.iterdir()}
+    if out.exists() and not is_demo and not (out.is_dir() and not any(out.iterdir())):
+        raise CallError(f"{out} exists and is not a demo: name another folder by --out")
     console = people_console()
     for name, write in drawn.items():
         with console.status(f"drawing {name}"):

@@ -71,6 +71,8 @@ def scan_of(array: npt.ArrayLike) -> ArrayScan:
         raise CallError(f"an array of shape {values.shape} is empty")
     if values.ndim == 3 and values.shape[2] in _COLOURS:
         raise CallError(f"an array of shape {values.shape} looks like a picture in colour: turn it to grey first")
+    if values.ndim == 3 and values.shape[2] == 1 < values.shape[1]:
+        raise CallError(f"an array of shape {values.shape} has its channels last: give array[..., 0]")
     stack = values[np.newaxis] if values.ndim == 2 else values
     try:
         return ArrayScan(stack, values.ndim == 3, scale_of(list(map(glance_at, stack))))

@@ -42,7 +42,8 @@ class Segmenter:
         result = segment("ct.nii.gz")
         print(result.volumes_ml, result.involvement_percent, result.flags)
 
-    The labels are those of `ctseg batch` for the same input. May be used from several threads at once.
+    The labels are those of `ctseg batch` for the same input. May be used from several threads at once, and sent to
+    other processes, which open the model anew.
     """
 
     def __init__(
@@ -70,12 +71,17 @@ class Segmenter:
                 raise CallError(f"no {option} {given!r}: there are {', '.join(get_args(choices))}")
         if workers is not None and not (isinstance(workers, SupportsIndex) and workers >= 1):
             raise CallError(f"{workers!r} workers do nothing: give 1 or more, or None for one a CPU")
+        self._opened_by = (str(model), device, precision, workers, measures)
         file = find_model(str(model))
         opened = open_engine(file, device, precision)
         warn = logging.getLogger("ctseg_batch").warning
         self._engine = with_fallback(opened, precision, partial(warn, "%s"))
         self._workers = workers or usable_cpus()
         self._measures: MeasuresChoice = measures
+
+    def __reduce__(self) -> tuple[type["Segmenter"], tuple[object, ...]]:
+        """Another process, as one of a pool, opens the model for itself."""
+        return Segmenter, self._opened_by
 
     @property
     def model(self) -> ModelSpec:

@@ -86,7 +86,7 @@ def test_each_form_of_file_holds_the_same_scan(tmp_path, ending, compressed):
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"])
 def test_numbers_of_any_type_are_read(tmp_path, ending, dtype):
     labels = (np.arange(VALUES.size) % 4).reshape(VALUES.shape).astype(dtype)
-    np.testing.assert_array_equal(read_mask_volume(save(tmp_path / f"mask{ending}", image(labels))), labels)
+    np.testing.assert_array_equal(read_mask_volume(save(tmp_path / f"mask{ending}", image(labels)), None), labels)
 
 
 @pytest.mark.parametrize("ending", [".mha", ".nrrd", ".nii"])
@@ -115,7 +115,7 @@ def test_labels_go_back_to_the_files_own_axes(tmp_path, ending):
     turn = np.array([[0, 0, -1], [1, 0, 0], [0, -1, 0]])
     labels = (np.arange(VALUES.size) % 4).reshape(VALUES.shape).astype(np.uint8)
     volume = open_volume(save(tmp_path / f"ct{ending}", image(direction=turn)))
-    masks = read_mask_volume(save(tmp_path / f"mask{ending}", image(labels, turn)))
+    masks = read_mask_volume(save(tmp_path / f"mask{ending}", image(labels, turn)), None)
     np.testing.assert_array_equal(volume.grid().filled(dict(enumerate(masks))), labels.transpose(2, 1, 0))
 
 
@@ -474,4 +474,4 @@ def test_a_labelmap_of_another_dimension_stays_what_it_is(tmp_path):
         )
     )
     with pytest.raises(UnreadableFile, match="one volume per file"):
-        read_mask_volume(file)
+        read_mask_volume(file, None)

@@ -198,7 +198,7 @@ def check_mask(file: Path) -> None:
 
 
 def check_mask_volume(file: Path) -> None:
-    mask = read_mask_volume(file)
+    mask = read_mask_volume(file, None)
     assert (mask.ndim, mask.dtype) == (3, np.uint8)
 
 

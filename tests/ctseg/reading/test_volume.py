@@ -185,7 +185,7 @@ def test_voxels_that_are_no_distance_apart_are_refused(tmp_path, step):
         open_volume(file)
 
 
-@pytest.mark.parametrize("read", [lambda file: open_volume(file).read(0), read_mask_volume])
+@pytest.mark.parametrize("read", [lambda file: open_volume(file).read(0), lambda file: read_mask_volume(file, None)])
 def test_a_slope_that_leads_nowhere_is_refused(tmp_path, read):
     file = tmp_path / "ct.nii"
     content = bytearray(image("RAS").to_bytes())
@@ -345,7 +345,7 @@ def test_the_labels_of_a_mask_volume_are_exact(tmp_path):
     for codes, dtype in (("RAS", np.uint8), ("PIR", np.int32), ("LPS", np.float32)):
         file = tmp_path / f"{codes}.nii.gz"
         nibabel.save(image(codes, labels.astype(dtype)), file)
-        np.testing.assert_array_equal(read_mask_volume(file), labels)
+        np.testing.assert_array_equal(read_mask_volume(file, None), labels)
     nibabel.save(image("RAS", labels + np.float32(0.5)), tmp_path / "half.nii")
     with pytest.raises(UnreadableFile, match="fractions"):
-        read_mask_volume(tmp_path / "half.nii")
+        read_mask_volume(tmp_path / "half.nii", None)

@@ -77,6 +77,19 @@ def test_the_same_patient_in_two_data_sets_is_warned_of(noise, train):
     assert f"{mine / 'images/0/a.png'} (train) and {theirs / 'images/0/c.png'} (val) are the same slice" in said
 
 
+def test_copies_of_16_bits_are_the_same_slice_whatever_lies_beside_them(noise, train):
+    """What becomes of their numbers depends on their folder."""
+    data = noise("mine", {group: ["a.png", "b.png"] for group in ("one", "two", "three")})
+    for number, file in enumerate(sorted((data / "images").rglob("*.png"))):
+        pixels = np.random.default_rng(number).integers(0, 1000 * (number + 1), (16, 16), np.uint16)
+        cv2.imwrite(str(file), pixels)
+    copied = data / "images/0/a.png", data / "images/1/b.png"
+    shutil.copy(*copied)
+    assert (
+        f"{copied[0]} (train) and {copied[1]} (val) are the same slice" in train(data, "--validation-group", "two")[0]
+    )
+
+
 def test_slices_with_next_to_nothing_in_them_may_be_the_same(noise, train):
     data = noise("mine", {"one": ["a.png", "b.png"], "two": ["c.png"]})
     for file in ("0/a.png", "1/c.png"):
