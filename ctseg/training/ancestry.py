@@ -85,7 +85,7 @@ def open_ancestry(
         file = find_network(figures_of)
         judged = open_alike(file, recipe)
         if judged.training.get("all_groups"):
-            raise ModelError(f"{figures_of} held no groups back, so it has no figures of its own: name one that did")
+            raise ModelError(f"{figures_of} held no groups out, so it has no figures of its own: name one that did")
         theirs = {described.get("name") for described in judged.training.get("datasets", ())}
         if theirs != {data.dataset.name for data in loaded} | {described.get("name") for described in datasets}:
             warn(f"{figures_of} was trained on other data sets: its figures and temperature may not hold here", console)
@@ -100,8 +100,8 @@ def open_alike(file: Path, recipe: Recipe) -> Checkpoint:
     if is_same and recipe.augmentation == "quadruple" and found.recipe.canvas != recipe.canvas:
         # Its slices must be as large in use as they were in training.
         raise ModelError(
-            f"{file} was trained at --canvas {found.recipe.canvas}, and by the preset {recipe.preset} is used at that "
-            f"size: give this run the same, not {recipe.canvas}"
+            f"{file} was trained at --canvas {found.recipe.canvas}, and the preset {recipe.preset} uses a network at "
+            f"that size: give this run the same, not {recipe.canvas}"
         )
     for what, theirs, ours in (
         ("network", found.recipe.architecture, recipe.architecture),
@@ -109,8 +109,8 @@ def open_alike(file: Path, recipe: Recipe) -> Checkpoint:
     ):
         if theirs != ours:
             raise ModelError(
-                f"{file} is of another {what} than the preset {recipe.preset} trains: name one that was made "
-                f"with the same {'version of ctseg' if is_same else '--preset'}"
+                f"{file} has a different {what} from the one that the preset {recipe.preset} trains: name one "
+                f"that was made with the same {'version of ctseg' if is_same else '--preset'}"
             )
     return found
 
@@ -125,8 +125,8 @@ def check_learnt(who: str, datasets: Sequence[Mapping[str, Any]], loaded: Sequen
     if known := sorted(one for one in held_back if group_digest(*one) in learnt):
         dataset, group = known[0]
         raise DatasetError(
-            f"{who} learnt from {group} of {dataset}, which is held back here ({len(known)} such groups): "
-            "give both runs the same data sets, --seed and --validation-group, or hold none back by --all-groups"
+            f"{who} was trained on {group} of {dataset}, which is held out here ({len(known)} such groups): "
+            "give both runs the same data sets, --seed and --validation-group, or hold none out with --all-groups"
         )
 
 
@@ -163,8 +163,8 @@ def warn_of_what_is_not_inherited(judged: str | None, ancestry: Ancestry, consol
     """Warn a run that holds no group back if no network hands its figures and temperature on, or if it lacks them."""
     if ancestry.judged is None:
         warn(
-            "no group is held back, so this run will have no figures and no temperature, which confidence needs: "
-            "--figures-of or --start names a network that has them",
+            "no group is held out, so this run will have no figures and no temperature, which confidence needs: "
+            "name a network that has them by --figures-of or --start",
             console,
         )
         return
@@ -173,6 +173,6 @@ def warn_of_what_is_not_inherited(judged: str | None, ancestry: Ancestry, consol
         lacks = " and no ".join(what for what, is_missing in missing.items() if is_missing)
         warn(
             f"{judged} has no {lacks} to hand on, so this run will have none: only the best.pt "
-            "of a run that held groups back, and ended, has both",
+            "of a finished run that held groups out has both",
             console,
         )

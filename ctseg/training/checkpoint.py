@@ -59,7 +59,7 @@ def save(checkpoint: Checkpoint, file: Path) -> None:
         try:
             replace_with(file, content.getvalue())
         except CallError as error:
-            raise CallError(f"{error}; --resume goes on once it can") from error
+            raise CallError(f"{error}; --resume continues once it can") from error
 
 
 def load(file: Path) -> Checkpoint:
@@ -71,14 +71,14 @@ def load(file: Path) -> Checkpoint:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the unpickler raise anything
         # Without its message, which advises to read the file unsafely.
-        raise ModelError(f"{file} is no checkpoint of ctseg train, or is damaged") from error
+        raise ModelError(f"{file} is not a checkpoint of ctseg train, or is damaged") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ModelError(f"{file} is not a ctseg checkpoint")
     try:
         if state["format_version"] > FORMAT_VERSION:
             raise ModelError(f"{file} was written by a newer ctseg (format {state['format_version']}): update ctseg")
         if state["classes"] != [c.name for c in CLASSES]:
-            raise ModelError(f"{file} tells apart {', '.join(state['classes'])}: other classes than this ctseg's")
+            raise ModelError(f"{file} has the classes {', '.join(state['classes'])}, not those of this ctseg")
         recipe = recipe_from(state["recipe"])
         _check_sides(recipe)
         net = build(recipe.architecture)
@@ -116,7 +116,7 @@ def is_finite(net: nn.Module) -> bool:
 
 def _mapping(part: Any) -> Mapping[str, Any]:
     if not isinstance(part, dict):
-        raise TypeError("its story is not told by name")
+        raise TypeError("its training record is not a mapping")
     return part
 
 
@@ -129,7 +129,7 @@ def _training(stored: Any) -> Mapping[str, Any]:
         if "learnt_from" not in described:
             groups = _mapping(described["groups"])
             if not all(isinstance(names, list) for names in (groups["train"], *groups.values())):
-                raise TypeError(f"the groups of {described['name']} are not told by name")
+                raise TypeError(f"the groups of {described['name']} are not a mapping")
     return training
 
 

@@ -24,22 +24,22 @@ def check_enough(loaded: Sequence[Samples], recipe: Recipe, *, is_taught: bool, 
     learnt = [data for data in loaded if data.splits["train"] or (is_taught and data.unlabelled)]
     if not learnt and any(data.unlabelled for data in loaded):
         raise DatasetError(
-            "all slices to train on may show disease anywhere, by their labels: they are of use only with a --teacher"
+            "by their labels, all training slices may show disease anywhere: they are useful only with a --teacher"
         )
     is_val_missing = is_judged and not any(data.splits["val"] for data in loaded)
     if not learnt or is_val_missing:
         raise DatasetError(
             f"no slice is left for the split {'val' if learnt else 'train'!r}: there are too few groups (patients); "
-            "add some, or hold none back by --all-groups"
+            "add some, or hold none out with --all-groups"
         )
     if recipe.sampling == "balanced" and recipe.batch_size < len(learnt):
         raise CallError(
-            f"--batch-size {recipe.batch_size} is too small: each step takes a slice of all {len(learnt)} data sets"
+            f"--batch-size {recipe.batch_size} is too small: each step takes a slice of each of {len(learnt)} data sets"
         )
     sets_in_a_batch = len(learnt) if recipe.sampling == "balanced" else 1
     if recipe.cutmix and recipe.batch_size <= sets_in_a_batch:
         raise CallError(
-            f"--cutmix mixes slices of one data set, and of no set two are in a batch: --batch-size "
+            f"--cutmix mixes slices of one data set, but no batch has two of any set: --batch-size "
             f"{2 * sets_in_a_batch} has two of each"
         )
     for data in loaded:
@@ -51,7 +51,7 @@ def check_tells_apart(data: Samples) -> None:
     """Raise DatasetError if the truth tells no classes apart, so that any mask would be right."""
     if len(data.meaning.groups) == 1:
         raise DatasetError(
-            f"{data.dataset.folder / DESCRIPTION}: its mask_values tell no two classes apart, so there is nothing to "
+            f"{data.dataset.folder / DESCRIPTION}: its mask_values distinguish no two classes, so there is nothing to "
             "score: give each value only the classes that it may stand for"
         )
 
@@ -63,8 +63,8 @@ def doubts(loaded: Iterable[Samples], *, is_taught: bool) -> Iterator[str]:
         yield from joined_in_vain(data)
         if data.unlabelled and not (data.splits["train"] or is_taught):
             yield (
-                f"{data.dataset.folder}: nothing is learnt from it without a --teacher, as by their labels all its "
-                "slices to train on may show disease anywhere"
+                f"{data.dataset.folder}: nothing is learnt from it without a --teacher: by their labels, all its "
+                "training slices may show disease anywhere"
             )
         for split, samples in data.splits.items():
             sides[split] += samples
@@ -86,7 +86,7 @@ def joined_in_vain(data: Samples) -> Iterator[str]:
         idle = ", ".join(str(value) for value in data.meaning.values if value not in held)
         yield (
             f"{data.dataset.folder / DESCRIPTION}: {' and '.join(joined)} are scored as one because of value {idle} "
-            "of mask_values, which no mask has: take it out"
+            "of mask_values, which no mask has: remove it"
         )
 
 
@@ -102,8 +102,9 @@ def leaks(sides: Mapping[str, Iterable[Sample]]) -> Iterator[str]:
         for (side, one), (other_side, other) in combinations(sorted(groups, key=lambda group: group[1]), 2):
             if one != other and side != other_side:
                 yield (
-                    f"the groups (patients) {one} ({side}) and {other} ({other_side}) of {dataset} have the same name "
-                    "but for case or accents' encoding: if they are one patient, figures are too good; name both alike"
+                    f"the groups (patients) {one} ({side}) and {other} ({other_side}) of {dataset} have names that "
+                    "differ only in case or the encoding of accents: if they are one patient, figures are too good; "
+                    "give both the same name"
                 )
     yield from _equal_slices(by_pixels.values())
 
@@ -119,8 +120,8 @@ def _equal_slices(found: Iterable[Sequence[tuple[str, Sample]]]) -> Iterator[str
     for files in pairs.values():
         more = f", and {len(files) - 1} more of the same two patients" if len(files) > 1 else ""
         yield (
-            f"{files[0][0]} and {files[0][1]} are the same slice{more}: figures on what a network has "
-            "learnt from are too good; put both into one group (patient), or leave one out"
+            f"{files[0][0]} and {files[0][1]} are the same slice{more}: figures on training data are "
+            "too good; put both into one group (patient), or leave one out"
         )
 
 

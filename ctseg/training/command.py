@@ -144,13 +144,13 @@ def train(
     }  # fmt: skip
     recipe = choose_recipe(preset, changes)
     if recipe.start_share and not start:
-        raise CallError("--start-share keeps a share of the weights of --start, and there is none: name one")
+        raise CallError("--start-share averages with the weights of --start, which is not given: name one")
     console = Console(stderr=True, soft_wrap=True)
     torch_device = choose_device(device)
     if all_groups and (validation_group or recipe.patience):
-        raise CallError("--all-groups holds no group back: leave --validation-group and --patience out")
+        raise CallError("--all-groups holds no group out: leave out --validation-group and --patience")
     if figures_of and not all_groups:
-        raise CallError("--figures-of is for --all-groups alone: a run that holds groups back has figures of its own")
+        raise CallError("--figures-of is only for --all-groups: a run that holds groups out has figures of its own")
     loaded: Sequence[Samples] = [
         load_samples(data, seed, validation_group or (), all_groups) for data in read_datasets(datasets)
     ]
@@ -177,7 +177,7 @@ def _telling_how_to_go_on(console: Console) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.print("interrupted: the same call with --resume goes on after the last whole epoch")
+        console.print("interrupted: the same call with --resume continues after the last complete epoch")
         raise
 
 
@@ -197,7 +197,7 @@ def _run(
     with report.FitProgress(console, recipe.epochs) as progress:
         fit = Fit(recipe, loaded, training, out, device, progress.on_step, progress.on_epoch, first)
         if fit.history:
-            console.print(f"going on after epoch {len(fit.history)}")
+            console.print(f"continuing after epoch {len(fit.history)}")
         history = fit.fit()
     best = checkpoint.load(out / BEST)
     results = final_scores(best.net, recipe, loaded, device) or inherited_scores(ancestry)
@@ -206,7 +206,7 @@ def _run(
     temperature = fit_temperature(pixels) or (ancestry.judged.temperature if ancestry.judged else None)
     if pixels and temperature in BOUNDS:
         warn(
-            f"the temperature lies at a bound of those tried, {BOUNDS[0]:g} to {BOUNDS[1]:g}, so the network's "
+            f"the temperature is at a bound of the range tried, {BOUNDS[0]:g} to {BOUNDS[1]:g}, so the network's "
             f"confidence is not calibrated: expected_calibration_error in {out / METRICS} says how far off it is",
             console,
         )

@@ -146,19 +146,19 @@ def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collecti
     ]
     if not any(data.splits.values()):
         raise DatasetError(
-            f"{data.dataset.folder}: its slices may show disease anywhere, by their labels: there is nothing to score"
+            f"{data.dataset.folder}: by their labels, its slices may show disease anywhere: there is nothing to score"
         )
     if not wanted:
         whose = ", ".join(sorted(groups)) or "it"
-        why = "all of them: --slices all gives no independent figure" if slices == "held-out" else "none of them"
+        why = "all of them: --slices all gives no independent figures" if slices == "held-out" else "none of them"
         raise DatasetError(
-            f"{data.dataset.folder}: no slices of {whose} are {slices} for this model: it learnt from {why}"
+            f"{data.dataset.folder}: no slices of {whose} are {slices} for this model: it was trained on {why}"
         )
     for sample in wanted:
         if sample.image.domain not in candidate.domains:
             taken = " or ".join(DOMAINS[domain] for domain in candidate.domains)
             raise DatasetError(
-                f"{sample.file} is in {DOMAINS[sample.image.domain]}, this model takes {taken}: choose other slices"
+                f"{sample.file} is in {DOMAINS[sample.image.domain]}, but this model takes {taken}: choose other slices"
             )
     return wanted
 
@@ -168,7 +168,7 @@ def _doubts(data: Samples, candidate: Candidate, chosen: Sequence[Sample], slice
     yield from joined_in_vain(data)
     if slices == "held-out":
         everything = (sample for samples in data.splits.values() for sample in samples)
-        yield from leaks({"learnt from": filter(candidate.trained_on, everything), "held out": chosen})
+        yield from leaks({"trained on": filter(candidate.trained_on, everything), "held out": chosen})
 
 
 def _from_checkpoint(file: Path) -> Candidate:

@@ -125,10 +125,10 @@ class Fit:
         return total / len(plan)
 
     def _diverged(self) -> CallError:
-        kept = f"{self.folder / BEST} is of epoch {best_epoch(self.history)}" if self.history else "nothing was kept"
+        kept = f"{self.folder / BEST} is from epoch {best_epoch(self.history)}" if self.history else "nothing was kept"
         return CallError(
-            f"the loss is no longer a number in epoch {len(self.history) + 1}: begin anew at a lower "
-            f"--learning-rate; {kept}"
+            f"the loss is no longer a number in epoch {len(self.history) + 1}: start again with a "
+            f"lower --learning-rate; {kept}"
         )
 
     def _mean(self) -> nn.Module:
@@ -179,8 +179,8 @@ class Fit:
         last = checkpoint.load(file)
         if missing := [name for name in _PROGRESS if name not in last.progress]:
             raise ModelError(
-                f"{file} does not say where its run was (no {missing[0]}): go on from the run's own last.pt, "
-                "which best.pt is not, or begin another run with --start"
+                f"{file} does not record where its run was (no {missing[0]}): continue from the run's own "
+                "last.pt (best.pt does not), or begin another run with --start"
             )
         self.net.load_state_dict(last.progress["weights"])
         self.optimiser.load_state_dict(last.progress["optimiser"])

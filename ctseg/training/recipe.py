@@ -149,4 +149,4 @@ def recipe_from(stored: Mapping[str, Any]) -> Recipe:
 
 def _check_number(name: str, stored: Any) -> None:
     if not isinstance(stored, (int, float)) or not math.isfinite(stored):
-        raise ValueError(f"{name} is {stored!r}, which is no number")
+        raise ValueError(f"{name} is {stored!r}, which is not a number")

@@ -12,8 +12,8 @@ from ctseg.mask_meaning import classes_in
 from ctseg.printable import printable
 
 _MEANS = (
-    "mean: of the classes that the reference or the mask holds; mean present: of those that the reference holds; "
-    "both with background"
+    "mean: over the classes in the reference or the mask; mean present: over those in the reference; both include "
+    "background"
 )
 
 
@@ -22,7 +22,7 @@ def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> 
     for name, result in results.items():
         whose = f" of {result['of']}" if "of" in result else ""
         learnt = result.get("learnt_from")
-        which = f", {learnt} of them learnt from" if learnt else f" ({result['split']})"
+        which = f", {learnt} of them trained on" if learnt else f" ({result['split']})"
         what = printable(f"{name}: {result['slices']} slices{which}{whose}")
         table = Table(
             title=Text(what, style="table.title"), title_justify="left", caption=_MEANS, caption_justify="left"
@@ -56,6 +56,7 @@ def warn_of_new_names(who: str, knows: Iterable[Mapping[str, Any]], names: Itera
         if name not in known:
             warn(
                 f"{who} knows no data set named {name}, only {', '.join(known) or 'none'}, so all its patients count "
-                "as new; if it learnt from them under another name, give that back to the folder or its dataset.json",
+                "as new; if it was trained on them under another name, restore that name in the folder or its "
+                "dataset.json",
                 console,
             )

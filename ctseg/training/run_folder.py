@@ -20,15 +20,15 @@ def begin(out: Path, recipe: Mapping[str, Any], loaded: Sequence[Samples], resum
     wanted = json.dumps({**recipe, "datasets": datasets}, indent=2, sort_keys=True)
     if noted.is_file():
         if not resume:
-            raise CallError(f"{out} holds a run already: go on with it by --resume, or name another folder")
+            raise CallError(f"{out} already holds a run: continue it with --resume, or name another folder")
         if noted.read_text(encoding="utf-8") != wanted:
             raise CallError(
-                f"{out} holds a run with another recipe, other slices, labels or other groups ({noted}): "
-                "repeat its call to go on with it, or name another folder"
+                f"{out} holds a run with a different recipe, slices, labels or groups ({noted}): "
+                "repeat its call to continue it, or name another folder"
             )
         return
     if resume:
-        raise CallError(f"{out} holds no run to go on with: leave --resume out")
+        raise CallError(f"{out} holds no run to continue: leave out --resume")
     replace_with(noted, wanted.encode())
 
 

@@ -89,7 +89,7 @@ def load_samples(
     for sample, said in found:
         split = said or drawn[sample.group]
         if split not in splits:
-            raise DatasetError(f"{dataset.folder}: the split {split!r} is none of {', '.join(splits)}")
+            raise DatasetError(f"{dataset.folder}: the split {split!r} is not one of {', '.join(splits)}")
         splits["train" if all_train else "val" if sample.group in validation_groups else split].append(sample)
     _check_groups(splits, dataset.folder)
     told = {split: tuple(s for s in samples if s.file not in unlabelled) for split, samples in splits.items()}
@@ -151,8 +151,8 @@ def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
             raise DatasetError(f"{folder} holds no slices of a series")
         if lost := labels.keys() - {file.name for series in found.series for file in series.files}:
             file = folder / min(lost)
-            reason = dict(found.skipped).get(file, "it is no DICOM file" if file in files else "it is not there")
-            raise DatasetError(f"{file} has a slice label, but is no slice of the series: {reason}")
+            reason = dict(found.skipped).get(file, "it is not a DICOM file" if file in files else "it does not exist")
+            raise DatasetError(f"{file} has a slice label, but is not a slice of the series: {reason}")
         for series in found.series:
             with ThreadPoolExecutor() as pool:
                 with uninterrupted():
@@ -169,7 +169,10 @@ def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
                 possible = labels[file.name]
                 told, by_hu = not possible & bits(LESION), possible == bits([BACKGROUND, NORMAL_LUNG])
                 if by_hu and picture.domain != "hu":
-                    raise DatasetError(f"{file} is not in Hounsfield units, by which lung is told where disease is not")
+                    raise DatasetError(
+                        f"{file} is not in Hounsfield units, which separate lung from the rest where disease is ruled "
+                        "out"
+                    )
                 allowed = HEALTHY_MEANING.allowed(lung, file) if by_hu else np.full_like(lung, possible)
                 yield Sample(picture, allowed, dataset.name, name, file), told
 

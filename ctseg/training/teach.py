@@ -72,7 +72,7 @@ def open_teacher(files: Sequence[Path], device: torch.device) -> Teacher:
     for file, one in zip(files, found, strict=True):
         if one.recipe.preparation != how:
             raise ModelError(
-                f"{file} looks at slices in another size or window than {files[0]}: they can't teach together"
+                f"{file} sees slices at another size or in another window than {files[0]}: they can't teach together"
             )
     return Teacher(
         nets=tuple(one.net.to(device) for one in found),

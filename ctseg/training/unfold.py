@@ -37,7 +37,9 @@ def open_model(file: Path) -> Checkpoint:
     if spec.precision != "fp32":
         raise ModelError(f"{file} is in {spec.precision}, too coarse to learn from: take the same model in fp32")
     if "members" in spec.training:
-        raise ModelError(f"{file} is the mean of several looks at a slice, and no network that can be trained")
+        raise ModelError(
+            f"{file} is the mean over several networks or mirror images, not a network that can be trained"
+        )
     try:
         recipe = _recipe(spec)
         net = build(recipe.architecture).eval()
@@ -126,12 +128,12 @@ def _fill(net: nn.Module, file: Path) -> None:
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d))
     }
     if convolutions.keys() != inputs.keys():
-        raise ValueError("it has other convolutions than its recipe")
+        raise ValueError("its convolutions differ from its recipe")
 
     def of(name: str, like: Tensor) -> Tensor:
         values = torch.from_numpy(np.array(numpy_helper.to_array(stored[name]), np.float32))
         if values.shape != like.shape:
-            raise ValueError(f"{name} is of another shape than its recipe says")
+            raise ValueError(f"{name} has another shape than its recipe says")
         return values
 
     with torch.no_grad():

@@ -57,7 +57,7 @@ def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
             ("clean-up", one.recipe.cleanup, first.recipe.cleanup),
         ):
             if theirs != ours:
-                raise CallError(f"{file} has another {what} of slices than {files[0]}: they can't be joined")
+                raise CallError(f"{file} uses another {what} of slices than {files[0]}: they can't be joined")
     if len(set(map(weights_digest, found))) < len(found):
         raise CallError("one of the networks is named twice: leave it out, since it would only count twice")
     temperatures = [one.temperature for one in found if one.temperature]
@@ -65,8 +65,8 @@ def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
     if temperatures and not is_calibrated:
         lacking = next(file for file, one in zip(files, found, strict=True) if not one.temperature)
         raise CallError(
-            f"{lacking} is not calibrated, as others are, so that their logits are on no common scale: it is of a run "
-            "that has not ended; finish that by ctseg train --resume"
+            f"{lacking} is not calibrated but others are, so their logits have no common scale: it is from a run that "
+            "has not ended; finish that with ctseg train --resume"
         )
     net = Ensemble(
         [one.net for one in found],

@@ -71,7 +71,7 @@ def export_model(
         raise CallError("int8 is for a single network: export the mean of several in fp32 or fp16")
     if precision == "int8" and len(slices) < FEWEST_SLICES:
         raise CallError(
-            f"int8 needs at least {FEWEST_SLICES} real slices to take its ranges from: name some by --slices"
+            f"int8 needs at least {FEWEST_SLICES} real slices to take its ranges from: give some with --slices"
         )
     source = open_ensemble([checkpoint, *others], is_mirrored=is_mirrored)
     _make_room(out)
@@ -91,8 +91,8 @@ def export_model(
     if precision == "int8" and difference.lung_share <= limits.label_share:
         # A file that finds no lung at all would pass.
         raise CallError(
-            f"only {difference.lung_share:.2%} of the slices that int8 is compared on is lung, by the network: "
-            "name slices of the chest by --slices"
+            f"only {difference.lung_share:.2%} of the slices that int8 is compared on is lung, according to the "
+            "network: give slices of the chest with --slices"
         )
     spec = ModelSpec(
         name=name or ("ensemble" if "members" in source.training else source.recipe.preset),
@@ -176,4 +176,4 @@ def _make_room(out: Path) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CallError(f"{out} can't be written: no folder {out.parent} can be made: {error.strerror}") from error
+        raise CallError(f"{out} can't be written: the folder {out.parent} can't be made: {error.strerror}") from error

@@ -82,8 +82,8 @@ def check_range(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]]) -
         largest = float(np.max([np.abs(values).max(initial=0) for values in given]))  # NaN if any value is
         if not largest <= _LARGEST / _ROOM:
             raise ModelError(
-                f"a value inside the network is {largest:.3g}, too near to {_LARGEST:g}, where float16 ends; nothing "
-                "was written. Export it in fp32"
+                f"a value inside the network is {largest:.3g}, too close to {_LARGEST:g}, the limit of float16; "
+                "nothing was written. Export it in fp32"
             )
 
 

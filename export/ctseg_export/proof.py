@@ -81,8 +81,8 @@ class Difference:
         if self.logit <= limits.logit == math.inf:
             raise ModelError(
                 f"8 bits lose too much of the network: the label of {self.label_share:.2%} of the pixels differs (at "
-                f"most {limits.label_share:.2%} is allowed); nothing was written. Give more real CT by --slices, or "
-                "train longer"
+                f"most {limits.label_share:.2%} is allowed); nothing was written. Give more real CT with --slices, "
+                "or train longer"
             )
         raise ModelError(
             f"the exported graph is not the network: a logit differs by {self.logit:.2g} (at most "
@@ -95,8 +95,8 @@ class Difference:
             if dice < limits.dice:
                 raise ModelError(
                     f"the file finds {name} elsewhere than the network (their Dice is {dice:.3f}, at least "
-                    f"{limits.dice:g} is needed); nothing was written. In int8, give more real CT that shows it by "
-                    "--slices, or train longer"
+                    f"{limits.dice:g} is needed); nothing was written. In int8, give more real CT that shows it "
+                    "with --slices, or train longer"
                 )
 
 

@@ -110,7 +110,7 @@ def test_a_file_that_labels_too_much_otherwise_is_not_written(
 ):
     monkeypatch.setattr("ctseg_export.export.in_eight_bits", lambda graph, batches: _with_other_weights(graph))
     with pytest.raises(
-        ModelError, match=r"^8 bits lose too much.* the label of \d+.* by --slices, or train longer$"
+        ModelError, match=r"^8 bits lose too much.* the label of \d+.* with --slices, or train longer$"
     ) as told:
         export_model(checkpoint_file, tmp_path / "m.onnx", precision="int8", slices=slices)
     assert "logit" not in str(told.value)

@@ -178,7 +178,7 @@ def test_a_place_that_can_not_be_written_is_the_callers_error(checkpoint_file, t
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
     for place, why in {
-        tmp_path / "file" / "m.onnx": f"no folder {tmp_path / 'file'} can be made: {os.strerror(errno.EEXIST)}",
+        tmp_path / "file" / "m.onnx": f"the folder {tmp_path / 'file'} can't be made: {os.strerror(errno.EEXIST)}",
         tmp_path / "folder": os.strerror(errno.EISDIR),
     }.items():
         with pytest.raises(CallError, match="can't be written") as refused:

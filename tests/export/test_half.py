@@ -45,7 +45,7 @@ def test_values_near_the_end_of_half_precision_are_refused(light, noise):
     for tensor in larger.graph.initializer:
         if tensor.name == "head.weight":
             tensor.CopyFrom(numpy_helper.from_array(1e5 * numpy_helper.to_array(tensor), tensor.name))
-    with pytest.raises(ModelError, match="too near to 65504, where float16 ends"):
+    with pytest.raises(ModelError, match="too close to 65504, the limit of float16"):
         check_range(larger, batches)
 
 

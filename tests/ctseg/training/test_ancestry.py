@@ -41,7 +41,7 @@ def test_a_start_is_known_by_the_groups_it_was_trained_on(trained):
 
 def test_what_knows_a_group_held_back_is_refused():
     known = [{"name": "d", "learnt_from": [group_digest("d", "a"), group_digest("d", "c")]}]
-    with pytest.raises(DatasetError, match=r"the teacher learnt from c of d, which is held back here \(1 such"):
+    with pytest.raises(DatasetError, match=r"the teacher was trained on c of d, which is held out here \(1 such"):
         check_learnt("the teacher", known, [samples(["a"], ["c", "e"])])
     check_learnt("the teacher", known, [samples(["a", "c"], ["e"])])
     check_learnt("the teacher", known, [samples(["a"], ["e"], unlabelled=["c"])])
@@ -73,5 +73,5 @@ def test_a_start_at_another_canvas_is_refused_by_its_canvas_where_that_is_the_si
     ],
 )
 def test_a_start_that_the_recipe_does_not_train_is_refused(trained, other, what):
-    with pytest.raises(ModelError, match=rf"best\.pt is of another {what}"):
+    with pytest.raises(ModelError, match=rf"best\.pt has a different {what}"):
         open_alike(trained, other)

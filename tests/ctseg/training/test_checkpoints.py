@@ -88,7 +88,7 @@ def test_code_in_a_checkpoint_is_never_run(refused, bomb, data, tmp_path, name, 
         "export": ["export", file, "--out", tmp_path / "model.onnx"],
         "train --teacher": ["train", data, "--out", tmp_path / "run", "--teacher", file, "--device", "cpu"],
     }
-    assert "bomb.pt is no checkpoint of ctseg train, or is damaged" in refused(*calls[name])
+    assert "bomb.pt is not a checkpoint of ctseg train, or is damaged" in refused(*calls[name])
     assert not (tmp_path / "boom").exists()
     assert not (tmp_path / "model.onnx").exists()
 
@@ -199,7 +199,7 @@ def test_a_run_does_not_go_on_from_another_checkpoint(whole, data, tmp_path, mon
     with pytest.raises(SystemExit) as left:
         main([*map(str, call), "--resume"])
     assert left.value.code == 2
-    assert "last.pt does not say where its run was" in capsys.readouterr().err.splitlines()[-1]
+    assert "last.pt does not record where its run was" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_checkpoint_that_was_cut_off_or_damaged_is_refused_or_read(whole, tmp_path):
@@ -224,7 +224,7 @@ def test_a_damaged_byte_in_the_weights_is_never_taken_for_a_weight(refused, whol
     content[content.index(weights) + 3] ^= 0x40
     (tmp_path / "bad.pt").write_bytes(content)
     said = refused("export", tmp_path / "bad.pt", "--out", tmp_path / "model.onnx")
-    assert "bad.pt is no checkpoint of ctseg train, or is damaged" in said
+    assert "bad.pt is not a checkpoint of ctseg train, or is damaged" in said
 
 
 def test_a_disk_that_takes_no_more_is_told_as_that_and_leaves_the_former_checkpoint(whole, tmp_path):
@@ -234,7 +234,9 @@ def test_a_disk_that_takes_no_more_is_told_as_that_and_leaves_the_former_checkpo
     found = checkpoint.load(whole)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, former[1]))
     try:
-        with pytest.raises(CallError, match=r"best\.pt can't be written: File too large; --resume goes on once it can"):
+        with pytest.raises(
+            CallError, match=r"best\.pt can't be written: File too large; --resume continues once it can"
+        ):
             checkpoint.save(found, tmp_path / "best.pt")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, former)

@@ -16,8 +16,8 @@ MEANING = {str(index): [name] for index, name in enumerate(CLASSES)}
 
 
 UNJUDGED = (
-    "warning: no group is held back, so this run will have no figures and no temperature, which confidence needs: "
-    "--figures-of or --start names a network that has them"
+    "warning: no group is held out, so this run will have no figures and no temperature, which confidence needs: "
+    "name a network that has them by --figures-of or --start"
 )
 
 
@@ -105,7 +105,12 @@ def test_groups_that_are_probably_one_patient_are_warned_of(noise, train, one, o
     said, status = train(data, "--validation-group", other)
     assert status == 0
     names = sorted([(one, "train"), (other, "val")])
-    assert "the groups (patients) {} ({}) and {} ({}) of mine have the same name".format(*names[0], *names[1]) in said
+    assert (
+        "the groups (patients) {} ({}) and {} ({}) of mine have names that differ only in case".format(
+            *names[0], *names[1]
+        )
+        in said
+    )
     assert train(data, "--validation-group", one, "--validation-group", other) == ("", 0)
 
 
@@ -114,12 +119,12 @@ def test_nothing_is_judged_by_masks_that_tell_no_two_classes_apart(noise, train,
     data = noise("mine", {"one": ["a.png"], "two": ["b.png"]}, meaning, label=1)
     said, status = train(data)
     assert status == 2
-    assert f"{data / 'dataset.json'}: its mask_values tell no two classes apart" in said
+    assert f"{data / 'dataset.json'}: its mask_values distinguish no two classes" in said
     assert train(data, "--all-groups") == (UNJUDGED, 0)
     with pytest.raises(SystemExit) as left:
         main(["evaluate", "fast", str(data)])
     assert left.value.code == 2
-    assert "tell no two classes apart" in " ".join(capsys.readouterr().err.split())
+    assert "distinguish no two classes" in " ".join(capsys.readouterr().err.split())
 
 
 def test_classes_that_are_one_for_a_value_that_no_mask_has_are_warned_of(noise, train):
@@ -140,7 +145,7 @@ def test_slices_that_all_may_show_disease_are_learnt_from_with_a_teacher(noise, 
     (tmp_path / "ct/dataset.json").write_text(json.dumps(described))
     said, status = train(tmp_path / "ct", "--all-groups")
     assert status == 2
-    assert "all slices to train on may show disease anywhere, by their labels: they are of use only with a" in said
+    assert "by their labels, all training slices may show disease anywhere: they are useful only with a" in said
     assert train(tmp_path / "ct", "--all-groups", "--teacher", "fast") == (UNJUDGED, 0)
     said, status = train(tmp_path / "ct", noise("mine", {"one": ["a.png"], "two": ["b.png"]}))
     assert status == 0
@@ -149,4 +154,6 @@ def test_slices_that_all_may_show_disease_are_learnt_from_with_a_teacher(noise, 
         with pytest.raises(SystemExit) as left:
             main(["evaluate", "fast", str(tmp_path / "ct"), *options])
         assert left.value.code == 2
-        assert "by their labels: there is nothing to score" in " ".join(capsys.readouterr().err.split())
+        assert "its slices may show disease anywhere: there is nothing to score" in " ".join(
+            capsys.readouterr().err.split()
+        )

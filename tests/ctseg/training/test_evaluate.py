@@ -94,7 +94,7 @@ def test_what_the_truth_has_none_of_is_left_out_of_one_of_the_means(trained, cap
         assert score["mean_present"] == pytest.approx((score["background"] + score["normal_lung"]) / 2)
     leave(["evaluate", str(trained / "model.onnx"), str(tmp_path / "healthy")])
     told = " ".join(capsys.readouterr().out.split())
-    assert "mean present: of those that the reference holds; both with background" in told
+    assert "mean present: over those in the reference; both include background" in told
 
 
 def test_pixels_that_may_be_any_class_are_not_scored_and_join_none(trained, capsys, tmp_path):
@@ -121,7 +121,7 @@ def test_a_slice_that_was_learnt_from_under_another_name_is_warned_of(trained, c
         shutil.copytree(copied / part / "0", copied / part / "new")
     leave(["evaluate", str(trained / "model.onnx"), str(copied)])
     said = capsys.readouterr().err
-    assert f"{copied / 'image/0/0000.png'} (learnt from) and {copied / 'image/new/0000.png'} (held out) are the" in said
+    assert f"{copied / 'image/0/0000.png'} (trained on) and {copied / 'image/new/0000.png'} (held out) are the" in said
 
 
 def test_what_was_learnt_from_is_told_to_be_no_independent_figure(trained, capsys):
@@ -132,10 +132,12 @@ def test_what_was_learnt_from_is_told_to_be_no_independent_figure(trained, capsy
         main(call)
     assert left.value.code == 2
     told = capsys.readouterr().err
-    assert f"no slices of {', '.join(learnt['groups'])} are held-out for this model: it learnt from all of them" in told
-    assert "--slices all gives no independent figure" in told
+    assert (
+        f"no slices of {', '.join(learnt['groups'])} are held-out for this model: it was trained on all of them" in told
+    )
+    assert "--slices all gives no independent figures" in told
     leave([*call, "--slices", "all"])
-    assert f"{learnt['slices']} slices, {learnt['slices']} of them learnt from" in capsys.readouterr().out
+    assert f"{learnt['slices']} slices, {learnt['slices']} of them trained on" in capsys.readouterr().out
     assert evaluate(trained, "model.onnx", capsys, "--slices", "all")["learnt_from"] == learnt["slices"]
     assert evaluate(trained, "model.onnx", capsys)["learnt_from"] == 0
 
@@ -148,11 +150,11 @@ def test_a_data_set_that_was_wholly_learnt_from_does_not_keep_another_from_being
     leave([*call, str(tmp_path / "new"), "--json"])
     said = capsys.readouterr()
     assert list(json.loads(said.out)) == ["new"]
-    assert "data: no slices of it are held-out for this model: it learnt from all of them" in said.err
+    assert "data: no slices of it are held-out for this model: it was trained on all of them" in said.err
     with pytest.raises(SystemExit) as left:
         main(call)
     assert left.value.code == 2
-    assert "data: no slices of it are held-out for this model: it learnt from all of them" in capsys.readouterr().err
+    assert "data: no slices of it are held-out for this model: it was trained on all of them" in capsys.readouterr().err
 
 
 def test_slices_in_values_that_the_model_does_not_take_are_refused(trained, capsys):
@@ -163,7 +165,7 @@ def test_slices_in_values_that_the_model_does_not_take_are_refused(trained, caps
     with pytest.raises(SystemExit) as left:
         main(["evaluate", str(trained / "hu.onnx"), str(trained / "data")])
     assert left.value.code == 2
-    assert ".png is in 8-bit grey, this model takes Hounsfield units" in capsys.readouterr().err
+    assert ".png is in 8-bit grey, but this model takes Hounsfield units" in capsys.readouterr().err
 
 
 def test_a_model_file_that_gives_other_labels_than_it_may_is_refused(trained, capsys):

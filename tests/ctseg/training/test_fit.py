@@ -126,7 +126,7 @@ def test_it_stops_when_the_loss_is_no_longer_a_number(squares, tmp_path, capsys)
     leave([*call, "--learning-rate", "1e6", "--schedule", "constant", "--out", str(tmp_path / "run")], 2)
     said = " ".join(capsys.readouterr().err.split())
     assert "the loss is no longer a number in epoch" in said
-    assert "begin anew at a lower --learning-rate" in said
+    assert "start again with a lower --learning-rate" in said
     for file in (tmp_path / "run").glob("*.pt"):
         assert all(values.isfinite().all() for values in weights(file).values())
 
@@ -136,7 +136,7 @@ def test_when_it_diverges_later_the_best_epoch_before_is_kept(squares, tmp_path)
         fit.recipe = replace(fit.recipe, learning_rate=1e38)
 
     fit = make_fit(squares, tmp_path / "run", replace(TINY, epochs=9), spoil)
-    with pytest.raises(CallError, match=r"lower --learning-rate; .*best\.pt is of epoch \d"):
+    with pytest.raises(CallError, match=r"lower --learning-rate; .*best\.pt is from epoch \d"):
         fit.fit()
     assert all(values.isfinite().all() for values in weights(tmp_path / "run" / BEST).values())
 
@@ -227,7 +227,7 @@ def test_the_command_makes_a_run_that_can_be_scored(squares, tmp_path, capsys):
     assert scored["slices"] == 2  # those validated and tested on, not those learnt from
     assert scored["groups"] == sorted(metrics_groups(out, squares.name))
     leave(call, 2)
-    assert "holds a run already" in capsys.readouterr().err
+    assert "already holds a run" in capsys.readouterr().err
     leave([*call, "--resume"], 0)
     assert json.loads((out / "metrics.json").read_text()) == metrics
     leave([*call, "--resume", "--learning-rate", "0.5"], 2)
@@ -250,7 +250,7 @@ def test_a_run_is_not_gone_on_with_on_other_groups(squares, tmp_path, capsys):
     leave([*call, "--validation-group", "1"], 0)
     for other in ([], ["--validation-group", "2"]):
         leave([*call, *other, "--resume"], 2)
-        assert "other slices, labels or other groups" in capsys.readouterr().err
+        assert "a different recipe, slices, labels or groups" in capsys.readouterr().err
     leave([*call, "--validation-group", "1", "--resume"], 0)
 
 
@@ -265,7 +265,7 @@ def test_a_run_is_not_gone_on_with_on_other_slices_of_the_same_names(squares, tm
     pixels = cv2.imread(str(changed), cv2.IMREAD_UNCHANGED)
     cv2.imwrite(str(changed), np.where(pixels == pixels.max(), 0, pixels))
     leave([*call, "--resume"], 2)
-    assert "other slices, labels or other groups" in capsys.readouterr().err
+    assert "a different recipe, slices, labels or groups" in capsys.readouterr().err
 
 
 def test_a_run_is_not_gone_on_with_when_mask_values_mean_something_else(squares, tmp_path, capsys, monkeypatch):
@@ -276,7 +276,7 @@ def test_a_run_is_not_gone_on_with_when_mask_values_mean_something_else(squares,
     leave(call, 0)
     describe(squares, tmp_path / "data", {**meaning, "3": ["ground_glass", "consolidation"]})
     leave([*call, "--resume"], 2)
-    assert "other slices, labels or other groups" in capsys.readouterr().err
+    assert "a different recipe, slices, labels or groups" in capsys.readouterr().err
 
 
 def test_pixels_that_may_be_any_class_do_not_count_and_join_none(squares, tmp_path):
@@ -364,7 +364,7 @@ def test_a_batch_has_room_for_a_slice_of_each_data_set(squares, tmp_path, capsys
     leave([*call, "--batch-size", "1", "--out", str(tmp_path / "run")], 2)
     assert "--batch-size 1 is too small" in capsys.readouterr().err
     leave([*call, "--batch-size", "2", "--cutmix", "0.5", "--out", str(tmp_path / "run")], 2)
-    assert "of no set two are in a batch: --batch-size 4 has two of each" in " ".join(capsys.readouterr().err.split())
+    assert "no batch has two of any set: --batch-size 4 has two of each" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "run").exists()
 
 
@@ -419,7 +419,7 @@ def test_a_recipe_that_changes_no_grey_values_needs_no_share_of_plain_slices(squ
 
 def test_a_share_of_the_start_needs_one(squares, tmp_path, capsys):
     leave(["train", str(squares), "--start-share", "0.5", "--out", str(tmp_path / "run")], 2)
-    assert "--start-share keeps a share of the weights of --start, and there is none" in capsys.readouterr().err
+    assert "--start-share averages with the weights of --start, which is not given" in capsys.readouterr().err
 
 
 def test_a_run_may_begin_where_another_ended_and_hold_no_group_back(squares, tmp_path, capsys):
@@ -428,7 +428,7 @@ def test_a_run_may_begin_where_another_ended_and_hold_no_group_back(squares, tmp
     leave([*common, "--epochs", "1", "--out", str(first.parent)], 0)
     going_on = [*common, "--epochs", "2", "--learning-rate", "0", "--start", str(first), "--out", str(final)]
     leave([*going_on, "--all-groups", "--patience", "1"], 2)
-    assert "holds no group back" in capsys.readouterr().err
+    assert "holds no group out" in capsys.readouterr().err
     leave([*going_on, "--all-groups"], 0)
     began, ended = checkpoint.load(first), checkpoint.load(final / BEST)
     # At a learning rate of nothing the weights stay as they were; only batch normalisation still counts.
@@ -455,7 +455,7 @@ def test_figures_of_a_run_that_held_groups_back_may_stand_for_one_that_holds_non
     figures_of = ["--figures-of", str(alike)]
     leave([*common, "--out", str(alike.parent)], 0)
     leave([*common, *figures_of, "--out", str(final.parent)], 2)
-    assert "--figures-of is for --all-groups alone" in capsys.readouterr().err
+    assert "--figures-of is only for --all-groups" in capsys.readouterr().err
     leave([*common, "--all-groups", *figures_of, "--out", str(final.parent)], 0)
     theirs, own = checkpoint.load(alike), checkpoint.load(final)
     assert own.temperature == theirs.temperature is not None
@@ -465,7 +465,7 @@ def test_figures_of_a_run_that_held_groups_back_may_stand_for_one_that_holds_non
     assert own.training["figures_of"]["sha256"] == file_digest(alike)
     capsys.readouterr()
     leave([*common, "--all-groups", "--out", str(final.parent), "--resume"], 2)
-    assert "another recipe" in " ".join(capsys.readouterr().err.split())
+    assert "a different recipe" in " ".join(capsys.readouterr().err.split())
     assert checkpoint.load(final).temperature == theirs.temperature
     elsewhere = {"datasets": [{"name": "elsewhere", "groups": {"train": [], "val": [], "test": []}}]}
     checkpoint.save(replace(theirs, training=elsewhere), tmp_path / "elsewhere.pt")
@@ -473,12 +473,12 @@ def test_figures_of_a_run_that_held_groups_back_may_stand_for_one_that_holds_non
     checkpoint.save(replace(theirs, recipe=other), tmp_path / "other.pt")
     for file, status, said in (
         ("elsewhere.pt", 0, "was trained on other data sets: its figures and temperature may not hold"),
-        ("other.pt", 2, "is of another preparation of slices than the preset light trains"),
+        ("other.pt", 2, "has a different preparation of slices from the one that the preset light trains"),
     ):
         leave([*common, "--all-groups", "--figures-of", str(tmp_path / file), "--out", str(tmp_path / "third")], status)
         assert said in " ".join(capsys.readouterr().err.split())
     leave([*common, "--all-groups", "--figures-of", str(final), "--out", str(tmp_path / "other")], 2)
-    assert "held no groups back, so it has no figures of its own" in " ".join(capsys.readouterr().err.split())
+    assert "held no groups out, so it has no figures of its own" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(("sharpness", "temperature"), [(0.01, 0.25), (1.0, None), (100.0, 4.0)])
@@ -492,7 +492,9 @@ def test_a_temperature_at_a_bound_is_warned_of(squares, tmp_path, capsys, monkey
     call = ["train", str(squares), "--canvas", "32", "--epochs", "1", "--batch-size", "4", "--device", "cpu"]
     leave([*call, "--out", str(tmp_path / "run")], 0)
     said = " ".join(capsys.readouterr().err.split())
-    assert ("warning: the temperature lies at a bound of those tried, 0.25 to 4," in said) == (temperature is not None)
+    assert ("warning: the temperature is at a bound of the range tried, 0.25 to 4," in said) == (
+        temperature is not None
+    )
     found = json.loads((tmp_path / "run/metrics.json").read_text())["temperature"]
     assert found == (temperature or pytest.approx(1, rel=0.1))
 
@@ -514,7 +516,7 @@ def test_a_start_that_learnt_from_a_group_held_back_is_refused(squares, tmp_path
     leave([*common, "--out", str(tmp_path / "first"), "--validation-group", "1"], 0)
     start = ["--start", str(tmp_path / "first" / BEST)]
     leave([*common, *start, "--out", str(tmp_path / "other"), "--validation-group", "2"], 2)
-    assert "learnt from 2 of squares" in " ".join(capsys.readouterr().err.split())
+    assert "trained on 2 of squares" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_start_that_knows_a_data_set_by_another_name_is_warned_of(squares, tmp_path, capsys, monkeypatch):
@@ -571,7 +573,7 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(tmp_path):
             return (open, (str(tmp_path / "boom"), "w"))
 
     torch.save({"format": Bomb()}, tmp_path / "bomb.pt")
-    with pytest.raises(ModelError, match="no checkpoint of ctseg train"):
+    with pytest.raises(ModelError, match="is not a checkpoint of ctseg train"):
         checkpoint.load(tmp_path / "bomb.pt")
     assert not (tmp_path / "boom").exists()
 

@@ -70,7 +70,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_result(data, undisturbed, t
     process = train(data, out, "--resume")
     err = process.communicate()[1]
     assert process.returncode == 0, err
-    assert "going on after epoch" in err
+    assert "continuing after epoch" in err
     for name in ("best.pt", "last.pt"):
         one, other = weights(undisturbed / name), weights(out / name)
         assert one.keys() == other.keys()
@@ -85,7 +85,7 @@ def test_interrupted_it_says_how_to_go_on(data, tmp_path):
     process.send_signal(signal.SIGINT)
     err = process.communicate()[1]
     assert process.returncode == 130
-    assert "--resume goes on after the last whole epoch" in err
+    assert "--resume continues after the last complete epoch" in err
     assert "Traceback" not in err
 
 
@@ -97,7 +97,7 @@ def test_interrupted_after_the_last_epoch_it_says_how_to_go_on_too(data, tmp_pat
     with pytest.raises(SystemExit) as left:
         main(["train", str(data), "--out", str(tmp_path / "run"), "--canvas", "32", "--epochs", "1", "--device", "cpu"])
     assert left.value.code == 130
-    assert capsys.readouterr().err.endswith("--resume goes on after the last whole epoch\n")
+    assert capsys.readouterr().err.endswith("--resume continues after the last complete epoch\n")
 
 
 def test_a_second_training_into_the_same_folder_is_told_so(data, tmp_path):

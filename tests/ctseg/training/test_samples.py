@@ -127,8 +127,11 @@ def test_a_healthy_series_whose_lung_can_not_be_told_is_refused(tmp_path, spoil,
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ([("0000.dcm", 0), ("0001.dcm", 0), ("gone.dcm", 0)], r"gone\.dcm has a slice label.*not there"),
-        ([("0000.dcm", 0), ("0001.dcm", 0), ("Thumbs.db", 0)], r"Thumbs\.db has a slice label.*: it is no DICOM file"),
+        ([("0000.dcm", 0), ("0001.dcm", 0), ("gone.dcm", 0)], r"gone\.dcm has a slice label.*does not exist"),
+        (
+            [("0000.dcm", 0), ("0001.dcm", 0), ("Thumbs.db", 0)],
+            r"Thumbs\.db has a slice label.*: it is not a DICOM file",
+        ),
         (
             [("0000.dcm", 0), ("0001.dcm", 0), ("copy 0.dcm", 0)],
             r"copy 0\.dcm has a slice label.*: copy of another slice",
