@@ -95,7 +95,7 @@ def _bars(of: _Spread, known: Numbers, unknown: int, edges: Numbers, names: Sequ
     few_ticks(axes.xaxis, 7)
     few_ticks(axes.yaxis, 5, integer=True)
     if unknown:
-        caption += f" Not known of {count(unknown, 'scan')}."
+        caption += f" Not known for {count(unknown, 'scan')}."
     label = f"Histogram. {of.title} of {count(len(known), 'scan')}. {caption}"
     return Chart(of.title, to_svg(figure, f"chart-{of.column}", label, marks), caption, of.column)
 

@@ -27,7 +27,7 @@ def refuse_foreign_report(file: Path) -> None:
     """Raise CallError if there is a file that is no report of ctseg."""
     head = _head(file)
     if head is not None and _MADE_BY_US not in head:
-        raise CallError(f"{file} is there and is no report of ctseg: rename it, or name another file to ctseg report")
+        raise CallError(f"{file} exists and is not a report by ctseg: rename it, or name another file to ctseg report")
 
 
 def _head(file: Path) -> bytes | None:

@@ -99,7 +99,9 @@ def _lead(summary: Summary) -> str:
             f"{count(bad, 'scan')} could not be read" if bad else "",
             f"{count(partly, 'scan')} failed in part" if partly else "",
         ]
-        pieces.append(f"{count(len(summary['errors']), 'input')} of no scan failed" if summary["errors"] else "")
+        pieces.append(
+            f"{count(len(summary['errors']), 'input')} that belong to no scan failed" if summary["errors"] else ""
+        )
         done = f"{', '.join(filter(None, pieces))}."
     carry = "carries" if flagged == 1 else "carry"
     doubtful = f"{flagged:,} of {count(len(scans), 'scan')} {carry} flags that make their figures doubtful."

@@ -19,7 +19,7 @@ from ctseg_batch.reporting.words import explain, number, order_told
 from ctseg_batch.slice_figures import SliceFigures
 
 _NO_LIST = "Pictures need slices.csv, which this OUT does not hold: the same call of `ctseg batch` writes it."
-_NOTHING = "Nothing of it could be read."
+_NOTHING = "None of it could be read."
 _UNEVEN = frozenset({flags.UNEVEN_SPACING, flags.GAP, flags.DUPLICATE_POSITIONS})
 
 

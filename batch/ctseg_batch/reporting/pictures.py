@@ -19,8 +19,8 @@ _SHARPNESS = 1.5
 _FEWEST_FOR_A_PLANE = 3
 
 _NOTHING = "Nothing can be shown: neither masks nor overlays are in place."
-_MOVED = "The scan is no longer where the run read it, so its masks are shown alone."
-_UNREAD = "The scan is where the run read it, but can't be read or has changed, so its masks are shown alone."
+_MOVED = "The scan is no longer where the run read it, so only its masks are shown."
+_UNREAD = "The scan is where the run read it, but can't be read or has changed, so only its masks are shown."
 _UNEVEN = "From the front, all slices are drawn equally high, though they are not evenly spaced."
 
 
@@ -93,7 +93,7 @@ def _notes(
     if files.lost:
         notes.append(lost_told(files.lost))
     if spacing is None:
-        notes.append("How far its slices lie apart is not known, so it is not shown from the front.")
+        notes.append("How far apart its slices are is not known, so it is not shown from the front.")
     elif found is None:
         notes.append("It is not shown from the front: that needs masks, all of one size.")
     return tuple(notes)

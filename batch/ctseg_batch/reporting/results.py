@@ -31,13 +31,13 @@ def read_results(out: Path) -> Results:
     names = names_in(out)
     if SUMMARY_JSON not in names and any(map(shard_of, names)):
         raise CallError(
-            f"{out} holds no {SUMMARY_JSON}: join the shards that have run into it by ctseg summarize first"
+            f"{out} holds no {SUMMARY_JSON}: join the shards that have run into it with ctseg summarize first"
         )
     summary = read_summary(out, "", form_check(), str(out))
     try:
         written = (out / SUMMARY_JSON).stat().st_mtime
     except OSError as error:
-        raise CallError(f"{out} holds no {SUMMARY_JSON} any more: another run is at work") from error
+        raise CallError(f"{out} no longer holds {SUMMARY_JSON}: another run is in progress") from error
     return Results(out, summary, datetime.fromtimestamp(written, UTC))
 
 

@@ -15,65 +15,65 @@ from ctseg.scan import Labels, Side, Spacing
 
 DEPTH_ALT = "The whole lung seen through from the front, disease in colour"
 UNKNOWN = "\N{EN DASH}"
-SEVERITY_STEPS = "Each lung counts from 0, nothing diseased, and 1, below 5 %, to 5, above 75 %."
+SEVERITY_STEPS = "Each lung is graded from 0 (no disease) and 1 (below 5 %) to 5 (above 75 %)."
 
 _NUMBERED = re.compile(r"\d+ slices?")
 _SOME = "some slices"
 _LOW, _HIGH = (f"{volume / 1000:g}" for volume in PLAUSIBLE_LUNG_ML)
 _FLAGS: Mapping[str, str] = {
-    flags.LABEL_MAP: "Its slices hold a few values alone, as masks do: if it is no CT, its figures mean nothing.",
-    flags.COLOURED: "Pictures were in colour, as CT is not: if they are no plain slices, the figures mean nothing.",
-    flags.NO_LUNG_FOUND: "There is no lung in any slice: it may be no CT of a chest, or none that the model can read.",
+    flags.LABEL_MAP: "Its slices contain only a few distinct values, as masks do: if it is not CT, its figures "
+    "mean nothing.",
+    flags.COLOURED: "Images were in colour, which CT is not: if they are not plain slices, the figures mean nothing.",
+    flags.NO_LUNG_FOUND: "There is no lung in any slice: it may not be a chest CT, or not one that the model can read.",
     flags.IMPLAUSIBLE_LUNG: f"The lungs hold less than {_LOW} or more than {_HIGH} litres: part of them may be "
     "missing, or something else was taken for lung.",
-    flags.CUT_OFF_AT_FIRST: "The scan begins inside the lungs, at the feet's end: volumes are too small.",
-    flags.CUT_OFF_AT_LAST: "The scan ends inside the lungs, at the head's end: volumes are too small.",
+    flags.CUT_OFF_AT_FIRST: "The scan begins inside the lungs, at the foot end: volumes are too small.",
+    flags.CUT_OFF_AT_LAST: "The scan ends inside the lungs, at the head end: volumes are too small.",
     flags.GAP: "Slices are missing in between, or lie farther apart than most: those on either side stand for what "
     "would be there.",
     flags.UNEVEN_SPACING: "The slices are not evenly spaced: each stands for half the way to its neighbours.",
-    flags.FAR_APART: f"More than {FAR_APART_MM:g} mm lie from slice to slice: volumes, those of lesions above all, are "
-    "rough.",
-    flags.DUPLICATE_POSITIONS: "Several slices lie at one place: each counts for its share of it.",
+    flags.FAR_APART: f"Slices are more than {FAR_APART_MM:g} mm apart: volumes, above all those of lesions, are rough.",
+    flags.DUPLICATE_POSITIONS: "Several slices are at one position: each counts for its share of it.",
     flags.IN_SEVERAL_FOLDERS: "Another folder holds files of the same series: put them into one "
     "folder, or, if they are copies, leave one out; copies count twice in the totals.",
     flags.GANTRY_TILT: "The scanner was tilted: slices are shifted against each other, so a lesion in several slices "
     "may count as several.",
-    flags.OBLIQUE: "The slices are not axial; the model has learnt from axial ones.",
-    flags.MIXED_ORIENTATIONS: "The slices are turned in different ways, so they can't all be right in one stack; where "
-    "the sides are assumed, too, right and left are mixed up.",
-    flags.MIXED_SIZES: "The slices have different numbers of pixels: where the smaller ones show as much, volumes by "
-    "one spacing are wrong, and they count for less in the shares.",
-    flags.MIXED_PIXEL_SPACING: "The pixels of some slices are larger than those of others: each slice counts by its "
-    "own, and neither lesions nor distances are measured.",
-    flags.TWO_SPACINGS: "The header tells of two spacings: volumes follow its sform, other programs may follow its "
+    flags.OBLIQUE: "The slices are not axial; the model was trained on axial ones.",
+    flags.MIXED_ORIENTATIONS: "The slices are oriented differently, so they can't all be right in one stack; if the "
+    "sides are assumed too, right and left are mixed up.",
+    flags.MIXED_SIZES: "The slices have different numbers of pixels: if the smaller ones show as much, volumes by one "
+    "spacing are wrong, and they count for less in percentages.",
+    flags.MIXED_PIXEL_SPACING: "The pixels of some slices are larger than those of others: each slice counts with "
+    "its own, and neither lesions nor distances are measured.",
+    flags.TWO_SPACINGS: "The header gives two spacings: volumes follow its sform, other programs may follow its "
     "pixdim.",
-    flags.DEFAULT_SPACING: "The voxels measure 1 mm each way and begin at 0, as where nobody told the writer of a "
+    flags.DEFAULT_SPACING: "The voxels measure 1 mm each way and begin at 0, as when they are saved without a "
     "spacing: if they are of another size, volumes are wrong, and slices may be mirrored or upside down.",
-    flags.TWO_ORIENTATIONS: "The header tells of two orientations: slices are turned by its sform, and may be mirrored "
+    flags.TWO_ORIENTATIONS: "The header gives two orientations: slices are turned by its sform, and may be mirrored "
     "or upside down.",
     flags.NOT_HU: "Nothing says that the values are Hounsfield units; they were taken as they are, or as grey "
     "values if none is as low as that of air.",
-    flags.COMPUTED: "Slices are computed from several, as in a MIP or MinIP, or from two scans: their values are no "
+    flags.COMPUTED: "Slices are computed from several, as in a MIP or MinIP, or from two scans: their values are not "
     "plain Hounsfield units, and figures are off.",
-    flags.PARTS_MISSING: "The scan is spread over several files, and some are not there: volumes are too small.",
+    flags.PARTS_MISSING: "The scan is spread over several files, and some are missing: volumes are too small.",
     flags.UNKNOWN_ORIENTATION: "The file does not say which way is up: slices may be mirrored or upside down.",
     **{flags.lung_absent(lung): f"No {lung} lung was found: its figures are empty." for lung in LUNGS},
-    flags.SIDES_ASSUMED: "The files do not say which side is which, or differ in it: the patient's right is taken to "
-    "be on the left, and, unless positions say so, slices are taken to run from the feet up. If they do not, upper and "
-    "lower are exchanged.",
-    flags.NO_STACK: "The folder holds more images than a scan has slices: nothing is told of regions.",
+    flags.SIDES_ASSUMED: "The files do not say which side is which, or disagree: the patient's right is taken to be "
+    "on the left, and slices to run from the feet up unless positions say otherwise. If they do not, upper and lower "
+    "are exchanged.",
+    flags.NO_STACK: "The folder holds more images than a scan has slices: regions are not measured.",
     flags.BY_LOCATION: "Some files don't give positions; the order of their slices follows SliceLocation.",
     flags.BY_NUMBER: "Some files don't give positions; unless others do, the slices are taken to be "
     "numbered from the head down. If they are not, upper and lower are exchanged.",
     flags.BY_NAME: "The files don't give positions; the slices are taken to be named from the feet up. If they "
     "are not, upper and lower are exchanged.",
-    flags.NOT_SCORED: "It has no reference mask that can be used: it is not scored.",
+    flags.NOT_SCORED: "It has no usable reference mask: it is not scored.",
     flags.no_truth_for(_SOME): "IoU and Dice rest on the other slices.",
-    flags.failed(_SOME): "They are missing in all figures: volumes are too small.",
+    flags.failed(_SOME): "They are missing from all figures: volumes are too small.",
     flags.FAILED_ARE_BACKGROUND: "The label map of the whole scan is empty where a slice failed.",
     # The reason follows after a colon.
-    flags.no_output("nifti"): "There is no label map of the whole scan; masks and figures are as ever.",
-    flags.no_output("dicom-seg"): "There is no DICOM Segmentation of the scan; masks and figures are as ever.",
+    flags.no_output("nifti"): "There is no label map of the whole scan; masks and figures are not affected.",
+    flags.no_output("dicom-seg"): "There is no DICOM Segmentation of the scan; masks and figures are not affected.",
 }
 
 
@@ -154,7 +154,7 @@ def stored_told(right: Side) -> str:
 def lost_told(many: int) -> str:
     """A line on what view and profile do not show of a DICOM series."""
     are, they_lie = ("is", "it lies") if many == 1 else ("are", "they lie")
-    return f"{count(many, 'file')} that could not be read {are} missing in it; where {they_lie} is not known."
+    return f"{count(many, 'file')} that could not be read {are} missing from it; where {they_lie} is not known."
 
 
 def plane_alt(line: str, labels: Labels, *, has_ct: bool, is_head_known: bool) -> str:

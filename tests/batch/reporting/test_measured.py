@@ -225,7 +225,7 @@ def test_scans_are_counted_by_severity(page, summary_of, save_summary):
     inside = [[g for g in grades if g is not None and float(b["data-from"]) <= g < float(b["data-to"])] for b in bars]
     assert inside[3] == [3, 3]
     assert "Median 3;" in figure.one("figcaption").text
-    assert "Not known of 2 scans" in figure.one("figcaption").text
+    assert "Not known for 2 scans" in figure.one("figcaption").text
 
 
 def test_a_page_of_full_measures_is_built_as_screen_readers_expect(page, measured):

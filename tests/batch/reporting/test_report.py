@@ -249,7 +249,7 @@ def test_images_without_a_distance_are_shown_but_not_from_the_front(
     part = top.one("article")
     assert len(part.all("li", data_place="3")) == 1
     assert not part.all("figure", class_="plane")
-    assert "How far its slices lie apart is not known" in part.text
+    assert "How far apart its slices are is not known" in part.text
     assert top.data("profile-data")["0"]["unit"] == "pixels"
     assert [column["key"] for column in top.data("table-data")["columns"]] == [
         "slices", "ground_glass_percent", "consolidation_percent", "involvement_percent",
@@ -273,7 +273,7 @@ def test_a_series_is_found_again_by_its_files_whatever_their_names(
 def test_without_the_scans_the_masks_are_shown_alone_and_the_page_says_so(page, volume, tmp_path):
     shutil.rmtree(tmp_path / "in")
     part = page(volume.out).one("article")
-    assert "its masks are shown alone" in part.text
+    assert "only its masks are shown" in part.text
     tiles = part.one("ul", class_="montage").all("img")
     assert len(tiles) == 6
     assert all(tile["alt"].startswith("Slice ") for tile in tiles)
@@ -341,7 +341,7 @@ def test_of_a_scan_that_is_there_and_cant_be_read_it_is_not_said_that_it_moved(p
         part = page(volume.out).one("article")
         assert brightness(part) == {None}
         assert [note.text for note in part.all("p", class_="note")] == [
-            "The scan is where the run read it, but can't be read or has changed, so its masks are shown alone."
+            "The scan is where the run read it, but can't be read or has changed, so only its masks are shown."
         ]
 
 
@@ -356,7 +356,7 @@ def test_a_scan_that_was_replaced_is_not_laid_under_old_masks(page, volume, tmp_
     file.write_bytes(file.read_bytes())
     part = page(volume.out).one("article")
     assert brightness(part) == {None}
-    assert "has changed, so its masks are shown alone" in part.text
+    assert "has changed, so only its masks are shown" in part.text
 
 
 def test_overlays_stand_in_for_masks_that_were_not_written(batch, save_volume, list_slices, page, tmp_path, stack):
@@ -428,7 +428,7 @@ def test_files_that_failed_are_told_by_reason(page, summary_of, save_summary):
     assert [cell.text for cell in left_out] == ["localizer", "1", "c.dcm"]
     assert "12 files of other kinds were ignored" in failures.text
     _, failed = top.all("article")
-    assert "Nothing of it could be read" in failed.text
+    assert "None of it could be read" in failed.text
     assert top.data("table-data")["rows"][0]["failures"] == 60
 
 
@@ -455,7 +455,7 @@ def test_flags_are_explained_and_counted(page, summary_of, save_summary):
     top = page(save_summary(summary_of({"flags": ["no reference"]}, {}), "unscored"))
     assert "No figure is flagged as doubtful." in top.one("p", class_="lead").text
     (doubt,) = top.one("section", id="overview").all("ul", class_="doubts")[0].all("li")
-    assert doubt.text == "no reference 1 scan It has no reference mask that can be used: it is not scored."
+    assert doubt.text == "no reference 1 scan It has no usable reference mask: it is not scored."
     top = page(save_summary(summary_of(scans[0]), "one"))
     assert "1 of 1 scan carries flags" in top.one("p", class_="lead").text
 
@@ -489,7 +489,7 @@ def test_histograms_count_every_scan_once_as_the_table_does(page, summary_of, sa
         ]
         assert len(inside) == many
     assert "Median 5.0 %" in figure.one("figcaption").text
-    assert "Not known of 1 scan" in figure.one("figcaption").text
+    assert "Not known for 1 scan" in figure.one("figcaption").text
 
 
 @pytest.mark.parametrize("widest", [0.0, 0.004, 0.37, 1.9, 19.5, 19.99, 20.0, 97.0])
@@ -565,7 +565,7 @@ def test_the_shipped_models_own_figures_are_told(page, summary_of, save_summary)
     sha256 = hashlib.sha256(find_model("fast").with_suffix(".fp16.onnx").read_bytes()).hexdigest()
     model = {"name": "fast", "version": "7", "precision": "fp16", "licence": "limited", "sha256": sha256}
     section = page(save_summary(summary_of({}, model=model))).one("section", id="model")
-    assert "What it has learnt from" in section.text
+    assert "What it was trained on" in section.text
     learnt, scored = section.all("table")
     rows = {row.one("th").text: [cell.text for cell in row.all("td")] for row in learnt.one("tbody").all("tr")}
     assert rows["covid_ct_seg"][:2] == ["1,255", "13"]
@@ -634,7 +634,7 @@ def test_scans_whose_masks_have_the_same_paths_in_two_runs_keep_their_own_pictur
 def test_a_run_of_nothing_but_failures_has_a_report_too(page, summary_of, save_summary):
     top = page(save_summary(summary_of(errors=[{"file": "x.dcm", "reason": "is cut off"}])))
     assert top.one("h1").text == "0 scans of chest CT"
-    assert "1 input of no scan failed" in top.one("p", class_="lead").text
+    assert "1 input that belong to no scan failed" in top.one("p", class_="lead").text
 
 
 def test_the_report_goes_where_it_is_told_to(report, volume, tmp_path):
@@ -651,9 +651,9 @@ def test_the_report_goes_where_it_is_told_to(report, volume, tmp_path):
     [
         (None, "holds no run"),
         ("{", "is damaged"),
-        ("[]", "no summary of ctseg"),
+        ("[]", "is not a summary of ctseg"),
         ('{"schema": 1}', "another version of ctseg (schema 1, not 2)"),
-        ('{"schema": 2}', "no summary of ctseg"),
+        ('{"schema": 2}', "is not a summary of ctseg"),
     ],
 )
 def test_an_out_that_is_none_is_a_wrong_call(report, tmp_path, content, said):
@@ -666,7 +666,7 @@ def test_an_out_that_is_none_is_a_wrong_call(report, tmp_path, content, said):
 
 @pytest.mark.parametrize(
     ("shares", "said"),
-    [([], "has not ended; call ctseg batch again"), (["slices.1-of-2.csv"], "by ctseg summarize first")],
+    [([], "has not ended; call ctseg batch again"), (["slices.1-of-2.csv"], "with ctseg summarize first")],
 )
 def test_an_out_without_a_summary_leads_to_one(report, volume, shares, said):
     (volume.out / "summary.json").unlink()
@@ -743,7 +743,7 @@ def test_batch_never_writes_its_report_over_what_is_none(command, save_volume, t
     assert "report.html" not in command(*call).err
     left = command(*call, "--report")
     assert left.status == 2
-    assert "report.html is there and is no report of ctseg: rename it" in left.err
+    assert "report.html exists and is not a report by ctseg: rename it" in left.err
     assert (tmp_path / "out/report.html").read_text() == "<p>of the meeting</p>"
 
 
@@ -752,7 +752,7 @@ def test_a_report_of_an_earlier_run_is_told_as_one(command, save_volume, tmp_pat
     call = (tmp_path / "in", "--out", tmp_path / "out")
     assert "of an earlier run" not in command(*call, "--report").err
     assert "of an earlier run" not in command(*call).err
-    told = "report.html in OUT is of an earlier run: ctseg report makes it anew\n"
+    told = "report.html in OUT is from an earlier run: ctseg report renews it\n"
     save_volume(tmp_path / "in/b.nii.gz", stack, (5.0, 2.0, 2.0))
     assert told in command(*call).err
     command(*call, "--report")
@@ -776,7 +776,7 @@ def test_a_file_that_is_no_report_is_never_written_over(report, volume, tmp_path
     own.write_text("<p>mine</p>")
     status, err = report(volume.out, "--file", own)
     assert status == 2
-    assert "page.html is there and is no report of ctseg: rename it, or name another file to ctseg report" in err
+    assert "page.html exists and is not a report by ctseg: rename it, or name another file to ctseg report" in err
     assert own.read_text() == "<p>mine</p>"
     own.unlink()
     assert report(volume.out, "--file", own)[0] == report(volume.out, "--file", own)[0] == 0
