@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Command(NamedTuple):
-    """Where a command lives (a module with a Typer `app`) and its line of help."""
+    """Where a command lives (a module with a function of its name) and its line of help."""
 
     module: str
     help: str
@@ -70,7 +70,9 @@ def load(name: str) -> Any:
 
     from ctseg.settings import open_to_settings
 
-    command = typer.main.get_command(importlib.import_module(COMMANDS[name].module).app)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(getattr(importlib.import_module(COMMANDS[name].module), name))
+    command = typer.main.get_command(app)
     command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in (command.help or "").split("\n\n"))
     command = open_to_settings(command, name, COMMANDS)
     command.context_settings["help_option_names"] = HELP

@@ -25,14 +25,12 @@ from ctseg.training.samples import Samples, Split, check_known, load_samples
 if TYPE_CHECKING:
     from ctseg.training.ancestry import Ancestry
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _Device = Literal["auto", "cpu", "cuda"]
 
 METRICS, CURVES, PANELS, LOCK = "metrics.json", "curves.png", "panels.png", ".lock"
 
 
-@app.command()
 def train(
     datasets: Annotated[
         list[Path],

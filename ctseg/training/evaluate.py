@@ -26,8 +26,6 @@ from ctseg.training.results import show_results, warn, warn_of_new_names
 from ctseg.training.samples import Sample, Samples, load_samples
 from ctseg.training.score import Predict, as_plain, count_errors, label
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
 Choice = Literal["held-out", "train", "all"]
 
 
@@ -55,7 +53,6 @@ class Candidate:
         return group_digest(sample.dataset, sample.group) in self.learnt
 
 
-@app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="Checkpoint (.pt), model file (.onnx), or name of a shipped model.")],
     datasets: Annotated[list[Path], typer.Argument(help="Data sets, as for `ctseg train`.", metavar="DATASET")],

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 SLICES = {"fp32": 12, "fp16": 12, "int8": 96}
 """How many slices of the folder are taken."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-
-@app.command()
 def export(
     checkpoints: Annotated[
         list[str],

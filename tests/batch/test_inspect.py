@@ -9,10 +9,11 @@ import onnx.parser
 import pytest
 
 from ctseg.cleanup import Cleanup
+from ctseg.cli import load
 from ctseg.errors import ModelError
 from ctseg.model import FORMAT_VERSION, ModelSpec, to_metadata
 from ctseg.prepare import Preparation
-from ctseg_batch.commands.inspect import app, told
+from ctseg_batch.commands.inspect import told
 
 GRAPH = """
 <ir_version: 10, opset_import: ["": 18]>
@@ -54,7 +55,7 @@ def shown(write, capsys, monkeypatch):
     """What `ctseg inspect` prints of a file with SPEC, line ends and runs of blanks closed up."""
     monkeypatch.setenv("COLUMNS", "200")
     file = write(to_metadata(SPEC))
-    app([str(file)], standalone_mode=False)
+    load("inspect")([str(file)], standalone_mode=False)
     return file, " ".join(capsys.readouterr().out.split())
 
 
@@ -86,7 +87,7 @@ def test_the_table_names_the_very_file(shown):
 
 def test_json_holds_every_field(write, capsys):
     file = write(to_metadata(SPEC))
-    app([str(file), "--json"], standalone_mode=False)
+    load("inspect")([str(file), "--json"], standalone_mode=False)
     said = json.loads(capsys.readouterr().out)
     assert said["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert said["bytes"] == file.stat().st_size
@@ -100,7 +101,7 @@ def test_json_holds_every_field(write, capsys):
 def test_a_file_cannot_write_on_the_terminal(write, capsys):
     metadata = to_metadata(SPEC)
     metadata["ctseg.licence"] = json.dumps("\x1b[2J\x07free")
-    app([str(write(metadata))], standalone_mode=False)
+    load("inspect")([str(write(metadata))], standalone_mode=False)
     printed = capsys.readouterr().out
     assert "free" in printed
     assert "\x1b" not in printed
@@ -117,7 +118,7 @@ def test_a_file_cannot_write_on_the_terminal(write, capsys):
 )
 def test_files_that_do_not_say_enough_are_refused(write, metadata, reason):
     with pytest.raises(ModelError, match=rf"mine\.onnx.*{reason}"):
-        app([str(write(metadata))], standalone_mode=False)
+        load("inspect")([str(write(metadata))], standalone_mode=False)
 
 
 def test_a_damaged_file_is_an_error_in_one_line(tmp_path):
@@ -132,7 +133,7 @@ def test_a_damaged_file_is_an_error_in_one_line(tmp_path):
 def test_neither_torch_nor_onnx_is_needed(write):
     code = (
         "import sys; sys.modules.update(torch=None, onnx=None); "
-        "from ctseg_batch.commands.inspect import app; app(standalone_mode=False)"
+        "from ctseg.cli import load; load('inspect')(standalone_mode=False)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(write(to_metadata(SPEC)))], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -142,7 +143,7 @@ def test_neither_torch_nor_onnx_is_needed(write):
 def test_figures_of_the_network_before_are_told_as_such_first(write, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     theirs = {"iou": {"ground_glass": 0, "mean": 0.49}, "of": "the network that it began with", "split": "val"}
-    app([str(write(to_metadata(replace(SPEC, scores={"set_a": theirs}))))], standalone_mode=False)
+    load("inspect")([str(write(to_metadata(replace(SPEC, scores={"set_a": theirs}))))], standalone_mode=False)
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     start = lines.index("scores       set_a")
     assert lines[start + 1 : start + 3] == [

@@ -12,13 +12,14 @@ import pytest
 import torch
 import typer
 
+from ctseg.cli import load
 from ctseg.dataset import group_digest
 from ctseg.errors import CallError, MissingExtraError, ModelError
 from ctseg.model import from_metadata
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import Slice
 from ctseg.training import checkpoint
-from ctseg_export.command import app, export
+from ctseg_export.command import export
 from ctseg_export.export import export_model
 
 
@@ -141,9 +142,9 @@ def test_a_file_in_place_is_kept_or_replaced(checkpoint_file, graph_at_hand, tmp
     out.write_text("mine")
     call = [str(checkpoint_file), "--out", str(out)]
     with pytest.raises(CallError, match="--overwrite"):
-        app(call, standalone_mode=False)
+        load("export")(call, standalone_mode=False)
     assert out.read_text() == "mine"
-    app([*call, "--overwrite"], standalone_mode=False)
+    load("export")([*call, "--overwrite"], standalone_mode=False)
     assert out.stat().st_size > 10_000
     assert f"{out} is written; next: ctseg inspect" in capsys.readouterr().out
 
@@ -151,7 +152,7 @@ def test_a_file_in_place_is_kept_or_replaced(checkpoint_file, graph_at_hand, tmp
 def test_a_model_is_never_written_over_a_checkpoint(checkpoint_file):
     before = checkpoint_file.read_bytes()
     with pytest.raises(CallError, match=r"\.pt is the ending of checkpoints"):
-        app([str(checkpoint_file), "--out", str(checkpoint_file), "--overwrite"], standalone_mode=False)
+        load("export")([str(checkpoint_file), "--out", str(checkpoint_file), "--overwrite"], standalone_mode=False)
     assert checkpoint_file.read_bytes() == before
 
 

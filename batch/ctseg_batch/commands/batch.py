@@ -14,15 +14,12 @@ from ctseg.settings import origins
 from ctseg_batch.choices import DeviceChoice, EngineChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.inputs.path_list import read_paths
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
 INTERRUPTED = 130
 DEFAULT_KIND = "mask"
 
 _SCANS, _WRITTEN, _SPEED, _MACHINES = "Which scans", "What is written", "Speed", "Several machines"
 
 
-@app.command()
 def batch(
     context: typer.Context,
     out: Annotated[

@@ -9,12 +9,9 @@ import typer
 
 from ctseg.errors import CallError
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
 _SLICES = 40
 
 
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the scans and the results.")] = Path("ctseg-demo"),
 ) -> None:

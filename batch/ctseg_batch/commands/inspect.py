@@ -22,12 +22,9 @@ from ctseg.scan import DOMAINS
 from ctseg.standard_output import standard_output
 from ctseg_batch.terminal.console import legend
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
 _MOST_SHOWN = 8
 
 
-@app.command()
 def inspect(
     model: Annotated[str, typer.Argument(help="Model file, or name of a shipped model.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

@@ -13,8 +13,6 @@ from ctseg.standard_output import standard_output
 if TYPE_CHECKING:
     from ctseg_batch.url import Location
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
 
 def _tell_schema(wanted: bool) -> None:
     if wanted:
@@ -24,7 +22,6 @@ def _tell_schema(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.command()
 def summarize(
     runs: Annotated[list[str], typer.Argument(help="Output folders or URLs of `ctseg batch`.", metavar="OUT")],
     out: Annotated[

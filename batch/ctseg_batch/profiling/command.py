@@ -25,13 +25,11 @@ if TYPE_CHECKING:
     from ctseg_batch.job import Job
     from ctseg_batch.profiling.measure import Measured
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _OPERATORS = 15
 _TRACE = b'{"displayTimeUnit"'  # how a trace begins
 
 
-@app.command()
 def profile(
     inputs: Annotated[
         list[str], typer.Argument(help="CT files or folders, as for `ctseg batch`, but no URLs.", metavar="INPUT")

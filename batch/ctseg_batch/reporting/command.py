@@ -10,12 +10,9 @@ from ctseg.model import find_model
 from ctseg.printable import printable
 from ctseg_batch.reporting import DEFAULT_PICTURES, REPORT_HTML, require_report
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
 _ENDINGS = (".html", ".htm")
 
 
-@app.command()
 def report(
     out: Annotated[Path, typer.Argument(help="Output folder of `ctseg batch`.", metavar="OUT")],
     file: Annotated[
