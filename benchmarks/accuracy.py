@@ -30,7 +30,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ctseg.dataset import group_digest, learnt_groups
+from ctseg.learnt_groups import group_digest, learnt_groups
 
 LUNG, GROUND_GLASS, CONSOLIDATION, EFFUSION = 1, 2, 3, 4
 HELD_BACK = str(Path(__file__).with_name("held_back.onnx"))

@@ -23,7 +23,7 @@ COMMANDS = {
     "profile": Command("ctseg_batch.profiling.command", "Measure how fast a run on your files is, and what limits it."),
     "demo": Command("ctseg_batch.commands.demo", "Segment two synthetic scans, to see what the output looks like."),
     "inspect": Command("ctseg_batch.commands.inspect", "Print a model file's description of itself."),
-    "train": Command("ctseg.training.command", "Train a U-Net on slices with masks."),
+    "train": Command("ctseg.training.train", "Train a U-Net on slices with masks."),
     "evaluate": Command("ctseg.training.evaluate", "Score a checkpoint or a model file on data sets."),
     "export": Command("ctseg_export.command", "Turn a checkpoint into a self-describing ONNX file."),
 }

@@ -5,13 +5,12 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from ctseg.classes import TissueClass, bits
-from ctseg.errors import DatasetError, ModelError
-from ctseg.index import read_rows
+from ctseg.dataset_tables import read_rows
+from ctseg.errors import DatasetError
 from ctseg.mask_meaning import PLAIN_MEANING, MaskMeaning
 from ctseg.reading.kind import kind_of, stem_of
 
@@ -55,28 +54,9 @@ class SeriesDataset:
     citation: str = ""
 
 
-def group_digest(dataset: str, group: str) -> str:
-    """A digest by which a model file recognises a group without holding its name, which may be a patient's."""
-    return blake2b(json.dumps([dataset, group]).encode(), digest_size=8).hexdigest()
-
-
-def learnt_groups(datasets: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """The digests of the groups that a network learnt from, by its checkpoint's or model file's list of data sets.
-
-    Raises ModelError if that does not list them.
-    """
-    found: set[str] = set()
-    try:
-        for described in datasets:
-            if "learnt_from" in described:
-                found.update(described["learnt_from"])
-            else:
-                found.update(group_digest(described["name"], group) for group in described["groups"]["train"])
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ModelError(
-            "the model's list of data sets lacks the patients that it was trained on: export it again"
-        ) from error
-    return frozenset(found)
+def is_patient_layout(folder: Path) -> bool:
+    """Whether a folder is a data set by its folders `image` and `mask`; it then goes by its own name."""
+    return (folder / "image").is_dir() and (folder / "mask").is_dir()
 
 
 def read_dataset(folder: Path) -> Dataset | SeriesDataset:
@@ -89,7 +69,7 @@ def read_dataset(folder: Path) -> Dataset | SeriesDataset:
         if not isinstance(described, dict):
             raise DatasetError(f"{folder / DESCRIPTION} does not contain a JSON object{_WHERE_TOLD}")
         return _series_dataset(folder, described) if "series" in described else _described(folder, described)
-    if (folder / "image").is_dir() and (folder / "mask").is_dir():
+    if is_patient_layout(folder):
         return _patient_folders(folder)
     raise DatasetError(f"{folder} is not a data set: it has neither {DESCRIPTION} nor the folders image/ and mask/")
 
@@ -112,7 +92,7 @@ def mask_folders(folders: Iterable[Path]) -> set[Path]:
     """The folders of masks, as real paths, of those folders that are data sets; raises DatasetError."""
     found = set()
     for folder in folders:
-        if (folder / "image").is_dir() and (folder / "mask").is_dir():
+        if is_patient_layout(folder):
             found.add((folder / "mask").resolve())
         if (folder / DESCRIPTION).is_file():
             described = read_description(folder)

@@ -29,7 +29,7 @@ class Scores:
     """Scores in 0..1 by class, in the order of `names`; None for a class absent from truth and prediction.
 
     Means are over the classes that are not None, background included; a class that only the mask has counts as 0.
-    The other means are over the classes that are `present` in the truth.
+    `mean_iou_present` and `mean_dice_present` are over the classes that are `present` in the truth.
     """
 
     names: tuple[str, ...]

@@ -37,6 +37,13 @@ def session_options() -> Any:
     return options
 
 
+def session_on_cpu(content: bytes) -> Any:
+    """An onnxruntime session on the CPU for the bytes of a model that was just made."""
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(content, session_options(), providers=_CPU)
+
+
 def open_on_cpu(file: Path) -> tuple[Any, ModelSpec]:
     """An onnxruntime session on the CPU, and the spec of the model; raises ModelError for a file that is no model."""
     return open_session(file, session_options(), _CPU)

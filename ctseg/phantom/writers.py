@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ctseg.phantom.dicom import to_dicom
 from ctseg.phantom.phantom import HU, Phantom
-from ctseg.prepare import LUNG_WINDOW, Window, to_grey
+from ctseg.prepare import LUNG_WINDOW, to_grey
 from ctseg.scan import Slice
 
 
@@ -39,12 +39,11 @@ def write_images(
     folder: Path,
     truth: Path | None = None,
     stems: Sequence[str] | None = None,
-    window: Window = LUNG_WINDOW,
 ) -> tuple[Path, ...]:
-    """Write a phantom as 8-bit PNGs through a window and give back its files; `stems` as for `write_dicom`."""
+    """Write a phantom as 8-bit PNGs in a lung window and give back its files; `stems` as for `write_dicom`."""
 
     def write(_: int, stem: str, hu: HU) -> Path:
-        return _write_png(folder / f"{stem}.png", np.rint(to_grey(Slice(hu, "hu"), window)).astype(np.uint8))
+        return _write_png(folder / f"{stem}.png", np.rint(to_grey(Slice(hu, "hu"), LUNG_WINDOW)).astype(np.uint8))
 
     return _write_slices(phantom, folder, truth, stems, write)
 

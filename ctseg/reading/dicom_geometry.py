@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ctseg import flags
 from ctseg.reading.dicom_header import SliceHeader, normal_of
-from ctseg.reading.dicom_places import APART_MM, Offsets, with_all_positions, without_shams
+from ctseg.reading.dicom_positions import APART_MM, Offsets, with_all_positions, without_shams
 from ctseg.reading.dicom_values import Numbers
 from ctseg.reading.name_order import as_counted
 from ctseg.scan import Lengths, are_lengths

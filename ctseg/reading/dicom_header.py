@@ -10,9 +10,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
 from ctseg.reading.dicom_file import Opened, open_dicom
-from ctseg.reading.dicom_frame import PIXEL_TAGS, PixelHeader, pixel_header, rescale_of
-from ctseg.reading.dicom_groups import GROUP_TAGS, Frame, frame_count, frame_headers, has_frames
-from ctseg.reading.dicom_spans import SPAN_TAGS, frame_spans
+from ctseg.reading.dicom_frame_offsets import SPAN_TAGS, frame_spans
+from ctseg.reading.dicom_frames import GROUP_TAGS, Frame, frame_count, frame_headers, has_frames
+from ctseg.reading.dicom_pixel_data import PIXEL_TAGS, PixelHeader, pixel_header, rescale_of
 from ctseg.reading.dicom_values import Numbers, integer, number, numbers, text, texts
 from ctseg.reading.files import ContentError
 from ctseg.scan import Side

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydicom import uid
 from pydicom.encaps import get_frame
 
-from ctseg.reading.dicom_frame import PixelHeader, read_pixel_data
+from ctseg.reading.dicom_pixel_data import PixelHeader, read_pixel_data
 from ctseg.reading.files import ContentError, refusing
 from ctseg.reading.jpeg2000_header import check_pieces, jpeg2000_codestream, jpeg2000_size
 from ctseg.reading.jpeg_header import LOSSLESS, JpegHeader, read_jpeg_header

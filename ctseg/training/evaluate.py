@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 
 from ctseg.cleanup import Cleanup
-from ctseg.dataset import group_digest, learnt_groups, read_datasets
+from ctseg.dataset import read_datasets
 from ctseg.errors import CallError, DatasetError, require
+from ctseg.learnt_groups import group_digest, learnt_groups
 from ctseg.metrics import scores
 from ctseg.model import INPUT, OUTPUT
 from ctseg.prepare import Preparation

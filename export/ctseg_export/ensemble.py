@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ctseg.errors import CallError
-from ctseg.training.ancestry import inherited_datasets
 from ctseg.training.checkpoint import Checkpoint
+from ctseg.training.distill import MIRRORS
+from ctseg.training.lineage import inherited_datasets
 from ctseg.training.network_file import descent, open_network, weights_digest
-from ctseg.training.teach import MIRRORS
 
 
 class Ensemble(nn.Module):

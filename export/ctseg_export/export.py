@@ -13,19 +13,19 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ctseg.dataset import group_digest
 from ctseg.errors import CallError
+from ctseg.learnt_groups import group_digest
 from ctseg.model import ModelSpec, Precision, to_metadata
 from ctseg.prepare import Preparation
 from ctseg.replacing import replace_with
 from ctseg.scan import Slice
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.network_file import WEIGHTS, weights_digest
-from ctseg_export.eight_bits import in_eight_bits
 from ctseg_export.ensemble import open_ensemble
 from ctseg_export.graph import OPSET, labels_graph, logits_graph
 from ctseg_export.half import check_range, in_half
 from ctseg_export.proof import LIMITS, Batch, Difference, Limits, made_up_batches, measure, slice_batches
+from ctseg_export.quantise import in_int8
 
 FEWEST_SLICES = 16
 """How many slices of real CT are needed to quantise: half for the ranges, half for the proof."""
@@ -82,7 +82,7 @@ def export_model(
         check_range(graph, chain(made_up_batches(how), slice_batches(how, slices)))
         graph = in_half(graph)
     elif precision == "int8":
-        graph = in_eight_bits(graph, slice_batches(how, slices[::2]))
+        graph = in_int8(graph, slice_batches(how, slices[::2]))
         proof = slice_batches(how, slices[1::2])
     model = labels_graph(graph)
     difference = measure(model, source.net, proof)

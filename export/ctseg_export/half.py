@@ -5,12 +5,11 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 import onnx.helper
-import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from ctseg.errors import ModelError
 from ctseg.model import INPUT
-from ctseg.runtime import session_options
+from ctseg.runtime import session_on_cpu
 
 # Resize takes its region and scales in float32, whatever its input.
 _ALWAYS_FLOAT32 = {"Resize": (1, 2)}
@@ -75,8 +74,7 @@ def check_range(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]]) -
     names = [name for node in inside.graph.node for name in node.output if name not in single]
     del inside.graph.output[:]
     inside.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    content = inside.SerializeToString()
-    session = onnxruntime.InferenceSession(content, session_options(), providers=["CPUExecutionProvider"])
+    session = session_on_cpu(inside.SerializeToString())
     for batch in batches:
         given = (values for values in session.run(names, {INPUT: batch}) if values.dtype == np.float32)
         largest = float(np.max([np.abs(values).max(initial=0) for values in given]))  # NaN if any value is

@@ -3,11 +3,9 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 from onnx import ModelProto
 from torch import nn
@@ -17,7 +15,7 @@ from ctseg.errors import ModelError
 from ctseg.model import INPUT, LOGITS, OUTPUT, Precision
 from ctseg.phantom import Phantom
 from ctseg.prepare import Preparation, prepare
-from ctseg.runtime import session_options
+from ctseg.runtime import session_on_cpu
 from ctseg.scan import Slice
 
 Batch = npt.NDArray[np.float32]
@@ -120,7 +118,7 @@ def made_up_batches(how: Preparation) -> Iterator[Batch]:
 
 def measure(model: ModelProto, net: nn.Module, batches: Iterable[Batch]) -> Difference:
     """Run the file in onnxruntime on the CPU and the network in torch on the same batches."""
-    session = _session(model)
+    session = session_on_cpu(model.SerializeToString())
     logits, largest, slices = [0.0], 0.0, 0
     counts = np.zeros((len(CLASSES), len(CLASSES)), np.int64)  # by the class of the network and of the file
     for batch in batches:
@@ -130,20 +128,14 @@ def measure(model: ModelProto, net: nn.Module, batches: Iterable[Batch]) -> Diff
         logits.append(float(np.abs(found.astype(np.float32) - expected).max()))
         largest = max(largest, float(np.abs(expected).max()))
         slices += len(batch)
-        pairs = len(CLASSES) * expected.argmax(axis=1).ravel() + labels.ravel()
-        counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
+        counts += confusion(expected.argmax(axis=1).astype(np.uint8), labels, len(CLASSES))
     found, pixels = counts.sum(axis=1), counts.sum()
-    dice = 2 * counts.diagonal() / np.maximum(1, found + counts.sum(axis=0))
+    dice = scores(counts, [one.title for one in CLASSES]).dice
     return Difference(
         slices=slices,
         logit=float(np.max(logits)),  # NumPy's maximum, unlike Python's, is NaN if any value is
         label_share=float(1 - counts.trace() / pixels),
         lung_share=float(1 - found[BACKGROUND.index] / pixels),
         largest=largest,
-        dice={one.title: float(dice[one.index]) for one in CLASSES if found[one.index] >= _FEWEST_PIXELS},
+        dice={one.title: dice[one.index] or 0.0 for one in CLASSES if found[one.index] >= _FEWEST_PIXELS},
     )
-
-
-def _session(model: ModelProto) -> Any:
-    content = model.SerializeToString()
-    return onnxruntime.InferenceSession(content, session_options(), providers=["CPUExecutionProvider"])

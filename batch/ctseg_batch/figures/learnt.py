@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ctseg.dataset import Dataset, around, group_digest, learnt_groups, read_dataset, read_description
+from ctseg.dataset import Dataset, around, is_patient_layout, read_dataset, read_description
 from ctseg.errors import DatasetError, ModelError
+from ctseg.learnt_groups import group_digest, learnt_groups
 from ctseg.reading.kind import stem_of
 from ctseg_batch.figures.notes import learnt_from
 from ctseg_batch.result import PartResult
@@ -41,7 +42,7 @@ def _name_of(folder: Path) -> Any:
     try:
         described = read_description(folder)
     except DatasetError:
-        return folder.name if (folder / "image").is_dir() and (folder / "mask").is_dir() else None
+        return folder.resolve().name if is_patient_layout(folder) else None
     return described.get("name") if isinstance(described, dict) else None
 
 

@@ -12,7 +12,7 @@ import torch
 
 from ctseg.cli import main
 from ctseg.errors import CallError, ModelError
-from ctseg.training import checkpoint, command
+from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, Architecture
@@ -96,7 +96,7 @@ def test_code_in_a_checkpoint_is_never_run(refused, bomb, data, tmp_path, name, 
 def test_code_in_the_checkpoint_of_a_run_is_not_run_when_that_goes_on(refused, bomb, data, tmp_path, monkeypatch):
     call = ["train", data, "--out", tmp_path / "run", "--epochs", 1, "--device", "cpu"]
     with monkeypatch.context() as patched:
-        patched.setattr(command, "_run", lambda *_: None)  # it ends before the first epoch
+        patched.setattr("ctseg.training.train.run", lambda *_: None)  # it ends before the first epoch
         main_ends(call)
     bomb("progress").rename(tmp_path / "run/last.pt")
     with pytest.raises(SystemExit) as left:
@@ -191,7 +191,7 @@ def test_what_would_fail_later_is_refused_when_a_checkpoint_is_read(whole, tmp_p
 def test_a_run_does_not_go_on_from_another_checkpoint(whole, data, tmp_path, monkeypatch, capsys):
     call = ["train", data, "--out", tmp_path / "run", "--epochs", 1, "--device", "cpu"]
     with monkeypatch.context() as patched:
-        patched.setattr(command, "_run", lambda *_: None)  # it ends before the first epoch
+        patched.setattr("ctseg.training.train.run", lambda *_: None)  # it ends before the first epoch
         main_ends(call)
     checkpoint.save(
         replace(checkpoint.load(whole), recipe=LIGHT, net=build(LIGHT.architecture)), tmp_path / "run/last.pt"

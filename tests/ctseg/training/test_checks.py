@@ -9,7 +9,6 @@ import pytest
 
 from ctseg.cli import main
 from ctseg.phantom import Phantom, write_dicom
-from ctseg.training import command
 
 CLASSES = ("background", "normal_lung", "ground_glass", "consolidation")
 MEANING = {str(index): [name] for index, name in enumerate(CLASSES)}
@@ -45,7 +44,7 @@ def noise(tmp_path):
 @pytest.fixture
 def train(tmp_path, capsys, monkeypatch):
     """What `ctseg train` says before the first epoch, and its exit status."""
-    monkeypatch.setattr(command, "_run", lambda *_: None)
+    monkeypatch.setattr("ctseg.training.train.run", lambda *_: None)
 
     def said(*arguments):
         shutil.rmtree(tmp_path / "run", ignore_errors=True)

@@ -13,18 +13,19 @@ import torch
 from rich.console import Console
 
 from ctseg.cli import main
-from ctseg.dataset import learnt_groups, read_dataset
+from ctseg.dataset import read_dataset
 from ctseg.errors import CallError, ModelError
+from ctseg.learnt_groups import learnt_groups
 from ctseg.model import file_digest, find_model
 from ctseg.prepare import Preparation
-from ctseg.training import calibrate, checkpoint, command
+from ctseg.training import calibrate, checkpoint
+from ctseg.training.distill import Teacher
 from ctseg.training.fit import BEST, LAST, Fit, Progress, best_epoch, schedule_factor
 from ctseg.training.network_file import open_network
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, SEED, Architecture, choose_recipe
 from ctseg.training.report import FitProgress, draw_curves
 from ctseg.training.samples import load_samples
-from ctseg.training.teach import Teacher
 from ctseg_export.export import export_model
 
 TINY = replace(
@@ -256,7 +257,7 @@ def test_a_run_is_not_gone_on_with_on_other_groups(squares, tmp_path, capsys):
 
 @pytest.mark.parametrize("part", ["image", "mask"])
 def test_a_run_is_not_gone_on_with_on_other_slices_of_the_same_names(squares, tmp_path, capsys, monkeypatch, part):
-    monkeypatch.setattr(command, "_run", lambda *_: None)
+    monkeypatch.setattr("ctseg.training.train.run", lambda *_: None)
     data, out = shutil.copytree(squares, tmp_path / "data"), tmp_path / "run"
     call = ["train", str(data), "--out", str(out), "--device", "cpu"]
     leave(call, 0)
@@ -269,7 +270,7 @@ def test_a_run_is_not_gone_on_with_on_other_slices_of_the_same_names(squares, tm
 
 
 def test_a_run_is_not_gone_on_with_when_mask_values_mean_something_else(squares, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(command, "_run", lambda *_: None)
+    monkeypatch.setattr("ctseg.training.train.run", lambda *_: None)
     call = ["train", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--device", "cpu"]
     meaning = {str(n): [name] for n, name in enumerate(("background", "normal_lung", "ground_glass", "consolidation"))}
     describe(squares, tmp_path / "data", meaning)
@@ -402,7 +403,7 @@ def test_a_teacher_uses_the_threads_that_are_given(squares, tmp_path, monkeypatc
         return np.zeros((32, 32, 4), np.uint8)
 
     monkeypatch.setattr(Teacher, "soft_labels", soft_labels)
-    monkeypatch.setattr(command, "_run", lambda *_: None)
+    monkeypatch.setattr("ctseg.training.train.run", lambda *_: None)
     before = torch.get_num_threads()
     try:
         call = ["train", str(squares), "--teacher", "fast", "--device", "cpu", "--threads", str(before + 1)]
@@ -520,7 +521,7 @@ def test_a_start_that_learnt_from_a_group_held_back_is_refused(squares, tmp_path
 
 
 def test_a_start_that_knows_a_data_set_by_another_name_is_warned_of(squares, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(command, "_run", lambda *_: None)
+    monkeypatch.setattr("ctseg.training.train.run", lambda *_: None)
     renamed = shutil.copytree(squares, tmp_path / "mine [v2]")
     begin = ["train", str(renamed), "--device", "cpu", "--start", "fast", "--out", str(tmp_path / "run")]
     leave([*begin, "--validation-group", "2"], 0)

@@ -12,10 +12,10 @@ from ctseg.runtime import open_on_cpu
 from ctseg.scan import Slice
 from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
-from ctseg_export.eight_bits import in_eight_bits
 from ctseg_export.export import FEWEST_SLICES, export_model
 from ctseg_export.graph import labels_graph
 from ctseg_export.proof import measure, slice_batches
+from ctseg_export.quantise import in_int8
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def slices():
 
 @pytest.fixture(scope="module")
 def quantised(light, slices):
-    return in_eight_bits(light.logits, slice_batches(light.recipe.preparation, slices[::2]))
+    return in_int8(light.logits, slice_batches(light.recipe.preparation, slices[::2]))
 
 
 def test_the_labels_stay_nearly_the_same_on_slices_it_was_not_made_by(light, quantised, slices, open_session):
@@ -39,7 +39,7 @@ def test_the_labels_stay_nearly_the_same_on_slices_it_was_not_made_by(light, qua
 
 
 def test_the_classic_network_can_be_quantised_too(classic, slices, open_session):
-    model = labels_graph(in_eight_bits(classic.logits, slice_batches(classic.recipe.preparation, slices[:4])))
+    model = labels_graph(in_int8(classic.logits, slice_batches(classic.recipe.preparation, slices[:4])))
     batch = next(slice_batches(classic.recipe.preparation, slices[5:6]))
     labels, _ = open_session(model).run(None, {"slice": batch})
     assert labels.shape == (1, *batch.shape[2:])
@@ -55,7 +55,7 @@ def test_all_but_the_first_and_the_last_convolution_have_weights_of_eight_bits(l
 
 def test_the_graph_it_is_made_of_is_left_alone(light, slices):
     before = light.logits.SerializeToString(deterministic=True)
-    in_eight_bits(light.logits, slice_batches(light.recipe.preparation, slices[:4]))
+    in_int8(light.logits, slice_batches(light.recipe.preparation, slices[:4]))
     assert light.logits.SerializeToString(deterministic=True) == before
 
 
@@ -69,7 +69,7 @@ def test_without_enough_slices_the_error_says_what_to_give(checkpoint_file, slic
 def exact(graph_at_hand, monkeypatch):
     """Leaves the graph as it is: spares a test the time, and the loss, of quantising. The batches that it is given."""
     given = []
-    monkeypatch.setattr("ctseg_export.export.in_eight_bits", lambda graph, batches: (given.extend(batches), graph)[1])
+    monkeypatch.setattr("ctseg_export.export.in_int8", lambda graph, batches: (given.extend(batches), graph)[1])
     return given
 
 
@@ -108,7 +108,7 @@ def test_slices_without_lung_prove_nothing(light, slices, tmp_path):
 def test_a_file_that_labels_too_much_otherwise_is_not_written(
     checkpoint_file, graph_at_hand, slices, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("ctseg_export.export.in_eight_bits", lambda graph, batches: _with_other_weights(graph))
+    monkeypatch.setattr("ctseg_export.export.in_int8", lambda graph, batches: _with_other_weights(graph))
     with pytest.raises(
         ModelError, match=r"^8 bits lose too much.* the label of \d+.* with --slices, or train longer$"
     ) as told:

@@ -4,14 +4,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ctseg.dataset import Dataset, group_digest, learnt_groups
+from ctseg.dataset import Dataset
 from ctseg.errors import DatasetError, ModelError
+from ctseg.learnt_groups import group_digest, learnt_groups
 from ctseg.mask_meaning import MaskMeaning
 from ctseg.prepare import Preparation
 from ctseg.scan import Slice
 from ctseg.training import checkpoint
-from ctseg.training.ancestry import check_learnt, inherited_datasets, open_alike
 from ctseg.training.checkpoint import Checkpoint
+from ctseg.training.lineage import check_learnt, inherited_datasets, open_alike
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, Architecture, choose_recipe
 from ctseg.training.samples import Sample, Samples

@@ -9,22 +9,22 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from ctseg.dataset import group_digest, learnt_groups
 from ctseg.errors import DatasetError, ModelError
+from ctseg.learnt_groups import group_digest, learnt_groups
 from ctseg.training.batches import first_batches
 from ctseg.training.checkpoint import Checkpoint
+from ctseg.training.distill import Teacher, open_teacher, with_soft_labels
 from ctseg.training.network_file import descent, find_network, open_network
 from ctseg.training.recipe import Recipe
 from ctseg.training.results import warn, warn_of_new_names
 from ctseg.training.samples import Samples
-from ctseg.training.teach import Teacher, open_teacher, with_soft_labels
 from ctseg.training.unfold import is_folded, recalibrated
 
 _FIGURES = {"split", "slices", "iou", "dice"}
 
 
 @dataclass(frozen=True)
-class Ancestry:
+class Lineage:
     """The networks that a run builds on, to start from and as a teacher; either may be missing.
 
     `datasets`: what they learnt from, as their files describe it. `noted`: what recipe.json and the run's checkpoints
@@ -49,7 +49,7 @@ class Ancestry:
         return recalibrated(net, first_batches(loaded, recipe)) if is_folded(net) else net
 
 
-def open_ancestry(
+def open_lineage(
     start: str | None,
     teachers: Sequence[str],
     figures_of: str | None,
@@ -57,7 +57,7 @@ def open_ancestry(
     loaded: Sequence[Samples],
     device: torch.device,
     console: Console,
-) -> Ancestry:
+) -> Lineage:
     """Open the networks by name or file, and warn of patients that they may know under another name.
 
     `figures_of` names whose figures stand for the run's. Raises ModelError for what is no network or not the recipe's,
@@ -90,7 +90,7 @@ def open_ancestry(
         if theirs != {data.dataset.name for data in loaded} | {described.get("name") for described in datasets}:
             warn(f"{figures_of} was trained on other data sets: its figures and temperature may not hold here", console)
         noted["figures_of"] = descent(judged, file)
-    return Ancestry(first, judged, teacher, tuple(datasets), noted)
+    return Lineage(first, judged, teacher, tuple(datasets), noted)
 
 
 def open_alike(file: Path, recipe: Recipe) -> Checkpoint:
@@ -145,12 +145,12 @@ def inherited_datasets(
     return result
 
 
-def inherited_scores(ancestry: Ancestry) -> dict[str, Any]:
+def inherited_scores(lineage: Lineage) -> dict[str, Any]:
     """For a run that holds no group back: the figures of the network that stands for this one, marked as such.
 
     Empty if the run of that network had not ended: then it has only those of its last epoch, on a few slices.
     """
-    judged, start = ancestry.judged, ancestry.start
+    judged, start = lineage.judged, lineage.start
     whose = "the network that it began with" if judged is start else "one that was trained alike, but held groups back"
     return {
         name: {"of": whose, **figures}  # one that is inherited already says itself whose it is
@@ -159,16 +159,16 @@ def inherited_scores(ancestry: Ancestry) -> dict[str, Any]:
     }
 
 
-def warn_of_what_is_not_inherited(judged: str | None, ancestry: Ancestry, console: Console) -> None:
+def warn_of_what_is_not_inherited(judged: str | None, lineage: Lineage, console: Console) -> None:
     """Warn a run that holds no group back if no network hands its figures and temperature on, or if it lacks them."""
-    if ancestry.judged is None:
+    if lineage.judged is None:
         warn(
             "no group is held out, so this run will have no figures and no temperature, which confidence needs: "
             "name a network that has them by --figures-of or --start",
             console,
         )
         return
-    missing = {"temperature": ancestry.judged.temperature is None, "figures": not inherited_scores(ancestry)}
+    missing = {"temperature": lineage.judged.temperature is None, "figures": not inherited_scores(lineage)}
     if any(missing.values()):
         lacks = " and no ".join(what for what, is_missing in missing.items() if is_missing)
         warn(

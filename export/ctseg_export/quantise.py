@@ -29,7 +29,7 @@ class _Slices(CalibrationDataReader):  # type: ignore[misc] # onnxruntime has no
         return None if batch is None else {INPUT: batch}
 
 
-def in_eight_bits(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]]) -> ModelProto:
+def in_int8(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]]) -> ModelProto:
     """The graph with int8 weights, scaled per channel, and uint8 activations; `model` is not changed.
 
     The range of every value is taken from `batches`, network inputs (N, 1, H, W) as they will come. The first and the

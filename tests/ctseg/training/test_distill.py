@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from ctseg.dataset import Dataset, group_digest, learnt_groups
+from ctseg.dataset import Dataset
 from ctseg.errors import ModelError
+from ctseg.learnt_groups import group_digest, learnt_groups
 from ctseg.mask_meaning import MaskMeaning
 from ctseg.prepare import Preparation
 from ctseg.scan import Slice
@@ -15,10 +16,10 @@ from ctseg.training import checkpoint
 from ctseg.training.augment import randomise
 from ctseg.training.batches import load_epoch, plan_epoch
 from ctseg.training.checkpoint import Checkpoint
+from ctseg.training.distill import Teacher, open_teacher, with_soft_labels
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, Architecture
 from ctseg.training.samples import Sample, Samples
-from ctseg.training.teach import Teacher, open_teacher, with_soft_labels
 
 HOW = Preparation(long_side=32, multiple=32)
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import parse_basic_offsets, parse_fragments
 
-from ctseg.reading.dicom_frame import UNDEFINED, PixelHeader, Span, find_value
+from ctseg.reading.dicom_pixel_data import UNDEFINED, PixelHeader, Span, find_value
 from ctseg.reading.files import ContentError
 from ctseg.reading.jpeg_header import END_OF_IMAGE
 

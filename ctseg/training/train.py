@@ -1,34 +1,31 @@
 """`ctseg train`: from data sets to a run folder with checkpoints, curves, panels and figures."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from ctseg.claim import claim
 from ctseg.dataset import read_datasets
 from ctseg.errors import CallError, DeviceError, require
-from ctseg.printable import count, printable
-from ctseg.replacing import replace_with
 from ctseg.training.checks import check_enough, doubts
-from ctseg.training.recipe import Preset, Recipe, Schedule, choose_recipe
-from ctseg.training.results import show_results, warn
+from ctseg.training.recipe import Preset, Schedule, choose_recipe
+from ctseg.training.results import warn
+from ctseg.training.run import run
 from ctseg.training.run_folder import begin, provenance
-from ctseg.training.samples import Samples, Split, check_known, load_samples
+from ctseg.training.samples import Samples, check_known, load_samples
 
 if TYPE_CHECKING:
-    from ctseg.training.ancestry import Ancestry
+    pass
 
 
 _Device = Literal["auto", "cpu", "cuda"]
 
-METRICS, CURVES, PANELS, LOCK = "metrics.json", "curves.png", "panels.png", ".lock"
+LOCK = ".lock"
 
 
 def train(
@@ -156,18 +153,18 @@ def train(
     check_enough(loaded, recipe, is_taught=bool(teacher), is_judged=not all_groups)
     for doubt in doubts(loaded, is_taught=bool(teacher)):
         warn(doubt, console)
-    from ctseg.training.ancestry import inherited_datasets, open_ancestry, warn_of_what_is_not_inherited
+    from ctseg.training.lineage import inherited_datasets, open_lineage, warn_of_what_is_not_inherited
 
-    ancestry = open_ancestry(start, teacher or (), figures_of, recipe, loaded, torch_device, console)
+    lineage = open_lineage(start, teacher or (), figures_of, recipe, loaded, torch_device, console)
     if all_groups:
-        warn_of_what_is_not_inherited(figures_of or start, ancestry, console)
-    noted = {**({"all_groups": True} if all_groups else {}), **ancestry.noted}
+        warn_of_what_is_not_inherited(figures_of or start, lineage, console)
+    noted = {**({"all_groups": True} if all_groups else {}), **lineage.noted}
     with claim(out, LOCK), _telling_how_to_go_on(console):
         begin(out, {**asdict(recipe), "teachers": [], **noted}, loaded, resume)
-        loaded = ancestry.taught(loaded)
+        loaded = lineage.taught(loaded)
         own = [provenance(data) for data in loaded]
-        training = {"datasets": [*own, *inherited_datasets(ancestry.datasets, own)], "seed": recipe.seed, **noted}
-        _run(recipe, loaded, training, out, torch_device, console, ancestry)
+        training = {"datasets": [*own, *inherited_datasets(lineage.datasets, own)], "seed": recipe.seed, **noted}
+        run(recipe, loaded, training, out, torch_device, console, lineage)
 
 
 @contextmanager
@@ -179,52 +176,6 @@ def _telling_how_to_go_on(console: Console) -> Iterator[None]:
         raise
 
 
-def _run(
-    recipe: Recipe, loaded: Sequence[Samples], training: Mapping[str, Any], out: Path, device: Any,
-    console: Console, ancestry: "Ancestry",
-) -> None:  # fmt: skip
-    from ctseg.training import checkpoint, report
-    from ctseg.training.ancestry import inherited_scores
-    from ctseg.training.calibrate import BOUNDS, calibration_error, collect_logits, fit_temperature
-    from ctseg.training.fit import BEST, LAST, Fit, best_epoch
-    from ctseg.training.predictor import final_scores
-
-    console.print(f"{_describe(loaded)}, on {_name(device)}; recipe [bold]{recipe.preset}[/]")
-    is_needed = recipe.start_share or not (out / LAST).is_file()  # a run that is continued has weights of its own
-    first = ancestry.first_network(loaded, recipe) if is_needed else None
-    with report.FitProgress(console, recipe.epochs) as progress:
-        fit = Fit(recipe, loaded, training, out, device, progress.on_step, progress.on_epoch, first)
-        if fit.history:
-            console.print(f"continuing after epoch {len(fit.history)}")
-        history = fit.fit()
-    best = checkpoint.load(out / BEST)
-    results = final_scores(best.net, recipe, loaded, device) or inherited_scores(ancestry)
-    pixels = collect_logits(best.net.to(device), recipe.preparation, loaded, device)
-    # If no group is held back, the figures and the temperature of another network are the best available.
-    temperature = fit_temperature(pixels) or (ancestry.judged.temperature if ancestry.judged else None)
-    if pixels and temperature in BOUNDS:
-        warn(
-            f"the temperature is at a bound of the range tried, {BOUNDS[0]:g} to {BOUNDS[1]:g}, so the network's "
-            f"confidence is not calibrated: expected_calibration_error in {out / METRICS} says how far off it is",
-            console,
-        )
-    calibration = {one.name: calibration_error(one, temperature) for one in pixels} if temperature else {}
-    checkpoint.save(replace(best, scores=results, temperature=temperature), out / BEST)
-    metrics = {
-        "best_epoch": best_epoch(history),
-        "results": results,
-        "temperature": temperature,
-        "expected_calibration_error": calibration,
-        "history": history,
-    }
-    replace_with(out / METRICS, json.dumps(metrics, indent=2).encode())
-    show_results(results, console)
-    report.draw_curves(history, out / CURVES)
-    report.draw_panels(best.net, recipe, loaded, device, out / PANELS)
-    told = f"the best checkpoint is {out / BEST}; next: ctseg export {out / BEST} --out model.onnx"
-    console.print(Text(printable(told)))
-
-
 def choose_device(wanted: _Device) -> Any:
     """A torch device; raises DeviceError if CUDA is asked for and there is none."""
     import torch
@@ -233,18 +184,3 @@ def choose_device(wanted: _Device) -> Any:
     if wanted == "cuda" and not there:
         raise DeviceError("--device cuda: torch finds no usable CUDA device; --device cpu trains without one")
     return torch.device("cuda" if there and wanted != "cpu" else "cpu")
-
-
-def _describe(loaded: Sequence[Samples]) -> str:
-    def many(split: Split) -> int:
-        return sum(len(data.splits[split]) for data in loaded)
-
-    return f"{count(many('train'), 'slice')} to train on, {many('val'):,} to validate, {many('test'):,} to test"
-
-
-def _name(device: Any) -> str:
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"the CPU ({count(torch.get_num_threads(), 'thread')})"
