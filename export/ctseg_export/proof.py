@@ -12,6 +12,7 @@ from torch import nn
 
 from ctseg.classes import BACKGROUND, CLASSES
 from ctseg.errors import ModelError
+from ctseg.metrics import confusion, scores
 from ctseg.model import INPUT, LOGITS, OUTPUT, Precision
 from ctseg.phantom import Phantom
 from ctseg.prepare import Preparation, prepare
