@@ -71,8 +71,8 @@ def from_anywhere(call: Call) -> Call:
 def _check_extras(call: Call) -> None:
     if call.report and (call.shard or isinstance(call.out, Url)):
         joined = "when all shards have ended, call ctseg summarize, then ctseg report"
-        fetched = f"it is made of what lies on this machine, not in {call.out}: call ctseg summarize, then ctseg report"
-        raise CallError(f"--report can't be had with --shard: {joined}" if call.shard else f"--report: {fetched}")
+        fetched = f"it is made from files on this machine, not in {call.out}: call ctseg summarize, then ctseg report"
+        raise CallError(f"--report can't be combined with --shard: {joined}" if call.shard else f"--report: {fetched}")
     if call.report:
         require_report()
     if call.parquet:
@@ -85,10 +85,10 @@ def _check_cluster(call: Call) -> None:
     if call.engine == "local" and (call.address or call.gpus_per_worker):
         raise CallError("--address and --gpus-per-worker are for a cluster: call with --engine ray")
     if call.gpus_per_worker < 0:
-        raise CallError(f"--gpus-per-worker {call.gpus_per_worker:g}: give a part of a GPU, like 0.25, or more")
+        raise CallError(f"--gpus-per-worker {call.gpus_per_worker:g}: give a fraction of a GPU, like 0.25, or more")
     if call.engine == "ray":
         if call.device == "cuda" and not call.gpus_per_worker:
-            raise CallError("--device cuda on a cluster: say by --gpus-per-worker how much of a GPU each worker gets")
+            raise CallError("--device cuda on a cluster: set --gpus-per-worker, each worker's share of a GPU")
         if call.device == "cpu" and call.gpus_per_worker:
             raise CallError("--device cpu and --gpus-per-worker contradict each other: leave one out")
         require("ray.data", "ray")

@@ -33,14 +33,14 @@ def refuse_foreign(out: Location, look: Callable[[str], set[str]], root: Locatio
     if isinstance(out, Path):  # a file system that ignores case lists `Masks`, which is `masks` to a run
         names |= {name for name in (*FOLDERS, *TABLES, DESCRIPTION) if os.path.lexists(out / name)}
     if DESCRIPTION in names:
-        raise CallError(f"--out {out}: it is a data set, by its {DESCRIPTION}: name another folder")
+        raise CallError(f"--out {out}: it is a data set, since it holds {DESCRIPTION}: name another folder")
     others = (name for name in sorted(FOLDERS & names) if not _is_in(root, out / name))
     foreign = [f"{name}/" for name in others if look(name) - {"", name}]
     foreign += sorted(name for name in names if name in TABLES or shard_of(name))
     if foreign and FOLDER not in look(""):  # else another shard has begun in the meantime
         raise CallError(
-            f"--out {out}: {foreign[0]} is there and is not of a run of ctseg: name another folder; "
-            f"if it is of one whose {FOLDER} was deleted, delete it too"
+            f"--out {out}: {foreign[0]} exists and was not written by ctseg: name another folder; if "
+            f"a run wrote it and its {FOLDER} was deleted, delete it too"
         )
 
 
@@ -53,7 +53,8 @@ def refuse_foreign_tables(out: str, folder: Path) -> None:
     foreign = [name for name in TABLES if name in names]
     if foreign and FOLDER not in names and not _is_joined(folder / SUMMARY_JSON):
         raise CallError(
-            f"--out {out}: {foreign[0]} is there and is not of ctseg summarize: name another folder, or delete it"
+            f"--out {out}: {foreign[0]} exists and was not written by ctseg summarize: name another folder, or "
+            "delete it"
         )
 
 

@@ -69,7 +69,7 @@ class Job:
 
     @property
     def ignored_endings(self) -> Mapping[str, int]:
-        """How many files of each ending are no CT; of several shards only the first counts them."""
+        """How many files of each ending are not CT; of several shards only the first counts them."""
         return self.found.ignored_endings if self.call.shard is None or self.call.shard.number == 1 else {}
 
     def sites(self) -> list[Site]:

@@ -63,7 +63,7 @@ class StackFigures:
     """What `--measures full` adds: the content of each third of each lung, the lesions, the distances from the truth.
 
     `lesions` and `surfaces` are None if pixel sizes differ between slices. `surfaces` has an entry for each group of
-    classes that the truth tells apart, None for background and for a group that mask or truth lacks; it is None as a
+    classes that the truth distinguishes, None for background and for a group that mask or truth lacks; it is None as a
     whole if a slice has no truth.
     """
 

@@ -76,7 +76,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     write_sheets(job.run_folder.folder, summary, partial(slice_rows, worked.results), call.parquet, job.mark)
     job.run_folder.deliver()
     if not call.report and is_outdated(job.run_folder.folder / REPORT_HTML, summary):
-        watcher.remark(f"{REPORT_HTML} in OUT is of an earlier run: ctseg report makes it anew")
+        watcher.remark(f"{REPORT_HTML} in OUT is from an earlier run: ctseg report renews it")
     if call.report:
         from ctseg_batch.reporting import DEFAULT_PICTURES
         from ctseg_batch.reporting.build import write_report

@@ -81,14 +81,14 @@ def location(written: str) -> Location:
         return Path(written)
     if any(map(_holds_a_secret, written.split("::"))):
         raise CallError(
-            f"{written.partition('://')[0]}://...: no password, key or token belongs in a URL; they are taken from "
-            "where the store's own tools take them"
+            f"{written.partition('://')[0]}://...: a URL must not contain a password, key or token; they are taken "
+            "from where the store's own tools find them"
         )
     head, _, archive = written.partition("::")
     scheme, _, path = head.partition("://")
     scheme = scheme.lower()
     if archive and (scheme != ARCHIVE or "::" in archive):
-        raise CallError(f"{written}: only {ARCHIVE}::ARCHIVE says where something lies in something else")
+        raise CallError(f"{written}: only {ARCHIVE}::ARCHIVE names something inside something else")
     if scheme == ARCHIVE and not archive:
         raise CallError(f"{written}: say which archive, like {ARCHIVE}::scans.zip or {ARCHIVE}://a::scans.zip")
     if archive:
@@ -120,11 +120,11 @@ def _holds_a_secret(part: str) -> bool:
 def _checked(url: Url, written: str) -> Url:
     if url.scheme not in EXTRAS:
         known = ", ".join(f"{name}://" for name in EXTRAS)
-        raise CallError(f"{written}: there are {known}; download first what is to be read from elsewhere")
+        raise CallError(f"{written}: unsupported URL: use one of {known}, or download the files first")
     if not url.archive and not url.path.partition("/")[2 if url.scheme in _MACHINES else 0]:
         raise CallError(f"{written}: it names no {'folder' if url.scheme in _MACHINES else 'bucket'}")
     if url.path and not is_plain(url.path):
-        raise CallError(f"{written}: its path can't have `.`, `..` or nothing between two `/`")
+        raise CallError(f"{written}: its path can't contain `.`, `..` or `//`")
     return url
 
 
@@ -145,4 +145,4 @@ def is_plain(path: str) -> bool:
 def check_writable(out: Url) -> None:
     """Raise CallError for a place that can only be read."""
     if out.scheme == ARCHIVE:
-        raise CallError(f"--out {out}: an archive can be read, and not be written to; name a folder or a store")
+        raise CallError(f"--out {out}: an archive can be read, but not written to; name a folder or a store")

@@ -274,7 +274,7 @@ def test_a_scan_that_kills_its_workers_fails_by_name_and_takes_no_other_along(
     by = [sys.executable, "-c", IMPATIENT, "batch"]
     status, _, err = ended(start(environment, folder, out, quarters, "--address", cluster.with_a_node(), by=by))
     assert status == 1
-    reason = "each worker that had it was lost, as where memory runs out: the same call tries again"
+    reason = "every worker that had it was lost, as when memory runs out: the same call retries it"
     for file in (f"images05/{LETHAL}", f"images06/{LETHAL_LATER}"):
         assert f"failed: {file}: {reason}\n" in err
     assert not list(out.rglob("*.tmp"))
@@ -324,7 +324,7 @@ def test_an_interrupted_run_keeps_what_was_finished_and_leaves_no_process(
     (os.killpg if number == signal.SIGINT else os.kill)(run.pid, number)
     left, _, err = ended(run)
     assert left == status
-    assert "interrupted: what was finished is kept, and the same call goes on from there" in err
+    assert "interrupted: what was finished is kept, and the same call continues from there" in err
     wait_until(lambda: not left_of(mark))
     done = parts_done(out)
     assert 0 < done < VOLUMES
@@ -373,7 +373,7 @@ def test_a_worker_with_another_model_than_the_drivers_is_refused(few, make_model
     assert Labeller(job, "cpu", {})({"bundle": bundle})["report"].trouble is None
     make_model(model, version="2")
     trouble = Labeller(job, "cpu", {})({"bundle": bundle})["report"].trouble
-    assert trouble.startswith(f"{model} is another file on a worker's machine than on the driver's")
+    assert trouble.startswith(f"{model} on a worker's machine differs from the driver's")
     model.unlink()
     assert str(model) in Labeller(job, "cpu", {})({"bundle": bundle})["report"].trouble
 

@@ -76,8 +76,8 @@ def test_out_of_memory_it_goes_on_with_smaller_batches(batch, scans, on_device, 
     devices, on_cpu = on_device(most=3)
     done = batch(scans, device="cuda", batch_size=8, workers=1)
     assert done.summary["notes"] == [
-        "CUDA failed (CUDA failure 2: out of memory ; GPU=0): going on with batches of 4",
-        "CUDA failed (CUDA failure 2: out of memory ; GPU=0): going on with batches of 2",
+        "CUDA failed (CUDA failure 2: out of memory ; GPU=0): continuing with batches of 4",
+        "CUDA failed (CUDA failure 2: out of memory ; GPU=0): continuing with batches of 2",
     ]
     assert devices[0].sizes[:3] == [8, 4, 2]
     assert max(devices[0].sizes[3:]) == 2

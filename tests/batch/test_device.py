@@ -98,12 +98,12 @@ OTHER_WINDOW = {"preparation": Preparation((-1050.0, 350.0), long_side=64, multi
 @pytest.mark.parametrize(
     ("name", "changes", "said"),
     [
-        ("m.int8.onnx", {"precision": "int8", "training": {"seed": 2}}, "m.int8.onnx is of another network than"),
+        ("m.int8.onnx", {"precision": "int8", "training": {"seed": 2}}, "m.int8.onnx holds another network than"),
         ("m.fp16.onnx", {"precision": "int8", "training": {"seed": 1}}, "m.fp16.onnx computes in int8, not in fp16"),
         (
             "m.fp16.onnx",
             {"precision": "fp16", "training": {"seed": 1}, **OTHER_WINDOW},
-            "m.fp16.onnx is of another network than",
+            "m.fp16.onnx holds another network than",
         ),
     ],
 )

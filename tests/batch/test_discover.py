@@ -79,7 +79,7 @@ def test_a_file_that_is_there_itself_and_by_a_link_counts_once(batch, draw, save
         (tmp_path / link).symlink_to(tmp_path / to)
     done = batch(tmp_path / "in")
     assert done.scans.keys() == {"a/ct.nii.gz", "t", "u"}
-    assert done.summary["notes"] == ["a link leads to files that are below an INPUT themselves: these are taken once"]
+    assert done.summary["notes"] == ["a link leads to files that are themselves below an INPUT: these are taken once"]
     named = batch(tmp_path / "in/latest.nii.gz", out=tmp_path / "named")
     assert named.scans.keys() == {"latest.nii.gz"}
 
@@ -130,9 +130,9 @@ def test_a_file_that_was_named_itself_is_not_passed_over(tree):
     named = [folder / name for name in ("brief.pdf", "scan.zip", "few/readme.txt")]
     found = discover([folder / "few", *named], listed=[folder / "notes"])
     assert {failure.file: failure.reason for failure in found.failures} == {
-        "brief.pdf": "is no CT: neither DICOM nor a volume nor a picture, as its name goes",
+        "brief.pdf": "is not CT: by its name neither DICOM, a volume nor an image",
         "scan.zip": f"is an archive: give it as zip::{folder / 'scan.zip'}",
-        "few/readme.txt": "is no CT: neither DICOM nor a volume nor a picture, as its name goes",
+        "few/readme.txt": "is not CT: by its name neither DICOM, a volume nor an image",
     }
     assert found.ignored == 1
 
@@ -326,7 +326,7 @@ def test_what_a_run_has_written_is_refused_also_where_it_is_named(tree, batch, d
     save_slice(tmp_path / "in/images/1.png", draw(1))
     out = batch(tmp_path / "in").out
     (tmp_path / "link").symlink_to("out/masks")
-    with pytest.raises(CallError, match=f"what ctseg wrote into {out}: name the scans"):
+    with pytest.raises(CallError, match=f"was written by ctseg into {out}: name the scans"):
         discover([tmp_path / named])
     (tmp_path / "in/link").symlink_to(out / "masks/images")
     assert [site.name for site in discover([tmp_path / "in"]).sites] == ["images"]
@@ -340,7 +340,7 @@ def test_scans_in_a_folder_that_is_called_like_one_of_results_are_found_again(ba
 
 
 def test_an_input_that_is_not_there_is_an_error(tree):
-    with pytest.raises(CallError, match="nowhere is not there"):
+    with pytest.raises(CallError, match="nowhere does not exist"):
         discover([tree("a/1.png"), tree() / "nowhere"])
 
 

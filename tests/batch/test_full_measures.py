@@ -419,7 +419,7 @@ def test_a_truth_without_lung_is_left_out_of_the_agreement_in_involvement_alone(
 
 def test_without_the_extra_a_truth_in_full_is_refused_before_anything_is_written(batch, moved, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "meshmetrics", None)
-    with pytest.raises(MissingExtraError, match=r"extra surface, "):
+    with pytest.raises(MissingExtraError, match=r"extra surface: "):
         batch(moved / "in", measures="full", truth=moved / "truth")
     assert not (moved / "out").exists()
     assert batch(moved / "in", measures="full").status == 0

@@ -67,7 +67,7 @@ def shown(write, capsys, monkeypatch):
         "0 background ██ 1 normal lung ██ 2 ground glass ██ 3 consolidation",
         "accepts Hounsfield units preparation",
         "HU from -1100 to 100 become grey 0 to 255",
-        "the longer side becomes 320 pixels, then black fills it up to multiples of 16",
+        "the longer side becomes 320 pixels, then is padded with black to multiples of 16",
         "clean-up lung in pieces below 0.05 % of a slice becomes background confidence",
         "confidence it gives no probabilities training",
         "set_a licence: free slices: train 40, val 9",
@@ -147,11 +147,11 @@ def test_figures_of_the_network_before_are_told_as_such_first(write, capsys, mon
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     start = lines.index("scores       set_a")
     assert lines[start + 1 : start + 3] == [
-        "of: the network that it began with: the last run held no patients back",
+        "of: the network that it began with: the last run held no patients out",
         "iou: ground_glass 0, mean 0.49",
     ]
-    mean = "mean: background included; 0 of a class may mean that the reference has none of it"
-    assert f"{mean}, and the mask a pixel" in lines
+    mean = "mean: background included; 0 for a class may mean that only the mask has it"
+    assert f"{mean}, even in a single pixel" in lines
 
 
 def test_nested_figures_become_indented_lines():

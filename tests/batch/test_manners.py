@@ -84,8 +84,8 @@ def test_values_are_refused_in_plain_words(command, scans, tmp_path, monkeypatch
         ('workers = "2"', "workers = '2': give a whole number"),
         ("workers = true", "workers = True: give a whole number"),
         ('device = "gpu"', "device = 'gpu': 'gpu' is not one of 'auto', 'cpu', 'cuda'."),
-        ("truth = 3", 'truth = 3: give a text, in "quotation marks"'),
-        ('series-filter = "thickness<=2"', "series-filter = 'thickness<=2': give a list of texts"),
+        ("truth = 3", 'truth = 3: give a string, in "quotation marks"'),
+        ('series-filter = "thickness<=2"', "series-filter = 'thickness<=2': give a list of strings"),
         ("batchsize = 2", "batchsize is not known: did you mean batch-size?"),
     ],
 )
@@ -98,9 +98,9 @@ def test_values_of_a_file_are_checked(command, scans, settings, tmp_path, line, 
 
 def test_an_option_that_may_be_repeated_is_a_list(command, scans, settings, tmp_path, monkeypatch):
     settings('[batch]\nseries_filter = ["thickness<=2", "slices>=x"]\n')
-    assert "slices is a number, and x is none" in command(scans, "--out", tmp_path / "out").err
+    assert "slices is a number, and x is not" in command(scans, "--out", tmp_path / "out").err
     monkeypatch.setenv("CTSEG_BATCH_SERIES_FILTER", "description~lung window ; slices>=y;")
-    assert "slices is a number, and y is none" in command(scans, "--out", tmp_path / "out").err
+    assert "slices is a number, and y is not" in command(scans, "--out", tmp_path / "out").err
     assert "and z is none" in command(scans, "--out", tmp_path / "out", "--series-filter", "slices=z").err
 
 

@@ -153,9 +153,7 @@ def caseless(tmp_path):
 
 def failures(done):
     assert all(
-        re.fullmatch(
-            "would overwrite what is written of .*: OUT does not tell names by case; rename one .*", e["reason"]
-        )
+        re.fullmatch("would overwrite the output of .*: OUT ignores case in names; rename one .*", e["reason"])
         for e in done.summary["errors"]
     )
     return [error["file"] for error in done.summary["errors"]]

@@ -300,7 +300,7 @@ def test_images_are_stacked_where_somebody_says_how_far_apart_they_lie(batch, sa
     assert done.summary["notes"] == []
     without = batch(tmp_path / "in", write=NIFTI, out=tmp_path / "without")
     assert without.summary["notes"] == [
-        "no nifti of 1 scan: images are a stack with --spacing Z,Y,X alone, and at most 4096 of them"
+        "no nifti of 1 scan: images form a stack only with --spacing Z,Y,X, and only up to 4096 of them"
     ]
     assert not list((tmp_path / "without/nifti").rglob("*.nii.gz"))
     assert without.scan["flags"] == []
@@ -316,7 +316,7 @@ def test_a_series_without_places_is_stacked_where_somebody_says_how_far_apart_it
         dataset.InstanceNumber = 9 - int(file.stem)  # as scanners count
         dataset.save_as(file)
     done = batch(tmp_path / "in", write=NIFTI)
-    assert "no nifti: its slices do not say where they lie, and no --spacing does" in done.scan["flags"]
+    assert "no nifti: its slices do not say where they lie, and there is no --spacing" in done.scan["flags"]
     batch(tmp_path / "in", write=NIFTI, spacing=(2.5, 9.0, 9.0))
     made = SimpleITK.ReadImage(str(tmp_path / "out/nifti/ct/ct.nii.gz"))
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(made), square)
@@ -415,7 +415,7 @@ def test_spacing_fills_what_files_leave_open_and_nothing_else(
     assert made.GetSpacing() == pytest.approx(expected[::-1])
     assert tuple(done.scan["spacing_mm"]) == pytest.approx(expected)
     assert done.scan["lung_ml"] == pytest.approx(np.count_nonzero(square[:count]) * np.prod(expected) / 1000)
-    assert done.summary["notes"] == ([] if lost else ["--spacing was not used: the files say theirs"])
+    assert done.summary["notes"] == ([] if lost else ["--spacing was not used: the files give their own"])
 
 
 def test_images_of_several_sizes_are_no_stack(batch, save_slice, draw, tmp_path):

@@ -74,9 +74,9 @@ def test_what_is_not_there_fails_by_name_and_the_rest_is_done(lists, scans):
     assert left.status == 1
     assert names(summary) == {"p1": 1}
     assert summary["errors"] == [
-        {"file": name, "reason": "is not there, or you may not read it"} for name in ("nowhere", "p2/gone.png")
+        {"file": name, "reason": "does not exist or is not readable"} for name in ("nowhere", "p2/gone.png")
     ]
-    assert "failed: nowhere: is not there" in left.err
+    assert "failed: nowhere: does not exist" in left.err
 
 
 def test_a_path_that_is_missing_for_a_while_moves_no_name(lists, scans):
@@ -121,7 +121,7 @@ def test_what_a_run_has_written_is_left_out_and_told(lists, scans, batch, tmp_pa
     assert (left.status, names(summary)) == (0, {"p1": 1, "p2": 2})
     left, _ = lists(lines(out / "masks/a.png", out / "masks"))
     assert (left.status, left.err) == (
-        2, f"error: {out / 'masks/a.png'} is what ctseg wrote into {out}: name the scans themselves\n"
+        2, f"error: {out / 'masks/a.png'} was written by ctseg into {out}: name the scans themselves\n"
     )  # fmt: skip
 
 

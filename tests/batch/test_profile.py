@@ -158,7 +158,7 @@ def test_a_sweep_of_a_precision_that_is_of_another_network_fails_before_anything
     monkeypatch.setattr("ctseg_batch.profiling.measure.run_job", None)
     left = command(slices, "--model", tmp_path / "m.onnx", "--sweep", name="profile")
     assert (left.status, left.err.count("\n")) == (2, 1)
-    assert "m.int8.onnx is of another network than" in left.err
+    assert "m.int8.onnx holds another network than" in left.err
 
 
 def test_a_folder_that_begins_with_a_dash_is_named_so_that_the_call_can_be_made(command, slices, monkeypatch, tmp_path):
@@ -174,8 +174,8 @@ def test_a_folder_that_begins_with_a_dash_is_named_so_that_the_call_can_be_made(
     ("name", "said"),
     [
         ("folder", "it is a folder"),
-        ("none/trace.json", "its folder is not there"),
-        ("in/00.png", "it is there and is no trace of ctseg"),
+        ("none/trace.json", "its folder does not exist or is not writable"),
+        ("in/00.png", "it exists and is not a trace by ctseg"),
     ],
 )
 def test_a_trace_that_would_go_nowhere_or_over_something_else_is_refused_at_once(
@@ -242,7 +242,10 @@ def test_what_can_not_be_read_can_not_be_measured(command, tmp_path):
 
 def test_nor_can_what_lies_in_a_store(command):
     left = command("s3://bucket/scans", name="profile")
-    assert (left.status, left.err) == (2, "error: s3://bucket/scans: what lies on this machine is measured, no URLs\n")
+    assert (left.status, left.err) == (
+        2,
+        "error: s3://bucket/scans: only files on this machine can be measured, not URLs\n",
+    )
 
 
 def test_what_failed_went_not_through_the_network(command, slices, tmp_path):

@@ -110,7 +110,7 @@ def test_overwrite_that_was_stopped_is_to_be_called_without_it(command, mixed, m
     for option, how in (("--overwrite", "the same call without --overwrite"), ("--quiet", "the same call")):
         left = command(mixed, "--out", mixed.parent / "out", option)
         assert left.status == 130
-        assert f"interrupted: what was finished is kept, and {how} goes on from there" in left.err
+        assert f"interrupted: what was finished is kept, and {how} continues from there" in left.err
 
 
 @pytest.mark.parametrize("end", [25, -1], ids=["within it", "before its end of line"])
@@ -188,7 +188,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(batch, quarters, draw,
     err = process.communicate()[1]
     if how == signal.SIGINT and process.returncode:
         assert process.returncode == 130
-        assert "goes on from there" in err
+        assert "continues from there" in err
         assert not list(undisturbed.out.rglob("*.tmp"))
     resumed = batch(tmp_path / "in")
     assert figures(resumed.summary) == figures(undisturbed.summary)
@@ -379,11 +379,11 @@ def test_what_is_gone_is_removed_though_the_run_that_was_about_to_was_killed(bat
 def test_scans_that_are_in_out_and_not_in_the_summary_are_told(batch, mixed):
     assert batch(mixed).summary["notes"] == []
     assert batch(mixed / "images", root=mixed).summary["notes"] == [
-        "OUT also holds outputs of 2 scans of earlier calls, which this summary leaves out"
+        "OUT also holds outputs of 2 scans from earlier calls, which this summary leaves out"
     ]
     (mixed / "ct.nii.gz").unlink()
     (note,) = batch(mixed, overwrite=True).summary["notes"]
-    assert note.startswith("OUT also holds outputs of 1 scan of")
+    assert note.startswith("OUT also holds outputs of 1 scan from")
 
 
 def test_of_many_images_those_that_are_gone_leave_no_masks(batch, save_slice, counted, draw, tmp_path):
@@ -501,7 +501,7 @@ def test_a_file_that_became_a_folder_fails_by_name_and_the_rest_is_done(command,
         left = command(*call)
         assert left.status == 1
         obstacle = tmp_path / "out/masks/scan.png"
-        assert f"failed: {names[1][3:]}: {obstacle} is in the way of its output: delete that" in left.err
+        assert f"failed: {names[1][3:]}: {obstacle} is in the way of its output: delete it" in left.err
     assert (tmp_path / "out/masks/third/1.png").is_file()
     shutil.rmtree(obstacle) if swapped else obstacle.unlink()
     assert command(*call).status == 0

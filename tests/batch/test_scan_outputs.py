@@ -120,8 +120,8 @@ def test_the_same_call_does_nothing_and_says_the_same(batch, mixed, counted):
     assert figures(second.summary) == figures(first.summary)
     assert [(first.out / name).stat().st_mtime_ns for name in MIXED] == times
     assert first.summary["notes"] == [
-        "no dicom-seg of 2 scans: it is made of DICOM series alone",
-        "no nifti of 1 scan: images are a stack with --spacing Z,Y,X alone, and at most 4096 of them",
+        "no dicom-seg of 2 scans: it can only be made from a DICOM series",
+        "no nifti of 1 scan: images form a stack only with --spacing Z,Y,X, and only up to 4096 of them",
     ]
 
 

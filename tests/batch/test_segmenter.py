@@ -323,17 +323,17 @@ def test_what_cannot_be_read_is_an_error_with_the_files_name(segment, speck, sav
         (np.zeros((2, 3, 4, 5)), "neither one slice"),
         (np.zeros(7), "neither one slice"),
         (np.zeros((0, 4)), "is empty"),
-        (np.zeros((64, 64, 3)), "looks like a picture in colour"),
+        (np.zeros((64, 64, 3)), "looks like a colour picture"),
         (np.zeros((64, 64, 1)), r"give array\[\.\.\., 0\]"),
         (np.array([["a", "b"]]), "holds no pixels"),
         (np.full((4, 4), np.nan), "not finite"),
         (np.zeros((4, 4), complex), "holds no pixels"),
-        ([[1, 2], [3]], "a list that is no array"),
+        ([[1, 2], [3]], "a list that is not an array"),
         (np.ma.masked_less(np.arange(-9, 7).reshape(4, 4), 0), "has pixels without a value: fill it first"),
         (nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), "give its path, or an array"),
         ("", "the path is empty"),
         ("s3://bucket/ct.nii.gz", "^s3://bucket/ct.nii.gz: give a path on this machine"),
-        ("nowhere/at/all.nii", "is not there"),
+        ("nowhere/at/all.nii", "does not exist"),
     ],
 )
 def test_what_is_no_scan_is_a_wrong_call(segment, source, said):
@@ -369,8 +369,8 @@ def test_a_spacing_may_be_an_array(segment, speck):
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ({"device": "gpu"}, "no device 'gpu': there are auto, cpu, cuda"),
-        ({"precision": "half"}, "no precision 'half': there are auto, fp32, fp16, int8"),
+        ({"device": "gpu"}, "no device 'gpu': choose from auto, cpu, cuda"),
+        ({"precision": "half"}, "no precision 'half': choose from auto, fp32, fp16, int8"),
         ({"workers": 0}, "0 workers"),
         ({"workers": "2"}, "'2' workers"),
     ],

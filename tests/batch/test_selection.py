@@ -110,11 +110,11 @@ def test_a_dry_run_shows_what_a_filter_leaves(command, study, tmp_path):
     [
         ("thicknes<=2", "did you mean thickness?"),
         ("lung", "like thickness<=2 or description~lung"),
-        ("thickness<=thin", "thickness is a number, and thin is none"),
+        ("thickness<=thin", "thickness is a number, and thin is not"),
         ("thickness~2", "which takes =, !=, <, <=, >, >="),
         ("description<lung", "which takes =, !=, ~, !~"),
         ("kernel=B70f|", "an alternative beside | is empty"),
-        ("slices=1e400", "1e400 is none"),
+        ("slices=1e400", "1e400 is not"),
         ("=2", "like thickness<=2"),
         ("", "like thickness<=2"),
     ],
@@ -360,5 +360,5 @@ def test_files_are_noted_as_stretches_of_their_folder():
 
 
 def test_a_condition_names_its_field_in_plain_words():
-    with pytest.raises(CallError, match="there are description, kernel, thickness, spacing, slices, number"):
+    with pytest.raises(CallError, match="the fields are description, kernel, thickness, spacing, slices, number"):
         parse_condition("modality=CT")

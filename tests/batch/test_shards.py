@@ -72,7 +72,7 @@ def test_what_no_shard_has_done_is_named(batch, summarize, many, tmp_path):
     assert status == 1
     assert {error["file"] for error in joined["errors"]} == missing != set()
     assert {error["reason"] for error in joined["errors"]} == {
-        "was not done: --shard 2/3 has not ended, call it again; or, if its OUT is another one, name that, too"
+        "was not done: --shard 2/3 has not ended: call it again or, if it has another OUT, name that too"
     }
     assert all(name in err for name in missing)
 

@@ -97,7 +97,7 @@ def test_that_spacing_was_not_used_is_told_where_no_run_used_it(
     call = {"root": tmp_path / "in", "spacing": (5.0, 1.0, 1.0)}
     outs = [batch(tmp_path / "in" / one, out=tmp_path / f"out-{one}", **call).out for one in ("0.nii", "1.nii", "a")]
     told = [json.loads(summarize(*some, "--json")[1])["notes"] for some in (outs[:2], outs[1:], outs[2:])]
-    assert told == [["--spacing was not used: the files say theirs"], [], []]
+    assert told == [["--spacing was not used: the files give their own"], [], []]
     again = batch(tmp_path / "in/0.nii", out=outs[0], **call)
     assert (again.summary["throughput"]["slices"], again.summary["notes"]) == (0, told[0])
     assert batch(tmp_path / "in", out=tmp_path / "both", **call).summary["notes"] == []
@@ -212,12 +212,12 @@ def test_runs_with_and_without_a_truth_are_not_alike(batch, summarize, shards, t
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "is no JSON"),
-        ('{"schema": NaN}', "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
-        ("[]", "no summary of ctseg"),
+        ("{", "is not JSON"),
+        ('{"schema": NaN}', "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "is not a summary of ctseg"),
         ('{"schema": 1}', "another version of ctseg (schema 1, not 2)"),
-        ('{"schema": 2, "scans": []}', "no summary of ctseg"),
+        ('{"schema": 2, "scans": []}', "is not a summary of ctseg"),
     ],
     ids=["torn", "no number", "deep", "foreign", "older", "incomplete"],
 )
@@ -306,7 +306,7 @@ def test_what_is_not_of_ctseg_is_never_written_over(summarize, shards, tmp_path,
     (own / name).write_text('{"scans": 3}')
     status, _, err = summarize(*parts, "--out", own)
     assert status == 2
-    assert f"{name} is there and is not of ctseg summarize: name another folder, or delete it" in err
+    assert f"{name} exists and was not written by ctseg summarize: name another folder, or delete it" in err
     assert [file.name for file in own.iterdir()] == [name]
     (own / name).unlink()
     assert summarize(*parts, "--out", own)[0] == summarize(*parts, "--out", own)[0] == 0
@@ -517,7 +517,7 @@ def test_what_came_after_a_share_had_ended_is_named(batch, summarize, folders, d
     assert status == 1
     assert {error["file"] for error in errors} == new != set()
     assert {error["reason"] for error in errors} == {
-        "was not done: other shards have found it, its own has not, so it is new, or gone: call all shards again"
+        "was not done: other shards have found it but its own has not, so it is new or gone: call all shards again"
     }
     batch(folders, shard=Shard(2, 2))
     assert summarize(out, "--json")[0] == 0
@@ -531,9 +531,9 @@ def test_a_share_without_a_known_scan_is_missed_too(batch, summarize, folders):
     status, told, _ = summarize(out, "--json")
     assert status == 1
     others = [Shard(number, 3) for number in (1, 2, 3) if number != owner.number]
-    cure = "call it again; or, if its OUT is another one, name that, too"
+    cure = "call it again or, if it has another OUT, name that too"
     assert {error["file"]: error["reason"] for error in json.loads(told)["errors"]} == {
-        f"shard {other}": f"was not done: --shard {other} has not ended, {cure}" for other in others
+        f"shard {other}": f"was not done: --shard {other} has not ended: {cure}" for other in others
     }
     for other in others:
         batch(folders, shard=other)
@@ -575,7 +575,7 @@ def test_a_run_that_was_stopped_has_no_summary_until_it_ends(
     stopped(folders)
     status, _, err = summarize(out, "--quiet")
     assert status == 2
-    assert "has not ended; call ctseg batch again, it does only what is missing" in err
+    assert "has not ended; call ctseg batch again; it does only what is missing" in err
     assert batch(folders).summary["totals"]["scans"] == 5
     assert summarize(out)[0] == 0
 

@@ -60,7 +60,7 @@ def test_full_measures_have_tables_of_their_own_that_fit(told, save_volume, tmp_
     assert "…" not in text
     names = [line.split()[0] for line in text.splitlines() if line.startswith("pat")]
     assert names == ["patient-0.nii.gz", "patient-1.nii.gz"] * (len(names) // 2)
-    assert ("not shown for want of room, but in summary.csv: " in text) == (width < 80)
+    assert ("not shown for lack of room, but in summary.csv: " in text) == (width < 80)
 
 
 def test_limits_of_agreement_take_three_scans(told, save_volume, tmp_path):
@@ -80,7 +80,7 @@ def test_the_status_is_shown_where_others_have_no_room(told, draw, save_slice, s
     more = {"truth": tmp_path / "truth"} if scored else {}
     lines = told(width, tmp_path / "in", spacing=(100.0, 100.0, 100.0), **more).splitlines()
     assert any("2 of 3" in line and "partial" in line for line in lines)
-    assert any(line.startswith("not shown for want of room") and "status" not in line for line in lines)
+    assert any(line.startswith("not shown for lack of room") and "status" not in line for line in lines)
 
 
 def test_a_long_name_is_broken_where_its_parts_are(told, save_volume, tmp_path):
@@ -103,13 +103,13 @@ def test_an_output_that_none_is_made_of_is_told_with_the_reason(command, draw, s
     left = command(tmp_path / "in", "--out", tmp_path / "out", "--write", "nifti,dicom-seg")
     assert left.status == 0
     lines = left.err.splitlines()
-    assert "no dicom-seg of 1 scan: it is made of DICOM series alone" in lines
-    assert "no nifti of 1 scan: images are a stack with --spacing Z,Y,X alone, and at most 4096 of them" in lines
+    assert "no dicom-seg of 1 scan: it can only be made from a DICOM series" in lines
+    assert "no nifti of 1 scan: images form a stack only with --spacing Z,Y,X, and only up to 4096 of them" in lines
 
 
 def test_images_without_a_spacing_lead_to_the_option(told, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in/a.png", draw())
-    assert "--spacing Z,Y,X in mm" in told(120, tmp_path / "in")
+    assert "--spacing Z,Y,X (mm)" in told(120, tmp_path / "in")
     assert "--spacing" not in told(120, tmp_path / "in", spacing=(1.0, 1.0, 1.0))
 
 
@@ -117,11 +117,11 @@ def test_scans_without_volumes_are_named(told, draw, save_slice, save_series, tm
     save_series(tmp_path / "in/a", draw(0, 64, 64)[None])
     save_series(tmp_path / "in/b", draw(1, 64, 64)[None], PixelSpacing=None)
     lines = told(120, tmp_path / "in").splitlines()
-    why = "the files don't say how far apart pixels and slices are: --spacing Z,Y,X in mm"
-    assert f"no volumes of b: {why}" in lines
+    why = "the files give no spacing; set --spacing Z,Y,X (mm)"
+    assert f"no volumes for b: {why}" in lines
     for name in "cd":
         save_slice(tmp_path / f"in/{name}/1.png", draw())
-    assert f"no volumes of b and 2 other scans: {why}" in told(120, tmp_path / "in").splitlines()
+    assert f"no volumes for b and 2 other scans: {why}" in told(120, tmp_path / "in").splitlines()
 
 
 def test_a_dry_run_shows_what_is_done_and_what_is_to_do(command, batch, draw, save_slice, tmp_path):

@@ -203,7 +203,7 @@ def test_a_disk_that_takes_nothing_more_ends_the_run_in_one_line(command, draw, 
 def test_an_error_moves_no_cursor_whatever_it_names(command, tmp_path):
     left = command(tmp_path / "a\x1b[2J\nb\udcff[red]", "--out", tmp_path / "out")
     assert left.status == 2
-    assert left.err.endswith("a\\x1b[2J\\nb\\udcff[red] is not there, or you may not read it\n")
+    assert left.err.endswith("a\\x1b[2J\\nb\\udcff[red] does not exist or is not readable\n")
     assert left.err.count("\n") == 1
 
 
@@ -273,11 +273,11 @@ def test_totals_count_the_volumes_that_are_known(batch, draw, save_volume, save_
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("masks/a.png", "masks/ is there and is not of a run of ctseg: name another folder"),
-        ("overlays/a.png", "overlays/ is there and is not of a run of ctseg: name another folder"),
-        ("summary.csv", "summary.csv is there and is not of a run of ctseg"),
-        ("slices.parquet", "slices.parquet is there"),
-        ("dataset.json", "it is a data set, by its dataset.json: name another folder"),
+        ("masks/a.png", "masks/ exists and was not written by ctseg: name another folder"),
+        ("overlays/a.png", "overlays/ exists and was not written by ctseg: name another folder"),
+        ("summary.csv", "summary.csv exists and was not written by ctseg: name another folder"),
+        ("slices.parquet", "slices.parquet exists"),
+        ("dataset.json", "it is a data set, since it holds dataset.json: name another folder"),
     ],
 )
 def test_what_no_run_has_written_is_never_written_over(command, draw, save_slice, tmp_path, name, said):
@@ -307,7 +307,7 @@ def test_what_is_called_so_in_another_case_is_not_written_over_where_out_does_no
     monkeypatch.setattr(os, "listdir", listed)  # as it is listed there, and found by our name
     left = command(tmp_path / "in", "--out", tmp_path / "out")
     assert left.status == 2
-    assert "is there and is not of a run of ctseg" in left.err
+    assert "exists and was not written by ctseg: name another folder" in left.err
 
 
 def test_where_nothing_would_be_written_over_out_may_hold_other_files(command, draw, save_slice, tmp_path):
@@ -340,7 +340,7 @@ def test_results_without_their_record_are_refused_with_what_to_do(command, draw,
     call = [tmp_path / "in", "--out", tmp_path / "out"]
     assert command(*call).status == 0
     shutil.rmtree(tmp_path / "out/.ctseg")
-    assert "if it is of one whose .ctseg was deleted, delete it too" in command(*call).err
+    assert "if a run wrote it and its .ctseg was deleted, delete it too" in command(*call).err
     for name in ("masks", "summary.json", "summary.csv", "slices.csv"):
         (shutil.rmtree if name == "masks" else Path.unlink)(tmp_path / "out" / name)
     assert command(*call).status == 0

@@ -79,9 +79,9 @@ def own_set(draw, save_slice, save, make_model, tmp_path):
 @pytest.mark.parametrize(
     ("folder", "below", "told"),
     [
-        ("own", "", ["the model learnt from 2 of these slices (own): their scores are no independent figure"]),
+        ("own", "", ["the model learnt from 2 of these slices (own): their scores are not independent"]),
         ("own", "b", []),
-        ("bare", "", ["the model learnt from own: its scores there are no independent figure"]),
+        ("bare", "", ["the model learnt from own: its scores there are not independent"]),
     ],
 )
 def test_scores_of_what_the_model_learnt_from_are_told_as_such(batch, own_set, tmp_path, folder, below, told):
@@ -140,7 +140,7 @@ def test_a_scan_without_any_truth_is_not_scored_and_not_doubtful(command, hand_w
     left = command(hand_worked / "image", "--truth", hand_worked / "mask", "--out", out)
     flags = {scan["scan"]: scan["flags"] for scan in json.loads((out / "summary.json").read_text())["scans"]}
     assert flags == {"7": [], "8": ["no reference"], "9": ["no reference"]}
-    assert "no usable reference mask of 8 and 1 other scan: not scored" in left.err.splitlines()
+    assert "no usable reference mask for 8 and 1 other scan: not scored" in left.err.splitlines()
     assert "doubtful" not in left.err
 
 
@@ -235,7 +235,7 @@ def test_a_folder_with_more_masks_than_its_scan_has_slices_is_no_truth(batch, dr
         save(tmp_path / "truth" / "ct.nii" / f"{index:04d}.png", labels[max(0, index - 1)])
     done = batch(tmp_path / "scans", truth=tmp_path / "truth")
     assert (done.status, done.scan["iou"]) == (1, None)
-    assert {error["reason"] for error in done.scan["errors"]} == {"is a mask too many: its scan has 3 slices"}
+    assert {error["reason"] for error in done.scan["errors"]} == {"is one mask too many: its scan has 3 slices"}
 
 
 def test_a_truth_is_the_same_however_its_path_is_spelt(batch, hand_worked, counted, monkeypatch):
@@ -502,7 +502,7 @@ def test_no_folder_is_suggested_that_would_not_do(batch, save_series, save_volum
     (note,) = batch(tmp_path / "in/ct", truth=tmp_path / "truth").summary["notes"]
     assert "did you mean" not in note
     volume = tmp_path / "truth/ct/ct.nii.gz"
-    assert note.endswith(f"nor any other; {volume} is a volume, but slices in files of their own need a mask each")
+    assert note.endswith(f"nor any other; {volume} is a volume, but slices in separate files need a mask each")
 
 
 def test_the_truth_of_a_volume_that_is_not_there_is_told_by_its_name(batch, save_volume, tmp_path):

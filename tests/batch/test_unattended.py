@@ -87,7 +87,7 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes(batch, quarters, nigh
         assert early or len(ways) > 1 or "Traceback" not in err  # the second may come while Python itself ends
         statuses.add(process.returncode)
         if process.returncode in (130, 143):
-            assert early or len(ways) > 1 or "goes on from there" in err
+            assert early or len(ways) > 1 or "continues from there" in err
         if draws.random() < 0.1:
             shutil.rmtree(out / "masks", ignore_errors=True)  # begin anew now and then, or it would soon be done
     assert {-signal.SIGKILL, 130, 143} <= statuses
@@ -227,7 +227,7 @@ def test_an_answer_that_can_not_be_written_is_told_as_such(batch, quarters, few,
     script = f'{{ sleep 1; "$@"; echo $? >&2; }} {answer}'
     done = subprocess.run(["sh", "-c", script, "sh", *map(str, call)], check=False, stderr=subprocess.PIPE, text=True)
     *_, error, status = done.stderr.splitlines()
-    whole = "; summary.json in OUT is whole" if name == "batch" else ""
+    whole = "; summary.json in OUT is complete" if name == "batch" else ""
     assert (error, status) == (f"error: standard output can't be written ({why}){whole}", "2")
 
 
@@ -263,7 +263,7 @@ def test_an_out_that_is_removed_in_mid_run_is_an_error_and_the_next_run_begins_a
 
     with monkeypatch.context() as patched:
         patched.setattr(Engine, "infer", removing)
-        with pytest.raises(CallError, match="was removed or renamed while the run wrote to it"):
+        with pytest.raises(CallError, match="was removed or renamed while the run was writing to it"):
             batch(night)
     assert len(batch(night).masks) == 599 + 2 * 4 * 8
 
@@ -283,7 +283,7 @@ def test_an_out_that_is_renamed_in_mid_run_is_an_error(batch, draw, save_slice, 
 
     with monkeypatch.context() as patched:
         patched.setattr(Engine, "infer", renaming)
-        with pytest.raises(CallError, match="was removed or renamed while the run wrote to it"):
+        with pytest.raises(CallError, match="was removed or renamed while the run was writing to it"):
             batch(tmp_path / "in")
     assert not (tmp_path / "out/summary.json").exists()
     assert len(batch(tmp_path / "in").masks) == 3
@@ -365,7 +365,7 @@ def test_without_any_thread_the_call_ends_in_one_line(command, night, monkeypatc
     monkeypatch.setattr(threading.Thread, "start", none)
     left = command(night, "--out", tmp_path / "out")
     assert left.status == 2
-    assert "error: the system gives no more threads" in left.err
+    assert "error: the system provides no more threads" in left.err
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])

@@ -109,7 +109,7 @@ def _cluster(job: Job, watcher: Watcher) -> Iterator[int]:
         finally:
             ray.shutdown()
     if told.getvalue():
-        watcher.remark("workers were lost on the way; others did again what these had at hand")
+        watcher.remark("workers were lost on the way; their work was redone by others")
 
 
 def _join(ray: Any, call: Call) -> None:
@@ -141,7 +141,7 @@ def _knock(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S).close()
     except OSError as error:
-        raise CallError(f"{_no_cluster(address)} ({error.strerror or 'nobody answers'})") from error
+        raise CallError(f"{_no_cluster(address)} ({error.strerror or 'nothing answers'})") from error
 
 
 def _no_cluster(address: str) -> str:
@@ -155,5 +155,7 @@ def _most_workers(there: Mapping[str, float], call: Call) -> int:
         room = min(room, int(there.get("GPU", 0) / call.gpus_per_worker))
     if call.workers is None and room < 1:
         has = f"{there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs"
-        raise CallError(f"the cluster has {has}, which is not enough for one worker: where it grows, say --workers")
+        raise CallError(
+            f"the cluster has {has}, which is not enough for one worker: if it scales on demand, set --workers"
+        )
     return call.workers or room

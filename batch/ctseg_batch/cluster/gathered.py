@@ -84,7 +84,7 @@ class Gathered:
     def complete(self) -> Worked:
         """All results; what no worker has reported has failed."""
         for place, part in self.missing():
-            reason = "each worker that had it was lost, as where memory runs out: the same call tries again"
+            reason = "every worker that had it was lost, as when memory runs out: the same call retries it"
             self._results[place] = [unread(part, tuple(Failure(file, reason) for file in part.below(part.files)))]
             self._site_of_scan[part.scan_name] = part.name
         skipped = [one for _, one in sorted(self._skipped, key=lambda placed: placed[0])]

@@ -43,7 +43,9 @@ class Labeller:
         except CtsegError as error:  # OUT can't be written, which would fail for all
             report = Report(bundle.places, trouble=str(error))
         except Exception as error:  # noqa: BLE001 - Ray would only report that something was lost
-            report = Report(bundle.places, trouble=f"a worker failed, which is a fault of ctseg: {unforeseen(error)}")
+            report = Report(
+                bundle.places, trouble=f"a worker failed with an internal error, please report it: {unforeseen(error)}"
+            )
         return {"report": report}
 
     def _do(self, bundle: Bundle) -> Report:
@@ -84,7 +86,7 @@ def _opened(job: Job, device: DeviceChoice) -> Job:
     engine = open_engine(find_model(job.call.model), device, job.engine.spec.precision)
     if engine.sha256 != job.engine.sha256:
         raise CallError(
-            f"{engine.file} is another file on a worker's machine than on the driver's: install the same ctseg there, "
+            f"{engine.file} on a worker's machine differs from the driver's: install the same ctseg there, "
             "or name a --model that all machines share"
         )
     return replace(job, engine=engine, output_files=job.output_files.of_worker(uuid4().hex[:8]))

@@ -33,7 +33,7 @@ def demo(
     # Scans and results of an earlier demo are overwritten; anything else in the folder must not be.
     is_demo = scans.is_dir() and drawn.keys() >= {entry.name for entry in scans.iterdir()}
     if out.exists() and not is_demo and not (out.is_dir() and not any(out.iterdir())):
-        raise CallError(f"{out} exists and is not a demo: name another folder by --out")
+        raise CallError(f"{out} exists already and does not hold a demo: name another folder with --out")
     console = people_console()
     for name, write in drawn.items():
         with console.status(f"drawing {name}"):

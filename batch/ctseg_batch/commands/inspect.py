@@ -77,13 +77,13 @@ def _table(file: Path, spec: ModelSpec) -> Table:
 def _preparation(how: Preparation) -> Iterator[str]:
     low, high = how.window
     yield f"HU from {low:g} to {high:g} become grey 0 to 255, grey stays as it is"
-    yield f"the longer side becomes {how.long_side} pixels, then black fills it up to multiples of {how.multiple}"
+    yield f"the longer side becomes {how.long_side} pixels, then is padded with black to multiples of {how.multiple}"
 
 
 def _sureness(temperature: float | None) -> str:
     if temperature is None:
         return "it gives no probabilities"
-    return f"its logits over a temperature of {temperature:g} give calibrated probabilities"
+    return f"its logits divided by a temperature of {temperature:g} give calibrated probabilities"
 
 
 def _cleanup(rules: Cleanup) -> Iterator[str]:
@@ -99,7 +99,7 @@ def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
     """The scores, each beginning with whose they are if not this network's own; and how to read the means."""
     yield from told({name: _attributed(figures) for name, figures in scores.items()})
     if any(isinstance(figures, Mapping) and "iou" in figures for figures in scores.values()):
-        yield "mean: background included; 0 of a class may mean that the reference has none of it, and the mask a pixel"
+        yield "mean: background included; 0 for a class may mean that only the mask has it, even in a single pixel"
 
 
 def _attributed(figures: Any) -> Any:
@@ -107,7 +107,7 @@ def _attributed(figures: Any) -> Any:
     if not isinstance(figures, Mapping) or "of" not in figures:
         return figures
     own = {key: value for key, value in figures.items() if key != "of"}
-    return {"of": f"{figures['of']}: the last run held no patients back", **own}
+    return {"of": f"{figures['of']}: the last run held no patients out", **own}
 
 
 def told(story: Mapping[str, Any], indent: str = "") -> Iterator[str]:

@@ -59,9 +59,9 @@ def summarize(
     from ctseg_batch.url import location
 
     if as_json and as_csv:
-        raise CallError("--json and --csv: standard output holds one of them")
+        raise CallError("--json and --csv: standard output can hold only one of them")
     if parquet and out is None:
-        raise CallError("--parquet: name a folder for it by --out")
+        raise CallError("--parquet: name a folder for it with --out")
     if parquet:
         require(PARQUET_MODULE, PARQUET_EXTRA)
     fault = form_check()
@@ -79,7 +79,7 @@ def summarize(
     console = people_console()
     show(console, failures(summary) if quiet else report(summary, console.width))
     if as_json or as_csv:
-        with standard_output("" if out is None else "what --out names is whole") as stream:
+        with standard_output("" if out is None else "what --out names is complete") as stream:
             if as_json:
                 stream.write(to_json(summary))
             else:

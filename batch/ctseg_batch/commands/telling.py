@@ -42,7 +42,7 @@ def tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) 
 
     show(console, failures(summary) if quiet else report(summary, console.width))
     if as_json:
-        with standard_output("summary.json in OUT is whole") as stream:
+        with standard_output("summary.json in OUT is complete") as stream:
             stream.write(to_json(summary))
     raise typer.Exit(exit_status(summary))
 

@@ -46,10 +46,10 @@ def check_alike(runs: Sequence[Run]) -> None:
         for title, told in _TRAITS.items():
             one, other = told(first.summary), told(run.summary)
             if one != other:
-                cure = "call all shards with the same options" if run.out == first.out else "join what is alike"
+                cure = "call all shards with the same options" if run.out == first.out else "join only runs that agree"
                 raise CallError(
                     f"{first.title} and {run.title} differ in {title}: {one} and {other}; "
-                    f"{cure}, or join all of it by --mixed"
+                    f"{cure}, or join all of them with --mixed"
                 )
 
 
@@ -108,7 +108,7 @@ def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
             silent.pop(shard.number, None)
             why = _not_ended(shard)
             if shard.number in found:
-                why = "other shards have found it, its own has not, so it is new, or gone: call all shards again"
+                why = "other shards have found it but its own has not, so it is new or gone: call all shards again"
             missing[name] = Failure(name, f"was not done: {why}")
         for shard in silent.values():  # no other shard knows which inputs it could not read
             missing[f"shard {shard}"] = Failure(f"shard {shard}", f"was not done: {_not_ended(shard)}")
@@ -116,7 +116,7 @@ def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
 
 
 def _not_ended(shard: Shard) -> str:
-    return f"--shard {shard} has not ended, call it again; or, if its OUT is another one, name that, too"
+    return f"--shard {shard} has not ended: call it again or, if it has another OUT, name that too"
 
 
 def _endings(summaries: Iterable[Mapping[str, Any]]) -> Mapping[str, int]:

@@ -26,7 +26,7 @@ def of_training(results: Iterable[PartResult], truth: Path, training: Mapping[st
         try:
             masks = set(_learnt_masks(folder, described))
         except (DatasetError, ModelError, OSError):
-            yield f"the model learnt from {name}: its scores there are no independent figure"
+            yield f"the model learnt from {name}: its scores there are not independent"
             return
         real = {parent: parent.resolve() for parent in {mask.parent for mask in masks}}
         paths = {os.path.relpath(real[mask.parent] / stem_of(mask.name), top) for mask in masks}
@@ -38,7 +38,7 @@ def of_training(results: Iterable[PartResult], truth: Path, training: Mapping[st
 
 
 def _name_of(folder: Path) -> Any:
-    """The name of a data set, from its description or else its folder; None if it is no data set."""
+    """The name of a data set, from its description or else its folder; None if it is not a data set."""
     try:
         described = read_description(folder)
     except DatasetError:

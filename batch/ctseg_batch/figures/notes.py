@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_ENDINGS = 5
 _ENDINGS_TOLD = {"": "without an ending", f".{ARCHIVE}": f".{ARCHIVE} ({ARCHIVE}::FILE reads one)"}
-_UNUSED_SPACING = "--spacing was not used: the files say theirs"
+_UNUSED_SPACING = "--spacing was not used: the files give their own"
 # The lines that count what each run did itself: those of several runs are added up.
 _REMOVED = re.compile(r"removed, as --write no longer names it: (?P<kind>\S+) of (?P<number>[\d,]+) scans?")
 _LEARNT = re.compile(r"the model learnt from (?P<number>\d+) of these slices \((?P<dataset>.*)\): .*", re.DOTALL)
@@ -40,7 +40,7 @@ def removed(scans: Mapping[str, int], verb: str = "removed") -> Iterator[str]:
 
 def learnt_from(slices: int, dataset: str) -> str:
     """The line of a run that scores slices of a data set that its model learnt from."""
-    return f"the model learnt from {slices} of these slices ({dataset}): their scores are no independent figure"
+    return f"the model learnt from {slices} of these slices ({dataset}): their scores are not independent"
 
 
 def unused_spacing(results: Iterable[PartResult]) -> Iterator[str]:
@@ -53,7 +53,7 @@ def unused_spacing(results: Iterable[PartResult]) -> Iterator[str]:
 def of_earlier_calls(scans: int) -> Iterator[str]:
     """A line if OUT holds more scans than the summary."""
     if scans:
-        yield f"OUT also holds outputs of {count(scans, 'scan')} of earlier calls, which this summary leaves out"
+        yield f"OUT also holds outputs of {count(scans, 'scan')} from earlier calls, which this summary leaves out"
 
 
 def on_search(found: "Found") -> Iterator[str]:
@@ -79,7 +79,7 @@ def _met_again(links: int) -> Iterator[str]:
     """A line where links lead to files that are searched themselves."""
     if links:
         told = "a link leads" if links == 1 else f"{links} links lead"
-        yield f"{told} to files that are below an INPUT themselves: these are taken once"
+        yield f"{told} to files that are themselves below an INPUT: these are taken once"
 
 
 def ignored(many: int, endings: Mapping[str, int]) -> Iterator[str]:
@@ -114,7 +114,7 @@ def _hints(sources: Sequence[Sequence[str]], truth: Path, root: str) -> Iterator
     for folder in (folder for folder, _, is_of_files in parts if is_of_files):
         for one in (*_listed(truth / folder), *_listed(below / folder)):
             if kind_by_name(one.name) == "volume":
-                yield f"; {one} is a volume, but slices in files of their own need a mask each"
+                yield f"; {one} is a volume, but slices in separate files need a mask each"
 
 
 def _listed(folder: Path) -> list[Path]:

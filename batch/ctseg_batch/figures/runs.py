@@ -15,7 +15,7 @@ from ctseg_batch.figures.summary_form import FormCheck
 from ctseg_batch.layout import journal_files
 from ctseg_batch.shards import Shard
 
-_AGAIN = "call ctseg batch again, it does only what is missing"
+_AGAIN = "call ctseg batch again; it does only what is missing"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Ru
     if len(cuts) > 1:
         raise CallError(
             f"{name} holds tables of runs in {' and in '.join(map(str, cuts))} shards: call any shard of the "
-            "latest run again, it removes the older tables"
+            "latest run again; it removes the older tables"
         )
     if shards:
         marks = [Shard(number, of).mark for of, number in shards]
@@ -89,11 +89,11 @@ def read_summary(out: Path, mark: str, fault: FormCheck, called: str) -> Summary
     except FileNotFoundError:
         ended = f"the run into {called} has not ended; {_AGAIN}"
         why = ended if journal_files(out) else f"{called} holds no run of ctseg batch"
-        raise CallError(f"{file} is not there: {why}") from None
+        raise CallError(f"{file} does not exist: {why}") from None
     except OSError as error:
         raise CallError(f"{file} can't be read: {error.strerror}") from error
     except (ValueError, RecursionError):
-        raise CallError(f"{file} is damaged: it is no JSON; {_AGAIN}") from None
+        raise CallError(f"{file} is damaged: it is not JSON; {_AGAIN}") from None
     schema = read.get("schema") if isinstance(read, dict) else None
     if isinstance(schema, int) and schema != SCHEMA:
         raise CallError(
@@ -102,7 +102,7 @@ def read_summary(out: Path, mark: str, fault: FormCheck, called: str) -> Summary
         )
     wrong = fault(read) or _inconsistency(read)
     if wrong:
-        raise CallError(f"{file} is damaged, or no summary of ctseg: {wrong}")
+        raise CallError(f"{file} is damaged, or is not a summary of ctseg: {wrong}")
     summary: Summary = read
     return summary
 
@@ -111,26 +111,26 @@ def _inconsistency(read: Mapping[str, Any]) -> str | None:
     """Check what a schema can't: that names are unique, and that scores are of the groups that are named."""
     shard, is_mixed = read["shard"], read["runs"] is not None and read["groups"] is None
     if shard and not (shard["number"] <= shard["of"] and len(shard["places"]) == len(read["scans"])):
-        return "its shard is none"
+        return "its shard is invalid"
     named = set()
     for scan in read["scans"]:
         name = scan["scan"]
         if name in named:
-            return f"the scan {name} is there twice"
+            return f"the scan {name} occurs twice"
         named.add(name)
         if len(scan.get("slice_weights") or ()) not in (0, scan["slices"]):
-            return f"the weights of {name} are not of its slices"
+            return f"the weights of {name} do not match its slices"
         # Of runs with different references each scan has the groups of its own.
         groups = [name for name in scan["iou"] or () if name != "mean"] if is_mixed else read["groups"] or []
         for table in (scan["confusion"], scan.get("weighted_confusion")):
             if table is not None and [len(row) for row in table] != [len(groups)] * len(groups):
-                return f"the confusion of {name} is not of the groups"
+                return f"the confusion of {name} does not match the groups"
         if any(scan[key] is not None and set(scan[key]) != {*groups, "mean"} for key in ("iou", "dice")):
-            return f"the scores of {name} are not of the groups"
+            return f"the scores of {name} do not match the groups"
         if any(scan[key] is not None and not set(scan[key]) <= set(groups) for key in ("surface", "volume_error_ml")):
-            return f"the distances of {name} are not of the groups"
+            return f"the distances of {name} do not match the groups"
     return None
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")

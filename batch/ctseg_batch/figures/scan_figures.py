@@ -56,7 +56,7 @@ def scan_figures(name: str, parts: Sequence[PartResult], groups: list[str] | Non
 
 
 def _regional(whole: StackFigures | None, spacing: Spacing | None) -> dict[str, Any]:
-    """The lungs, their severity, the lesions; None if not asked for, or if the scan is no stack."""
+    """The lungs, their severity, the lesions; None if not asked for, or if the scan is not a stack."""
     if whole is None or spacing is None:
         return {"regions": None, "severity": None, "lesions": None}
     regions = dict(zip(LUNGS, _lungs(whole.lungs, spacing), strict=True))

@@ -54,7 +54,7 @@ def withdrawn(names: Iterable[str], mark: str) -> list[str]:
 def write_sheets(
     out: Path, summary: Summary, slices: Callable[[], Iterable[Row]], parquet: bool, mark: str = ""
 ) -> None:
-    """Write a summary into OUT; `slices` returns the rows of slices.csv, anew at each call. `mark` is that of a shard.
+    """Write a summary into OUT; each call of `slices` returns the rows of slices.csv. `mark` is that of a shard.
 
     Without `parquet`, files of that kind are removed: they would tell of an earlier run. Raises CallError if OUT can't
     be written.

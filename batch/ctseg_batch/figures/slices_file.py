@@ -29,7 +29,7 @@ def read_slices(file: Path, expected: Mapping[str, int]) -> Iterator[Row]:
                 break
             yield row
     except FileNotFoundError:
-        raise CallError(f"{file} is not there: call ctseg batch again, which writes it") from None
+        raise CallError(f"{file} does not exist: call ctseg batch again, which writes it") from None
     except OSError as error:
         raise CallError(f"{file} can't be read: {error.strerror}") from error
     except (ValueError, csv.Error) as error:
@@ -39,7 +39,7 @@ def read_slices(file: Path, expected: Mapping[str, int]) -> Iterator[Row]:
 
 
 def _lines(file: Path) -> Iterator[str]:
-    """The lines of a file, opened anew for each piece that is read: thousands of shards may be read side by side."""
+    """The lines of a file, reopened for each piece that is read: thousands of shards may be read side by side."""
     place = 0
     while True:
         with file.open("rb") as stream:
@@ -66,7 +66,7 @@ def _value(cell: str, kind: Kind) -> str | int | float | None:
     try:
         value = int(cell) if kind == "integer" else float(cell)
     except ValueError:
-        raise ValueError(f"{cell[:20]!r} is no number") from None
+        raise ValueError(f"{cell[:20]!r} is not a number") from None
     if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{cell[:20]!r} is no figure of a slice")
+        raise ValueError(f"{cell[:20]!r} is not a figure of a slice")
     return value

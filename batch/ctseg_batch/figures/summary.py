@@ -45,9 +45,9 @@ class ShardFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a run has found. `groups` are the names of the groups that the truth tells apart; None without a truth.
+    """What a run has found. `groups` are the names of the groups that the truth distinguishes; None without a truth.
 
-    `skipped` are readable files that are no slices, `errors` the failures that belong to no scan, `ignored_endings`
+    `skipped` are readable files that are not slices, `errors` the failures that belong to no scan, `ignored_endings`
     counts files of other kinds. `notes` are lines on the run as a whole. `slices` counts those done in this run, in
     `wall_s` seconds.
     """

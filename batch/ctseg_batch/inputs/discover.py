@@ -23,8 +23,8 @@ _EMPTY = "there is no CT in it"
 class Found:
     """What was found below the root.
 
-    `ignored_endings` counts the files that are no CT, by ending. `failed` are files that could not be identified, and
-    those that are no CT though the call names them. `place` is the root in a store. `empty` are the INPUT folders with
+    `ignored_endings` counts the files that are not CT, by ending. `failed` are files that could not be identified, and
+    those that are not CT though the call names them. `place` is the root in a store. `empty` are the INPUT folders with
     neither CT nor a failure; those that hold only what is never searched are `passed_over`, and so are folders
     of results of which files are listed. `set_aside` counts folders that are not searched because of their name, like
     `.trash`, by that name. `again` counts links to files that are found themselves.
@@ -42,7 +42,7 @@ class Found:
 
     @property
     def ignored(self) -> int:
-        """How many files are no CT."""
+        """How many files are not CT."""
         return sum(self.ignored_endings.values())
 
     @property
@@ -69,7 +69,7 @@ def discover(
     """
     for path in inputs:
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a folder on the way may not be entered
-            raise CallError(f"{absolute(path)} is not there, or you may not read it")
+            raise CallError(f"{absolute(path)} does not exist or is not readable")
         if folder := results_around(absolute(path)) or results_around(Path(os.path.realpath(path))):
             raise no_scans(absolute(path), folder)
     results = {path: folder for path in map(absolute, listed) if (folder := _results_behind(path))}
@@ -151,7 +151,7 @@ def _results_behind(path: Path) -> Path | None:
 
 def no_scans(place: Location, folder: Location) -> CallError:
     """The error for a place in a `folder` of results: masks would be taken for CT."""
-    return CallError(f"{place} is what ctseg wrote into {folder.parent}: name the scans themselves")
+    return CallError(f"{place} was written by ctseg into {folder.parent}: name the scans themselves")
 
 
 def absolute(path: Path) -> Path:

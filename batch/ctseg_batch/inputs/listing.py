@@ -76,7 +76,7 @@ class ListedSeries:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The series of a folder, chosen or not, and the files that are no slices."""
+    """The series of a folder, chosen or not, and the files that are not slices."""
 
     series: tuple[ListedSeries, ...]
     skipped: tuple[Failure, ...]

@@ -18,7 +18,7 @@ def overwriting(sites: Iterable[Site], *, of_slices: bool, of_scans: bool) -> Ma
         whole = _first(scans, _whole(site), files[0]) if of_scans else None
         for file, name in zip(files, _names(site), strict=True):
             if other := whole or (_first(slices, name, file) if of_slices else None):
-                reason = f"would overwrite what is written of {other}: OUT does not tell names by case"
+                reason = f"would overwrite the output of {other}: OUT ignores case in names"
                 found[file] = f"{reason}; rename one of them, or name another OUT"
     return found
 

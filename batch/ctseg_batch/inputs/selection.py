@@ -116,7 +116,7 @@ def parse_condition(written: str) -> Condition:
     if field not in (*TEXTS, *NUMBERS):
         near = get_close_matches(field, (*TEXTS, *NUMBERS), 1)
         meant = f"; did you mean {near[0]}?" if near else ""
-        raise _wrong(written, f"there is no field {field}, there are {', '.join((*TEXTS, *NUMBERS))}{meant}")
+        raise _wrong(written, f"unknown field {field}; the fields are {', '.join((*TEXTS, *NUMBERS))}{meant}")
     plain, negated = sign.removeprefix("!"), sign.startswith("!")
     possible = _TEXT_OPERATORS if field in TEXTS else _NUMBER_OPERATORS
     if plain not in possible:
@@ -128,7 +128,7 @@ def parse_condition(written: str) -> Condition:
     if field in NUMBERS:
         for one in alternatives:
             if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", one):
-                raise _wrong(written, f"{field} is a number, and {one} is none")
+                raise _wrong(written, f"{field} is a number, and {one} is not")
     return Condition(written.strip(), field, plain, alternatives, negated)
 
 

@@ -46,7 +46,7 @@ class Masks(ABC):
         shape = shape or scan.read(index).pixels.shape
         if mask.shape != shape:
             size, own = ("x".join(map(str, one[::-1])) for one in (mask.shape, shape))
-            raise UnreadableFile(file, f"is {size}, its slice {own}: a mask must have its slice's size")
+            raise UnreadableFile(file, f"is {size}, but its slice {own}: they must agree")
         try:
             return self._meaning.grouped(mask, file)
         except DatasetError as error:
@@ -103,7 +103,7 @@ class FolderMasks(Masks):
         """The same; raises UnreadableFile also where there are masks of more slices: all may be shifted."""
         surplus = self._folder / volume_slice(len(scan))
         if os.path.isfile(surplus):  # noqa: PTH113 - Path.is_file raises where the folder may not be entered
-            raise UnreadableFile(surplus, f"is a mask too many: its scan has {len(scan)} slices")
+            raise UnreadableFile(surplus, f"is one mask too many: its scan has {len(scan)} slices")
         return super()._read(index, file, scan)
 
 
@@ -143,7 +143,7 @@ class VolumeMask(Masks):
         except UnreadableFile as error:
             return error
         if len(volume) != len(scan):
-            reason = f"has {len(volume)} slices, its scan {len(scan)}: a mask must have its scan's"
+            reason = f"has {len(volume)} slices, but its scan {len(scan)}: they must agree"
             return UnreadableFile(self._file, reason)
         return volume
 
@@ -174,7 +174,7 @@ def open_truth(folder: Path) -> Truth:
     if os.path.isfile(folder):  # noqa: PTH113
         raise CallError(f"--truth {folder}: it is a file; name the folder that holds the masks")
     if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where a folder on the way may not be entered
-        raise CallError(f"--truth {folder}: there is no such folder on this machine, or you may not read it")
+        raise CallError(f"--truth {folder}: it does not exist on this machine, or is not readable")
     return Truth(folder, meaning_beside(folder))
 
 

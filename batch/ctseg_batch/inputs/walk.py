@@ -23,7 +23,7 @@ _OF_PROGRAMS = frozenset({"$recycle.bin", ".git", ".snapshot", ".ipynb_checkpoin
 class Walk:
     """One search: the kind of each file by folder, how many files were ignored by ending, and which have failed.
 
-    A file that is no CT is ignored, unless the call names it: then it has failed. `passed_over` are folders that hold
+    A file that is not CT is ignored, unless the call names it: then it has failed. `passed_over` are folders that hold
     what is never searched; `searched_before` are those that were met again, each with its real path. `again` counts
     links to files that are found themselves.
     """
@@ -103,7 +103,7 @@ class Walk:
     def take(self, file: Path) -> None:
         """Take a file by itself, unless its folder was searched."""
         if not os.path.exists(file):  # noqa: PTH110
-            self.failed.append(UnreadableFile(file, "is not there, or you may not read it"))
+            self.failed.append(UnreadableFile(file, "does not exist or is not readable"))
         elif os.path.realpath(file.parent) not in self._searched:
             self._classify(file.parent, file.name)
 
@@ -151,4 +151,4 @@ def no_ct(place: Location) -> str:
     """Why a file that somebody named is not read."""
     if place.name.lower().endswith(f".{ARCHIVE}"):
         return f"is an archive: give it as {ARCHIVE}::{place}"
-    return "is no CT: neither DICOM nor a volume nor a picture, as its name goes"
+    return "is not CT: by its name neither DICOM, a volume nor an image"

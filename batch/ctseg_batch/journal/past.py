@@ -37,7 +37,7 @@ class Past:
 
     A part without a key is not done: a run stopped while it was under way, it was done under other settings, or it is
     to be done again. Its record only tells which outputs there may be. `own` are the records in the run's own journal,
-    `size` is the length of that journal up to an incomplete line; 0 if it is to be written anew. `run` is the number of
+    `size` is the length of that journal up to an incomplete line; 0 if it is to be rewritten. `run` is the number of
     the latest run. `all_closed`: no run has left unfinished files in OUT.
     """
 
@@ -170,8 +170,8 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
 def _check(out: str, root: str, journal: Path, head: JournalEntry) -> None:
     if head.get("format") != FORMAT:
         raise CallError(
-            f"{journal} is damaged, or was written by another version of ctseg: delete it, and the scans in it are "
-            "segmented again"
+            f"{journal} is damaged, or was written by another version of ctseg: delete it, and the scans in it will "
+            "be segmented again"
         )
     if head["root"] != root:
         former = head["root"]

@@ -47,7 +47,7 @@ def find_trouble() -> str | None:
     missing = [
         line.split()[3].rstrip(":") for line in said.getvalue().splitlines() if line.startswith("Failed to load")
     ]
-    return f"{', '.join(missing)} missing: the extra cuda of ctseg brings them" if missing else None
+    return f"{', '.join(missing)} missing: ctseg's extra cuda provides them" if missing else None
 
 
 def open_on_cuda(file: Path) -> tuple[Any, ModelSpec]:
@@ -55,7 +55,7 @@ def open_on_cuda(file: Path) -> tuple[Any, ModelSpec]:
     with silenced(), contextlib.redirect_stdout(io.StringIO()):
         session, spec = open_session(file, session_options(), [(_PROVIDER, _OPTIONS)])
         if session.get_providers()[0] != _PROVIDER:
-            raise DeviceError("its provider does not start; is cuDNN there? the extra cuda of ctseg brings it")
+            raise DeviceError("its provider does not start; is cuDNN installed? ctseg's extra cuda provides it")
         session.disable_fallback()
         side = -(-spec.preparation.long_side // spec.preparation.multiple) * spec.preparation.multiple
         try:

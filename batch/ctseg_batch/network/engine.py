@@ -82,8 +82,8 @@ def open_engine(file: Path, device: DeviceChoice, precision: PrecisionChoice) ->
     """Open a model on a device; `auto` takes CUDA if it works.
 
     The file of another precision is looked for beside it: `fast.fp16.onnx` beside `fast.onnx`. Raises DeviceError if
-    the device or the precision is not available, ModelError for a file that is no model, or is of another network than
-    the file that was named.
+    the device or the precision is not available, ModelError for a file that is not a model, or holds another network
+    than the file that was named.
     """
     cuda.load_onnxruntime()
     session, spec = open_on_cpu(file)
@@ -147,7 +147,7 @@ def _check_alike(chosen: Path, found: ModelSpec, wanted: Precision, file: Path, 
     if found.precision != wanted:
         raise ModelError(f"{chosen} computes in {found.precision}, not in {wanted}: export it again, or remove it")
     if (found.training, found.preparation) != (named.training, named.preparation):
-        raise ModelError(f"{chosen} is of another network than {file}: export it again, or remove it")
+        raise ModelError(f"{chosen} holds another network than {file}: export it again, or remove it")
 
 
 def _engine(file: Path, session: Any, spec: ModelSpec, device: Device, where: str) -> Engine:

@@ -55,7 +55,9 @@ class FallbackEngine:
         with self._lock:
             if self._most is None or size < self._most:
                 self._most = size
-                self._told(f"CUDA failed ({first_line(error, type(error).__name__)}): going on with batches of {size}")
+                self._told(
+                    f"CUDA failed ({first_line(error, type(error).__name__)}): continuing with batches of {size}"
+                )
 
     def _on_cpu(self, sources: Sequence[Slice], outputs: Sequence[str], error: Exception) -> list[Inferred]:
         """Infer a slice on the CPU and stay there; if the CPU fails too, raise that and go on with the device."""

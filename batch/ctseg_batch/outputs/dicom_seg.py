@@ -65,7 +65,7 @@ def segmentation(labelled: LabelledScan) -> bytes:
     except (
         Exception
     ) as error:  # highdicom and pydicom raise whatever they meet in others' headers, and quote it: a name?
-        raise OutputUnavailable("what its headers say can't be taken over") from error
+        raise OutputUnavailable("its headers hold values that can't be copied") from error
 
 
 def _numbered(masks: "list[Labels]", found: "list[Property]") -> Labels:

@@ -105,7 +105,9 @@ def remove(files: Iterable[Path]) -> None:
 
 def removed(file: Path) -> CallError:
     """The error for an output that vanished during the run."""
-    return CallError(f"{file} was removed or renamed while the run wrote to it: the same call does again what is gone")
+    return CallError(
+        f"{file} was removed or renamed while the run was writing to it: the same call redoes what is gone"
+    )
 
 
 def refused(file: Path, error: OSError) -> CallError:
@@ -113,5 +115,5 @@ def refused(file: Path, error: OSError) -> CallError:
     if isinstance(error, FileNotFoundError):
         return removed(file)
     return CallError(
-        f"{file} can't be written: {error.strerror}; what was finished is kept, and the same call goes on from there"
+        f"{file} can't be written: {error.strerror}; what was finished is kept, and the same call continues from there"
     )

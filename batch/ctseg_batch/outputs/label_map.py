@@ -49,7 +49,7 @@ def _grid(labelled: LabelledScan) -> Grid:
 def _stacked(labelled: LabelledScan, error: NoPlaces) -> Grid:
     """The grid of a scan whose files do not say where its slices lie, by the spacing of the call."""
     if labelled.spacing is None:
-        raise OutputUnavailable(f"{error}, and no --spacing does") from error
+        raise OutputUnavailable(f"{error}, and there is no --spacing") from error
     if error.stacked is not None:
         return error.stacked(labelled.spacing)
     shapes = {mask.shape for mask in labelled.masks.values()}

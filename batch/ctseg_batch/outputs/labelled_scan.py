@@ -7,8 +7,8 @@ from ctseg.errors import CtsegError
 from ctseg.scan import Labels, Scan, Spacing
 from ctseg_batch.network.engine import Engine
 
-DICOM_ALONE = "it is made of DICOM series alone"
-NO_FRAMES = "it refers to files of one slice, not to the frames of an enhanced CT"
+DICOM_ALONE = "it can only be made from a DICOM series"
+NO_FRAMES = "it refers to single-slice files, not to the frames of an enhanced CT"
 
 
 @dataclass(frozen=True, eq=False)

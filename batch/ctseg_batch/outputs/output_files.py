@@ -75,7 +75,7 @@ class FolderOutputFiles:
             if is_of_name(error):
                 raise UnreadableFile(file, "has a name that OUT can't hold: rename it, or name another OUT") from error
             if obstacle := self._obstacle(file, error):
-                raise UnreadableFile(file, f"{obstacle} is in the way of its output: delete that") from error
+                raise UnreadableFile(file, f"{obstacle} is in the way of its output: delete it") from error
             raise refused(file, error) from error
 
     def _obstacle(self, file: Path, error: OSError) -> Path | None:

@@ -15,7 +15,7 @@ class ScanWriter:
     """A kind of output: its folder below OUT, and the function that makes the bytes of a scan's file.
 
     `encode` raises OutputUnavailable, and UnreadableFile for a source that can't be read again. `not_in_parts`: why it
-    is not made of images that are no stack. `tables`: files that are written to the folder once.
+    is not made of images that form no stack. `tables`: files that are written to the folder once.
     """
 
     folder: str
@@ -28,7 +28,7 @@ class ScanWriter:
         return f"{self.folder}/{scan_output}{SCAN_ENDINGS[self.folder]}"
 
 
-_STACKS_ALONE = "images are a stack with --spacing Z,Y,X alone, and at most 4096 of them"
+_STACKS_ALONE = "images form a stack only with --spacing Z,Y,X, and only up to 4096 of them"
 
 SCAN_WRITERS: Mapping[str, ScanWriter] = {
     "nifti": ScanWriter(NIFTI, label_map, _STACKS_ALONE, label_tables),

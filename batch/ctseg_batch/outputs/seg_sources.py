@@ -32,7 +32,7 @@ _TAGS_OF_A_SLICE = [
 ]  # fmt: skip
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
 _DIGITS = 4  # of a position: DICOM's numbers are 16 characters at most
-# When the series came to be, where it does not say when its study did; and what stands there if nobody knows.
+# When the series came to be, where it does not say when its study did; and what stands in for it if neither is known.
 _MOMENTS = ("Study", "Series", "Acquisition", "Content")
 _UNKNOWN_DATE, _UNKNOWN_TIME = "19000101", "000000"
 

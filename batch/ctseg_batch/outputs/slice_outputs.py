@@ -184,7 +184,7 @@ class Outputs:
         self._output_files.write(writer.path(path), content)
 
     def left_out_in_parts(self) -> list[LeftOut]:
-        """The kinds of whole scans, as left out for images that are no stack."""
+        """The kinds of whole scans, as left out for images that form no stack."""
         return [LeftOut(kind, writer.not_in_parts) for kind, writer in self._written.of_scans.items()]
 
     def keep(self, names: Sequence[str], scan_output: str) -> None:

@@ -29,7 +29,7 @@ class PixelCheck:
 
 
 def look_at(source: Slice) -> PixelCheck:
-    """Check a slice at a sample of its pixels, and at all where these have few values. HU are no labels."""
+    """Check a slice at a sample of its pixels, and at all where these have few values. HU are not labels."""
     rows, columns = (-(-length // _GLANCE) for length in source.pixels.shape)
     if source.domain == "hu" or _values(source.pixels[::rows, ::columns]) > _MOST_LABELS:
         return PixelCheck(is_sparse=False, is_empty=False, is_coloured=source.is_coloured)

@@ -40,7 +40,7 @@ _MOST_IN_A_STACK = 4096
 class Planner:
     """Tells what of each site was done before, and what there is to do.
 
-    `skipped` (readable files that are no slices, series that are not wanted) and `errors` (failures that belong to no
+    `skipped` (readable files that are not slices, series that are not wanted) and `errors` (failures that belong to no
     scan) fill as sites are planned. Without a `journal`, nothing is recorded and nothing removed. `input_files` fetches
     the files of a site before it is opened. `stack_images`: the images of a folder are a stack.
     """

@@ -56,7 +56,7 @@ class StackMeasurer:
                 self._true[index] = true
 
     def measure(self, spacing: Spacing) -> tuple[StackFigures | None, tuple[str, ...]]:
-        """The figures, None where the slices are no stack, and what makes them doubtful."""
+        """The figures, None where the slices form no stack, and what makes them doubtful."""
         if not self._is_whole:
             return None, (flags.NO_STACK,)
         indices = sorted(self._masks)

@@ -46,7 +46,7 @@ class Workers:
                 thread.start()
             except RuntimeError as error:
                 if number == 0:
-                    raise CallError("the system gives no more threads: see its limits (ulimit -u)") from error
+                    raise CallError("the system provides no more threads: check its limits (ulimit -u)") from error
                 del self._threads[number:]
                 break
         return self

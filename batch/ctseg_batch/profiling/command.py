@@ -78,7 +78,7 @@ def profile(
     places = [location(one) for one in inputs]
     for place in places:
         if isinstance(place, Url):
-            raise CallError(f"{place}: what lies on this machine is measured, no URLs")
+            raise CallError(f"{place}: only files on this machine can be measured, not URLs")
     if trace:
         _check_trace(trace)
     count, console = workers or usable_cpus(), people_console()
@@ -117,13 +117,13 @@ def profile(
 
 
 def _check_trace(file: Path) -> None:
-    """Raise CallError if no trace can be written there, or if there is a file that is no trace."""
+    """Raise CallError if no trace can be written there, or if there is a file that is not a trace."""
     if os.path.isdir(file):  # noqa: PTH112 - Path.is_dir raises where a folder on the way may not be entered
         raise CallError(f"--trace {file}: it is a folder; name a file in it")
     if not os.access(file.parent, os.W_OK):
-        raise CallError(f"--trace {file}: its folder is not there, or you may not write to it")
+        raise CallError(f"--trace {file}: its folder does not exist or is not writable")
     if os.path.lexists(file) and read_start(file, len(_TRACE)) != _TRACE:
-        raise CallError(f"--trace {file}: it is there and is no trace of ctseg; name another file")
+        raise CallError(f"--trace {file}: it exists and is not a trace by ctseg; name another file")
 
 
 def _figures(
@@ -131,7 +131,7 @@ def _figures(
 ) -> dict[str, Any]:
     """All figures of a run in plain types; rates of arithmetic count a multiplication with addition as two.
 
-    The roof is a CPU's in float32: of another device or precision, no share of it is told.
+    The roof is a CPU's in float32: for another device or precision, no share of it is given.
     """
     from ctseg_batch.profiling.machine import matrix_rate
     from ctseg_batch.profiling.network import count_gmac

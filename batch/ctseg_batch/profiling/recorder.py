@@ -16,7 +16,7 @@ _ORDER: tuple[Stage, ...] = get_args(Stage)
 
 
 class Event(NamedTuple):
-    """One stage of one task, as a Listener is told of it; `thread` is the worker's number in order of appearance."""
+    """One stage of one task, as reported to a Listener; `thread` is the worker's number in order of appearance."""
 
     stage: Stage
     start: int

@@ -26,11 +26,11 @@ def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
     table.add_row("start-up", f"{figures['start_up_s']:.2f} s to find the files and open the model")
     table.add_row("workers", f"{figures['workers']}, {count(figures['batch_size'], 'slice')} at once")
     shape = " x ".join(map(str, roof["shape"]))
-    table.add_row("network", f"{roof['gmac']:.3f} GMAC for the first slice, {shape} as it is fed")
-    table.add_row("reached", f"{roof['gflops']:.0f} GFLOP/s by the run, {roof['gflops_infer']:.0f} while it infers")
+    table.add_row("network", f"{roof['gmac']:.3f} GMAC for the first slice, fed as {shape}")
+    table.add_row("reached", f"{roof['gflops']:.0f} GFLOP/s over the run, {roof['gflops_infer']:.0f} during inference")
     table.add_row("peak here", f"{roof['matrix_gflops']:.0f} GFLOP/s: what NumPy's float32 matrix product reaches")
     if roof["share"] is not None:
-        table.add_row("of the peak", f"{roof['share']:.0%} by the run, {roof['share_infer']:.0%} while it infers")
+        table.add_row("of the peak", f"{roof['share']:.0%} over the run, {roof['share_infer']:.0%} during inference")
     table.add_row("cores busy", "  ".join(f"{share:.0%}" for share in run["busy_cores"]))
     yield table
     yield _stages(run["stages"])
@@ -74,7 +74,7 @@ def sweep_table(tries: Sequence[Try], call: Call) -> Iterator[RenderableType]:
     yield Text(printable(f"the fastest here: {best_call(tries[0], call)}"))
     exact = next((one for one in tries if one.precision != "int8"), None)
     if tries[0].precision == "int8" and exact:
-        told = f"int8 labels a few pixels otherwise; the fastest that does not: {best_call(exact, call)}"
+        told = f"int8 labels a few pixels differently; the fastest that does not: {best_call(exact, call)}"
         yield Text(printable(told))
 
 

@@ -57,12 +57,14 @@ def scan_of(array: npt.ArrayLike) -> ArrayScan:
         values = np.asarray(array)
     except Exception as error:  # ragged lists, tensors on a GPU: each library has errors of its own
         raise CallError(
-            f"a {type(array).__name__} that is no array ({unforeseen(error)}): give one of numbers"
+            f"a {type(array).__name__} that is not an array ({unforeseen(error)}): give one of numbers"
         ) from error
     if np.ma.is_masked(array):
-        raise CallError("a masked array has pixels without a value: fill it first, as by array.filled(-1000)")
+        raise CallError(
+            "a masked array has pixels without a value: fill it first, for example with array.filled(-1000)"
+        )
     if values.dtype.kind == "O":
-        raise CallError(f"a {type(array).__name__} that is no array of numbers: give its path, or an array")
+        raise CallError(f"a {type(array).__name__} that is not an array of numbers: give its path, or an array")
     if values.dtype.kind not in "buif":
         raise CallError(f"an array of {values.dtype} holds no pixels: give numbers, Hounsfield units or grey values")
     if values.ndim not in (2, 3):
@@ -70,7 +72,7 @@ def scan_of(array: npt.ArrayLike) -> ArrayScan:
     if not values.size:
         raise CallError(f"an array of shape {values.shape} is empty")
     if values.ndim == 3 and values.shape[2] in _COLOURS:
-        raise CallError(f"an array of shape {values.shape} looks like a picture in colour: turn it to grey first")
+        raise CallError(f"an array of shape {values.shape} looks like a colour picture: convert it to grey first")
     if values.ndim == 3 and values.shape[2] == 1 < values.shape[1]:
         raise CallError(f"an array of shape {values.shape} has its channels last: give array[..., 0]")
     stack = values[np.newaxis] if values.ndim == 2 else values

@@ -68,9 +68,9 @@ class Segmenter:
         )
         for option, given, choices in asked:
             if given not in get_args(choices):
-                raise CallError(f"no {option} {given!r}: there are {', '.join(get_args(choices))}")
+                raise CallError(f"no {option} {given!r}: choose from {', '.join(get_args(choices))}")
         if workers is not None and not (isinstance(workers, SupportsIndex) and workers >= 1):
-            raise CallError(f"{workers!r} workers do nothing: give 1 or more, or None for one a CPU")
+            raise CallError(f"{workers!r} workers do nothing: give 1 or more, or None for one per CPU")
         self._opened_by = (str(model), device, precision, workers, measures)
         file = find_model(str(model))
         opened = open_engine(file, device, precision)
@@ -117,7 +117,7 @@ class Segmenter:
         if not written:  # pathlib takes it for the current folder
             raise CallError("the path is empty: give a file or a folder")
         if is_url(written):
-            raise CallError(f"{written}: give a path on this machine; it is `ctseg batch` that takes URLs")
+            raise CallError(f"{written}: give a path on this machine; only `ctseg batch` takes URLs")
         conditions = [series_filter] if isinstance(series_filter, str) else series_filter
         selection = Selection(tuple(map(parse_condition, conditions)), best_series)
         return find_scans(Path(path), selection)

@@ -88,9 +88,9 @@ def _walk(store: Store, given: Sequence[Url], inputs: Sequence[Url], never: Coll
         found = threads.map(lambda start: list(store.entries(start)), starts.values())
         for (url, start), below in zip(starts.items(), found, strict=True):
             if not below and url in inputs:
-                raise CallError(f"{url} is not there, or holds nothing")
+                raise CallError(f"{url} does not exist or is empty")
             if not below:
-                failed.append(UnreadableFile(home / start, "is not there, or holds nothing"))
+                failed.append(UnreadableFile(home / start, "does not exist or is empty"))
             outs = tuple(f"{out.below(store.url)}/" for out in never if out.below(url))
             for entry in below:
                 if steps := _steps_aside(entry.path, start):

@@ -113,7 +113,7 @@ class StoreInputFiles(InputFiles):
                 file.open("xb").close()
             except OSError as error:
                 clash = isinstance(error, (FileExistsError, NotADirectoryError))
-                why = "a file and a folder of one name can't lie on this machine at once" if clash else reason(error)
+                why = "a file and a folder of the same name can't both be on this machine" if clash else reason(error)
                 self._lost[site.within + file.name] = why
                 return False
         self._lost.pop(site.within + file.name, None)

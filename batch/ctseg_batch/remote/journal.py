@@ -68,7 +68,7 @@ class StoredJournal(Journal):
                 self._compact()
         else:
             self._store = self._store.hasty()
-            with suppress(StoreError):  # the error that ended the run is told
+            with suppress(StoreError):  # the error that ended the run is reported
                 self._flush()
 
     def begin(self, outlines: Mapping[str, PartResult], kinds: Iterable[str]) -> None:

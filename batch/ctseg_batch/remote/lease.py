@@ -116,7 +116,7 @@ def remove_dead(store: Store, paths: Sequence[str], remark: Callable[[str], None
     if left:
         remark(
             f"{len(left)} earlier runs into {store.url} did not say that they ended: "
-            f"waiting {2 * _BEAT_S:.0f} s to see whether any is at work"
+            f"waiting {2 * _BEAT_S:.0f} s to see whether any is still running"
         )
         time.sleep(2 * _BEAT_S)
         if any(told != left[path] for path, told in _read_all(store, left).items()):

@@ -41,7 +41,7 @@ def _results_at(out: Url) -> frozenset[str]:
 
 
 def results_in(out: Store, names: Iterable[str] | None = None) -> Iterator[str]:
-    """The folders that a run may have written in a place; none if it is no OUT. `names` are those in its record.
+    """The folders that a run may have written in a place; none if it is not an OUT. `names` are those in its record.
 
     One of them may be a folder of scans that is called like that: the root of the run, which its journal tells.
     """

@@ -21,7 +21,7 @@ T = TypeVar("T")
 _GROWING = ("sftp", "ssh")
 # In bytes: the limit of a whole path in an object store, and of each name elsewhere.
 _LONGEST_KEY, _LONGEST_STEP = 1024, 255
-GONE = "it is not there any more"
+GONE = "it no longer exists"
 _NOWHERE = "there is no such bucket or folder"
 
 
@@ -162,7 +162,7 @@ class Store:
             self._files.get_file(self._full(path), str(file))
             came = file.stat().st_size
             if size not in (None, came):
-                raise _CutOff(f"{came} bytes came of {size}: it was cut off, or has changed")
+                raise _CutOff(f"{came} of {size} bytes arrived: it was cut off, or has changed")
 
         try:
             self._tried(copy_it)

@@ -24,7 +24,7 @@ def is_outdated(file: Path, summary: Summary) -> bool:
 
 
 def refuse_foreign_report(file: Path) -> None:
-    """Raise CallError if there is a file that is no report of ctseg."""
+    """Raise CallError if there is a file that is not a report of ctseg."""
     head = _head(file)
     if head is not None and _MADE_BY_US not in head:
         raise CallError(f"{file} exists and is not a report by ctseg: rename it, or name another file to ctseg report")

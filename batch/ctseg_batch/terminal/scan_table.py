@@ -53,7 +53,7 @@ def scan_table(
         table.add_row(Text(_broken(name, room())), *cells[:shown])
     yield table
     if left_out := [" ".join(column.title.replace("-\n", "").split()) for column in columns[shown:]]:
-        yield Text(f"not shown for want of room, but in summary.csv: {', '.join(left_out)}")
+        yield Text(f"not shown for lack of room, but in summary.csv: {', '.join(left_out)}")
 
 
 def _broken(name: str, room: int) -> str:

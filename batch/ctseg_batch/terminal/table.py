@@ -170,11 +170,11 @@ def _notes(summary: Summary) -> Iterator[Text]:
     yield from listed("doubtful", doubtful, "yellow")
     unknown = [scan["scan"] for scan in scans if scan["volumes_ml"] is None and scan["status"] != "failed"]
     if unknown:
-        why = "the files don't say how far apart pixels and slices are"
-        yield Text(f"no volumes of {_named(unknown)}: {why}: --spacing Z,Y,X in mm")
+        why = "the files give no spacing"
+        yield Text(f"no volumes for {_named(unknown)}: {why}; set --spacing Z,Y,X (mm)")
     unscored = [scan["scan"] for scan in scans if NOT_SCORED in scan["flags"]]
     if unscored and totals["iou"]:
-        yield Text(f"no usable reference mask of {_named(unscored)}: not scored")
+        yield Text(f"no usable reference mask for {_named(unscored)}: not scored")
 
 
 def _named(scans: Sequence[str]) -> str:

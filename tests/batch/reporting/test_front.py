@@ -101,8 +101,8 @@ def test_files_of_a_series_that_cant_be_read_are_no_slices_above_the_head(
     assert from_the_front(part) == from_the_front(whole.one("article"))
     assert top.data("profile-data") == whole.data("profile-data")
     told = {
-        1: "1 file that could not be read is missing in it; where it lies is not known.",
-        3: "3 files that could not be read are missing in it; where they lie is not known.",
+        1: "1 file that could not be read is missing from it; where it lies is not known.",
+        3: "3 files that could not be read are missing from it; where they lie is not known.",
     }
     assert [note.text for note in part.all("p", class_="note")] == [told[bad]]
 

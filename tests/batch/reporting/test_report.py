@@ -578,7 +578,7 @@ def test_the_shipped_models_own_figures_are_told(page, summary_of, save_summary)
 def test_a_model_that_is_not_at_hand_is_told_by_the_summary(page, report, volume, quarters):
     section = page(volume.out).one("section", id="model")
     assert "quarters, version 1, fp32" in section.text
-    assert "file is not at hand" in section.text
+    assert "file is not available" in section.text
     assert "not at hand" not in page(volume.out, "--model", quarters).one("section", id="model").text
     wrong = report(volume.out, "--model", "fast")
     assert wrong.status == 2
@@ -607,7 +607,7 @@ def test_runs_of_other_models_that_were_joined_have_a_report(
         tiles = part.one("ul", class_="montage").all("li")
         assert [len(tile.all("img")) for tile in tiles] == [2] * 6  # the CT and its mask
     told = page(tmp_path / "all", "--model", other).one("section", id="model").text
-    assert told.count("file is not at hand") == 1
+    assert told.count("file is not available") == 1
 
 
 def test_scans_whose_masks_have_the_same_paths_in_two_runs_keep_their_own_pictures(

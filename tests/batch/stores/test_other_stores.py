@@ -138,7 +138,7 @@ def test_what_is_not_there_fails_once_however_often_it_is_listed(save_slice, dra
     gone = f"zip://gone.png::{archive}"
     (tmp_path / "list").write_text(f"zip://a::{archive}\n{gone}\n{gone}\n")
     left = command("--from", tmp_path / "list", "--out", tmp_path / "out", "--json")
-    assert json.loads(left.out)["errors"] == [{"file": "gone.png", "reason": "is not there, or holds nothing"}]
+    assert json.loads(left.out)["errors"] == [{"file": "gone.png", "reason": "does not exist or is empty"}]
 
 
 def test_a_file_url_is_a_path(healthy, batch, figures, tmp_path):

@@ -121,9 +121,9 @@ def test_an_object_that_vanishes_once_it_was_listed_fails_by_name(few, bucket, r
     size = (few / "b/2.png").stat().st_size
     failures = {error["file"]: error["reason"] for scan in there.summary["scans"] for error in scan["errors"]}
     assert failures == {
-        "a/2.png": "can't be fetched: it is not there any more",
-        "b/2.png": f"can't be fetched: 17 bytes came of {size}: it was cut off, or has changed",
-        "v.nii": "can't be fetched: it is not there any more",
+        "a/2.png": "can't be fetched: it no longer exists",
+        "b/2.png": f"can't be fetched: 17 of {size} bytes arrived: it was cut off, or has changed",
+        "v.nii": "can't be fetched: it no longer exists",
     }
     assert {*bucket.listed("out/masks/")} == {"a/1.png", "b/1.png"}
 
@@ -254,7 +254,7 @@ def test_inputs_may_be_listed_and_scans_named_from_a_root(few, bucket, command, 
     summary = json.loads(left.out)
     assert left.status == 1
     assert [(scan["scan"], scan["slices"]) for scan in summary["scans"]] == [("scans/a", 2), ("scans/b", 1)]
-    assert summary["errors"] == [{"file": "scans/gone.png", "reason": "is not there, or holds nothing"}]
+    assert summary["errors"] == [{"file": "scans/gone.png", "reason": "does not exist or is empty"}]
 
 
 def test_one_file_may_be_an_input_and_out_may_lie_here(files, few, bucket, command, tmp_path):
@@ -280,7 +280,7 @@ def test_out_within_an_input_is_not_searched(few, bucket, command):
 def test_what_a_run_has_written_is_no_ct_wherever_it_is_named(few, bucket, command, tmp_path):
     assert command(bucket.url("scans"), "--out", bucket.url("out"), "-q").status == 0
     left = command(bucket.url("out/masks/a"), "--out", bucket.url("more"))
-    said = f"{bucket.url('out/masks/a')} is what ctseg wrote into {bucket.url('out')}: name the scans themselves"
+    said = f"{bucket.url('out/masks/a')} was written by ctseg into {bucket.url('out')}: name the scans themselves"
     assert (left.status, left.err) == (2, f"error: {said}\n")
     listed = tmp_path / "list"
     listed.write_text("\n".join([bucket.url("scans/a"), bucket.url("out/masks/b/1.png")]))
@@ -368,7 +368,7 @@ def test_what_no_run_has_written_to_a_store_is_never_written_over(few, bucket, t
     bucket.put("out/masks/a/1.png", b"mine")
     left = told()
     assert left.status == 2
-    assert "out: masks/ is there and is not of a run of ctseg: name another folder" in left.err
+    assert "out: masks/ exists and was not written by ctseg: name another folder" in left.err
     assert list(bucket.listed("out/")) == ["masks/a/1.png"]
     bucket.remove("out/masks/a/1.png")
     assert told().status == told("--write", "mask,nifti").status == 0

@@ -66,7 +66,7 @@ def test_shares_that_write_to_one_place_come_to_what_one_run_does(
     status, told_of_some, _ = summarize(bucket.url("out"), "--json")
     assert status == 1
     assert {one["reason"] for one in json.loads(told_of_some)["errors"]} == {
-        f"was not done: --shard 3/{OF} has not ended, call it again; or, if its OUT is another one, name that, too"
+        f"was not done: --shard 3/{OF} has not ended: call it again or, if it has another OUT, name that too"
     }
 
 
@@ -101,7 +101,7 @@ def test_tables_of_shares_go_as_others_take_their_place(few, bucket, told):
 def test_what_holds_no_run_can_not_be_joined_nor_a_run_be_overwritten(few, bucket, told, summarize, tmp_path):
     status, _, err = summarize(bucket.url("nothing"))
     assert (status, err.count("\n")) == (2, 1)
-    assert f"{bucket.url('nothing')}/summary.json is not there" in err
+    assert f"{bucket.url('nothing')}/summary.json does not exist" in err
     assert told("-q").status == 0
     for out, said in (
         (bucket.url("out"), "holds a run of its own"),
