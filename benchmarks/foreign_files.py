@@ -3,7 +3,7 @@
     python benchmarks/foreign_files.py [--docs docs]
 
 There are several hundred, of every transfer syntax, many broken on purpose. All are run as they are. Most DICOM files
-among them are no CT and end there, so they are run once more with their SOP class overwritten by that of CT, each in a
+among them are not CT and end there, so they are run once more with their SOP class overwritten by that of CT, each in a
 folder of its own. With `--docs`, the tables go to docs/reliability.md. `pip install -e '.[dev]'` brings the files.
 """
 

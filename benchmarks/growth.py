@@ -127,7 +127,7 @@ def costs(unit: Unit) -> Iterator[tuple[str, str]]:
 
 
 def measured() -> Unit:
-    """Each cost as the difference between few and many, so that what it takes to start is no part of it."""
+    """Each cost as the difference between few and many, so that what it takes to start is not part of it."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         series = make_material(work, 3).dicom

@@ -57,7 +57,7 @@ class Parts:
     def __init__(self, files: Sequence[Path], model: str, workers: int) -> None:
         self._workers = workers
         self._files = files
-        # The JPEGs inside DICOM files are found beforehand: to find them is no part of the bare decode.
+        # The JPEGs inside DICOM files are found beforehand: to find them is not part of the bare decode.
         self._frames = [bytes(get_frame(dcmread(f).PixelData, 0, number_of_frames=1)) for f in files if is_dicom(f)]
         self._session, spec = open_on_cpu(find_model(model))
         scan = open_series(files).series[0] if self._frames else open_images(files)

@@ -4,8 +4,8 @@
 
 OUT becomes a data set for `ctseg train`: phantoms from healthy to half diseased, through the model's own window. All
 but one of the diseased lungs that are real come as 8-bit pictures, so what other windows do to lesions is learnt from
-these. Ground glass and consolidation are not told apart: where a radiologist sees that border is not for a phantom to
-say.
+these. Ground glass and consolidation are not distinguished: where a radiologist sees that border is not for a phantom
+to say.
 """
 
 import csv

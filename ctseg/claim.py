@@ -22,7 +22,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 def claim(folder: Path, lock: str, excludes: Callable[[str], bool] = lambda _: False) -> Iterator[None]:
     """Hold `folder` by the lock with that name below it, also against other machines if the file system has locks.
 
-    `excludes` tells by name which locks beside it nobody may hold meanwhile. A run takes its own lock first and then
+    `excludes` says by name which locks beside it must not be held meanwhile. A run takes its own lock first and then
     tests the others, so that of two runs that exclude each other at least one notices. Raises CallError if another run
     holds the folder, or if it can't be written. The system releases the lock when the run dies, however it dies.
     """

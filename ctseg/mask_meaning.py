@@ -1,4 +1,4 @@
-"""What the values of a mask stand for: a class each, or several that the mask does not tell apart."""
+"""What the values of a mask stand for: a class each, or several that the mask does not distinguish."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class MaskMeaning:
 
     @cached_property
     def groups(self) -> tuple[tuple[int, ...], ...]:
-        """The classes by index, in groups that the values tell apart: `((0,), (1,), (2, 3))`."""
+        """The classes by index, in groups that the values distinguish: `((0,), (1,), (2, 3))`."""
         owner = {c.index: c.index for c in CLASSES}
         for classes in filter(_tells, self.values.values()):
             joined = {owner[c.index] for c in classes}
@@ -44,7 +44,7 @@ class MaskMeaning:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The name of each group: `ground_glass+consolidation` if the two are not told apart."""
+        """The name of each group: `ground_glass+consolidation` if the two are not distinguished."""
         return tuple("+".join(CLASSES[index].name for index in group) for group in self.groups)
 
     @cached_property

@@ -45,7 +45,7 @@ def session_on_cpu(content: bytes) -> Any:
 
 
 def open_on_cpu(file: Path) -> tuple[Any, ModelSpec]:
-    """An onnxruntime session on the CPU, and the spec of the model; raises ModelError for a file that is no model."""
+    """An onnxruntime session on the CPU, and the model's spec; raises ModelError for a file that is not a model."""
     return open_session(file, session_options(), _CPU)
 
 

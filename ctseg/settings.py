@@ -77,12 +77,12 @@ def origins(context: typer.Context) -> dict[str, str]:
 
 
 def read_table(file: Path, name: str, commands: Collection[str]) -> Mapping[str, Any]:
-    """The table of the command `name`; raises CallError for a file that is no TOML, or has tables of no command."""
+    """The table of the command `name`; raises CallError for a file that is not TOML, or has tables of no command."""
     try:
         read = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise CallError(f"the settings file {file} can't be read: {error.strerror}") from error
-    except ValueError as error:  # also of what is no UTF-8
+    except ValueError as error:  # also of what is not UTF-8
         raise CallError(f"{file} is not a TOML file: {error}") from error
     for key, value in read.items():
         if not isinstance(value, dict):

@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def renewed(page: str) -> str:
-    """The page with the part between its marks made anew."""
+    """The page with the part between its marks renewed."""
     before, _, rest = page.partition(BEGIN)
     after = rest.partition(END)[2]
     told = "\n".join(line for name in COMMANDS for line in _command(name))

@@ -48,7 +48,7 @@ class Frame:
 
 
 def frame_count(dataset: Dataset) -> int:
-    """The NumberOfFrames of a file, 1 if it is missing; raises ContentError if it is no number."""
+    """The NumberOfFrames of a file, 1 if it is missing; raises ContentError if it is not a number."""
     count = integer(dataset, "NumberOfFrames")
     if count is None and text(dataset, "NumberOfFrames"):
         raise ContentError("its NumberOfFrames is not a number")

@@ -39,7 +39,7 @@ _COMPUTED = re.compile(
 _PLANES = ("sagittal", "coronal", "axial")
 
 _SPANS_A_PLANE = 0.9
-# In mm; a value beyond this is no position, and arithmetic with it could overflow.
+# In mm; a value beyond this is not a position, and arithmetic with it could overflow.
 _KILOMETRE = 1e6
 
 

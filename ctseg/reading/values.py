@@ -1,4 +1,4 @@
-"""From stored numbers to a slice in Hounsfield units or grey values, which the lowest values tell apart."""
+"""From stored numbers to a slice in Hounsfield units or grey values, which the lowest values distinguish."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -151,7 +151,7 @@ def as_slice(values: Values, scale: Scale | None = None) -> Slice:
     """The slice from numbers (H, W) whose file does not say what they are.
 
     uint8 is grey as it is; any other numbers go by the `scale`, by default their own. Raises ContentError for values
-    that are no numbers, or not finite.
+    that are not numbers, or not finite.
     """
     if values.dtype == np.uint8:
         return Slice(values, "grey8")
@@ -165,7 +165,7 @@ def as_slice(values: Values, scale: Scale | None = None) -> Slice:
 def finite_range(values: Values) -> tuple[float, float]:
     """The lowest and highest value.
 
-    Raises ContentError if they are no numbers, or one is NaN, infinite, or too large for float32.
+    Raises ContentError if they are not numbers, or one is NaN, infinite, or too large for float32.
     """
     if values.dtype.kind not in "buif":
         raise ContentError(f"its values are {values.dtype}, not numbers")

@@ -28,7 +28,7 @@ BOUNDS = (0.25, 4.0)
 
 @dataclass(frozen=True, slots=True)
 class ValidationPixels:
-    """Pixels of one data set: `logits` (P, classes), `allowed` (P,) bit fields, `groups` told apart by its truth."""
+    """Pixels of one data set: `logits` (P, classes), `allowed` (P,) bit fields, `groups` distinguished by its truth."""
 
     name: str
     logits: Tensor
@@ -67,7 +67,7 @@ def fit_temperature(pixels: Sequence[ValidationPixels]) -> float | None:
 def calibration_error(pixels: ValidationPixels, temperature: float) -> float:
     """The expected calibration error: the difference of confidence and accuracy, over 15 bins of confidence.
 
-    Classes that the truth does not tell apart count as one class.
+    Classes that the truth does not distinguish count as one class.
     """
     probability = (pixels.logits / temperature).softmax(dim=1)
     grouped = torch.stack([probability[:, list(group)].sum(dim=1) for group in pixels.groups], dim=1)

@@ -35,7 +35,7 @@ _VALIDATED_A_DATASET = 64
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the fit is, for whoever shows it. `epoch` counts from 1."""
+    """Where the fit is, for those who show it. `epoch` counts from 1."""
 
     epoch: int
     step: int

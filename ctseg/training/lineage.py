@@ -60,8 +60,8 @@ def open_lineage(
 ) -> Lineage:
     """Open the networks by name or file, and warn of patients that they may know under another name.
 
-    `figures_of` names whose figures stand for the run's. Raises ModelError for what is no network or not the recipe's,
-    or has no figures; DatasetError where one learnt from a group that is held back here.
+    `figures_of` names whose figures stand for the run's. Raises ModelError for what is not a network, or not the
+    recipe's, or has no figures; DatasetError where one learnt from a group that is held back here.
     """
     noted: dict[str, Any] = {}
     datasets: list[Mapping[str, Any]] = []

@@ -27,13 +27,13 @@ class Architecture:
 class Recipe:
     """One way to train. `canvas`: side in pixels of the square that training slices are drawn on.
 
-    `augmentation`: `random` draws every slice anew; `quadruple` adds to each its two mirror images and a
+    `augmentation`: `random` draws a new variant of every slice; `quadruple` adds to each its two mirror images and a
     rotation by 45 degrees, once and for all. `sampling`: `every` slice once an epoch, or `balanced`, as
     many of each data set in every batch. `dice_weight`: of the Dice loss beside the cross-entropy.
     `averaging`: decay a step of the running mean of the weights that is kept, less in the first steps; 0 keeps the
     weights as they are.
     `patience`: epochs without a better validation IoU after which the run ends; 0 for never.
-    `plain`: of the slices drawn anew, the share that is seen as in use, its grey values as they are.
+    `plain`: of the slices that are varied so, the share that is seen as in use, its grey values as they are.
     `cutmix`: the share of slices with a rectangle of another one of their data set.
     `start_share`: how much of the weights that a run starts from there is in those that are kept.
     """

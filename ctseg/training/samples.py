@@ -140,7 +140,7 @@ def _masked_sample(dataset: Dataset, one: DatasetSlice, read: Callable[[], Slice
 
 
 def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
-    """All slices, and whether their pixels are labelled: only if disease is ruled out; then lung is told by HU."""
+    """All slices, and whether their pixels are labelled: only if disease is ruled out; then HU tell where lung is."""
     for name, labels in dataset.labels.items():
         folder = dataset.folder / name
         files = sorted(f for f in folder.iterdir() if f.is_file()) if folder.is_dir() else []

@@ -23,7 +23,7 @@ Predict = Callable[[npt.NDArray[np.float32]], Labels]
 
 
 def count_errors(mask: Callable[[Sample], Labels], samples: Sequence[Sample], meaning: MaskMeaning) -> Confusion:
-    """The confusion table of each sample's `mask`, pooled, over the groups of classes that the truth tells apart."""
+    """The confusion table of each sample's `mask`, pooled, over the groups of classes that the truth distinguishes."""
     groups = len(meaning.groups)
     truth_of = np.zeros(256, np.uint8)
     for classes in meaning.values.values():

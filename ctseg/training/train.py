@@ -86,8 +86,8 @@ def train(
     teacher: Annotated[
         list[str] | None,
         typer.Option(
-            help="Checkpoint, model file or shipped model to distil: its soft labels are learnt besides "
-            "the masks; repeatable."
+            help="Checkpoint, model file or shipped model to distil: its soft labels are learnt in "
+            "addition to the masks; repeatable."
         ),
     ] = None,
     start: Annotated[

@@ -64,7 +64,7 @@ def export_model(
     knows only the values that slices have, on every second one of the `slices` alone: it takes the range of its values
     from the others. `name` is by default the preset's, `licence` what the training data demand.
 
-    Raises ModelError for a file that is no checkpoint and for a graph that fails the proof, CallError where `out`
+    Raises ModelError for a file that is not a checkpoint and for a graph that fails the proof, CallError where `out`
     can't be written, or where there are too few slices for int8, or hardly any lung in those that it is proved on.
     """
     if precision == "int8" and others:
