@@ -35,7 +35,7 @@ from ctseg.runtime import open_on_cpu
 from ctseg_batch.call import Call
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.run import run
-from ctseg_batch.terminal.watch import SilentWatcher
+from ctseg_batch.watcher import SilentWatcher
 
 ROUNDS = 5
 

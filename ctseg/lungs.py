@@ -65,7 +65,7 @@ def facing_spacing(spacing: Spacing, patients_right: Side) -> Spacing:
     return (z, x, y) if patients_right in ON_A_SIDE else spacing
 
 
-def part_lungs(masks: Sequence[Labels], spacing: Spacing) -> Border:
+def separate_lungs(masks: Sequence[Labels], spacing: Spacing) -> Border:
     """Find the border between the lungs of a stack of masks (H, W) whose columns run from the patient's right to left.
 
     In every slice the border is the cheapest path from the first row to the last within a band about the midline, by

@@ -16,7 +16,7 @@ from ctseg.phantom.writers import write_dicom
 from ctseg_batch.call import Call
 from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.run import run
-from ctseg_batch.terminal.watch import SilentWatcher
+from ctseg_batch.watcher import SilentWatcher
 
 DOCS = Path(__file__).parent
 _VIEW = {"width": 1280, "height": 1270}

@@ -40,7 +40,8 @@ def plan(call: Call) -> Plan:
     job = open_job(call)
     past = job.recall()
     job = job.following(past)
-    planner, dropped = job.planner(past), job.outputs.dropped
+    outputs = job.open_outputs()
+    planner, dropped = job.planner(past, outputs), outputs.dropped
     slices: Counter[str] = Counter()
     to_do: Counter[str] = Counter()
     failed: set[Failure] = set()
@@ -82,12 +83,12 @@ def plan_failures(found: Plan) -> Iterator[RenderableType]:
 
 def foresee(job: Job) -> Iterator[Step]:
     """What a run of an open job would do, part by part. Writes nothing."""
-    return _steps(job, job.planner(job.recall()))
+    return _steps(job, job.planner(job.recall(), job.open_outputs()))
 
 
 def _steps(job: Job, planner: Planner) -> Iterator[Step]:
     planner.survey(job.found.sites)
     for site in job.sites():
-        for part in planner.parts(site):
-            yield from planner.plan(part)
-            job.input_files.release(part)
+        for piece in planner.pieces(site):
+            yield from planner.plan(piece)
+            job.input_files.release(piece)

@@ -21,7 +21,7 @@ from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.engine import Engine, open_engine, open_unplaced
 from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.outputs.output_files import FolderOutputFiles, OutputFiles
-from ctseg_batch.outputs.slice_outputs import Outputs, Writers, choose_writers
+from ctseg_batch.outputs.outputs import Outputs, Writers, check_kinds
 from ctseg_batch.parts.pipeline import PartContext
 from ctseg_batch.parts.plan import Planner
 from ctseg_batch.parts.workers import Workers
@@ -52,9 +52,8 @@ class Job:
     most: int | None = None
     dropped: frozenset[str] = frozenset()
 
-    @property
-    def outputs(self) -> Outputs:
-        """The kinds of output that are written, and those that are removed."""
+    def open_outputs(self) -> Outputs:
+        """The outputs, for a driver or a worker to write and to remove; it collects what was removed."""
         return Outputs(self.output_files, self.settings.write, self.call.spacing, self.dropped)
 
     @property
@@ -82,16 +81,34 @@ class Job:
         shard = self.call.shard
         return [one for one in self.found.failures if shard is None or shard.holds(one.file)]
 
-    def planner(self, past: Past, journal: JournalWriter | None = None) -> Planner:
-        """The planner of its sites; with a journal, it also records how files are sorted and removes stale outputs."""
+    def planner(
+        self,
+        past: Past,
+        outputs: Outputs,
+        journal: JournalWriter | None = None,
+        outdone: Mapping[str, str] | None = None,
+    ) -> Planner:
+        """The planner of its sites; with a journal, it also records how files are sorted and removes stale outputs.
+
+        `outdone` as in Planner.
+        """
         # The images of a folder count as a stack if the call gives their distance and asks for measures of stacks.
         stacked = self.call.measures == "full" and self.call.spacing is not None
-        return Planner(past, self.outputs, self.truth, journal, self.selection, self.input_files, stack_images=stacked)
+        return Planner(
+            past,
+            outputs,
+            self.truth,
+            journal,
+            self.selection,
+            self.input_files,
+            stack_images=stacked,
+            outdone=outdone,
+        )
 
-    def context(self, workers: Workers, engine: FallbackEngine) -> PartContext:
+    def context(self, workers: Workers, engine: FallbackEngine, outputs: Outputs) -> PartContext:
         """What all parts of the run share."""
         call = self.call
-        return PartContext(workers, engine, self.outputs, self.truth, call.spacing, call.batch_size, call.measures)
+        return PartContext(workers, engine, outputs, self.truth, call.spacing, call.batch_size, call.measures)
 
     def following(self, past: Past) -> "Job":
         """The same job, which also removes the kinds of output that only earlier runs have written."""
@@ -105,7 +122,7 @@ class Job:
 
 def open_job(call: Call) -> Job:
     """Find the inputs and open the model; raises CtsegError before anything is written."""
-    kinds = choose_writers(call.write)
+    kinds = check_kinds(call.write)
     check(call)
     if call.engine == "ray":  # its workers have folders of their own to be in
         call = from_anywhere(call)

@@ -23,7 +23,8 @@ from ctseg_batch.journal.inventory import Inventory, write_inventory
 from ctseg_batch.journal.record import Journal
 from ctseg_batch.reporting import REPORT_HTML
 from ctseg_batch.reporting.head import is_outdated
-from ctseg_batch.work import Driver, Watcher, Worked, work_here
+from ctseg_batch.watcher import Watcher
+from ctseg_batch.work import Driver, Worked, work_here
 
 
 def run(call: Call, watcher: Watcher) -> Summary:
@@ -51,13 +52,14 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
 
     watcher.remark(job.engine.remark)
     started = time.perf_counter()
+    outputs = job.open_outputs()
     if not past.all_closed:
-        job.outputs.clear()
+        outputs.clear()
     inventory = Inventory(tuple(dict.fromkeys(site.name for site in job.found.sites))) if call.shard else None
     if inventory:
         write_inventory(inventory, job.output_files)
     with job.run_folder.journal(job.root, job.settings, past) as journal:
-        job.outputs.begin()
+        outputs.begin()
         worked = _driver(job)(job, past, journal, watcher, note)
         journal.check_in_place()
     figures = Figures(

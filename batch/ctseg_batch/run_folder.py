@@ -5,12 +5,18 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from ctseg.claim import claim
 from ctseg_batch.figures.sheets import superseded, withdrawn
 from ctseg_batch.foreign import names_in
 from ctseg_batch.journal.past import Past, recall
-from ctseg_batch.journal.record import Journal, claim_out
+from ctseg_batch.journal.record import Journal
+from ctseg_batch.layout import FOLDER
 from ctseg_batch.outputs.files import remove
 from ctseg_batch.result import Settings
+from ctseg_batch.shards import is_of_cut
+
+LOCK = "lock"
+"""The name of the lock of a run, in FOLDER."""
 
 
 class RunFolder(Protocol):
@@ -63,8 +69,8 @@ class LocalRunFolder:
         return names_in(self.folder / folder)
 
     def hold(self, remark: Callable[[str], None]) -> AbstractContextManager[None]:  # noqa: ARG002 - it takes none
-        """By a lock of the file system."""
-        return claim_out(self.folder, self._mark)
+        """By a lock of the file system. Shards of one cut may run at the same time, but no other run beside them."""
+        return claim(self.folder, f"{FOLDER}/{LOCK}{self._mark}", excludes(self._mark))
 
     def recall(self, root: str, settings: Settings) -> Past:
         """From the journals in OUT."""
@@ -81,3 +87,8 @@ class LocalRunFolder:
     def deliver(self) -> None:
         """The tables are in OUT already."""
         remove(self.folder / name for name in superseded(self.names(""), self._mark))
+
+
+def excludes(mark: str) -> Callable[[str], bool]:
+    """A function that tells by the name of a lock whether it excludes a run, or the shard with that mark."""
+    return lambda name: name.startswith(LOCK) and not is_of_cut(name, mark)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import Protocol
 
 import cv2
 
@@ -21,26 +20,7 @@ from ctseg_batch.parts.pipeline import PartContext, begin
 from ctseg_batch.parts.plan import Planner
 from ctseg_batch.parts.workers import Countdown, Workers
 from ctseg_batch.result import Failure, PartResult
-
-
-class Watcher(Protocol):
-    """Follows the progress of a run. Called from several threads."""
-
-    def remark(self, line: str) -> None:
-        """A line to show, such as which model and device are used."""
-        ...
-
-    def expect(self, slices: int) -> None:
-        """Add so many slices to those that will be done; a negative number takes some off."""
-        ...
-
-    def advance(self) -> None:
-        """A slice is labelled, or has failed."""
-        ...
-
-    def tell(self, result: PartResult) -> None:
-        """A part is done, and its last file written: a series, a volume, or some images of a folder."""
-        ...
+from ctseg_batch.watcher import Watcher
 
 
 @dataclass
@@ -66,11 +46,12 @@ Driver = Callable[[Job, Past, JournalWriter, Watcher, Callable[[str], None]], Wo
 def work_here(job: Job, past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]) -> Worked:
     """The driver of one machine: does the parts in threads of this process."""
     engine = with_fallback(job.engine, job.call.precision, note)
-    planner = job.planner(past, journal)
+    outputs = job.open_outputs()
+    planner = job.planner(past, outputs, journal)
     with stage("discover"):
         planner.survey(job.found.sites)
     with Workers(job.call.workers or usable_cpus()) as workers:
-        context = job.context(workers, engine)
+        context = job.context(workers, engine, outputs)
         under_way = work_off(job.sites(), planner, context, journal, watcher, job.most)
     return Worked(
         results=under_way.in_order(),
@@ -78,7 +59,7 @@ def work_here(job: Job, past: Past, journal: JournalWriter, watcher: Watcher, no
         slices=under_way.slices,
         skipped=planner.skipped,
         errors=list(map(job.input_files.explained, planner.errors)),
-        dropped=context.outputs.dropped.scans,
+        dropped=outputs.dropped.scans,
     )
 
 
@@ -167,7 +148,7 @@ class _Held:
 def _steps(sites: Iterable[Site], planner: Planner, watcher: Watcher, most: int | None) -> Iterator[tuple[_Held, Step]]:
     """The parts to be done and the results of those done before, site by site, up to `most` slices."""
     left = most
-    for site in chain.from_iterable(map(planner.parts, sites)):
+    for site in chain.from_iterable(map(planner.pieces, sites)):
         expected, held = len(site.files), _Held(site, planner.input_files)
         for step in _timed(planner.plan(site)):
             if isinstance(step, PartResult):

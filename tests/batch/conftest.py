@@ -25,7 +25,7 @@ from ctseg_batch.call import Call
 from ctseg_batch.figures.summary import exit_status
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.run import run
-from ctseg_batch.terminal.watch import SilentWatcher
+from ctseg_batch.watcher import SilentWatcher
 
 SIDE = 64
 """Slices of this long side go through the model without a resize, so their masks are known to the pixel."""

@@ -10,7 +10,7 @@ import pytest
 
 from ctseg_batch.call import Call
 from ctseg_batch.run import run
-from ctseg_batch.terminal.watch import SilentWatcher
+from ctseg_batch.watcher import SilentWatcher
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
 

@@ -30,7 +30,7 @@ from ctseg_batch.cluster.gathered import Gathered
 from ctseg_batch.cluster.worker import Labeller, for_travel
 from ctseg_batch.journal.past import Past
 from ctseg_batch.shards import Shard
-from ctseg_batch.terminal.watch import SilentWatcher
+from ctseg_batch.watcher import SilentWatcher
 
 BATCH = [Path(sys.executable).with_name("ctseg"), "batch"]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]

@@ -15,7 +15,7 @@ import pytest
 
 from ctseg_batch.journal.record import Journal
 from ctseg_batch.network.engine import Engine
-from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.outputs.outputs import Outputs
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ def test_what_goes_as_it_is_not_written_any_more_is_told(batch, command, mixed, 
 def test_what_is_not_written_any_more_goes_though_the_run_that_began_it_was_killed(batch, mixed, monkeypatch, tmp_path):
     first = batch(mixed, write=("mask", "overlay"))
     (mixed / "images/1.png").unlink()
-    for place in ("parts.plan.Planner.plan", "outputs.slice_outputs.Outputs.keep"):
+    for place in ("parts.plan.Planner.plan", "outputs.outputs.Outputs.keep"):
         with monkeypatch.context() as patched:
             patched.setattr(f"ctseg_batch.{place}", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
@@ -370,7 +370,7 @@ def test_what_is_gone_is_removed_though_the_run_that_was_about_to_was_killed(bat
     for file in (mixed / "series").iterdir():
         file.write_bytes(b"")
     with monkeypatch.context() as patched:
-        patched.setattr("ctseg_batch.outputs.slice_outputs.Outputs.remove", die_at_scans)
+        patched.setattr("ctseg_batch.outputs.outputs.Outputs.remove", die_at_scans)
         with pytest.raises(AssertionError):
             batch(mixed, write=("mask", "nifti"))
     assert not any("series" in name for name in written(batch(mixed, write=("mask", "nifti")).out))

@@ -16,7 +16,7 @@ import pytest
 
 from ctseg.stages import listening
 from ctseg_batch.outputs import scan_outputs
-from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.outputs.outputs import Outputs
 
 BOTH = ("nifti", "dicom-seg")
 ALL = ("mask", *BOTH)
@@ -230,7 +230,7 @@ def test_an_output_that_fails_fails_its_scan_alone_and_is_tried_again(batch, mix
     writers = dict(scan_outputs.SCAN_WRITERS)
     with monkeypatch.context() as patched:
         broken = replace(writers["nifti"], encode=full)
-        patched.setattr("ctseg_batch.outputs.slice_outputs.SCAN_WRITERS", {**writers, "nifti": broken})
+        patched.setattr("ctseg_batch.outputs.outputs.SCAN_WRITERS", {**writers, "nifti": broken})
         done = batch(mixed, write=ALL)
     assert done.status == 1
     assert {name: scan["status"] for name, scan in done.scans.items()} == {
@@ -286,7 +286,7 @@ def test_a_run_without_them_loads_none_of_their_libraries(mixed, quarters, tmp_p
     code = (
         "import sys, json\nfrom pathlib import Path\n"
         "from ctseg_batch.call import Call\nfrom ctseg_batch.run import run\n"
-        "from ctseg_batch.terminal.watch import SilentWatcher\n"
+        "from ctseg_batch.watcher import SilentWatcher\n"
         "top, out, model = sys.argv[1:]\n"
         "run(Call([Path(top)], out=Path(out), model=model, device='cpu'), SilentWatcher())\n"
         "print(json.dumps([name for name in ('highdicom', 'nrrd', 'SimpleITK') if name in sys.modules]))"

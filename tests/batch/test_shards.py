@@ -16,7 +16,7 @@ from ctseg_batch.call import Call
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.run import run
 from ctseg_batch.shards import Shard
-from ctseg_batch.terminal.watch import SilentWatcher
+from ctseg_batch.watcher import SilentWatcher
 
 OF = 8
 CTSEG = [sys.executable, "-m", "ctseg", "batch", "--device", "cpu"]
@@ -214,7 +214,7 @@ def test_out_is_cleared_of_what_a_killed_share_of_another_cut_left_once(batch, m
     half.write_bytes(b"half")
     batch(many)
     assert not half.exists()
-    monkeypatch.setattr("ctseg_batch.outputs.slice_outputs.Outputs.clear", lambda _: 1 / 0)
+    monkeypatch.setattr("ctseg_batch.outputs.outputs.Outputs.clear", lambda _: 1 / 0)
     batch(many)
 
 

@@ -23,7 +23,7 @@ from ctseg_batch.layout import FOLDER
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.parts import pipeline
 from ctseg_batch.run import run
-from ctseg_batch.terminal.watch import SilentWatcher
+from ctseg_batch.watcher import SilentWatcher
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits are another matter there")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ctseg.lungs import absent, facing, facing_spacing, part_lungs, thirds
+from ctseg.lungs import absent, facing, facing_spacing, separate_lungs, thirds
 from ctseg.phantom import Phantom
 
 SPACING = (5.0, 6.0, 6.0)
@@ -21,7 +21,7 @@ def chest(gap=8, rows=(12, 52), width=20):
 
 def parted(labels, spacing=SPACING):
     """The voxels of the right lung and of the left one."""
-    border = part_lungs(list(labels), spacing)
+    border = separate_lungs(list(labels), spacing)
     left = np.stack([border.is_left(index, labels.shape[2]) for index in range(len(labels))])
     return (labels > 0) & ~left, (labels > 0) & left
 

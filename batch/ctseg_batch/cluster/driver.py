@@ -23,11 +23,13 @@ from ctseg_batch.cluster.gathered import TRIES, Gathered
 from ctseg_batch.cluster.worker import Labeller, for_travel
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.job import Job
-from ctseg_batch.journal.past import Past, place_at
+from ctseg_batch.journal.entries import place_at
+from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.quiet import silenced
 from ctseg_batch.signals import awaiting_start
-from ctseg_batch.work import Watcher, Worked
+from ctseg_batch.watcher import Watcher
+from ctseg_batch.work import Worked
 
 MODULE, EXTRA = "ray.data", "ray"
 
@@ -41,23 +43,24 @@ def work_on_cluster(
     job: Job, past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]
 ) -> Worked:
     """The driver of a cluster; raises CallError if there is none, or if workers can't write to OUT."""
-    planner = job.planner(past, journal)
+    outputs = job.open_outputs()
+    planner = job.planner(past, outputs, journal)
     with stage("discover"):
         planner.survey(job.found.sites)
-        parts = [part for site in job.sites() for part in planner.parts(site)]
-        watcher.expect(sum(len(part.files) for part in parts))
-        worked = Gathered(parts, planner, journal, watcher, note)
+        pieces = [piece for site in job.sites() for piece in planner.pieces(site)]
+        watcher.expect(sum(len(piece.files) for piece in pieces))
+        worked = Gathered(pieces, planner, journal, watcher, note)
         to_do = list(worked.to_do())
     if to_do:
         journal.open()
         with _cluster(job, watcher) as count:
-            outdone = planner.folders.outdone
+            outdone = planner.outdone
             bundles = list(bundled(to_do, past, count))
             # Workers write files before they report them: record what there may be, for a folder as for a single scan.
             outlines = {place_at(site): past.outline(site) for _, site in to_do if site.kind != "volume"}
             known = (noted for bundle in bundles for noted in bundle.past.parts.values())
             journal.take_back(noted for noted in known if noted["part"] not in outlines)
-            journal.begin(outlines, job.outputs.kinds)
+            journal.begin(outlines, outputs.kinds)
             for report in _reports(job, bundles, outdone, count):
                 worked.take(report)
             # A scan that kills its worker takes the rest of its bundle with it: try these sites one by one.
@@ -65,7 +68,7 @@ def work_on_cluster(
             for report in _reports(job, alone, outdone, count) if alone else ():
                 worked.take(report)
         # Remove the unfinished files of killed workers: no later run would look for them, since this one ends well.
-        job.outputs.clear()
+        outputs.clear()
     return worked.complete()
 
 

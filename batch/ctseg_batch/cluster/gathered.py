@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from ctseg.errors import CallError
 from ctseg_batch.cluster.bundles import Report
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.journal.past import place_at
+from ctseg_batch.journal.entries import place_at
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.parts.plan import Planner, unread
 from ctseg_batch.result import Failure, PartResult
-from ctseg_batch.work import Watcher, Worked
+from ctseg_batch.watcher import Watcher
+from ctseg_batch.work import Worked
 
 TRIES = 10
 """How often a bundle is tried again after its worker was lost: a scan that kills workers must not kill them for ever.
@@ -25,13 +26,13 @@ class Gathered:
 
     def __init__(
         self,
-        parts: Sequence[Site],
+        pieces: Sequence[Site],
         planner: Planner,
         journal: JournalWriter,
         watcher: Watcher,
         note: Callable[[str], None],
     ) -> None:
-        self._parts, self._planner = parts, planner
+        self._pieces, self._planner = pieces, planner
         self._journal, self._watcher, self._note = journal, watcher, note
         self._results: dict[int, Sequence[PartResult]] = {}
         self._site_of_scan: dict[str, str] = {}
@@ -42,15 +43,15 @@ class Gathered:
 
     def to_do(self) -> Iterator[tuple[int, Site]]:
         """The sites that were not done before, with their places."""
-        for place, part in enumerate(self._parts):
-            done = self._planner.remembered(part)
-            self._planner.input_files.release(part)
+        for place, piece in enumerate(self._pieces):
+            done = self._planner.remembered(piece)
+            self._planner.input_files.release(piece)
             if done is None:
-                yield place, part
+                yield place, piece
                 continue
             self._results[place] = done
-            self._site_of_scan.update(dict.fromkeys((result.scan_name for result in done), part.name))
-            self._watcher.expect(-len(part.files))
+            self._site_of_scan.update(dict.fromkeys((result.scan_name for result in done), piece.name))
+            self._watcher.expect(-len(piece.files))
 
     def take(self, report: Report) -> None:
         """Record the report on a bundle. Raises CallError if the run can't go on."""
@@ -60,12 +61,12 @@ class Gathered:
             self._note(line)
         self._journal.add(*report.noted)
         came_upon = {noted.get("part") for noted in report.noted}
-        begun = (place_at(self._parts[place]) for place in report.places)
+        begun = (place_at(self._pieces[place]) for place in report.places)
         self._journal.drop({"part": place} for place in begun if place not in came_upon)
         for place, results in zip(report.places, report.results, strict=True):
             self._results[place] = results
             slices = sum(result.slices for result in results)
-            self._watcher.expect(slices - len(self._parts[place].files))
+            self._watcher.expect(slices - len(self._pieces[place].files))
             for _ in range(slices):
                 self._watcher.advance()
             for result in results:
@@ -79,14 +80,14 @@ class Gathered:
 
     def missing(self) -> list[tuple[int, Site]]:
         """The sites that have not come back, with their places."""
-        return [(place, part) for place, part in enumerate(self._parts) if place not in self._results]
+        return [(place, piece) for place, piece in enumerate(self._pieces) if place not in self._results]
 
     def complete(self) -> Worked:
         """All results; what no worker has reported has failed."""
-        for place, part in self.missing():
+        for place, piece in self.missing():
             reason = "every worker that had it was lost, as when memory runs out: the same call retries it"
-            self._results[place] = [unread(part, tuple(Failure(file, reason) for file in part.below(part.files)))]
-            self._site_of_scan[part.scan_name] = part.name
+            self._results[place] = [unread(piece, tuple(Failure(file, reason) for file in piece.below(piece.files)))]
+            self._site_of_scan[piece.scan_name] = piece.name
         skipped = [one for _, one in sorted(self._skipped, key=lambda placed: placed[0])]
         return Worked(
             results=[result for place in sorted(self._results) for result in self._results[place]],

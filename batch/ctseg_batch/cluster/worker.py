@@ -13,7 +13,7 @@ from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.engine import open_engine
 from ctseg_batch.network.fallback import with_fallback
 from ctseg_batch.parts.workers import Workers
-from ctseg_batch.terminal.watch import SilentWatcher
+from ctseg_batch.watcher import SilentWatcher
 from ctseg_batch.work import UnderWay, work_off
 
 
@@ -21,7 +21,7 @@ class Labeller:
     """Does bundles. Ray makes one in each worker process, and a new one if a process is lost."""
 
     def __init__(self, job: Job, device: DeviceChoice, outdone: Mapping[str, str]) -> None:
-        """`job` is the driver's, `outdone` as in DicomFolders.
+        """`job` is the driver's, `outdone` as in Planner.
 
         An error here is kept for the report on the first bundle, since Ray would only try again.
         """
@@ -50,11 +50,11 @@ class Labeller:
 
     def _do(self, bundle: Bundle) -> Report:
         job, journal, input_files = self._job, JournalWriter(), self._job.input_files
-        planner = job.planner(bundle.past, journal)
-        planner.folders.outdone = self._outdone
+        outputs = job.open_outputs()
+        planner = job.planner(bundle.past, outputs, journal, self._outdone)
         under_way: list[UnderWay] = []
         with Workers(1) as workers:
-            context = job.context(workers, self._engine)
+            context = job.context(workers, self._engine, outputs)
             for site in bundle.sites:
                 here = input_files.localised(site)
                 under_way.append(work_off([here], planner, context, journal, SilentWatcher()))
@@ -71,7 +71,7 @@ class Labeller:
             skipped=planner.skipped,
             errors=list(map(input_files.explained, planner.errors)),
             notes=told,
-            dropped=context.outputs.dropped.scans,
+            dropped=outputs.dropped.scans,
         )
 
 

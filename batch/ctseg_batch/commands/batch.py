@@ -206,7 +206,8 @@ def batch(
     from ctseg_batch.run import run
     from ctseg_batch.signals import Terminated, raised
     from ctseg_batch.terminal.console import people_console
-    from ctseg_batch.terminal.watch import ConsoleWatcher, SilentWatcher
+    from ctseg_batch.terminal.watch import ConsoleWatcher
+    from ctseg_batch.watcher import SilentWatcher
 
     console = people_console()
     try:

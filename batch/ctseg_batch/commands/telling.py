@@ -76,4 +76,4 @@ def _choices(job: "Job", origins: Mapping[str, str]) -> Iterator[str]:
     yield f"workers: {call.workers or usable_cpus()}{why}; slices at once: {call.batch_size}"
     files = sum(len(site.files) for site in job.found.sites)
     yield f"found: {count(files, 'file')} of CT in {count(len(job.found.sites), 'place')} below {job.root}"
-    yield f"written: {', '.join(map(str, job.outputs.folders))}"
+    yield f"written: {', '.join(map(str, job.open_outputs().folders))}"

@@ -22,10 +22,10 @@ class Site:
     `name` is that of the scan, if the site is a single one; `within` is the folder below the root, with a final `/`.
     `taken`: names ending in `.png` in the folder, if the mask of a file beside them would get one of these names.
     `occupied`: the names that outputs of other scans, or folders of such, get there. `mixed`: the folder holds DICOM
-    files as well as images. `part` is the number of this part if the images of a folder were cut into several, else
-    None; `scaled_by` are the images of the whole folder that decide whether all are HU or grey. `stamps` are the states
-    of files in a store, `beside` the names of all files of the folder there, if it is `mixed`. `rivals` are the names
-    of other sites that begin with this one's and `#`.
+    files as well as images. `piece` is its number if the images of a folder were cut into several, else None;
+    `scaled_by` are the images of the whole folder that decide whether all are HU or grey. `stamps` are the states of
+    files in a store, `beside` the names of all files of the folder there, if it is `mixed`. `rivals` are the names of
+    other sites that begin with this one's and `#`.
     """
 
     folder: Path
@@ -36,7 +36,7 @@ class Site:
     taken: frozenset[str] = frozenset()
     occupied: frozenset[str] = frozenset()
     mixed: bool = False
-    part: int | None = None
+    piece: int | None = None
     scaled_by: tuple[str, ...] = ()
     stamps: Mapping[str, FileState] | None = None
     beside: frozenset[str] = frozenset()
@@ -69,10 +69,10 @@ class Site:
         return file in self.stamps or file in self.beside
 
     def cut(self, size: int) -> Iterator["Site"]:
-        """Cut it into parts of `size` files."""
+        """Cut it into pieces of `size` files."""
         scaled_by = tuple(telling(self.files))
         for number, first in enumerate(range(0, len(self.files), size)):
-            yield replace(self, files=self.files[first : first + size], part=number, scaled_by=scaled_by)
+            yield replace(self, files=self.files[first : first + size], piece=number, scaled_by=scaled_by)
 
     def below(self, files: Iterable[str]) -> tuple[str, ...]:
         """The files' paths below the root."""

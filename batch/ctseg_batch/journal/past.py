@@ -6,27 +6,23 @@ shard has a journal of its own, so that shards never wait for each other. Runs a
 part the record of the latest run counts, in whichever journal it is.
 """
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count, takewhile
 from pathlib import Path, PurePath
-from typing import Any
 
 from ctseg.errors import CallError
 from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.inputs.scan_names import LENGTHENED
 from ctseg_batch.inputs.site import Site
+from ctseg_batch.journal.entries import FORMAT, place_at, place_of, plain_settings, undone
 from ctseg_batch.layout import JournalEntry, is_sibling, journal_file, journal_files, whole_lines
 from ctseg_batch.result import PartResult, Settings
 from ctseg_batch.slice_figures import SliceFigures, pack, unpack
 
-FORMAT = 3
-# The fields of its result that a part without a key keeps.
-_KEPT = ("scan", "slices", "by_slice", "scan_output")
 # A series in a folder of several, a stack of frames in a file of several.
 _ONE_OF_SEVERAL = re.compile(rf"(.*[#/])(?:(?<=#)[0-9a-f]{{8}}(?:{LENGTHENED})*|(?<=/)\d+):0", re.DOTALL)
 
@@ -127,7 +123,7 @@ class Past:
 
     def about(self, site: Site) -> "Past":
         """The records that are needed to plan one site alone."""
-        places = list(self.places(site.scan_name)) if site.part is None else [place_at(site)]
+        places = list(self.places(site.scan_name)) if site.piece is None else [place_at(site)]
         if site.kind != "image":
             places += self._several.get(f"{site.name}#", ())
             for file in site.below(site.files):
@@ -202,33 +198,3 @@ def _take_over(past: Past, other: Past) -> None:
             past.parts[place] = noted
         elif noted["run"] == ours["run"] and noted["key"] != ours["key"]:
             past.parts[place] = {**undone(noted), "run": noted["run"]}
-
-
-def begun(place: str, outline: PartResult, kinds: Iterable[str]) -> JournalEntry:
-    """The record of a part that is under way: the slices and kinds of output that there may be of it in OUT."""
-    return {"part": place, "key": None, "write": list(kinds), "result": _kept(outline.to_json())}
-
-
-def undone(noted: JournalEntry) -> JournalEntry:
-    """The record of a part that is no longer done, with the outputs that there may still be of it in OUT."""
-    kept = {"result": _kept(noted["result"])} if "result" in noted else {}
-    return {"part": noted["part"], "key": None, "write": noted["write"], **kept}
-
-
-def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: result[name] for name in _KEPT if name in result}  # older journals have no scan_output
-
-
-def place_of(scan_name: str, part: int = 0) -> str:
-    """The place of a part of a scan in the journal."""
-    return f"{scan_name}:{part}"
-
-
-def place_at(site: Site) -> str:
-    """The place of a site that is one part."""
-    return place_of(site.scan_name, site.part or 0)
-
-
-def plain_settings(settings: Settings) -> Any:
-    """The settings as they are once written as JSON and read back."""
-    return json.loads(json.dumps(asdict(settings)))

@@ -1,41 +1,22 @@
-"""Write the journal in OUT, line by line, as `past` reads it, and hold OUT meanwhile."""
+"""Write the journal in OUT, line by line, as `past` reads it."""
 
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-from ctseg.claim import claim
 from ctseg.replacing import replacing
 from ctseg_batch.inputs.listing import Listing
-from ctseg_batch.journal.past import FORMAT, Past, begun, plain_settings, undone
-from ctseg_batch.layout import FOLDER, JournalEntry, journal_file
+from ctseg_batch.journal.entries import FORMAT, begun, plain_settings, undone
+from ctseg_batch.journal.past import Past
+from ctseg_batch.layout import JournalEntry, journal_file
 from ctseg_batch.outputs.files import keep, refused, removed
 from ctseg_batch.result import PartResult, Settings
-from ctseg_batch.shards import is_of_cut
-
-LOCK = "lock"
-"""The name of the lock of a run, in FOLDER."""
-
-
-@contextmanager
-def claim_out(out: Path, mark: str) -> Iterator[None]:
-    """Hold OUT, or one shard of it, against other runs; raises CallError where another run holds it.
-
-    Shards of one cut may run at the same time, but no other run beside them.
-    """
-    with claim(out, f"{FOLDER}/{LOCK}{mark}", excludes(mark)):
-        yield
-
-
-def excludes(mark: str) -> Callable[[str], bool]:
-    """A function that tells by the name of a lock whether it excludes a run, or the shard with that mark."""
-    return lambda name: name.startswith(LOCK) and not is_of_cut(name, mark)
 
 
 class JournalWriter:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import JournalWriter
-from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.outputs.outputs import Outputs
 from ctseg_batch.result import PartResult
 
 

@@ -16,9 +16,16 @@ from ctseg_batch.result import Failure
 class DicomFolders:
     """Which scans the folders hold. `outdone`: those left out because their study has a better one, and why."""
 
-    def __init__(self, past: Past, truth: Truth | None, selection: Selection, input_files: InputFiles) -> None:
+    def __init__(
+        self,
+        past: Past,
+        truth: Truth | None,
+        selection: Selection,
+        input_files: InputFiles,
+        outdone: Mapping[str, str],
+    ) -> None:
         self._past, self._truth, self._selection, self._input_files = past, truth, selection, input_files
-        self.outdone: Mapping[str, str] = {}
+        self.outdone = outdone
 
     def survey(self, sites: Sequence[Site]) -> None:
         """If one series per study is wanted, find the best ones of all folders: a study may be spread over several."""

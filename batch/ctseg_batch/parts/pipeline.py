@@ -20,8 +20,9 @@ from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.network.engine import Inferred
 from ctseg_batch.network.fallback import FallbackEngine
+from ctseg_batch.outputs.outputs import Outputs
 from ctseg_batch.outputs.overlay import as_shown
-from ctseg_batch.outputs.slice_outputs import LabelledSlice, Outputs
+from ctseg_batch.outputs.slice_outputs import LabelledSlice
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.tally import Tally
 from ctseg_batch.parts.whole import WholeScan

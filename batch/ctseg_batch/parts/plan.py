@@ -12,9 +12,10 @@ from ctseg_batch.inputs.name_collisions import overwriting
 from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.inputs.site import Site, mask_paths_of_volume
 from ctseg_batch.inputs.truth import Truth
-from ctseg_batch.journal.past import Past, place_at, place_of
+from ctseg_batch.journal.entries import place_at, place_of
+from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import JournalWriter
-from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.outputs.outputs import Outputs
 from ctseg_batch.parts.changes import Changes
 from ctseg_batch.parts.dicom_folders import DicomFolders
 from ctseg_batch.parts.part import (
@@ -42,7 +43,8 @@ class Planner:
 
     `skipped` (readable files that are not slices, series that are not wanted) and `errors` (failures that belong to no
     scan) fill as sites are planned. Without a `journal`, nothing is recorded and nothing removed. `input_files` fetches
-    the files of a site before it is opened. `stack_images`: the images of a folder are a stack.
+    the files of a site before it is opened. `stack_images`: the images of a folder are a stack. `outdone`: scans that
+    are left out because their study has a better one, and why, from the survey of a planner of all sites.
     """
 
     def __init__(
@@ -55,16 +57,22 @@ class Planner:
         input_files: InputFiles,
         *,
         stack_images: bool = False,
+        outdone: Mapping[str, str] | None = None,
     ) -> None:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth = past, outputs, truth
         self.input_files, self._stack_images = input_files, stack_images
         self._changes = Changes(past, outputs, journal)
-        self.folders = DicomFolders(past, truth, selection, input_files)
+        self._folders = DicomFolders(past, truth, selection, input_files, outdone or {})
         self._stale_outputs = StaleOutputs(past, outputs, self._changes)
         self._recheck = Recheck(outputs, input_files)
         self._overwriting: Mapping[str, str] = {}
+
+    @property
+    def outdone(self) -> Mapping[str, str]:
+        """The scans that are left out because their study has a better one, and why; known after `survey`."""
+        return self._folders.outdone
 
     def survey(self, sites: Sequence[Site]) -> None:
         """Look at all sites before any is planned, for what can't be decided site by site.
@@ -75,37 +83,37 @@ class Planner:
             self._overwriting = overwriting(
                 sites, of_slices=self._outputs.is_of_slices, of_scans=bool(self._outputs.scan_kinds)
             )
-        self.folders.survey([site for site in sites if site.kind == "dicom"])
+        self._folders.survey([site for site in sites if site.kind == "dicom"])
 
-    def parts(self, site: Site) -> Iterator[Site]:
-        """Cut the images of a folder into parts, unless they are a stack; any other site is returned as it is."""
+    def pieces(self, site: Site) -> Iterator[Site]:
+        """Cut the images of a folder into pieces, unless they are a stack; any other site is returned as it is."""
         site = self._apart(site)
         if not site.files:
             return
-        if site.kind != "image" or site.part is not None:
+        if site.kind != "image" or site.piece is not None:
             yield site
             return
         is_stack = self._stack_images or self._outputs.stack_images
-        parts = [site] if is_stack and len(site.files) <= _MOST_IN_A_STACK else list(site.cut(_IMAGES_A_PART))
-        if len(parts) > 1 or place_of(site.scan_name, 1) in self._past.parts:
-            self._begin_anew(site.scan_name, parts)
-        self._stale_outputs.take_away_beyond(site, site.scan_name, len(parts))
-        yield from parts
+        pieces = [site] if is_stack and len(site.files) <= _MOST_IN_A_STACK else list(site.cut(_IMAGES_A_PART))
+        if len(pieces) > 1 or place_of(site.scan_name, 1) in self._past.parts:
+            self._begin_anew(site.scan_name, pieces)
+        self._stale_outputs.take_away_beyond(site, site.scan_name, len(pieces))
+        yield from pieces
 
     def plan(self, site: Site) -> Iterator[Step]:
-        """The parts to be done of one of the `parts` above, and results of those that were done or can't be opened."""
+        """The parts to be done of one of the `pieces` above, and results of those that were done or can't be opened."""
         if site.kind == "image":
             yield self._images(site)
         else:
             yield from self._dicom(site) if site.kind == "dicom" else self._volume(site)
 
     def remembered(self, site: Site) -> list[PartResult] | None:
-        """The results of one of the `parts` above if all of it was done before, else None.
+        """The results of one of the `pieces` above if all of it was done before, else None.
 
         Opens no file except those that could not be read then.
         """
         if site.kind == "dicom":
-            listing = self.folders.noted(site, self.folders.key(site))
+            listing = self._folders.noted(site, self._folders.key(site))
             return None if listing is None else self._remembered(site, listing)
         step = self._images(site) if site.kind == "image" else self._done_volume(site, site.name, site.files)
         return [step] if isinstance(step, PartResult) else None
@@ -118,17 +126,17 @@ class Planner:
             return site
         return replace(site, files=tuple(file for file in site.files if site.within + file not in failed))
 
-    def _begin_anew(self, scan_name: str, parts: Sequence[Site]) -> None:
+    def _begin_anew(self, scan_name: str, pieces: Sequence[Site]) -> None:
         """If images move from one part to another, record their new parts before the old ones are forgotten."""
         if place_of(scan_name) not in self._past.parts:
             return
-        outlines = {place_at(part): self._past.outline(part) for part in parts}
+        outlines = {place_at(piece): self._past.outline(piece) for piece in pieces}
         self._changes.begin({place: one for place, one in outlines.items() if one.slices > len(self._past.rows(place))})
 
     def _images(self, site: Site) -> Step:
         images = reading.open_images(site.paths(site.files), site.paths(site.scaled_by))
-        truth, is_whole = truth_beside(site, self._truth), site.part is None
-        part = part_of_files(site.scan_name, site.part or 0, images, site, truth, is_whole=is_whole)
+        truth, is_whole = truth_beside(site, self._truth), site.piece is None
+        part = part_of_files(site.scan_name, site.piece or 0, images, site, truth, is_whole=is_whole)
         return self._unless_done(site, part)
 
     def _volume(self, site: Site) -> Iterator[Step]:
@@ -153,14 +161,14 @@ class Planner:
         yield step
 
     def _dicom(self, site: Site) -> Iterator[Step]:
-        key = self.folders.key(site)
-        listing = self.folders.noted(site, key)
+        key = self._folders.key(site)
+        listing = self._folders.noted(site, key)
         done = None if listing is None else self._remembered(site, listing)
         yield from self._opened_dicom(site, key) if done is None else done
 
     def _remembered(self, site: Site, listing: Listing) -> list[PartResult] | None:
         """The results of all wanted scans of a folder, if every one was done; else None."""
-        unwanted = self.folders.unwanted(listing.series)
+        unwanted = self._folders.unwanted(listing.series)
         wanted = [one for one in listing.series if one.scan_name not in unwanted]
         done = [result for one in wanted if (result := self._done_series(site, one))]
         if len(done) < len(wanted):
@@ -169,8 +177,8 @@ class Planner:
         return done
 
     def _opened_dicom(self, site: Site, key: str) -> Iterator[Step]:
-        opened = self.folders.opened(site)
-        unwanted = self.folders.unwanted(opened.listing.series)
+        opened = self._folders.opened(site)
+        unwanted = self._folders.unwanted(opened.listing.series)
         self.skipped += [*opened.listing.skipped, *unwanted.values()]
         slices = {file.name for part in opened.series for file in part.scan.files}
         gone = sorted(self._past.scans(site) - {part.scan_name for part in opened.series})

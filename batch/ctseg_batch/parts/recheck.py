@@ -6,7 +6,7 @@ from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
 from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.outputs.outputs import Outputs
 from ctseg_batch.parts.part import Part
 from ctseg_batch.result import Failure, PartResult
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ctseg import flags
 from ctseg.lesions import find_lesions
-from ctseg.lungs import absent, facing, facing_spacing, part_lungs
+from ctseg.lungs import absent, facing, facing_spacing, separate_lungs
 from ctseg.regions import LungValues, sum_by_lung, total
 from ctseg.scan import Labels, Side, Slice, Spacing
 from ctseg.surface import SurfaceDistances, surface_distances
@@ -66,7 +66,7 @@ class StackMeasurer:
             return None, ()
         right = self._scan.patients_right or "left"
         masks = [cast(Labels, facing(self._masks[index], right)) for index in indices]
-        border = part_lungs(masks, facing_spacing(spacing, right))
+        border = separate_lungs(masks, facing_spacing(spacing, right))
         weights = self._scan.weights and [self._scan.weights[index] for index in indices]
         lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, right), weights)
         lesions, surfaces = None, None

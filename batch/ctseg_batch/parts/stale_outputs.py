@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, count, takewhile
 
 from ctseg_batch.inputs.site import Site, volume_slice
-from ctseg_batch.journal.past import Past, place_of
-from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.journal.entries import place_of
+from ctseg_batch.journal.past import Past
+from ctseg_batch.outputs.outputs import Outputs
 from ctseg_batch.parts.changes import Changes
 from ctseg_batch.parts.part import Part
 

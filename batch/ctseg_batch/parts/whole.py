@@ -9,7 +9,7 @@ from ctseg.errors import CallError
 from ctseg.scan import Labels, Spacing
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.outputs.labelled_scan import LabelledScan, OutputNotApplicable, OutputUnavailable
-from ctseg_batch.outputs.slice_outputs import Outputs
+from ctseg_batch.outputs.outputs import Outputs
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.workers import Countdown, Workers
 from ctseg_batch.result import Failure, LeftOut, PartResult, reason_of

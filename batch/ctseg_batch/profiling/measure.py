@@ -19,7 +19,7 @@ from ctseg_batch.parts.part import Part
 from ctseg_batch.profiling.recorder import Recorder
 from ctseg_batch.run import run_job
 from ctseg_batch.run_folder import LocalRunFolder
-from ctseg_batch.terminal.watch import SilentWatcher
+from ctseg_batch.watcher import SilentWatcher
 
 # Batches per worker.
 _ROUNDS_OF_WARM_UP = 4

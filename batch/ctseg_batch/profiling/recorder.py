@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 
 from ctseg.stages import Stage
-from ctseg_batch.terminal.watch import SilentWatcher
+from ctseg_batch.watcher import SilentWatcher
 
 _ORDER: tuple[Stage, ...] = get_args(Stage)
 

@@ -13,7 +13,7 @@ from ctseg_batch.inputs.discover import discover
 from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.journal.past import Past
-from ctseg_batch.outputs.slice_outputs import NoOutputs
+from ctseg_batch.outputs.outputs import NoOutputs
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.plan import Planner
 from ctseg_batch.result import Failure, PartResult
@@ -44,7 +44,7 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
         planner.errors.clear()
         by_scan: dict[str, list[Part]] = {}
         failures: list[Failure] = []
-        for step in chain.from_iterable(map(planner.plan, planner.parts(site))):
+        for step in chain.from_iterable(map(planner.plan, planner.pieces(site))):
             if isinstance(step, PartResult):
                 failures += step.failures
             else:

@@ -21,7 +21,8 @@ from ctseg_batch.figures.scan_figures import scan_figures
 from ctseg_batch.inputs.selection import Selection, parse_condition
 from ctseg_batch.network.engine import open_engine
 from ctseg_batch.network.fallback import with_fallback
-from ctseg_batch.outputs.slice_outputs import LabelledSlice, Need, NoOutputs
+from ctseg_batch.outputs.outputs import NoOutputs
+from ctseg_batch.outputs.slice_outputs import LabelledSlice, Need
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.pipeline import PartContext, begin
 from ctseg_batch.parts.workers import Workers

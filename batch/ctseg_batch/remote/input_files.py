@@ -123,4 +123,4 @@ class StoreInputFiles(InputFiles):
 
 
 def _user(site: Site) -> _User:
-    return site.kind, site.name, site.part
+    return site.kind, site.name, site.piece

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from ctseg_batch.figures.sheets import superseded, withdrawn
 from ctseg_batch.journal.past import Past, recall
-from ctseg_batch.journal.record import LOCK, Journal, excludes
+from ctseg_batch.journal.record import Journal
 from ctseg_batch.layout import FOLDER, is_journal
 from ctseg_batch.remote.journal import StoredJournal, read_stored
 from ctseg_batch.remote.lease import Lease, leased
@@ -13,6 +13,7 @@ from ctseg_batch.remote.results import store_tables
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store
 from ctseg_batch.result import Settings
+from ctseg_batch.run_folder import LOCK, excludes
 
 
 class StoreRunFolder:

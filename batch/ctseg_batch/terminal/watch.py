@@ -27,22 +27,6 @@ Clock = Callable[[], float]
 _BETWEEN_LINES_S = 60.0
 
 
-class SilentWatcher:
-    """Shows nothing."""
-
-    def remark(self, line: str) -> None:
-        """Nothing."""
-
-    def expect(self, slices: int) -> None:
-        """Nothing."""
-
-    def advance(self) -> None:
-        """Nothing."""
-
-    def tell(self, result: PartResult) -> None:
-        """Nothing."""
-
-
 class ConsoleWatcher:
     """Shows remarks as lines, and the progress of slices; a context manager.
 

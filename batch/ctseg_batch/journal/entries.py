@@ -1,0 +1,44 @@
+"""The entries of a journal: what `record` writes and `past` reads."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ctseg_batch.inputs.site import Site
+from ctseg_batch.layout import JournalEntry
+from ctseg_batch.result import PartResult, Settings
+
+FORMAT = 3
+# The fields of its result that a part without a key keeps.
+_KEPT = ("scan", "slices", "by_slice", "scan_output")
+
+
+def begun(place: str, outline: PartResult, kinds: Iterable[str]) -> JournalEntry:
+    """The record of a part that is under way: the slices and kinds of output that there may be of it in OUT."""
+    return {"part": place, "key": None, "write": list(kinds), "result": _kept(outline.to_json())}
+
+
+def undone(noted: JournalEntry) -> JournalEntry:
+    """The record of a part that is no longer done, with the outputs that there may still be of it in OUT."""
+    kept = {"result": _kept(noted["result"])} if "result" in noted else {}
+    return {"part": noted["part"], "key": None, "write": noted["write"], **kept}
+
+
+def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: result[name] for name in _KEPT if name in result}  # older journals have no scan_output
+
+
+def place_of(scan_name: str, part: int = 0) -> str:
+    """The place of a part of a scan in the journal."""
+    return f"{scan_name}:{part}"
+
+
+def place_at(site: Site) -> str:
+    """The place of a site that is one part."""
+    return place_of(site.scan_name, site.piece or 0)
+
+
+def plain_settings(settings: Settings) -> Any:
+    """The settings as they are once written as JSON and read back."""
+    return json.loads(json.dumps(asdict(settings)))
