@@ -23,6 +23,11 @@ def pack(slices: Iterable[SliceFigures]) -> str:
     return json.dumps([within, *rows] if rows else [], separators=(",", ":"))
 
 
+def without_figures(slices: Iterable[tuple[str, str]]) -> str:
+    """Packed slices, each with its source and its mask's path, of which nothing else is known yet."""
+    return pack(SliceFigures(source, mask, None) for source, mask in slices)
+
+
 def unpack(packed: str) -> Iterator[SliceFigures]:
     """The inverse of `pack`."""
     rows = iter(json.loads(packed))

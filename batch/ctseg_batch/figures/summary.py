@@ -98,6 +98,11 @@ def summarise(figures: Figures, engine: Engine) -> Summary:
     }
 
 
+def all_errors(summary: Summary) -> list[Mapping[str, str]]:
+    """The errors of no scan, then those of each scan."""
+    return [*summary["errors"], *(error for scan in summary["scans"] for error in scan["errors"])]
+
+
 def exit_status(summary: Summary) -> int:
     """0 success, 1 some input failed or there is no reference mask at all, 2 nothing could be read."""
     return outcome(summary)[0]
@@ -106,7 +111,7 @@ def exit_status(summary: Summary) -> int:
 def outcome(summary: Summary) -> tuple[int, str]:
     """The exit status, and the reason if it is not 0 and no failed file explains it."""
     scans = summary["scans"]
-    has_failures = bool(summary["errors"]) or any(scan["errors"] for scan in scans)
+    has_failures = bool(all_errors(summary))
     if summary["shard"] is None:  # a shard can't tell: another may have read something, or found a reference mask
         if all(scan["status"] == "failed" for scan in scans):
             return 2, "" if has_failures else _nothing_left(summary["skipped"])

@@ -21,7 +21,7 @@ from ctseg_batch.inputs.site import Site
 from ctseg_batch.journal.entries import FORMAT, place_at, place_of, plain_settings, undone
 from ctseg_batch.layout import JournalEntry, is_sibling, journal_file, journal_files, whole_lines
 from ctseg_batch.result import PartResult, Settings
-from ctseg_batch.slice_figures import SliceFigures, pack, unpack
+from ctseg_batch.slice_figures import SliceFigures, unpack, without_figures
 
 # A series in a folder of several, a stack of frames in a file of several.
 _ONE_OF_SEVERAL = re.compile(rf"(.*[#/])(?:(?<=#)[0-9a-f]{{8}}(?:{LENGTHENED})*|(?<=/)\d+):0", re.DOTALL)
@@ -88,7 +88,7 @@ class Past:
         place = place_at(site)
         slices = {one.source: one.mask for one in self.rows(place)}
         slices |= zip(site.below(site.files), site.mask_names(site.files), strict=True)
-        rows = pack(SliceFigures(*one, None) for one in slices.items())
+        rows = without_figures(slices.items())
         return PartResult(site.scan_name, len(slices), by_slice=rows, scan_output=self.scan_output(place))
 
     def slices(self, scan_name: str) -> int:

@@ -10,7 +10,7 @@ from ctseg_batch.inputs.site import FileState, Site, mask_paths_of_volume, stamp
 from ctseg_batch.inputs.truth import Masks, Truth, TruthFolder
 from ctseg_batch.journal.entries import place_of
 from ctseg_batch.result import PartResult
-from ctseg_batch.slice_figures import SliceFigures, pack
+from ctseg_batch.slice_figures import without_figures
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Part:
     @property
     def outline(self) -> PartResult:
         """Its result before it is done: the slices and their masks, without figures."""
-        rows = pack(SliceFigures(*one, None) for one in zip(self.sources, self.names, strict=True))
+        rows = without_figures(zip(self.sources, self.names, strict=True))
         return PartResult(self.scan_name, len(self.names), by_slice=rows, scan_output=self.scan_output)
 
     def first(self, count: int) -> "Part":
@@ -56,8 +56,8 @@ def part_of_files(
     """A part whose slices are files of one folder."""
     files = [file.name for file in scan.files]
     names, masks = site.mask_names(files), slice_masks(site, files, truth)
-    place, key, sources = place_of(scan_name, number), key_of(site.stamped(files), names, masks), site.below(files)
-    scale = key_of(site.stamped(site.scaled_by), (), None) if site.scaled_by else ""
+    place, key, sources = place_of(scan_name, number), slices_key(site, files, masks), site.below(files)
+    scale = _key(site.stamped(site.scaled_by), (), None) if site.scaled_by else ""
     output = site.scan_output(scan_name)
     return Part(place, key, scan_name, scan, names, sources, masks, output, is_whole, scale=scale)
 
@@ -67,7 +67,7 @@ def part_of_volume(
 ) -> Part:
     """A part that is named after the one file of its slices; `files` are all that it is read from."""
     masks, names = volume_masks(scan_name, truth), mask_paths_of_volume(scan_name, len(scan))
-    place, key = place_of(scan_name), key_of(site.stamped(files), [scan_name], masks)
+    place, key = place_of(scan_name), volume_key(site, files, scan_name, masks)
     output = site.scan_output_by_file(scan_name)
     return Part(place, key, scan_name, scan, names, sources, masks, output, is_whole=True)
 
@@ -88,7 +88,17 @@ def volume_masks(scan_name: str, truth: Truth | None) -> Masks | None:
     return truth.beside(within).of_volume(name) if truth else None
 
 
-def key_of(files: Iterable[FileState], names: Iterable[str], masks: Masks | None) -> str:
+def slices_key(site: Site, files: Sequence[str], masks: Masks | None) -> str:
+    """The key of slices that are files of one folder."""
+    return _key(site.stamped(files), site.mask_names(files), masks)
+
+
+def volume_key(site: Site, files: Iterable[str], scan_name: str, masks: Masks | None) -> str:
+    """The key of a scan that is named after its file."""
+    return _key(site.stamped(files), [scan_name], masks)
+
+
+def _key(files: Iterable[FileState], names: Iterable[str], masks: Masks | None) -> str:
     """A digest that changes with the state of the files, the names of the outputs and the state of the truth."""
     state = [list(files), list(names), [stamp(file) for file in masks.files] if masks else None]
     return blake2b(json.dumps(state).encode(), digest_size=16).hexdigest()

@@ -21,16 +21,16 @@ from ctseg_batch.parts.dicom_folders import DicomFolders
 from ctseg_batch.parts.part import (
     Part,
     Step,
-    key_of,
     part_of_files,
     part_of_volume,
     truth_beside,
+    volume_key,
     volume_masks,
 )
 from ctseg_batch.parts.recheck import Recheck
 from ctseg_batch.parts.stale_outputs import StaleOutputs
 from ctseg_batch.result import Failure, PartResult
-from ctseg_batch.slice_figures import SliceFigures, pack
+from ctseg_batch.slice_figures import without_figures
 
 # Images of a folder that are one part: a killed run loses no more. No rule needs all images of a folder at once ...
 _IMAGES_A_PART = 256
@@ -153,8 +153,7 @@ class Planner:
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
         sources = site.below(site.files) * len(volume)
-        files = [one.name for one in reading.volume_files(file)]
-        part = part_of_volume(site.name, volume, site, self._truth, files, sources)
+        part = part_of_volume(site.name, volume, site, self._truth, self.input_files.volume_files(site), sources)
         step = self._unless_done(site, part)
         if isinstance(step, Part):
             self._stale_outputs.take_away(site, {site.name: len(volume)})
@@ -217,7 +216,7 @@ class Planner:
             return None
         if site.kind == "volume":
             files = self.input_files.volume_files(site)
-        key = key_of(site.stamped(files), [scan_name], volume_masks(scan_name, self._truth))
+        key = volume_key(site, files, scan_name, volume_masks(scan_name, self._truth))
         done = self._past.result(place_of(scan_name), key)
         is_sure = done and self._recheck.is_sure(
             mask_paths_of_volume(scan_name, done.slices), site.scan_output_by_file(scan_name), done
@@ -237,7 +236,7 @@ class Planner:
 def unread(site: Site, failed: tuple[Failure, ...]) -> PartResult:
     """A result for files of a site that all failed."""
     names = site.mask_names(failure.file.removeprefix(site.within) for failure in failed)
-    rows = pack(SliceFigures(failure.file, name, None) for failure, name in zip(failed, names, strict=True))
+    rows = without_figures((failure.file, name) for failure, name in zip(failed, names, strict=True))
     return PartResult(site.scan_name, len(failed), len(failed), failed, by_slice=rows)
 
 

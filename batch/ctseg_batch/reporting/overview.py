@@ -7,7 +7,7 @@ from statistics import median
 
 from ctseg.flags import doubts_among
 from ctseg.printable import count
-from ctseg_batch.figures.summary import Summary
+from ctseg_batch.figures.summary import Summary, all_errors
 from ctseg_batch.reporting.words import explain, number, without_number
 
 _DEVICES = {"cpu": "the CPU", "cuda": "CUDA"}
@@ -50,13 +50,12 @@ class Overview:
 
 def overview(summary: Summary) -> Overview:
     """The overview of a summary."""
-    errors = [*summary["errors"], *(error for scan in summary["scans"] for error in scan["errors"])]
     return Overview(
         _lead(summary),
         _devices(summary),
         _figures(summary),
         _doubts(summary),
-        by_reason(errors),
+        by_reason(all_errors(summary)),
         by_reason(summary["skipped"]),
     )
 

@@ -13,7 +13,7 @@ from ctseg.lungs import LUNGS
 from ctseg.mask_meaning import is_foreground
 from ctseg.printable import count, printable
 from ctseg_batch.figures.notes import ignored
-from ctseg_batch.figures.summary import Summary, figure_at, outcome
+from ctseg_batch.figures.summary import Summary, all_errors, figure_at, outcome
 from ctseg_batch.terminal.scan_table import Column, scan_table
 
 _MOST_LISTED = 20
@@ -49,8 +49,7 @@ def report(summary: Summary, width: int) -> Iterator[RenderableType]:
 
 def failures(summary: Summary) -> Iterator[Text]:
     """A line for each failed file with its reason; or why the run as a whole has failed without any."""
-    errors = [*summary["errors"], *(error for scan in summary["scans"] for error in scan["errors"])]
-    yield from listed("failed", ((error["file"], error["reason"]) for error in errors), "red")
+    yield from listed("failed", ((error["file"], error["reason"]) for error in all_errors(summary)), "red")
     _, why = outcome(summary)
     if why:
         what, colon, reason = why.partition(": ")
