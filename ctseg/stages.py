@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Literal, Protocol
 
 Stage = Literal[
-    "discover", "read", "decode", "prepare", "infer", "restore", "clean", "encode", "write", "measure", "keep"
+    "discover", "read", "decode", "prepare", "infer", "restore", "clean", "encode", "write", "measure", "sync"
 ]
 """In the order in which a slice passes them."""
 

@@ -9,7 +9,7 @@ from ctseg.errors import CallError, require
 from ctseg.model import DEFAULT_MODEL, find_model, shipped_models
 from ctseg.scan import Spacing
 from ctseg_batch.choices import DeviceChoice, EngineChoice, MeasuresChoice, PrecisionChoice
-from ctseg_batch.figures.sheets import PARQUET_EXTRA, PARQUET_MODULE
+from ctseg_batch.figures.tables import PARQUET_EXTRA, PARQUET_MODULE
 from ctseg_batch.inputs.discover import absolute
 from ctseg_batch.reporting import require_report
 from ctseg_batch.shards import Shard
@@ -60,7 +60,7 @@ def check(call: Call) -> None:
     _check_cluster(call)
 
 
-def from_anywhere(call: Call) -> Call:
+def with_absolute_paths(call: Call) -> Call:
     """The call with absolute paths, so that it means the same to a process in another folder."""
     file = find_model(call.model)
     model = call.model if file in shipped_models().values() else str(absolute(file))

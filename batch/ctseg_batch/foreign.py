@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ctseg.dataset import DESCRIPTION
 from ctseg.errors import CallError
-from ctseg_batch.figures.sheets import SUMMARY_JSON, TABLES, shard_of
+from ctseg_batch.figures.tables import SUMMARY_JSON, TABLES, shard_of
 from ctseg_batch.layout import FOLDER, FOLDERS
 from ctseg_batch.url import Location, Url
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ctseg import __version__
 from ctseg.errors import CallError
 from ctseg.model import find_model
-from ctseg_batch.call import Call, check, from_anywhere
+from ctseg_batch.call import Call, check, with_absolute_paths
 from ctseg_batch.figures.notes import ignored, set_aside
 from ctseg_batch.find import find
 from ctseg_batch.foreign import refuse_foreign
@@ -125,7 +125,7 @@ def open_job(call: Call) -> Job:
     kinds = check_kinds(call.write)
     check(call)
     if call.engine == "ray":  # its workers have folders of their own to be in
-        call = from_anywhere(call)
+        call = with_absolute_paths(call)
     mark = mark_of(call.shard)
     run_folder, output_files = _open_out(call.out, mark)
     if call.report and isinstance(call.out, Path):

@@ -7,7 +7,7 @@ from itertools import chain
 
 from ctseg_batch.call import Call
 from ctseg_batch.figures.columns import slice_rows
-from ctseg_batch.figures.learnt import of_training
+from ctseg_batch.figures.leakage import leakage_notes
 from ctseg_batch.figures.notes import (
     of_earlier_calls,
     on_search,
@@ -16,8 +16,8 @@ from ctseg_batch.figures.notes import (
     without_output,
     without_truth,
 )
-from ctseg_batch.figures.sheets import write_sheets
 from ctseg_batch.figures.summary import Figures, ShardFigures, Summary, by_scan, summarise
+from ctseg_batch.figures.tables import write_tables
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.inventory import Inventory, write_inventory
 from ctseg_batch.journal.record import Journal
@@ -75,7 +75,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         shard=_shard_figures(job, inventory, worked),
     )
     summary = summarise(figures, job.engine)
-    write_sheets(job.run_folder.folder, summary, partial(slice_rows, worked.results), call.parquet, job.mark)
+    write_tables(job.run_folder.folder, summary, partial(slice_rows, worked.results), call.parquet, job.mark)
     job.run_folder.deliver()
     if not call.report and is_outdated(job.run_folder.folder / REPORT_HTML, summary):
         watcher.remark(f"{REPORT_HTML} in OUT is from an earlier run: ctseg report renews it")
@@ -100,7 +100,7 @@ def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
         yield from of_earlier_calls(len(journal.untouched() - scans.keys()))
     if job.call.truth:
         yield from without_truth(worked.results, job.call.truth, job.root)
-        yield from of_training(worked.results, job.call.truth, job.engine.spec.training)
+        yield from leakage_notes(worked.results, job.call.truth, job.engine.spec.training)
 
 
 def _shard_figures(job: Job, inventory: Inventory | None, worked: Worked) -> ShardFigures | None:

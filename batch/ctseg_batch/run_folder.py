@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ctseg.claim import claim
-from ctseg_batch.figures.sheets import superseded, withdrawn
+from ctseg_batch.figures.tables import superseded, withdrawn
 from ctseg_batch.foreign import names_in
 from ctseg_batch.journal.past import Past, recall
 from ctseg_batch.journal.record import Journal

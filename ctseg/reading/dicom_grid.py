@@ -27,7 +27,7 @@ def series_grid(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Grid:
     """
     is_placed = all(None not in (s.position, s.orientation, s.pixel_spacing) for s in slices)
     if not is_placed:
-        slices = _heaped(slices, spacing)
+        slices = _stacked(slices, spacing)
     elif len(slices) == 1 and spacing is None:
         raise NoPlaces("its slice does not say how thick it is", partial(series_grid, slices))
     positions, across, down, (between_rows, between_columns) = common_plane(slices)
@@ -49,7 +49,7 @@ def series_grid(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Grid:
     )
 
 
-def _heaped(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Sequence[SliceHeader]:
+def _stacked(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Sequence[SliceHeader]:
     """The slices stacked by SliceLocation or else by `spacing`, so that only the position of the whole is arbitrary.
 
     Positions are kept if only the size of pixels is unknown.

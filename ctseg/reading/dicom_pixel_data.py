@@ -95,7 +95,7 @@ class PixelHeader:
         """Whether so many frames take `size` bytes; some writers pad to a block, by less than a row."""
         return 0 <= size - frames * self.size < self.columns * self.bits_allocated // 8
 
-    def anyhow_stored(self) -> "PixelHeader":
+    def without_encoding(self) -> "PixelHeader":
         """The header without what may differ between two files of one slice: transfer syntax, file meta, offsets."""
         return replace(self, offset=None, syntax=uid.UID(""), is_little=True, span=None)
 

@@ -135,7 +135,7 @@ def is_plain(header: PixelHeader) -> bool:
     return header.syntax in _BYTE_ORDERS
 
 
-def is_untold(header: PixelHeader) -> bool:
+def is_scale_unknown(header: PixelHeader) -> bool:
     """Whether the file leaves open what its numbers are: there is no rescale, and they are not 8 bits of grey."""
     rescale = header.rescale
     return rescale.slope is None and rescale.intercept is None and _limits(header) != (0, 255)
@@ -176,7 +176,7 @@ def _in_hounsfield(header: PixelHeader, scale: Scale | None, pixels: Pixels) -> 
     slope, intercept = header.rescale.slope, header.rescale.intercept
     if slope is None and intercept is None:
         numbers = _numbers(pixels, header)
-        shown = as_slice(numbers, scale) if is_untold(header) else as_slice(numbers.astype(np.uint8))
+        shown = as_slice(numbers, scale) if is_scale_unknown(header) else as_slice(numbers.astype(np.uint8))
         if header.photometric != "MONOCHROME1" or shown.domain != "grey8":
             return shown
         turned = 255 - shown.pixels

@@ -12,7 +12,7 @@ from ctseg.grid import Grid
 from ctseg.reading.dicom_geometry import most_at_one_place, stack
 from ctseg.reading.dicom_grid import series_grid
 from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, right_of
-from ctseg.reading.dicom_pixels import is_plain, is_untold, read_numbers, read_slice
+from ctseg.reading.dicom_pixels import is_plain, is_scale_unknown, read_numbers, read_slice
 from ctseg.reading.scan_scale import ScanScale
 from ctseg.reading.values import Values
 from ctseg.scan import Lengths, Side, Slice, Spacing, completed, pixel_aspect
@@ -60,12 +60,12 @@ class DicomSeries:
         Without a rescale, the numbers of the whole series decide whether it is HU or grey.
         """
         header = self.slices[index].pixels
-        scale = self._scale.decided(len(self), self._numbers) if is_untold(header) else None
+        scale = self._scale.decided(len(self), self._numbers) if is_scale_unknown(header) else None
         return replace(read_slice(self.files[index], header, scale), aspect=pixel_aspect(self.lengths_mm))
 
     def _numbers(self, index: int) -> Values | None:
         header = self.slices[index].pixels
-        return read_numbers(self.files[index], header) if is_untold(header) else None
+        return read_numbers(self.files[index], header) if is_scale_unknown(header) else None
 
     def grid(self) -> Grid:
         """The slices as one block; raises NoGrid if they do not form one."""
@@ -128,8 +128,8 @@ def _copies(slices: Iterable[SliceHeader]) -> set[Path]:
     slices = [s for s in slices if s.instance and (s.position, s.location, s.number) != (None,) * 3]
     slices.sort(key=lambda s: (not is_plain(s.pixels), len(s.file.name), s.file))
     for of_file in _grouped(slices, lambda s: s.file):
-        anyhow_stored = (replace(one, file=Path(), pixels=one.pixels.anyhow_stored()) for one in of_file)
-        alike.setdefault(tuple(anyhow_stored), []).append(of_file)
+        without_encoding = (replace(one, file=Path(), pixels=one.pixels.without_encoding()) for one in of_file)
+        alike.setdefault(tuple(without_encoding), []).append(of_file)
     return {file for files in alike.values() if len(files) > 1 for file in _repeated(files)}
 
 

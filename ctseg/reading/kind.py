@@ -45,21 +45,21 @@ def kind_of(path: Path) -> Kind | None:
     blocks.
     """
     kind = kind_by_name(path.name)
-    if kind == "untold":
+    if kind == "unknown":
         return kind_by_start(path.name, read_start(path, SNIFFED))
     if kind is not None:
         check_regular(path)
     return kind
 
 
-def kind_by_name(name: str) -> Kind | Literal["untold"] | None:
-    """The same by the name alone; `untold` if that is not enough."""
+def kind_by_name(name: str) -> Kind | Literal["unknown"] | None:
+    """The same by the name alone; `unknown` if that is not enough."""
     ending = ending_of(name)
     if name.upper() == "DICOMDIR" or name.startswith(APPLE_DOUBLE):
         return None
     if ending in _ENDINGS:
         return _ENDINGS[ending]
-    return None if format_ending(name) or (ending and _LEFT_BY_PROGRAMS.fullmatch(name)) else "untold"
+    return None if format_ending(name) or (ending and _LEFT_BY_PROGRAMS.fullmatch(name)) else "unknown"
 
 
 def stem_of(name: str) -> str:
@@ -81,7 +81,7 @@ def format_ending(name: str) -> str:
 
 
 def kind_by_start(name: str, start: bytes) -> Kind | None:
-    """The same as `kind_of`, for an `untold` name and by the first SNIFFED bytes of the file."""
+    """The same as `kind_of`, for an `unknown` name and by the first SNIFFED bytes of the file."""
     if is_dicom(start) or is_bare_dicom(start):
         return "dicom"
     if ending_of(name):

@@ -12,7 +12,7 @@ from ctseg.grid import LPS_TO_RAS
 from ctseg.reading.files import ContentError, beside, read_start
 from ctseg.reading.signatures import LONGEST_HEADER
 from ctseg.reading.stored import Stored
-from ctseg.reading.volume_header import VolumeHeader, check_dimensions, described_by_axes, volume_shape
+from ctseg.reading.volume_header import VolumeHeader, check_dimensions, header_from_axes, volume_shape
 
 _LAST = "ElementDataFile"
 _IN_THE_SAME_FILE = ("LOCAL", "Local", "local")
@@ -47,7 +47,7 @@ def read_metaimage_header(file: Path) -> VolumeHeader:
     slope, intercept = (_number(fields, key, default) for key, default in ((_SLOPE, 1.0), (_INTERCEPT, 0.0)))
     if not (slope and np.isfinite((slope, intercept)).all()):
         raise ContentError(f"its voxels have no valid scale ({_SLOPE} {slope:g}, {_INTERCEPT} {intercept:g})")
-    return described_by_axes(
+    return header_from_axes(
         _stored(file, fields, end),
         affine[:3, :3].T,
         LPS_TO_RAS @ affine,

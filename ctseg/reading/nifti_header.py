@@ -17,7 +17,7 @@ from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError, read_start
 from ctseg.reading.signatures import is_gzip, nifti_version
 from ctseg.reading.stored import Stored
-from ctseg.reading.volume_header import VolumeHeader, described, volume_shape
+from ctseg.reading.volume_header import VolumeHeader, header_from_affine, volume_shape
 
 # Codes of xyzt_units: metre and micrometre; all else is mm.
 _SPATIAL_UNITS = {1: 1000.0, 3: 0.001}
@@ -84,7 +84,7 @@ def _understood(header: Any, file: Path, *, is_compressed: bool) -> VolumeHeader
     affine = header.get_best_affine()
     has_two_spacings = not np.allclose(voxel_sizes(affine), header["pixdim"][1:4], rtol=_SAME_STEP, atol=0)
     affine[:3] *= _SPATIAL_UNITS.get(int(header["xyzt_units"]) % 8, 1.0)
-    found = described(
+    found = header_from_affine(
         Stored(
             file, volume_shape(header.get_data_shape()), dtype, skip=header.get_data_offset(), is_deflated=is_compressed
         ),

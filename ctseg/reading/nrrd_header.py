@@ -14,7 +14,7 @@ from ctseg.grid import LPS_TO_RAS
 from ctseg.reading.files import ContentError, beside, read_start
 from ctseg.reading.signatures import LONGEST_HEADER
 from ctseg.reading.stored import Stored
-from ctseg.reading.volume_header import VolumeHeader, check_dimensions, described_by_axes, volume_shape
+from ctseg.reading.volume_header import VolumeHeader, check_dimensions, header_from_axes, volume_shape
 
 _ENDS = (b"\n\n", b"\n\r\n")
 _TYPES = {
@@ -57,7 +57,7 @@ def read_nrrd_header(file: Path) -> VolumeHeader:
     affine[:3, :3] = axes.T
     affine[:3, 3] = _origin(fields)
     is_placed = space in _TO_RAS and "spacedirections" in fields
-    return described_by_axes(_stored(file, fields, end), axes, to_ras @ affine, is_placed=is_placed)
+    return header_from_axes(_stored(file, fields, end), axes, to_ras @ affine, is_placed=is_placed)
 
 
 def nrrd_data_file(file: Path) -> Path | None:

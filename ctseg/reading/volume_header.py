@@ -92,7 +92,7 @@ class VolumeHeader:
         )
 
 
-def described(
+def header_from_affine(
     stored: Stored,
     affine: Affine,
     spacing: Sequence[float],
@@ -132,7 +132,7 @@ def described(
     )
 
 
-def described_by_axes(
+def header_from_axes(
     stored: Stored,
     axes: npt.NDArray[np.float64],
     affine: Affine,
@@ -152,7 +152,9 @@ def described_by_axes(
     if np.abs((axes @ axes.T) / np.outer(steps, steps) - np.eye(3)).max() > _SQUARE:
         raise ContentError("its axes are not at right angles: resample it first")
     placement = placed_header(stored.shape, affine, SCANNER)
-    return described(stored, affine, steps.tolist(), placement, is_placed=is_placed, slope=slope, intercept=intercept)
+    return header_from_affine(
+        stored, affine, steps.tolist(), placement, is_placed=is_placed, slope=slope, intercept=intercept
+    )
 
 
 def _is_default(affine: Affine, steps: Sequence[float], *, is_placed: bool) -> bool:

@@ -277,7 +277,7 @@ def test_what_goes_as_it_is_not_written_any_more_is_told(batch, command, mixed, 
 def test_what_is_not_written_any_more_goes_though_the_run_that_began_it_was_killed(batch, mixed, monkeypatch, tmp_path):
     first = batch(mixed, write=("mask", "overlay"))
     (mixed / "images/1.png").unlink()
-    for place in ("parts.plan.Planner.plan", "outputs.outputs.Outputs.keep"):
+    for place in ("parts.plan.Planner.plan", "outputs.outputs.Outputs.sync"):
         with monkeypatch.context() as patched:
             patched.setattr(f"ctseg_batch.{place}", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pydicom
 import pytest
 
-from ctseg_batch.figures.summary_form import form_check
+from ctseg_batch.figures.summary_schema import schema_check
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.shards import Shard
 
@@ -51,7 +51,7 @@ def test_shards_come_to_what_one_run_tells(summarize, shards, tmp_path):
     for name in ("summary.csv", "slices.csv"):
         lines = [sorted((folder / name).read_bytes().splitlines()) for folder in (tmp_path / "all", whole)]
         assert lines[0] == lines[1]
-    assert form_check()(joined) is None
+    assert schema_check()(joined) is None
 
 
 def test_more_runs_are_joined_than_files_may_be_open_at_once(batch, summarize, draw, save_slice, tmp_path):
@@ -196,7 +196,7 @@ def test_runs_that_are_not_alike_are_joined_on_request_alone(summarize, shards, 
     assert status == 0
     joined = json.loads(out)
     assert joined[next(iter(change))] is None
-    assert form_check()(joined) is None
+    assert schema_check()(joined) is None
 
 
 def test_runs_with_and_without_a_truth_are_not_alike(batch, summarize, shards, tmp_path):
@@ -583,7 +583,7 @@ def test_a_run_that_was_stopped_has_no_summary_until_it_ends(
 def test_where_nothing_is_to_be_done_a_run_that_was_stopped_leaves_the_summary(batch, folders, monkeypatch):
     out = batch(folders).out
     with monkeypatch.context() as patched:
-        patched.setattr("ctseg_batch.run.write_sheets", lambda *_: 1 / 0)
+        patched.setattr("ctseg_batch.run.write_tables", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             batch(folders)
     assert (out / "summary.json").exists()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ctseg_batch.terminal.table import report
+from ctseg_batch.terminal.table import end_of_run
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def told(batch):
 
     def said(width, *inputs, **wanted):
         console = Console(file=io.StringIO(), width=width)
-        for shown in report(batch(*inputs, **wanted).summary, width):
+        for shown in end_of_run(batch(*inputs, **wanted).summary, width):
             console.print(shown, highlight=False)
         return console.file.getvalue()
 

@@ -192,7 +192,7 @@ def test_a_disk_that_is_full_leaves_no_half_table(batch, mixed, monkeypatch, tmp
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr("ctseg_batch.figures.sheets.print_csv", fail)
+        patched.setattr("ctseg_batch.figures.tables.print_csv", fail)
         with pytest.raises(CallError, match=r"slices\.csv can't be written"):
             batch(mixed)
     assert not list((tmp_path / "out").rglob("*.tmp"))

@@ -59,7 +59,7 @@ def work_on_cluster(
             # Workers write files before they report them: record what there may be, for a folder as for a single scan.
             outlines = {place_at(site): past.outline(site) for _, site in to_do if site.kind != "volume"}
             known = (noted for bundle in bundles for noted in bundle.past.parts.values())
-            journal.take_back(noted for noted in known if noted["part"] not in outlines)
+            journal.revoke(noted for noted in known if noted["part"] not in outlines)
             journal.begin(outlines, outputs.kinds)
             for report in _reports(job, bundles, outdone, count):
                 worked.take(report)

@@ -62,7 +62,7 @@ class Gathered:
         self._journal.add(*report.noted)
         came_upon = {noted.get("part") for noted in report.noted}
         begun = (place_at(self._pieces[place]) for place in report.places)
-        self._journal.drop({"part": place} for place in begun if place not in came_upon)
+        self._journal.forget({"part": place} for place in begun if place not in came_upon)
         for place, results in zip(report.places, report.results, strict=True):
             self._results[place] = results
             slices = sum(result.slices for result in results)

@@ -25,7 +25,7 @@ def demo(
     from ctseg_batch.figures.summary import exit_status
     from ctseg_batch.run import run
     from ctseg_batch.terminal.console import legend, people_console, show
-    from ctseg_batch.terminal.table import report
+    from ctseg_batch.terminal.table import end_of_run
     from ctseg_batch.terminal.watch import ConsoleWatcher
 
     scans, truth, results = out / "scans", out / "truth", out / "results"
@@ -40,7 +40,7 @@ def demo(
             write()
     with ConsoleWatcher(console) as watcher:
         summary = run(Call([scans], results, truth, write=("mask", "overlay"), overwrite=True), watcher)
-    show(console, report(summary, console.width))
+    show(console, end_of_run(summary, console.width))
     said = (
         "",
         "These scans are synthetic: the phantom drew them, and its truth. Real scans are harder.",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def _tell_schema(wanted: bool) -> None:
     if wanted:
-        from ctseg_batch.figures.summary_form import SCHEMA_FILE
+        from ctseg_batch.figures.summary_schema import SCHEMA_FILE
 
         typer.echo(SCHEMA_FILE)
         raise typer.Exit
@@ -47,15 +47,15 @@ def summarize(
 
     Example: ctseg summarize results-a results-b --out all
     """
-    from ctseg_batch.figures.columns import scan_table
+    from ctseg_batch.figures.columns import summary_table
     from ctseg_batch.figures.join import check_alike, join
     from ctseg_batch.figures.runs import read_runs
-    from ctseg_batch.figures.sheets import PARQUET_EXTRA, PARQUET_MODULE, print_csv, write_sheets
     from ctseg_batch.figures.summary import exit_status, to_json
-    from ctseg_batch.figures.summary_form import form_check
+    from ctseg_batch.figures.summary_schema import schema_check
+    from ctseg_batch.figures.tables import PARQUET_EXTRA, PARQUET_MODULE, print_csv, write_tables
     from ctseg_batch.remote.results import at_hand, written_to
     from ctseg_batch.terminal.console import people_console, show
-    from ctseg_batch.terminal.table import failures, report
+    from ctseg_batch.terminal.table import end_of_run, failures
     from ctseg_batch.url import location
 
     if as_json and as_csv:
@@ -64,7 +64,7 @@ def summarize(
         raise CallError("--parquet: name a folder for it with --out")
     if parquet:
         require(PARQUET_MODULE, PARQUET_EXTRA)
-    fault = form_check()
+    fault = schema_check()
     with at_hand([location(run) for run in runs]) as folders:
         if out is not None:
             _keep_apart(out, runs)
@@ -75,21 +75,21 @@ def summarize(
         summary = joined.summary
         if out is not None:
             with written_to(location(out)) as folder:
-                write_sheets(folder, summary, joined.slices, parquet)
+                write_tables(folder, summary, joined.slices, parquet)
     console = people_console()
-    show(console, failures(summary) if quiet else report(summary, console.width))
+    show(console, failures(summary) if quiet else end_of_run(summary, console.width))
     if as_json or as_csv:
         with standard_output("" if out is None else "what --out names is complete") as stream:
             if as_json:
                 stream.write(to_json(summary))
             else:
-                print_csv(stream.buffer, *scan_table(summary))
+                print_csv(stream.buffer, *summary_table(summary))
     raise typer.Exit(exit_status(summary))
 
 
 def _keep_apart(out: str, runs: Iterable[str]) -> None:
     """Refuse to overwrite foreign files, or a run; the joint tables of shards may go into the OUT of these shards."""
-    from ctseg_batch.figures.sheets import shard_of
+    from ctseg_batch.figures.tables import shard_of
     from ctseg_batch.foreign import names_in, refuse_foreign_tables
     from ctseg_batch.layout import journal_file, journal_files
     from ctseg_batch.remote.results import at_hand

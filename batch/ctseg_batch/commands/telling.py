@@ -38,9 +38,9 @@ def tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) 
     """Show the summary, or if `quiet` only the failures, and exit with its status."""
     from ctseg_batch.figures.summary import exit_status, to_json
     from ctseg_batch.terminal.console import show
-    from ctseg_batch.terminal.table import failures, report
+    from ctseg_batch.terminal.table import end_of_run, failures
 
-    show(console, failures(summary) if quiet else report(summary, console.width))
+    show(console, failures(summary) if quiet else end_of_run(summary, console.width))
     if as_json:
         with standard_output("summary.json in OUT is complete") as stream:
             stream.write(to_json(summary))

@@ -47,7 +47,7 @@ SLICE_COLUMNS = (
 _DERIVED = 2  # so many at the end are computed from the pixels
 
 
-def scan_table(summary: Summary) -> tuple[Sequence[Column], Iterator[Row]]:
+def summary_table(summary: Summary) -> tuple[Sequence[Column], Iterator[Row]]:
     """The columns and rows of summary.csv, a row per scan: `ground_glass_ml`, `left_upper_lung_ml`, `iou_mean` ..."""
     columns = list(_scan_columns(summary["groups"] or [], has_regions=summary["measures"] != "basic"))
     return [one.column for one in columns], (tuple(one.of(scan) for one in columns) for scan in summary["scans"])

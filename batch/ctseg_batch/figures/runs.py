@@ -8,10 +8,10 @@ from typing import Any
 
 from ctseg.errors import CallError
 from ctseg_batch.figures.columns import Row, with_all_digits
-from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_JSON, marked, shard_of
 from ctseg_batch.figures.slices_file import read_slices
 from ctseg_batch.figures.summary import SCHEMA, Summary
-from ctseg_batch.figures.summary_form import FormCheck
+from ctseg_batch.figures.summary_schema import SchemaCheck
+from ctseg_batch.figures.tables import SLICES_CSV, SUMMARY_JSON, marked, shard_of
 from ctseg_batch.layout import journal_files
 from ctseg_batch.shards import Shard
 
@@ -56,7 +56,7 @@ class Run:
             yield with_all_digits(row, scan["spacing_mm"], weights[index] if weights else 1.0)
 
 
-def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Run]:
+def read_runs(out: Path, fault: SchemaCheck, called: str | None = None) -> list[Run]:
     """Read the run in OUT, or each of its shards that has ended. `called`: the place of OUT for people, if not `out`.
 
     When a run ends it removes the tables of shards; if there are some, they are of a later run. Raises CallError for a
@@ -80,7 +80,7 @@ def read_runs(out: Path, fault: FormCheck, called: str | None = None) -> list[Ru
     return [Run(out, name, whole)]
 
 
-def read_summary(out: Path, mark: str, fault: FormCheck, called: str) -> Summary:
+def read_summary(out: Path, mark: str, fault: SchemaCheck, called: str) -> Summary:
     """Read the summary in OUT of a run, or of the shard with that mark; raises CallError if it is not valid."""
     name = marked(SUMMARY_JSON, mark)
     file = f"{called}/{name}"

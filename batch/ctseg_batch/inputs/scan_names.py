@@ -45,7 +45,7 @@ def of_slices(scan: str, occupied: Collection[str]) -> str:
     return scan
 
 
-def not_of(others: Collection[str], scan: str) -> str:
+def lengthened_until_free(others: Collection[str], scan: str) -> str:
     """The name of a scan, lengthened until none of the others has it."""
     while scan in others:
         scan += LENGTHENED

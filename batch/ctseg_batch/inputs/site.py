@@ -49,7 +49,7 @@ class Site:
 
     def named(self, suffix: str) -> str:
         """The name of one of several scans in its folder, lengthened if another folder has it."""
-        return scan_names.not_of(self.rivals, f"{self.name}#{suffix}")
+        return scan_names.lengthened_until_free(self.rivals, f"{self.name}#{suffix}")
 
     def paths(self, files: Iterable[str]) -> tuple[Path, ...]:
         """The paths of files of this site."""

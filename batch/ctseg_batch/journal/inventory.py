@@ -55,4 +55,4 @@ def write_inventory(inventory: Inventory, output_files: OutputFiles) -> None:
     """Write it where `Inventory.read` looks for it, over one that may be damaged; raises CallError."""
     path = Inventory.path(inventory.digest)
     output_files.write(path, inventory.content)
-    output_files.keep([path])
+    output_files.sync([path])

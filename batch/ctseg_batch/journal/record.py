@@ -15,7 +15,7 @@ from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.journal.entries import FORMAT, begun, plain_settings, undone
 from ctseg_batch.journal.past import Past
 from ctseg_batch.layout import JournalEntry, journal_file
-from ctseg_batch.outputs.files import keep, refused, removed
+from ctseg_batch.outputs.files import sync, vanished_error, write_error
 from ctseg_batch.result import PartResult, Settings
 
 
@@ -32,11 +32,11 @@ class JournalWriter:
         """Parts are about to be done: revoke their records, and note the kinds of output that there may be of them."""
         self.add(*(begun(place, outline, kinds) for place, outline in outlines.items()))
 
-    def take_back(self, parts: Iterable[JournalEntry]) -> None:
+    def revoke(self, parts: Iterable[JournalEntry]) -> None:
         """Revoke the records of parts whose files are still there."""
         self.add(*(undone(noted) for noted in parts if noted["key"]))
 
-    def drop(self, parts: Iterable[JournalEntry]) -> None:
+    def forget(self, parts: Iterable[JournalEntry]) -> None:
         """Forget parts whose files are gone."""
         self.add(*({"part": noted["part"], "key": None} for noted in parts))
 
@@ -82,12 +82,12 @@ class Journal(JournalWriter):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(file) as new:  # on the disk before it is renamed: a power failure leaves the former one
                     new.write(b"".join(map(_line, [head, *past.own])))
-                keep([file])
+                sync([file])
             self._lines = file.open("r+b", buffering=0)
             self._lines.seek(*((past.size, os.SEEK_SET) if past.size else (0, os.SEEK_END)))
             self._lines.truncate()
         except OSError as error:
-            raise refused(file, error) from error
+            raise write_error(file, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -131,7 +131,7 @@ class Journal(JournalWriter):
         except OSError:
             is_there = False
         if not is_there:
-            raise removed(file)
+            raise vanished_error(file)
 
     def _append(self, *noted: JournalEntry) -> None:
         lines = b"".join(map(_line, noted))
@@ -142,7 +142,7 @@ class Journal(JournalWriter):
                     left = left[self._lines.write(left) :]
                 os.fsync(self._lines.fileno())
             except OSError as error:
-                raise refused(Path(self._lines.name), error) from error
+                raise write_error(Path(self._lines.name), error) from error
             self.check_in_place()
         self.written(lines)
 

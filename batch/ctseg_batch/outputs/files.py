@@ -19,7 +19,7 @@ def write_whole(file: Path, content: bytes) -> None:
     try:
         put(file, content)
     except OSError as error:
-        raise refused(file, error) from error
+        raise write_error(file, error) from error
 
 
 def put(file: Path, content: bytes, mark: str = "") -> None:
@@ -41,10 +41,10 @@ def writing(file: Path) -> Iterator[BinaryIO]:
             with part.open("wb") as stream:
                 yield stream
     except OSError as error:
-        raise refused(file, error) from error
+        raise write_error(file, error) from error
 
 
-def keep(files: Iterable[Path]) -> None:
+def sync(files: Iterable[Path]) -> None:
     """Sync files to the disk, so that they survive a power failure; missing ones are left out. Raises OSError.
 
     Best called once for many files: the first sync also takes most of the others' data to the disk.
@@ -54,7 +54,7 @@ def keep(files: Iterable[Path]) -> None:
         try:
             opened = os.open(file, os.O_RDWR)
         except OSError as error:
-            if isinstance(error, FileNotFoundError) or is_of_name(error):
+            if isinstance(error, FileNotFoundError) or is_bad_name(error):
                 continue
             raise
         _sync(opened)
@@ -68,7 +68,7 @@ def keep(files: Iterable[Path]) -> None:
                     raise
 
 
-def is_of_name(error: OSError) -> bool:
+def is_bad_name(error: OSError) -> bool:
     """Whether a file system refused the name of a file, which then no file there can have.
 
     Some take no more than 255 bytes, no `:` or `?` (exFAT, NTFS), or nothing but UTF-8 (APFS, ZFS).
@@ -100,20 +100,20 @@ def remove(files: Iterable[Path]) -> None:
         try:
             file.unlink(missing_ok=True)
         except OSError as error:
-            raise refused(file, error) from error
+            raise write_error(file, error) from error
 
 
-def removed(file: Path) -> CallError:
+def vanished_error(file: Path) -> CallError:
     """The error for an output that vanished during the run."""
     return CallError(
         f"{file} was removed or renamed while the run was writing to it: the same call redoes what is gone"
     )
 
 
-def refused(file: Path, error: OSError) -> CallError:
+def write_error(file: Path, error: OSError) -> CallError:
     """The error for an output that can't be written, with which the run ends."""
     if isinstance(error, FileNotFoundError):
-        return removed(file)
+        return vanished_error(file)
     return CallError(
         f"{file} can't be written: {error.strerror}; what was finished is kept, and the same call continues from there"
     )

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from ctseg.errors import UnreadableFile
 from ctseg.stages import stage
-from ctseg_batch.outputs.files import clear_leftovers, is_of_name, keep, put, refused
+from ctseg_batch.outputs.files import clear_leftovers, is_bad_name, put, sync, write_error
 from ctseg_batch.shards import is_of_sibling
 
 
@@ -24,7 +24,7 @@ class OutputFiles(Protocol):
         """
         ...
 
-    def keep(self, paths: Iterable[str]) -> None:
+    def sync(self, paths: Iterable[str]) -> None:
         """Make sure that the files among these that were written survive a crash; raises CallError."""
         ...
 
@@ -72,11 +72,11 @@ class FolderOutputFiles:
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 raise UnreadableFile(file, "has too long a name for an output to be named after it") from error
-            if is_of_name(error):
+            if is_bad_name(error):
                 raise UnreadableFile(file, "has a name that OUT can't hold: rename it, or name another OUT") from error
             if obstacle := self._obstacle(file, error):
                 raise UnreadableFile(file, f"{obstacle} is in the way of its output: delete it") from error
-            raise refused(file, error) from error
+            raise write_error(file, error) from error
 
     def _obstacle(self, file: Path, error: OSError) -> Path | None:
         """A file in place of a folder, or a folder in place of the file, left by an input that once had that name."""
@@ -85,13 +85,13 @@ class FolderOutputFiles:
         place = next(place for place in (file, *file.parents) if place.exists())
         return place if self._out in place.parent.parents else None
 
-    def keep(self, paths: Iterable[str]) -> None:
+    def sync(self, paths: Iterable[str]) -> None:
         """Sync them to the disk."""
         try:
-            with stage("keep"):
-                keep(self._out / path for path in paths)
+            with stage("sync"):
+                sync(self._out / path for path in paths)
         except OSError as error:
-            raise refused(self._out, error) from error
+            raise write_error(self._out, error) from error
 
     def remove(self, path: str) -> bool:
         """Unlink it; a file with a name that OUT can't hold is not there."""
@@ -102,8 +102,8 @@ class FolderOutputFiles:
             return False
         except OSError as error:
             # No run can have left such a file.
-            if not is_of_name(error) and error.errno != errno.ENOTDIR and not self.has_folder(path):
-                raise refused(file, error) from error
+            if not is_bad_name(error) and error.errno != errno.ENOTDIR and not self.has_folder(path):
+                raise write_error(file, error) from error
             return False
         return True
 

@@ -102,7 +102,7 @@ class Outputs:
         for file, content in tables.items():
             self._output_files.write(file, content)
         if tables:
-            self._output_files.keep(tables)
+            self._output_files.sync(tables)
 
     def clear(self) -> None:
         """Remove the unfinished files of a killed run."""
@@ -129,13 +129,13 @@ class Outputs:
         """The kinds of whole scans, as left out for images that form no stack."""
         return [LeftOut(kind, writer.not_in_parts) for kind, writer in self._written.of_scans.items()]
 
-    def keep(self, names: Sequence[str], scan_output: str) -> None:
+    def sync(self, names: Sequence[str], scan_output: str) -> None:
         """Make sure that the files of slices and their scan survive a crash, and remove those of dropped kinds.
 
         Raises CallError.
         """
         self.dropped.take_away(names, scan_output)
-        self._output_files.keep(self._written.paths(names, [scan_output]))
+        self._output_files.sync(self._written.paths(names, [scan_output]))
 
     def remove(self, names: Iterable[str], scans: Iterable[str] = ()) -> None:
         """Remove files of slices and scans, if there are any from an earlier run; raises CallError."""

@@ -30,8 +30,8 @@ class Changes:
         if self._journal:
             noted = [self._past.parts[place] for place in parts if place in self._past.parts]
             going = list(slices), list(scans)
-            self._journal.take_back(noted)  # first: no record may claim a file that is gone
+            self._journal.revoke(noted)  # first: no record may claim a file that is gone
             if self._outputs.is_any_there(*going):
                 self._journal.open()
                 self._outputs.remove(*going)
-            self._journal.drop(noted)
+            self._journal.forget(noted)

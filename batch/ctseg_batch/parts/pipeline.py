@@ -155,7 +155,7 @@ class PartWork:
     def _last(self, result: PartResult) -> None:
         """Make sure that the files outlast a crash before the part is noted as done."""
         labelled = [self._part.names[index] for index in self._tally.labelled]
-        self._context.outputs.keep(labelled, self._part.scan_output)
+        self._context.outputs.sync(labelled, self._part.scan_output)
         self._ended(result)
 
 

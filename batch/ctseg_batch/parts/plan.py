@@ -97,7 +97,7 @@ class Planner:
         pieces = [site] if is_stack and len(site.files) <= _MOST_IN_A_STACK else list(site.cut(_IMAGES_A_PART))
         if len(pieces) > 1 or place_of(site.scan_name, 1) in self._past.parts:
             self._begin_anew(site.scan_name, pieces)
-        self._stale_outputs.take_away_beyond(site, site.scan_name, len(pieces))
+        self._stale_outputs.remove_beyond_parts(site, site.scan_name, len(pieces))
         yield from pieces
 
     def plan(self, site: Site) -> Iterator[Step]:
@@ -149,14 +149,14 @@ class Planner:
         try:
             volume = reading.open_volume(file)
         except UnreadableFile as error:
-            self._stale_outputs.take_away(site, {})
+            self._stale_outputs.remove_beyond_length(site, {})
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
         sources = site.below(site.files) * len(volume)
         part = part_of_volume(site.name, volume, site, self._truth, self.input_files.volume_files(site), sources)
         step = self._unless_done(site, part)
         if isinstance(step, Part):
-            self._stale_outputs.take_away(site, {site.name: len(volume)})
+            self._stale_outputs.remove_beyond_length(site, {site.name: len(volume)})
         yield step
 
     def _dicom(self, site: Site) -> Iterator[Step]:
@@ -182,14 +182,14 @@ class Planner:
         slices = {file.name for part in opened.series for file in part.scan.files}
         gone = sorted(self._past.scans(site) - {part.scan_name for part in opened.series})
         for scan_name in gone:
-            self._stale_outputs.take_away_gone(site, place_of(scan_name))
-        self._stale_outputs.take_away_beyond(site, site.name, 1)  # of images that were there before
+            self._stale_outputs.remove_of_missing_files(site, place_of(scan_name))
+        self._stale_outputs.remove_beyond_parts(site, site.name, 1)  # of images that were there before
         self._changes.discard(
             parts=map(place_of, gone),
             slices=site.mask_names(set(site.files) - slices),
             scans=map(site.scan_output, gone),
         )
-        self._stale_outputs.take_away(site, {part.scan_name: len(part.names) for part in opened.stacks})
+        self._stale_outputs.remove_beyond_length(site, {part.scan_name: len(part.names) for part in opened.stacks})
         failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
         if not failed:
             self._changes.list_folder(site.name, key, opened.listing)
@@ -228,8 +228,8 @@ class Planner:
         done = self._past.result(part.place, part.key)
         if done is not None and self._recheck.holds(site, part, done):
             return done
-        self._stale_outputs.take_away_gone(site, part.place)
-        self._stale_outputs.take_away_moved(site, part)
+        self._stale_outputs.remove_of_missing_files(site, part.place)
+        self._stale_outputs.remove_at_old_place(site, part)
         return part
 
 

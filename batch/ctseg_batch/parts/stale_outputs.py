@@ -17,7 +17,7 @@ class StaleOutputs:
     def __init__(self, past: Past, outputs: Outputs, changes: Changes) -> None:
         self._past, self._outputs, self._discard = past, outputs, changes.discard
 
-    def take_away(self, site: Site, scans: Mapping[str, int]) -> None:
+    def remove_beyond_length(self, site: Site, scans: Mapping[str, int]) -> None:
         """Remove the outputs of scans named after a site's files beyond the slices that each of the `scans` has now."""
         for file in site.below(site.files):
             numbered = takewhile(lambda name: name in scans or self._is_known(name), _numbered(file))
@@ -29,7 +29,7 @@ class StaleOutputs:
                         parts=[place_of(name)], slices=self._left_over(name, 0), scans=[site.scan_output_by_file(name)]
                     )
 
-    def take_away_gone(self, site: Site, place: str) -> None:
+    def remove_of_missing_files(self, site: Site, place: str) -> None:
         """Remove the outputs of those slices of a part of a site whose files are gone."""
         within = len(site.within)
         slices = [(one.source[within:], one.mask) for one in self._past.rows(place)]
@@ -37,16 +37,16 @@ class StaleOutputs:
         gone = [mask for file, mask in slices if not site.has(file) and not site.has(mask[within:])]
         self._discard(slices=gone)
 
-    def take_away_moved(self, site: Site, part: Part) -> None:
+    def remove_at_old_place(self, site: Site, part: Part) -> None:
         """Remove the outputs of the whole scan from where they were before another scan came or went beside it."""
         former = self._past.scan_output(part.place)
         if former not in ("", part.scan_output) and site.is_free(former):
             self._discard(scans=[former])
 
-    def take_away_beyond(self, site: Site, scan_name: str, parts: int) -> None:
+    def remove_beyond_parts(self, site: Site, scan_name: str, parts: int) -> None:
         """Discard parts from number `parts` on, which a scan no longer has, the last first: a gap hides the rest."""
         for place in reversed(list(self._past.places(scan_name, parts))):
-            self.take_away_gone(site, place)
+            self.remove_of_missing_files(site, place)
             self._discard(parts=[place])
 
     def _is_known(self, scan_name: str) -> bool:

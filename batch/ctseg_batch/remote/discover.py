@@ -153,16 +153,16 @@ def _kinds(
     """The kind of each file by folder and name, and the files of other kinds."""
     found: dict[Path, dict[str, Kind]] = defaultdict(dict)
     told = {path: kind_by_name(_name(path)) for path in entries}
-    untold = [path for path, kind in told.items() if kind == "untold" and is_plain(path)]
+    unknown = [path for path, kind in told.items() if kind == "unknown" and is_plain(path)]
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        sniffed = dict(zip(untold, threads.map(lambda path: _start(store, entries[path]), untold), strict=True))
+        sniffed = dict(zip(unknown, threads.map(lambda path: _start(store, entries[path]), unknown), strict=True))
     others = set()
     for path, by_name in told.items():
         kind = by_name
         if kind is not None and not is_plain(path):
             failed.append(UnreadableFile(top / path, UNPLAIN))
             continue
-        if kind == "untold":
+        if kind == "unknown":
             start = sniffed[path]
             if isinstance(start, str):
                 failed.append(UnreadableFile(top / path, f"can't be fetched: {start}"))

@@ -76,10 +76,10 @@ class StoredJournal(Journal):
         super().begin(outlines, kinds)
         self._flush()
 
-    def take_back(self, parts: Iterable[JournalEntry]) -> None:
+    def revoke(self, parts: Iterable[JournalEntry]) -> None:
         """Store these at once, too."""
         noted = [one for one in parts if one["key"]]
-        super().take_back(noted)
+        super().revoke(noted)
         if noted:
             self._flush()
 

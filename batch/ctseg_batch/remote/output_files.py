@@ -33,12 +33,12 @@ class StoreOutputFiles:
         with self._lock:
             self._waiting[path] = content
 
-    def keep(self, paths: Iterable[str]) -> None:
+    def sync(self, paths: Iterable[str]) -> None:
         """Store those of these files that were written, several at once."""
         with self._lock:
             files = {path: self._waiting.pop(path) for path in paths if path in self._waiting}
         try:
-            with stage("keep"):
+            with stage("sync"):
                 self._store.put(files)
         except StoreError as error:
             raise CallError(f"{error}; what was finished is kept, and the same call continues from there") from error

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_CSV, SUMMARY_JSON, marked
+from ctseg_batch.figures.tables import SLICES_CSV, SUMMARY_CSV, SUMMARY_JSON, marked
 from ctseg_batch.layout import FOLDER
 from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.scratch import Scratch

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ctseg_batch.figures.sheets import superseded, withdrawn
+from ctseg_batch.figures.tables import superseded, withdrawn
 from ctseg_batch.journal.past import Past, recall
 from ctseg_batch.journal.record import Journal
 from ctseg_batch.layout import FOLDER, is_journal

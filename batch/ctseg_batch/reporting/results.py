@@ -9,10 +9,10 @@ from ctseg.errors import CallError
 from ctseg.reading.kind import kind_by_name
 from ctseg_batch.figures.columns import figures_of
 from ctseg_batch.figures.runs import read_summary
-from ctseg_batch.figures.sheets import SLICES_CSV, SUMMARY_JSON, shard_of
 from ctseg_batch.figures.slices_file import read_slices
 from ctseg_batch.figures.summary import Summary
-from ctseg_batch.figures.summary_form import form_check
+from ctseg_batch.figures.summary_schema import schema_check
+from ctseg_batch.figures.tables import SLICES_CSV, SUMMARY_JSON, shard_of
 from ctseg_batch.foreign import names_in
 from ctseg_batch.slice_figures import SliceFigures
 
@@ -33,7 +33,7 @@ def read_results(out: Path) -> Results:
         raise CallError(
             f"{out} holds no {SUMMARY_JSON}: join the shards that have run into it with ctseg summarize first"
         )
-    summary = read_summary(out, "", form_check(), str(out))
+    summary = read_summary(out, "", schema_check(), str(out))
     try:
         written = (out / SUMMARY_JSON).stat().st_mtime
     except OSError as error:
@@ -61,7 +61,7 @@ def own_files(rows: Sequence[SliceFigures]) -> list[str]:
 
 def placed(rows: Sequence[SliceFigures]) -> Sequence[SliceFigures]:
     """The slices of a scan without the files that could not be read of a DICOM series: its last rows, of no place."""
-    if kind_by_name(rows[-1].source if rows else "") not in ("dicom", "untold") or not any(own_files(rows)):
+    if kind_by_name(rows[-1].source if rows else "") not in ("dicom", "unknown") or not any(own_files(rows)):
         return rows
     return rows[: 1 + max((place for place, row in enumerate(rows) if row.pixels), default=-1)]
 

@@ -24,7 +24,7 @@ _UNKNOWN = "-"
 _ROOM_FOR_ALL = 110
 
 
-def report(summary: Summary, width: int) -> Iterator[RenderableType]:
+def end_of_run(summary: Summary, width: int) -> Iterator[RenderableType]:
     """All that is shown at the end of a run, on a terminal of that width."""
     groups, scans, totals = _groups(summary), summary["scans"], summary["totals"]
     if not scans:

@@ -7,11 +7,11 @@ from typing import Any
 
 SCHEMA_FILE = Path(__file__).parent / "schema" / "summary.schema.json"
 
-FormCheck = Callable[[Any], str | None]
+SchemaCheck = Callable[[Any], str | None]
 """Returns where and how a value violates the schema; None if it does not."""
 
 
-def form_check() -> FormCheck:
+def schema_check() -> SchemaCheck:
     """Compile the schema to a check; this takes longer than to check a summary."""
     from fastjsonschema import JsonSchemaValueException
     from fastjsonschema import compile as compiled

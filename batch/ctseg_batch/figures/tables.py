@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ctseg.errors import require
-from ctseg_batch.figures.columns import SLICE_COLUMNS, Column, Row, scan_table
+from ctseg_batch.figures.columns import SLICE_COLUMNS, Column, Row, summary_table
 from ctseg_batch.figures.summary import Summary, to_json
 from ctseg_batch.outputs.files import remove, write_whole, writing
 from ctseg_batch.shards import Shard, is_of_cut
@@ -51,7 +51,7 @@ def withdrawn(names: Iterable[str], mark: str) -> list[str]:
     return [*own.intersection(names), *superseded(names, mark)]
 
 
-def write_sheets(
+def write_tables(
     out: Path, summary: Summary, slices: Callable[[], Iterable[Row]], parquet: bool, mark: str = ""
 ) -> None:
     """Write a summary into OUT; each call of `slices` returns the rows of slices.csv. `mark` is that of a shard.
@@ -61,7 +61,7 @@ def write_sheets(
     """
     tables: Mapping[str, Table] = {
         SLICES_CSV: lambda: (SLICE_COLUMNS, slices()),
-        SUMMARY_CSV: lambda: scan_table(summary),
+        SUMMARY_CSV: lambda: summary_table(summary),
     }
     for name, table in tables.items():
         file = out / marked(name, mark)

@@ -14,7 +14,7 @@ from ctseg_batch.result import PartResult
 from ctseg_batch.slice_figures import unpack
 
 
-def of_training(results: Iterable[PartResult], truth: Path, training: Mapping[str, Any]) -> Iterator[str]:
+def leakage_notes(results: Iterable[PartResult], truth: Path, training: Mapping[str, Any]) -> Iterator[str]:
     """A line if the truth belongs to a data set that the model learnt from, with the number of slices if known."""
     top = truth.resolve()
     for folder in around(truth):
