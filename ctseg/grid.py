@@ -36,14 +36,7 @@ class NoGrid(CtsegError):  # noqa: N818 - no fault, but what a scan is like
 
 
 class NoPlaces(NoGrid):
-    """The files of a scan do not say where its slices lie; a spacing that the call gives may make up for it.
-
-    `stacked` makes the block for such a spacing, if the files say something of their geometry.
-    """
-
-    def __init__(self, reason: str, stacked: "Callable[[Spacing], Grid] | None" = None) -> None:
-        super().__init__(reason)
-        self.stacked = stacked
+    """The files of a scan do not say where its slices lie; a spacing that the call gives may make up for it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -153,8 +153,11 @@ class Scan(Protocol):
 
     def __len__(self) -> int: ...
 
-    def grid(self) -> "Grid":
-        """The slices as one block of voxels, for a label map; raises NoGrid if they do not form one."""
+    def grid(self, spacing: Spacing | None = None, /) -> "Grid":
+        """The slices as one block of voxels, for a label map; raises NoGrid if they do not form one.
+
+        `spacing` is used as far as the files do not give theirs.
+        """
         ...
 
     def read(self, index: int) -> Slice:

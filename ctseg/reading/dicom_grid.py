@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +28,7 @@ def series_grid(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Grid:
     if not is_placed:
         slices = _stacked(slices, spacing)
     elif len(slices) == 1 and spacing is None:
-        raise NoPlaces("its slice does not say how thick it is", partial(series_grid, slices))
+        raise NoPlaces("its slice does not say how thick it is")
     positions, across, down, (between_rows, between_columns) = common_plane(slices)
     normal = np.array(normal_of((*across, *down)))
     planes, step = _planes(positions @ normal, spacing and spacing[0])
@@ -55,7 +54,7 @@ def _stacked(slices: Sequence[SliceHeader], spacing: Spacing | None) -> Sequence
     Positions are kept if only the size of pixels is unknown.
     """
     if spacing is None:
-        raise NoPlaces(_unsaid(slices), partial(series_grid, slices))
+        raise NoPlaces(_unsaid(slices))
     if has_mixed_pixels(slices):
         raise NoGrid("its slices differ in size")
     is_placed = all(one.position for one in slices)

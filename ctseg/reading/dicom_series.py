@@ -67,9 +67,9 @@ class DicomSeries:
         header = self.slices[index].pixels
         return read_numbers(self.files[index], header) if is_scale_unknown(header) else None
 
-    def grid(self) -> Grid:
+    def grid(self, spacing: Spacing | None = None, /) -> Grid:
         """The slices as one block; raises NoGrid if they do not form one."""
-        return series_grid(self.slices, self.spacing_mm)
+        return series_grid(self.slices, spacing or self.spacing_mm)
 
     def close(self) -> None:
         """Nothing is held."""

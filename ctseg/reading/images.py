@@ -13,7 +13,7 @@ from ctseg.reading.files import ContentError, refusing
 from ctseg.reading.pictures import Pixels, read_picture
 from ctseg.reading.scan_scale import ScanScale
 from ctseg.reading.values import Scale, as_slice
-from ctseg.scan import Slice, WithoutGeometry
+from ctseg.scan import Slice, Spacing, WithoutGeometry
 
 _COLOURS = (np.uint8, np.uint16, np.float32)
 # Rows and columns that are sampled for colour; how far red, green and blue differ in a coloured pixel, as a share of
@@ -41,7 +41,7 @@ class ImageFolder(WithoutGeometry):
     def __len__(self) -> int:
         return len(self.files)
 
-    def grid(self) -> NoReturn:
+    def grid(self, _: Spacing | None = None, /) -> NoReturn:
         """Raises NoPlaces: images have no positions."""
         raise NoPlaces("images do not say where they lie")
 

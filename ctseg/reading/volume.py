@@ -88,7 +88,7 @@ class Volume:
         with self._lock:
             self._loaded = None
 
-    def grid(self) -> Grid:
+    def grid(self, _: Spacing | None = None, /) -> Grid:
         """The file's own voxels."""
         return self._header.grid()
 

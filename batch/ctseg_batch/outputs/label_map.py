@@ -11,6 +11,7 @@ import numpy as np
 from ctseg import __version__
 from ctseg.classes import CLASSES
 from ctseg.grid import Grid, NoGrid, NoPlaces, stacked_grid
+from ctseg.scan import Spacing
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.outputs.label_tables import ITK_SNAP_TABLE
 from ctseg_batch.outputs.labelled_scan import LabelledScan, OutputNotApplicable, OutputUnavailable
@@ -38,25 +39,22 @@ def label_map(labelled: LabelledScan) -> bytes:
 
 def _grid(labelled: LabelledScan) -> Grid:
     try:
-        try:
-            return labelled.scan.grid()
-        except NoPlaces as error:
-            return _stacked(labelled, error)
+        return labelled.scan.grid(labelled.spacing)
+    except NoPlaces as error:
+        if labelled.spacing is None:
+            raise OutputUnavailable(f"{error}, and there is no --spacing") from error
+        return _stacked(labelled, labelled.spacing)
     except NoGrid as error:
         raise OutputUnavailable(str(error)) from error
 
 
-def _stacked(labelled: LabelledScan, error: NoPlaces) -> Grid:
-    """The grid of a scan whose files do not say where its slices lie, by the spacing of the call."""
-    if labelled.spacing is None:
-        raise OutputUnavailable(f"{error}, and there is no --spacing") from error
-    if error.stacked is not None:
-        return error.stacked(labelled.spacing)
+def _stacked(labelled: LabelledScan, spacing: Spacing) -> Grid:
+    """The grid of images, which lie one on the other at the spacing of the call."""
     shapes = {mask.shape for mask in labelled.masks.values()}
     if len(shapes) > 1:
-        raise OutputNotApplicable("images of several sizes") from error
-    (shape,) = shapes
-    return stacked_grid(len(labelled.scan), (shape[0], shape[1]), labelled.spacing)
+        raise OutputNotApplicable("images of several sizes")
+    ((rows, columns),) = shapes
+    return stacked_grid(len(labelled.scan), (rows, columns), spacing)
 
 
 def _meaning(engine: Engine) -> str:

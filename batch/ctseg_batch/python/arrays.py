@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ctseg.errors import CallError, unforeseen
 from ctseg.grid import NoPlaces
 from ctseg.reading.values import Scale, as_slice, glance_at, scale_of
-from ctseg.scan import Domain, Slice, WithoutGeometry
+from ctseg.scan import Domain, Slice, Spacing, WithoutGeometry
 
 _COLOURS = (3, 4)
 
@@ -39,7 +39,7 @@ class ArrayScan(WithoutGeometry):
     def __len__(self) -> int:
         return len(self.values)
 
-    def grid(self) -> NoReturn:
+    def grid(self, _: Spacing | None = None, /) -> NoReturn:
         """Raises NoPlaces: an array has no positions."""
         raise NoPlaces("an array does not say where its slices lie")
 
