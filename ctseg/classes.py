@@ -3,7 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 RGB = tuple[int, int, int]
+
+Labels = npt.NDArray[np.uint8]
+"""A mask: (H, W), or (slices, H, W) of a scan, each pixel the index of its class."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import BACKGROUND
+from ctseg.classes import BACKGROUND, Labels
 from ctseg.extent import extent
-from ctseg.scan import Labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctseg.classes import Labels
 from ctseg.errors import CtsegError
-from ctseg.scan import Labels, Spacing
+from ctseg.spacing import Spacing
 
 Affine = npt.NDArray[np.float64]
 """(4, 4): from voxel indices to mm in the patient, towards the right, the front and the head (RAS), as NIfTI has it."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ctseg.classes import LESION
+from ctseg.classes import LESION, Labels
 from ctseg.extent import extent
 from ctseg.lungs import Border
 from ctseg.measures import voxel_ml
-from ctseg.scan import Labels, Spacing
+from ctseg.spacing import Spacing
 
 SMALLEST_ML = 0.1
 """Smaller ones are not counted: from 100 mm3, a ball of 6 mm, the Fleischner Society recommends to follow up nodules

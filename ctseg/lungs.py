@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.scan import Labels, Side, Spacing
+from ctseg.classes import Labels
+from ctseg.scan import Side
+from ctseg.spacing import Spacing
 
 LUNGS = ("right", "left")
 """The patient's right and left, in the order of all figures that there are for both."""

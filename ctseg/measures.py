@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctseg import flags
-from ctseg.classes import CLASSES, LESION, LUNG
-from ctseg.scan import Labels, Spacing
+from ctseg.classes import CLASSES, LESION, LUNG, Labels
+from ctseg.spacing import Spacing
 
 # Total lung capacity of adults lies between about 3 and 8 L; a CT at rest or of a child, less.
 PLAUSIBLE_LUNG_ML = (800.0, 10_000.0)

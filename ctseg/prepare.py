@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.scan import Labels, Slice
+from ctseg.classes import Labels
+from ctseg.scan import Slice
 
 Picture = npt.NDArray[Any]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import CLASSES, LESION, LUNG
+from ctseg.classes import CLASSES, LESION, LUNG, Labels
 from ctseg.lungs import LUNGS, THIRDS, Border, thirds
 from ctseg.measures import percent, voxel_ml
-from ctseg.scan import Labels, Spacing
+from ctseg.spacing import Spacing
 
 LungValues = npt.NDArray[np.int16] | npt.NDArray[np.float32]
 

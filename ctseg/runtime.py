@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import CLASSES
+from ctseg.classes import CLASSES, Labels
 from ctseg.errors import ModelError, first_line
 from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, from_metadata
-from ctseg.scan import Labels
 
 _CPU = ["CPUExecutionProvider"]
 # The limit of protobuf, and so of ONNX.

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import require
-from ctseg.scan import Spacing
+from ctseg.spacing import Spacing
 
 MODULE, EXTRA = "meshmetrics", "surface"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ctseg import surface
 from ctseg.errors import CallError, require
 from ctseg.model import DEFAULT_MODEL, find_model, shipped_models
-from ctseg.scan import Spacing
+from ctseg.spacing import Spacing
 from ctseg_batch.choices import DeviceChoice, EngineChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.figures.tables import PARQUET_EXTRA, PARQUET_MODULE
 from ctseg_batch.inputs.discover import absolute

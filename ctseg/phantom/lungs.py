@@ -6,13 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from ctseg.classes import BACKGROUND, CONSOLIDATION, GROUND_GLASS, NORMAL_LUNG
+from ctseg.classes import BACKGROUND, CONSOLIDATION, GROUND_GLASS, NORMAL_LUNG, Labels
 from ctseg.phantom.lesions import Patches
 from ctseg.phantom.plane import Canvas, Field, Plane
 from ctseg.phantom.survey import Survey
 from ctseg.phantom.texture import Lattice, lattice, smoothstep
 from ctseg.phantom.vessels import Tree, grow, join
-from ctseg.scan import Labels
 
 VESSEL, AIR, GLASS, SOLID = 42.0, -1000.0, -645.0, 28.0
 

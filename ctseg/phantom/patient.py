@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctseg.classes import Labels
 from ctseg.phantom.abdomen import Abdomen, draw_abdomen
 from ctseg.phantom.build import Build, draw_build
 from ctseg.phantom.chest import Chest, draw_chest
@@ -15,7 +16,6 @@ from ctseg.phantom.reference import read_reference
 from ctseg.phantom.skeleton import Skeleton, draw_skeleton
 from ctseg.phantom.survey import survey_lungs
 from ctseg.phantom.torso import Torso, draw_torso, paint_table
-from ctseg.scan import Labels
 
 
 @dataclass(frozen=True)

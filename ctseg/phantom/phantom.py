@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ctseg.classes import Labels
 from ctseg.phantom.build import Build, draw_build
 from ctseg.phantom.patient import Patient, draw_patient
 from ctseg.phantom.plane import Canvas, Field, Plane
 from ctseg.phantom.texture import ct_noise
-from ctseg.scan import Labels, Spacing
+from ctseg.spacing import Spacing
 
 HU = npt.NDArray[np.int16]
 

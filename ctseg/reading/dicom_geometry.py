@@ -14,7 +14,7 @@ from ctseg.reading.dicom_header import SliceHeader, normal_of
 from ctseg.reading.dicom_positions import APART_MM, Offsets, with_all_positions, without_shams
 from ctseg.reading.dicom_values import Numbers
 from ctseg.reading.name_order import as_counted
-from ctseg.scan import Lengths, are_lengths
+from ctseg.spacing import Lengths, are_lengths
 
 # How far a slice may be from its place among evenly spaced ones: a tenth of a step, or what rounding to 0.1 mm makes.
 _UNEVEN, _ROUNDING_MM = 0.1, 0.11

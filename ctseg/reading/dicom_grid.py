@@ -10,7 +10,7 @@ from ctseg.grid import ALIGNED, FARTHEST_MM, LPS_TO_RAS, SCANNER, Grid, NoGrid, 
 from ctseg.reading.dicom_geometry import even_planes, has_mixed_pixels, offsets_of, orientation_of, places_of
 from ctseg.reading.dicom_header import SliceHeader, normal_of
 from ctseg.reading.dicom_positions import Offsets
-from ctseg.scan import Spacing
+from ctseg.spacing import Spacing
 
 _SAME_DIRECTION = 1e-3
 

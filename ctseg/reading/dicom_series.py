@@ -15,7 +15,8 @@ from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, right
 from ctseg.reading.dicom_pixels import is_plain, is_scale_unknown, read_numbers, read_slice
 from ctseg.reading.scan_scale import ScanScale
 from ctseg.reading.values import Values
-from ctseg.scan import Lengths, Side, Slice, Spacing, completed, pixel_aspect
+from ctseg.scan import Side, Slice
+from ctseg.spacing import Lengths, Spacing, completed, pixel_aspect
 
 _COPY = "copy of another slice: its SOPInstanceUID, header and pixels are those of another file"
 

@@ -13,7 +13,8 @@ from ctseg.reading.files import ContentError, refusing
 from ctseg.reading.pictures import Pixels, read_picture
 from ctseg.reading.scan_scale import ScanScale
 from ctseg.reading.values import Scale, as_slice
-from ctseg.scan import Slice, Spacing, WithoutGeometry
+from ctseg.scan import Slice, WithoutGeometry
+from ctseg.spacing import Spacing
 
 _COLOURS = (np.uint8, np.uint16, np.float32)
 # Rows and columns that are sampled for colour; how far red, green and blue differ in a coloured pixel, as a share of

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg import flags
+from ctseg.classes import Labels
 from ctseg.errors import UnreadableFile
 from ctseg.grid import LPS_TO_RAS, SCANNER, Affine, Grid, NoGrid
 from ctseg.reading.files import refusing
@@ -19,7 +20,7 @@ from ctseg.reading.values import rescaled
 from ctseg.reading.volume import Volume
 from ctseg.reading.volume_formats import read_volume_header
 from ctseg.reading.volume_header import NEAR, VolumeHeader
-from ctseg.scan import Labels, Scan
+from ctseg.scan import Scan
 
 _ELSEWHERE = (
     "is placed differently from its scan, by the axes and origins in their headers: save it with its scan's header"

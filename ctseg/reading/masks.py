@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctseg.classes import Labels
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError
 from ctseg.reading.pictures import DECODERS, Decoder, Pixels, decode_png, decode_tiff_samples, decode_with
 from ctseg.reading.signatures import PictureFormat
-from ctseg.scan import Labels
 
 _GREY, _PALETTE = 0, 3
 _IHDR = struct.Struct(">II5B")

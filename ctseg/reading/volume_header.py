@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg import flags
+from ctseg.classes import Labels
 from ctseg.grid import FARTHEST_MM, MOST_VOXELS, SCANNER, Affine, Grid, placed_header
 from ctseg.reading.files import ContentError
 from ctseg.reading.stored import Stored, Voxels
-from ctseg.scan import Labels, Spacing, are_lengths
+from ctseg.spacing import Spacing, are_lengths
 
 _AT_0_MM = 1e-3
 

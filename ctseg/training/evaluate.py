@@ -11,6 +11,7 @@ import numpy.typing as npt
 import typer
 from rich.console import Console
 
+from ctseg.classes import Labels
 from ctseg.cleanup import Cleanup
 from ctseg.dataset import read_datasets
 from ctseg.errors import CallError, DatasetError, require
@@ -19,7 +20,7 @@ from ctseg.metrics import scores
 from ctseg.model import INPUT, OUTPUT
 from ctseg.prepare import Preparation
 from ctseg.runtime import check_labels, open_on_cpu
-from ctseg.scan import DOMAINS, Labels
+from ctseg.scan import DOMAINS
 from ctseg.standard_output import standard_output
 from ctseg.training.checks import check_tells_apart, joined_in_vain, leaks
 from ctseg.training.network_file import find_network, is_model

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ctseg.classes import Labels
 from ctseg.cleanup import clean_slice
 from ctseg.metrics import scores
 from ctseg.prepare import restore
-from ctseg.scan import Labels
 from ctseg.training.loss import partial_label_loss
 from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Sample, Samples, Split

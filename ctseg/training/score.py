@@ -10,12 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import BACKGROUND, bits
+from ctseg.classes import BACKGROUND, Labels, bits
 from ctseg.cleanup import Cleanup, clean_slice
 from ctseg.mask_meaning import MaskMeaning
 from ctseg.metrics import Confusion, Scores, confusion, scores
 from ctseg.prepare import Preparation, Restoration, prepare, restore
-from ctseg.scan import Labels
 from ctseg.training.samples import Sample
 
 Predict = Callable[[npt.NDArray[np.float32]], Labels]

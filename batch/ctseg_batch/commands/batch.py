@@ -9,8 +9,8 @@ import typer
 
 from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
-from ctseg.scan import Spacing, as_spacing
 from ctseg.settings import origins
+from ctseg.spacing import Spacing, as_spacing
 from ctseg_batch.choices import DeviceChoice, EngineChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.inputs.path_list import read_paths
 

@@ -9,7 +9,7 @@ from ctseg.classes import CLASSES, LUNG
 from ctseg.lungs import LUNGS, THIRDS
 from ctseg.mask_meaning import is_foreground
 from ctseg.measures import involvement, voxel_ml
-from ctseg.scan import Spacing
+from ctseg.spacing import Spacing
 from ctseg_batch.figures.scan_figures import spacing_of
 from ctseg_batch.figures.summary import Summary, by_scan, figure_at
 from ctseg_batch.result import PartResult

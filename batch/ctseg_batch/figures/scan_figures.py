@@ -12,7 +12,7 @@ from ctseg.mask_meaning import is_foreground
 from ctseg.measures import FAR_APART_MM, Measures, doubts, measure, voxel_ml
 from ctseg.printable import count
 from ctseg.regions import Amounts, Lungs, describe, grade, total
-from ctseg.scan import Spacing
+from ctseg.spacing import Spacing
 from ctseg_batch.figures.totals import scored
 from ctseg_batch.result import PartResult, StackFigures
 from ctseg_batch.slice_figures import unpack

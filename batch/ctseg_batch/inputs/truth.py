@@ -9,12 +9,13 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 
 from ctseg import reading
+from ctseg.classes import Labels
 from ctseg.dataset import meaning_beside
 from ctseg.errors import CallError, DatasetError, UnreadableFile
 from ctseg.mask_meaning import MaskMeaning
 from ctseg.metrics import Confusion, confusion
 from ctseg.reading.kind import stem_of
-from ctseg.scan import Labels, Scan
+from ctseg.scan import Scan
 from ctseg_batch.inputs.scan_names import label_map_names
 from ctseg_batch.inputs.site import volume_slice
 

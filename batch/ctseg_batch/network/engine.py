@@ -8,11 +8,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ctseg.classes import Labels
 from ctseg.errors import DeviceError, ModelError
 from ctseg.model import INPUT, ModelSpec, Precision, file_digest
 from ctseg.prepare import Restoration, prepare
 from ctseg.runtime import check_labels, open_on_cpu
-from ctseg.scan import DOMAINS, Domain, Labels, Slice
+from ctseg.scan import DOMAINS, Domain, Slice
 from ctseg.stages import stage
 from ctseg_batch.choices import DeviceChoice, PrecisionChoice
 from ctseg_batch.network import cuda

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ctseg import __version__
+from ctseg.classes import Labels
 from ctseg.errors import UnreadableFile
 from ctseg.grid import NoGrid
-from ctseg.scan import Labels
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.outputs.labelled_scan import (
     DICOM_ALONE,

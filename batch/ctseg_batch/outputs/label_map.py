@@ -11,7 +11,7 @@ import numpy as np
 from ctseg import __version__
 from ctseg.classes import CLASSES
 from ctseg.grid import Grid, NoGrid, NoPlaces, stacked_grid
-from ctseg.scan import Spacing
+from ctseg.spacing import Spacing
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.outputs.label_tables import ITK_SNAP_TABLE
 from ctseg_batch.outputs.labelled_scan import LabelledScan, OutputNotApplicable, OutputUnavailable

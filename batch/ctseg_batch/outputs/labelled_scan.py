@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ctseg.classes import Labels
 from ctseg.errors import CtsegError
-from ctseg.scan import Labels, Scan, Spacing
+from ctseg.scan import Scan
+from ctseg.spacing import Spacing
 from ctseg_batch.network.engine import Engine
 
 DICOM_ALONE = "it can only be made from a DICOM series"

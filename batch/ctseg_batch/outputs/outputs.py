@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from ctseg.errors import CallError
-from ctseg.scan import Spacing
+from ctseg.spacing import Spacing
 from ctseg.stages import stage
 from ctseg_batch.layout import FOLDER
 from ctseg_batch.outputs.dropped import Dropped

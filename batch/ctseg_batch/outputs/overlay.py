@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import CLASSES, LESION, LUNG, NORMAL_LUNG
+from ctseg.classes import CLASSES, LESION, LUNG, NORMAL_LUNG, Labels
 from ctseg.prepare import LUNG_WINDOW, to_grey
-from ctseg.scan import Labels, Slice
+from ctseg.scan import Slice
 
 Grey = npt.NDArray[np.uint8]
 """A slice as a screen shows it, (H, W)."""

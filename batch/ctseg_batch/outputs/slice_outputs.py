@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ctseg.classes import Labels
 from ctseg.confidence import Confidence
-from ctseg.scan import Labels
 from ctseg_batch.layout import CONFIDENCE, MASKS, OVERLAYS
 from ctseg_batch.outputs.overlay import Grey, overlay
 

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+from ctseg.classes import Labels
 from ctseg.cleanup import Cleanup, clean_slice, clean_volume
 from ctseg.confidence import Confidence, restore_confidence, winning_probability
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.model import LOGITS, OUTPUT
 from ctseg.prepare import restore
-from ctseg.scan import Labels, Slice, Spacing, completed, pixel_aspect
+from ctseg.scan import Slice
+from ctseg.spacing import Spacing, completed, pixel_aspect
 from ctseg.stages import stage
 from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.inputs.truth import Truth

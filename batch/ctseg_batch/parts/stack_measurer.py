@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg import flags
+from ctseg.classes import Labels
 from ctseg.lesions import find_lesions
 from ctseg.lungs import absent, facing, facing_spacing, separate_lungs
 from ctseg.regions import LungValues, sum_by_lung, total
-from ctseg.scan import Labels, Side, Slice, Spacing
+from ctseg.scan import Side, Slice
+from ctseg.spacing import Spacing
 from ctseg.surface import SurfaceDistances, surface_distances
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.parts.part import Part

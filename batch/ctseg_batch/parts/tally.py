@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import CLASSES, LUNG
+from ctseg.classes import CLASSES, LUNG, Labels
 from ctseg.errors import UnreadableFile
 from ctseg.measures import count_pixels
 from ctseg.metrics import Confusion
-from ctseg.scan import Labels, Slice, Spacing
+from ctseg.scan import Slice
+from ctseg.spacing import Spacing
 from ctseg.stages import stage
 from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.inputs.truth import Truth

@@ -5,8 +5,9 @@ from dataclasses import replace
 from functools import partial
 
 from ctseg import flags
+from ctseg.classes import Labels
 from ctseg.errors import CallError
-from ctseg.scan import Labels, Spacing
+from ctseg.spacing import Spacing
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.outputs.labelled_scan import LabelledScan, OutputNotApplicable, OutputUnavailable
 from ctseg_batch.outputs.outputs import Outputs

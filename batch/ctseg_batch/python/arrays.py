@@ -10,7 +10,8 @@ import numpy.typing as npt
 from ctseg.errors import CallError, unforeseen
 from ctseg.grid import NoPlaces
 from ctseg.reading.values import Scale, as_slice, glance_at, scale_of
-from ctseg.scan import Domain, Slice, Spacing, WithoutGeometry
+from ctseg.scan import Domain, Slice, WithoutGeometry
+from ctseg.spacing import Spacing
 
 _COLOURS = (3, 4)
 

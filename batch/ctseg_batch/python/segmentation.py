@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import LESION, LUNG
+from ctseg.classes import LESION, LUNG, Labels
 from ctseg.confidence import Confidence
 from ctseg.errors import CallError
-from ctseg.scan import Labels, Scan, Side, Spacing
+from ctseg.scan import Scan, Side
+from ctseg.spacing import Spacing
 from ctseg_batch.outputs.overlay import as_shown, overlay
 
 Picture = npt.NDArray[np.uint8]

@@ -11,10 +11,12 @@ from typing import SupportsIndex, get_args
 import numpy as np
 import numpy.typing as npt
 
+from ctseg.classes import Labels
 from ctseg.confidence import Confidence
 from ctseg.errors import CallError, ModelError, UnreadableFile
 from ctseg.model import DEFAULT_MODEL, ModelSpec, find_model
-from ctseg.scan import Labels, Scan, Slice, Spacing, as_spacing
+from ctseg.scan import Scan, Slice
+from ctseg.spacing import Spacing, as_spacing
 from ctseg_batch.choices import DeviceChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.figures.scan_figures import scan_figures

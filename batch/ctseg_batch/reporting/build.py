@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from ctseg.printable import count
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.layout import recorded_root
@@ -19,7 +21,6 @@ from ctseg_batch.reporting.parts import Origin, ScanPart, scan_part
 from ctseg_batch.reporting.results import Results, read_results, slices_of
 from ctseg_batch.reporting.sources import holds
 from ctseg_batch.reporting.table import columns, table_data
-from ctseg_batch.reporting.words import size
 
 Watched = Callable[[Sequence[int]], Iterable[int]]
 """Shows the progress through a sequence."""
@@ -37,8 +38,8 @@ class Report:
 
     def told(self) -> str:
         """A line on its place and size, and on scans without pictures."""
-        line = f"report: {self.file}, {size(self.bytes)}, pictures of {self.pictured} of {count(self.scans, 'scan')}"
-        return f"{line} ({size(self.picture_bytes)})" if self.pictured else line
+        line = f"report: {self.file}, {decimal(self.bytes)}, pictures of {self.pictured} of {count(self.scans, 'scan')}"
+        return f"{line} ({decimal(self.picture_bytes)})" if self.pictured else line
 
 
 def write_report(out: Path, file: Path | None, most: int, model: Path | None, watched: Watched = iter) -> Report:

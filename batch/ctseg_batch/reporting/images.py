@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import CLASSES
+from ctseg.classes import CLASSES, Labels
 from ctseg.prepare import Restoration, restore
-from ctseg.scan import Labels
 from ctseg_batch.outputs.overlay import TINTS, Grey
 
 Size = tuple[int, int]

@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from rich.filesize import decimal
 
 from ctseg.classes import LUNG
 from ctseg.printable import count, printable
@@ -21,7 +22,7 @@ from ctseg_batch.reporting.head import digest_of
 from ctseg_batch.reporting.overview import Overview
 from ctseg_batch.reporting.parts import ScanPart
 from ctseg_batch.reporting.table import Column
-from ctseg_batch.reporting.words import group_title, number, signed, size
+from ctseg_batch.reporting.words import group_title, number, signed
 
 # Rows in the page itself, for browsers without scripts; the script adds the others on scrolling.
 _ROWS_AT_ONCE = 200
@@ -68,7 +69,7 @@ def render(page: Page) -> str:
         finalize=_spelt_out,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    environment.filters |= {"number": number, "signed": signed, "count": count, "size": size, "title": group_title}
+    environment.filters |= {"number": number, "signed": signed, "count": count, "size": decimal, "title": group_title}
     style, script = _style(), "\n".join(_static(name) for name in _SCRIPTS)
     return environment.get_template("report.html").render(
         page=page,

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ctseg.classes import CLASSES, LESION, LUNG
 from ctseg.measures import involvement
-from ctseg.scan import Spacing
+from ctseg.spacing import Spacing
 from ctseg_batch.reporting.canvas import drawing, new_axes
 from ctseg_batch.reporting.results import own_files
 from ctseg_batch.reporting.svg import EDGES, FILLS, LINE, MUTED, to_svg

@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 
 from ctseg import reading
+from ctseg.classes import Labels
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import read_bytes
 from ctseg.reading.name_order import as_counted
-from ctseg.scan import Labels, Slice
+from ctseg.scan import Slice
 from ctseg_batch.outputs.overlay import BgrPicture, Grey, as_shown
 from ctseg_batch.outputs.slice_outputs import WRITERS
 from ctseg_batch.parts.opened import named_by_file

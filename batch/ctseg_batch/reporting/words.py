@@ -7,11 +7,12 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from ctseg import flags
-from ctseg.classes import CLASSES, LESION, LUNG, TissueClass
+from ctseg.classes import CLASSES, LESION, LUNG, Labels, TissueClass
 from ctseg.lungs import LUNGS, ON_A_SIDE
 from ctseg.measures import FAR_APART_MM, PLAUSIBLE_LUNG_ML
 from ctseg.printable import count, printable
-from ctseg.scan import Labels, Side, Spacing
+from ctseg.scan import Side
+from ctseg.spacing import Spacing
 
 DEPTH_ALT = "The whole lung seen through from the front, disease in colour"
 UNKNOWN = "\N{EN DASH}"
@@ -94,11 +95,6 @@ def with_minus(text: str) -> str:
 
 def _rounded(value: float, digits: int) -> float:
     return round(value, digits) + 0.0  # else a small negative number would become -0
-
-
-def size(many: int) -> str:
-    """`940 kB`, `8.3 MB`."""
-    return f"{many / 1e6:.1f} MB" if many >= 999_500 else f"{many / 1e3:.0f} kB"
 
 
 def group_title(name: str) -> str:
