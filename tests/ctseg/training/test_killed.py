@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ctseg.cli import main
-from ctseg.training import checkpoint, command, report
+from ctseg.training import checkpoint, report
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
 
@@ -129,7 +129,7 @@ def test_a_disk_that_is_full_leaves_no_half_of_a_recipe(data, tmp_path, monkeypa
     assert "recipe.json can't be written: No space left on device" in " ".join(capsys.readouterr().err.split())
     assert [file.name for file in (tmp_path / "run").iterdir()] == [".lock"]
     with monkeypatch.context() as patched:
-        patched.setattr(command, "_run", lambda *_: None)
+        patched.setattr("ctseg.training.train.run", lambda *_: None)
         with pytest.raises(SystemExit) as left:
             main(call)
     assert not left.value.code
