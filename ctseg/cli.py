@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CtsegError as error:
         _leave(str(error))
     except OSError as error:
-        _leave(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        _leave(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
     except KeyboardInterrupt:  # before the command could handle it
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is reported in one line

@@ -139,6 +139,8 @@ def find_model(name_or_file: str) -> Path:
     file = Path(name_or_file)
     if os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises where a folder on the way may not be entered
         return file
+    if os.path.isfile(file / "best.pt"):  # noqa: PTH113
+        raise ModelError(f"{file} is the folder of a training run: name {file / 'best.pt'}")
     raise ModelError(f"no model {name_or_file!r}: it is neither a file nor a shipped model ({', '.join(shipped)})")
 
 

@@ -43,11 +43,13 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
             place = f"{file}: [{name}] {key}"
             param = options[_known(key.replace("_", "-"), options, place)]
             found[param.name] = _checked(value, hints[param.name], param, context, place)
+            _refuse_tilde(value, place)
         _tell_strange(name, variables.values())
         set_by = dict.fromkeys(found, str(file))
         for key, param in options.items():
             if written := os.environ.get(variables[key]):
                 set_by[param.name] = variables[key]
+                _refuse_tilde(written, variables[key])
                 if param.multiple:
                     found[param.name] = [part.strip() for part in written.split(_SEPARATOR) if part.strip()]
         context.default_map = found
@@ -55,6 +57,12 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
 
     command.params.append(_config_option(settle, variable(name, "OPTION")))
     return command
+
+
+def _refuse_tilde(value: Any, place: str) -> None:
+    """Raise CallError for a path that only a shell would understand: else a folder called `~` would be made."""
+    if isinstance(value, str) and value.split("/")[0] == "~":
+        raise CallError(f"{place} = {value!r}: ~ stands for the home folder in a shell only: write the whole path")
 
 
 def _tell_strange(command: str, known: Collection[str]) -> None:
@@ -79,7 +87,7 @@ def origins(context: typer.Context) -> dict[str, str]:
 def read_table(file: Path, name: str, commands: Collection[str]) -> Mapping[str, Any]:
     """The table of the command `name`; raises CallError for a file that is not TOML, or has tables of no command."""
     try:
-        read = tomllib.loads(file.read_text(encoding="utf-8"))
+        read = tomllib.loads(file.read_text(encoding="utf-8-sig"))  # some editors put a mark in front
     except OSError as error:
         raise CallError(f"the settings file {file} can't be read: {error.strerror}") from error
     except ValueError as error:  # also of what is not UTF-8

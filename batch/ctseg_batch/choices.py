@@ -6,5 +6,8 @@ DeviceChoice = Literal["auto", "cpu", "cuda"]
 PrecisionChoice = Literal["auto", "fp32", "fp16", "int8"]
 EngineChoice = Literal["local", "ray"]
 
+MOST_WORKERS = 1024
+"""More threads than any machine has CPUs; each takes memory."""
+
 MeasuresChoice = Literal["basic", "full"]
 """`full` adds what takes a scan as a whole: lungs, thirds, lesions, surfaces."""

@@ -9,6 +9,7 @@ from ctseg_batch.call import Call
 from ctseg_batch.figures.columns import slice_rows
 from ctseg_batch.figures.leakage import leakage_notes
 from ctseg_batch.figures.notes import (
+    of_another_run,
     of_earlier_calls,
     on_search,
     removed,
@@ -100,6 +101,7 @@ def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
         yield from of_earlier_calls(len(journal.untouched() - scans.keys()))
     if job.call.truth:
         yield from without_truth(worked.results, job.call.truth, job.root)
+        yield from of_another_run(job.call.truth)
         yield from leakage_notes(worked.results, job.call.truth, job.engine.spec.training)
 
 

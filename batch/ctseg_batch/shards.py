@@ -19,7 +19,8 @@ class Shard:
         """From `3/8`; raises CallError."""
         number, _, of = written.partition("/")
         if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-            raise CallError(f"--shard {written}: give the shard and the number of shards, from 1/8 to 8/8")
+            n = of if of.isdecimal() and int(of) else "8"
+            raise CallError(f"--shard {written}: give the shard and the number of shards, from 1/{n} to {n}/{n}")
         return cls(int(number), int(of))
 
     def __str__(self) -> str:

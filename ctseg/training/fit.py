@@ -21,12 +21,12 @@ from ctseg.training.loss import partial_label_loss
 from ctseg.training.networks import build, untrained
 from ctseg.training.predictor import Judge, mixed_precision
 from ctseg.training.recipe import Recipe, Schedule
+from ctseg.training.run_folder import BEST, LAST
 from ctseg.training.samples import Sample, Samples, training_slices
 from ctseg.training.score import count_errors, told_iou
 
 Weights = tuple[Tensor, ...] | list[Tensor]
 
-LAST, BEST = "last.pt", "best.pt"
 _PROGRESS = ("weights", "optimiser", "history", "averaged_steps")
 
 # An epoch's validation looks at so many slices of each data set, evenly spread; the end looks at all.

@@ -114,13 +114,15 @@ def draw_curves(history: Sequence[Mapping[str, Any]], file: Path) -> None:
 def _draw_validation(history: Sequence[Mapping[str, Any]], losses: Axes, ious: Axes) -> None:
     epochs = [line["epoch"] for line in history]
     losses.plot(epochs, [line["val_loss"] for line in history], label="validation", **_DOTS)
-    for name in history[0]["val_iou_by_dataset"]:
+    names = list(history[0]["val_iou_by_dataset"])
+    for name in names if len(names) > 1 else ():
         by_epoch = [line["val_iou_by_dataset"][name] for line in history]
         ious.plot(epochs, by_epoch, lw=1, alpha=0.7, label=printable(name), **_DOTS)
     ious.plot(epochs, [line["val_iou"] for line in history], color="black", label="mean", **_DOTS)
     best = history[fit.best_epoch(history) - 1]
     ious.axvline(best["epoch"], color="grey", lw=0.8, ls=":")
-    ious.annotate(f" best: {best['val_iou']:.3f}, epoch {best['epoch']}", (best["epoch"], 0.03))
+    side = "right" if 2 * best["epoch"] > len(history) else "left"
+    ious.annotate(f" best: {best['val_iou']:.3f}, epoch {best['epoch']} ", (best["epoch"], 0.03), ha=side)
     ious.set(xlabel="epoch", title="Validation IoU, mean of the classes in the reference", ylim=(0, 1))
 
 

@@ -13,6 +13,7 @@ from ctseg.printable import count, printable
 from ctseg.replacing import replace_with
 from ctseg.training.recipe import Recipe
 from ctseg.training.results import show_results, warn
+from ctseg.training.run_folder import BEST, LAST
 from ctseg.training.samples import Samples, Split
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def run(
     """Fit the network of a recipe, calibrate and score its best epoch, and write all that into the run folder `out`."""
     from ctseg.training import checkpoint, report
     from ctseg.training.calibrate import BOUNDS, calibration_error, collect_logits, fit_temperature
-    from ctseg.training.fit import BEST, LAST, Fit, best_epoch
+    from ctseg.training.fit import Fit, best_epoch
     from ctseg.training.lineage import inherited_scores
     from ctseg.training.predictor import final_scores
 

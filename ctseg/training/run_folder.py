@@ -10,15 +10,18 @@ from ctseg.errors import CallError
 from ctseg.replacing import replace_with
 from ctseg.training.samples import Samples
 
-RECIPE = "recipe.json"
+RECIPE, LAST, BEST = "recipe.json", "last.pt", "best.pt"
 
 
 def begin(out: Path, recipe: Mapping[str, Any], loaded: Sequence[Samples], resume: bool) -> None:
-    """Record recipe and data sets of a run in its folder; raises CallError if that holds another run."""
+    """Record recipe and data sets of a run in its folder; raises CallError if that holds another run.
+
+    A run without a checkpoint, which did not finish an epoch, is begun anew by any call without `resume`.
+    """
     noted = out / RECIPE
     datasets = [{**provenance(data), "digest": digest(data)} for data in loaded]
     wanted = json.dumps({**recipe, "datasets": datasets}, indent=2, sort_keys=True)
-    if noted.is_file():
+    if noted.is_file() and (resume or (out / LAST).is_file()):
         if not resume:
             raise CallError(f"{out} already holds a run: continue it with --resume, or name another folder")
         if noted.read_text(encoding="utf-8") != wanted:

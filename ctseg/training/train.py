@@ -12,6 +12,7 @@ from rich.console import Console
 from ctseg.claim import claim
 from ctseg.dataset import read_datasets
 from ctseg.errors import CallError, DeviceError, require
+from ctseg.signals import raised, status_of
 from ctseg.training.checks import check_enough, doubts
 from ctseg.training.recipe import Preset, Schedule, choose_recipe
 from ctseg.training.results import warn
@@ -146,6 +147,9 @@ def train(
         raise CallError("--all-groups holds no group out: leave out --validation-group and --patience")
     if figures_of and not all_groups:
         raise CallError("--figures-of is only for --all-groups: a run that holds groups out has figures of its own")
+    for folder in datasets:
+        if out.resolve() == folder.resolve():
+            raise CallError(f"--out {out}: it is a data set, to which nothing is written: name another folder")
     loaded: Sequence[Samples] = [
         load_samples(data, seed, validation_group or (), all_groups) for data in read_datasets(datasets)
     ]
@@ -159,7 +163,7 @@ def train(
     if all_groups:
         warn_of_what_is_not_inherited(figures_of or start, lineage, console)
     noted = {**({"all_groups": True} if all_groups else {}), **lineage.noted}
-    with claim(out, LOCK), _telling_how_to_go_on(console):
+    with claim(out, LOCK), _telling_how_to_go_on(console), raised():
         begin(out, {**asdict(recipe), "teachers": [], **noted}, loaded, resume)
         loaded = lineage.taught(loaded)
         own = [provenance(data) for data in loaded]
@@ -171,9 +175,9 @@ def train(
 def _telling_how_to_go_on(console: Console) -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         console.print("interrupted: the same call with --resume continues after the last complete epoch")
-        raise
+        raise typer.Exit(status_of(stopped)) from None
 
 
 def choose_device(wanted: _Device) -> Any:

@@ -223,6 +223,18 @@ def test_out_of_another_root_is_refused(batch, command, draw, save_slice, tmp_pa
     assert left.err.endswith(f"holds the results of {tmp_path / 'one'}, not of {tmp_path / 'two'}: name another OUT\n")
 
 
+@pytest.mark.parametrize("shard", [(), ("--shard", "1/2")])
+def test_a_call_that_could_read_nothing_does_not_claim_out(command, draw, save_slice, tmp_path, shard):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/scan.zip").write_bytes(b"PK")
+    command(tmp_path / "one/scan.zip", "--out", tmp_path / "out", *shard)
+    assert (tmp_path / "out/.ctseg").is_dir()
+    save_slice(tmp_path / "two/a.png", draw())
+    assert command(tmp_path / "two", "--out", tmp_path / "out").status == 0
+    assert command(tmp_path / "two", "--out", tmp_path / "out").status == 0
+    assert "holds the results of" in command(tmp_path / "one/scan.zip", "--out", tmp_path / "out").err
+
+
 def test_a_root_that_is_offered_for_the_out_of_another_can_be_taken(batch, command, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in/a/1.png", draw())
     batch(tmp_path / "in")
@@ -230,6 +242,13 @@ def test_a_root_that_is_offered_for_the_out_of_another_can_be_taken(batch, comma
     assert left.status == 2
     assert left.err.endswith(f": name another OUT, or --root {tmp_path / 'in'}\n")
     assert command(tmp_path / "in/a", "--out", tmp_path / "out", "--root", tmp_path / "in").status == 0
+
+
+def test_kinds_without_a_comma_are_a_wrong_call_that_says_so(command, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "--write", "mask", "overlay")
+    assert left.status == 2
+    assert "separated by commas: --write mask,overlay" in left.err
 
 
 @pytest.mark.parametrize("kinds", ["", "mesh", "mask,mesh"])

@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pydicom
 import pytest
 
+from ctseg.cli import main
 from ctseg_batch.figures.summary_schema import schema_check
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.shards import Shard
@@ -320,6 +321,25 @@ def test_names_of_any_kind_are_joined(batch, summarize, draw, save_slice, tmp_pa
     assert status == 0
     assert (tmp_path / "all/slices.csv").read_bytes() == (out / "slices.csv").read_bytes()
     assert printed == (out / "summary.csv").read_bytes()
+
+
+def test_while_shards_have_not_ended_the_status_is_1_though_those_that_have_found_nothing(
+    batch, summarize, draw, save_slice, tmp_path
+):
+    save_slice(tmp_path / "in/a/1.png", draw())
+    (idle,) = (number for number in (1, 2) if not Shard(number, 2).holds("a"))
+    out = batch(tmp_path / "in", shard=Shard(idle, 2)).out
+    assert summarize(out)[0] == 1
+
+
+@pytest.mark.parametrize("command", ["summarize", "report"])
+def test_a_summary_in_place_of_its_folder_is_told(batch, draw, save_slice, tmp_path, capsys, command):
+    save_slice(tmp_path / "in/a.png", draw())
+    file = batch(tmp_path / "in").out / "summary.json"
+    with pytest.raises(SystemExit) as left:
+        main([command, str(file)])
+    assert left.value.code == 2
+    assert "summary.json is a file: name the folder" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.fixture

@@ -604,6 +604,16 @@ def test_a_damaged_description_is_a_wrong_call(command, hand_worked):
     assert "dataset.json" in left.err
 
 
+def test_masks_of_another_run_are_no_independent_reference(batch, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a.png", draw())
+    first = batch(tmp_path / "in", out=tmp_path / "first")
+    done = batch(tmp_path / "in", out=tmp_path / "second", truth=first.out / "masks")
+    assert done.scan["iou"]["mean"] == 1
+    assert any(
+        f"written by ctseg into {first.out}: the scores compare two runs" in note for note in done.summary["notes"]
+    )
+
+
 @pytest.mark.parametrize("place", ["out", "out/masks"])
 def test_a_run_is_not_compared_with_itself(command, batch, draw, save_slice, tmp_path, place):
     save_slice(tmp_path / "in/a.png", draw())

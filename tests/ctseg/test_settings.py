@@ -78,6 +78,25 @@ def test_what_is_wrong_in_a_file_is_named(demo, tmp_path, capsys, content, said)
     assert err.count("\n") == 1
 
 
+def test_the_home_folder_of_a_shell_is_no_folder(demo, tmp_path, capsys, monkeypatch):
+    (tmp_path / "ctseg.toml").write_text('[batch]\nout = "~/results"\n')
+    with pytest.raises(SystemExit) as left:
+        main(["batch", "in"])
+    assert left.value.code == 2
+    assert "~ stands for the home folder in a shell only" in " ".join(capsys.readouterr().err.split())
+    (tmp_path / "ctseg.toml").unlink()
+    monkeypatch.setenv("CTSEG_BATCH_OUT", "~/results")
+    with pytest.raises(SystemExit):
+        main(["batch", "in"])
+    assert "CTSEG_BATCH_OUT = '~/results': ~ stands for" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_mark_in_front_of_a_file_is_passed_over(demo, tmp_path, capsys):
+    (tmp_path / "ctseg.toml").write_text("[inspect]\njson = true\n", encoding="utf-8-sig")
+    assert demo() == 0
+    assert is_json(capsys.readouterr().out)
+
+
 def test_a_variable_of_no_option_is_told(demo, capsys, monkeypatch):
     monkeypatch.setenv("CTSEG_INSPECT_JASON", "1")
     monkeypatch.setenv("CTSEG_BATCH_ANYTHING", "of another command")

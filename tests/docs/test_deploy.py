@@ -20,7 +20,7 @@ def calls():
         text = file.read_text(encoding="utf-8").replace("\\\n", " ")
         for line in text.splitlines():
             if found := re.search(r"ctseg (batch .*)", line):
-                words = shlex.split(re.split(r"\s>>|`", found[1])[0])
+                words = shlex.split(re.split(r"\s2>&1|`", found[1])[0])
                 yield pytest.param(words, id=f"{file.name}: {' '.join(words)[:60]}")
 
 

@@ -93,6 +93,10 @@ def test_a_file_in_half_precision_is_refused(checkpoint_file, graph_at_hand, tmp
 
 
 @pytest.mark.parametrize("name", ["fst", "none.onnx"])
-def test_a_name_that_is_no_file_says_what_there_is(name):
+def test_a_name_that_is_no_file_says_what_there_is(name, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/best.pt").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"run is the folder of a training run: name .*best\.pt"):
+        find_network(str(tmp_path / "run"))
     with pytest.raises(ModelError, match=r"neither a file nor a shipped model \(fast\)"):
         find_network(name)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ctseg.errors import CallError, first_line, require
+from ctseg.signals import awaiting_start
 from ctseg.stages import stage
 from ctseg_batch.call import Call
 from ctseg_batch.cluster.bundles import Bundle, Report, bundled
@@ -27,7 +28,6 @@ from ctseg_batch.journal.entries import place_at
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.quiet import silenced
-from ctseg_batch.signals import awaiting_start
 from ctseg_batch.watcher import Watcher
 from ctseg_batch.work import Worked
 

@@ -1,6 +1,7 @@
 """`ctseg batch`: a run from the command line."""
 
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +12,9 @@ from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
 from ctseg.settings import origins
 from ctseg.spacing import Spacing, as_spacing
-from ctseg_batch.choices import DeviceChoice, EngineChoice, MeasuresChoice, PrecisionChoice
+from ctseg_batch.choices import MOST_WORKERS, DeviceChoice, EngineChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.inputs.path_list import read_paths
 
-INTERRUPTED = 130
 DEFAULT_KIND = "mask"
 
 _SCANS, _WRITTEN, _SPEED, _MACHINES = "Which scans", "What is written", "Speed", "Several machines"
@@ -44,7 +44,8 @@ def batch(
         typer.Option(help="auto: fp32 on the CPU, fp16 on CUDA.", rich_help_panel=_SPEED),
     ] = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads; by default one per usable CPU.", rich_help_panel=_SPEED)
+        int | None,
+        typer.Option(min=1, max=MOST_WORKERS, help="Threads; by default one per usable CPU.", rich_help_panel=_SPEED),
     ] = None,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Slices per call of the network; 1 is best on a CPU.", rich_help_panel=_SPEED)
@@ -168,6 +169,8 @@ def batch(
     from ctseg_batch.shards import Shard
     from ctseg_batch.url import location
 
+    if write:
+        _check_commas(inputs or (), write)
     if not inputs and listed is None:
         raise CallError("give at least one INPUT, or --from with a file that lists them")
     if quiet and verbose:
@@ -202,9 +205,9 @@ def batch(
     if dry_run:
         tell_plan(call, as_json=as_json, quiet=quiet)
         return
+    from ctseg.signals import raised, status_of
     from ctseg_batch.parts.workers import any_at_work
     from ctseg_batch.run import run
-    from ctseg_batch.signals import Terminated, raised
     from ctseg_batch.terminal.console import people_console
     from ctseg_batch.terminal.watch import ConsoleWatcher
     from ctseg_batch.watcher import SilentWatcher
@@ -221,10 +224,19 @@ def batch(
     except KeyboardInterrupt as stopped:
         same_call = "the same call without --overwrite" if overwrite else "the same call"
         console.print(f"interrupted: what was finished is kept, and {same_call} continues from there")
-        status = stopped.status if isinstance(stopped, Terminated) else INTERRUPTED
+        status = status_of(stopped)
         if any_at_work():  # after a second Ctrl-C; a thread inside a library could keep the interpreter from exiting
             os._exit(status)
         raise typer.Exit(status) from None
+
+
+def _check_commas(inputs: Sequence[str], write: Sequence[str]) -> None:
+    """Raise CallError for `--write mask overlay`, by which `overlay` becomes an INPUT."""
+    from ctseg_batch.outputs.outputs import KINDS
+
+    kinds = [one for one in inputs if one in KINDS and not os.path.exists(one)]  # noqa: PTH110
+    if kinds:
+        raise CallError(f"{kinds[0]}: kinds of output are separated by commas: --write {','.join([*write, *kinds])}")
 
 
 def parse_spacing(text: str | None) -> Spacing | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctseg.printable import count
 from ctseg.reading.kind import kind_by_name, stem_of
+from ctseg_batch.layout import results_around
 from ctseg_batch.result import LeftOut, PartResult
 from ctseg_batch.slice_figures import unpack
 from ctseg_batch.url import ARCHIVE, Location
@@ -100,6 +101,12 @@ def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iter
         folder, _, name = sources[0][0].rpartition("/")
         hint = next(_hints(sources, truth, root), "")
         yield f"{NO_TRUTH}there is no {truth / folder / stem_of(name)}.*, nor any other{hint}"
+
+
+def of_another_run(truth: Path) -> Iterator[str]:
+    """A line if the masks that a run is compared with are not a radiologist's, but another run's."""
+    if folder := results_around(truth.resolve()):
+        yield f"the reference masks were written by ctseg into {folder.parent}: the scores compare two runs"
 
 
 def _hints(sources: Sequence[Sequence[str]], truth: Path, root: str) -> Iterator[str]:

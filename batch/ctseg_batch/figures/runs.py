@@ -90,6 +90,8 @@ def read_summary(out: Path, mark: str, fault: SchemaCheck, called: str) -> Summa
         ended = f"the run into {called} has not ended; {_AGAIN}"
         why = ended if journal_files(out) else f"{called} holds no run of ctseg batch"
         raise CallError(f"{file} does not exist: {why}") from None
+    except NotADirectoryError:
+        raise CallError(f"{called} is a file: name the folder that a run wrote into") from None
     except OSError as error:
         raise CallError(f"{file} can't be read: {error.strerror}") from error
     except (ValueError, RecursionError):

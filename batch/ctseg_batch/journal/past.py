@@ -142,7 +142,11 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
     for journal in journal_files(out):
         lines = whole_lines(journal)
         start, head = next(lines, (0, {}))
-        _check(called or str(out), root, journal, head)
+        _check_format(journal, head)
+        if head["root"] != root:
+            if any("part" in noted for _, noted in lines):
+                raise _other_root(called or str(out), root, head["root"])
+            continue  # of a call that could read nothing: OUT holds no results
         if not is_sibling(journal.name, mark):  # it has none of this shard's scans, and may be at work
             one = _read(start, head["settings"].get("write", ()), lines)
             read[journal] = one if head["settings"] == wanted else one.voided()
@@ -163,16 +167,17 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
     return past
 
 
-def _check(out: str, root: str, journal: Path, head: JournalEntry) -> None:
+def _check_format(journal: Path, head: JournalEntry) -> None:
     if head.get("format") != FORMAT:
         raise CallError(
             f"{journal} is damaged, or was written by another version of ctseg: delete it, and the scans in it will "
             "be segmented again"
         )
-    if head["root"] != root:
-        former = head["root"]
-        or_root = f", or --root {former}" if PurePath(root).is_relative_to(former) else ""
-        raise CallError(f"{out} holds the results of {former}, not of {root}: name another OUT{or_root}")
+
+
+def _other_root(out: str, root: str, former: str) -> CallError:
+    or_root = f", or --root {former}" if PurePath(root).is_relative_to(former) else ""
+    return CallError(f"{out} holds the results of {former}, not of {root}: name another OUT{or_root}")
 
 
 def _read(start: int, write: Sequence[str], lines: Iterator[tuple[int, JournalEntry]]) -> Past:

@@ -16,7 +16,7 @@ from ctseg.printable import printable
 from ctseg.reading.files import read_start
 from ctseg.replacing import replace_with
 from ctseg.standard_output import standard_output
-from ctseg_batch.choices import DeviceChoice, PrecisionChoice
+from ctseg_batch.choices import MOST_WORKERS, DeviceChoice, PrecisionChoice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,10 @@ def profile(
     ] = DEFAULT_MODEL,
     device: Annotated[DeviceChoice, typer.Option(help="As for `ctseg batch`.")] = "auto",
     precision: Annotated[PrecisionChoice, typer.Option(help="As for `ctseg batch`.")] = "auto",
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one per usable CPU.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_WORKERS, help="Threads; by default one per usable CPU."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices per call of the network.")] = 1,
     slices: Annotated[int | None, typer.Option(min=1, help="Maximum number of slices; by default all.")] = None,
     trace: Annotated[
@@ -62,6 +65,7 @@ def profile(
     """
     from rich.text import Text
 
+    from ctseg.signals import raised, status_of
     from ctseg_batch.call import Call
     from ctseg_batch.cpus import usable_cpus
     from ctseg_batch.job import open_job
@@ -71,7 +75,6 @@ def profile(
     from ctseg_batch.profiling.report import operators_table, report, sweep_table
     from ctseg_batch.profiling.sweep import engines_for
     from ctseg_batch.profiling.sweep import sweep as tried
-    from ctseg_batch.signals import Terminated, raised
     from ctseg_batch.terminal.console import people_console
     from ctseg_batch.url import Url, location
 
@@ -97,8 +100,8 @@ def profile(
             providers = job.engine.session.get_providers()
             nodes = costliest(job.engine.file, batch, providers, _OPERATORS) if operators else []
             tries = tried(job, engines, usable_cpus()) if sweep else []
-    except Terminated as stopped:
-        raise typer.Exit(stopped.status) from None
+    except KeyboardInterrupt as stopped:
+        raise typer.Exit(status_of(stopped)) from None
     figures |= {"operators": [asdict(node) for node in nodes]} if operators else {}
     figures |= {"sweep": [asdict(one) for one in tries]} if sweep else {}
     if as_json:

@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from ctseg.printable import count
+from ctseg.replacing import replace_with
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.layout import recorded_root
-from ctseg_batch.outputs.files import write_whole
 from ctseg_batch.reporting import REPORT_HTML, overview
 from ctseg_batch.reporting.agreement import agreement
 from ctseg_batch.reporting.charts import charts
@@ -70,7 +70,7 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
     )
     content = render(page).encode()
     place = out / REPORT_HTML if file is None else file
-    write_whole(place, content)
+    replace_with(place, content)
     return Report(place, len(content), len(results.summary["scans"]), len(pictured), picture_bytes)
 
 

@@ -55,6 +55,33 @@ def weights(file):
     return checkpoint.load(file).net.state_dict()
 
 
+def test_a_scheduler_ends_it_as_ctrl_c_does(data, tmp_path):
+    process = train(data, tmp_path / "run")
+    next(line for line in process.stderr if line.startswith("epoch 1/"))
+    process.terminate()
+    assert "--resume continues after the last complete epoch" in process.communicate()[1]
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_a_run_without_a_checkpoint_is_begun_anew_by_any_call(data, tmp_path, monkeypatch):
+    call = ["train", str(data), "--out", str(tmp_path / "run"), "--device", "cpu", "--epochs"]
+    monkeypatch.setattr("ctseg.training.train.run", lambda *_: None)  # as if it had failed before its first epoch
+    for epochs in ("1", "2"):
+        with pytest.raises(SystemExit) as left:
+            main([*call, epochs])
+        assert not left.value.code
+    with pytest.raises(SystemExit) as left:
+        main([*call, "2", "--resume"])
+    assert not left.value.code
+
+
+def test_nothing_is_written_among_the_data(data, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["train", str(data), "--out", str(data / "."), "--device", "cpu"])
+    assert left.value.code == 2
+    assert "it is a data set, to which nothing is written" in " ".join(capsys.readouterr().err.split())
+
+
 def test_killed_at_any_moment_it_goes_on_to_the_same_result(data, undisturbed, tmp_path):
     draws = random.Random(0)
     out = tmp_path / "killed"

@@ -17,6 +17,11 @@ class Terminated(KeyboardInterrupt):
         self.status = 128 + number
 
 
+def status_of(stopped: KeyboardInterrupt) -> int:
+    """The exit status of a process that was ended so: 130 for Ctrl-C."""
+    return stopped.status if isinstance(stopped, Terminated) else 128 + signal.SIGINT
+
+
 @contextmanager
 def raised() -> Iterator[None]:
     """Raise Terminated on such a signal. A signal that is ignored, as under nohup, stays ignored."""
