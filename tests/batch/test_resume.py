@@ -443,7 +443,7 @@ def test_parts_that_are_gone_leave_no_masks_though_a_run_stopped_among_them(
     for file in files[100:]:
         file.unlink()
     with monkeypatch.context() as patched:
-        patched.setattr(Journal, "drop", dying(Journal.drop, 2))  # the first one is of slices
+        patched.setattr(Journal, "forget", dying(Journal.forget, 2))  # the first one is of slices
         with pytest.raises(KeyboardInterrupt):
             batch(tmp_path / "in")
     assert batch(tmp_path / "in").masks.keys() == {file.name for file in files[:100]}
@@ -452,7 +452,7 @@ def test_parts_that_are_gone_leave_no_masks_though_a_run_stopped_among_them(
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize(
     ("step", "first", "gone"),
-    [("begin", 0, 256), ("begin", 2, 257), ("drop", 101, 300)],
+    [("begin", 0, 256), ("begin", 2, 257), ("forget", 101, 300)],
     ids=["up", "down", "together"],
 )
 def test_images_that_move_to_another_part_leave_no_mask_though_a_run_stopped_meanwhile(

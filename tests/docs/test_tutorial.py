@@ -39,7 +39,7 @@ def test_its_commands_run_and_leave_what_it_says(tmp_path):
     with (top / "results/summary.csv").open(newline="") as rows:
         scans = {row["scan"]: row for row in csv.DictReader(rows)}
     assert set(scans) == {"another.nii.gz", "mild.nii.gz", "severe"}
-    assert scans["another"]["iou_mean"] == scans["severe"]["iou_mean"] != ""
+    assert scans["another.nii.gz"]["iou_mean"] == scans["mild.nii.gz"]["iou_mean"] != ""
     assert (top / "results/overlays/mild.nii.gz/0000.png").is_file()
     assert cv2.imread(str(top / "mild.png")).shape == (64 + 72, 64, 3)
     assert "nothing to do: 9 slices were done before" in done.stderr
