@@ -46,6 +46,7 @@ def demo(
         "These scans are synthetic: the phantom drew them, and its truth. Real scans are harder.",
         legend(),
         f"scans     {scans}",
+        f"truth     {truth}",
         f"masks     {results / 'masks'}",
         f"overlays  {results / 'overlays'}",
         f"summary   {results / 'summary.csv'}, {results / 'summary.json'}",

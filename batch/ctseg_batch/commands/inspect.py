@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +19,7 @@ from ctseg.printable import printable
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import DOMAINS
 from ctseg.standard_output import standard_output
-from ctseg_batch.terminal.console import legend
+from ctseg_batch.terminal.console import legend, output_console
 
 _MOST_SHOWN = 8
 
@@ -39,7 +38,7 @@ def inspect(
         with standard_output() as stream:
             stream.write(json.dumps(_described(file, spec), indent=2) + "\n")
     else:
-        Console().print(_table(file, spec))
+        output_console().print(_table(file, spec))
 
 
 def _described(file: Path, spec: ModelSpec) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The console for people, on standard error."""
+"""The consoles for people."""
 
 from collections.abc import Iterable
 
@@ -12,8 +12,16 @@ _WIDE = 160
 
 def people_console() -> Console:
     """A console on standard error; without a terminal, it is wide enough for the table."""
-    console = Console(stderr=True)
-    return console if console.file.isatty() else Console(stderr=True, width=_WIDE)
+    return _wide_enough(Console(stderr=True))
+
+
+def output_console() -> Console:
+    """The same on standard output."""
+    return _wide_enough(Console())
+
+
+def _wide_enough(console: Console) -> Console:
+    return console if console.file.isatty() else Console(stderr=console.stderr, width=_WIDE)
 
 
 def show(console: Console, report: Iterable[RenderableType]) -> None:
