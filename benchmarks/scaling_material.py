@@ -13,7 +13,7 @@ from ctseg.phantom.dicom import to_dicom
 from ctseg_batch.call import Call
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.past import Past
-from ctseg_batch.journal.record import Journal, claim_out
+from ctseg_batch.journal.record import Journal
 from ctseg_batch.outputs.slice_outputs import WRITERS, LabelledSlice
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.tally import Tally
@@ -49,7 +49,7 @@ def note_as_done(call: Call) -> None:
     """Make OUT what a run leaves that has done it all, by the classes of a run, but for the network."""
     job = open_job(call)
     mask = WRITERS["mask"].encode(LabelledSlice(LABELS))
-    with claim_out(call.out, job.mark), Journal(call.out, job.root, job.settings, Past()) as journal:
+    with job.run_folder.hold(print), Journal(call.out, job.root, job.settings, Past()) as journal:
         for part in parts(job, journal):
             home = call.out / WRITERS["mask"].folder / Path(part.names[0]).parent
             fill(home, [Path(name).name for name in part.names], mask)
@@ -58,9 +58,9 @@ def note_as_done(call: Call) -> None:
 
 def parts(job: Job, journal: Journal) -> Iterator[Part]:
     """What there is to do, which is all."""
-    planner = job.planner(Past(), journal)
-    for part in chain.from_iterable(map(planner.parts, job.found.sites)):
-        for step in planner.plan(part):
+    planner = job.planner(Past(), job.open_outputs(), journal)
+    for piece in chain.from_iterable(map(planner.pieces, job.found.sites)):
+        for step in planner.plan(piece):
             assert isinstance(step, Part)
             yield step
 

@@ -42,16 +42,16 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
         for key, value in table.items():
             place = f"{file}: [{name}] {key}"
             param = options[_known(key.replace("_", "-"), options, place)]
-            found[param.name] = _checked(value, hints[param.name], param, context, place)
-            _refuse_tilde(value, place)
+            found[param.name] = _at_home(_checked(value, hints[param.name], param, context, place))
         _tell_strange(name, variables.values())
         set_by = dict.fromkeys(found, str(file))
         for key, param in options.items():
             if written := os.environ.get(variables[key]):
                 set_by[param.name] = variables[key]
-                _refuse_tilde(written, variables[key])
                 if param.multiple:
-                    found[param.name] = [part.strip() for part in written.split(_SEPARATOR) if part.strip()]
+                    found[param.name] = [_at_home(part.strip()) for part in written.split(_SEPARATOR) if part.strip()]
+                else:
+                    os.environ[variables[key]] = _at_home(written)
         context.default_map = found
         context.meta[_ORIGINS] = set_by
 
@@ -59,10 +59,11 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
     return command
 
 
-def _refuse_tilde(value: Any, place: str) -> None:
-    """Raise CallError for a path that only a shell would understand: else a folder called `~` would be made."""
-    if isinstance(value, str) and value.split("/")[0] == "~":
-        raise CallError(f"{place} = {value!r}: ~ stands for the home folder in a shell only: write the whole path")
+def _at_home(value: Any) -> Any:
+    """A value, or each of a list, with `~/` at its beginning turned into the home folder, as a shell does."""
+    if isinstance(value, list):
+        return [_at_home(one) for one in value]
+    return os.path.expanduser(value) if isinstance(value, str) and value.split("/")[0] == "~" else value  # noqa: PTH111
 
 
 def _tell_strange(command: str, known: Collection[str]) -> None:

@@ -183,6 +183,18 @@ def _room(offsets: Offsets) -> Offsets:
     return room
 
 
+def reach(slices: Sequence[SliceHeader]) -> tuple[float, float] | None:
+    """From where to where the slices of a series cover the body along their normal, in mm; None if that is unknown.
+
+    As long as its places stand for, around the slice in the middle: one that lies astray moves neither end.
+    """
+    offsets, _ = offsets_of(slices)
+    if offsets is None or (step := _step(np.sort(offsets))) is None:
+        return None
+    middle, half = float(np.median(offsets)), step * float(_room(np.sort(offsets)).sum()) / 2
+    return middle - half, middle + half
+
+
 def _bridged(gaps: npt.NDArray[Any]) -> Offsets:
     """Gaps, the first and the last no wider than any other: they may lead to a slice that lies astray."""
     bridged = gaps.astype(float)

@@ -483,3 +483,15 @@ def test_masks_and_label_map_agree(batch, save_volume, labels, tmp_path):
     masks = [cv2.imread(str(tmp_path / f"out/masks/ct.nii.gz/{index:04d}.png"), -1) for index in range(3)]
     found = SimpleITK.DICOMOrient(SimpleITK.ReadImage(str(tmp_path / "out/nifti/ct.nii.gz")), "LPS")
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(found), masks)
+
+
+def test_a_stack_of_images_with_too_many_voxels_has_no_label_map_and_says_so(
+    batch, draw, save_slice, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("ctseg.grid.MOST_VOXELS", 1000)
+    for number in range(2):
+        save_slice(tmp_path / f"in/{number}.png", draw(number))
+    done = batch(tmp_path / "in", spacing=(5, 1, 1), write=("mask", "nifti"))
+    assert (done.status, done.scan["errors"]) == (0, [])
+    (left_out,) = done.scan["left_out"]
+    assert "it would have 2 x" in left_out["reason"]

@@ -332,6 +332,15 @@ def test_while_shards_have_not_ended_the_status_is_1_though_those_that_have_foun
     assert summarize(out)[0] == 1
 
 
+def test_shards_that_have_all_ended_have_the_status_of_one_run(batch, summarize, tmp_path):
+    (tmp_path / "in/a").mkdir(parents=True)
+    (tmp_path / "in/a/1.png").write_bytes(b"none")
+    whole = batch(tmp_path / "in", out=tmp_path / "whole")
+    for number in (1, 2):
+        out = batch(tmp_path / "in", shard=Shard(number, 2)).out
+    assert summarize(out)[0] == whole.status == 2
+
+
 @pytest.mark.parametrize("command", ["summarize", "report"])
 def test_a_summary_in_place_of_its_folder_is_told(batch, draw, save_slice, tmp_path, capsys, command):
     save_slice(tmp_path / "in/a.png", draw())

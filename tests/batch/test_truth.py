@@ -610,7 +610,8 @@ def test_masks_of_another_run_are_no_independent_reference(batch, draw, save_sli
     done = batch(tmp_path / "in", out=tmp_path / "second", truth=first.out / "masks")
     assert done.scan["iou"]["mean"] == 1
     assert any(
-        f"written by ctseg into {first.out}: the scores compare two runs" in note for note in done.summary["notes"]
+        f"are in {first.out}, where ctseg wrote its own: unless they were corrected" in note
+        for note in done.summary["notes"]
     )
 
 

@@ -1,6 +1,7 @@
 """What options are without the command line: the environment before a file, the file before the default."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -78,17 +79,15 @@ def test_what_is_wrong_in_a_file_is_named(demo, tmp_path, capsys, content, said)
     assert err.count("\n") == 1
 
 
-def test_the_home_folder_of_a_shell_is_no_folder(demo, tmp_path, capsys, monkeypatch):
-    (tmp_path / "ctseg.toml").write_text('[batch]\nout = "~/results"\n')
-    with pytest.raises(SystemExit) as left:
-        main(["batch", "in"])
-    assert left.value.code == 2
-    assert "~ stands for the home folder in a shell only" in " ".join(capsys.readouterr().err.split())
-    (tmp_path / "ctseg.toml").unlink()
-    monkeypatch.setenv("CTSEG_BATCH_OUT", "~/results")
-    with pytest.raises(SystemExit):
-        main(["batch", "in"])
-    assert "CTSEG_BATCH_OUT = '~/results': ~ stands for" in " ".join(capsys.readouterr().err.split())
+@pytest.mark.parametrize("is_of_file", [False, True])
+def test_paths_may_begin_at_the_home_folder(demo, tmp_path, capsys, monkeypatch, is_of_file):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    if is_of_file:
+        (tmp_path / "ctseg.toml").write_text('[summarize]\nout = "~/all"\n')
+    else:
+        monkeypatch.setenv("CTSEG_SUMMARIZE_OUT", "~/all")
+    parameters = load("summarize").make_context("ctseg summarize", ["run"]).params
+    assert Path(parameters["out"]) == tmp_path / "home/all"
 
 
 def test_a_mark_in_front_of_a_file_is_passed_over(demo, tmp_path, capsys):

@@ -13,7 +13,7 @@ from ctseg.errors import CallError
 from ctseg_batch.figures.columns import Row
 from ctseg_batch.figures.notes import joined_notes
 from ctseg_batch.figures.runs import Run
-from ctseg_batch.figures.summary import SCHEMA, Summary, figures_alone, flag_folders
+from ctseg_batch.figures.summary import NOT_DONE, SCHEMA, Summary, figures_alone, flag_folders
 from ctseg_batch.figures.totals import totals
 from ctseg_batch.journal.inventory import Inventory
 from ctseg_batch.layout import recorded_root
@@ -109,9 +109,9 @@ def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
             why = _not_ended(shard)
             if shard.number in found:
                 why = "other shards have found it but its own has not, so it is new or gone: call all shards again"
-            missing[name] = Failure(name, f"was not done: {why}")
+            missing[name] = Failure(name, f"{NOT_DONE}{why}")
         for shard in silent.values():  # no other shard knows which inputs it could not read
-            missing[f"shard {shard}"] = Failure(f"shard {shard}", f"was not done: {_not_ended(shard)}")
+            missing[f"shard {shard}"] = Failure(f"shard {shard}", f"{NOT_DONE}{_not_ended(shard)}")
     return list(missing.values())
 
 

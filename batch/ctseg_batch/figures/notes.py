@@ -104,9 +104,10 @@ def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iter
 
 
 def of_another_run(truth: Path) -> Iterator[str]:
-    """A line if the masks that a run is compared with are not a radiologist's, but another run's."""
+    """A line if the masks that a run is compared with lie where another run wrote its own; they may be corrected."""
     if folder := results_around(truth.resolve()):
-        yield f"the reference masks were written by ctseg into {folder.parent}: the scores compare two runs"
+        where = f"the reference masks are in {folder.parent}, where ctseg wrote its own"
+        yield f"{where}: unless they were corrected, the scores compare two runs"
 
 
 def _hints(sources: Sequence[Sequence[str]], truth: Path, root: str) -> Iterator[str]:

@@ -17,6 +17,8 @@ from ctseg_batch.shards import Shard
 
 SCHEMA = 2
 _MOST_REASONS = 3
+NOT_DONE = "was not done: "
+"""The beginning of the reason why a scan is missing from joined shards."""
 _UNSCORED = "no slice could be compared with a reference mask"
 # Fields that older summaries lack, or that depend on --write or on the machine.
 _NO_FIGURES = ("series", "patients_right", "left_out", "device")
@@ -113,16 +115,16 @@ def outcome(summary: Summary) -> tuple[int, str]:
     scans = summary["scans"]
     has_failures = bool(all_errors(summary))
     if summary["shard"] is None:  # a shard can't tell: another may have read something, or found a reference mask
-        if all(scan["status"] == "failed" for scan in scans) and not is_of_shards(summary):
+        if all(scan["status"] == "failed" for scan in scans) and not _is_unfinished(summary):
             return 2, "" if has_failures else _nothing_left(summary["skipped"])
         if summary["groups"] and all(scan["confusion"] is None for scan in scans) and not has_failures:
             return 1, next((note for note in summary["notes"] if note.startswith(NO_TRUTH)), _UNSCORED)
     return int(has_failures), ""
 
 
-def is_of_shards(summary: Summary) -> bool:
-    """Whether a summary joins shards: those that have not ended may have read something."""
-    return any(run["shard"] for run in summary["runs"] or ())
+def _is_unfinished(summary: Summary) -> bool:
+    """Whether a summary joins shards of which some have not ended: these may read something."""
+    return any(error["reason"].startswith(NOT_DONE) for error in summary["errors"])
 
 
 def _nothing_left(skipped: Sequence[Mapping[str, str]]) -> str:

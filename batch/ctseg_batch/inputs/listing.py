@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ctseg import flags
 from ctseg_batch.result import Failure
 
@@ -94,6 +92,8 @@ class Listing:
 
 def facts_of(series: "DicomSeries") -> SeriesFacts:
     """The facts of a series."""
+    from ctseg.reading.dicom_geometry import reach
+
     return SeriesFacts(
         uid=series_digest(series),
         study=_digest(series.study) if series.study else "",
@@ -104,19 +104,8 @@ def facts_of(series: "DicomSeries") -> SeriesFacts:
         spacing=series.spacing_mm[0] if series.spacing_mm else None,
         slices=len(series),
         is_computed=flags.COMPUTED in series.flags,
-        reach=_reach(series),
+        reach=reach(series.slices),
     )
-
-
-def _reach(series: "DicomSeries") -> tuple[float, float] | None:
-    """As long as its slices stand for, around the one in the middle: a slice that lies astray moves neither end."""
-    from ctseg.reading.dicom_geometry import offsets_of
-
-    offsets, _ = offsets_of(series.slices)
-    if series.spacing_mm is None or offsets is None:
-        return None
-    middle, half = float(np.median(offsets)), series.spacing_mm[0] * sum(series.weights or (1.0,) * len(series)) / 2
-    return middle - half, middle + half
 
 
 def series_digest(series: "DicomSeries") -> str:

@@ -144,9 +144,9 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
         start, head = next(lines, (0, {}))
         _check_format(journal, head)
         if head["root"] != root:
-            if any("part" in noted for _, noted in lines):
+            if journal != journal_file(out, mark) or any("part" in noted for _, noted in lines):
                 raise _other_root(called or str(out), root, head["root"])
-            continue  # of a call that could read nothing: OUT holds no results
+            continue  # of a call that could read nothing, to be written anew
         if not is_sibling(journal.name, mark):  # it has none of this shard's scans, and may be at work
             one = _read(start, head["settings"].get("write", ()), lines)
             read[journal] = one if head["settings"] == wanted else one.voided()

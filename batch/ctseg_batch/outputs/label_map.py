@@ -39,11 +39,12 @@ def label_map(labelled: LabelledScan) -> bytes:
 
 def _grid(labelled: LabelledScan) -> Grid:
     try:
-        return labelled.scan.grid(labelled.spacing)
-    except NoPlaces as error:
-        if labelled.spacing is None:
-            raise OutputUnavailable(f"{error}, and there is no --spacing") from error
-        return _stacked(labelled, labelled.spacing)
+        try:
+            return labelled.scan.grid(labelled.spacing)
+        except NoPlaces as error:
+            if labelled.spacing is None:
+                raise OutputUnavailable(f"{error}, and there is no --spacing") from error
+            return _stacked(labelled, labelled.spacing)
     except NoGrid as error:
         raise OutputUnavailable(str(error)) from error
 

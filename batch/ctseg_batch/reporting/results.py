@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ctseg.errors import CallError
 from ctseg.reading.kind import kind_by_name
@@ -61,7 +61,8 @@ def own_files(rows: Sequence[SliceFigures]) -> list[str]:
 
 def placed(rows: Sequence[SliceFigures]) -> Sequence[SliceFigures]:
     """The slices of a scan without the files that could not be read of a DICOM series: its last rows, of no place."""
-    if kind_by_name(rows[-1].source if rows else "") not in ("dicom", "unknown") or not any(own_files(rows)):
+    last = PurePosixPath(rows[-1].source).name if rows else ""
+    if kind_by_name(last) not in ("dicom", "unknown") or not any(own_files(rows)):
         return rows
     return rows[: 1 + max((place for place, row in enumerate(rows) if row.pixels), default=-1)]
 
