@@ -125,6 +125,10 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
     )
 
 
+WEIGHTS = "weights_sha256"
+"""The key, in a model's `training`, of a digest of its network's weights, the same in every precision."""
+
+
 def shipped_models() -> dict[str, Path]:
     """The models inside the package, by name; `fast.fp16.onnx` is `fast` in another precision, not another model."""
     folder = Path(str(files("ctseg"))) / "models"
@@ -140,7 +144,8 @@ def find_model(name_or_file: str) -> Path:
     if os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises where a folder on the way may not be entered
         return file
     if os.path.isfile(file / "best.pt"):  # noqa: PTH113
-        raise ModelError(f"{file} is the folder of a training run: name {file / 'best.pt'}")
+        makes = f"`ctseg export {file / 'best.pt'} --out model.onnx` makes a model of it"
+        raise ModelError(f"{file} is the folder of a training run: {makes}")
     raise ModelError(f"no model {name_or_file!r}: it is neither a file nor a shipped model ({', '.join(shipped)})")
 
 

@@ -129,7 +129,7 @@ def _training(stored: Any) -> Mapping[str, Any]:
         if "learnt_from" not in described:
             groups = _mapping(described["groups"])
             if not all(isinstance(names, list) for names in (groups["train"], *groups.values())):
-                raise TypeError(f"the groups of {described['name']} are not a mapping")
+                raise TypeError(f"the groups of {described['name']} are not lists of names")
     return training
 
 

@@ -97,7 +97,8 @@ def leaks(sides: Mapping[str, Iterable[Sample]]) -> Iterator[str]:
     for side, samples in sides.items():
         for sample in samples:
             by_name[sample.dataset, _folded(sample.group)].add((side, sample.group))
-            by_pixels[_digest(sample)].append((side, sample))
+            for digest in _digests(sample):
+                by_pixels[digest].append((side, sample))
     for (dataset, _), groups in sorted(by_name.items()):
         for (side, one), (other_side, other) in combinations(sorted(groups, key=lambda group: group[1]), 2):
             if one != other and side != other_side:
@@ -116,7 +117,9 @@ def _equal_slices(found: Iterable[Sequence[tuple[str, Sample]]]) -> Iterator[str
             for (side, one), (other_side, other) in combinations(equal, 2):
                 if side != other_side:
                     groups = (one.dataset, one.group), (other.dataset, other.group)
-                    pairs[groups].append((f"{one.file} ({side})", f"{other.file} ({other_side})"))
+                    pair = f"{one.file} ({side})", f"{other.file} ({other_side})"
+                    if pair not in pairs[groups]:
+                        pairs[groups].append(pair)
     for files in pairs.values():
         more = f", and {len(files) - 1} more of the same two patients" if len(files) > 1 else ""
         yield (
@@ -130,12 +133,14 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _digest(sample: Sample) -> bytes:
-    pixels, is_stretched = sample.image.pixels, sample.image.is_scaled and sample.image.domain == "grey8"
+def _digests(sample: Sample) -> Iterator[bytes]:
+    """Of the pixels; and of the file where numbers above 8 bits became grey by the range of all in their folder."""
+    pixels = sample.image.pixels
     found = blake2b(f"{sample.image.domain} {pixels.dtype} {pixels.shape}".encode(), digest_size=16)
-    # Numbers above 8 bits become grey by the range of all in their folder, so that copies differ from folder to folder.
-    found.update(sample.file.read_bytes() if is_stretched else pixels.tobytes())
-    return found.digest()
+    found.update(pixels.tobytes())
+    yield found.digest()
+    if sample.image.is_scaled and sample.image.domain == "grey8":
+        yield blake2b(sample.file.read_bytes(), digest_size=16).digest()
 
 
 def _has_content(sample: Sample) -> bool:

@@ -180,7 +180,7 @@ class Fit:
         if missing := [name for name in _PROGRESS if name not in last.progress]:
             raise ModelError(
                 f"{file} does not record where its run was (no {missing[0]}): continue from the run's own "
-                "last.pt (best.pt does not), or begin another run with --start"
+                "last.pt, or begin another run with --start"
             )
         self.net.load_state_dict(last.progress["weights"])
         self.optimiser.load_state_dict(last.progress["optimiser"])

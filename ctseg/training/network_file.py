@@ -4,14 +4,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctseg.model import file_digest, find_model
+from ctseg.errors import ModelError
+from ctseg.model import WEIGHTS, file_digest, find_model
 
 if TYPE_CHECKING:
     from ctseg.training.checkpoint import Checkpoint
-
-
-WEIGHTS = "weights_sha256"
-"""The key under which a model file's description of its training holds `weights_digest`."""
 
 
 def is_model(file: Path) -> bool:
@@ -22,6 +19,8 @@ def is_model(file: Path) -> bool:
 def find_network(name_or_file: str) -> Path:
     """The file of a checkpoint, by its ending .pt, or of a model; raises ModelError, listing the shipped models."""
     file = Path(name_or_file)
+    if (file / "best.pt").is_file():
+        raise ModelError(f"{file} is the folder of a training run: name {file / 'best.pt'}")
     return find_model(name_or_file) if is_model(file) else file
 
 

@@ -21,7 +21,7 @@ def begin(out: Path, recipe: Mapping[str, Any], loaded: Sequence[Samples], resum
     noted = out / RECIPE
     datasets = [{**provenance(data), "digest": digest(data)} for data in loaded]
     wanted = json.dumps({**recipe, "datasets": datasets}, indent=2, sort_keys=True)
-    if noted.is_file() and (resume or (out / LAST).is_file()):
+    if noted.is_file() and (resume or any((out / name).is_file() for name in (LAST, BEST))):
         if not resume:
             raise CallError(f"{out} already holds a run: continue it with --resume, or name another folder")
         if noted.read_text(encoding="utf-8") != wanted:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -19,10 +19,6 @@ from ctseg.training.results import warn
 from ctseg.training.run import run
 from ctseg.training.run_folder import begin, provenance
 from ctseg.training.samples import Samples, check_known, load_samples
-
-if TYPE_CHECKING:
-    pass
-
 
 _Device = Literal["auto", "cpu", "cuda"]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ctseg.errors import CallError
+from ctseg.model import WEIGHTS
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.distill import MIRRORS
 from ctseg.training.lineage import inherited_datasets
@@ -58,7 +60,8 @@ def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
         ):
             if theirs != ours:
                 raise CallError(f"{file} uses another {what} of slices than {files[0]}: they can't be joined")
-    if len(set(map(weights_digest, found))) < len(found):
+    digests = list(map(weights_digest, found))
+    if len(set(digests)) < len(found):
         raise CallError("one of the networks is named twice: leave it out, since it would only count twice")
     temperatures = [one.temperature for one in found if one.temperature]
     is_calibrated = len(temperatures) == len(found)
@@ -80,6 +83,7 @@ def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
             "datasets": _joined([one.training.get("datasets", ()) for one in found]),
             "members": [descent(one, file) for one, file in zip(found, files, strict=True)],
             "mirrored": is_mirrored,
+            WEIGHTS: sha256("".join(digests).encode()).hexdigest(),
         },
         scores={},
         temperature=1.0 if is_calibrated else None,

@@ -15,12 +15,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ctseg.errors import CallError
 from ctseg.learnt_groups import group_digest
-from ctseg.model import ModelSpec, Precision, to_metadata
+from ctseg.model import WEIGHTS, ModelSpec, Precision, to_metadata
 from ctseg.prepare import Preparation
 from ctseg.replacing import replace_with
 from ctseg.scan import Slice
 from ctseg.training.checkpoint import Checkpoint
-from ctseg.training.network_file import WEIGHTS, weights_digest
+from ctseg.training.network_file import weights_digest
 from ctseg_export.ensemble import open_ensemble
 from ctseg_export.graph import OPSET, labels_graph, logits_graph
 from ctseg_export.half import check_range, in_half

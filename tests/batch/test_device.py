@@ -91,6 +91,19 @@ def test_another_precision_is_the_file_beside(command, batch, make_model, draw, 
     assert beside.scan["precision"] == "fp32"
 
 
+@pytest.mark.parametrize(("other", "status"), [({}, 0), ({"weights_sha256": "a"}, 0), ({"weights_sha256": "b"}, 2)])
+def test_files_of_which_both_name_their_weights_must_name_the_same(
+    command, make_model, draw, save_slice, tmp_path, other, status
+):
+    """Those of earlier versions name none."""
+    save_slice(tmp_path / "in/a.png", draw())
+    model = make_model(tmp_path / "m.onnx", training={"seed": 1, "weights_sha256": "a"})
+    make_model(tmp_path / "m.fp16.onnx", precision="fp16", training={"seed": 1, **other})
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "--model", model, "--precision", "fp16")
+    assert left.status == status
+    assert ("m.fp16.onnx holds another network than" in left.err) == (status == 2)
+
+
 OTHER_WINDOW = {"preparation": Preparation((-1050.0, 350.0), long_side=64, multiple=16)}
 
 

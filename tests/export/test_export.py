@@ -15,7 +15,7 @@ import typer
 from ctseg.cli import load
 from ctseg.errors import CallError, MissingExtraError, ModelError
 from ctseg.learnt_groups import group_digest
-from ctseg.model import from_metadata
+from ctseg.model import WEIGHTS, from_metadata
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import Slice
 from ctseg.training import checkpoint
@@ -92,6 +92,11 @@ def test_files_of_one_network_say_so_in_any_precision(exported, checkpoint_file,
     )
     assert half == again == exported.spec.training
     assert different != half
+    mean, of_the_file = (
+        export_model(file, tmp_path / "m.onnx", is_mirrored=True).spec.training[WEIGHTS]
+        for file in (checkpoint_file, exported.file)
+    )
+    assert mean == of_the_file != half[WEIGHTS]
 
 
 def test_the_proof_is_written_down(exported, spec, light):

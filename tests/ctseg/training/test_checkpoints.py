@@ -12,6 +12,7 @@ import torch
 
 from ctseg.cli import main
 from ctseg.errors import CallError, ModelError
+from ctseg.signals import raised
 from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.networks import build
@@ -243,15 +244,18 @@ def test_a_disk_that_takes_no_more_is_told_as_that_and_leaves_the_former_checkpo
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"best.pt": b"the former one"}
 
 
-def test_ctrl_c_waits_until_a_checkpoint_is_written(whole, tmp_path, monkeypatch):
-    save, handler = torch.save, signal.getsignal(signal.SIGINT)
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_ctrl_c_and_the_like_wait_until_a_checkpoint_is_written(whole, tmp_path, monkeypatch, name):
+    save, number = torch.save, getattr(signal, name)
+    handler = signal.getsignal(number)
 
     def interrupted(state, stream):
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         save(state, stream)
 
     monkeypatch.setattr(torch, "save", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), raised():
         checkpoint.save(checkpoint.load(whole), tmp_path / "new.pt")
     assert checkpoint.load(tmp_path / "new.pt").recipe == TINY
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(number) is handler

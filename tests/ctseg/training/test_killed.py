@@ -73,6 +73,10 @@ def test_a_run_without_a_checkpoint_is_begun_anew_by_any_call(data, tmp_path, mo
     with pytest.raises(SystemExit) as left:
         main([*call, "2", "--resume"])
     assert not left.value.code
+    (tmp_path / "run/best.pt").write_bytes(b"a result")
+    with pytest.raises(SystemExit) as left:
+        main([*call, "3"])
+    assert left.value.code == 2
 
 
 def test_nothing_is_written_among_the_data(data, capsys):
