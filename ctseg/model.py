@@ -19,6 +19,12 @@ FORMAT_VERSION = 2
 INPUT, OUTPUT, LOGITS = "slice", "labels", "logits"
 DEFAULT_MODEL = "fast"
 
+BEST = "best.pt"
+"""The checkpoint in the folder of a training run that models are made of."""
+
+WEIGHTS = "weights_sha256"
+"""The key, in a model's `training`, of a digest of its network's weights, the same in every precision."""
+
 Precision = Literal["fp32", "fp16", "int8"]
 _PREFIX = "ctseg."
 _T = TypeVar("_T")
@@ -125,10 +131,6 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
     )
 
 
-WEIGHTS = "weights_sha256"
-"""The key, in a model's `training`, of a digest of its network's weights, the same in every precision."""
-
-
 def shipped_models() -> dict[str, Path]:
     """The models inside the package, by name; `fast.fp16.onnx` is `fast` in another precision, not another model."""
     folder = Path(str(files("ctseg"))) / "models"
@@ -143,10 +145,16 @@ def find_model(name_or_file: str) -> Path:
     file = Path(name_or_file)
     if os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises where a folder on the way may not be entered
         return file
-    if os.path.isfile(file / "best.pt"):  # noqa: PTH113
-        makes = f"`ctseg export {file / 'best.pt'} --out model.onnx` makes a model of it"
-        raise ModelError(f"{file} is the folder of a training run: {makes}")
+    if best := best_of_run(file):
+        raise ModelError(
+            f"{file} is the folder of a training run: `ctseg export {best} --out model.onnx` makes a model of it"
+        )
     raise ModelError(f"no model {name_or_file!r}: it is neither a file nor a shipped model ({', '.join(shipped)})")
+
+
+def best_of_run(folder: Path) -> Path | None:
+    """The best checkpoint in the folder of a training run; None for any other path."""
+    return folder / BEST if os.path.isfile(folder / BEST) else None  # noqa: PTH113
 
 
 def file_digest(file: Path) -> str:

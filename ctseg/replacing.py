@@ -17,6 +17,14 @@ UNFINISHED = ".tmp"
 _LONGEST_NAME = 255
 
 
+def make_room(file: Path) -> None:
+    """Make the folder that a file is to be written into; raises CallError."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CallError(f"{file} can't be written: the folder {file.parent} can't be made: {error.strerror}") from error
+
+
 def replace_with(file: Path, content: bytes) -> None:
     """Write a file; raises CallError if that fails."""
     try:

@@ -1,8 +1,11 @@
-"""SIGTERM and SIGHUP, from a scheduler or a container, end a run like Ctrl-C: what was finished is kept."""
+"""SIGTERM and SIGHUP, from a scheduler or a container, end a run like Ctrl-C: what was finished is kept.
+
+Each of them waits where it would do harm.
+"""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -28,8 +31,7 @@ def raised() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only this one may set handlers
         yield
         return
-    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
-    former = {number: signal.getsignal(number) for number in numbers}
+    former = {number: signal.getsignal(number) for number in _numbers(_NAMES)}
     for number, handler in former.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, _raise)
@@ -38,6 +40,31 @@ def raised() -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Keep Ctrl-C, and SIGTERM and SIGHUP where they are handled like it, waiting until the block ends.
+
+    Amid torch's writing it would end in C++ code, which takes it for a full disk, or aborts; amid the start of a thread
+    it would leave one that nobody waits for, and which aborts the process as that ends.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handled = {
+        number: handler for number in _numbers(("SIGINT", *_NAMES)) if callable(handler := signal.getsignal(number))
+    }
+    for number in handled:
+        signal.signal(number, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
 
 
 @contextmanager
@@ -68,6 +95,11 @@ def awaiting_start() -> Iterator[None]:
             signal.signal(number, handler)
     if came:
         raise KeyboardInterrupt
+
+
+def _numbers(names: Iterable[str]) -> list[int]:
+    """The signals of these names that this system has."""
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:

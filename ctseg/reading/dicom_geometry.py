@@ -188,10 +188,14 @@ def reach(slices: Sequence[SliceHeader]) -> tuple[float, float] | None:
 
     As long as its places stand for, around the slice in the middle: one that lies astray moves neither end.
     """
-    offsets, _ = offsets_of(slices)
-    if offsets is None or (step := _step(np.sort(offsets))) is None:
+    unordered, _ = offsets_of(slices)
+    if unordered is None:
         return None
-    middle, half = float(np.median(offsets)), step * float(_room(np.sort(offsets)).sum()) / 2
+    offsets = np.sort(unordered)
+    step = _step(offsets)
+    if step is None:
+        return None
+    middle, half = float(np.median(offsets)), step * float(_room(offsets).sum()) / 2
     return middle - half, middle + half
 
 

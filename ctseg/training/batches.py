@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ctseg.signals import uninterrupted
 from ctseg.training.augment import QUADRUPLE, quadruple, randomise
 from ctseg.training.cutmix import cutmix
-from ctseg.training.interrupts import uninterrupted
 from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Sample, Samples, training_slices
 

@@ -15,7 +15,7 @@ from ctseg.classes import CLASSES
 from ctseg.errors import CallError, ModelError, first_line
 from ctseg.model import check_temperature
 from ctseg.replacing import replace_with
-from ctseg.training.interrupts import uninterrupted
+from ctseg.signals import uninterrupted
 from ctseg.training.networks import build
 from ctseg.training.recipe import Recipe, recipe_from
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ctseg.errors import CallError, ModelError
+from ctseg.model import BEST
 from ctseg.spread import evenly_spread
 from ctseg.training import checkpoint
 from ctseg.training.batches import load_epoch, plan_epoch
@@ -21,7 +22,7 @@ from ctseg.training.loss import partial_label_loss
 from ctseg.training.networks import build, untrained
 from ctseg.training.predictor import Judge, mixed_precision
 from ctseg.training.recipe import Recipe, Schedule
-from ctseg.training.run_folder import BEST, LAST
+from ctseg.training.run_folder import LAST
 from ctseg.training.samples import Sample, Samples, training_slices
 from ctseg.training.score import count_errors, told_iou
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctseg.errors import ModelError
-from ctseg.model import WEIGHTS, file_digest, find_model
+from ctseg.model import WEIGHTS, best_of_run, file_digest, find_model, shipped_models
 
 if TYPE_CHECKING:
     from ctseg.training.checkpoint import Checkpoint
@@ -19,9 +19,11 @@ def is_model(file: Path) -> bool:
 def find_network(name_or_file: str) -> Path:
     """The file of a checkpoint, by its ending .pt, or of a model; raises ModelError, listing the shipped models."""
     file = Path(name_or_file)
-    if (file / "best.pt").is_file():
-        raise ModelError(f"{file} is the folder of a training run: name {file / 'best.pt'}")
-    return find_model(name_or_file) if is_model(file) else file
+    if not is_model(file):
+        return file
+    if name_or_file not in shipped_models() and (best := best_of_run(file)):
+        raise ModelError(f"{file} is the folder of a training run: name {best}")
+    return find_model(name_or_file)
 
 
 def open_network(file: Path) -> "Checkpoint":

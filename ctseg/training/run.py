@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from ctseg.model import BEST
 from ctseg.printable import count, printable
 from ctseg.replacing import replace_with
 from ctseg.training.recipe import Recipe
 from ctseg.training.results import show_results, warn
-from ctseg.training.run_folder import BEST, LAST
+from ctseg.training.run_folder import LAST
 from ctseg.training.samples import Samples, Split
 
 if TYPE_CHECKING:

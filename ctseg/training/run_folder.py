@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ctseg.errors import CallError
+from ctseg.model import BEST
 from ctseg.replacing import replace_with
 from ctseg.training.samples import Samples
 
-RECIPE, LAST, BEST = "recipe.json", "last.pt", "best.pt"
+RECIPE, LAST = "recipe.json", "last.pt"
 
 
 def begin(out: Path, recipe: Mapping[str, Any], loaded: Sequence[Samples], resume: bool) -> None:

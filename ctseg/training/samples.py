@@ -19,7 +19,7 @@ from ctseg.dataset import Dataset, DatasetSlice, SeriesDataset
 from ctseg.errors import CallError, DatasetError
 from ctseg.mask_meaning import MaskMeaning
 from ctseg.scan import Slice
-from ctseg.training.interrupts import uninterrupted
+from ctseg.signals import uninterrupted
 from ctseg.training.lung_field import lung_field
 
 Split = Literal["train", "val", "test"]

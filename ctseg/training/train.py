@@ -143,9 +143,8 @@ def train(
         raise CallError("--all-groups holds no group out: leave out --validation-group and --patience")
     if figures_of and not all_groups:
         raise CallError("--figures-of is only for --all-groups: a run that holds groups out has figures of its own")
-    for folder in datasets:
-        if out.resolve() == folder.resolve():
-            raise CallError(f"--out {out}: it is a data set, to which nothing is written: name another folder")
+    if out.resolve() in [folder.resolve() for folder in datasets]:
+        raise CallError(f"--out {out}: it is a data set, to which nothing is written: name another folder")
     loaded: Sequence[Samples] = [
         load_samples(data, seed, validation_group or (), all_groups) for data in read_datasets(datasets)
     ]

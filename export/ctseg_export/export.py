@@ -17,7 +17,7 @@ from ctseg.errors import CallError
 from ctseg.learnt_groups import group_digest
 from ctseg.model import WEIGHTS, ModelSpec, Precision, to_metadata
 from ctseg.prepare import Preparation
-from ctseg.replacing import replace_with
+from ctseg.replacing import make_room, replace_with
 from ctseg.scan import Slice
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.network_file import weights_digest
@@ -74,7 +74,7 @@ def export_model(
             f"int8 needs at least {FEWEST_SLICES} real slices to take its ranges from: give some with --slices"
         )
     source = open_ensemble([checkpoint, *others], is_mirrored=is_mirrored)
-    _make_room(out)
+    make_room(out)
     how = source.recipe.preparation
     graph = logits_graph(source.net, how.multiple)
     proof: Iterable[Batch] = chain(made_up_batches(how), slice_batches(how, slices))
@@ -170,10 +170,3 @@ def _bounds(difference: Difference) -> dict[str, Any]:
         "logit_difference_at_most": bound(difference.logit),
         "label_difference_at_most": bound(difference.label_share),
     }
-
-
-def _make_room(out: Path) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CallError(f"{out} can't be written: the folder {out.parent} can't be made: {error.strerror}") from error

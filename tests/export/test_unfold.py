@@ -100,3 +100,10 @@ def test_a_name_that_is_no_file_says_what_there_is(name, tmp_path):
         find_network(str(tmp_path / "run"))
     with pytest.raises(ModelError, match=r"neither a file nor a shipped model \(fast\)"):
         find_network(name)
+
+
+def test_a_shipped_model_goes_before_the_folder_of_a_run_with_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fast").mkdir()
+    (tmp_path / "fast/best.pt").write_bytes(b"")
+    assert find_network("fast").name == "fast.onnx"

@@ -141,10 +141,10 @@ def best_of(series: Iterable[ListedSeries]) -> ListedSeries:
     """
     rivals = list(series)
     rivals = [one for one in rivals if not one.facts.is_computed] or rivals
-    covered = [_coverage(one, rivals) for one in rivals]
-    ranked = [_rank(one, length) for one, length in zip(rivals, covered, strict=True)]
-    long_enough = [place for place, length in enumerate(covered) if length >= _COVERS * max(covered)]
-    return rivals[min(long_enough, key=ranked.__getitem__)]
+    covered = [(one, _coverage(one, rivals)) for one in rivals]
+    longest = max(length for _, length in covered)
+    best, _ = min((pair for pair in covered if pair[1] >= _COVERS * longest), key=lambda pair: _rank(*pair))
+    return best
 
 
 def _rank(series: ListedSeries, covered: float) -> tuple[bool, float, float, bool, int, str, str]:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from ctseg.errors import CallError
 from ctseg.printable import count
-from ctseg.replacing import replace_with
+from ctseg.replacing import make_room, replace_with
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.layout import recorded_root
 from ctseg_batch.reporting import REPORT_HTML, overview
@@ -71,10 +70,7 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
     )
     content = render(page).encode()
     place = out / REPORT_HTML if file is None else file
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CallError(f"{place} can't be written: {error.strerror}") from error
+    make_room(place)
     replace_with(place, content)
     return Report(place, len(content), len(results.summary["scans"]), len(pictured), picture_bytes)
 

@@ -16,15 +16,16 @@ from ctseg.cli import main
 from ctseg.dataset import read_dataset
 from ctseg.errors import CallError, ModelError
 from ctseg.learnt_groups import learnt_groups
-from ctseg.model import file_digest, find_model
+from ctseg.model import BEST, file_digest, find_model
 from ctseg.prepare import Preparation
 from ctseg.training import calibrate, checkpoint
 from ctseg.training.distill import Teacher
-from ctseg.training.fit import BEST, LAST, Fit, Progress, best_epoch, schedule_factor
+from ctseg.training.fit import Fit, Progress, best_epoch, schedule_factor
 from ctseg.training.network_file import open_network
 from ctseg.training.networks import build
 from ctseg.training.recipe import LIGHT, SEED, Architecture, choose_recipe
 from ctseg.training.report import FitProgress, draw_curves
+from ctseg.training.run_folder import LAST
 from ctseg.training.samples import load_samples
 from ctseg_export.export import export_model
 
