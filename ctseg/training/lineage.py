@@ -18,6 +18,7 @@ from ctseg.training.network_file import descent, find_network, open_network
 from ctseg.training.recipe import Recipe
 from ctseg.training.results import warn, warn_of_new_names
 from ctseg.training.samples import Samples
+from ctseg.training.soup import mean_of
 from ctseg.training.unfold import is_folded, recalibrated
 
 _FIGURES = {"split", "slices", "iou", "dice"}
@@ -27,11 +28,12 @@ _FIGURES = {"split", "slices", "iou", "dice"}
 class Lineage:
     """The networks that a run builds on, to start from and as a teacher; either may be missing.
 
-    `datasets`: what they learnt from, as their files describe it. `noted`: what recipe.json and the run's checkpoints
-    say of them. `judged`: whose figures and temperature stand for those of a run that holds no group back.
+    `start` is the mean of those to start from. `datasets`: what they and the teachers learnt from, as their files
+    describe it. `noted`: what recipe.json and the run's checkpoints say of them. `judged`: whose figures and
+    temperature stand for those of a run that holds no group back.
     """
 
-    start: Checkpoint | None
+    start: nn.Module | None
     judged: Checkpoint | None
     teacher: Teacher | None
     datasets: tuple[Mapping[str, Any], ...]
@@ -45,12 +47,11 @@ class Lineage:
         """The network that training starts from; that of a model file gets its batch normalisation back."""
         if self.start is None:
             return None
-        net = self.start.net
-        return recalibrated(net, first_batches(loaded, recipe)) if is_folded(net) else net
+        return recalibrated(self.start, first_batches(loaded, recipe)) if is_folded(self.start) else self.start
 
 
 def open_lineage(
-    start: str | None,
+    start: Sequence[str],
     teachers: Sequence[str],
     figures_of: str | None,
     recipe: Recipe,
@@ -65,22 +66,24 @@ def open_lineage(
     """
     noted: dict[str, Any] = {}
     datasets: list[Mapping[str, Any]] = []
-    first, teacher = None, None
-    if start:
-        file = find_network(start)
-        first = open_alike(file, recipe)
-        datasets += first.training.get("datasets", ())
-        check_learnt(start, datasets, loaded)
-        noted["start"] = descent(first, file)
+    teacher = None
+    files = list(map(find_network, start))
+    first = [open_alike(file, recipe) for file in files]
+    for called, one in zip(start, first, strict=True):
+        learnt = one.training.get("datasets", ())
+        check_learnt(called, learnt, loaded)
+        datasets += learnt
+    if first:
+        noted["start"] = list(map(descent, first, files))
     if teachers:
         teacher = open_teacher([find_network(one) for one in teachers], device)
         datasets += teacher.datasets
         check_learnt("the teacher", teacher.datasets, loaded)
         noted["teachers"] = list(teacher.provenance)
-    if forebears := dict.fromkeys([*([start] if start else []), *teachers]):
+    if forebears := dict.fromkeys([*start, *teachers]):
         held_back = [data.dataset.name for data in loaded if data.splits["val"] or data.splits["test"]]
         warn_of_new_names(" and ".join(forebears), datasets, held_back, console)
-    judged = first
+    judged = first[0] if len(first) == 1 else None  # a mean is another network than those that it is of
     if figures_of:
         file = find_network(figures_of)
         judged = open_alike(file, recipe)
@@ -90,7 +93,8 @@ def open_lineage(
         if theirs != {data.dataset.name for data in loaded} | {described.get("name") for described in datasets}:
             warn(f"{figures_of} was trained on other data sets: its figures and temperature may not hold here", console)
         noted["figures_of"] = descent(judged, file)
-    return Lineage(first, judged, teacher, tuple(datasets), noted)
+    begin = mean_of([one.net for one in first]) if first else None
+    return Lineage(begin, judged, teacher, tuple(datasets), noted)
 
 
 def open_alike(file: Path, recipe: Recipe) -> Checkpoint:
@@ -150,8 +154,8 @@ def inherited_scores(lineage: Lineage) -> dict[str, Any]:
 
     Empty if the run of that network had not ended: then it has only those of its last epoch, on a few slices.
     """
-    judged, start = lineage.judged, lineage.start
-    whose = "the network that it began with" if judged is start else "one that was trained alike, but held groups back"
+    judged, is_alike = lineage.judged, "figures_of" in lineage.noted
+    whose = "one that was trained alike, but held groups back" if is_alike else "the network that it began with"
     return {
         name: {"of": whose, **figures}  # one that is inherited already says itself whose it is
         for name, figures in (judged.scores.items() if judged else ())
@@ -159,7 +163,7 @@ def inherited_scores(lineage: Lineage) -> dict[str, Any]:
     }
 
 
-def warn_of_what_is_not_inherited(judged: str | None, lineage: Lineage, console: Console) -> None:
+def warn_of_what_is_not_inherited(judged: str, lineage: Lineage, console: Console) -> None:
     """Warn a run that holds no group back if no network hands its figures and temperature on, or if it lacks them."""
     if lineage.judged is None:
         warn(

@@ -14,26 +14,29 @@ from ctseg.training.samples import Samples
 RECIPE, LAST = "recipe.json", "last.pt"
 
 
-def begin(out: Path, recipe: Mapping[str, Any], loaded: Sequence[Samples], resume: bool) -> None:
-    """Record recipe and data sets of a run in its folder; raises CallError if that holds another run.
-
-    A run without a checkpoint, which did not finish an epoch, is begun anew by any call without `resume`.
-    """
-    noted = out / RECIPE
+def record_of(recipe: Mapping[str, Any], loaded: Sequence[Samples]) -> str:
+    """The record of a run, as JSON."""
     datasets = [{**provenance(data), "digest": digest(data)} for data in loaded]
-    wanted = json.dumps({**recipe, "datasets": datasets}, indent=2, sort_keys=True)
-    if noted.is_file() and (resume or any((out / name).is_file() for name in (LAST, BEST))):
-        if not resume:
-            raise CallError(f"{out} already holds a run: continue it with --resume, or name another folder")
-        if noted.read_text(encoding="utf-8") != wanted:
-            raise CallError(
-                f"{out} holds a run with a different recipe, slices, labels or groups ({noted}): "
-                "repeat its call to continue it, or name another folder"
-            )
-        return
-    if resume:
+    return json.dumps({**recipe, "datasets": datasets}, indent=2, sort_keys=True)
+
+
+def begin(out: Path, record: str) -> None:
+    """Write the record of a new run; raises CallError if its folder holds one that has finished an epoch."""
+    if (out / RECIPE).is_file() and any((out / name).is_file() for name in (LAST, BEST)):
+        raise CallError(f"{out} already holds a run: continue it with --resume, or name another folder")
+    replace_with(out / RECIPE, record.encode())
+
+
+def check_resumable(out: Path, record: str) -> None:
+    """Raise CallError if a folder holds no run, or one with another record."""
+    noted = out / RECIPE
+    if not noted.is_file():
         raise CallError(f"{out} holds no run to continue: leave out --resume")
-    replace_with(noted, wanted.encode())
+    if noted.read_text(encoding="utf-8") != record:
+        raise CallError(
+            f"{out} holds a run with a different recipe, slices, labels or groups ({noted}): "
+            "repeat its call to continue it, or name another folder"
+        )
 
 
 def provenance(data: Samples) -> dict[str, Any]:

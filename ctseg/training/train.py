@@ -17,7 +17,7 @@ from ctseg.training.checks import check_enough, doubts
 from ctseg.training.recipe import Preset, Schedule, choose_recipe
 from ctseg.training.results import warn
 from ctseg.training.run import run
-from ctseg.training.run_folder import begin, provenance
+from ctseg.training.run_folder import begin, check_resumable, provenance, record_of
 from ctseg.training.samples import Samples, check_known, load_samples
 
 _Device = Literal["auto", "cpu", "cuda"]
@@ -88,8 +88,11 @@ def train(
         ),
     ] = None,
     start: Annotated[
-        str | None,
-        typer.Option(help="Checkpoint, model file or shipped model to start from; by default random weights."),
+        list[str] | None,
+        typer.Option(
+            help="Checkpoint, model file or shipped model to start from, by default random weights; repeatable: of "
+            "several, the mean of their weights."
+        ),
     ] = None,
     start_share: Annotated[
         float | None,
@@ -154,12 +157,13 @@ def train(
         warn(doubt, console)
     from ctseg.training.lineage import inherited_datasets, open_lineage, warn_of_what_is_not_inherited
 
-    lineage = open_lineage(start, teacher or (), figures_of, recipe, loaded, torch_device, console)
+    lineage = open_lineage(start or (), teacher or (), figures_of, recipe, loaded, torch_device, console)
     if all_groups:
-        warn_of_what_is_not_inherited(figures_of or start, lineage, console)
+        warn_of_what_is_not_inherited(figures_of or " and ".join(start or ()), lineage, console)
     noted = {**({"all_groups": True} if all_groups else {}), **lineage.noted}
     with claim(out, LOCK), _telling_how_to_go_on(console), raised():
-        begin(out, {**asdict(recipe), "teachers": [], **noted}, loaded, resume)
+        record = record_of({**asdict(recipe), "teachers": [], **noted}, loaded)
+        check_resumable(out, record) if resume else begin(out, record)
         loaded = lineage.taught(loaded)
         own = [provenance(data) for data in loaded]
         training = {"datasets": [*own, *inherited_datasets(lineage.datasets, own)], "seed": recipe.seed, **noted}

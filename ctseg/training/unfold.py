@@ -78,6 +78,18 @@ def recalibrated(net: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     return net
 
 
+def folded(net: nn.Module) -> nn.Module:
+    """A copy whose batch normalisations only add a bias, as in the network of a model file: it computes the same."""
+    net = deepcopy(net).eval()
+    with torch.no_grad():
+        for conv, norm in _pairs(net):
+            scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+            conv.weight.mul_(scale[:, None, None, None])
+            norm.bias.sub_(scale * norm.running_mean)
+            _hand_on(norm)
+    return net
+
+
 def is_folded(net: nn.Module) -> bool:
     """Whether batch normalisations only hand on what they get, as in the network of a model file."""
     norms = [norm for _, norm in _pairs(net)]

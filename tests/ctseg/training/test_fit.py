@@ -439,7 +439,7 @@ def test_a_run_may_begin_where_another_ended_and_hold_no_group_back(squares, tmp
     assert ended.temperature == began.temperature is not None
     (described,) = ended.training["datasets"]
     assert described["groups"] == {"train": [str(n) for n in range(6)], "val": [], "test": []}
-    assert (ended.training["all_groups"], ended.training["start"]["preset"]) == (True, "light")
+    assert (ended.training["all_groups"], ended.training["start"][0]["preset"]) == (True, "light")
     metrics = json.loads((final / "metrics.json").read_text())
     before = json.loads((first.parent / "metrics.json").read_text())["results"][squares.name]
     assert metrics["best_epoch"] == 2
@@ -449,6 +449,25 @@ def test_a_run_may_begin_where_another_ended_and_hold_no_group_back(squares, tmp
     leave([*common, "--epochs", "2", "--learning-rate", "0", "--all-groups", "--out", str(final), "--resume"], 2)
     leave(["evaluate", str(final / BEST), str(squares)], 2)
     assert "no slices of it are held-out" in capsys.readouterr().err
+
+
+def test_a_run_may_begin_with_the_mean_of_several_networks(squares, tmp_path, capsys):
+    common = ["train", str(squares), "--canvas", "32", "--batch-size", "4", "--epochs", "1", "--device", "cpu"]
+    parts = [tmp_path / name / BEST for name in ("fast", "slow")]
+    for part, rate in zip(parts, ("0.003", "0.001"), strict=True):
+        leave([*common, "--learning-rate", rate, "--out", str(part.parent)], 0)
+    starts = ["--start", str(parts[0]), "--start", str(parts[1])]
+    out = tmp_path / "mean"
+    leave([*common, *starts, "--learning-rate", "0", "--start-share", "1", "--out", str(out)], 0)
+    mean, one, other = map(checkpoint.load, (out / BEST, *parts))
+    last = "head.bias"  # of no layer with a normalisation, which is folded in
+    expected = (one.net.state_dict()[last] + other.net.state_dict()[last]) / 2
+    torch.testing.assert_close(mean.net.state_dict()[last], expected)
+    assert [told["sha256"] for told in mean.training["start"]] == list(map(file_digest, parts))
+    assert mean.temperature is not None
+    capsys.readouterr()
+    leave([*common, *starts, "--all-groups", "--out", str(tmp_path / "final")], 0)
+    assert "this run will have no figures and no temperature" in " ".join(capsys.readouterr().err.split())
 
 
 def test_figures_of_a_run_that_held_groups_back_may_stand_for_one_that_holds_none(squares, tmp_path, capsys):
@@ -542,7 +561,7 @@ def test_the_shipped_model_may_be_gone_on_with_and_teach(squares, tmp_path, caps
     rows = before.view(48, -1), after.view(48, -1)
     assert torch.cosine_similarity(*rows).min() > 0.9999  # sizes are brought to those that training begins with
     digest = sha256(shipped.read_bytes()).hexdigest()
-    assert [one["sha256"] for one in (mine.training["start"], *mine.training["teachers"])] == [digest] * 2
+    assert [one["sha256"] for one in (*mine.training["start"], *mine.training["teachers"])] == [digest] * 2
     spec = export_model(out / BEST, tmp_path / "mine.onnx").spec
     learnt = learnt_groups(spec.training["datasets"])
     assert learnt > learnt_groups(open_network(shipped).training["datasets"])

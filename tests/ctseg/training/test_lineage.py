@@ -20,12 +20,12 @@ from ctseg.training.samples import Sample, Samples
 RECIPE = replace(LIGHT, architecture=Architecture("light", (8, 8), (0, 1)))
 
 
-def samples(train, val=(), unlabelled=()):
+def samples(train, val=(), test=(), unlabelled=()):
     def of(groups):
         blank = np.zeros((4, 4), np.uint8)
         return tuple(Sample(Slice(blank, "grey8"), blank, "d", group, Path("f")) for group in groups)
 
-    splits = {"train": of(train), "val": of(val), "test": ()}
+    splits = {"train": of(train), "val": of(val), "test": of(test)}
     return Samples(Dataset("d", Path(), MaskMeaning({}), ()), MaskMeaning({}), splits, of(unlabelled))
 
 
@@ -44,6 +44,8 @@ def test_what_knows_a_group_held_back_is_refused():
     known = [{"name": "d", "learnt_from": [group_digest("d", "a"), group_digest("d", "c")]}]
     with pytest.raises(DatasetError, match=r"the teacher was trained on c of d, which is held out here \(1 such"):
         check_learnt("the teacher", known, [samples(["a"], ["c", "e"])])
+    with pytest.raises(DatasetError, match="the teacher was trained on c of d"):
+        check_learnt("the teacher", known, [samples(["a"], ["e"], test=["c"])])
     check_learnt("the teacher", known, [samples(["a", "c"], ["e"])])
     check_learnt("the teacher", known, [samples(["a"], ["e"], unlabelled=["c"])])
 
