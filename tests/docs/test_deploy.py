@@ -1,5 +1,6 @@
 """docs/deploy: what can be checked of it without a container, a service or a clock."""
 
+import os
 import re
 import shlex
 import shutil
@@ -82,3 +83,23 @@ def test_the_table_for_cron_has_one_line_that_cron_understands():
     assert fields[5] == "ctseg"
     assert "%" not in job
     subprocess.run(["sh", "-n", "-c", fields[6]], check=True)
+
+
+@pytest.mark.parametrize(("inbox", "said"), [("missing", "cannot access"), ("empty", ""), ("full", "done")])
+def test_the_job_leaves_an_empty_inbox_alone_and_tells_the_log_of_a_missing_one(tmp_path, inbox, said):
+    """With a ctseg and a log of its own."""
+    (line,) = (text for text in (DEPLOY / "ctseg-inbox.cron").read_text().splitlines() if text.startswith("*/10"))
+    _, command = re.split(r"\s+ctseg\s+", line, maxsplit=1)
+    for name, does in (("ctseg", 'ls "$2" 2>&1 && echo done'), ("logger", f"cat >> {tmp_path / 'log'}")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    for name in ("empty", "full/scan", "results"):
+        (tmp_path / name).mkdir(parents=True)
+    command = command.replace("/srv/ct/inbox", str(tmp_path / inbox)).replace(
+        "/srv/ct/results", str(tmp_path / "results")
+    )
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-c", command], env={"PATH": path, "LC_ALL": "C"}, check=True)
+    log = tmp_path / "log"
+    assert said in (log.read_text() if log.exists() else "")
+    assert log.exists() == bool(said)
