@@ -63,3 +63,11 @@ def test_what_is_smaller_than_a_tenth_of_a_millilitre_does_not_count():
 def test_healthy_lungs_have_none():
     lesions = found(lung())
     assert (lesions.count, lesions.volume_ml, lesions.median_ml, lesions.largest_ml) == (0, 0.0, None, None)
+
+
+def test_a_lesion_is_told_by_the_border_of_its_own_slices():
+    labels = lung()
+    labels[2, 4, 4:6] = 2
+    border = Border(np.repeat(np.int32([8, 8, 2, 2]), 10).reshape(4, 10))
+    lesions = find_lesions(list(labels), border, SPACING, None)
+    assert (lesions.right, lesions.left) == (0, 1)

@@ -106,3 +106,10 @@ def test_a_smaller_slice_takes_the_class_that_covers_most_of_a_pixel():
 def test_impossible_preparations_are_refused(window, side, multiple):
     with pytest.raises(ValueError, match=r"empty|fit together"):
         Preparation(window, side, multiple)
+
+
+def test_a_square_slice_fills_the_working_size_however_large_it_is():
+    how = Preparation(long_side=384, multiple=1)
+    for side in (47, 94, 147, 173, 307, 512, 1024):
+        _, undo = prepare(Slice(np.zeros((side, side), np.uint8), "grey8"), how)
+        assert undo.resized == (384, 384)

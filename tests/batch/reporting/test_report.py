@@ -780,3 +780,28 @@ def test_a_file_that_is_no_report_is_never_written_over(report, volume, tmp_path
     assert own.read_text() == "<p>mine</p>"
     own.unlink()
     assert report(volume.out, "--file", own)[0] == report(volume.out, "--file", own)[0] == 0
+
+
+def test_the_key_figures_are_those_of_the_scan_in_the_middle(page, summary_of, save_summary):
+    summary = summary_of(
+        {"involvement_percent": 1.0, "lung_ml": 3000.0},
+        {"involvement_percent": 40.0, "lung_ml": 8000.0},
+        {"involvement_percent": 5.0, "lung_ml": 4000.0, "slices": 40, "failed_slices": 2},
+    )
+    summary["totals"] |= {"dice": {"mean": 0.8}, "iou": {"mean": 0.7}}
+    named = page(save_summary(summary)).one("dl", **{"class": "figures"})
+    told = dict(zip((one.text for one in named.all("dt")), (one.text for one in named.all("dd")), strict=False))
+    shown = {
+        name: value
+        for name, value in told.items()
+        if name in ("Slices labelled", "Involvement", "Lung volume", "Mean Dice")
+    }
+    expected = {"Slices labelled": "118", "Involvement": "5.0 %", "Lung volume": "4.00 L", "Mean Dice": "0.800"}
+    assert {name: value.startswith(expected[name]) for name, value in shown.items()} == dict.fromkeys(expected, True)
+
+
+def test_the_caption_of_a_histogram_names_the_middle_half(page, summary_of, save_summary):
+    shares = (0.0, 10.0, 20.0, 30.0, 40.0)
+    top = page(save_summary(summary_of(*({"involvement_percent": share} for share in shares))))
+    caption = top.one("figure", data_column="involvement_percent").one("figcaption").text
+    assert "Median 20.0 %; half of the scans lie between 10.0 and 30.0 %." in caption

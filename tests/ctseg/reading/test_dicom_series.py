@@ -9,6 +9,7 @@ from pydicom import dcmread, uid
 from pydicom.encaps import get_frame
 
 from ctseg.reading import open_series
+from ctseg.reading.dicom_geometry import reach
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "series"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real series are not here")
@@ -283,6 +284,18 @@ def test_mixed_sizes_and_spacings_are_said(write_dicom, tmp_path):
         for n in range(2)
     ]  # fmt: skip
     assert one(files).flags == ("mixed sizes", "mixed pixel spacing")
+
+
+@pytest.mark.parametrize("odd", [None, [0.705, 0.705]])
+def test_pixels_of_another_size_are_said_however_little_they_differ_and_where_a_slice_does_not_tell(write_stack, odd):
+    sizes = [[0.7, 0.7], odd, [0.7, 0.7]]
+    series = one(write_stack(3, lambda n: {"ImagePositionPatient": [0, 0, n], "PixelSpacing": sizes[n]}))
+    assert series.flags == ("mixed pixel spacing",)
+
+
+def test_a_series_covers_half_a_slice_more_on_either_side(write_stack):
+    series = one(write_stack(3, lambda n: {"ImagePositionPatient": [0, 0, 5 * n]}))
+    assert reach(series.slices) == (-2.5, 12.5)
 
 
 def test_pixels_that_are_written_with_other_digits_are_of_one_size(write_stack):

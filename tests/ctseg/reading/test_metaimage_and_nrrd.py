@@ -475,3 +475,15 @@ def test_a_labelmap_of_another_dimension_stays_what_it_is(tmp_path):
     )
     with pytest.raises(UnreadableFile, match="one volume per file"):
         read_mask_volume(file, None)
+
+
+def test_voxels_beside_a_header_begin_where_it_says(tmp_path):
+    (tmp_path / "ct.raw").write_bytes(b"what a scanner says of itself" + RAW)
+    (tmp_path / "ct.mhd").write_bytes(metaimage(data=b"", ElementDataFile="ct.raw", HeaderSize="29"))
+    np.testing.assert_array_equal(slices(open_volume(tmp_path / "ct.mhd")), VALUES)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("MET_LONG", "<i4"), ("MET_LONG_LONG", "<i8")])
+def test_long_numbers_are_as_long_as_metaio_has_them(tmp_path, name, dtype):
+    (tmp_path / "ct.mha").write_bytes(metaimage(data=VALUES.astype(dtype).tobytes(), ElementType=name))
+    np.testing.assert_array_equal(slices(open_volume(tmp_path / "ct.mha")), VALUES)

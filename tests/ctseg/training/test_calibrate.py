@@ -47,3 +47,9 @@ def test_classes_that_the_truth_does_not_tell_apart_count_as_one():
 
 def test_without_a_pixel_to_judge_by_there_is_no_temperature():
     assert fit_temperature([]) is None
+
+
+def test_one_temperature_serves_all_data_sets():
+    either = [pixels(0.5), pixels(2.5)]
+    assert 0.6 < fit_temperature(either) < 2.4
+    assert fit_temperature(either[::-1]) == pytest.approx(fit_temperature(either), rel=0.01)
