@@ -1,6 +1,7 @@
 """A lock on a folder, so that two runs never write into it at the same time."""
 
 import errno
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,23 +20,26 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextmanager
-def claim(folder: Path, lock: str, excludes: Callable[[str], bool] = lambda _: False) -> Iterator[None]:
+def claim(
+    folder: Path, lock: str, excludes: Callable[[str], bool] = lambda _: False, wait_s: float = _INSTANT
+) -> Iterator[None]:
     """Hold `folder` by the lock with that name below it, also against other machines if the file system has locks.
 
     `excludes` says by name which locks beside it must not be held meanwhile. A run takes its own lock first and then
     tests the others, so that of two runs that exclude each other at least one notices. Raises CallError if another run
-    holds the folder, or if it can't be written. The system releases the lock when the run dies, however it dies.
+    still holds the folder after `wait_s` (-1: waits until it ends), or if it can't be written. The system releases the
+    lock when the run dies, however it dies.
     """
     from filelock import Timeout
 
     file = folder / lock
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        held = take(file, _INSTANT)
+        held = take(file, wait_s)
     except Timeout:
         raise _taken(folder, file) from None
     except OSError as error:
-        raise CallError(f"{folder} can't be written: {error.strerror}") from error
+        raise _unwritable(folder, error) from error
     with held:
         for other in file.parent.iterdir():
             if other != file and excludes(other.name) and is_held(other, _INSTANT):
@@ -73,6 +77,16 @@ def take(lock: Path, wait_s: float = 0.0) -> "AcquireReturnProxy[Any]":
                 f"{lock} can't be locked: {error.strerror}. Mount its file system with locks (NFS needs lockd, "
                 "or local_lock=flock if only one machine writes there), or name another folder"
             ) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> CallError:
+    """The error for a folder that can't be held: it, what it holds, or where it is to be made can't be written."""
+    if folder.is_symlink() and not folder.exists():
+        return CallError(f"{folder} can't be written: it is a link to {folder.readlink()}, which does not exist")
+    fault = Path(os.fsdecode(error.filename or folder))
+    while not os.path.lexists(fault):
+        fault = fault.parent
+    return CallError(f"{fault} can't be written: {error.strerror}")
 
 
 def _taken(folder: Path, lock: Path) -> CallError:

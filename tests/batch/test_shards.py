@@ -16,7 +16,7 @@ from ctseg_batch.call import Call
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.run import run
 from ctseg_batch.shards import Shard
-from ctseg_batch.watcher import SilentWatcher
+from ctseg_batch.watcher import Watcher
 
 OF = 8
 CTSEG = [sys.executable, "-m", "ctseg", "batch", "--device", "cpu"]
@@ -108,12 +108,16 @@ def test_a_shard_that_was_killed_redoes_only_its_own(batch, many, quarters):
     killed.wait()
     (others.out / "masks/images/.left.png.2-of-2.tmp").write_bytes(b"half")
     (others.out / "masks/images/.other.png.1-of-2.tmp").write_bytes(b"of one that is at work")
+    tables = [others.out / f".slices.{shard}.csv.tmp" for shard in ("1-of-2", "2-of-2", "9-of-16")]
+    for table in tables:
+        table.write_bytes(b"half")
     noted = journal.read_bytes().count(b'"pixels"')
     again = batch(many, shard=Shard(2, 2))
     assert 0 < again.summary["throughput"]["slices"] <= again.summary["totals"]["slices"] - noted
     assert {file: file.stat().st_mtime_ns for file in before} == before
     assert not (others.out / "masks/images/.left.png.2-of-2.tmp").exists()
     assert (others.out / "masks/images/.other.png.1-of-2.tmp").exists()
+    assert [table.exists() for table in tables] == [True, False, False]
     for shard in (Shard(1, 2), Shard(2, 2)):
         assert batch(many, shard=shard).summary["throughput"]["slices"] == 0
 
@@ -250,7 +254,7 @@ def test_a_share_that_ends_while_another_begins_under_new_settings_is_done(batch
         batch(many, shard=Shard(number, 2))
     new = {"write": ["mask", "overlay"]}
 
-    class WhileItBegins(SilentWatcher):
+    class WhileItBegins(Watcher):
         """The other share does all of its own once the first has read what was done before."""
 
         def remark(self, line):

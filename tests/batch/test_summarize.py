@@ -5,14 +5,19 @@ import io
 import json
 import re
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow.parquet
 import pydicom
 import pytest
 
+from ctseg.claim import claim
 from ctseg.cli import main
-from ctseg_batch.figures.summary_schema import schema_check
+from ctseg_batch.figures.join import join
+from ctseg_batch.figures.summary_schema import schema_fault
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.shards import Shard
 
@@ -52,7 +57,7 @@ def test_shards_come_to_what_one_run_tells(summarize, shards, tmp_path):
     for name in ("summary.csv", "slices.csv"):
         lines = [sorted((folder / name).read_bytes().splitlines()) for folder in (tmp_path / "all", whole)]
         assert lines[0] == lines[1]
-    assert schema_check()(joined) is None
+    assert schema_fault(joined) is None
 
 
 def test_more_runs_are_joined_than_files_may_be_open_at_once(batch, summarize, draw, save_slice, tmp_path):
@@ -197,7 +202,7 @@ def test_runs_that_are_not_alike_are_joined_on_request_alone(summarize, shards, 
     assert status == 0
     joined = json.loads(out)
     assert joined[next(iter(change))] is None
-    assert schema_check()(joined) is None
+    assert schema_fault(joined) is None
 
 
 def test_runs_with_and_without_a_truth_are_not_alike(batch, summarize, shards, tmp_path):
@@ -655,3 +660,42 @@ def test_copies_under_other_names_are_not_joined(batch, summarize, folders):
     status, printed, _ = summarize(out, "--json")
     assert status == 0
     assert len(json.loads(printed)["runs"]) == 2
+
+
+def test_a_run_that_begins_again_while_it_is_joined_is_told_and_no_joint_summary_stays(
+    batch, summarize, shards, draw, save_volume, tmp_path, monkeypatch
+):
+    def join_late(found):
+        joined = join(found)
+        save_volume(tmp_path / "in/0.nii", np.stack([draw(7), draw(8)]), (2.0, 1.0, 1.0))
+        some = tmp_path / "in/a0/1.png", tmp_path / "in/0.nii", tmp_path / "in/b0/1.png"
+        batch(*some, out=parts[0], truth=tmp_path / "truth")
+        return joined
+
+    _, parts = shards
+    assert summarize(*parts, "--out", tmp_path / "all")[0] == 0
+    monkeypatch.setattr("ctseg_batch.figures.join.join", join_late)
+    status, _, err = summarize(*parts, "--out", tmp_path / "all")
+    assert status == 2
+    assert f"{parts[0]} was begun again in the meantime: call again once it has ended" in err
+    assert not (tmp_path / "all/summary.json").exists()
+
+
+def test_one_call_waits_for_another_that_joins_the_shards_of_the_same_folder(batch, summarize, shards, tmp_path):
+    out = tmp_path / "cut"
+    for number in (1, 2):
+        batch(tmp_path / "in", out=out, truth=tmp_path / "truth", shard=Shard(number, 2))
+    began = threading.Event()
+
+    def other():
+        with claim(out, ".ctseg/summarize.lock"):
+            began.set()
+            time.sleep(2)
+
+    with ThreadPoolExecutor() as pool:
+        pool.submit(other)
+        began.wait()
+        status, _, err = summarize(out, "--out", out)
+    assert status == 0
+    assert f"waiting for another ctseg summarize --out {out}" in err
+    assert batch(tmp_path / "in", out=out, truth=tmp_path / "truth", shard=Shard(1, 2)).status in (0, 1)

@@ -1,6 +1,8 @@
 import errno
 import os
 import re
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -68,3 +70,36 @@ def test_runs_that_look_at_the_same_lock_at_once_are_not_taken_for_its_holder(tm
 
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(begin, range(64)))
+
+
+def test_what_can_t_be_written_is_named_with_what_is_at_fault(tmp_path):
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    said = f"{tmp_path / 'out'} can't be written: it is a link to {tmp_path / 'disk'}, which does not exist"
+    with pytest.raises(CallError, match=re.escape(said)), claim(tmp_path / "out", ".ctseg/lock"):
+        pass
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file/new"):
+        said = f"^{re.escape(str(tmp_path / 'file'))} can't be written: "
+        with pytest.raises(CallError, match=said), claim(folder, ".ctseg/lock"):
+            pass
+    (tmp_path / "run/.ctseg/lock").mkdir(parents=True)
+    with pytest.raises(CallError, match=r"\.ctseg/lock can't be written: "), claim(tmp_path / "run", ".ctseg/lock"):
+        pass
+
+
+def test_a_claim_may_wait_for_another_to_end(tmp_path):
+    began, done = threading.Event(), []
+
+    def other():
+        with claim(tmp_path, "lock"):
+            began.set()
+            time.sleep(0.7)
+            done.append("other")
+
+    with ThreadPoolExecutor() as pool:
+        ended = pool.submit(other)
+        began.wait()
+        with claim(tmp_path, "lock", wait_s=-1):
+            done.append("this")
+        ended.result()
+    assert done == ["other", "this"]

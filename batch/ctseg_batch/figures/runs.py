@@ -10,10 +10,12 @@ from ctseg.errors import CallError
 from ctseg_batch.figures.columns import Row, with_all_digits
 from ctseg_batch.figures.slices_file import read_slices
 from ctseg_batch.figures.summary import SCHEMA, Summary
-from ctseg_batch.figures.summary_schema import SchemaCheck
+from ctseg_batch.figures.summary_schema import schema_fault
 from ctseg_batch.figures.tables import SLICES_CSV, SUMMARY_JSON, marked, shard_of
 from ctseg_batch.layout import journal_files
 from ctseg_batch.shards import Shard
+
+_State = tuple[int, int] | None
 
 _AGAIN = "call ctseg batch again; it does only what is missing"
 
@@ -22,19 +24,25 @@ _AGAIN = "call ctseg batch again; it does only what is missing"
 class Run:
     """A run's folder, and the content of its summary.json; a shard has a `mark` in the names of its files.
 
-    `called` is the place of the run for people, which may be a URL.
+    `called` is the place of the run for people, which may be a URL; `state` tells whether the file is still the same.
     """
 
     out: Path
     called: str
     summary: Summary
-    mark: str = ""
+    mark: str
+    state: _State
 
     @property
     def shard(self) -> Shard | None:
         """The shard that the run was, if any."""
         told = self.summary["shard"]
         return Shard(told["number"], told["of"]) if told else None
+
+    def check_unchanged(self) -> None:
+        """Raise CallError if the run has begun again since its summary was read: it then removes that first."""
+        if _state(self.out, self.mark) != self.state:
+            raise CallError(f"{self.title} was begun again in the meantime: call again once it has ended")
 
     @property
     def title(self) -> str:
@@ -56,31 +64,44 @@ class Run:
             yield with_all_digits(row, scan["spacing_mm"], weights[index] if weights else 1.0)
 
 
-def read_runs(out: Path, fault: SchemaCheck, called: str | None = None) -> list[Run]:
-    """Read the run in OUT, or each of its shards that has ended. `called`: the place of OUT for people, if not `out`.
+def read_runs(out: Path, called: str) -> list[Run]:
+    """Read the run in OUT, or each of its shards that has ended. `called`: the place of OUT for people.
 
     When a run ends it removes the tables of shards; if there are some, they are of a later run. Raises CallError for a
     summary that is missing, damaged, or of another version, and for shards of several cuts.
     """
-    name = called or str(out)
     found = (shard_of(file.name) for file in out.glob(marked(SUMMARY_JSON, ".*-of-*")))
     shards = sorted((shard.of, shard.number) for shard in found if shard)
     cuts = sorted({of for of, _ in shards})
     if len(cuts) > 1:
         raise CallError(
-            f"{name} holds tables of runs in {' and in '.join(map(str, cuts))} shards: call any shard of the "
+            f"{called} holds tables of runs in {' and in '.join(map(str, cuts))} shards: call any shard of the "
             "latest run again; it removes the older tables"
         )
     if shards:
         marks = [Shard(number, of).mark for of, number in shards]
-        return [Run(out, name, read_summary(out, mark, fault, name), mark) for mark in marks]
-    whole = read_summary(out, "", fault, name)
-    if whole["runs"] is not None:
-        raise CallError(f"{name}/{SUMMARY_JSON} was written by ctseg summarize: name the OUT folders that it joined")
-    return [Run(out, name, whole)]
+        return [_run(out, mark, called) for mark in marks]
+    whole = _run(out, "", called)
+    if whole.summary["runs"] is not None:
+        raise CallError(f"{called}/{SUMMARY_JSON} was written by ctseg summarize: name the OUT folders that it joined")
+    return [whole]
 
 
-def read_summary(out: Path, mark: str, fault: SchemaCheck, called: str) -> Summary:
+def _run(out: Path, mark: str, called: str) -> Run:
+    state = _state(out, mark)
+    return Run(out, called, read_summary(out, mark, called), mark, state)
+
+
+def _state(out: Path, mark: str) -> _State:
+    """Which file a summary is, and of which time; None if there is none."""
+    try:
+        found = (out / marked(SUMMARY_JSON, mark)).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def read_summary(out: Path, mark: str, called: str) -> Summary:
     """Read the summary in OUT of a run, or of the shard with that mark; raises CallError if it is not valid."""
     name = marked(SUMMARY_JSON, mark)
     file = f"{called}/{name}"
@@ -102,7 +123,7 @@ def read_summary(out: Path, mark: str, fault: SchemaCheck, called: str) -> Summa
             f"{file} is of another version of ctseg (schema {schema}, not {SCHEMA}): "
             + ("update ctseg" if schema > SCHEMA else "run it again with this")
         )
-    wrong = fault(read) or _inconsistency(read)
+    wrong = schema_fault(read) or _inconsistency(read)
     if wrong:
         raise CallError(f"{file} is damaged, or is not a summary of ctseg: {wrong}")
     summary: Summary = read

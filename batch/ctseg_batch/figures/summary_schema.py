@@ -2,27 +2,28 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 SCHEMA_FILE = Path(__file__).parent / "schema" / "summary.schema.json"
 
-SchemaCheck = Callable[[Any], str | None]
-"""Returns where and how a value violates the schema; None if it does not."""
 
-
-def schema_check() -> SchemaCheck:
-    """Compile the schema to a check; this takes longer than to check a summary."""
+def schema_fault(read: Any) -> str | None:
+    """Where and how a value violates the schema; None if it does not."""
     from fastjsonschema import JsonSchemaValueException
+
+    try:
+        _compiled()(read)
+    except JsonSchemaValueException as error:
+        return str(error.message).removeprefix("data").removeprefix(".").strip()
+    return None
+
+
+@cache
+def _compiled() -> Callable[[Any], Any]:
+    """The check of the schema; to compile it takes longer than to check a summary."""
     from fastjsonschema import compile as compiled
 
-    checked = compiled(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")), use_default=False)
-
-    def fault(read: Any) -> str | None:
-        try:
-            checked(read)
-        except JsonSchemaValueException as error:
-            return str(error.message).removeprefix("data").removeprefix(".").strip()
-        return None
-
-    return fault
+    check: Callable[[Any], Any] = compiled(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")), use_default=False)
+    return check

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ctseg.errors import require
+from ctseg.replacing import UNFINISHED
 from ctseg_batch.figures.columns import SLICE_COLUMNS, Column, Row, summary_table
 from ctseg_batch.figures.summary import Summary, to_json
-from ctseg_batch.outputs.files import remove, write_whole, writing
+from ctseg_batch.outputs.files import remove, writing
 from ctseg_batch.shards import Shard, is_of_cut
 
 SUMMARY_JSON, SUMMARY_CSV, SLICES_CSV = "summary.json", "summary.csv", "slices.csv"
@@ -40,14 +41,17 @@ def shard_of(name: str) -> Shard | None:
 
 
 def superseded(names: Iterable[str], mark: str) -> list[str]:
-    """The files in OUT that are tables of shards of another cut than that of the run, or shard, with that mark."""
-    shards = {name: shard_of(name) for name in names}
+    """The files in OUT that are tables of shards of another cut than that of the run, or shard, with that mark.
+
+    Also those that a killed run has left unfinished.
+    """
+    shards = {name: shard_of(name.removeprefix(".").removesuffix(UNFINISHED)) for name in names}
     return [name for name, shard in shards.items() if shard and not is_of_cut(shard.mark, mark)]
 
 
 def withdrawn(names: Iterable[str], mark: str) -> list[str]:
     """The files in OUT that are outdated once the run, or shard, with that mark begins to change OUT."""
-    own = {SUMMARY_JSON, marked(SUMMARY_JSON, mark)}
+    own = {SUMMARY_JSON, marked(SUMMARY_JSON, mark), *(f".{marked(name, mark)}{UNFINISHED}" for name in TABLES)}
     return [*own.intersection(names), *superseded(names, mark)]
 
 
@@ -71,7 +75,8 @@ def write_tables(
             _write_parquet(as_parquet, *table())
         else:
             remove([as_parquet])
-    write_whole(out / marked(SUMMARY_JSON, mark), to_json(summary).encode())
+    with writing(out / marked(SUMMARY_JSON, mark)) as stream:
+        stream.write(to_json(summary).encode())
 
 
 def _write_csv(file: Path, columns: Sequence[Column], rows: Iterable[Row]) -> None:

@@ -14,16 +14,8 @@ from ctseg.replacing import UNFINISHED, moved_to
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file, making its folders; raises CallError, and then leaves nothing half written."""
-    try:
-        put(file, content)
-    except OSError as error:
-        raise write_error(file, error) from error
-
-
 def put(file: Path, content: bytes, mark: str = "") -> None:
-    """The same, but raises OSError; `mark` is that of `moved_to`."""
+    """Write a file, making its folders, or leave nothing half written and raise OSError; `mark` as in `moved_to`."""
     with moved_to(file, mark) as part:
         try:
             part.write_bytes(content)
@@ -34,7 +26,7 @@ def put(file: Path, content: bytes, mark: str = "") -> None:
 
 @contextmanager
 def writing(file: Path) -> Iterator[BinaryIO]:
-    """Like `write_whole`, as a stream: the file is in its place when the block ends, unless it ends with an error."""
+    """The same as a stream: the file is in its place when the block ends, unless with an error. Raises CallError."""
     try:
         with moved_to(file) as part:
             file.parent.mkdir(parents=True, exist_ok=True)
