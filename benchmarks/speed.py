@@ -35,7 +35,7 @@ from ctseg.runtime import open_on_cpu
 from ctseg_batch.call import Call
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.run import run
-from ctseg_batch.watcher import SilentWatcher
+from ctseg_batch.watcher import Watcher
 
 ROUNDS = 5
 
@@ -128,7 +128,7 @@ def int8_labels(found: Findings, material: Material, model: str, work: Path) -> 
     """How far the labels of int8 are from those of fp32: the least Dice of a class over all slices."""
     tables = np.zeros((4, 4), np.int64)
     for precision in ("fp32", "int8"):
-        run(Call([material.png], work / precision, model=model, device="cpu", precision=precision), SilentWatcher())
+        run(Call([material.png], work / precision, model=model, device="cpu", precision=precision), Watcher())
     for file in sorted((work / "fp32" / "masks").rglob("*.png")):
         pair = (file, work / "int8" / "masks" / file.relative_to(work / "fp32" / "masks"))
         one, other = (cv2.imread(str(f), cv2.IMREAD_UNCHANGED).ravel().astype(int) for f in pair)
@@ -229,7 +229,7 @@ def memory(found: Findings, material: Material, model: str, work: Path, counts: 
 def batch_rate(folder: Path, out: Path, **wanted: Any) -> float:
     """Slices/s of a run in this process, start-up apart."""
     shutil.rmtree(out, ignore_errors=True)
-    summary = run(Call([folder], out, device="cpu", **wanted), SilentWatcher())
+    summary = run(Call([folder], out, device="cpu", **wanted), Watcher())
     return float(summary["throughput"]["slices_per_second"])
 
 

@@ -163,8 +163,10 @@ def front_page() -> "typer.Typer":
     def show_version(wanted: bool) -> None:
         if wanted:
             from ctseg import __version__
+            from ctseg.standard_output import standard_output
 
-            typer.echo(f"ctseg {__version__}")
+            with standard_output() as stream:
+                stream.write(f"ctseg {__version__}\n")
             raise typer.Exit
 
     @app.callback()

@@ -60,10 +60,18 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
 
 
 def _at_home(value: Any) -> Any:
-    """A value, or each of a list, with `~/` at its beginning turned into the home folder, as a shell does."""
+    """A value, or each of a list, with `~/` at its beginning turned into the home folder, as a shell does.
+
+    Raises CallError if there is none, as for a user of a container: a folder called `~` is not what was meant.
+    """
     if isinstance(value, list):
         return [_at_home(one) for one in value]
-    return os.path.expanduser(value) if isinstance(value, str) and value.split("/")[0] == "~" else value  # noqa: PTH111
+    if not isinstance(value, str) or value.split("/")[0] != "~":
+        return value
+    found = os.path.expanduser(value)  # noqa: PTH111
+    if found == value:
+        raise CallError(f"{value}: this user has no home folder: set HOME, or write the path in full")
+    return found
 
 
 def _tell_strange(command: str, known: Collection[str]) -> None:

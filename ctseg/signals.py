@@ -5,9 +5,10 @@ Each of them waits where it would do harm.
 
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 _NAMES = ("SIGTERM", "SIGHUP")
 
@@ -28,18 +29,8 @@ def status_of(stopped: KeyboardInterrupt) -> int:
 @contextmanager
 def raised() -> Iterator[None]:
     """Raise Terminated on such a signal. A signal that is ignored, as under nohup, stays ignored."""
-    if threading.current_thread() is not threading.main_thread():  # only this one may set handlers
+    with _handled({number: _raise for number in _numbers(_NAMES) if signal.getsignal(number) is not signal.SIG_IGN}):
         yield
-        return
-    former = {number: signal.getsignal(number) for number in _numbers(_NAMES)}
-    for number, handler in former.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, _raise)
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -49,20 +40,13 @@ def uninterrupted() -> Iterator[None]:
     Amid torch's writing it would end in C++ code, which takes it for a full disk, or aborts; amid the start of a thread
     it would leave one that nobody waits for, and which aborts the process as that ends.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     came: list[int] = []
-    handled = {
-        number: handler for number in _numbers(("SIGINT", *_NAMES)) if callable(handler := signal.getsignal(number))
-    }
-    for number in handled:
-        signal.signal(number, lambda number, _frame: came.append(number))
-    try:
+
+    def wait(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    with _handled({number: wait for number in _numbers(("SIGINT", *_NAMES)) if callable(signal.getsignal(number))}):
         yield
-    finally:
-        for number, handler in handled.items():
-            signal.signal(number, handler)
     if came:
         signal.raise_signal(came[0])
 
@@ -74,10 +58,6 @@ def awaiting_start() -> Iterator[None]:
     Ctrl-C is raised after the block, or at once if it comes twice. If the library exits because of SIGTERM, that
     becomes Terminated.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     came: list[int] = []
 
     def wait(number: int, _frame: FrameType | None) -> None:
@@ -85,16 +65,28 @@ def awaiting_start() -> Iterator[None]:
             raise KeyboardInterrupt
         came.append(number)
 
-    signal.signal(signal.SIGINT, wait)
+    # The library replaces the handler of SIGTERM, too.
+    with _handled({signal.SIGINT: wait, signal.SIGTERM: signal.getsignal(signal.SIGTERM)}):
+        try:
+            yield
+        except SystemExit as left:
+            raise Terminated(signal.SIGTERM) from left
+    if came:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _handled(handlers: Mapping[int, Any]) -> Iterator[None]:
+    """Handle signals in a block; only the main thread may set handlers, so in others nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
-    except SystemExit as left:
-        raise Terminated(signal.SIGTERM) from left
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-    if came:
-        raise KeyboardInterrupt
 
 
 def _numbers(names: Iterable[str]) -> list[int]:

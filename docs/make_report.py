@@ -16,7 +16,7 @@ from ctseg.phantom.writers import write_dicom
 from ctseg_batch.call import Call
 from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.run import run
-from ctseg_batch.watcher import SilentWatcher
+from ctseg_batch.watcher import Watcher
 
 DOCS = Path(__file__).parent
 _VIEW = {"width": 1280, "height": 1270}
@@ -57,7 +57,7 @@ def report(folder: Path, measures: MeasuresChoice) -> Path:
     """Run and report."""
     out = folder / measures / "results"
     call = Call([folder / "scans"], out, truth=folder / "truth", measures=measures, device="cpu", report=True)
-    run(call, SilentWatcher())
+    run(call, Watcher())
     return out / "report.html"
 
 

@@ -85,7 +85,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         from ctseg_batch.reporting.build import write_report
 
         watcher.remark("drawing the report")
-        watcher.remark(write_report(job.run_folder.folder, None, DEFAULT_PICTURES, job.engine.file).told())
+        watcher.remark(write_report(job.run_folder.folder, None, DEFAULT_PICTURES, job.engine.file))
     return summary
 
 

@@ -24,7 +24,8 @@ EXTRAS = {
 ARCHIVE = "zip"
 _FILE = "file://"
 _URL = re.compile(rf"{ARCHIVE}::|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_MACHINES = ("sftp", "ssh")
+MACHINES = ("sftp", "ssh")
+"""Schemes whose URL names a machine and a folder on it; those of the others, but archives, name a bucket."""
 
 
 @dataclass(frozen=True)
@@ -114,15 +115,15 @@ def _holds_a_secret(part: str) -> bool:
     if not separator or scheme == ARCHIVE:
         return False
     _, colon, port = rest.partition("/")[0].partition(":")
-    return (bool(colon) and not (scheme in _MACHINES and port.isdecimal())) or "=" in rest.partition("?")[2]
+    return (bool(colon) and not (scheme in MACHINES and port.isdecimal())) or "=" in rest.partition("?")[2]
 
 
 def _checked(url: Url, written: str) -> Url:
     if url.scheme not in EXTRAS:
         known = ", ".join(f"{name}://" for name in EXTRAS)
         raise CallError(f"{written}: unsupported URL: use one of {known}, or download the files first")
-    if not url.archive and not url.path.partition("/")[2 if url.scheme in _MACHINES else 0]:
-        raise CallError(f"{written}: it names no {'folder' if url.scheme in _MACHINES else 'bucket'}")
+    if not url.archive and not url.path.partition("/")[2 if url.scheme in MACHINES else 0]:
+        raise CallError(f"{written}: it names no {'folder' if url.scheme in MACHINES else 'bucket'}")
     if url.path and not is_plain(url.path):
         raise CallError(f"{written}: its path can't contain `.`, `..` or `//`")
     return url

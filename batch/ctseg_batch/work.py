@@ -14,7 +14,7 @@ from ctseg_batch.inputs.site import Site
 from ctseg_batch.job import Job
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import JournalWriter
-from ctseg_batch.network.fallback import with_fallback
+from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.parts.part import Part, Step
 from ctseg_batch.parts.pipeline import PartContext, begin
 from ctseg_batch.parts.plan import Planner
@@ -45,7 +45,7 @@ Driver = Callable[[Job, Past, JournalWriter, Watcher, Callable[[str], None]], Wo
 
 def work_here(job: Job, past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]) -> Worked:
     """The driver of one machine: does the parts in threads of this process."""
-    engine = with_fallback(job.engine, job.call.precision, note)
+    engine = FallbackEngine(job.engine, job.call.precision, note)
     outputs = job.open_outputs()
     planner = job.planner(past, outputs, journal)
     with stage("discover"):

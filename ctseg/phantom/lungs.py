@@ -1,7 +1,7 @@
 """The lungs: parenchyma, fissures, vessel trees, airways and what is diseased; and their labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -59,10 +59,6 @@ class Lungs:
         hilum = np.maximum(self._hilar_vessels.cover(plane), self._hilar_airways.cover(plane, wall=0.7))
         labels[hilum > 0.5] = BACKGROUND.index
         return labels
-
-    def with_patches(self, patches: Patches) -> "Lungs":
-        """The same lungs, diseased."""
-        return replace(self, patches=patches)
 
     @cached_property
     def _walled_airways(self) -> Tree:

@@ -1,12 +1,12 @@
 """A made-up patient: all the parts, and the order in which they are painted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ctseg.classes import Labels
 from ctseg.phantom.abdomen import Abdomen, draw_abdomen
-from ctseg.phantom.build import Build, draw_build
+from ctseg.phantom.build import draw_build
 from ctseg.phantom.chest import Chest, draw_chest
 from ctseg.phantom.lesions import draw_patches
 from ctseg.phantom.lungs import Lungs, draw_lungs
@@ -22,7 +22,6 @@ from ctseg.phantom.torso import Torso, draw_torso, paint_table
 class Patient:
     """All that one patient is made of."""
 
-    build: Build
     chest: Chest
     torso: Torso
     skeleton: Skeleton
@@ -56,5 +55,5 @@ def draw_patient(random: np.random.Generator, disease: float) -> Patient:
     abdomen, mediastinum = draw_abdomen(random, reference), draw_mediastinum(random, reference)
     lungs = draw_lungs(random, survey, build.parenchyma)
     if disease:
-        lungs = lungs.with_patches(draw_patches(random, survey, disease))
-    return Patient(build, chest, torso, skeleton, abdomen, mediastinum, lungs)
+        lungs = replace(lungs, patches=draw_patches(random, survey, disease))
+    return Patient(chest, torso, skeleton, abdomen, mediastinum, lungs)

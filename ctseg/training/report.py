@@ -25,6 +25,7 @@ from torch import nn
 from ctseg.classes import CLASSES, LUNG, bits
 from ctseg.prepare import to_grey
 from ctseg.printable import printable, span
+from ctseg.progress import redraws
 from ctseg.replacing import replace_with
 from ctseg.spread import evenly_spread
 from ctseg.training import fit
@@ -51,7 +52,7 @@ class FitProgress:
             TextColumn("loss {task.fields[loss]:.3f}"),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=console,
-            disable=not console.is_terminal,
+            disable=not redraws(console),
         )
         self._task = self._bar.add_task("", total=None, epoch=1, epochs=epochs, loss=float("nan"))
 
@@ -73,7 +74,7 @@ class FitProgress:
         if self._done_then < 0:  # a continued run has done more than this first step
             self._done_then = done - 1
         elapsed = self._clock() - self._then
-        if elapsed >= _BETWEEN_LINES_S and not self._console.is_terminal:
+        if elapsed >= _BETWEEN_LINES_S and not redraws(self._console):
             left = span((total - done) * elapsed / (done - self._done_then))
             self._then, self._done_then = self._then + elapsed, done
             where = f"epoch {now.epoch}/{self._epochs}: step {now.step} of {now.steps}"

@@ -1,9 +1,6 @@
 """A trained network as an ONNX graph: grey slices in, class indices out."""
 
-import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import cast
 
 import onnx.checker
@@ -16,6 +13,7 @@ from torch.onnx import ONNXProgram
 
 from ctseg import __version__
 from ctseg.model import INPUT, LOGITS
+from ctseg_export.quiet_log import quiet_log
 
 OPSET = 18
 """The operator set of torch's exporter; later ones add nothing that the graph needs."""
@@ -48,7 +46,8 @@ def logits_graph(net: nn.Module, multiple: int) -> ModelProto:
     are free multiples of `multiple`.
     """
     rows, columns = (multiple * Dim(name, min=1) for name in ("rows", "columns"))
-    with _silence():
+    # Torch notes its own deprecations, and packages that are not needed here.
+    with quiet_log("torch.onnx"), warnings.catch_warnings(action="ignore"):
         program = torch.onnx.export(
             net,
             # All sizes differ and none is 1, which the exporter would take for a constant.
@@ -94,17 +93,3 @@ def _tidied(model: ModelProto) -> ModelProto:
         for index, name in ((0, "N"), (2, "H"), (3, "W")):
             dimensions[index].dim_param = name
     return model
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Hide torch's notes on its own deprecations and on packages that are not needed here."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)

@@ -1,9 +1,7 @@
 """The same graph computed in 8-bit integers, for processors that are faster at them."""
 
-import logging
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from onnx import ModelProto
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from ctseg.model import INPUT
+from ctseg_export.quiet_log import quiet_log
 
 _OPERATORS = ["Conv", "Add", "Relu", "Resize"]
 
@@ -37,7 +36,8 @@ def in_int8(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]]) -> Mo
     """
     convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
     enlarging = [node.name for node in model.graph.node if node.op_type == "Resize"]
-    with tempfile.TemporaryDirectory() as folder, _silence():
+    # The quantiser advises to prepare the graph, which is folded and has no shapes to infer.
+    with tempfile.TemporaryDirectory() as folder, quiet_log("root"):
         # By files, since the quantiser modifies a graph that it is given.
         whole, out = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, whole)
@@ -57,15 +57,3 @@ def in_int8(model: ModelProto, batches: Iterable[npt.NDArray[np.float32]]) -> Mo
         quantised = onnx.load(out)
     quantised.producer_name, quantised.producer_version = model.producer_name, model.producer_version
     return quantised
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Silence the quantiser's advice to prepare the graph, which is folded and has no shapes to infer."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)

@@ -25,7 +25,7 @@ from ctseg_batch.call import Call
 from ctseg_batch.figures.summary import exit_status
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.run import run
-from ctseg_batch.watcher import SilentWatcher
+from ctseg_batch.watcher import Watcher
 
 SIDE = 64
 """Slices of this long side go through the model without a resize, so their masks are known to the pixel."""
@@ -240,7 +240,7 @@ def batch(quarters: Path, tmp_path: Path) -> Callable[..., Done]:
 
     def called(*inputs: Path, **wanted: Any) -> Done:
         call = {"out": tmp_path / "out", "model": str(quarters), "device": "cpu", "workers": 2, **wanted}
-        return Done(run(Call(inputs, **call), SilentWatcher()), call["out"])
+        return Done(run(Call(inputs, **call), Watcher()), call["out"])
 
     return called
 

@@ -10,7 +10,7 @@ import pytest
 
 from ctseg_batch.call import Call
 from ctseg_batch.run import run
-from ctseg_batch.watcher import SilentWatcher
+from ctseg_batch.watcher import Watcher
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
 
@@ -62,7 +62,7 @@ def undisturbed(scans, quarters, tmp_path_factory):
     """The summary and the masks of a run that nothing happens to."""
     (folder, truth), out = scans, tmp_path_factory.mktemp("undisturbed") / "out"
     call = Call([folder], out, truth=truth, model=str(quarters), device="cpu", workers=2)
-    return run(call, SilentWatcher()), written(out)
+    return run(call, Watcher()), written(out)
 
 
 def written(out):

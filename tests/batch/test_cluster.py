@@ -30,7 +30,7 @@ from ctseg_batch.cluster.gathered import Gathered
 from ctseg_batch.cluster.worker import Labeller, for_travel
 from ctseg_batch.journal.past import Past
 from ctseg_batch.shards import Shard
-from ctseg_batch.watcher import SilentWatcher
+from ctseg_batch.watcher import Watcher
 
 BATCH = [Path(sys.executable).with_name("ctseg"), "batch"]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
@@ -426,8 +426,8 @@ def test_slices_that_failed_are_not_counted_as_done_but_leave_nothing_to_wait_fo
         save_slice(tmp_path / f"in/{number}.png", draw(number))
     (tmp_path / "in/1.png").write_bytes(b"damaged")
     left: list[int] = []
-    monkeypatch.setattr(SilentWatcher, "expect", lambda self, slices: left.append(slices))
-    monkeypatch.setattr(SilentWatcher, "advance", lambda self: left.append(-1))
+    monkeypatch.setattr(Watcher, "expect", lambda self, slices: left.append(slices))
+    monkeypatch.setattr(Watcher, "advance", lambda self: left.append(-1))
     assert slices_of(in_process(tmp_path / "in")) == 3
     assert sum(left) == 0
 

@@ -93,6 +93,8 @@ ASIDE = (
     "@eaDir",
     "__MACOSX",
     ".git",
+    "lost+found",
+    "System Volume Information",
 )
 
 

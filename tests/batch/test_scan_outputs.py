@@ -286,9 +286,9 @@ def test_a_run_without_them_loads_none_of_their_libraries(mixed, quarters, tmp_p
     code = (
         "import sys, json\nfrom pathlib import Path\n"
         "from ctseg_batch.call import Call\nfrom ctseg_batch.run import run\n"
-        "from ctseg_batch.watcher import SilentWatcher\n"
+        "from ctseg_batch.watcher import Watcher\n"
         "top, out, model = sys.argv[1:]\n"
-        "run(Call([Path(top)], out=Path(out), model=model, device='cpu'), SilentWatcher())\n"
+        "run(Call([Path(top)], out=Path(out), model=model, device='cpu'), Watcher())\n"
         "print(json.dumps([name for name in ('highdicom', 'nrrd', 'SimpleITK') if name in sys.modules]))"
     )
     call = [sys.executable, "-c", code, str(mixed), str(tmp_path / "out"), str(quarters)]

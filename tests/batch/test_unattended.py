@@ -23,7 +23,7 @@ from ctseg_batch.layout import FOLDER
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.parts import pipeline
 from ctseg_batch.run import run
-from ctseg_batch.watcher import SilentWatcher
+from ctseg_batch.watcher import Watcher
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits are another matter there")
 
@@ -122,7 +122,7 @@ def test_a_second_run_into_the_same_out_is_told_so_and_stops(batch, command, nig
 def undisturbed(material, quarters, tmp_path_factory):
     """The masks of a run that nothing happens to."""
     out = tmp_path_factory.mktemp("undisturbed") / "out"
-    run(Call([material], out, model=str(quarters), device="cpu", workers=2), SilentWatcher())
+    run(Call([material], out, model=str(quarters), device="cpu", workers=2), Watcher())
     return written(out)
 
 

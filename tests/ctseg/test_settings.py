@@ -1,11 +1,13 @@
 """What options are without the command line: the environment before a file, the file before the default."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from ctseg.cli import COMMANDS, load, main
+from ctseg.errors import CallError
 from ctseg.settings import variable
 
 
@@ -143,3 +145,10 @@ def test_every_command_shows_an_example(name):
 
 def test_the_names_of_variables_are_those_of_the_options():
     assert variable("batch", "series-filter") == "CTSEG_BATCH_SERIES_FILTER"
+
+
+def test_without_a_home_folder_no_folder_of_that_name_is_made(demo, capsys, monkeypatch):
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without HOME, for a user of no name
+    monkeypatch.setenv("CTSEG_SUMMARIZE_OUT", "~/all")
+    with pytest.raises(CallError, match="~/all: this user has no home folder: set HOME, or write the path in full"):
+        load("summarize").make_context("ctseg summarize", ["run"])

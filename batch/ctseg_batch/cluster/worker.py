@@ -11,9 +11,9 @@ from ctseg_batch.cluster.bundles import Bundle, Report
 from ctseg_batch.job import Job
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.engine import open_engine
-from ctseg_batch.network.fallback import with_fallback
+from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.parts.workers import Workers
-from ctseg_batch.watcher import SilentWatcher
+from ctseg_batch.watcher import Watcher
 from ctseg_batch.work import UnderWay, work_off
 
 
@@ -33,7 +33,7 @@ class Labeller:
         except CtsegError as error:
             self._trouble = str(error)
         else:
-            self._engine = with_fallback(self._job.engine, self._job.call.precision, self._notes.append)
+            self._engine = FallbackEngine(self._job.engine, self._job.call.precision, self._notes.append)
 
     def __call__(self, row: Mapping[str, Bundle]) -> dict[str, Report]:
         """A row with a Bundle becomes one with a Report."""
@@ -57,7 +57,7 @@ class Labeller:
             context = job.context(workers, self._engine, outputs)
             for site in bundle.sites:
                 here = input_files.localised(site)
-                under_way.append(work_off([here], planner, context, journal, SilentWatcher()))
+                under_way.append(work_off([here], planner, context, journal, Watcher()))
         told, self._notes[:] = list(self._notes), []
         # The driver has revoked all records of the bundle: those that were not touched here hold again.
         touched = {noted.get("part") for noted in journal.gathered}

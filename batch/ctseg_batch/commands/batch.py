@@ -11,7 +11,7 @@ import typer
 from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
 from ctseg.settings import origins
-from ctseg.spacing import Spacing, as_spacing
+from ctseg.spacing import as_spacing
 from ctseg_batch.choices import MOST_WORKERS, DeviceChoice, EngineChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.inputs.path_list import read_paths
 
@@ -187,7 +187,7 @@ def batch(
         precision=precision,
         workers=workers,
         batch_size=batch_size,
-        spacing=parse_spacing(spacing),
+        spacing=None if spacing is None else as_spacing(spacing, f"--spacing {spacing}"),
         write=[DEFAULT_KIND] if write is None else [kind.strip() for kinds in write for kind in kinds.split(",")],
         overwrite=overwrite,
         listed=[] if listed is None else read_paths(listed),
@@ -210,7 +210,7 @@ def batch(
     from ctseg_batch.run import run
     from ctseg_batch.terminal.console import people_console
     from ctseg_batch.terminal.watch import ConsoleWatcher
-    from ctseg_batch.watcher import SilentWatcher
+    from ctseg_batch.watcher import Watcher
 
     console = people_console()
     try:
@@ -218,7 +218,7 @@ def batch(
             if verbose:
                 summary = run_telling(call, console, origins(context))
             else:
-                with nullcontext(SilentWatcher()) if quiet else ConsoleWatcher(console) as watcher:
+                with nullcontext(Watcher()) if quiet else ConsoleWatcher(console) as watcher:
                     summary = run(call, watcher)
             tell(summary, console, as_json=as_json, quiet=quiet)
     except KeyboardInterrupt as stopped:
@@ -237,8 +237,3 @@ def _check_commas(inputs: Sequence[str], write: Sequence[str]) -> None:
     kinds = [one for one in inputs if one in KINDS and not os.path.exists(one)]  # noqa: PTH110
     if kinds:
         raise CallError(f"{kinds[0]}: kinds of output are separated by commas: --write {','.join([*write, *kinds])}")
-
-
-def parse_spacing(text: str | None) -> Spacing | None:
-    """Three lengths in mm, `2,0.7,0.7`; raises CallError for anything else."""
-    return None if text is None else as_spacing(text, f"--spacing {text}")

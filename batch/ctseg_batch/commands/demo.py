@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ctseg.errors import CallError
+from ctseg.progress import busy
 
 _SLICES = 40
 
@@ -36,7 +37,7 @@ def demo(
         raise CallError(f"{out} exists already and does not hold a demo: name another folder with --out")
     console = people_console()
     for name, write in drawn.items():
-        with console.status(f"drawing {name}"):
+        with busy(console, f"drawing {name}"):
             write()
     with ConsoleWatcher(console) as watcher:
         summary = run(Call([scans], results, truth, write=("mask", "overlay"), overwrite=True), watcher)

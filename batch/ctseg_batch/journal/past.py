@@ -108,9 +108,7 @@ class Past:
     def listing(self, place: str, key: str) -> Listing | None:
         """The recorded listing of a folder, if its files are still the same."""
         noted = self.folders.get(place)
-        if noted is None or noted["key"] != key or "series" not in noted:
-            return None
-        return Listing.from_json(noted)
+        return Listing.from_json(noted) if noted and noted["key"] == key else None
 
     @cached_property
     def _several(self) -> Mapping[str, Sequence[str]]:

@@ -14,12 +14,13 @@ class FallbackEngine:
     """The engine of a run. May be used from several threads at once.
 
     A batch that fails on CUDA is tried again in halves, down to single slices, and such a slice on the CPU. If it works
-    there, the device was at fault, and the CPU does the rest of the run. `open_on_cpu` opens the model for that; `told`
+    there, the device was at fault, and the CPU does the rest of the run, in the `precision` that was asked for. `told`
     is called with a line for each step.
     """
 
-    def __init__(self, engine: Engine, open_on_cpu: Callable[[], Engine], told: Callable[[str], None]) -> None:
-        self._engine, self._open_on_cpu, self._told = engine, open_on_cpu, told
+    def __init__(self, engine: Engine, precision: PrecisionChoice, told: Callable[[str], None]) -> None:
+        self._engine, self._told = engine, told
+        self._open_on_cpu = partial(open_engine, engine.file, "cpu", precision)
         self._most: int | None = None
         self._lock = threading.RLock()
 
@@ -69,8 +70,3 @@ class FallbackEngine:
                 said = first_line(error, type(error).__name__)
                 self._told(f"CUDA failed ({said}): the CPU does the rest, in {cpu.spec.precision}")
         return inferred
-
-
-def with_fallback(engine: Engine, precision: PrecisionChoice, told: Callable[[str], None]) -> FallbackEngine:
-    """An engine that falls back to its own model file on the CPU, in the `precision` that was asked for."""
-    return FallbackEngine(engine, partial(open_engine, engine.file, "cpu", precision), told)

@@ -16,7 +16,6 @@ from ctseg_batch.journal.entries import place_at, place_of
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.outputs.outputs import Outputs
-from ctseg_batch.parts.changes import Changes
 from ctseg_batch.parts.dicom_folders import DicomFolders
 from ctseg_batch.parts.part import (
     Part,
@@ -61,11 +60,10 @@ class Planner:
     ) -> None:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
-        self._past, self._outputs, self._truth = past, outputs, truth
+        self._past, self._outputs, self._truth, self._journal = past, outputs, truth, journal
         self.input_files, self._stack_images = input_files, stack_images
-        self._changes = Changes(past, outputs, journal)
         self._folders = DicomFolders(past, truth, selection, input_files, outdone or {})
-        self._stale_outputs = StaleOutputs(past, outputs, self._changes)
+        self._stale_outputs = StaleOutputs(past, outputs, journal)
         self._recheck = Recheck(outputs, input_files)
         self._overwriting: Mapping[str, str] = {}
 
@@ -128,10 +126,11 @@ class Planner:
 
     def _begin_anew(self, scan_name: str, pieces: Sequence[Site]) -> None:
         """If images move from one part to another, record their new parts before the old ones are forgotten."""
-        if place_of(scan_name) not in self._past.parts:
+        if self._journal is None or place_of(scan_name) not in self._past.parts:
             return
         outlines = {place_at(piece): self._past.outline(piece) for piece in pieces}
-        self._changes.begin({place: one for place, one in outlines.items() if one.slices > len(self._past.rows(place))})
+        grown = {place: one for place, one in outlines.items() if one.slices > len(self._past.rows(place))}
+        self._journal.begin(grown, self._outputs.kinds)
 
     def _images(self, site: Site) -> Step:
         images = reading.open_images(site.paths(site.files), site.paths(site.scaled_by))
@@ -184,16 +183,16 @@ class Planner:
         for scan_name in gone:
             self._stale_outputs.remove_of_missing_files(site, place_of(scan_name))
         self._stale_outputs.remove_beyond_parts(site, site.name, 1)  # of images that were there before
-        self._changes.discard(
+        self._stale_outputs.discard(
             parts=map(place_of, gone),
             slices=site.mask_names(set(site.files) - slices),
             scans=map(site.scan_output, gone),
         )
         self._stale_outputs.remove_beyond_length(site, {part.scan_name: len(part.names) for part in opened.stacks})
         failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
-        if not failed:
-            self._changes.list_folder(site.name, key, opened.listing)
-        elif len(opened.series) > 1 or unwanted:
+        if self._journal and not failed:
+            self._journal.list_folder(site.name, key, opened.listing)
+        if failed and (len(opened.series) > 1 or unwanted):
             self.errors += failed  # it is unknown to which of the series they belong
         for part in (*opened.series, *opened.stacks):
             if part.scan_name not in unwanted:

@@ -1,21 +1,33 @@
 """Outputs of earlier runs, under whatever settings, whose slices, volumes or stacks no longer exist."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, count, takewhile
 
 from ctseg_batch.inputs.site import Site, volume_slice
 from ctseg_batch.journal.entries import place_of
 from ctseg_batch.journal.past import Past
+from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.outputs.outputs import Outputs
-from ctseg_batch.parts.changes import Changes
 from ctseg_batch.parts.part import Part
 
 
 class StaleOutputs:
-    """Finds them by the journal and by what is in OUT, and discards them."""
+    """Finds them by the past and by what is in OUT, and discards them; without a journal, nothing is discarded."""
 
-    def __init__(self, past: Past, outputs: Outputs, changes: Changes) -> None:
-        self._past, self._outputs, self._discard = past, outputs, changes.discard
+    def __init__(self, past: Past, outputs: Outputs, journal: JournalWriter | None) -> None:
+        self._past, self._outputs, self._journal = past, outputs, journal
+
+    def discard(self, *, parts: Iterable[str] = (), slices: Iterable[str] = (), scans: Iterable[str] = ()) -> None:
+        """Revoke the records of `parts`, remove the outputs of `slices` and of whole `scans`, then drop the records."""
+        if self._journal is None:
+            return
+        noted = [self._past.parts[place] for place in parts if place in self._past.parts]
+        going = list(slices), list(scans)
+        self._journal.revoke(noted)  # first: no record may claim a file that is gone
+        if self._outputs.is_any_there(*going):
+            self._journal.open()
+            self._outputs.remove(*going)
+        self._journal.forget(noted)
 
     def remove_beyond_length(self, site: Site, scans: Mapping[str, int]) -> None:
         """Remove the outputs of scans named after a site's files beyond the slices that each of the `scans` has now."""
@@ -23,9 +35,9 @@ class StaleOutputs:
             numbered = takewhile(lambda name: name in scans or self._is_known(name), _numbered(file))
             for name in chain([file], numbered):
                 if name in scans:
-                    self._discard(slices=self._left_over(name, scans[name]))
+                    self.discard(slices=self._left_over(name, scans[name]))
                 elif site.kind == "volume" or self._is_known(name):
-                    self._discard(
+                    self.discard(
                         parts=[place_of(name)], slices=self._left_over(name, 0), scans=[site.scan_output_by_file(name)]
                     )
 
@@ -35,19 +47,19 @@ class StaleOutputs:
         slices = [(one.source[within:], one.mask) for one in self._past.rows(place)]
         # By now a PNG beside the file may have the name of its mask.
         gone = [mask for file, mask in slices if not site.has(file) and not site.has(mask[within:])]
-        self._discard(slices=gone)
+        self.discard(slices=gone)
 
     def remove_at_old_place(self, site: Site, part: Part) -> None:
         """Remove the outputs of the whole scan from where they were before another scan came or went beside it."""
         former = self._past.scan_output(part.place)
         if former not in ("", part.scan_output) and site.is_free(former):
-            self._discard(scans=[former])
+            self.discard(scans=[former])
 
     def remove_beyond_parts(self, site: Site, scan_name: str, parts: int) -> None:
         """Discard parts from number `parts` on, which a scan no longer has, the last first: a gap hides the rest."""
         for place in reversed(list(self._past.places(scan_name, parts))):
             self.remove_of_missing_files(site, place)
-            self._discard(parts=[place])
+            self.discard(parts=[place])
 
     def _is_known(self, scan_name: str) -> bool:
         return self._past.slices(scan_name) > 0 or self._outputs.has_folder(scan_name)

@@ -65,6 +65,7 @@ def profile(
     """
     from rich.text import Text
 
+    from ctseg.progress import busy
     from ctseg.signals import raised, status_of
     from ctseg_batch.call import Call
     from ctseg_batch.cpus import usable_cpus
@@ -91,7 +92,7 @@ def profile(
     job = replace(open_job(call), most=slices)
     start_up = time.perf_counter() - began
     try:
-        with raised(), console.status("measuring"):
+        with raised(), busy(console, "measuring"):
             engines = list(engines_for(job)) if sweep else []
             batch = first_batch(job, batch_size)
             warmed = warm_up(job)

@@ -19,7 +19,7 @@ from ctseg_batch.parts.part import Part
 from ctseg_batch.profiling.recorder import Recorder
 from ctseg_batch.run import run_job
 from ctseg_batch.run_folder import LocalRunFolder
-from ctseg_batch.watcher import SilentWatcher
+from ctseg_batch.watcher import Watcher
 
 # Batches per worker.
 _ROUNDS_OF_WARM_UP = 4
@@ -46,7 +46,7 @@ class Measured:
 def warm_up(job: Job) -> int:
     """Run an open job on its first slices, so that everything is loaded; returns their number."""
     slices = _ROUNDS_OF_WARM_UP * (job.call.workers or usable_cpus()) * job.call.batch_size
-    done = _run(replace(job, most=min(slices, job.most or slices)), SilentWatcher())
+    done = _run(replace(job, most=min(slices, job.most or slices)), Watcher())
     return int(done["totals"]["slices"])
 
 
@@ -63,7 +63,7 @@ def measure(job: Job) -> Measured:
     return measured
 
 
-def _run(job: Job, watcher: SilentWatcher) -> Summary:
+def _run(job: Job, watcher: Watcher) -> Summary:
     with tempfile.TemporaryDirectory(prefix="ctseg-profile-") as folder:
         out = Path(folder)
         call, run_folder = replace(job.call, out=out), LocalRunFolder(out, "")

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 
 from ctseg.stages import Stage
-from ctseg_batch.watcher import SilentWatcher
+from ctseg_batch.watcher import Watcher
 
 _ORDER: tuple[Stage, ...] = get_args(Stage)
 
@@ -37,7 +37,7 @@ class StageTimes:
     p99_ms: float
 
 
-class Recorder(SilentWatcher):
+class Recorder(Watcher):
     """Both a listener to stages and a watcher of a run.
 
     `slices`: those that are labelled, or have failed.

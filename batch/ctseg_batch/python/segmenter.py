@@ -22,7 +22,7 @@ from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.figures.scan_figures import scan_figures
 from ctseg_batch.inputs.selection import Selection, parse_condition
 from ctseg_batch.network.engine import open_engine
-from ctseg_batch.network.fallback import with_fallback
+from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.outputs.outputs import NoOutputs
 from ctseg_batch.outputs.slice_outputs import LabelledSlice, Need
 from ctseg_batch.parts.part import Part
@@ -78,7 +78,7 @@ class Segmenter:
         file = find_model(str(model))
         opened = open_engine(file, device, precision)
         warn = logging.getLogger("ctseg_batch").warning
-        self._engine = with_fallback(opened, precision, partial(warn, "%s"))
+        self._engine = FallbackEngine(opened, precision, partial(warn, "%s"))
         self._workers = workers or usable_cpus()
         self._measures: MeasuresChoice = measures
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ctseg.errors import require
-from ctseg_batch.url import ARCHIVE, EXTRAS, Url, location
+from ctseg_batch.url import ARCHIVE, EXTRAS, MACHINES, Url, location
 
 AT_ONCE = 16
 """How many files are transferred at the same time."""
@@ -23,7 +23,7 @@ def open_files(url: Url) -> tuple[Any, str]:
     require(*EXTRAS[url.scheme])
     if url.scheme == ARCHIVE:
         return _open_archive(url.archive), url.path
-    if url.scheme in ("sftp", "ssh"):
+    if url.scheme in MACHINES:
         return _open_machine(url)
     fsspec = require("fsspec.core", "zip")
     files, top = fsspec.url_to_fs(str(url), skip_instance_cache=True, use_listings_cache=False)

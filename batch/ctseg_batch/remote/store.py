@@ -13,12 +13,10 @@ from ctseg_batch.remote.archive import unreachable
 from ctseg_batch.remote.entry import Entry, entry_of, is_file
 from ctseg_batch.remote.opening import AT_ONCE, open_files
 from ctseg_batch.remote.retry import Retry, StoreError
-from ctseg_batch.url import ARCHIVE, Url, check_writable
+from ctseg_batch.url import ARCHIVE, MACHINES, Url, check_writable
 
 T = TypeVar("T")
 
-# Schemes where incomplete files are visible; object stores show files whole or not at all.
-_GROWING = ("sftp", "ssh")
 # In bytes: the limit of a whole path in an object store, and of each name elsewhere.
 _LONGEST_KEY, _LONGEST_STEP = 1024, 255
 GONE = "it no longer exists"
@@ -34,7 +32,8 @@ class Store:
 
     def __init__(self, url: Url) -> None:
         self.url = url
-        self.grows = url.scheme in _GROWING
+        # Object stores show files whole or not at all.
+        self.grows = url.scheme in MACHINES
         self._files, self._top = Retry(url).tried(lambda: open_files(url))
         self._retry = Retry(url)  # a new one: some stores open without having answered
         self._is_shared = bool(self._files.async_impl)  # else only one thread at a time may use it

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -26,24 +25,10 @@ Watched = Callable[[Sequence[int]], Iterable[int]]
 """Shows the progress through a sequence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A report that was written. `pictured` of its `scans` have pictures, which take `picture_bytes` of its `bytes`."""
-
-    file: Path
-    bytes: int
-    scans: int
-    pictured: int
-    picture_bytes: int
-
-    def told(self) -> str:
-        """A line on its place and size, and on scans without pictures."""
-        line = f"report: {self.file}, {decimal(self.bytes)}, pictures of {self.pictured} of {count(self.scans, 'scan')}"
-        return f"{line} ({decimal(self.picture_bytes)})" if self.pictured else line
-
-
-def write_report(out: Path, file: Path | None, most: int, model: Path | None, watched: Watched = iter) -> Report:
+def write_report(out: Path, file: Path | None, most: int, model: Path | None, watched: Watched = iter) -> str:
     """Write the report of a run's OUT, to `file` or OUT/report.html, with pictures of `most` scans.
+
+    Returns a line on its place and size, and on how many scans have pictures.
 
     `model`: the model file of the run, where it is none that ctseg brings along. Raises CallError for an OUT that can't
     be understood or a place that can't be written to.
@@ -72,7 +57,9 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
     place = out / REPORT_HTML if file is None else file
     make_room(place)
     replace_with(place, content)
-    return Report(place, len(content), len(results.summary["scans"]), len(pictured), picture_bytes)
+    scans = count(len(results.summary["scans"]), "scan")
+    line = f"report: {place}, {decimal(len(content))}, pictures of {len(pictured)} of {scans}"
+    return f"{line} ({decimal(picture_bytes)})" if pictured else line
 
 
 def _parts(results: Results, most: int, watched: Watched) -> tuple[ScanPart, ...]:

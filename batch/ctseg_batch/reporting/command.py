@@ -8,6 +8,7 @@ import typer
 from ctseg.errors import CallError
 from ctseg.model import find_model
 from ctseg.printable import printable
+from ctseg.progress import redraws
 from ctseg_batch.reporting import DEFAULT_PICTURES, REPORT_HTML, require_report
 
 _ENDINGS = (".html", ".htm")
@@ -41,6 +42,6 @@ def report(
 
     refuse_foreign_report(out / REPORT_HTML if file is None else file)
     console = people_console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        done = write_report(out, file, pictures, find_model(model) if model else None, bar.track)
-    console.print(Text(printable(done.told())), soft_wrap=True)
+    with Progress(console=console, transient=True, disable=not redraws(console)) as bar:
+        told = write_report(out, file, pictures, find_model(model) if model else None, bar.track)
+    console.print(Text(printable(told)), soft_wrap=True)

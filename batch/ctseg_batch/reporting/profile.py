@@ -13,7 +13,7 @@ from ctseg.spacing import Spacing
 from ctseg_batch.reporting.canvas import drawing, new_axes
 from ctseg_batch.reporting.results import own_files
 from ctseg_batch.reporting.svg import EDGES, FILLS, LINE, MUTED, to_svg
-from ctseg_batch.reporting.words import percent, slice_name
+from ctseg_batch.reporting.words import as_percent, slice_name
 from ctseg_batch.slice_figures import SliceFigures
 
 _FEWEST = 3
@@ -89,5 +89,5 @@ def _label(rows: Sequence[SliceFigures], order: str) -> str:
     name = slice_name(place, own_files(rows)[place])
     return (
         f"Area of the classes in each of {len(rows)} slices {order}: disease in {len(diseased)} of "
-        f"them, most in slice {name}, where {percent(involvement(worst.pixels or ()) or 0)} of the lung is diseased"
+        f"them, most in slice {name}, where {as_percent(involvement(worst.pixels or ()) or 0)} of the lung is diseased"
     )

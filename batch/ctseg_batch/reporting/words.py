@@ -161,7 +161,7 @@ def plane_alt(line: str, labels: Labels, *, has_ct: bool, is_head_known: bool) -
     return f"Coronal plane at {line}, {what}, {top} at the top: {_shares(counts, 'the lung in it')}"
 
 
-def percent(share: float) -> str:
+def as_percent(share: float) -> str:
     """`0 %` and `100 %` only if exact, else to a tenth: `0.5 %`, `below 0.1 %`."""
     if share in (0, 100):
         return f"{share:.0f} %"
@@ -176,4 +176,4 @@ def _shares(pixels: Sequence[int], whole: str) -> str:
 
 
 def _share(tissue: TissueClass, part: int, whole: int) -> str:
-    return f"{percent(100 * part / whole)} {tissue.title}"
+    return f"{as_percent(100 * part / whole)} {tissue.title}"

@@ -19,7 +19,8 @@ from rich.progress import (
 from rich.text import Text
 
 from ctseg.printable import printable, span
-from ctseg_batch.result import PartResult
+from ctseg.progress import redraws
+from ctseg_batch.watcher import Watcher
 
 Clock = Callable[[], float]
 """Returns seconds since some moment."""
@@ -27,7 +28,7 @@ Clock = Callable[[], float]
 _BETWEEN_LINES_S = 60.0
 
 
-class ConsoleWatcher:
+class ConsoleWatcher(Watcher):
     """Shows remarks as lines, and the progress of slices; a context manager.
 
     The progress is a bar on a terminal; elsewhere, as in a log, it is a line a minute by the `clock`.
@@ -35,9 +36,7 @@ class ConsoleWatcher:
 
     def __init__(self, console: Console, clock: Clock = time.monotonic) -> None:
         self._console = console
-        # Rich also takes FORCE_COLOR for a terminal, but in a log a bar would be a thousand lines.
-        redraws = console.is_interactive and console.file.isatty()
-        self._progress: _Progress = _Bar(console) if redraws else _Lines(self.remark, clock)
+        self._progress: _Progress = _Bar(console) if redraws(console) else _Lines(self.remark, clock)
 
     def __enter__(self) -> Self:
         return self
@@ -58,9 +57,6 @@ class ConsoleWatcher:
     def advance(self) -> None:
         """Count a slice."""
         self._progress.advance()
-
-    def tell(self, result: PartResult) -> None:
-        """Nothing: results are shown at the end of the run."""
 
 
 class _Progress(Protocol):
