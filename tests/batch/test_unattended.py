@@ -231,6 +231,13 @@ def test_an_answer_that_can_not_be_written_is_told_as_such(batch, quarters, few,
     assert (error, status) == (f"error: standard output can't be written ({why}){whole}", "2")
 
 
+@pytest.mark.parametrize("asked", [["--version"], ["summarize", "--schema", "out"]])
+def test_what_is_asked_of_ctseg_itself_is_an_answer_too(asked):
+    call = ["sh", "-c", '"$@" >&-', "sh", sys.executable, "-m", "ctseg", *asked]
+    done = subprocess.run(call, check=False, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: standard output can't be written (there is none)\n")
+
+
 @NOTHING_FULL
 def test_a_wrong_call_is_status_2_also_where_nobody_can_be_told(process_of_batch, tmp_path):
     call = [*process_of_batch, str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]
