@@ -27,7 +27,7 @@ def claim(
 
     `excludes` says by name which locks beside it must not be held meanwhile. A run takes its own lock first and then
     tests the others, so that of two runs that exclude each other at least one notices. Raises CallError if another run
-    still holds the folder after `wait_s` (-1: waits until it ends), or if it can't be written. The system releases the
+    still holds the folder after `wait_s`, or if it can't be written. The system releases the
     lock when the run dies, however it dies.
     """
     from filelock import Timeout
@@ -81,10 +81,10 @@ def take(lock: Path, wait_s: float = 0.0) -> "AcquireReturnProxy[Any]":
 
 def _unwritable(folder: Path, error: OSError) -> CallError:
     """The error for a folder that can't be held: it, what it holds, or where it is to be made can't be written."""
-    if folder.is_symlink() and not folder.exists():
+    if os.path.islink(folder) and not os.path.exists(folder):  # noqa: PTH110, PTH114 - these never raise
         return CallError(f"{folder} can't be written: it is a link to {folder.readlink()}, which does not exist")
     fault = Path(os.fsdecode(error.filename or folder))
-    while not os.path.lexists(fault):
+    while not os.path.lexists(fault) and fault != fault.parent:
         fault = fault.parent
     return CallError(f"{fault} can't be written: {error.strerror}")
 

@@ -42,16 +42,17 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
         for key, value in table.items():
             place = f"{file}: [{name}] {key}"
             param = options[_known(key.replace("_", "-"), options, place)]
-            found[param.name] = _at_home(_checked(value, hints[param.name], param, context, place))
+            found[param.name] = _at_home(_checked(value, hints[param.name], param, context, place), place)
         _tell_strange(name, variables.values())
         set_by = dict.fromkeys(found, str(file))
         for key, param in options.items():
             if written := os.environ.get(variables[key]):
                 set_by[param.name] = variables[key]
                 if param.multiple:
-                    found[param.name] = [_at_home(part.strip()) for part in written.split(_SEPARATOR) if part.strip()]
+                    parts = [part.strip() for part in written.split(_SEPARATOR) if part.strip()]
+                    found[param.name] = _at_home(parts, variables[key])
                 else:
-                    os.environ[variables[key]] = _at_home(written)
+                    os.environ[variables[key]] = _at_home(written, variables[key])
         context.default_map = found
         context.meta[_ORIGINS] = set_by
 
@@ -59,18 +60,18 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
     return command
 
 
-def _at_home(value: Any) -> Any:
+def _at_home(value: Any, place: str) -> Any:
     """A value, or each of a list, with `~/` at its beginning turned into the home folder, as a shell does.
 
     Raises CallError if there is none, as for a user of a container: a folder called `~` is not what was meant.
     """
     if isinstance(value, list):
-        return [_at_home(one) for one in value]
+        return [_at_home(one, place) for one in value]
     if not isinstance(value, str) or value.split("/")[0] != "~":
         return value
     found = os.path.expanduser(value)  # noqa: PTH111
     if found == value:
-        raise CallError(f"{value}: this user has no home folder: set HOME, or write the path in full")
+        raise CallError(f"{place} = {value}: this user has no home folder: set HOME, or write the path in full")
     return found
 
 

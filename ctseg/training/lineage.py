@@ -66,6 +66,7 @@ def open_lineage(
     """
     noted: dict[str, Any] = {}
     datasets: list[Mapping[str, Any]] = []
+    known: list[tuple[str, Sequence[Mapping[str, Any]]]] = []
     teacher = None
     files = list(map(find_network, start))
     first = [open_alike(file, recipe) for file in files]
@@ -73,6 +74,7 @@ def open_lineage(
         learnt = one.training.get("datasets", ())
         check_learnt(called, learnt, loaded)
         datasets += learnt
+        known.append((called, learnt))
     if first:
         noted["start"] = list(map(descent, first, files))
     if teachers:
@@ -80,9 +82,10 @@ def open_lineage(
         datasets += teacher.datasets
         check_learnt("the teacher", teacher.datasets, loaded)
         noted["teachers"] = list(teacher.provenance)
-    if forebears := dict.fromkeys([*start, *teachers]):
-        held_back = [data.dataset.name for data in loaded if data.splits["val"] or data.splits["test"]]
-        warn_of_new_names(" and ".join(forebears), datasets, held_back, console)
+        known.append((" and ".join(teachers), teacher.datasets))
+    held_back = [data.dataset.name for data in loaded if data.splits["val"] or data.splits["test"]]
+    for called, learnt in dict(known).items():
+        warn_of_new_names(called, learnt, held_back, console)
     judged = first[0] if len(first) == 1 else None  # a mean is another network than those that it is of
     if figures_of:
         file = find_network(figures_of)
@@ -168,7 +171,7 @@ def warn_of_what_is_not_inherited(judged: str, lineage: Lineage, console: Consol
     if lineage.judged is None:
         warn(
             "no group is held out, so this run will have no figures and no temperature, which confidence needs: "
-            "name a network that has them by --figures-of or --start",
+            "name a network that has them by --figures-of, or by a single --start",
             console,
         )
         return

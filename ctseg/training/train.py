@@ -110,7 +110,7 @@ def train(
         str | None,
         typer.Option(
             help="With --all-groups: a network trained the same way with held-out groups, whose scores and "
-            "temperature are recorded; by default --start."
+            "temperature are recorded; by default a single --start."
         ),
     ] = None,
     device: Annotated[_Device, typer.Option(help="auto: CUDA if there is any, else the CPU.")] = "auto",

@@ -83,9 +83,10 @@ def folded(net: nn.Module) -> nn.Module:
     net = deepcopy(net).eval()
     with torch.no_grad():
         for conv, norm in _pairs(net):
-            scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+            mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+            scale = norm.weight / (variance + norm.eps).sqrt()
             conv.weight.mul_(scale[:, None, None, None])
-            norm.bias.sub_(scale * norm.running_mean)
+            norm.bias.sub_(scale * mean)
             _hand_on(norm)
     return net
 

@@ -16,8 +16,10 @@ import pytest
 
 from ctseg.claim import claim
 from ctseg.cli import main
+from ctseg.errors import CallError
 from ctseg_batch.figures.join import join
 from ctseg_batch.figures.summary_schema import schema_fault
+from ctseg_batch.joint_out import hold
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.shards import Shard
 
@@ -688,14 +690,37 @@ def test_one_call_waits_for_another_that_joins_the_shards_of_the_same_folder(bat
     began = threading.Event()
 
     def other():
-        with claim(out, ".ctseg/summarize.lock"):
+        with claim(out, ".ctseg/lock.0-of-2"):
             began.set()
             time.sleep(2)
+            return time.time_ns()
 
     with ThreadPoolExecutor() as pool:
-        pool.submit(other)
+        ended = pool.submit(other)
         began.wait()
         status, _, err = summarize(out, "--out", out)
+        assert (out / "summary.json").stat().st_mtime_ns >= ended.result()
     assert status == 0
     assert f"waiting for another ctseg summarize --out {out}" in err
-    assert batch(tmp_path / "in", out=out, truth=tmp_path / "truth", shard=Shard(1, 2)).status in (0, 1)
+
+
+def test_while_shards_are_joined_they_may_run_but_no_other_run_into_their_folder(batch, summarize, shards, tmp_path):
+    out, call = tmp_path / "cut", {"out": tmp_path / "cut", "truth": tmp_path / "truth"}
+    for number in (1, 2):
+        batch(tmp_path / "in", shard=Shard(number, 2), **call)
+    began, done = threading.Event(), threading.Event()
+
+    def join():
+        with hold(str(out), [str(out)], print):
+            began.set()
+            done.wait()
+
+    with ThreadPoolExecutor() as pool:
+        pool.submit(join)
+        began.wait()
+        batch(tmp_path / "in", shard=Shard(1, 2), **call)
+        for shard in (None, Shard(1, 3)):
+            with pytest.raises(CallError, match="another run is writing to"):
+                batch(tmp_path / "in", shard=shard, **call)
+        done.set()
+    assert summarize(out, "--out", out)[0] == 0

@@ -99,7 +99,7 @@ def test_a_claim_may_wait_for_another_to_end(tmp_path):
     with ThreadPoolExecutor() as pool:
         ended = pool.submit(other)
         began.wait()
-        with claim(tmp_path, "lock", wait_s=-1):
+        with claim(tmp_path, "lock", wait_s=60):
             done.append("this")
         ended.result()
     assert done == ["other", "this"]

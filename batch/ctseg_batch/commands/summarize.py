@@ -1,24 +1,11 @@
 """`ctseg summarize`: join the summaries of many runs into one."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ctseg.errors import CallError, require
 from ctseg.standard_output import standard_output
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ctseg_batch.figures.runs import Run
-    from ctseg_batch.url import Location
-
-# Not one of the locks of runs: these may go on meanwhile.
-_LOCK = "summarize.lock"
-_INSTANT = 0.5
 
 
 def _tell_schema(wanted: bool) -> None:
@@ -60,10 +47,13 @@ def summarize(
     from ctseg_batch.figures.runs import read_runs
     from ctseg_batch.figures.summary import exit_status, to_json
     from ctseg_batch.figures.tables import PARQUET_EXTRA, PARQUET_MODULE, print_csv, write_tables
+    from ctseg_batch.joint_out import check_unchanged, hold
     from ctseg_batch.remote.results import at_hand, written_to
     from ctseg_batch.terminal.console import people_console, show
     from ctseg_batch.terminal.table import end_of_run, failures
+    from ctseg_batch.terminal.watch import ConsoleWatcher
     from ctseg_batch.url import location
+    from ctseg_batch.watcher import Watcher
 
     if as_json and as_csv:
         raise CallError("--json and --csv: standard output can hold only one of them")
@@ -72,9 +62,8 @@ def summarize(
     if parquet:
         require(PARQUET_MODULE, PARQUET_EXTRA)
     console = people_console()
-    with _alone(out, console), at_hand([location(run) for run in runs]) as folders:
-        if out is not None:
-            _keep_apart(out, runs)
+    watcher = Watcher() if quiet else ConsoleWatcher(console)
+    with hold(out, runs, watcher.remark), at_hand([location(run) for run in runs]) as folders:
         found = [one for run, at in zip(runs, folders, strict=True) for one in read_runs(at, run)]
         if not mixed:
             check_alike(found)
@@ -83,9 +72,7 @@ def summarize(
         if out is not None:
             with written_to(location(out)) as folder:
                 write_tables(folder, summary, joined.slices, parquet)
-                _check_unchanged(found, folder)
-        else:
-            _check_unchanged(found, None)
+                check_unchanged(found, folder)
     show(console, failures(summary) if quiet else end_of_run(summary, console.width))
     if as_json or as_csv:
         with standard_output("" if out is None else "what --out names is complete") as stream:
@@ -94,60 +81,3 @@ def summarize(
             else:
                 print_csv(stream.buffer, *summary_table(summary))
     raise typer.Exit(exit_status(summary))
-
-
-@contextmanager
-def _alone(out: str | None, console: "Console") -> Iterator[None]:
-    """Wait for others that join runs into the same OUT: each job of a cluster may do so at its end."""
-    from ctseg.claim import claim, is_held
-    from ctseg_batch.layout import FOLDER
-    from ctseg_batch.url import location
-
-    folder = None if out is None else location(out)
-    if not isinstance(folder, Path) or not (folder / FOLDER).is_dir():
-        yield
-        return
-    lock = f"{FOLDER}/{_LOCK}"
-    if is_held(folder / lock, _INSTANT):
-        console.print(f"waiting for another ctseg summarize --out {out}")
-    with claim(folder, lock, wait_s=-1):
-        yield
-
-
-def _check_unchanged(runs: Iterable["Run"], folder: Path | None) -> None:
-    """Raise CallError, and leave no summary.json in `folder`, if any of the runs that it joins has begun again."""
-    from ctseg_batch.figures.tables import SUMMARY_JSON
-    from ctseg_batch.outputs.files import remove
-
-    try:
-        for run in runs:
-            run.check_unchanged()
-    except CallError:
-        if folder:
-            remove([folder / SUMMARY_JSON])
-        raise
-
-
-def _keep_apart(out: str, runs: Iterable[str]) -> None:
-    """Refuse to overwrite foreign files, or a run; the joint tables of shards may go into the OUT of these shards."""
-    from ctseg_batch.figures.tables import shard_of
-    from ctseg_batch.foreign import names_in, refuse_foreign_tables
-    from ctseg_batch.layout import journal_file, journal_files
-    from ctseg_batch.remote.results import at_hand
-    from ctseg_batch.url import Url, check_writable, location
-
-    place = location(out)
-    if isinstance(place, Url):
-        check_writable(place)
-    same = [run for run in runs if _is_same(location(run), place)]
-    with at_hand([place]) as (folder,):
-        of_shards = any(map(shard_of, names_in(folder)))
-        if (journal_file(folder, "").exists() and not of_shards) or (same and not journal_files(folder)):
-            raise CallError(f"--out {out} holds a run of its own: name another folder")
-        refuse_foreign_tables(out, folder)
-
-
-def _is_same(one: "Location", other: "Location") -> bool:
-    if isinstance(one, Path) and isinstance(other, Path):
-        return one.resolve() == other.resolve()
-    return one == other

@@ -9,12 +9,14 @@ from ctseg.training.recipe import Architecture
 from ctseg.training.soup import mean_of
 from ctseg.training.unfold import folded, is_folded
 
+KINDS = Architecture("light", (8, 8), (0, 1)), Architecture("classic", (4, 8))
 
-@pytest.fixture
-def trained():
+
+@pytest.fixture(params=KINDS, ids=lambda one: one.kind)
+def trained(request):
     """A network whose batch normalisations have seen something."""
     torch.manual_seed(0)
-    net = build(Architecture("light", (8, 8), (0, 1)))
+    net = build(request.param)
     for norm in (one for one in net.modules() if isinstance(one, nn.BatchNorm2d)):
         for part, low, high in ((norm.weight, 0.5, 2), (norm.bias, -1, 1), (norm.running_var, 0.2, 3)):
             nn.init.uniform_(part, low, high)

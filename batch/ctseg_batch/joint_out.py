@@ -1,0 +1,84 @@
+"""The OUT of `ctseg summarize`: apart from other runs, written by one call at a time, from runs that stay put."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ctseg.claim import claim, is_held
+from ctseg.errors import CallError
+from ctseg_batch.figures.runs import Run
+from ctseg_batch.figures.tables import SUMMARY_JSON, shard_of
+from ctseg_batch.foreign import names_in, refuse_foreign_tables
+from ctseg_batch.layout import FOLDER, journal_file, journal_files
+from ctseg_batch.outputs.files import remove
+from ctseg_batch.remote.results import at_hand
+from ctseg_batch.run_folder import LOCK, excludes
+from ctseg_batch.shards import Shard
+from ctseg_batch.url import Location, Url, check_writable, location
+
+# No run is shard 0: under its mark, the lock excludes other cuts and runs without shards, but not shards at work.
+_JOINING = 0
+_INSTANT, _LONGEST_WAIT_S = 0.5, 3600.0
+
+
+@contextmanager
+def hold(out: str | None, runs: Iterable[str], remark: Callable[[str], None]) -> Iterator[None]:
+    """Keep other runs out of an OUT of shards, and wait for a call that joins them already, with a remark on that.
+
+    Each job of a cluster may join the shards at its end. Whoever may write in OUT but not make the lock goes without.
+    Raises CallError for an OUT that holds anything else than the `runs`, or what was made of some before.
+    """
+    if out is None:
+        yield
+        return
+    _keep_apart(out, runs)
+    folder = location(out)
+    names = names_in(folder) if isinstance(folder, Path) else set()
+    cuts = {shard.of for shard in map(shard_of, names) if shard}
+    if not isinstance(folder, Path) or len(cuts) != 1 or FOLDER not in names:
+        yield
+        return
+    mark = Shard(_JOINING, *cuts).mark
+    lock = f"{FOLDER}/{LOCK}{mark}"
+    try:
+        is_waiting = is_held(folder / lock, _INSTANT)
+    except PermissionError:
+        yield
+        return
+    if is_waiting:
+        remark(f"waiting for another ctseg summarize --out {out}, which holds {folder / lock}")
+    with claim(folder, lock, excludes(mark), _LONGEST_WAIT_S):
+        yield
+
+
+def check_unchanged(runs: Iterable[Run], folder: Path) -> None:
+    """Raise CallError if any of the runs has begun again, and leave no summary.json of their earlier state in `folder`.
+
+    A shard that begins removes both summaries first. So if it has begun before this, this sees it, and if later, it
+    removes the joint one itself.
+    """
+    try:
+        for run in runs:
+            run.check_unchanged()
+    except CallError:
+        remove([folder / SUMMARY_JSON])
+        raise
+
+
+def _keep_apart(out: str, runs: Iterable[str]) -> None:
+    """Refuse to overwrite foreign files, or a run; the joint tables of shards may go into the OUT of these shards."""
+    place = location(out)
+    if isinstance(place, Url):
+        check_writable(place)
+    same = [run for run in runs if _is_same(location(run), place)]
+    with at_hand([place]) as (folder,):
+        of_shards = any(map(shard_of, names_in(folder)))
+        if (journal_file(folder, "").exists() and not of_shards) or (same and not journal_files(folder)):
+            raise CallError(f"--out {out} holds a run of its own: name another folder")
+        refuse_foreign_tables(out, folder)
+
+
+def _is_same(one: Location, other: Location) -> bool:
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one.resolve() == other.resolve()
+    return one == other
