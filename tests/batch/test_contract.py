@@ -82,7 +82,9 @@ def test_of_fifty_slices_one_that_is_cut_in_half_fails_alone(command, draw, save
     assert (scan["status"], scan["slices"], scan["failed_slices"]) == ("partial", 50, 1)
     assert [error["file"] for error in scan["errors"]] == [half.name]
     assert half.name in left.err
-    assert summary["throughput"]["slices"] == 49
+    speed = summary["throughput"]
+    assert speed["slices"] == 49
+    assert speed["slices_per_second"] == pytest.approx(49 / speed["wall_s"])
     assert "\n49 slices in " in left.err
 
 

@@ -198,6 +198,7 @@ def test_positions_that_were_rounded_are_even_all_the_same(batch, draw, save_ser
         dataset.save_as(file)
     done = batch(tmp_path / "in", write=NIFTI)
     made = nibabel.load(tmp_path / "out/nifti/ct/ct.nii.gz")
+    assert made.header.get_xyzt_units()[0] == "mm"
     assert made.shape == (64, 64, 40)
     assert made.affine[2, 2] == pytest.approx(1.25, abs=0.005)
     assert done.scan["spacing_mm"][0] == pytest.approx(made.affine[2, 2], abs=1e-5)

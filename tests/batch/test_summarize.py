@@ -56,6 +56,9 @@ def test_shards_come_to_what_one_run_tells(summarize, shards, tmp_path):
         found = joined["totals"][key]
         assert found == (pytest.approx(value) if isinstance(value, dict | float) else value)
     assert [run["scans"] for run in joined["runs"]] == [3, 3]
+    speed, each = joined["throughput"], [read(part)["throughput"] for part in parts]
+    assert speed["slices"] == sum(one["slices"] for one in each)
+    assert speed["slices_per_second"] == pytest.approx(speed["slices"] / sum(one["wall_s"] for one in each))
     for name in ("summary.csv", "slices.csv"):
         lines = [sorted((folder / name).read_bytes().splitlines()) for folder in (tmp_path / "all", whole)]
         assert lines[0] == lines[1]
