@@ -28,7 +28,7 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
     variables = {key: variable(name, key) for key in options}
     for key, param in options.items():
         if param.multiple and not _is_joined(param):
-            param.help = f"{param.help} In {variables[key]}, values are separated by {_SEPARATOR}"
+            param.help = f"{param.help} In the environment, values are separated by {_SEPARATOR}"
         if not param.multiple:  # which Typer splits at spaces
             param.envvar, param.show_envvar = variables[key], False  # a line each in --help: docs/cli.md has them
     hints = typing.get_type_hints(unwrap(command.callback))
