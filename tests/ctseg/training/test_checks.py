@@ -16,7 +16,7 @@ MEANING = {str(index): [name] for index, name in enumerate(CLASSES)}
 
 UNJUDGED = (
     "warning: no group is held out, so this run will have no figures and no temperature, which confidence needs: "
-    "name a network that has them by --figures-of or --start"
+    "name a network that has them by --figures-of, or by a single --start"
 )
 
 
