@@ -27,8 +27,8 @@ def claim(
 
     `excludes` says by name which locks beside it must not be held meanwhile. A run takes its own lock first and then
     tests the others, so that of two runs that exclude each other at least one notices. Raises CallError if another run
-    still holds the folder after `wait_s`, or if it can't be written. The system releases the
-    lock when the run dies, however it dies.
+    still holds the folder after `wait_s`, or if it can't be written. The system releases the lock when the run dies,
+    however it dies.
     """
     from filelock import Timeout
 
