@@ -654,6 +654,17 @@ def test_slices_outside_the_patient_make_no_label_map_of_a_scan(batch, draw, sav
     assert batch(tmp_path / "in").scan["flags"] == []
 
 
+@pytest.mark.parametrize(("sparse", "flags"), [(1, []), (2, ["looks like a label map"])])
+def test_a_scan_looks_like_a_label_map_if_a_quarter_of_its_slices_do(
+    batch, draw, save, save_slice, tmp_path, sparse, flags
+):
+    for number in range(8):
+        save_slice(tmp_path / f"in/{number}.png", draw(number))
+        if number < sparse:
+            save(tmp_path / f"in/{number}.png", draw(number))  # the labels themselves
+    assert [flag for flag in batch(tmp_path / "in").scan["flags"] if "label map" in flag] == flags
+
+
 @pytest.mark.parametrize("spacing", [None, (1, 1, 1)])
 def test_a_scan_without_any_lung_is_flagged(batch, save_slice, tmp_path, spacing):
     for name in "ab":

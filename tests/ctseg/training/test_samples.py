@@ -13,6 +13,7 @@ from ctseg.dataset import read_dataset
 from ctseg.errors import DatasetError
 from ctseg.phantom import Phantom, write_dicom
 from ctseg.training.batches import plan_epoch
+from ctseg.training.lung_field import lung_field
 from ctseg.training.recipe import LIGHT, SEED
 from ctseg.training.samples import load_samples, split_groups
 
@@ -100,6 +101,24 @@ def test_slices_of_a_series_that_may_be_diseased_are_set_apart_for_a_teacher(tmp
     assert {s.file for s in held_back.splits["val"]} == set(files[2:])
     assert not held_back.unlabelled
     assert len(load_samples(dataset, 0, ["s"], all_train=True).unlabelled) == 2
+
+
+def test_gas_below_the_lungs_is_no_lung_of_a_healthy_series(tmp_path):
+    files = write_dicom(Phantom(seed=1, slices=6, size=128), tmp_path / "s")
+    rows = [(file.name, 0) for file in files]
+    dataset = series_layout(tmp_path, rows, {"0": ["background", "normal_lung"]})
+    without = {s.file: s.allowed for s in load_samples(dataset, seed=0).splits["train"]}
+    slices = [pydicom.dcmread(file) for file in files[:2]]
+    hu = [one.pixel_array * float(one.RescaleSlope) + float(one.RescaleIntercept) for one in slices]
+    soft = np.all([(one > -150) & (one < 150) for one in hu], axis=0).astype(np.uint8)
+    y, x = np.unravel_index(cv2.distanceTransform(soft, cv2.DIST_C, 3).argmax(), soft.shape)
+    hu[0][y - 4 : y + 4, x - 4 : x + 4] = -800
+    stored = (hu[0] - float(slices[0].RescaleIntercept)) / float(slices[0].RescaleSlope)
+    slices[0].PixelData = stored.astype(slices[0].pixel_array.dtype).tobytes()
+    slices[0].save_as(files[0])
+    assert lung_field(hu[0].astype(np.int16))[y, x]  # in the slice alone it looks like lung
+    (found,) = (s.allowed for s in load_samples(dataset, seed=0).splits["train"] if s.file == files[0])
+    np.testing.assert_array_equal(found, without[files[0]])
 
 
 def halve(slice_):
