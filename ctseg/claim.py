@@ -13,15 +13,16 @@ from ctseg.errors import CallError
 if TYPE_CHECKING:
     from filelock import AcquireReturnProxy
 
-# A lock is tested by taking it for an instant. A run that meets such a test waits this many seconds for it to end.
-_INSTANT = 0.5
+INSTANT_S = 0.5
+"""A lock is tested by taking it for an instant. A run that meets such a test waits so long for it to end."""
+
 # The errors of a file system without locks at present; one that never has any (ENOSYS) gets a marker file instead.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextmanager
 def claim(
-    folder: Path, lock: str, excludes: Callable[[str], bool] = lambda _: False, wait_s: float = _INSTANT
+    folder: Path, lock: str, excludes: Callable[[str], bool] = lambda _: False, wait_s: float = INSTANT_S
 ) -> Iterator[None]:
     """Hold `folder` by the lock with that name below it, also against other machines if the file system has locks.
 
@@ -42,7 +43,7 @@ def claim(
         raise _unwritable(folder, error) from error
     with held:
         for other in file.parent.iterdir():
-            if other != file and excludes(other.name) and is_held(other, _INSTANT):
+            if other != file and excludes(other.name) and is_held(other, INSTANT_S):
                 raise _taken(folder, other)
         yield
 

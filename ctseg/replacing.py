@@ -10,8 +10,7 @@ from typing import BinaryIO
 
 from ctseg.errors import CallError
 
-UNFINISHED = ".tmp"
-"""The ending of a file that is not complete yet."""
+_UNFINISHED = ".tmp"
 
 # In bytes; of ext4, XFS, NTFS and APFS alike.
 _LONGEST_NAME = 255
@@ -59,9 +58,20 @@ def moved_to(file: Path, mark: str = "") -> Iterator[Path]:
         raise
 
 
+def unfinished_name(name: str) -> str:
+    """The name of a file while it is not complete."""
+    return f".{name}{_UNFINISHED}"
+
+
+def finished_name(name: str) -> str | None:
+    """The name that a file will have, by its name while it is not complete; None for any other."""
+    inner = name[1:].removesuffix(_UNFINISHED)
+    return inner if unfinished_name(inner) == name else None
+
+
 def _beside(file: Path, mark: str) -> Path:
     """Where a file is written first; if its name is too long to be lengthened, under a digest of the name."""
-    part = f".{file.name}{mark}{UNFINISHED}"
+    part = unfinished_name(f"{file.name}{mark}")
     if len(os.fsencode(part)) > _LONGEST_NAME:
-        part = f".{blake2b(os.fsencode(file.name), digest_size=16).hexdigest()}{mark}{UNFINISHED}"
+        part = unfinished_name(f"{blake2b(os.fsencode(file.name), digest_size=16).hexdigest()}{mark}")
     return file.with_name(part)

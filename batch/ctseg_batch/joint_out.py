@@ -1,10 +1,10 @@
 """The OUT of `ctseg summarize`: apart from other runs, written by one call at a time, from runs that stay put."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from ctseg.claim import claim, is_held
+from ctseg.claim import INSTANT_S, claim, is_held
 from ctseg.errors import CallError
 from ctseg_batch.figures.runs import Run
 from ctseg_batch.figures.tables import SUMMARY_JSON, shard_of
@@ -18,37 +18,31 @@ from ctseg_batch.url import Location, Url, check_writable, location
 
 # No run is shard 0: under its mark, the lock excludes other cuts and runs without shards, but not shards at work.
 _JOINING = 0
-_INSTANT, _LONGEST_WAIT_S = 0.5, 3600.0
+_LONGEST_WAIT_S = 3600.0
 
 
-@contextmanager
-def hold(out: str | None, runs: Iterable[str], remark: Callable[[str], None]) -> Iterator[None]:
+def hold(out: str | None, runs: Iterable[str], remark: Callable[[str], None]) -> AbstractContextManager[None]:
     """Keep other runs out of an OUT of shards, and wait for a call that joins them already, with a remark on that.
 
     Each job of a cluster may join the shards at its end. Whoever may write in OUT but not make the lock goes without.
     Raises CallError for an OUT that holds anything else than the `runs`, or what was made of some before.
     """
     if out is None:
-        yield
-        return
+        return nullcontext()
     _keep_apart(out, runs)
     folder = location(out)
     names = names_in(folder) if isinstance(folder, Path) else set()
     cuts = {shard.of for shard in map(shard_of, names) if shard}
     if not isinstance(folder, Path) or len(cuts) != 1 or FOLDER not in names:
-        yield
-        return
+        return nullcontext()
     mark = Shard(_JOINING, *cuts).mark
     lock = f"{FOLDER}/{LOCK}{mark}"
     try:
-        is_waiting = is_held(folder / lock, _INSTANT)
+        if is_held(folder / lock, INSTANT_S):
+            remark(f"waiting for another ctseg summarize --out {out}, which holds {folder / lock}")
     except PermissionError:
-        yield
-        return
-    if is_waiting:
-        remark(f"waiting for another ctseg summarize --out {out}, which holds {folder / lock}")
-    with claim(folder, lock, excludes(mark), _LONGEST_WAIT_S):
-        yield
+        return nullcontext()
+    return claim(folder, lock, excludes(mark), _LONGEST_WAIT_S)
 
 
 def check_unchanged(runs: Iterable[Run], folder: Path) -> None:

@@ -25,6 +25,7 @@ from ctseg.training.recipe import Recipe, Schedule
 from ctseg.training.run_folder import LAST
 from ctseg.training.samples import Sample, Samples, training_slices
 from ctseg.training.score import count_errors, told_iou
+from ctseg.training.soup import blended
 
 Weights = tuple[Tensor, ...] | list[Tensor]
 
@@ -207,20 +208,6 @@ def schedule_factor(schedule: Schedule, done: float) -> float:
     if done < rise:
         return 0.04 + 0.96 * (1 - math.cos(math.pi * done / rise)) / 2
     return (1 + math.cos(math.pi * (done - rise) / (1 - rise))) / 2
-
-
-def blended(net: nn.Module, start: nn.Module, share: float) -> nn.Module:
-    """A copy of a network with such a `share` of the weights of the one that it was trained from.
-
-    It keeps more of what that one could do on slices unlike those of the run (Wortsman et al. 2022, WiSE-FT).
-    """
-    mixed = deepcopy(net)
-    first = start.state_dict()
-    with torch.no_grad():
-        for name, value in mixed.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(first[name], share)
-    return mixed
 
 
 def _averaged(net: nn.Module, decay: float) -> AveragedModel | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -65,27 +66,24 @@ def open_lineage(
     recipe's, or has no figures; DatasetError where one learnt from a group that is held back here.
     """
     noted: dict[str, Any] = {}
-    datasets: list[Mapping[str, Any]] = []
-    known: list[tuple[str, Sequence[Mapping[str, Any]]]] = []
+    known: dict[str, Sequence[Mapping[str, Any]]] = {}
     teacher = None
     files = list(map(find_network, start))
     first = [open_alike(file, recipe) for file in files]
     for called, one in zip(start, first, strict=True):
-        learnt = one.training.get("datasets", ())
-        check_learnt(called, learnt, loaded)
-        datasets += learnt
-        known.append((called, learnt))
+        known[called] = one.training.get("datasets", ())
+        check_learnt(called, known[called], loaded)
     if first:
         noted["start"] = list(map(descent, first, files))
     if teachers:
         teacher = open_teacher([find_network(one) for one in teachers], device)
-        datasets += teacher.datasets
+        known[" and ".join(teachers)] = teacher.datasets
         check_learnt("the teacher", teacher.datasets, loaded)
         noted["teachers"] = list(teacher.provenance)
-        known.append((" and ".join(teachers), teacher.datasets))
     held_back = [data.dataset.name for data in loaded if data.splits["val"] or data.splits["test"]]
-    for called, learnt in dict(known).items():
+    for called, learnt in known.items():
         warn_of_new_names(called, learnt, held_back, console)
+    datasets = tuple(chain.from_iterable(known.values()))
     judged = first[0] if len(first) == 1 else None  # a mean is another network than those that it is of
     if figures_of:
         file = find_network(figures_of)
@@ -97,7 +95,7 @@ def open_lineage(
             warn(f"{figures_of} was trained on other data sets: its figures and temperature may not hold here", console)
         noted["figures_of"] = descent(judged, file)
     begin = mean_of([one.net for one in first]) if first else None
-    return Lineage(begin, judged, teacher, tuple(datasets), noted)
+    return Lineage(begin, judged, teacher, datasets, noted)
 
 
 def open_alike(file: Path, recipe: Recipe) -> Checkpoint:

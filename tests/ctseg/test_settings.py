@@ -150,8 +150,5 @@ def test_the_names_of_variables_are_those_of_the_options():
 def test_without_a_home_folder_no_folder_of_that_name_is_made(demo, capsys, monkeypatch):
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without HOME, for a user of no name
     monkeypatch.setenv("CTSEG_SUMMARIZE_OUT", "~/all")
-    with pytest.raises(
-        CallError,
-        match="CTSEG_SUMMARIZE_OUT = ~/all: this user has no home folder: set HOME, or",
-    ):
+    with pytest.raises(CallError, match="CTSEG_SUMMARIZE_OUT = ~/all: this user has no home folder: set HOME, or"):
         load("summarize").make_context("ctseg summarize", ["run"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ctseg.errors import require
-from ctseg.replacing import UNFINISHED
+from ctseg.replacing import finished_name, unfinished_name
 from ctseg_batch.figures.columns import SLICE_COLUMNS, Column, Row, summary_table
 from ctseg_batch.figures.summary import Summary, to_json
 from ctseg_batch.outputs.files import remove, writing
@@ -45,13 +45,13 @@ def superseded(names: Iterable[str], mark: str) -> list[str]:
 
     Also those that a killed run has left unfinished.
     """
-    shards = {name: shard_of(name.removeprefix(".").removesuffix(UNFINISHED)) for name in names}
+    shards = {name: shard_of(finished_name(name) or name) for name in names}
     return [name for name, shard in shards.items() if shard and not is_of_cut(shard.mark, mark)]
 
 
 def withdrawn(names: Iterable[str], mark: str) -> list[str]:
     """The files in OUT that are outdated once the run, or shard, with that mark begins to change OUT."""
-    own = {SUMMARY_JSON, marked(SUMMARY_JSON, mark), *(f".{marked(name, mark)}{UNFINISHED}" for name in TABLES)}
+    own = {SUMMARY_JSON, marked(SUMMARY_JSON, mark), *(unfinished_name(marked(name, mark)) for name in TABLES)}
     return [*own.intersection(names), *superseded(names, mark)]
 
 

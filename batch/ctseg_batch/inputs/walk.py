@@ -16,10 +16,10 @@ from ctseg_batch.url import ARCHIVE, Location
 
 # Deleted files, snapshots, and folders that programs keep for themselves: copies of other files, or of no use.
 _TRASH = ".trash"
-_OF_PROGRAMS = frozenset(
-    {"$recycle.bin", "system volume information", "lost+found"}
-    | {".git", ".snapshot", ".zfs", ".ipynb_checkpoints", "@eadir", "__macosx"}
-)
+_OF_PROGRAMS = frozenset({
+    "$recycle.bin", "system volume information", "lost+found", ".git", ".snapshot", ".zfs", ".ipynb_checkpoints",
+    "@eadir", "__macosx",
+})  # fmt: skip
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ctseg.errors import CallError
-from ctseg.replacing import UNFINISHED, moved_to
+from ctseg.replacing import finished_name, moved_to
 
 # The errors of file systems that can't sync a folder.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)
@@ -81,8 +81,8 @@ def clear_leftovers(folders: Iterable[Path], is_at_work: Callable[[str], bool]) 
     for top in folders:
         for folder, _, names in os.walk(top):
             for name in names:
-                written = name.removesuffix(UNFINISHED)
-                if name.startswith(".") and written != name and not is_at_work(written):
+                written = finished_name(name)
+                if written is not None and not is_at_work(written):
                     Path(folder, name).unlink(missing_ok=True)
 
 

@@ -28,10 +28,9 @@ Watched = Callable[[Sequence[int]], Iterable[int]]
 def write_report(out: Path, file: Path | None, most: int, model: Path | None, watched: Watched = iter) -> str:
     """Write the report of a run's OUT, to `file` or OUT/report.html, with pictures of `most` scans.
 
-    Returns a line on its place and size, and on how many scans have pictures.
-
-    `model`: the model file of the run, where it is none that ctseg brings along. Raises CallError for an OUT that can't
-    be understood or a place that can't be written to.
+    Returns a line on its place and size, and on how many scans have pictures. `model`: the model file of the run, where
+    it is none that ctseg brings along. Raises CallError for an OUT that can't be understood or a place that can't be
+    written to.
     """
     results = read_results(out)
     models = model_facts(results.summary, model)
