@@ -1,7 +1,6 @@
 """Augmentation of a slice: geometry, windows, and what scanners and exports do to its grey values."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -9,18 +8,11 @@ import numpy.typing as npt
 
 from ctseg.classes import BACKGROUND, CLASSES, bits
 from ctseg.prepare import Preparation, to_grey
-from ctseg.training.samples import Sample
+from ctseg.training.cutmix import cutmix
+from ctseg.training.samples import Drawn, Sample
 
 Grey = npt.NDArray[np.float32]
 """Grey values 0..255, (H, W) float32."""
-
-
-class Drawn(NamedTuple):
-    """Grey values and allowed classes, both (canvas, canvas); a teacher's soft labels, (canvas, canvas, classes)."""
-
-    grey: Grey
-    allowed: npt.NDArray[np.uint8]
-    soft_labels: npt.NDArray[np.uint8] | None
 
 
 _SURE_OF_BACKGROUND = tuple(255 * (c == BACKGROUND) for c in CLASSES)
@@ -40,22 +32,33 @@ def quadruple(sample: Sample, variant: int, how: Preparation, canvas: int) -> Dr
     return _draw(sample, to_grey(sample.image, how.window), matrix, 1.0, canvas)
 
 
-def randomise(sample: Sample, rng: np.random.Generator, how: Preparation, canvas: int, plain: float = 0.0) -> Drawn:
+def randomise(
+    sample: Sample, rng: np.random.Generator, how: Preparation, canvas: int, plain: float = 0.0,
+    partner: Sample | None = None,
+) -> Drawn:  # fmt: skip
     """The slice in a random window, place, size and orientation, with random damage to its grey values.
 
     With probability `plain` it is drawn more as in use: in the model's own window, undamaged, nearly in full size, and
-    mirrored and turned as most are, but not by any angle.
+    mirrored and turned as most are, but not by any angle. A rectangle of a `partner` shares its window and its damage:
+    a slice in use has one of each.
     """
     is_plain = plain > 0 and rng.random() < plain
-    grey = to_grey(sample.image, how.window if is_plain else _random_window(rng, how))
-    low, high = (0.85, 1.15) if is_plain else (0.65, 1.35)
-    scale = how.long_side / canvas * float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    turn = _random_geometry(rng, 0.0 if is_plain else 0.25)
-    grey, allowed, soft_labels = _draw(sample, grey, turn, scale, canvas)
+    window = how.window if is_plain else _random_window(rng, how)
+
+    def at_random(one: Sample) -> Drawn:
+        low, high = (0.85, 1.15) if is_plain else (0.65, 1.35)
+        scale = how.long_side / canvas * float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        turn = _random_geometry(rng, 0.0 if is_plain else 0.25)
+        return _draw(one, to_grey(one.image, window), turn, scale, canvas)
+
+    drawn = at_random(sample)
+    if partner is not None:
+        drawn = cutmix(drawn, at_random(partner), rng)
+    grey = drawn.grey
     for chance, change in () if is_plain else _CHANGES:
         if rng.random() < chance:
             grey = np.clip(change(grey, rng), 0, 255).astype(np.float32)
-    return Drawn(grey, allowed, soft_labels)
+    return drawn._replace(grey=grey)
 
 
 def _draw(

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from ctseg.signals import uninterrupted
 from ctseg.training.augment import QUADRUPLE, quadruple, randomise
-from ctseg.training.cutmix import cutmix
+from ctseg.training.cutmix import partners
 from ctseg.training.recipe import Recipe
-from ctseg.training.samples import Sample, Samples, training_slices
+from ctseg.training.samples import Drawn, Sample, Samples, training_slices
 
 _AHEAD = 4
 _FIRST = 24
 _THREADS = 2
-_MIXED = 99  # with the seed of a batch's first slice, the seed of what is mixed in the batch
+_MIXED = 99  # with the seed of a batch's first slice, the seed of which of them are mixed
 
 
 class Draw(NamedTuple):
@@ -98,17 +98,20 @@ def _cycle(samples: Sequence[Sample], count: int, rng: np.random.Generator) -> l
 
 
 def _draw_batch(draws: Sequence[Draw], recipe: Recipe) -> Batch:
-    if recipe.augmentation == "quadruple":
-        drawn = [quadruple(d.sample, d.variant, recipe.preparation, recipe.canvas) for d in draws]
-    else:
-        drawn = [
-            randomise(d.sample, np.random.default_rng(d.seed), recipe.preparation, recipe.canvas, recipe.plain)
-            for d in draws
-        ]
-    if recipe.cutmix:
-        rng = np.random.default_rng((*draws[0].seed, _MIXED))
-        drawn = cutmix(drawn, [d.sample.dataset for d in draws], recipe.cutmix, rng)
+    rng = np.random.default_rng((*draws[0].seed, _MIXED))
+    mixed_with = partners([d.sample.dataset for d in draws], recipe.cutmix, rng)
+    drawn = [
+        _draw(one, recipe, None if place is None else draws[place].sample)
+        for one, place in zip(draws, mixed_with, strict=True)
+    ]
     grey, allowed, given = zip(*drawn, strict=True)
     told = [one for one in given if one is not None]
     soft_labels = torch.from_numpy(np.stack(told)).permute(0, 3, 1, 2) if len(told) == len(draws) else None
     return Batch(torch.from_numpy(np.stack(grey)[:, None]), torch.from_numpy(np.stack(allowed)), soft_labels)
+
+
+def _draw(one: Draw, recipe: Recipe, partner: Sample | None) -> Drawn:
+    if recipe.augmentation == "quadruple":
+        return quadruple(one.sample, one.variant, recipe.preparation, recipe.canvas)
+    rng = np.random.default_rng(one.seed)
+    return randomise(one.sample, rng, recipe.preparation, recipe.canvas, recipe.plain, partner)

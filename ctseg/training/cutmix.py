@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.training.augment import Drawn
+from ctseg.training.samples import Drawn
 
 _SIDES = (0.25, 0.6)
 """The shortest and the longest side of the rectangle, as a share of the canvas."""
@@ -19,21 +19,22 @@ Plane = TypeVar("Plane", npt.NDArray[np.float32], npt.NDArray[np.uint8])
 Box = tuple[slice, slice]
 
 
-def cutmix(drawn: Sequence[Drawn], datasets: Sequence[str], chance: float, rng: np.random.Generator) -> list[Drawn]:
-    """The slices of a batch, each with probability `chance` with a rectangle of another one, at the same place.
+def partners(datasets: Sequence[str], chance: float, rng: np.random.Generator) -> list[int | None]:
+    """For each slice of a batch, with probability `chance`, the place of another one to mix it with; else None.
 
     `datasets` names the data set of each slice: only slices of the same one are mixed, since these look alike, and
     their labels tell the same classes apart.
     """
-    mixed = []
-    for place, (one, dataset) in enumerate(zip(drawn, datasets, strict=True)):
+    chosen = []
+    for place, dataset in enumerate(datasets):
         others = [number for number, name in enumerate(datasets) if name == dataset and number != place]
         is_mixed = others and rng.random() < chance
-        mixed.append(_mixed(one, drawn[int(rng.choice(others))], rng) if is_mixed else one)
-    return mixed
+        chosen.append(int(rng.choice(others)) if is_mixed else None)
+    return chosen
 
 
-def _mixed(one: Drawn, other: Drawn, rng: np.random.Generator) -> Drawn:
+def cutmix(one: Drawn, other: Drawn, rng: np.random.Generator) -> Drawn:
+    """The one slice with a rectangle of the other, at the same place."""
     canvas = len(one.grey)
     height, width = (int(canvas * rng.uniform(*_SIDES)) for _ in range(2))
     top, left = (int(rng.integers(0, canvas - side)) for side in (height, width))

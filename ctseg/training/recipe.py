@@ -33,8 +33,8 @@ class Recipe:
     `averaging`: decay a step of the running mean of the weights that is kept, less in the first steps; 0 keeps the
     weights as they are.
     `patience`: epochs without a better validation IoU after which the run ends; 0 for never.
-    `plain`: of the slices that are varied so, the share that is seen as in use, its grey values as they are.
-    `cutmix`: the share of slices with a rectangle of another one of their data set.
+    `plain`: of the `random` slices, the share that is seen as in use, its grey values as they are.
+    `cutmix`: the share of `random` slices with a rectangle of another one of their data set.
     `start_share`: how much of the weights that a run starts from there is in those that are kept.
     """
 
@@ -120,8 +120,11 @@ def choose_recipe(preset: Preset, changes: Mapping[str, Any]) -> Recipe:
             f"--canvas {recipe.canvas} is too small for --batch-size 1: give --canvas {2 * recipe.canvas}, or "
             "--batch-size 2"
         )
-    if recipe.plain and recipe.augmentation != "random":
-        raise CallError(f"--plain does nothing with the preset {preset}, which never changes grey values: leave it out")
+    for option in "plain", "cutmix":
+        if getattr(recipe, option) and recipe.augmentation != "random":
+            raise CallError(
+                f"--{option} does nothing with the preset {preset}, which varies no slice at random: leave it out"
+            )
     if recipe.augmentation == "quadruple":
         # `quadruple` draws whole frames unchanged, so slices must be as large in use as in training.
         recipe = replace(recipe, preparation=replace(recipe.preparation, long_side=recipe.canvas))

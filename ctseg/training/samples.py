@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,17 @@ class Sample:
     group: str
     file: Path
     soft_labels: npt.NDArray[np.uint8] | None = None
+
+
+class Drawn(NamedTuple):
+    """A sample as drawn for a step of training: `grey` values 0..255, float32, and `allowed` classes, (canvas, canvas).
+
+    `soft_labels`: a teacher's, (canvas, canvas, classes).
+    """
+
+    grey: npt.NDArray[np.float32]
+    allowed: npt.NDArray[np.uint8]
+    soft_labels: npt.NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True)

@@ -75,3 +75,12 @@ def test_a_share_of_the_random_draws_is_in_the_grey_values_of_use(plain, fewest,
         inside = cv2.erode((allowed == 0b0010).astype(np.uint8), np.ones((5, 5)), borderValue=0) > 0
         seen += bool(np.abs(grey[inside] - 127.5).max(initial=0) < 0.01)
     assert fewest <= seen <= most
+
+
+def test_a_rectangle_of_a_partner_shares_the_window_and_the_damage_of_the_slice():
+    one, partner = (sample(np.full((64, 64), -400), np.full((64, 64), label)) for label in (0b0010, 0b1000))
+    for seed in range(100):
+        grey, allowed, _ = randomise(one, np.random.default_rng(seed), HOW, 64, 0.3, partner)
+        assert set(np.unique(allowed)) <= {0b0001, 0b0010, 0b1000}
+        inside, pasted = np.median(grey[allowed == 0b0010]), np.median(grey[allowed == 0b1000])
+        assert inside == pytest.approx(pasted, abs=20)

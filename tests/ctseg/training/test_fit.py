@@ -414,9 +414,10 @@ def test_a_teacher_uses_the_threads_that_are_given(squares, tmp_path, monkeypatc
     assert used == {before + 1}
 
 
-def test_a_recipe_that_changes_no_grey_values_needs_no_share_of_plain_slices(squares, tmp_path, capsys):
-    leave(["train", str(squares), "--preset", "seed", "--plain", "0.5", "--out", str(tmp_path / "run")], 2)
-    assert "--plain does nothing with the preset seed" in capsys.readouterr().err
+@pytest.mark.parametrize("option", ["--plain", "--cutmix"])
+def test_a_recipe_that_varies_no_slice_at_random_needs_no_share_of_them(squares, tmp_path, capsys, option):
+    leave(["train", str(squares), "--preset", "seed", option, "0.5", "--out", str(tmp_path / "run")], 2)
+    assert f"{option} does nothing with the preset seed" in capsys.readouterr().err
 
 
 def test_a_share_of_the_start_needs_one(squares, tmp_path, capsys):
