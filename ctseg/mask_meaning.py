@@ -89,6 +89,11 @@ def classes_in(group: str) -> frozenset[str]:
     return frozenset(group.split("+"))
 
 
+def place_of_group(group: str) -> int:
+    """The index of a group's first class, from the group's name; means come last."""
+    return next((one.index for one in CLASSES if one.name in classes_in(group)), len(CLASSES))
+
+
 def is_foreground(group: str) -> bool:
     """Whether a group is without background, by the group's name."""
     return BACKGROUND.name not in classes_in(group)

@@ -2,8 +2,10 @@
 
 from typing import Literal
 
+from ctseg.model import Precision
+
 DeviceChoice = Literal["auto", "cpu", "cuda"]
-PrecisionChoice = Literal["auto", "fp32", "fp16", "int8"]
+PrecisionChoice = Literal["auto", Precision]
 EngineChoice = Literal["local", "ray"]
 
 MOST_WORKERS = 1024

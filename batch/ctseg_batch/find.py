@@ -8,7 +8,7 @@ from ctseg.errors import CallError
 from ctseg_batch.call import Call
 from ctseg_batch.inputs.discover import Found, discover
 from ctseg_batch.inputs.input_files import InputFiles
-from ctseg_batch.layout import FOLDER
+from ctseg_batch.layout import RECORD
 from ctseg_batch.url import Location, Url
 
 
@@ -20,9 +20,9 @@ def find(call: Call, folders: Collection[str]) -> tuple[Found, InputFiles]:
     if any(os.path.realpath(truth) == os.path.realpath(path) for truth in truths for path in paths):
         raise CallError(f"--truth {call.truth}: this is the INPUT; name the folder that holds its reference masks")
     if isinstance(call.out, Path):
-        _keep_apart([*paths, *truths], call.out, [call.out / folder for folder in (*folders, FOLDER)])
+        _keep_apart([*paths, *truths], call.out, [call.out / folder for folder in (*folders, RECORD)])
     else:
-        _keep_urls_apart(urls, call.out, (*folders, FOLDER))
+        _keep_urls_apart(urls, call.out, (*folders, RECORD))
     if not urls:
         if isinstance(call.root, Url):
             raise CallError(f"--root {call.root}: the inputs are not below it")

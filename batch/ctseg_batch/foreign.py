@@ -8,27 +8,19 @@ from pathlib import Path
 from ctseg.dataset import DESCRIPTION
 from ctseg.errors import CallError
 from ctseg_batch.figures.tables import SUMMARY_JSON, TABLES, shard_of
-from ctseg_batch.layout import FOLDER, FOLDERS
+from ctseg_batch.layout import FOLDERS, RECORD, names_in
 from ctseg_batch.url import Location, Url
-
-
-def names_in(folder: Path) -> set[str]:
-    """The names in a folder; none if it does not exist or can't be listed."""
-    try:
-        return set(os.listdir(folder))  # noqa: PTH208
-    except OSError:
-        return set()
 
 
 def refuse_foreign(out: Location, look: Callable[[str], set[str]], root: Location) -> None:
     """Raise CallError if OUT holds files that no run has written and that this run or a later one may overwrite.
 
-    `look` returns the names in a folder of OUT. A run creates FOLDER first: if that is there, everything with the name
+    `look` returns the names in a folder of OUT. A run creates RECORD first: if that is there, everything with the name
     of an output is taken for a run's. A folder that contains the `root` holds scans, whatever its name: no run writes
     there.
     """
     names = look("")
-    if FOLDER in names:
+    if RECORD in names:
         return
     if isinstance(out, Path):  # a file system that ignores case lists `Masks`, which is `masks` to a run
         names |= {name for name in (*FOLDERS, *TABLES, DESCRIPTION) if os.path.lexists(out / name)}
@@ -37,10 +29,10 @@ def refuse_foreign(out: Location, look: Callable[[str], set[str]], root: Locatio
     others = (name for name in sorted(FOLDERS & names) if not _is_in(root, out / name))
     foreign = [f"{name}/" for name in others if look(name) - {"", name}]
     foreign += sorted(name for name in names if name in TABLES or shard_of(name))
-    if foreign and FOLDER not in look(""):  # else another shard has begun in the meantime
+    if foreign and RECORD not in look(""):  # else another shard has begun in the meantime
         raise CallError(
             f"--out {out}: {foreign[0]} exists and was not written by ctseg: name another folder; if "
-            f"a run wrote it and its {FOLDER} was deleted, delete it too"
+            f"a run wrote it and its {RECORD} was deleted, delete it too"
         )
 
 
@@ -51,7 +43,7 @@ def refuse_foreign_tables(out: str, folder: Path) -> None:
     """
     names = names_in(folder)
     foreign = [name for name in TABLES if name in names]
-    if foreign and FOLDER not in names and not _is_joined(folder / SUMMARY_JSON):
+    if foreign and RECORD not in names and not _is_joined(folder / SUMMARY_JSON):
         raise CallError(
             f"--out {out}: {foreign[0]} exists and was not written by ctseg summarize: name another folder, or "
             "delete it"

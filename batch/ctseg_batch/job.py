@@ -54,7 +54,7 @@ class Job:
 
     def open_outputs(self) -> Outputs:
         """The outputs, for a driver or a worker to write and to remove; it collects what was removed."""
-        return Outputs(self.output_files, self.settings.write, self.call.spacing, self.dropped)
+        return Outputs(self.output_files, self.settings.write, self.dropped)
 
     @property
     def root(self) -> str:
@@ -92,8 +92,8 @@ class Job:
 
         `outdone` as in Planner.
         """
-        # The images of a folder count as a stack if the call gives their distance and asks for measures of stacks.
-        stacked = self.call.measures == "full" and self.call.spacing is not None
+        # The images of a folder count as a stack if the call gives their distance and asks for anything of stacks.
+        is_of_stacks = self.call.measures == "full" or "nifti" in self.settings.write
         return Planner(
             past,
             outputs,
@@ -101,7 +101,7 @@ class Job:
             journal,
             self.selection,
             self.input_files,
-            stack_images=stacked,
+            stack_images=is_of_stacks and self.call.spacing is not None,
             outdone=outdone,
         )
 

@@ -8,8 +8,8 @@ from ctseg.claim import INSTANT_S, claim, is_held
 from ctseg.errors import CallError
 from ctseg_batch.figures.runs import Run
 from ctseg_batch.figures.tables import SUMMARY_JSON, shard_of
-from ctseg_batch.foreign import names_in, refuse_foreign_tables
-from ctseg_batch.layout import FOLDER, journal_file, journal_files
+from ctseg_batch.foreign import refuse_foreign_tables
+from ctseg_batch.layout import RECORD, journal_file, journal_files, names_in
 from ctseg_batch.outputs.files import remove
 from ctseg_batch.remote.results import at_hand
 from ctseg_batch.run_folder import LOCK, excludes
@@ -33,10 +33,10 @@ def hold(out: str | None, runs: Iterable[str], remark: Callable[[str], None]) ->
     folder = location(out)
     names = names_in(folder) if isinstance(folder, Path) else set()
     cuts = {shard.of for shard in map(shard_of, names) if shard}
-    if not isinstance(folder, Path) or len(cuts) != 1 or FOLDER not in names:
+    if not isinstance(folder, Path) or len(cuts) != 1 or RECORD not in names:
         return nullcontext()
     mark = Shard(_JOINING, *cuts).mark
-    lock = f"{FOLDER}/{LOCK}{mark}"
+    lock = f"{RECORD}/{LOCK}{mark}"
     try:
         if is_held(folder / lock, INSTANT_S):
             remark(f"waiting for another ctseg summarize --out {out}, which holds {folder / lock}")

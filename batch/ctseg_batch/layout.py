@@ -10,8 +10,8 @@ from typing import Any
 
 from ctseg_batch.shards import is_of_sibling
 
-FOLDER = ".ctseg"
-"""The folder in OUT for journals and locks."""
+RECORD = ".ctseg"
+"""The folder in OUT for what a run records: journals, locks."""
 
 MASKS, OVERLAYS, CONFIDENCE, NIFTI, DICOM_SEG = "masks", "overlays", "confidence", "nifti", "dicom-seg"
 FOLDERS = frozenset((MASKS, OVERLAYS, CONFIDENCE, NIFTI, DICOM_SEG))
@@ -29,25 +29,33 @@ JournalEntry = dict[str, Any]
 
 def journal_file(out: Path, mark: str) -> Path:
     """The journal of a run, or of the shard with that mark."""
-    return out / FOLDER / f"{JOURNAL}{mark}{ENDING}"
+    return out / RECORD / f"{JOURNAL}{mark}{ENDING}"
 
 
 def journal_files(out: Path) -> list[Path]:
     """All journals in OUT; none if it can't be listed."""
     try:
-        return sorted(file for file in (out / FOLDER).iterdir() if is_journal(file.name))
+        return sorted(file for file in (out / RECORD).iterdir() if is_journal(file.name))
     except OSError:
         return []
 
 
 def is_journal(name: str) -> bool:
-    """Whether a file in FOLDER is a journal, by its name."""
+    """Whether a file in RECORD is a journal, by its name."""
     return _IS_JOURNAL.fullmatch(name) is not None
 
 
 def is_sibling(name: str, mark: str) -> bool:
     """Whether a journal belongs to another shard of the same cut."""
     return is_of_sibling(name.removesuffix(ENDING), mark)
+
+
+def names_in(folder: Path) -> set[str]:
+    """The names in a folder; none if it does not exist or can't be listed."""
+    try:
+        return set(os.listdir(folder))  # noqa: PTH208
+    except OSError:
+        return set()
 
 
 def recorded_root(out: Path) -> Path | None:
@@ -62,7 +70,7 @@ def recorded_root(out: Path) -> Path | None:
 
 def is_of_results(folder: Path) -> bool:
     """Whether a run has written a folder into its OUT; one of scans may happen to be called like that."""
-    if folder.name not in FOLDERS or not os.path.isdir(folder.parent / FOLDER):  # noqa: PTH112
+    if folder.name not in FOLDERS or not os.path.isdir(folder.parent / RECORD):  # noqa: PTH112
         return False
     root = recorded_root(folder.parent)
     return root is None or not root.is_relative_to(folder)

@@ -7,16 +7,15 @@ from typing import Protocol
 
 from ctseg.claim import claim
 from ctseg_batch.figures.tables import superseded, withdrawn
-from ctseg_batch.foreign import names_in
 from ctseg_batch.journal.past import Past, recall
 from ctseg_batch.journal.record import Journal
-from ctseg_batch.layout import FOLDER
+from ctseg_batch.layout import RECORD, names_in
 from ctseg_batch.outputs.files import remove
 from ctseg_batch.result import Settings
 from ctseg_batch.shards import is_of_cut
 
 LOCK = "lock"
-"""The name of the lock of a run, in FOLDER."""
+"""The name of the lock of a run, in RECORD."""
 
 
 class RunFolder(Protocol):
@@ -70,7 +69,7 @@ class LocalRunFolder:
 
     def hold(self, remark: Callable[[str], None]) -> AbstractContextManager[None]:  # noqa: ARG002 - it takes none
         """By a lock of the file system. Shards of one cut may run at the same time, but no other run beside them."""
-        return claim(self.folder, f"{FOLDER}/{LOCK}{self._mark}", excludes(self._mark))
+        return claim(self.folder, f"{RECORD}/{LOCK}{self._mark}", excludes(self._mark))
 
     def recall(self, root: str, settings: Settings) -> Past:
         """From the journals in OUT."""

@@ -75,7 +75,6 @@ class SliceHeader:
 class Skipped:
     """A readable DICOM file, or a frame of one, that is not a slice of an axial CT series, and what it is instead."""
 
-    file: Path
     reason: str
 
 
@@ -84,7 +83,7 @@ def read_headers(file: Path) -> Sequence[SliceHeader | Skipped]:
     with open_dicom(file, _TAGS) as opened:
         sop_class = _sop_class(opened)
         if sop_class not in _CT:
-            return [Skipped(file, f"not a CT image ({sop_class.name})")]
+            return [Skipped(f"not a CT image ({sop_class.name})")]
         if sop_class in ENHANCED:
             return _enhanced(file, opened)
         header = _header(file, opened.dataset, pixel_header(opened))
@@ -145,7 +144,7 @@ def _header(file: Path, dataset: Dataset, pixels: PixelHeader) -> SliceHeader | 
     """The header of a slice or frame, or why it is skipped."""
     types = _types(dataset)
     if _LOCALIZERS.intersection(types):
-        return Skipped(file, "localizer")
+        return Skipped("localizer")
     if (integer(dataset, "SamplesPerPixel") or 1) != 1:
         raise ContentError("it is a colour picture")
     if "ModalityLUTSequence" in dataset:
@@ -155,7 +154,7 @@ def _header(file: Path, dataset: Dataset, pixels: PixelHeader) -> SliceHeader | 
     orientation = _orientation(dataset)
     plane = _PLANES[_longest(normal_of(orientation))] if orientation else "axial"
     if plane != "axial":
-        return Skipped(file, f"{plane} reformat")
+        return Skipped(f"{plane} reformat")
     return _slice_header(file, dataset, orientation, pixels, is_computed=any(map(_COMPUTED.search, types)))
 
 

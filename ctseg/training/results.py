@@ -7,8 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ctseg.classes import CLASSES
-from ctseg.mask_meaning import classes_in
+from ctseg.mask_meaning import place_of_group
 from ctseg.printable import printable
 
 _MEANS = (
@@ -28,7 +27,7 @@ def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> 
             title=Text(what, style="table.title"), title_justify="left", caption=_MEANS, caption_justify="left"
         )
         table.add_column("")
-        columns = sorted(result["iou"], key=_place)  # a model file has them in alphabetical order
+        columns = sorted(result["iou"], key=place_of_group)  # a model file has them in alphabetical order
         for column in columns:
             # One word per line: on 80 columns, the table would cut long words rather than wrap short ones.
             heading = printable(column).replace("+", " +\n").replace("_", "\n")
@@ -37,11 +36,6 @@ def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> 
             values = [result[measure][column] for column in columns]
             table.add_row(title, *("-" if value is None else f"{value:.3f}" for value in values))
         console.print(table)
-
-
-def _place(column: str) -> int:
-    """The sort key of a column: the index of its first class; means come last."""
-    return next((c.index for c in CLASSES if c.name in classes_in(column)), len(CLASSES))
 
 
 def warn(said: str, console: Console) -> None:

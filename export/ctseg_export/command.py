@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ctseg.errors import CallError, require
+from ctseg.model import Precision
 from ctseg.printable import printable
 from ctseg.training.network_file import find_network
 
@@ -33,7 +34,7 @@ def export(
         Path, typer.Option(help="File to write, usually MODEL.onnx, or MODEL.fp16.onnx for half precision.")
     ],
     precision: Annotated[
-        Literal["fp32", "fp16", "int8"],
+        Precision,
         typer.Option(help="Precision of weights and arithmetic; int8 needs --slices."),
     ] = "fp32",
     mirrored: Annotated[

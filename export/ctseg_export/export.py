@@ -4,7 +4,6 @@ import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +76,14 @@ def export_model(
     make_room(out)
     how = source.recipe.preparation
     graph = logits_graph(source.net, how.multiple)
-    proof: Iterable[Batch] = chain(made_up_batches(how), slice_batches(how, slices))
-    if precision == "fp16":
-        check_range(graph, chain(made_up_batches(how), slice_batches(how, slices)))
-        graph = in_half(graph)
-    elif precision == "int8":
+    if precision == "int8":
         graph = in_int8(graph, slice_batches(how, slices[::2]))
-        proof = slice_batches(how, slices[1::2])
+        proof: Iterable[Batch] = slice_batches(how, slices[1::2])
+    else:
+        proof = [*made_up_batches(how), *slice_batches(how, slices)]
+    if precision == "fp16":
+        check_range(graph, proof)
+        graph = in_half(graph)
     model = labels_graph(graph)
     difference = measure(model, source.net, proof)
     limits = LIMITS[precision].at(difference.largest)

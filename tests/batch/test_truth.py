@@ -413,6 +413,17 @@ def test_a_png_is_the_truth_where_a_picture_of_the_slice_lies_beside_it(batch, d
     assert (done.status, done.scan["iou"]["mean"]) == (0, 1)
 
 
+@pytest.mark.parametrize("slice_name", ["a.png", "a.jpg"])
+def test_a_truth_that_can_t_be_opened_is_not_taken_for_none(batch, draw, save_slice, tmp_path, slice_name):
+    save_slice(tmp_path / "image" / slice_name, draw())
+    (tmp_path / "mask").mkdir()
+    (tmp_path / "mask/a.png").symlink_to(tmp_path / "gone.png")
+    done = batch(tmp_path / "image", truth=tmp_path / "mask")
+    assert (done.status, done.scan["status"]) == (1, "partial")
+    (failed,) = done.scan["errors"]
+    assert failed["file"].endswith("mask/a.png")
+
+
 def test_a_jpeg_is_no_truth(batch, draw, save_slice, tmp_path):
     save_slice(tmp_path / "image/a.jpg", draw())
     save_slice(tmp_path / "mask/a.jpg", draw())

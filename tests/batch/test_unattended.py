@@ -19,7 +19,7 @@ import pytest
 from ctseg.errors import CallError
 from ctseg_batch.call import Call
 from ctseg_batch.journal import record
-from ctseg_batch.layout import FOLDER
+from ctseg_batch.layout import RECORD
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.parts import pipeline
 from ctseg_batch.run import run
@@ -70,11 +70,11 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes(batch, quarters, nigh
     out = tmp_path / "killed"
     statuses = set()
     for _ in range(KILLS):
-        seen = (out / FOLDER / "journal.jsonl").stat().st_size if out.exists() else 0
+        seen = (out / RECORD / "journal.jsonl").stat().st_size if out.exists() else 0
         process = start(night, "--out", out, "--model", quarters)
         early = draws.random() < 0.1  # before anything is done, perhaps even while Python itself starts
         while not early and process.poll() is None:
-            journal = out / FOLDER / "journal.jsonl"
+            journal = out / RECORD / "journal.jsonl"
             if journal.exists() and journal.stat().st_size > seen:
                 break
             time.sleep(0.002)

@@ -17,9 +17,9 @@ from ctseg_batch.slice_figures import unpack
 def leakage_notes(results: Iterable[PartResult], truth: Path, training: Mapping[str, Any]) -> Iterator[str]:
     """A line if the truth belongs to a data set that the model learnt from, with the number of slices if known."""
     top = truth.resolve()
+    datasets = [one for one in training.get("datasets", ()) if isinstance(one, Mapping)]
     for folder in around(truth):
         name = _name_of(folder)
-        datasets = [one for one in training.get("datasets", ()) if isinstance(one, Mapping)]
         described = [one for one in datasets if one.get("name") == name]
         if name is None or not described:
             continue

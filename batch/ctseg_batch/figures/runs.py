@@ -50,9 +50,9 @@ class Run:
         return f"{self.called} (shard {self.shard})" if self.shard else self.called
 
     def places(self) -> Mapping[str, int]:
-        """The place of each of its scans in the order of a run without shards."""
-        told = self.summary["shard"] or {"places": ()}
-        return {scan["scan"]: place for scan, place in zip(self.summary["scans"], told["places"], strict=bool(told))}
+        """The place of each scan of a shard in the order of a run without shards."""
+        names = (scan["scan"] for scan in self.summary["scans"])
+        return dict(zip(names, self.summary["shard"]["places"], strict=True))
 
     def slices(self) -> Iterator[Row]:
         """The rows of its slices.csv, with all digits; raises CallError if it does not fit the summary."""

@@ -14,7 +14,7 @@ from ctseg.dataset import meaning_beside
 from ctseg.errors import CallError, DatasetError, UnreadableFile
 from ctseg.mask_meaning import MaskMeaning
 from ctseg.metrics import Confusion, confusion
-from ctseg.reading.kind import stem_of
+from ctseg.reading.kind import kind_by_name, stem_of
 from ctseg.scan import Scan
 from ctseg_batch.inputs.scan_names import label_map_names
 from ctseg_batch.inputs.site import volume_slice
@@ -214,7 +214,7 @@ class TruthFolder:
             self._unlisted = UnlistedMasks(error, folder, meaning)
         # PNG comes last and so prevails: where there are others of the same stem, they may be pictures of the slice.
         ordered = sorted(self._names, key=lambda name: (name.lower().endswith(".png"), name))
-        self._by_stem = {(_kind(folder / name), stem_of(name)): name for name in ordered}
+        self._by_stem = {(kind_by_name(name), stem_of(name)): name for name in ordered}
 
     def of_slices(self, files: Iterable[str], mask_names: Iterable[str]) -> Masks:
         """The truth of each slice: a file with the name of its mask, or with its own stem and any image ending."""
@@ -242,10 +242,3 @@ class TruthFolder:
         own = PurePosixPath(mask_name).name
         found = own if own in self._names else self._by_stem.get(("image", stem_of(file)))
         return None if found is None else self._folder / found
-
-
-def _kind(file: Path) -> reading.Kind | None:
-    try:
-        return reading.kind_of(file) if file.suffix else None
-    except UnreadableFile:
-        return None

@@ -10,8 +10,7 @@ from pathlib import Path
 from ctseg.errors import UnreadableFile
 from ctseg.reading import Kind, kind_of
 from ctseg.reading.kind import APPLE_DOUBLE, format_ending
-from ctseg_batch.layout import FOLDER as RECORD
-from ctseg_batch.layout import FOLDERS, is_of_results, results_around
+from ctseg_batch.layout import FOLDERS, RECORD, is_of_results, results_around
 from ctseg_batch.url import ARCHIVE, Location
 
 # Deleted files, snapshots, and folders that programs keep for themselves: copies of other files, or of no use.

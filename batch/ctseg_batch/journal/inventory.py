@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from ctseg.errors import CallError
-from ctseg_batch.layout import FOLDER
+from ctseg_batch.layout import RECORD
 from ctseg_batch.outputs.output_files import OutputFiles
 
 
@@ -48,7 +48,7 @@ class Inventory:
     @staticmethod
     def path(digest: str) -> str:
         """Its path below OUT."""
-        return f"{FOLDER}/found.{digest}.json.gz"
+        return f"{RECORD}/found.{digest}.json.gz"
 
 
 def write_inventory(inventory: Inventory, output_files: OutputFiles) -> None:

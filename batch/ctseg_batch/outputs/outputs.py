@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Self
 
 from ctseg.errors import CallError
-from ctseg.spacing import Spacing
 from ctseg.stages import stage
-from ctseg_batch.layout import FOLDER
+from ctseg_batch.layout import RECORD
 from ctseg_batch.outputs.dropped import Dropped
 from ctseg_batch.outputs.labelled_scan import LabelledScan
 from ctseg_batch.outputs.output_files import FolderOutputFiles, OutputFiles
@@ -63,18 +62,12 @@ class Outputs:
     of a part while it is under way, dropped ones included.
     """
 
-    def __init__(
-        self, output_files: OutputFiles, kinds: Sequence[str], spacing: Spacing | None, dropped: Collection[str] = ()
-    ) -> None:
-        """`dropped` are kinds that only earlier runs have written; their files of parts that this run does are removed.
-
-        `spacing` is that of the call, for files that do not give theirs.
-        """
+    def __init__(self, output_files: OutputFiles, kinds: Sequence[str], dropped: Collection[str] = ()) -> None:
+        """`dropped`: kinds that only earlier runs have written; their files of parts that this run does are removed."""
         self._output_files = output_files
         self.kinds = (*kinds, *sorted(dropped))
         self._written, self._all = map(Writers.of, (kinds, self.kinds))
         self.dropped = Dropped(output_files, {kind: Writers.of([kind]).paths for kind in sorted(dropped)})
-        self.stack_images = "nifti" in kinds and spacing is not None
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -172,11 +165,11 @@ class Outputs:
 
     def tell_case(self) -> bool:
         """Whether names that differ only by case are different files; known once OUT is held."""
-        return self._output_files.tells_case(FOLDER)
+        return self._output_files.tells_case(RECORD)
 
 
 class NoOutputs(Outputs):
     """Outputs that write nothing and find nothing."""
 
     def __init__(self) -> None:
-        super().__init__(FolderOutputFiles(Path(os.devnull)), (), None)
+        super().__init__(FolderOutputFiles(Path(os.devnull)), ())

@@ -91,8 +91,9 @@ class Planner:
         if site.kind != "image" or site.piece is not None:
             yield site
             return
-        is_stack = self._stack_images or self._outputs.stack_images
-        pieces = [site] if is_stack and len(site.files) <= _MOST_IN_A_STACK else list(site.cut(_IMAGES_A_PART))
+        pieces = (
+            [site] if self._stack_images and len(site.files) <= _MOST_IN_A_STACK else list(site.cut(_IMAGES_A_PART))
+        )
         if len(pieces) > 1 or place_of(site.scan_name, 1) in self._past.parts:
             self._begin_anew(site.scan_name, pieces)
         self._stale_outputs.remove_beyond_parts(site, site.scan_name, len(pieces))
@@ -192,12 +193,13 @@ class Planner:
         failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
         if self._journal and not failed:
             self._journal.list_folder(site.name, key, opened.listing)
-        if failed and (len(opened.series) > 1 or unwanted):
+        is_unclear = len(opened.series) > 1 or unwanted
+        if failed and is_unclear:
             self.errors += failed  # it is unknown to which of the series they belong
         for part in (*opened.series, *opened.stacks):
             if part.scan_name not in unwanted:
                 yield self._unless_done(site, part)
-        if failed and not (len(opened.series) > 1 or unwanted):
+        if failed and not is_unclear:
             yield unread(site, failed)  # their positions are unknown, so they are counted after the others
 
     def _done_series(self, site: Site, listed: ListedSeries) -> PartResult | None:

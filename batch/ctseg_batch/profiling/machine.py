@@ -34,5 +34,6 @@ def matrix_rate(threads: int) -> float:
     call = [sys.executable, "-P", "-c", _MEASURE]
     done = subprocess.run(call, capture_output=True, text=True, env=environment, check=False)  # noqa: S603 - our own code
     if done.returncode:
-        raise DeviceError(f"the matrix rate can't be measured: {done.stderr.strip().splitlines()[-1:]}")
+        *_, why = "no reason given", *done.stderr.strip().splitlines()
+        raise DeviceError(f"the matrix rate can't be measured: {why}")
     return float(done.stdout)

@@ -12,7 +12,7 @@ from ctseg.reading.signatures import SNIFFED
 from ctseg_batch.inputs.discover import Found, no_scans, sites_of, without_ct
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.walk import ignored_as, is_set_aside, no_ct
-from ctseg_batch.layout import FOLDER as RECORD
+from ctseg_batch.layout import RECORD
 from ctseg_batch.remote.archive import UNPLAIN
 from ctseg_batch.remote.entry import Entry
 from ctseg_batch.remote.input_files import StoreInputFiles

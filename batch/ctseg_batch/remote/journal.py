@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import Journal
-from ctseg_batch.layout import ENDING, FOLDER, JournalEntry, is_sibling, journal_file
+from ctseg_batch.layout import ENDING, RECORD, JournalEntry, is_sibling, journal_file
 from ctseg_batch.remote.lease import Lease
 from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import Store
@@ -42,7 +42,7 @@ class StoredJournal(Journal):
         super().__init__(folder, root, settings, past, mark, opened)
         self._store, self._lease = store, lease
         self._file = journal_file(folder, mark)
-        self._path = f"{FOLDER}/{self._file.name}"
+        self._path = f"{RECORD}/{self._file.name}"
         self._pieces = pieces_of(self._file.name)
         with self._file.open("rb") as head:
             self._identity = _identity(head.read(HEAD_BYTES))
@@ -118,30 +118,25 @@ class StoredJournal(Journal):
 
 def read_stored(store: Store, name: str, file: Path, mark: str) -> None:
     """Assemble a journal from its file and pieces; of another shard of the same cut, only the first line."""
-    path = f"{FOLDER}/{name}"
+    path = f"{RECORD}/{name}"
     if is_sibling(name, mark):
         file.write_bytes(store.read(path, HEAD_BYTES).partition(b"\n")[0] + b"\n")
         return
-    _refuse(store, store.fetch({path: file}))
+    store.fetch_all({path: file})
     with file.open("rb+") as journal:
         identity = _identity(journal.read(HEAD_BYTES))
         journal.seek(0, os.SEEK_END)
         names = sorted(one for one in store.names(pieces_of(name)) if one.startswith(identity))
         pieces = {f"{pieces_of(name)}/{one}": file.parent / one for one in names}
-        _refuse(store, store.fetch(pieces))
+        store.fetch_all(pieces)
         for piece in pieces.values():
             journal.write(piece.read_bytes())
             piece.unlink()
 
 
-def _refuse(store: Store, lost: Mapping[str, str]) -> None:
-    for path, why in lost.items():
-        raise StoreError(store.url / path, "can't be fetched", why)
-
-
 def pieces_of(journal: str) -> str:
     """The folder of a journal's pieces, below OUT."""
-    return f"{FOLDER}/{journal.removesuffix(ENDING)}.pieces"
+    return f"{RECORD}/{journal.removesuffix(ENDING)}.pieces"
 
 
 def _identity(start: bytes) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from ctseg.errors import CallError
-from ctseg_batch.layout import FOLDER
+from ctseg_batch.layout import RECORD
 from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import Store
 
@@ -82,19 +82,19 @@ def leased(
     The lease of a killed run expires after a minute and a half, on the same machine at once. `remark` is called with a
     line before it waits.
     """
-    lease, ended = Lease(store, f"{FOLDER}/{lock}"), threading.Event()
+    lease, ended = Lease(store, f"{RECORD}/{lock}"), threading.Event()
 
     def keep_beating() -> None:
         while not ended.wait(_BEAT_S):
             with suppress(Exception):  # the store may answer next time; else storing a file meets the error
                 lease.renew()
 
-    lease.take(remark)
     beating = threading.Thread(target=keep_beating, daemon=True)
     try:
+        lease.take(remark)
         beating.start()
-        others = sorted(name for name in store.names(FOLDER) if excludes(name) and name != lock)
-        remove_dead(store, [f"{FOLDER}/{name}" for name in others], remark)
+        others = sorted(name for name in store.names(RECORD) if excludes(name) and name != lock)
+        remove_dead(store, [f"{RECORD}/{name}" for name in others], remark)
         yield lease
     finally:
         ended.set()

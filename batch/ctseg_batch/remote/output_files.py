@@ -27,7 +27,7 @@ class StoreOutputFiles:
         return StoreOutputFiles, (self._store,)
 
     def write(self, path: str, content: bytes) -> None:
-        """Keep it in memory for `keep`."""
+        """Keep it in memory until `sync` stores it."""
         if not self._store.has_room_for(path):
             raise UnreadableFile(Path(path), "has too long a name for an output to be named after it")
         with self._lock:

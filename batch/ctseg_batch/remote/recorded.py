@@ -6,8 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from ctseg.errors import CallError
-from ctseg_batch.layout import FOLDER as RECORD
-from ctseg_batch.layout import FOLDERS, is_journal
+from ctseg_batch.layout import FOLDERS, RECORD, is_journal
 from ctseg_batch.remote.journal import HEAD_BYTES
 from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import Store

@@ -5,14 +5,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ctseg_batch.figures.tables import SLICES_CSV, SUMMARY_CSV, SUMMARY_JSON, marked
-from ctseg_batch.layout import FOLDER
-from ctseg_batch.remote.retry import StoreError
+from ctseg_batch.figures.tables import TABLES, marked
+from ctseg_batch.layout import RECORD
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store, writable
 from ctseg_batch.url import Location, Url
 
-_TABLES = ("summary*.json", "slices*.csv", "found.*.json.gz")
+_COPIED = ("summary*.json", "slices*.csv", "found.*.json.gz")
 # Of these files only the existence matters.
 _NAMES = ("journal*.jsonl", "summary*.csv", "*.parquet")
 
@@ -50,24 +49,21 @@ def store_tables(store: Store, folder: Path, mark: str = "") -> None:
 
     Raises StoreError.
     """
-    tables = [marked(name, mark) for name in (SLICES_CSV, SUMMARY_CSV)]
-    tables += [f"{name.removesuffix('.csv')}.parquet" for name in tables]
-    there = [name for name in tables if (folder / name).exists()]
-    store.remove(name for name in tables if name not in there)
-    for name in (*there, marked(SUMMARY_JSON, mark)):
+    *others, summary = (marked(name, mark) for name in TABLES)
+    there = [name for name in others if (folder / name).exists()]
+    store.remove(name for name in others if name not in there)
+    for name in (*there, summary):
         store.put_file(name, folder / name)
 
 
 def _copied(url: Url, folder: Path) -> Path:
     """Copy the tables of runs in a store; of other files, only the names."""
     store = Store(url)
-    names = [*store.names(""), *(f"{FOLDER}/{name}" for name in store.names(FOLDER))]
-    (folder / FOLDER if FOLDER in names else folder).mkdir(parents=True)
+    names = [*store.names(""), *(f"{RECORD}/{name}" for name in store.names(RECORD))]
+    (folder / RECORD if RECORD in names else folder).mkdir(parents=True)
     for name in _like(names, _NAMES):
         (folder / name).touch()
-    lost = store.fetch({name: folder / name for name in _like(names, _TABLES)})
-    for name, why in lost.items():
-        raise StoreError(url / name, "can't be fetched", why)
+    store.fetch_all({name: folder / name for name in _like(names, _COPIED)})
     return folder
 
 

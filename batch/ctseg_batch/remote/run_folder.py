@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from ctseg_batch.figures.tables import superseded, withdrawn
 from ctseg_batch.journal.past import Past, recall
 from ctseg_batch.journal.record import Journal
-from ctseg_batch.layout import FOLDER, is_journal
+from ctseg_batch.layout import RECORD, is_journal
 from ctseg_batch.remote.journal import StoredJournal, read_stored
 from ctseg_batch.remote.lease import Lease, leased
 from ctseg_batch.remote.results import store_tables
@@ -23,7 +23,7 @@ class StoreRunFolder:
         self._store, self._mark = out, mark
         self._scratch = Scratch()
         self.folder = self._scratch.folder / "out"
-        (self.folder / FOLDER).mkdir(parents=True)
+        (self.folder / RECORD).mkdir(parents=True)
         self._lease: Lease | None = None
 
     def __reduce__(self) -> tuple[type["StoreRunFolder"], tuple[Store, str]]:
@@ -41,8 +41,8 @@ class StoreRunFolder:
 
     def recall(self, root: str, settings: Settings) -> Past:
         """From the journals in the store; of other shards of the same cut, no more than their first line."""
-        for name in filter(is_journal, self._store.names(FOLDER)):
-            read_stored(self._store, name, self.folder / FOLDER / name, self._mark)
+        for name in filter(is_journal, self._store.names(RECORD)):
+            read_stored(self._store, name, self.folder / RECORD / name, self._mark)
         return recall(self.folder, root, settings, self._mark, str(self._store.url))
 
     def journal(self, root: str, settings: Settings, past: Past) -> Journal:

@@ -125,6 +125,11 @@ class Store:
         reasons = self._all(lambda path: self._fetched(path, files[path], known.get(path)), files)
         return {path: why for path, why in zip(files, reasons, strict=True) if why is not None}
 
+    def fetch_all(self, files: Mapping[str, Path]) -> None:
+        """Copy files to this machine; raises StoreError for the first that failed."""
+        for path, why in self.fetch(files).items():
+            raise StoreError(self.url / path, "can't be fetched", why)
+
     def put(self, files: Mapping[str, bytes]) -> None:
         """Store files, each whole or not at all."""
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ctseg.classes import CLASSES
 from ctseg.errors import CallError, ModelError
+from ctseg.mask_meaning import place_of_group
 from ctseg.model import ModelSpec, file_digest, shipped_models
 from ctseg.runtime import open_on_cpu
 from ctseg_batch.figures.summary import Summary
@@ -68,10 +68,10 @@ def model_facts(summary: Summary, file: Path | None) -> tuple[ModelFacts, ...]:
 
 
 def _facts(described: Mapping[str, Any], spec: ModelSpec | None) -> ModelFacts:
-    name, version, precision, licence, sha256 = (described[key] for key in _DESCRIBED)
+    named = {key: described[key] for key in _DESCRIBED}
     data = [_learnt_from(one) for one in _mappings(spec.training.get("datasets"))] if spec else []
     scores = [_score(one, of) for one, of in spec.scores.items() if isinstance(of, Mapping)] if spec else []
-    return ModelFacts(name, version, precision, licence, sha256, spec is not None, tuple(data), tuple(scores))
+    return ModelFacts(**named, is_found=spec is not None, data=tuple(data), scores=tuple(scores))
 
 
 def _spec_of(sha256: str, files: Iterable[Path]) -> ModelSpec | None:
@@ -108,15 +108,8 @@ def _score(dataset: str, of: Mapping[str, Any]) -> Score:
 
 
 def _figures(of: Any) -> dict[str, float | None]:
-    found = sorted(of.items(), key=_in_order) if isinstance(of, Mapping) else ()
+    found = sorted(of.items(), key=lambda figure: place_of_group(str(figure[0]))) if isinstance(of, Mapping) else ()
     return {str(name): float(value) if isinstance(value, int | float) else None for name, value in found}
-
-
-def _in_order(figure: tuple[str, Any]) -> tuple[bool, int]:
-    """The order of classes, a group by its first class, the mean last."""
-    names = [tissue.name for tissue in CLASSES]
-    first = figure[0].partition("+")[0]
-    return figure[0] == "mean", names.index(first) if first in names else len(names)
 
 
 def _mappings(of: Any) -> Sequence[Mapping[str, Any]]:

@@ -24,7 +24,6 @@ Box = tuple[slice, slice]
 Counts = npt.NDArray[np.int64]
 
 _ROOM: Size = (270, 290)
-_SHARPNESS = 1.5
 _BRIGHTEST = 175.0
 _MARGIN_MM = 12.0
 # If the pixel size is unknown: about that of a chest in 512 pixels.
@@ -92,9 +91,9 @@ def from_the_front(
     rows, columns = found.shape
     line, of = ("column", columns) if found.right in ON_A_SIDE else ("row", rows)
     seen = plane_alt(f"{line} {found.plane} of {of}", labels, has_ct=ct is not None, is_head_known=is_head_known)
-    plane = picture(ct, labels, size, _SHARPNESS, seen)
+    plane = picture(ct, labels, size, seen)
     shown = _through(found.depth[::-1, :, found.columns])
-    return plane, coloured(shown, size, _SHARPNESS, DEPTH_ALT)
+    return plane, coloured(shown, size, DEPTH_ALT)
 
 
 def _through(depth: Counts) -> npt.NDArray[np.uint8]:

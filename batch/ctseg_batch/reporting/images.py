@@ -15,6 +15,7 @@ from ctseg_batch.outputs.overlay import TINTS, Grey
 Size = tuple[int, int]
 """Rows and columns."""
 
+_SHARPNESS = 1.5  # pixels of a picture for each of the page's
 _GREY_QUALITY = 78
 _LOSSLESS = 101
 _OPAQUE = 255
@@ -38,18 +39,18 @@ class Picture:
         return len(self.ct or "") + len(self.classes or "")
 
 
-def picture(grey: Grey | None, labels: Labels, size: Size, sharpness: float, alt: str) -> Picture:
-    """A slice or a plane and its classes, with `sharpness` pixels for each of the page's."""
-    shape = _embedded(size, sharpness)
+def picture(grey: Grey | None, labels: Labels, size: Size, alt: str) -> Picture:
+    """A slice or a plane and its classes."""
+    shape = _embedded(size)
     seen = restore(labels, Restoration(shape, (labels.shape[0], labels.shape[1])))
     if grey is None:
         return Picture(None, _webp(_tinted(seen, dict.fromkeys(TINTS, _OPAQUE)), _LOSSLESS), size, alt)
     return Picture(_webp(_resized(grey, shape), _GREY_QUALITY), _webp(_outlined(seen), _LOSSLESS), size, alt)
 
 
-def coloured(shown: npt.NDArray[np.uint8], size: Size, sharpness: float, alt: str) -> Picture:
+def coloured(shown: npt.NDArray[np.uint8], size: Size, alt: str) -> Picture:
     """A picture that contains its classes."""
-    return Picture(_webp(_resized(shown, _embedded(size, sharpness)), _GREY_QUALITY), None, size, alt)
+    return Picture(_webp(_resized(shown, _embedded(size)), _GREY_QUALITY), None, size, alt)
 
 
 def fit(shape: Sequence[float], box: Size) -> Size:
@@ -58,8 +59,8 @@ def fit(shape: Sequence[float], box: Size) -> Size:
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def _embedded(size: Size, sharpness: float) -> Size:
-    return max(1, round(size[0] * sharpness)), max(1, round(size[1] * sharpness))
+def _embedded(size: Size) -> Size:
+    return max(1, round(size[0] * _SHARPNESS)), max(1, round(size[1] * _SHARPNESS))
 
 
 def _resized(pixels: npt.NDArray[np.uint8], shape: Size) -> npt.NDArray[np.uint8]:

@@ -16,7 +16,6 @@ from ctseg_batch.reporting.sources import ScanFiles
 from ctseg_batch.reporting.words import lost_told, lungs_told, stored_told, tile_alt
 
 _TILE: Size = (200, 220)
-_SHARPNESS = 1.5
 _FEWEST_FOR_A_PLANE = 3
 
 _NOTHING = "Nothing can be shown: neither masks nor overlays are in place."
@@ -104,10 +103,10 @@ def _tile(files: ScanFiles, found: Survey | None, spacing: Spacing | None, place
     labels = files.labels(place)
     if labels is None:
         shown = files.overlay(place)
-        return None if shown is None else coloured(shown, fit(shown.shape[:2], _TILE), _SHARPNESS, alt)
+        return None if shown is None else coloured(shown, fit(shown.shape[:2], _TILE), alt)
     grey = files.ct(place, labels.shape)
     if found:
         labels, grey = labels[found.box], None if grey is None else grey[found.box]
     _, down, across = spacing or (1.0, 1.0, 1.0)
     size = fit((labels.shape[0] * down, labels.shape[1] * across), _TILE)
-    return picture(grey, labels, size, _SHARPNESS, alt)
+    return picture(grey, labels, size, alt)

@@ -571,6 +571,9 @@ def test_the_shipped_models_own_figures_are_told(page, summary_of, save_summary)
     assert rows["covid_ct_seg"][:2] == ["1,255", "13"]
     medseg = next(body for body in scored.all("tbody") if body.one("th").text == "medseg")
     assert "mean 0.745" in medseg.text  # docs/model-card.md
+    classes = [row.all("td")[-3].text for row in medseg.all("tr")]
+    assert classes[-2:] == ["mean", "mean present"]
+    assert classes[:2] == ["background", "normal lung"]
     assert "figures are those of one that was trained alike, but held groups back" in section.text
     assert "For research, not for diagnosis" in section.text
 

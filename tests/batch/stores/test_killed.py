@@ -287,6 +287,23 @@ def test_of_runs_that_begin_at_one_moment_one_goes_on(bucket, monkeypatch, quick
     assert not bucket.listed("out/.ctseg/")
 
 
+def test_a_run_that_is_interrupted_as_it_begins_leaves_its_place_to_others(bucket, monkeypatch):
+    slept = []
+
+    def interrupted(seconds):  # after it has waited for a dead run, and stored its own lease
+        slept.append(seconds)
+        if len(slept) == 2:
+            assert bucket.listed("out/.ctseg/")
+            raise KeyboardInterrupt
+
+    bucket.put("out/.ctseg/lock", elsewhere(time.time() - 3600))
+    monkeypatch.setattr(lease_module, "time", SimpleNamespace(time=time.time, sleep=interrupted))
+    lease = lease_module.leased(Store(location(bucket.url("out"))), "lock", lambda _: False)
+    with pytest.raises(KeyboardInterrupt), lease:
+        pass
+    assert not bucket.listed("out/.ctseg/")
+
+
 @pytest.mark.parametrize("path", ["out/.ctseg/lock", "out/.ctseg/journal.pieces/"])
 def test_what_a_run_says_now_and_then_is_said_again_whatever_failed(few, bucket, run, quick, monkeypatch, path):
     monkeypatch.setattr(journal, "_FLUSH_S", 0.05)
