@@ -24,10 +24,10 @@ def winning_probability(
 
 
 def restore_confidence(probability: npt.NDArray[np.float32], undo: Restoration) -> Confidence:
-    """The map at the slice's own size from the probabilities (H, W) at the network's working size."""
+    """The map of the slice as it is stored from the probabilities (H, W) at the network's working size."""
     rows, columns = undo.resized
     within = np.ascontiguousarray(probability[:rows, :columns]) * np.float32(255)
     if undo.resized != undo.original:
         within = resize(within, undo.original)
     confidence: Confidence = np.rint(within).astype(np.uint8)
-    return confidence
+    return np.ascontiguousarray(undo.turn.stored(confidence))

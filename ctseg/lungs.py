@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.classes import Labels
-from ctseg.scan import Side
 from ctseg.spacing import Spacing
+from ctseg.turn import Side
 
 LUNGS = ("right", "left")
 """The patient's right and left, in the order of all figures that there are for both."""

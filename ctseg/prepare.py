@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ctseg.classes import Labels
 from ctseg.scan import Slice
+from ctseg.turn import UPRIGHT, Turn
 
 Picture = npt.NDArray[Any]
 
@@ -53,10 +54,14 @@ class Preparation:
 
 @dataclass(frozen=True, slots=True)
 class Restoration:
-    """What is needed to undo a preparation: the sizes (rows, columns) of the slice and of the resized slice."""
+    """What is needed to undo a preparation: the sizes (rows, columns) of the upright slice, before and after resizing.
+
+    `turn` is how it was turned upright.
+    """
 
     original: tuple[int, int]
     resized: tuple[int, int]
+    turn: Turn = UPRIGHT
 
 
 def to_grey(source: Slice, window: Window) -> npt.NDArray[np.float32] | npt.NDArray[np.uint8]:
@@ -90,9 +95,10 @@ def resize(picture: Picture, shape: tuple[int, int], much: float = 1.0) -> Pictu
 
 def prepare(source: Slice, how: Preparation) -> tuple[npt.NDArray[np.float32], Restoration]:
     """The network's input, (1, 1, H, W) float32 grey 0..255, and what is needed to undo the preparation."""
-    grey: npt.NDArray[Any] = to_grey(source, how.window)
+    upright = source.upright()
+    grey: npt.NDArray[Any] = to_grey(upright, how.window)
     original = (grey.shape[0], grey.shape[1])
-    rows, columns = working_size(original, how.long_side, source.aspect)
+    rows, columns = working_size(original, how.long_side, upright.aspect)
     if (rows, columns) != original:
         # Area averaging keeps noise and thin vessels from aliasing where a slice shrinks much; it takes longer.
         grey = resize(grey, (rows, columns), _SHRUNK_MUCH)
@@ -100,15 +106,19 @@ def prepare(source: Slice, how: Preparation) -> tuple[npt.NDArray[np.float32], R
     if below or right:
         grey = cv2.copyMakeBorder(grey, 0, below, 0, right, cv2.BORDER_CONSTANT, value=0)
     padded = np.ascontiguousarray(grey, np.float32)
-    return padded[np.newaxis, np.newaxis], Restoration(original, (rows, columns))
+    return padded[np.newaxis, np.newaxis], Restoration(original, (rows, columns), source.turn)
 
 
 def restore(labels: Labels, undo: Restoration) -> Labels:
-    """The mask at the slice's own size, (H, W), from the network's labels at its working size."""
+    """The mask of the slice as it is stored, (H, W), from the network's labels at its working size."""
     rows, columns = undo.resized
     labels = labels[:rows, :columns]
-    if undo.resized == undo.original:
-        return labels
+    upright = labels if undo.resized == undo.original else _resized_labels(labels, undo)
+    return np.ascontiguousarray(undo.turn.stored(upright))
+
+
+def _resized_labels(labels: Labels, undo: Restoration) -> Labels:
+    """The labels at the slice's own size, larger or smaller."""
     # The mask of each class is resized smoothly, and the class that covers most of a pixel wins: borders stay smooth
     # where nearest-neighbour labels would make stairs. The background gets what the other classes leave.
     strongest = np.full(undo.original, _WHOLE, np.uint8)

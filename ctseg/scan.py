@@ -1,7 +1,7 @@
 """What a scan is: an ordered stack of slices, read one at a time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -10,14 +10,12 @@ import numpy.typing as npt
 
 from ctseg.grid import Grid
 from ctseg.spacing import Lengths, Spacing
+from ctseg.turn import UPRIGHT, Side, Turn
 
 Domain = Literal["hu", "grey8"]
 
 DOMAINS: Mapping[str, str] = {"hu": "Hounsfield units", "grey8": "8-bit grey"}
 """What pixel values may be, and the name of that for people."""
-
-Side = Literal["left", "right", "top", "bottom"]
-"""A side of a slice as it is stored: its first column, its last, its first row, its last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class Slice:
     """One slice: `pixels` (H, W), int16 or float32 Hounsfield units or uint8 grey values, as `domain` says.
 
     `is_coloured`: the file is in colour, beyond a mark or two. `is_scaled`: whether its numbers are HU or grey was
-    decided from several slices. `aspect`: the height of a pixel over its width.
+    decided from several slices. `aspect`: the height of a pixel over its width. `turn`: how to turn it upright.
     """
 
     pixels: npt.NDArray[np.int16] | npt.NDArray[np.float32] | npt.NDArray[np.uint8]
@@ -33,6 +31,15 @@ class Slice:
     is_coloured: bool = False
     is_scaled: bool = False
     aspect: float = 1.0
+    turn: Turn = UPRIGHT
+
+    def upright(self) -> "Slice":
+        """The slice turned upright."""
+        if self.turn == UPRIGHT:
+            return self
+        pixels = np.ascontiguousarray(self.turn.upright(self.pixels))
+        aspect = 1 / self.aspect if self.turn.transposed else self.aspect
+        return replace(self, pixels=pixels, aspect=aspect, turn=UPRIGHT)
 
 
 class WithoutGeometry:

@@ -9,9 +9,9 @@ from ctseg.errors import CtsegError, UnreadableFile, unforeseen
 from ctseg.lesions import Lesions
 from ctseg.mask_meaning import MaskMeaning
 from ctseg.regions import Amount, Lungs
-from ctseg.scan import Side
 from ctseg.spacing import Spacing
 from ctseg.surface import SurfaceDistances
+from ctseg.turn import Side
 from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.slice_figures import unpack
 

@@ -15,7 +15,7 @@ from ctseg.reading.dicom_frames import GROUP_TAGS, Frame, frame_count, frame_hea
 from ctseg.reading.dicom_pixel_data import PIXEL_TAGS, PixelHeader, pixel_header, rescale_of
 from ctseg.reading.dicom_values import Numbers, integer, number, numbers, text, texts
 from ctseg.reading.files import ContentError
-from ctseg.scan import Side
+from ctseg.turn import Turn
 
 _TAGS = [
     "ImageType", "SOPClassUID", "SeriesDescription", "SliceThickness", "SeriesInstanceUID", "SeriesNumber",
@@ -119,15 +119,15 @@ def normal_of(orientation: Numbers) -> tuple[float, float, float]:
     return x / length, y / length, z / length
 
 
-def right_of(orientation: Numbers) -> Side:
-    """On which side of a slice the patient's right is, however the patient lay in the scanner.
+def turn_of(orientation: Numbers) -> Turn:
+    """How to turn an axial slice upright, however the patient lay in the scanner.
 
-    Pixels are shown as they are stored, and the patient's x axis runs to the left; PS3.3, C.7.6.2.1.1.
+    The patient's x axis runs to the left, y to the back; PS3.3, C.7.6.2.1.1.
     """
-    along_row, along_column = orientation[0], orientation[3]
-    if abs(along_row) >= abs(along_column):
-        return "left" if along_row > 0 else "right"
-    return "top" if along_column > 0 else "bottom"
+    along_row, along_column = orientation[:2], orientation[3:5]
+    transposed = abs(along_row[0]) < abs(along_column[0])
+    across, down = (along_column, along_row) if transposed else (along_row, along_column)
+    return Turn(transposed, upside_down=down[1] < 0, mirrored=across[0] < 0)
 
 
 def _sop_class(opened: Opened) -> UID:

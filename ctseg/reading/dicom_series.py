@@ -11,12 +11,13 @@ from ctseg.errors import UnreadableFile
 from ctseg.grid import Grid
 from ctseg.reading.dicom_geometry import most_at_one_place, stack
 from ctseg.reading.dicom_grid import series_grid
-from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, right_of
+from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, turn_of
 from ctseg.reading.dicom_pixels import is_plain, is_scale_unknown, read_numbers, read_slice
 from ctseg.reading.scan_scale import ScanScale
 from ctseg.reading.values import Values
-from ctseg.scan import Side, Slice
+from ctseg.scan import Slice
 from ctseg.spacing import Lengths, Spacing, completed, pixel_aspect
+from ctseg.turn import UPRIGHT, Side
 
 _COPY = "copy of another slice: its SOPInstanceUID, header and pixels are those of another file"
 
@@ -60,9 +61,11 @@ class DicomSeries:
 
         Without a rescale, the numbers of the whole series decide whether it is HU or grey.
         """
-        header = self.slices[index].pixels
+        header, orientation = self.slices[index].pixels, self.slices[index].orientation
         scale = self._scale.decided(len(self), self._numbers) if is_scale_unknown(header) else None
-        return replace(read_slice(self.files[index], header, scale), aspect=pixel_aspect(self.lengths_mm))
+        found = read_slice(self.files[index], header, scale)
+        turn = turn_of(orientation) if orientation else UPRIGHT
+        return replace(found, aspect=pixel_aspect(self.lengths_mm), turn=turn)
 
     def _numbers(self, index: int) -> Values | None:
         header = self.slices[index].pixels
@@ -185,7 +188,7 @@ def _scans(slices: Sequence[SliceHeader]) -> Iterable[DicomSeries]:
     for stacked in _grouped(slices, lambda s: s.frame and s.frame.stack):
         for phase in _phases(stacked):
             found = stack(phase)
-            sides = {right_of(s.orientation) for s in found.slices if s.orientation is not None}
+            sides = {turn_of(s.orientation).patients_right for s in found.slices if s.orientation is not None}
             yield DicomSeries(
                 uid=first.series,
                 number=first.series_number,

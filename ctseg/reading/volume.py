@@ -14,9 +14,10 @@ from ctseg.reading.stored import Voxels
 from ctseg.reading.values import finite_range, glance_at, grey_range, hounsfield, is_hounsfield, rescaled, stretched
 from ctseg.reading.volume_formats import read_volume_header
 from ctseg.reading.volume_header import NEAR, VolumeHeader
-from ctseg.scan import Domain, Side, Slice
+from ctseg.scan import Domain, Slice
 from ctseg.spacing import Spacing, pixel_aspect
 from ctseg.stages import stage
+from ctseg.turn import Side
 
 
 class Volume:

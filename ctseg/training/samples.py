@@ -168,7 +168,7 @@ def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
             with ThreadPoolExecutor() as pool:
                 with uninterrupted():
                     read = pool.map(series.read, range(len(series)))
-                slices = list(read)
+                slices = [one.upright() for one in read]
                 fields = list(pool.map(lambda s: lung_field(s.pixels.astype(np.int16)), slices))
             if len({field.shape for field in fields}) > 1:
                 raise DatasetError(f"{folder} holds a series of slices of several sizes: leave some out")

@@ -12,9 +12,10 @@ from ctseg.classes import Labels
 from ctseg.lesions import find_lesions
 from ctseg.lungs import absent, facing, facing_spacing, separate_lungs
 from ctseg.regions import LungValues, sum_by_lung, total
-from ctseg.scan import Side, Slice
+from ctseg.scan import Slice
 from ctseg.spacing import Spacing
 from ctseg.surface import SurfaceDistances, surface_distances
+from ctseg.turn import Side
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.parts.part import Part
 from ctseg_batch.result import StackFigures

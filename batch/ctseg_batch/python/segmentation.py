@@ -10,8 +10,9 @@ import numpy.typing as npt
 from ctseg.classes import LESION, LUNG, Labels
 from ctseg.confidence import Confidence
 from ctseg.errors import CallError
-from ctseg.scan import Scan, Side
+from ctseg.scan import Scan
 from ctseg.spacing import Spacing
+from ctseg.turn import Side
 from ctseg_batch.outputs.overlay import as_shown, overlay
 
 Picture = npt.NDArray[np.uint8]

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from ctseg.classes import CLASSES, LESION, LUNG, Labels
 from ctseg.extent import extent
 from ctseg.lungs import MIRRORED, ON_A_SIDE, facing, facing_spacing
-from ctseg.scan import Side
 from ctseg.spacing import Spacing
+from ctseg.turn import Side
 from ctseg_batch.outputs.overlay import Grey
 from ctseg_batch.reporting.images import Picture, Size, coloured, fit, picture
 from ctseg_batch.reporting.sources import ScanFiles

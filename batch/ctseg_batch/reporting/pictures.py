@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from ctseg.measures import involvement
-from ctseg.scan import Side
 from ctseg.spacing import Spacing
+from ctseg.turn import Side
 from ctseg_batch.reporting.choose import choose_slices
 from ctseg_batch.reporting.frontal import Survey, from_the_front, survey
 from ctseg_batch.reporting.images import Picture, Size, coloured, fit, picture

@@ -11,8 +11,8 @@ from ctseg.classes import CLASSES, LESION, LUNG, Labels, TissueClass
 from ctseg.lungs import LUNGS, ON_A_SIDE
 from ctseg.measures import FAR_APART_MM, PLAUSIBLE_LUNG_ML
 from ctseg.printable import count, printable
-from ctseg.scan import Side
 from ctseg.spacing import Spacing
+from ctseg.turn import Side
 
 DEPTH_ALT = "The whole lung seen through from the front, disease in colour"
 UNKNOWN = "\N{EN DASH}"
@@ -70,7 +70,8 @@ _FLAGS: Mapping[str, str] = {
     "are not, upper and lower are exchanged.",
     flags.NOT_SCORED: "It has no usable reference mask: it is not scored.",
     flags.no_truth_for(_SOME): "IoU and Dice rest on the other slices.",
-    flags.failed(_SOME): "They are missing from all figures: volumes are too small.",
+    flags.failed(_SOME): "They are missing from all figures: volumes are too small, unless there is a gap in their "
+    "place, which the slices on either side fill.",
     flags.FAILED_ARE_BACKGROUND: "The label map of the whole scan is empty where a slice failed.",
     # The reason follows after a colon.
     flags.no_output("nifti"): "There is no label map of the whole scan; masks and figures are not affected.",
