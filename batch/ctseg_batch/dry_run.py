@@ -12,6 +12,7 @@ from rich.text import Text
 from ctseg.printable import count, printable
 from ctseg_batch.call import Call
 from ctseg_batch.figures.notes import on_search, removed
+from ctseg_batch.figures.summary import nothing_left
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.parts.part import Part, Step
 from ctseg_batch.parts.plan import Planner
@@ -77,8 +78,10 @@ def plan_report(found: Plan) -> Iterator[RenderableType]:
 
 
 def plan_failures(found: Plan) -> Iterator[RenderableType]:
-    """What has failed already."""
+    """What has failed already; or why there is nothing to do at all."""
     yield from listed("failed", ((one.file, one.reason) for one in found.errors), "red")
+    if found.exit_status == 2 and not found.errors:
+        yield Text(printable(nothing_left([one.reason for one in found.skipped])), "red")
 
 
 def foresee(job: Job) -> Iterator[Step]:

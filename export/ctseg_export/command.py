@@ -52,8 +52,8 @@ def export(
     slices: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of real CT slices to compare on; with int8, half of them calibrate it and the other half are "
-            "compared.",
+            help="Folder of real CT slices to compare on; with int8, at least 16: half of them calibrate it and the "
+            "other half are compared.",
             exists=True,
             file_okay=False,
         ),

@@ -79,7 +79,7 @@ class Difference:
             return
         if self.logit <= limits.logit == math.inf:
             raise ModelError(
-                f"8 bits lose too much of the network: the label of {self.label_share:.2%} of the pixels differs (at "
+                f"8 bits lose too much of the network: the label of {self.label_share:.4%} of the pixels differs (at "
                 f"most {limits.label_share:.2%} is allowed); nothing was written. Give more real CT with --slices, "
                 "or train longer"
             )

@@ -227,6 +227,18 @@ def test_a_volume_of_numbers_that_can_be_no_hu_says_so(batch, save_volume, draw,
     assert [name for name, scan in done.scans.items() if "not rescaled to HU" in scan["flags"]] == ["grey.nii"]
 
 
+def test_images_of_numbers_that_can_be_no_hu_say_so(batch, save, draw, tmp_path):
+    for seed in range(3):
+        save(tmp_path / f"in/hu/{seed}.npy", draw(seed).astype(np.int16) * 300 - 900)
+        save(tmp_path / f"in/grey/{seed}.npy", draw(seed).astype(np.int16) * 300)
+        save(tmp_path / f"in/16-bit/{seed}.png", draw(seed).astype(np.uint16) * 300 + 124)
+        save(tmp_path / f"in/8-bit/{seed}.png", draw(seed) * 80)
+    save(tmp_path / "in/single/0.npy", draw().astype(np.int16) * 300)
+    done = batch(tmp_path / "in")
+    said = {name for name, scan in done.scans.items() if "not rescaled to HU" in scan["flags"]}
+    assert said == {"grey", "16-bit", "single"}
+
+
 @pytest.mark.parametrize(("step", "flagged"), [(15, False), (15.5, True), (72, True)])
 @pytest.mark.parametrize("kind", ["series", "volume", "images"])
 def test_slices_that_lie_far_apart_are_flagged(

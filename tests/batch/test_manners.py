@@ -145,7 +145,9 @@ def test_status_2_is_never_silent(command, draw, save_series, tmp_path, kind, op
     assert left.status == 2
     assert left.err.count("\n") == 1
     assert said in left.err
-    assert command(tmp_path / "in", "--out", tmp_path / "out", *options, "--dry-run").status == 2
+    dry = command(tmp_path / "in", "--out", tmp_path / "dry", *options, "--dry-run")
+    assert dry.status == 2
+    assert said in dry.err
 
 
 def test_verbose_tells_of_each_scan_of_choices_and_of_time(command, scans, settings, tmp_path, monkeypatch):

@@ -155,6 +155,12 @@ def test_a_slice_is_flat_and_has_no_rule_of_volumes(segment, speck):
     assert result.confidence is None
 
 
+def test_an_array_of_numbers_that_can_be_no_hu_is_flagged(segment, speck):
+    assert "not rescaled to HU" not in segment(HU[speck]).flags
+    assert "not rescaled to HU" in segment(HU[speck] + 1024).flags
+    assert "not rescaled to HU" not in segment((speck * 80).astype(np.uint8)).flags
+
+
 def test_the_callers_array_stays_as_it_is(segment, speck):
     for stored in (HU[speck], speck * 64 + 32):
         before = stored.copy()

@@ -96,6 +96,16 @@ def test_an_empty_shard_is_all_well(batch, draw, save_slice, tmp_path):
     assert sorted(len(one.summary["scans"]) for one in done) == [0, 0, 0, 1]
 
 
+def test_an_empty_shard_says_so(command, draw, save_slice, tmp_path):
+    save_slice(tmp_path / "in/a/1.png", draw())
+    said = [
+        f"no scan belongs to shard {number}/2"
+        in command(tmp_path / "in", "--out", tmp_path / "out", "--shard", f"{number}/2").err
+        for number in (1, 2)
+    ]
+    assert sorted(said) == [False, True]
+
+
 def test_a_shard_that_was_killed_redoes_only_its_own(batch, many, quarters):
     others = batch(many, shard=Shard(1, 2))
     before = {file: file.stat().st_mtime_ns for file in (others.out / "masks").rglob("*.png")}

@@ -116,7 +116,7 @@ def outcome(summary: Summary) -> tuple[int, str]:
     has_failures = bool(all_errors(summary))
     if summary["shard"] is None:  # a shard can't tell: another may have read something, or found a reference mask
         if all(scan["status"] == "failed" for scan in scans) and not _is_unfinished(summary):
-            return 2, "" if has_failures else _nothing_left(summary["skipped"])
+            return 2, "" if has_failures else nothing_left([one["reason"] for one in summary["skipped"]])
         if summary["groups"] and all(scan["confusion"] is None for scan in scans) and not has_failures:
             return 1, next((note for note in summary["notes"] if note.startswith(NO_TRUTH)), _UNSCORED)
     return int(has_failures), ""
@@ -127,11 +127,9 @@ def _is_unfinished(summary: Summary) -> bool:
     return any(error["reason"].startswith(NOT_DONE) for error in summary["errors"])
 
 
-def _nothing_left(skipped: Sequence[Mapping[str, str]]) -> str:
-    """Why a run without failures has segmented nothing, the most frequent reasons first."""
-    reasons = [
-        f"{reason} ({times})" for reason, times in Counter(one["reason"] for one in skipped).most_common(_MOST_REASONS)
-    ]
+def nothing_left(skipped: Sequence[str]) -> str:
+    """Why a run without failures has segmented nothing: the most frequent reasons for which files were skipped."""
+    reasons = [f"{reason} ({times})" for reason, times in Counter(skipped).most_common(_MOST_REASONS)]
     why = f"{len(skipped):,} skipped: {'; '.join(reasons)}" if reasons else "nothing was found"
     return f"nothing could be segmented: {why}"
 

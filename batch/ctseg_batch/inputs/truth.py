@@ -226,17 +226,21 @@ class TruthFolder:
     def of_volume(self, name: str) -> Masks | None:
         """The truth of a volume: a volume of its name or stem, or a folder of its name with a mask per slice.
 
-        A label map of this program will do as well: `ct.mha.nii.gz` for the volume `ct.mha`.
+        A label map of this program will do as well: `ct.mha.nii.gz` for the volume `ct.mha`, and for a multi-frame file
+        `ct.dcm` also `ct.dcm/ct.dcm.nii.gz`.
         """
         if self._unlisted:
             return self._unlisted
-        own = next((one for one in (name, *label_map_names([name], kept=())) if one in self._names), None)
+        label_maps = label_map_names([name], kept=())
+        own = next((one for one in (name, *label_maps) if one in self._names), None)
         found = own or self._by_stem.get(("volume", stem_of(name)))
         if found is None:
             return None
         file = self._folder / found
-        is_folder = os.path.isdir(file)  # noqa: PTH112 - Path.is_dir raises where the folder may not be entered
-        return (FolderMasks if is_folder else VolumeMask)(file, self._meaning)
+        if not os.path.isdir(file):  # noqa: PTH112 - Path.is_dir raises where the folder may not be entered
+            return VolumeMask(file, self._meaning)
+        within = next((file / one for one in label_maps if os.path.isfile(file / one)), None)  # noqa: PTH113 - likewise
+        return VolumeMask(within, self._meaning) if within else FolderMasks(file, self._meaning)
 
     def _of_slice(self, file: str, mask_name: str) -> Path | None:
         own = PurePosixPath(mask_name).name

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from ctseg import flags
 from ctseg.errors import CallError, unforeseen
 from ctseg.grid import NoPlaces
 from ctseg.reading.values import Scale, as_slice, glance_at, scale_of
@@ -31,6 +32,11 @@ class ArrayScan(WithoutGeometry):
     def domain(self) -> Domain:
         """Whether its values are HU or grey."""
         return "grey8" if self.values.dtype == np.uint8 else self.scale.domain
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """`not rescaled to HU` for values that are not 8-bit, and yet grey."""
+        return (flags.NOT_HU,) if self.domain == "grey8" and self.values.dtype != np.uint8 else ()
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -161,6 +161,8 @@ def _notes(summary: Summary) -> Iterator[Text]:
         yield Text(f"{count(throughput['slices'], 'slice')} in {throughput['wall_s']:.1f} s, {rate:.1f} a second")
     elif before:
         yield Text(f"nothing to do: {count(before, 'slice')} {'was' if before == 1 else 'were'} done before")
+    elif summary["shard"] and not scans:
+        yield Text(f"no scan belongs to shard {summary['shard']['number']}/{summary['shard']['of']}")
     _, why = outcome(summary)  # shown with the failures
     yield from (Text(printable(note)) for note in summary["notes"] if note != why)
     yield from map(Text, map(printable, ignored(summary["ignored"], summary.get("ignored_endings", {}))))
