@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 from torch import nn
 
-from ctseg.classes import CLASSES, LUNG, bits
+from ctseg.classes import BACKGROUND, CLASSES, LUNG, bits
 from ctseg.prepare import to_grey
 from ctseg.printable import printable, span
 from ctseg.progress import redraws
@@ -31,10 +31,9 @@ from ctseg.spread import evenly_spread
 from ctseg.training import fit
 from ctseg.training.predictor import predictor
 from ctseg.training.recipe import Recipe
-from ctseg.training.samples import Samples
+from ctseg.training.samples import Sample, Samples
 from ctseg.training.score import label
 
-_PANELS_A_DATASET = 4
 _BETWEEN_LINES_S = 60.0
 _DOTS: dict[str, Any] = {"marker": "o", "markersize": 2.5}
 
@@ -133,9 +132,7 @@ def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], dev
     rows = [
         (sample, label(predict, sample, recipe.preparation, recipe.cleanup))
         for data in datasets
-        for sample in evenly_spread(
-            data.splits["test"] or data.splits["val"] or data.splits["train"], _PANELS_A_DATASET
-        )
+        for sample in telling_slices(data.splits["test"] or data.splits["val"] or data.splits["train"])
     ]
     figure = Figure(figsize=(9, 3.1 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -157,6 +154,13 @@ def draw_panels(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], dev
     swatches = [Patch(color="#{:02x}{:02x}{:02x}".format(*c.colour), label=c.title) for c in LUNG]
     figure.legend(handles=swatches, loc="outside lower center", ncols=len(swatches), frameon=False)
     _save(figure, file, dpi=100)
+
+
+def telling_slices(samples: Sequence[Sample]) -> list[Sample]:
+    """Four slices or less, spread evenly over the half that shows most lung for certain: not the ends of the lungs."""
+    lung = [np.count_nonzero(sample.allowed & bits([BACKGROUND]) == 0) for sample in samples]
+    least = np.median(lung) if lung else 0
+    return evenly_spread([sample for sample, own in zip(samples, lung, strict=True) if own >= least], 4)
 
 
 def _save(figure: Figure, file: Path, dpi: int) -> None:
