@@ -35,7 +35,7 @@ DEFAULT_SPACING = "spacing may be a default"
 
 # What their pixels are.
 NOT_HU = "not rescaled to HU"
-"""The files do not say how their numbers become HU, or the numbers of a volume can't be HU."""
+"""The files do not say how their numbers become HU, or these can't be HU."""
 COMPUTED = "projection or subtraction"
 """Some slices are computed from several (MIP, MinIP) or from several scans: no plain HU."""
 LABEL_MAP = "looks like a label map"

@@ -33,6 +33,11 @@ class Slice:
     aspect: float = 1.0
     turn: Turn = UPRIGHT
 
+    @property
+    def is_stretched(self) -> bool:
+        """Whether numbers that can be no HU were stretched to 8-bit grey."""
+        return self.is_scaled and self.domain == "grey8"
+
     def upright(self) -> "Slice":
         """The slice turned upright."""
         if self.turn == UPRIGHT:

@@ -136,7 +136,7 @@ def open_job(call: Call) -> Job:
     refuse_foreign(call.out, run_folder.names, found.place or found.root)
     if not found.sites and not found.failed:
         given = ", ".join(map(str, call.inputs)) or "what is listed"
-        if found.passed_over and set(found.passed_over) == set(call.inputs):
+        if set(found.passed_over) >= {absolute(one) if isinstance(one, Path) else one for one in call.inputs}:
             given += ", only results or reference masks: name the scans themselves"
         notes = [*ignored(found.ignored, found.ignored_endings), *set_aside(found.set_aside)]
         raise CallError(": ".join([f"no CT in {given}", *notes]))

@@ -9,7 +9,7 @@ from pathlib import Path
 from ctseg import flags
 from ctseg.errors import UnreadableFile
 from ctseg.grid import Grid
-from ctseg.reading.dicom_geometry import most_at_one_place, stack
+from ctseg.reading.dicom_geometry import most_at_one_place, orientation_of, stack
 from ctseg.reading.dicom_grid import series_grid
 from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, turn_of
 from ctseg.reading.dicom_pixels import is_plain, is_scale_unknown, read_numbers, read_slice
@@ -17,7 +17,7 @@ from ctseg.reading.scan_scale import ScanScale
 from ctseg.reading.values import Values
 from ctseg.scan import Slice
 from ctseg.spacing import Lengths, Spacing, completed, pixel_aspect
-from ctseg.turn import UPRIGHT, Side
+from ctseg.turn import Side
 
 _COPY = "copy of another slice: its SOPInstanceUID, header and pixels are those of another file"
 
@@ -61,10 +61,10 @@ class DicomSeries:
 
         Without a rescale, the numbers of the whole series decide whether it is HU or grey.
         """
-        header, orientation = self.slices[index].pixels, self.slices[index].orientation
+        header = self.slices[index].pixels
         scale = self._scale.decided(len(self), self._numbers) if is_scale_unknown(header) else None
         found = read_slice(self.files[index], header, scale)
-        turn = turn_of(orientation) if orientation else UPRIGHT
+        turn = turn_of(self.slices[index].orientation or orientation_of(self.slices))
         return replace(found, aspect=pixel_aspect(self.lengths_mm), turn=turn)
 
     def _numbers(self, index: int) -> Values | None:

@@ -8,7 +8,6 @@ from typing import NoReturn
 import cv2
 import numpy as np
 
-from ctseg import flags
 from ctseg.grid import NoPlaces
 from ctseg.reading.files import ContentError, refusing
 from ctseg.reading.pictures import Pixels, read_picture
@@ -36,11 +35,6 @@ class ImageFolder(WithoutGeometry):
     _scale: ScanScale = field(default_factory=ScanScale, init=False, repr=False, compare=False)
 
     @property
-    def flags(self) -> tuple[str, ...]:
-        """Once a slice was read that is not 8-bit, and yet grey, `not rescaled to HU`."""
-        return (flags.NOT_HU,) if self._scale.is_grey else ()
-
-    @property
     def is_volume(self) -> bool:
         """Image slices need not be neighbours."""
         return False
@@ -54,10 +48,7 @@ class ImageFolder(WithoutGeometry):
 
     def read(self, index: int) -> Slice:
         """The slice at `index`: colour turned grey, alpha dropped; raises UnreadableFile."""
-        found = read_image(self.files[index], self._decided)
-        if found.is_scaled and found.domain == "grey8":
-            self._scale.is_grey = True
-        return found
+        return read_image(self.files[index], self._decided)
 
     def _decided(self) -> Scale | None:
         return self._scale.decided(len(self.scaled_by or self.files), self._numbers)

@@ -21,14 +21,12 @@ ReadNumbers = Callable[[int], Values | None]
 class ScanScale:
     """The scale of a scan, from a sample of its slices; by itself, a slice without air or lung would pass for grey.
 
-    The sample is read when the scale is first asked for, by one thread while others wait. `is_grey`: whether a slice
-    that had to be scaled was found to be grey.
+    The sample is read when the scale is first asked for, by one thread while others wait.
     """
 
     def __init__(self) -> None:
         self._lock = ScanLock()
         self._is_decided = False
-        self.is_grey = False
         self._scale: Scale | None = None
 
     def decided(self, count: int, numbers: ReadNumbers) -> Scale | None:

@@ -729,4 +729,4 @@ def test_pictures_in_colour_are_flagged_but_not_grey_or_a_mark_on_it(batch, save
 def test_colours_of_16_bits_are_flagged_too(batch, save, tmp_path):
     ramp = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint16) * 256
     save(tmp_path / "in/a.png", in_colours(ramp))
-    assert batch(tmp_path / "in").scan["flags"] == ["colour turned grey"]
+    assert batch(tmp_path / "in").scan["flags"] == ["not rescaled to HU", "colour turned grey"]

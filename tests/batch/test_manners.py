@@ -148,6 +148,7 @@ def test_status_2_is_never_silent(command, draw, save_series, tmp_path, kind, op
     dry = command(tmp_path / "in", "--out", tmp_path / "dry", *options, "--dry-run")
     assert dry.status == 2
     assert said in dry.err
+    assert said in command(tmp_path / "in", "--out", tmp_path / "dry", *options, "--dry-run", "--json").err
 
 
 def test_verbose_tells_of_each_scan_of_choices_and_of_time(command, scans, settings, tmp_path, monkeypatch):

@@ -151,12 +151,14 @@ def test_an_input_that_holds_nothing_but_results_does_not_fail(batch, draw, save
     assert (done.status, done.summary["errors"], done.summary["notes"]) == (0, [], told)
 
 
-def test_a_folder_of_results_is_no_input(batch, command, draw, save_slice, tmp_path):
+def test_a_folder_of_results_is_no_input(batch, command, draw, save_slice, tmp_path, monkeypatch):
     save_slice(tmp_path / "in/a.png", draw())
     done = batch(tmp_path / "in")
-    left = command(done.out, "--out", tmp_path / "more")
-    assert left.status == 2
-    assert f"no CT in {done.out}, only results or reference masks: name the scans themselves" in left.err
+    monkeypatch.chdir(done.out.parent)
+    for name in (done.out, done.out.name):
+        left = command(name, "--out", tmp_path / "more")
+        assert left.status == 2
+        assert f"no CT in {name}, only results or reference masks: name the scans themselves" in left.err
 
 
 def test_a_dry_run_tells_what_is_not_searched_as_the_run_notes_it(command, draw, save_slice, tmp_path):

@@ -201,14 +201,14 @@ def test_where_the_truth_may_not_be_listed_its_slices_alone_are_not_scored(
         save_volume(tmp_path / "in" / name / "2.nii", draw()[None])
         save(tmp_path / "truth" / name / "1.png", draw())
         save_volume(tmp_path / "truth" / name / "2.nii", draw()[None], truth=True)
-    listed = Path.iterdir
+    listed = os.scandir
 
-    def iterdir(folder):
-        if folder.name == "closed":
+    def scandir(folder):
+        if Path(folder) == tmp_path / "truth/closed":
             raise PermissionError(errno.EACCES, "Permission denied", str(folder))
         return listed(folder)
 
-    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr(os, "scandir", scandir)
     done = batch(tmp_path / "in", truth=tmp_path / "truth")
     assert done.status == 1
     assert {name: bool(scan["iou"]) for name, scan in done.scans.items()} == {
@@ -422,6 +422,30 @@ def test_a_truth_that_can_t_be_opened_is_not_taken_for_none(batch, draw, save_sl
     assert (done.status, done.scan["status"]) == (1, "partial")
     (failed,) = done.scan["errors"]
     assert failed["file"].endswith("mask/a.png")
+
+
+def test_a_volumes_mask_that_can_t_be_opened_is_not_taken_for_none(batch, draw, save_volume, tmp_path):
+    save_volume(tmp_path / "in/ct.nii.gz", np.stack([draw(1), draw(2)]))
+    (tmp_path / "mask/ct.nii.gz").mkdir(parents=True)
+    (tmp_path / "mask/ct.nii.gz/0000.png").symlink_to(tmp_path / "gone.png")
+    (failed,) = batch(tmp_path / "in", truth=tmp_path / "mask").scan["errors"]
+    assert failed["file"].endswith("ct.nii.gz/0000.png")
+
+
+def test_a_truth_of_another_ending_is_a_file(batch, draw, save_slice, save, save_volume, tmp_path):
+    stack = np.stack([draw(1), draw(2)])
+    save_slice(tmp_path / "in/a.jpg", draw())
+    save_slice(tmp_path / "in/b.png", draw()).rename(tmp_path / "in/1.2.3")
+    save(tmp_path / "mask/a.tif", draw())
+    save(tmp_path / "mask/b.png", draw()).rename(tmp_path / "mask/1.2.3")
+    (tmp_path / "mask/a.tiff").mkdir()
+    save_volume(tmp_path / "volumes/ct.nii.gz", stack)
+    save_volume(tmp_path / "truths/ct.nii", stack, truth=True)
+    (tmp_path / "truths/ct.nrrd").mkdir()
+    for scans, truth in ("in", "mask"), ("volumes", "truths"):
+        done = batch(tmp_path / scans, truth=tmp_path / truth, out=tmp_path / f"of {scans}")
+        assert (done.status, done.scan["iou"]["mean"]) == (0, 1)
+        assert not any("no reference" in flag for flag in done.scan["flags"])
 
 
 def test_a_jpeg_is_no_truth(batch, draw, save_slice, tmp_path):

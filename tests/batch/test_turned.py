@@ -50,3 +50,12 @@ def test_however_a_series_is_stored_its_mask_is_the_same(segment, upright, tmp_p
     assert found.lung_ml > 1000
     sides = [["left", "right"], ["top", "bottom"]]
     assert found.patients_right == sides[transposed][mirrored]
+
+
+def test_a_slice_that_does_not_say_how_it_lies_lies_as_the_others_do(segment, upright, tmp_path):
+    prone = stored(tmp_path, upside_down=True, mirrored=True)
+    one = sorted(prone.iterdir())[1]
+    dataset = dcmread(one)
+    del dataset.ImageOrientationPatient
+    dataset.save_as(one)
+    np.testing.assert_array_equal(segment(prone).labels, upright.labels[:, ::-1, ::-1])

@@ -59,8 +59,7 @@ def tell_plan(call: "Call", *, as_json: bool, quiet: bool) -> None:
         told = {"scans": scans, "skipped": skipped, "errors": errors, "notes": list(found.notes)}
         with standard_output() as stream:
             stream.write(json.dumps(told, indent=2) + "\n")
-    else:
-        show(people_console(), plan_failures(found) if quiet else plan_report(found))
+    show(people_console(), plan_failures(found) if quiet or as_json else plan_report(found))
     raise typer.Exit(found.exit_status)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
+from typing import Literal
 
 from ctseg import reading
 from ctseg.classes import Labels
@@ -96,7 +97,7 @@ class FolderMasks(Masks):
         try:
             return file if S_ISREG(file.stat().st_mode) else None
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return file if file.is_symlink() else None
         except OSError:
             return file
 
@@ -200,21 +201,23 @@ class UnlistedMasks(Masks):
 
 
 class TruthFolder:
-    """The names in one folder of the truth, also by kind and stem."""
+    """The names in one folder of the truth, those of files also by kind and stem."""
 
     def __init__(self, folder: Path, meaning: MaskMeaning) -> None:
         self._folder, self._meaning = folder, meaning
         self._unlisted: UnlistedMasks | None = None
-        self._names: frozenset[str] = frozenset()
+        is_folder: dict[str, bool] = {}
         try:
-            self._names = frozenset(entry.name for entry in folder.iterdir())
+            with os.scandir(folder) as entries:
+                is_folder = {entry.name: entry.is_dir() for entry in entries}
         except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
             self._unlisted = UnlistedMasks(error, folder, meaning)
         # PNG comes last and so prevails: where there are others of the same stem, they may be pictures of the slice.
-        ordered = sorted(self._names, key=lambda name: (name.lower().endswith(".png"), name))
-        self._by_stem = {(kind_by_name(name), stem_of(name)): name for name in ordered}
+        ordered = sorted(is_folder, key=lambda name: (name.lower().endswith(".png"), name))
+        self._names = frozenset(ordered)
+        self._by_stem = {(_kind(folder / name), stem_of(name)): name for name in ordered if not is_folder[name]}
 
     def of_slices(self, files: Iterable[str], mask_names: Iterable[str]) -> Masks:
         """The truth of each slice: a file with the name of its mask, or with its own stem and any image ending."""
@@ -239,10 +242,24 @@ class TruthFolder:
         file = self._folder / found
         if not os.path.isdir(file):  # noqa: PTH112 - Path.is_dir raises where the folder may not be entered
             return VolumeMask(file, self._meaning)
-        within = next((file / one for one in label_maps if os.path.isfile(file / one)), None)  # noqa: PTH113 - likewise
-        return VolumeMask(within, self._meaning) if within else FolderMasks(file, self._meaning)
+        if kind_by_name(name) != "volume":
+            for one in label_maps:
+                if os.path.lexists(file / one):
+                    return VolumeMask(file / one, self._meaning)
+        return FolderMasks(file, self._meaning)
 
     def _of_slice(self, file: str, mask_name: str) -> Path | None:
         own = PurePosixPath(mask_name).name
         found = own if own in self._names else self._by_stem.get(("image", stem_of(file)))
         return None if found is None else self._folder / found
+
+
+def _kind(file: Path) -> reading.Kind | Literal["unknown"] | None:
+    """By its name or, if that is a number as UIDs end in, by its content."""
+    found = kind_by_name(file.name)
+    if found != "unknown" or not file.suffix:
+        return found
+    try:
+        return reading.kind_of(file)
+    except UnreadableFile:
+        return None

@@ -21,20 +21,20 @@ _GLANCE = 64
 
 @dataclass(frozen=True, slots=True)
 class PixelCheck:
-    """Whether a slice has as few grey values as a label map, only a single one, or was in colour."""
+    """Whether a slice has as few grey values as a label map, only a single one, was in colour, or stretched to grey."""
 
     is_sparse: bool
     is_empty: bool
     is_coloured: bool
+    is_stretched: bool
 
 
 def look_at(source: Slice) -> PixelCheck:
     """Check a slice at a sample of its pixels, and at all where these have few values. HU are not labels."""
     rows, columns = (-(-length // _GLANCE) for length in source.pixels.shape)
-    if source.domain == "hu" or _values(source.pixels[::rows, ::columns]) > _MOST_LABELS:
-        return PixelCheck(is_sparse=False, is_empty=False, is_coloured=source.is_coloured)
-    values = _values(source.pixels)
-    return PixelCheck(is_sparse=values <= _MOST_LABELS, is_empty=values == 1, is_coloured=source.is_coloured)
+    has_few = source.domain == "grey8" and _values(source.pixels[::rows, ::columns]) <= _MOST_LABELS
+    values = _values(source.pixels) if has_few else _MOST_LABELS + 1
+    return PixelCheck(values <= _MOST_LABELS, values == 1, source.is_coloured, source.is_stretched)
 
 
 def doubts_of(looks: Collection[PixelCheck]) -> tuple[str, ...]:
@@ -43,6 +43,7 @@ def doubts_of(looks: Collection[PixelCheck]) -> tuple[str, ...]:
     sparse = sum(look.is_sparse for look in filled)
     doubts = {
         flags.LABEL_MAP: sparse > 0 and sparse >= _SHARE * len(filled),
+        flags.NOT_HU: any(look.is_stretched for look in looks),
         flags.COLOURED: any(look.is_coloured for look in looks),
     }
     return tuple(flag for flag, holds in doubts.items() if holds)

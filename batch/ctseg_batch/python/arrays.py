@@ -1,13 +1,12 @@
 """A NumPy array as a scan: a slice, or a stack of slices."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from ctseg import flags
 from ctseg.errors import CallError, unforeseen
 from ctseg.grid import NoPlaces
 from ctseg.reading.values import Scale, as_slice, glance_at, scale_of
@@ -34,11 +33,6 @@ class ArrayScan(WithoutGeometry):
         return "grey8" if self.values.dtype == np.uint8 else self.scale.domain
 
     @property
-    def flags(self) -> tuple[str, ...]:
-        """`not rescaled to HU` for values that are not 8-bit, and yet grey."""
-        return (flags.NOT_HU,) if self.domain == "grey8" and self.values.dtype != np.uint8 else ()
-
-    @property
     def files(self) -> tuple[Path, ...]:
         """Empty: an array comes from no file."""
         return ()
@@ -52,7 +46,7 @@ class ArrayScan(WithoutGeometry):
 
     def read(self, index: int) -> Slice:
         """The slice at `index`."""
-        return as_slice(self.values[index], self.scale)
+        return replace(as_slice(self.values[index], self.scale), is_scaled=self.values.dtype != np.uint8)
 
     def close(self) -> None:
         """Nothing is to be freed: the array is the caller's."""

@@ -1,8 +1,14 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from ctseg.scan import Slice
+from ctseg.training.batches import load_epoch, plan_epoch
 from ctseg.training.cutmix import cutmix, partners
-from ctseg.training.samples import Drawn
+from ctseg.training.recipe import LIGHT
+from ctseg.training.samples import Drawn, Sample
 
 SETS = ["a", "a", "a", "b", "b", "alone"]
 
@@ -40,3 +46,15 @@ def test_a_rectangle_of_the_other_slice_is_put_into_the_one_with_its_labels(is_t
         assert (allowed == 2).sum() == len(rows) * len(columns)
         assert all(0.25 * 40 <= len(side) <= 0.6 * 40 for side in (rows, columns))
     assert (one.grey == 1).all()
+
+
+@pytest.mark.parametrize(("share", "labels"), [(0.0, 1), (1.0, 2)])
+def test_a_recipe_that_says_so_mixes_the_slices_of_its_batches(share, labels):
+    plane = np.zeros((64, 64), np.int16)
+    samples = [
+        Sample(Slice(plane, "hu"), np.full((64, 64), allowed, np.uint8), "a", "g", Path("f"))
+        for allowed in (0b0010, 0b0100, 0b1000)
+    ]
+    recipe = replace(LIGHT, canvas=64, batch_size=3, cutmix=share)
+    (batch,) = load_epoch(plan_epoch([samples], recipe, epoch=1), recipe)
+    assert [len(np.unique(allowed)) for allowed in batch.allowed] == [labels] * 3

@@ -121,6 +121,21 @@ def test_gas_below_the_lungs_is_no_lung_of_a_healthy_series(tmp_path):
     np.testing.assert_array_equal(found, without[files[0]])
 
 
+def test_a_series_that_is_stored_turned_teaches_what_it_does_upright(tmp_path):
+    files = write_dicom(Phantom(seed=1, slices=3, size=128), tmp_path / "s")
+    dataset = series_layout(tmp_path, [(file.name, 0) for file in files], {"0": ["background", "normal_lung"]})
+    upright = load_samples(dataset, seed=0).splits["train"]
+    for file in files:
+        slice_ = pydicom.dcmread(file)
+        slice_.ImageOrientationPatient = [-1, 0, 0, 0, -1, 0]
+        slice_.PixelData = np.ascontiguousarray(slice_.pixel_array[::-1, ::-1]).tobytes()
+        slice_.save_as(file)
+    for found, expected in zip(load_samples(dataset, seed=0).splits["train"], upright, strict=True):
+        np.testing.assert_array_equal(found.image.pixels, expected.image.pixels)
+        np.testing.assert_array_equal(found.allowed, expected.allowed)
+    assert any((sample.allowed == 0b0010).any() for sample in upright)
+
+
 def halve(slice_):
     slice_.Rows, slice_.PixelData = 16, slice_.PixelData[: len(slice_.PixelData) // 2]
 
