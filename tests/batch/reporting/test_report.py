@@ -570,7 +570,7 @@ def test_the_shipped_models_own_figures_are_told(page, summary_of, save_summary)
     rows = {row.one("th").text: [cell.text for cell in row.all("td")] for row in learnt.one("tbody").all("tr")}
     assert rows["covid_ct_seg"][:2] == ["1,255", "13"]
     medseg = next(body for body in scored.all("tbody") if body.one("th").text == "medseg")
-    assert "mean 0.747" in medseg.text  # docs/model-card.md
+    assert "mean 0.746" in medseg.text  # in bfloat16, as it was trained; of the file 0.747, docs/model-card.md
     classes = [row.all("td")[-3].text for row in medseg.all("tr")]
     assert classes[-2:] == ["mean", "mean present"]
     assert classes[:2] == ["background", "normal lung"]
