@@ -424,6 +424,15 @@ def test_a_truth_that_can_t_be_opened_is_not_taken_for_none(batch, draw, save_sl
     assert failed["file"].endswith("mask/a.png")
 
 
+def test_links_in_a_circle_beside_the_truth_spoil_no_other_mask(batch, draw, save_slice, save, tmp_path):
+    save_slice(tmp_path / "image/a.png", draw())
+    save(tmp_path / "mask/a.png", draw())
+    (tmp_path / "mask/b.png").symlink_to(tmp_path / "mask/c.png")
+    (tmp_path / "mask/c.png").symlink_to(tmp_path / "mask/b.png")
+    done = batch(tmp_path / "image", truth=tmp_path / "mask")
+    assert (done.status, done.scan["iou"]["mean"]) == (0, 1)
+
+
 def test_a_volumes_mask_that_can_t_be_opened_is_not_taken_for_none(batch, draw, save_volume, tmp_path):
     save_volume(tmp_path / "in/ct.nii.gz", np.stack([draw(1), draw(2)]))
     (tmp_path / "mask/ct.nii.gz").mkdir(parents=True)

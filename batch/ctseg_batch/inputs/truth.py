@@ -206,18 +206,18 @@ class TruthFolder:
     def __init__(self, folder: Path, meaning: MaskMeaning) -> None:
         self._folder, self._meaning = folder, meaning
         self._unlisted: UnlistedMasks | None = None
-        is_folder: dict[str, bool] = {}
+        self._is_folder: dict[str, bool] = {}
         try:
             with os.scandir(folder) as entries:
-                is_folder = {entry.name: entry.is_dir() for entry in entries}
+                self._is_folder = {entry.name: _is_folder(entry) for entry in entries}
         except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
             self._unlisted = UnlistedMasks(error, folder, meaning)
         # PNG comes last and so prevails: where there are others of the same stem, they may be pictures of the slice.
-        ordered = sorted(is_folder, key=lambda name: (name.lower().endswith(".png"), name))
-        self._names = frozenset(ordered)
-        self._by_stem = {(_kind(folder / name), stem_of(name)): name for name in ordered if not is_folder[name]}
+        files = [name for name, is_folder in self._is_folder.items() if not is_folder]
+        files.sort(key=lambda name: (name.lower().endswith(".png"), name))
+        self._by_stem = {(_kind(folder / name), stem_of(name)): name for name in files}
 
     def of_slices(self, files: Iterable[str], mask_names: Iterable[str]) -> Masks:
         """The truth of each slice: a file with the name of its mask, or with its own stem and any image ending."""
@@ -235,12 +235,12 @@ class TruthFolder:
         if self._unlisted:
             return self._unlisted
         label_maps = label_map_names([name], kept=())
-        own = next((one for one in (name, *label_maps) if one in self._names), None)
+        own = next((one for one in (name, *label_maps) if one in self._is_folder), None)
         found = own or self._by_stem.get(("volume", stem_of(name)))
         if found is None:
             return None
         file = self._folder / found
-        if not os.path.isdir(file):  # noqa: PTH112 - Path.is_dir raises where the folder may not be entered
+        if not self._is_folder[found]:
             return VolumeMask(file, self._meaning)
         if kind_by_name(name) != "volume":
             for one in label_maps:
@@ -250,8 +250,13 @@ class TruthFolder:
 
     def _of_slice(self, file: str, mask_name: str) -> Path | None:
         own = PurePosixPath(mask_name).name
-        found = own if own in self._names else self._by_stem.get(("image", stem_of(file)))
+        found = own if own in self._is_folder else self._by_stem.get(("image", stem_of(file)))
         return None if found is None else self._folder / found
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one; not for links that lead nowhere or in a circle."""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()  # noqa: PTH112 - raises for no link
 
 
 def _kind(file: Path) -> reading.Kind | Literal["unknown"] | None:
