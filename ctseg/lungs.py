@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ctseg.classes import Labels
 from ctseg.spacing import Spacing
-from ctseg.turn import Side
+from ctseg.turn import Side, Turn
 
 LUNGS = ("right", "left")
 """The patient's right and left, in the order of all figures that there are for both."""
@@ -57,8 +57,7 @@ class Border:
 
 def facing(pixels: npt.NDArray[np.generic], patients_right: Side) -> npt.NDArray[np.generic]:
     """A slice (H, W) turned or mirrored so that its columns run from the patient's right to the left; a view."""
-    upright = pixels.T if patients_right in ON_A_SIDE else pixels
-    return upright[:, ::-1] if patients_right in MIRRORED else upright
+    return Turn(transposed=patients_right in ON_A_SIDE, mirrored=patients_right in MIRRORED).upright(pixels)
 
 
 def facing_spacing(spacing: Spacing, patients_right: Side) -> Spacing:

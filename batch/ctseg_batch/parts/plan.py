@@ -91,9 +91,8 @@ class Planner:
         if site.kind != "image" or site.piece is not None:
             yield site
             return
-        pieces = (
-            [site] if self._stack_images and len(site.files) <= _MOST_IN_A_STACK else list(site.cut(_IMAGES_A_PART))
-        )
+        is_stack = self._stack_images and len(site.files) <= _MOST_IN_A_STACK
+        pieces = [site] if is_stack else list(site.cut(_IMAGES_A_PART))
         if len(pieces) > 1 or place_of(site.scan_name, 1) in self._past.parts:
             self._begin_anew(site.scan_name, pieces)
         self._stale_outputs.remove_beyond_parts(site, site.scan_name, len(pieces))
