@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ctseg.errors import CallError, first_line, require
+from ctseg.printable import count
 from ctseg.signals import awaiting_start
 from ctseg.stages import stage
 from ctseg_batch.call import Call
@@ -53,26 +54,26 @@ def work_on_cluster(
         to_do = list(worked.to_do())
     if to_do:
         journal.open()
-        with _cluster(job, watcher) as count:
+        with _cluster(job, watcher) as most:
             outdone = planner.outdone
-            bundles = list(bundled(to_do, past, count))
+            bundles = list(bundled(to_do, past, most))
             # Workers write files before they report them: record what there may be, for a folder as for a single scan.
             outlines = {place_at(site): past.outline(site) for _, site in to_do if site.kind != "volume"}
             known = (noted for bundle in bundles for noted in bundle.past.parts.values())
             journal.revoke(noted for noted in known if noted["part"] not in outlines)
             journal.begin(outlines, outputs.kinds)
-            for report in _reports(job, bundles, outdone, count):
+            for report in _reports(job, bundles, outdone, most):
                 worked.take(report)
             # A scan that kills its worker takes the rest of its bundle with it: try these sites one by one.
-            alone = [bundle for one in worked.missing() for bundle in bundled([one], past, count)]
-            for report in _reports(job, alone, outdone, count) if alone else ():
+            alone = [bundle for one in worked.missing() for bundle in bundled([one], past, most)]
+            for report in _reports(job, alone, outdone, most) if alone else ():
                 worked.take(report)
         # Remove the unfinished files of killed workers: no later run would look for them, since this one ends well.
         outputs.clear()
     return worked.complete()
 
 
-def _reports(job: Job, bundles: Sequence[Bundle], outdone: Mapping[str, str], count: int) -> Iterator[Report]:
+def _reports(job: Job, bundles: Sequence[Bundle], outdone: Mapping[str, str], most: int) -> Iterator[Report]:
     """The reports on the bundles, in any order."""
     data: Any = require(MODULE, EXTRA)
     logging.getLogger(MODULE).setLevel(logging.CRITICAL)  # lost sites are reported by name
@@ -82,7 +83,7 @@ def _reports(job: Job, bundles: Sequence[Bundle], outdone: Mapping[str, str], co
     context.max_errored_blocks = -1  # go on with the rest
     rows = data.from_items([{"bundle": one} for one in bundles], override_num_blocks=len(bundles))
     # One bundle at a time per worker: if it is killed, no other bundle is lost.
-    pool = data.ActorPoolStrategy(min_size=1, max_size=count, initial_size=count, max_tasks_in_flight_per_actor=1)
+    pool = data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most, max_tasks_in_flight_per_actor=1)
     with warnings.catch_warnings():
         # Ray has no other way yet to set the number of retries; the extra ends before the version without this one.
         warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated")
@@ -105,10 +106,10 @@ def _cluster(job: Job, watcher: Watcher) -> Iterator[int]:
     with contextlib.redirect_stdout(io.StringIO()) as told:  # Ray's threads print losses there
         try:
             _join(ray, job.call)
-            count = _most_workers(ray.cluster_resources(), job.call)
+            most = _most_workers(ray.cluster_resources(), job.call)
             nodes = sum(node["Alive"] for node in ray.nodes())
-            watcher.remark(f"on a Ray cluster of {nodes} node{'s' * (nodes > 1)}: up to {count} workers")
-            yield count
+            watcher.remark(f"on a Ray cluster of {count(nodes, 'node')}: up to {count(most, 'worker')}")
+            yield most
         finally:
             ray.shutdown()
     if told.getvalue():

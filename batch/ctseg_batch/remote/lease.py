@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from ctseg.errors import CallError
+from ctseg.printable import count
 from ctseg_batch.layout import RECORD
 from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import Store
@@ -114,8 +115,9 @@ def remove_dead(store: Store, paths: Sequence[str], remark: Callable[[str], None
     if any(abs(time.time() - told["beat"]) <= _DEAD_AFTER_S for told in left.values()):
         raise _taken(store)
     if left:
+        they = "it" if len(left) == 1 else "they"
         remark(
-            f"{len(left)} earlier runs into {store.url} did not say that they ended: "
+            f"{count(len(left), 'earlier run')} into {store.url} did not say that {they} ended: "
             f"waiting {2 * _BEAT_S:.0f} s to see whether any is still running"
         )
         time.sleep(2 * _BEAT_S)

@@ -98,9 +98,8 @@ def _lead(summary: Summary) -> str:
             f"{count(bad, 'scan')} could not be read" if bad else "",
             f"{count(partly, 'scan')} failed in part" if partly else "",
         ]
-        pieces.append(
-            f"{count(len(summary['errors']), 'input')} that belong to no scan failed" if summary["errors"] else ""
-        )
+        if stray := len(summary["errors"]):
+            pieces.append(f"{count(stray, 'input')} that {'belongs' if stray == 1 else 'belong'} to no scan failed")
         done = f"{', '.join(filter(None, pieces))}."
     carry = "carries" if flagged == 1 else "carry"
     doubtful = f"{flagged:,} of {count(len(scans), 'scan')} {carry} flags that make their figures doubtful."

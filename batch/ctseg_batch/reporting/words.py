@@ -8,7 +8,7 @@ import numpy as np
 
 from ctseg import flags
 from ctseg.classes import CLASSES, LESION, LUNG, Labels, TissueClass
-from ctseg.lungs import LUNGS, ON_A_SIDE
+from ctseg.lungs import LUNGS
 from ctseg.measures import FAR_APART_MM, PLAUSIBLE_LUNG_ML
 from ctseg.printable import count, printable
 from ctseg.spacing import Spacing
@@ -18,7 +18,7 @@ DEPTH_ALT = "The whole lung seen through from the front, disease in colour"
 UNKNOWN = "\N{EN DASH}"
 SEVERITY_STEPS = "Each lung is graded from 0 (no disease) and 1 (below 5 %) to 5 (above 75 %)."
 
-_NUMBERED = re.compile(r"\d+ slices?")
+_NUMBERED = re.compile(r"[\d,]+ slices?")
 _SOME = "some slices"
 _LOW, _HIGH = (f"{volume / 1000:g}" for volume in PLAUSIBLE_LUNG_ML)
 _FLAGS: Mapping[str, str] = {
@@ -144,7 +144,7 @@ def lungs_told(right: Side | None) -> str:
 
 def stored_told(right: Side) -> str:
     """A line on where the patient's right is in slices as stored."""
-    place = f"at the {right}" if right in ON_A_SIDE else f"on the {right}"
+    place = f"at the {right}" if right in ("top", "bottom") else f"on the {right}"
     return f"Its slices are shown as they are stored, with the patient's right {place}."
 
 
@@ -163,10 +163,10 @@ def plane_alt(line: str, labels: Labels, *, has_ct: bool, is_head_known: bool) -
 
 
 def as_percent(share: float) -> str:
-    """`0 %` and `100 %` only if exact, else to a tenth: `0.5 %`, `below 0.1 %`."""
+    """`0 %` and `100 %` only if exact, else to a tenth: `0.5 %`, `below 0.1 %`, `above 99.9 %`."""
     if share in (0, 100):
         return f"{share:.0f} %"
-    return "below 0.1 %" if share < 0.1 else f"{share:.1f} %"
+    return "below 0.1 %" if share < 0.1 else "above 99.9 %" if share > 99.9 else f"{share:.1f} %"
 
 
 def _shares(pixels: Sequence[int], whole: str) -> str:

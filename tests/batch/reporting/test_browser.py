@@ -209,7 +209,7 @@ def test_a_dot_leads_to_its_scan_by_keyboard(show, summary_of, save_summary):
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("scan 1: ")
     page.keyboard.press("Enter")
-    assert page.url.endswith("#scan-1")
+    page.wait_for_url("**#scan-1")
 
 
 def test_the_profile_is_read_off_by_keyboard(show, volume):
