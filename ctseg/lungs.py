@@ -8,18 +8,11 @@ import numpy.typing as npt
 
 from ctseg.classes import Labels
 from ctseg.spacing import Spacing
-from ctseg.turn import Side, Turn
 
 LUNGS = ("right", "left")
 """The patient's right and left, in the order of all figures that there are for both."""
 
 THIRDS = ("upper", "middle", "lower")
-
-ON_A_SIDE: tuple[Side, Side] = ("top", "bottom")
-"""The sides on which the patient's right is if the patient lay on a side."""
-
-MIRRORED: tuple[Side, Side] = ("right", "bottom")
-"""The sides on which the patient's right is if columns, or rows, begin at the patient's left."""
 
 # How far from the midline, in mm, the border may run: junction lines are displaced by less.
 _BAND_MM = 40.0
@@ -38,7 +31,7 @@ _ABSENT = 0.02
 class Border:
     """The border between the lungs.
 
-    `columns` (slices, rows): where the left lung begins in each row of masks that `facing` has turned.
+    `columns` (slices, rows): where the left lung begins in each row of the masks.
     """
 
     columns: npt.NDArray[np.int32]
@@ -53,17 +46,6 @@ class Border:
         lung = sum(int(np.count_nonzero(mask)) for mask in masks)
         left = sum(int(np.count_nonzero(mask[self.is_left(i, mask.shape[1])])) for i, mask in enumerate(masks))
         return lung - left, left
-
-
-def facing(pixels: npt.NDArray[np.generic], patients_right: Side) -> npt.NDArray[np.generic]:
-    """A slice (H, W) turned or mirrored so that its columns run from the patient's right to the left; a view."""
-    return Turn(transposed=patients_right in ON_A_SIDE, mirrored=patients_right in MIRRORED).upright(pixels)
-
-
-def facing_spacing(spacing: Spacing, patients_right: Side) -> Spacing:
-    """The spacing of slices turned by `facing`."""
-    z, y, x = spacing
-    return (z, x, y) if patients_right in ON_A_SIDE else spacing
 
 
 def separate_lungs(masks: Sequence[Labels], spacing: Spacing) -> Border:

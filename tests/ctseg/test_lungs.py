@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ctseg.lungs import absent, facing, facing_spacing, separate_lungs, thirds
+from ctseg.lungs import absent, separate_lungs, thirds
 from ctseg.phantom import Phantom
 
 SPACING = (5.0, 6.0, 6.0)
@@ -110,16 +110,6 @@ def test_without_lung_there_is_nothing_to_part_and_none_is_missing():
     assert not right.any()
     assert not left.any()
     assert absent([0, 0]) == ()
-
-
-@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
-def test_a_slice_is_turned_so_that_the_patients_right_comes_first(side):
-    shown = np.zeros((4, 6), np.uint8)
-    {"left": shown[:, 0], "right": shown[:, -1], "top": shown[0], "bottom": shown[-1]}[side][...] = 1
-    turned = facing(shown, side)
-    assert turned[:, 0].all()
-    assert not turned[:, 1:].any()
-    assert facing_spacing((5, 0.7, 0.9), side) == ((5, 0.7, 0.9) if side in ("left", "right") else (5, 0.9, 0.7))
 
 
 def test_thirds_have_the_same_volume_not_the_same_height():

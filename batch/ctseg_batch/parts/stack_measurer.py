@@ -10,12 +10,12 @@ import numpy.typing as npt
 from ctseg import flags
 from ctseg.classes import Labels
 from ctseg.lesions import find_lesions
-from ctseg.lungs import absent, facing, facing_spacing, separate_lungs
+from ctseg.lungs import absent, separate_lungs
 from ctseg.regions import LungValues, sum_by_lung, total
 from ctseg.scan import Slice
 from ctseg.spacing import Spacing
 from ctseg.surface import SurfaceDistances, surface_distances
-from ctseg.turn import Side
+from ctseg.turn import Turn
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.parts.part import Part
 from ctseg_batch.result import StackFigures
@@ -67,11 +67,11 @@ class StackMeasurer:
             return None, (flags.MIXED_SIZES,)
         if not indices:
             return None, ()
-        right = self._scan.patients_right or "left"
-        masks = [cast(Labels, facing(self._masks[index], right)) for index in indices]
-        border = separate_lungs(masks, facing_spacing(spacing, right))
+        turn = Turn.facing(self._scan.patients_right or "left")
+        masks = [turn.upright(self._masks[index]) for index in indices]
+        border = separate_lungs(masks, turn.spacing(spacing))
         weights = self._scan.weights and [self._scan.weights[index] for index in indices]
-        lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, right), weights)
+        lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, turn), weights)
         lesions, surfaces = None, None
         if flags.MIXED_PIXEL_SPACING not in self._scan.flags:  # else slices do not lie pixel on pixel
             lesions, surfaces = find_lesions(masks, border, spacing, weights), self._surfaces(indices, spacing)
@@ -82,12 +82,12 @@ class StackMeasurer:
             doubts.append(flags.SIDES_ASSUMED)
         return figures, tuple(doubts)
 
-    def _lung_values(self, indices: Sequence[int], masks: Sequence[Labels], right: Side) -> list[LungValues] | None:
+    def _lung_values(self, indices: Sequence[int], masks: Sequence[Labels], turn: Turn) -> list[LungValues] | None:
         """The HU of the lung pixels of each turned mask, row by row; None unless all slices have HU."""
         if any(index not in self._values for index in indices):
             return None
         planes = (self._values[index].plane(self._masks[index].shape) for index in indices)
-        return [cast(LungValues, facing(plane, right)[mask > 0]) for plane, mask in zip(planes, masks, strict=True)]
+        return [turn.upright(plane)[mask > 0] for plane, mask in zip(planes, masks, strict=True)]
 
     def _surfaces(self, indices: Sequence[int], spacing: Spacing) -> tuple[SurfaceDistances | None, ...] | None:
         """The distances of each group except background; None if a slice has no truth.

@@ -3,16 +3,14 @@
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ctseg.classes import CLASSES, LESION, LUNG, Labels
 from ctseg.extent import extent
-from ctseg.lungs import MIRRORED, ON_A_SIDE, facing, facing_spacing
 from ctseg.spacing import Spacing
-from ctseg.turn import Side
+from ctseg.turn import Side, Turn
 from ctseg_batch.outputs.overlay import Grey
 from ctseg_batch.reporting.images import Picture, Size, coloured, fit, picture
 from ctseg_batch.reporting.sources import ScanFiles
@@ -43,14 +41,14 @@ class _Side:
 class Survey:
     """What all masks of a scan say together. `shape` is that of each slice, and `box` holds all lung, as it is stored.
 
-    The rest is of slices that face the reader, the patient's right on the left. `right`: where that is in those stored.
+    The rest is of slices that face the reader, the patient's right on the left; `turn` is how those stored get there.
     `columns` are those of all lung; `plane` is the row with most disease, else lung; `depth` (slices, classes, W) are
     the pixels of each class by column, zeros where a slice has no mask.
     """
 
     shape: tuple[int, ...]
     box: Box
-    right: Side
+    turn: Turn
     columns: slice
     plane: int
     depth: Counts
@@ -61,7 +59,8 @@ def survey(files: ScanFiles, spacing: Spacing | None, right: Side, pool: Executo
 
     `right` is the side of the slices as they are stored on which the patient's right is.
     """
-    sides = list(pool.map(partial(_side, files, right), range(len(files.rows))))
+    turn = Turn.facing(right)
+    sides = list(pool.map(partial(_side, files, turn), range(len(files.rows))))
     there = [side for side in sides if side is not None]
     if len({side.shape for side in there}) != 1:
         return None
@@ -69,11 +68,11 @@ def survey(files: ScanFiles, spacing: Spacing | None, right: Side, pool: Executo
     nothing = np.zeros_like(there[0].by_column)
     depth = np.stack([nothing if side is None else side.by_column for side in sides])
     lung, lesion = (rows[[tissue.index for tissue in classes]].sum(axis=0) for classes in (LUNG, LESION))
-    _, down, across = facing_spacing(spacing, right) if spacing else (None, _USUAL_PIXEL_MM, _USUAL_PIXEL_MM)
+    _, down, across = turn.spacing(spacing) if spacing else (None, _USUAL_PIXEL_MM, _USUAL_PIXEL_MM)
     columns = _around(depth[:, 1:].sum(axis=(0, 1)), _MARGIN_MM / across)
-    box = _as_stored((_around(lung, _MARGIN_MM / down), columns), depth.shape[2], right)
+    box = _as_stored((_around(lung, _MARGIN_MM / down), columns), depth.shape[2], turn)
     plane = int(np.argmax(lesion if lesion.any() else lung))
-    return Survey(there[0].shape, box, right, columns, plane, depth)
+    return Survey(there[0].shape, box, turn, columns, plane, depth)
 
 
 def from_the_front(
@@ -86,10 +85,10 @@ def from_the_front(
     if any(grey is not None for _, grey in lines):
         black = np.zeros(found.depth.shape[2], np.uint8)
         ct = np.stack([black if grey is None else grey for _, grey in lines])[::-1, found.columns]
-    up, _, across = facing_spacing(spacing, found.right)
+    up, _, across = found.turn.spacing(spacing)
     size = fit((labels.shape[0] * up, labels.shape[1] * across), _ROOM)
     rows, columns = found.shape
-    line, of = ("column", columns) if found.right in ON_A_SIDE else ("row", rows)
+    line, of = ("column", columns) if found.turn.transposed else ("row", rows)
     seen = plane_alt(f"{line} {found.plane} of {of}", labels, has_ct=ct is not None, is_head_known=is_head_known)
     plane = picture(ct, labels, size, seen)
     shown = _through(found.depth[::-1, :, found.columns])
@@ -107,11 +106,11 @@ def _through(depth: Counts) -> npt.NDArray[np.uint8]:
     return found
 
 
-def _side(files: ScanFiles, right: Side, place: int) -> _Side | None:
+def _side(files: ScanFiles, turn: Turn, place: int) -> _Side | None:
     labels = files.labels(place)
     if labels is None:
         return None
-    of_class = np.stack([facing(labels, right) == tissue.index for tissue in CLASSES])
+    of_class = np.stack([turn.upright(labels) == tissue.index for tissue in CLASSES])
     of_class[0] = False
     return _Side(labels.shape, of_class.sum(axis=2), of_class.sum(axis=1))
 
@@ -124,15 +123,16 @@ def _line(files: ScanFiles, found: Survey, place: int) -> tuple[Labels, Grey | N
 
 
 def _in_plane(pixels: npt.NDArray[np.uint8], found: Survey) -> npt.NDArray[np.uint8]:
-    return cast(npt.NDArray[np.uint8], facing(pixels, found.right)[found.plane].copy())
+    line: npt.NDArray[np.uint8] = found.turn.upright(pixels)[found.plane].copy()
+    return line
 
 
-def _as_stored(box: Box, width: int, right: Side) -> Box:
+def _as_stored(box: Box, width: int, turn: Turn) -> Box:
     """Where a box of slices that face the reader, `width` columns wide, lies in them as they are stored."""
     rows, columns = box
-    if right in MIRRORED:
+    if turn.mirrored:
         columns = slice(width - columns.stop, width - columns.start)
-    return (columns, rows) if right in ON_A_SIDE else (rows, columns)
+    return (columns, rows) if turn.transposed else (rows, columns)
 
 
 def _around(lung: Counts, margin: float) -> slice:
