@@ -37,9 +37,7 @@ class Lesions:
     largest_ml: float | None
 
 
-def find_lesions(
-    masks: Sequence[Labels], border: Border, spacing: Spacing, weights: Sequence[float] | None = None
-) -> Lesions:
+def find_lesions(masks: Sequence[Labels], border: Border, spacing: Spacing, weights: Sequence[float] | None) -> Lesions:
     """The lesions of a stack of masks (H, W), with the border between its lungs; `weights` are as in Scan."""
     box = _box(masks)
     ml = voxel_ml(spacing)

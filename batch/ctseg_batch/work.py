@@ -31,12 +31,12 @@ class Worked:
     and `errors` are the planner's. `dropped`: by kind of output, the scans whose files of that kind were removed.
     """
 
-    results: Sequence[PartResult] = ()
-    site_of_scan: Mapping[str, str] = field(default_factory=dict)
-    slices: int = 0
-    skipped: Sequence[Failure] = ()
-    errors: Sequence[Failure] = ()
-    dropped: Mapping[str, Collection[str]] = field(default_factory=dict)
+    results: Sequence[PartResult]
+    site_of_scan: Mapping[str, str]
+    slices: int
+    skipped: Sequence[Failure]
+    errors: Sequence[Failure]
+    dropped: Mapping[str, Collection[str]]
 
 
 Driver = Callable[[Job, Past, JournalWriter, Watcher, Callable[[str], None]], Worked]

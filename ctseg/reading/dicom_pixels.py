@@ -29,7 +29,7 @@ _SCREEN_BITS = 8
 _DENSE_HU, _AIRY_HU = 500, -500
 
 
-def read_slice(file: Path, header: PixelHeader, scale: Scale | None = None) -> Slice:
+def read_slice(file: Path, header: PixelHeader, scale: Scale | None) -> Slice:
     """The slice of one file, (rows, columns), in HU; raises UnreadableFile.
 
     HU are RescaleSlope * stored + RescaleIntercept (PS3.3, C.11.1.1.2); values below -1024 are padding and become air,

@@ -131,8 +131,8 @@ def open_candidate(name_or_file: str) -> Candidate:
     return Candidate(predict, spec.preparation, spec.cleanup, spec.domains, *_learnt(spec.training))
 
 
-def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collection[str] = ()) -> list[Sample]:
-    """The samples that `slices` names, of all groups or the given ones.
+def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collection[str]) -> list[Sample]:
+    """The samples that `slices` names, of the given groups; of all, if none is given.
 
     Raises DatasetError where there are none, or where their values are others than the model takes.
     """

@@ -9,7 +9,7 @@ import numpy as np
 from ctseg.agreement import agree
 from ctseg.classes import CLASSES, LESION, LUNG
 from ctseg.mask_meaning import classes_in, is_foreground
-from ctseg.measures import measure, percent, voxel_ml
+from ctseg.measures import involvement, percent, voxel_ml
 from ctseg.metrics import scores
 
 Scan = Mapping[str, Any]
@@ -33,15 +33,14 @@ def totals(scans: Sequence[Scan], groups: Sequence[str] | None, measures: str | 
     known = [scan["volumes_ml"] for scan in scans if scan["volumes_ml"] is not None]
     volumes = {c.name: sum(volumes[c.name] for volumes in known) for c in LUNG} if known else None
     pixels = [sum(scan["pixels"][c.name] for scan in scans) for c in CLASSES]
-    pooled = measure(pixels, None, [0.0, *volumes.values()] if volumes else None)
     return {
         "scans": len(scans),
         "slices": sum(scan["slices"] for scan in scans),
         "failed_slices": sum(scan["failed_slices"] for scan in scans),
-        "pixels": pooled.pixels,
+        "pixels": {c.name: n for c, n in zip(CLASSES, pixels, strict=True)},
         "volumes_ml": volumes,
         "lung_ml": sum(volumes.values()) if volumes else None,
-        "involvement_percent": pooled.involvement_percent,
+        "involvement_percent": involvement([0.0, *volumes.values()] if volumes else pixels),
         **scored((scan["confusion"] for scan in scans), groups),
         "agreement": _agreement(scans, groups) if groups and measures == "full" else None,
     }

@@ -24,7 +24,7 @@ from ctseg_batch.url import Url, holding, is_plain
 
 
 def discover_urls(
-    inputs: Sequence[Url], never: Collection[Url] = (), listed: Sequence[Url] = (), root: Url | None = None
+    inputs: Sequence[Url], never: Collection[Url], listed: Sequence[Url], root: Url | None
 ) -> tuple[Found, StoreInputFiles]:
     """Like `ctseg_batch.inputs.discover.discover` for URLs in one store; also returns the access to the files.
 

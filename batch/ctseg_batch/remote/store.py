@@ -62,7 +62,7 @@ class Store:
         same._retry.hurry()
         return same
 
-    def entries(self, path: str = "") -> Iterator[Entry]:
+    def entries(self, path: str) -> Iterator[Entry]:
         """All files below a path, or the file itself; none if it is not there."""
         try:
             top = self._tried(lambda: self._files.info(self._full(path)))
@@ -84,7 +84,7 @@ class Store:
             for files in threads.map(self._find, folders):
                 yield from files
 
-    def unreachable(self, path: str = "") -> Mapping[str, str]:
+    def unreachable(self, path: str) -> Mapping[str, str]:
         """The files below a path that can't be reached by their names, and why; only archives have any."""
         if self.url.scheme != ARCHIVE:
             return {}
