@@ -74,7 +74,7 @@ def to_grey(source: Slice, window: Window) -> npt.NDArray[np.float32] | npt.NDAr
     return np.clip(grey, 0, 255, out=grey)
 
 
-def working_size(shape: tuple[int, int], long_side: int, aspect: float = 1.0) -> tuple[int, int]:
+def working_size(shape: tuple[int, int], long_side: int, aspect: float) -> tuple[int, int]:
     """The (rows, columns) of a slice of `shape` once its longer side is `long_side` and its pixels are square."""
     height, width = shape[0] * aspect, shape[1]
     scale = long_side / max(height, width)

@@ -12,7 +12,7 @@ from ctseg.grid import LPS_TO_RAS
 from ctseg.reading.files import ContentError, beside, read_start
 from ctseg.reading.signatures import LONGEST_HEADER
 from ctseg.reading.stored import Stored
-from ctseg.reading.volume_header import VolumeHeader, check_dimensions, header_from_axes, volume_shape
+from ctseg.reading.volume_header import VolumeHeader, check_dimensions, header_from_axes, spatial, volume_shape
 
 _LAST = "ElementDataFile"
 _IN_THE_SAME_FILE = ("LOCAL", "Local", "local")
@@ -35,14 +35,17 @@ def read_metaimage_header(file: Path) -> VolumeHeader:
         raise ContentError("it has several values per voxel")
     if fields.get("BinaryData", "True")[:1] in "Ff0":
         raise ContentError("its voxels are written as text: save it as binary")
-    check_dimensions(_sizes(fields))
-    axes = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), 9)
-    steps = _numbers(fields, ("ElementSpacing", "ElementSize"), 3)
+    check_dimensions(spatial(_sizes(fields)))
+    dimensions = len(_sizes(fields))
+    axes = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), dimensions**2)
+    steps = _numbers(fields, ("ElementSpacing", "ElementSize"), dimensions)
     if steps is None:
         raise ContentError("it does not say how far apart its voxels are (ElementSpacing)")
     affine = np.eye(4)
-    affine[:3, :3] = (np.eye(3) if axes is None else axes.reshape(3, 3)).T * steps
-    affine[:3, 3] = origin if (origin := _numbers(fields, ("Offset", "Position", "Origin"), 3)) is not None else 0
+    directions = np.eye(3) if axes is None else axes.reshape(dimensions, dimensions)[:3, :3]
+    affine[:3, :3] = directions.T * steps[:3]
+    origin = _numbers(fields, ("Offset", "Position", "Origin"), dimensions)
+    affine[:3, 3] = 0 if origin is None else origin[:3]
     affine[:3] *= _unit(fields)
     slope, intercept = (_number(fields, key, default) for key, default in ((_SLOPE, 1.0), (_INTERCEPT, 0.0)))
     if not (slope and np.isfinite((slope, intercept)).all()):

@@ -14,7 +14,7 @@ from ctseg.grid import LPS_TO_RAS
 from ctseg.reading.files import ContentError, beside, read_start
 from ctseg.reading.signatures import LONGEST_HEADER
 from ctseg.reading.stored import Stored
-from ctseg.reading.volume_header import VolumeHeader, check_dimensions, header_from_axes, volume_shape
+from ctseg.reading.volume_header import VolumeHeader, check_dimensions, header_from_axes, spatial, volume_shape
 
 _ENDS = (b"\n\n", b"\n\r\n")
 _TYPES = {
@@ -47,7 +47,7 @@ def read_nrrd_header(file: Path) -> VolumeHeader:
     missing = [name for name in ("type", "dimension", "sizes", "encoding") if name not in fields]
     if missing:
         raise ContentError(f"it lacks {', '.join(missing)}")
-    check_dimensions(fields["sizes"])
+    check_dimensions(spatial(fields["sizes"]))
     if fields["dimension"] != len(fields["sizes"]):
         raise ContentError(f"its dimension is {fields['dimension']}, but it has {len(fields['sizes'])} sizes")
     space = str(fields.get("space", "")).lower()
@@ -88,9 +88,9 @@ def _fields(file: Path) -> tuple[_Fields, int]:
 def _axes(fields: _Fields) -> npt.NDArray[np.float64]:
     """The step from voxel to voxel along each axis of the file, (3, 3), in mm."""
     if "spacedirections" in fields:
-        axes, units = np.array(fields["spacedirections"], float), "spaceunits"
+        axes, units = np.array(fields["spacedirections"], float)[:3], "spaceunits"
     elif "spacings" in fields:
-        axes = np.diag(np.array(fields["spacings"], float))
+        axes = np.diag(np.array(fields["spacings"], float)[:3])
         units = "units" if "units" in fields else "spaceunits"
     else:
         raise ContentError("it does not say how far apart its voxels are (space directions)")

@@ -100,8 +100,8 @@ def header_from_affine(
     placement: Any,
     *,
     is_placed: bool,
-    slope: float = 1.0,
-    intercept: float = 0.0,
+    slope: float,
+    intercept: float,
 ) -> VolumeHeader:
     """A header from the affine of its voxels; `spacing` is along each axis of the file, in mm.
 
@@ -195,9 +195,7 @@ def _steps(affine: Affine, spacing: Iterable[float]) -> tuple[float, ...]:
 
 def volume_shape(found: Sequence[int]) -> tuple[int, int, int]:
     """The three lengths of a volume, without trailing ones of 1; raises ContentError for any other shape."""
-    shape = tuple(int(length) for length in found)
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
+    shape = spatial(found)
     if len(shape) == 2:
         shape = (*shape, 1)
     check_dimensions(shape)
@@ -205,6 +203,14 @@ def volume_shape(found: Sequence[int]) -> tuple[int, int, int]:
         raise ContentError(f"it claims to be {_times(shape)} voxels, which can't be a scan")
     first, second, third = shape
     return first, second, third
+
+
+def spatial(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape without trailing lengths of 1 beyond three, as of a single point in time."""
+    lengths = tuple(int(length) for length in shape)
+    while len(lengths) > 3 and lengths[-1] == 1:
+        lengths = lengths[:-1]
+    return lengths
 
 
 def check_dimensions(shape: Sequence[int]) -> None:

@@ -239,6 +239,21 @@ def test_images_of_numbers_that_can_be_no_hu_say_so(batch, save, draw, tmp_path)
     assert said == {"grey", "16-bit", "single"}
 
 
+@pytest.mark.parametrize(("representation", "flagged"), [(1, False), (0, True)])
+def test_a_series_whose_signed_numbers_are_said_to_be_unsigned_says_so(
+    batch, series, save_slice, tmp_path, representation, flagged
+):
+    files, _ = series
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        hu = dataset.pixel_array.astype(np.int16) + np.int16(dataset.RescaleIntercept)
+        dataset.PixelData = hu.astype("<i2").tobytes()
+        dataset.RescaleIntercept, dataset.BitsStored, dataset.HighBit = 0, 16, 15
+        dataset.PixelRepresentation = representation
+        dataset.save_as(file)
+    assert ("not rescaled to HU" in batch(tmp_path / "in").scan["flags"]) == flagged
+
+
 @pytest.mark.parametrize(("step", "flagged"), [(15, False), (15.5, True), (72, True)])
 @pytest.mark.parametrize("kind", ["series", "volume", "images"])
 def test_slices_that_lie_far_apart_are_flagged(

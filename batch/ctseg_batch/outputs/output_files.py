@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
@@ -37,7 +38,7 @@ class OutputFiles(Protocol):
         ...
 
     def is_there(self, path: str) -> bool:
-        """Whether a file is in place."""
+        """Whether a file is in place; on this machine, an empty one is not: no output has 0 bytes."""
         ...
 
     def has_folder(self, path: str) -> bool:
@@ -116,7 +117,11 @@ class FolderOutputFiles:
 
     def is_there(self, path: str) -> bool:
         """Not by Path.is_file, which raises for a name that is too long."""
-        return os.path.isfile(os.path.join(self._out, path))  # noqa: PTH113, PTH118
+        try:
+            found = os.stat(os.path.join(self._out, path))  # noqa: PTH116, PTH118
+        except (OSError, ValueError):
+            return False
+        return stat.S_ISREG(found.st_mode) and found.st_size > 0
 
     def has_folder(self, path: str) -> bool:
         """Also an empty one."""

@@ -17,24 +17,28 @@ _MOST_LABELS = 32
 _SHARE = 0.25
 # Rows and columns that are looked at first.
 _GLANCE = 64
+# Metal is below 31,000 HU even on scanners that tell it apart, and few pixels show any. More than this share of pixels
+# above are no HU, as where signed numbers are said to be unsigned, which makes 64,536 of air.
+_DENSEST_HU, _FEW = 31_000, 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class PixelCheck:
-    """Whether a slice has as few grey values as a label map, only a single one, was in colour, or stretched to grey."""
+    """Whether a slice has as few grey values as a label map, only a single one, colours, or numbers that are no HU."""
 
     is_sparse: bool
     is_empty: bool
     is_coloured: bool
-    is_stretched: bool
+    is_not_hu: bool
 
 
 def look_at(source: Slice) -> PixelCheck:
     """Check a slice at a sample of its pixels, and at all where these have few values. HU are not labels."""
     rows, columns = (-(-length // _GLANCE) for length in source.pixels.shape)
-    has_few = source.domain == "grey8" and _values(source.pixels[::rows, ::columns]) <= _MOST_LABELS
-    values = _values(source.pixels) if has_few else _MOST_LABELS + 1
-    return PixelCheck(values <= _MOST_LABELS, values == 1, source.is_coloured, source.is_stretched)
+    seen, is_hu = source.pixels[::rows, ::columns], source.domain == "hu"
+    is_not_hu = bool((seen > _DENSEST_HU).mean() > _FEW) if is_hu else source.is_stretched
+    values = _MOST_LABELS + 1 if is_hu or _values(seen) > _MOST_LABELS else _values(source.pixels)
+    return PixelCheck(values <= _MOST_LABELS, values == 1, source.is_coloured, is_not_hu)
 
 
 def doubts_of(looks: Collection[PixelCheck]) -> tuple[str, ...]:
@@ -43,7 +47,7 @@ def doubts_of(looks: Collection[PixelCheck]) -> tuple[str, ...]:
     sparse = sum(look.is_sparse for look in filled)
     doubts = {
         flags.LABEL_MAP: sparse > 0 and sparse >= _SHARE * len(filled),
-        flags.NOT_HU: any(look.is_stretched for look in looks),
+        flags.NOT_HU: any(look.is_not_hu for look in looks),
         flags.COLOURED: any(look.is_coloured for look in looks),
     }
     return tuple(flag for flag, holds in doubts.items() if holds)
