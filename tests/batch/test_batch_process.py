@@ -94,7 +94,7 @@ def test_an_interrupted_run_keeps_what_was_finished(batch, quarters, scans, tmp_
     left = leave(signal.SIGINT, 270, folder, "--out", tmp_path / "out", "--model", quarters)
     assert left.returncode == 130
     assert left.stdout == ""
-    assert left.stderr.splitlines()[-1].startswith("interrupted: what was finished is kept")
+    assert left.stderr.splitlines()[-1].startswith("interrupted: finished scans are kept")
     assert "Traceback" not in left.stderr
     assert not list((tmp_path / "out").rglob("*.tmp"))
     assert 260 < len(written(tmp_path / "out")) < 307

@@ -324,7 +324,7 @@ def test_an_interrupted_run_keeps_what_was_finished_and_leaves_no_process(
     (os.killpg if number == signal.SIGINT else os.kill)(run.pid, number)
     left, _, err = ended(run)
     assert left == status
-    assert "interrupted: what was finished is kept, and the same call continues from there" in err
+    assert "interrupted: finished scans are kept, and the same call does the others" in err
     wait_until(lambda: not left_of(mark))
     done = parts_done(out)
     assert 0 < done < VOLUMES

@@ -154,6 +154,15 @@ def test_figures_of_the_network_before_are_told_as_such_first(write, capsys, mon
     assert f"{mean}, even in a single pixel" in lines
 
 
+def test_a_mean_of_networks_is_told_as_such_and_not_as_a_training(write, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    start = [{"sha256": "a" * 64}, {"sha256": "b" * 64}]
+    for rate, is_told in ((0.0, True), (0.001, False)):
+        training = {"recipe": {"learning_rate": rate, "start_share": 1.0}, "start": start}
+        load("inspect")([str(write(to_metadata(replace(SPEC, training=training))))], standalone_mode=False)
+        assert ("the mean of the weights of 2 networks" in capsys.readouterr().out) == is_told
+
+
 def test_nested_figures_become_indented_lines():
     story = {"a": {"b": {"c": 1, "d": [2, 3]}, "e": None}, "f": "text"}
     assert list(told(story)) == ["a", "  b: c 1, d 2 3", "  e: -", "f: text"]

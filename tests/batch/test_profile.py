@@ -71,6 +71,16 @@ def test_a_recorder_adds_up_what_it_hears(monkeypatch):
     assert list(stages) == ["infer", "encode"]
     assert (stages["infer"].count, stages["infer"].p50_ms, stages["infer"].share) == (4, 2.5, 0.5)
     assert recorder.busy_cores() == [0.75]
+    assert recorder.taken_by_others == pytest.approx(0.75, abs=0.1)
+
+
+def test_what_other_programs_took_is_told_apart_and_said(monkeypatch):
+    cores, own = iter([[(5.0, 10.0), (5.0, 10.0)], [(8.0, 14.0), (9.0, 14.0)]]), iter([1.0, 6.0])
+    monkeypatch.setattr("ctseg_batch.profiling.recorder._core_times", lambda: next(cores))
+    monkeypatch.setattr("time.process_time", lambda: next(own))
+    recorder = Recorder()
+    recorder.finish()
+    assert recorder.taken_by_others == 0.25
 
 
 def test_what_the_network_reaches_is_by_the_time_in_which_any_slice_was_in_it(command, draw, save_slice, tmp_path):

@@ -110,7 +110,7 @@ def test_overwrite_that_was_stopped_is_to_be_called_without_it(command, mixed, m
     for option, how in (("--overwrite", "the same call without --overwrite"), ("--quiet", "the same call")):
         left = command(mixed, "--out", mixed.parent / "out", option)
         assert left.status == 130
-        assert f"interrupted: what was finished is kept, and {how} continues from there" in left.err
+        assert f"interrupted: finished scans are kept, and {how} does the others" in left.err
 
 
 @pytest.mark.parametrize("end", [25, -1], ids=["within it", "before its end of line"])
@@ -188,7 +188,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(batch, quarters, draw,
     err = process.communicate()[1]
     if how == signal.SIGINT and process.returncode:
         assert process.returncode == 130
-        assert "continues from there" in err
+        assert "does the others" in err
         assert not list(undisturbed.out.rglob("*.tmp"))
     resumed = batch(tmp_path / "in")
     assert figures(resumed.summary) == figures(undisturbed.summary)

@@ -285,6 +285,15 @@ def test_scans_of_one_series_in_several_folders_are_known_by_it(batch, segment, 
         assert told["series"]
 
 
+def test_each_file_of_a_folder_is_known_by_its_own_name(segment, speck, save, save_series, tmp_path):
+    save_series(tmp_path / "in/series", speck)
+    for number in range(2):
+        save(tmp_path / f"in/images/{number}.png", speck[number] * 64 + 32)
+    files = sorted((tmp_path / "in").rglob("*.*"))
+    assert len(files) > 4
+    assert [segment(file).name for file in files] == [file.name for file in files]
+
+
 def test_scans_takes_the_filters_of_the_command(segment, speck, save_series, tmp_path):
     for number in (1, 2):
         uids = {"SeriesInstanceUID": f"1.2.{number}", "StudyInstanceUID": "1.3"}

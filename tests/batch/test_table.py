@@ -119,6 +119,7 @@ def test_scans_without_volumes_are_named(told, draw, save_slice, save_series, tm
     lines = told(120, tmp_path / "in").splitlines()
     why = "the files give no spacing; set --spacing Z,Y,X (mm)"
     assert f"no volumes for b: {why}" in lines
+    assert "volumes and involvement together are of 1 of 2 scans" in lines
     for name in "cd":
         save_slice(tmp_path / f"in/{name}/1.png", draw())
     assert f"no volumes for b and 2 other scans: {why}" in told(120, tmp_path / "in").splitlines()

@@ -44,7 +44,7 @@ def test_an_input_that_can_not_be_listed_fails_by_its_name(command, tmp_path, mo
 @pytest.mark.parametrize(
     ("names", "ignored"),
     [
-        ((), ""),
+        ((), ": no DICOM, .nii, .nii.gz, .mha, .mhd, .nrrd, .nhdr or images"),
         (["a.txt"], ": 1 file of another kind was ignored: 1 .txt"),
         ("ab", ": 2 files of other kinds were ignored: 2 without an ending"),
         (
@@ -207,7 +207,7 @@ def test_a_disk_that_takes_nothing_more_ends_the_run_in_one_line(command, draw, 
     monkeypatch.setattr(Path, "replace", full)
     left = command(tmp_path / "in", "--out", tmp_path / "out")
     assert left.status == 2
-    assert f"masks/5.png can't be written: {os.strerror(errno.ENOSPC)}; what was finished is kept" in left.err
+    assert f"masks/5.png can't be written: {os.strerror(errno.ENOSPC)}; finished scans are kept" in left.err
 
 
 def test_an_error_moves_no_cursor_whatever_it_names(command, tmp_path):

@@ -223,7 +223,7 @@ def batch(
             tell(summary, console, as_json=as_json, quiet=quiet)
     except KeyboardInterrupt as stopped:
         same_call = "the same call without --overwrite" if overwrite else "the same call"
-        console.print(f"interrupted: what was finished is kept, and {same_call} continues from there")
+        console.print(f"interrupted: finished scans are kept, and {same_call} does the others")
         status = status_of(stopped)
         if any_at_work():  # after a second Ctrl-C; a thread inside a library could keep the interpreter from exiting
             os._exit(status)

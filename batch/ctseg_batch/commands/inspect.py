@@ -61,7 +61,7 @@ def _table(file: Path, spec: ModelSpec) -> Table:
         "preparation": _plain(*_preparation(spec.preparation)),
         "clean-up": _plain(*_cleanup(spec.cleanup)),
         "confidence": _plain(_sureness(spec.temperature)),
-        "training": _plain(*told(spec.training)),
+        "training": _plain(*_way(spec.training), *told(spec.training)),
         "scores": _plain(*_scores(spec.scores)),
         "export": _plain(*told(spec.export)),
     }
@@ -92,6 +92,13 @@ def _cleanup(rules: Cleanup) -> Iterator[str]:
         yield f"lung in pieces below {100 * rules.volume_fraction:g} % of a scan's largest becomes background"
     if rules == Cleanup():
         yield "none"
+
+
+def _way(training: Mapping[str, Any]) -> Iterator[str]:
+    """How weights came about that a single step of no length has averaged; else the recipe tells."""
+    recipe, starts = training.get("recipe"), training.get("start")
+    if isinstance(recipe, Mapping) and recipe.get("learning_rate") == 0 and isinstance(starts, Sequence):
+        yield f"the mean of the weights of {len(starts)} networks, those under `start`, not trained any further:"
 
 
 def _scores(scores: Mapping[str, Any]) -> Iterator[str]:

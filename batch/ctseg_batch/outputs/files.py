@@ -107,5 +107,5 @@ def write_error(file: Path, error: OSError) -> CallError:
     if isinstance(error, FileNotFoundError):
         return vanished_error(file)
     return CallError(
-        f"{file} can't be written: {error.strerror}; what was finished is kept, and the same call continues from there"
+        f"{file} can't be written: {error.strerror}; finished scans are kept, and the same call does the others"
     )

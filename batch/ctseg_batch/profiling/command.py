@@ -159,6 +159,7 @@ def _figures(
             "failed_slices": measured.failed,
             "stages": {name: asdict(times) for name, times in recorder.stages().items()},
             "busy_cores": recorder.busy_cores(),
+            "taken_by_others": recorder.taken_by_others,
         },
         "roof": {
             "shape": list(batch.shape[2:]),

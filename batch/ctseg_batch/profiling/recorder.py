@@ -1,6 +1,7 @@
 """Record how long each stage of each slice takes in a real run."""
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ class StageTimes:
 class Recorder(Watcher):
     """Both a listener to stages and a watcher of a run.
 
-    `slices`: those that are labelled, or have failed.
+    `slices`: those that are labelled, or have failed. `taken_by_others`: the share of the time, 0..1, of all CPUs that
+    this process may use which other programs took.
     """
 
     def __init__(self) -> None:
@@ -50,6 +52,8 @@ class Recorder(Watcher):
         self.events: list[Event] = []
         self._cores = _core_times()
         self._busy = [0.0] * len(self._cores)
+        self._own_s = time.process_time()
+        self.taken_by_others = 0.0
 
     def note(self, name: Stage, start: int, end: int, slices: int = 1, pixels: int = 0) -> None:
         """A stage ended, in the thread that calls."""
@@ -65,7 +69,10 @@ class Recorder(Watcher):
 
     def finish(self) -> None:
         """The run is over: its last file is in place."""
-        self._busy = [_share(before, after) for before, after in zip(self._cores, _core_times(), strict=True)]
+        before, after, own_s = self._cores, _core_times(), time.process_time() - self._own_s
+        self._busy = [_share(*readings) for readings in zip(before, after, strict=True)]
+        busy_s, all_s = np.sum(after, axis=0) - np.sum(before, axis=0)
+        self.taken_by_others = min(1.0, max(0.0, float((busy_s - own_s) / all_s))) if all_s > 0 else 0.0
 
     @property
     def seconds(self) -> float:

@@ -14,6 +14,9 @@ from ctseg_batch.call import Call
 from ctseg_batch.profiling.network import Operator
 from ctseg_batch.profiling.sweep import Try
 
+# Other programs that take more of the cores than this falsify what is measured.
+_MUCH = 0.1
+
 
 def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
     """The tables of a run: how fast, where the time goes, how far from the peak."""
@@ -32,6 +35,9 @@ def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
     if roof["share"] is not None:
         table.add_row("of the peak", f"{roof['share']:.0%} over the run, {roof['share_infer']:.0%} during inference")
     table.add_row("cores busy", "  ".join(f"{share:.0%}" for share in run["busy_cores"]))
+    if run["taken_by_others"] > _MUCH:
+        told = f"took {run['taken_by_others']:.0%} of these cores' time: alone, ctseg is faster than it looks here"
+        table.add_row("others", f"[yellow]other programs[/] {told}")
     yield table
     yield _stages(run["stages"])
 

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import SupportsIndex, get_args
@@ -143,8 +143,11 @@ class Segmenter:
         if isinstance(source, NamedScan):
             return source, False
         if isinstance(source, str | os.PathLike):
-            found = self._only(source)
-            return found, Path(source).is_file() and found.scan is not None and not found.scan.is_volume
+            found, file = self._only(source), Path(source)
+            if not file.is_file():
+                return found, False
+            # The name of a run would be that of the folder, the same for each of its files.
+            return replace(found, name=file.name), found.scan is not None and not found.scan.is_volume
         array = scan_of(source)
         self._engine.current.check(array.domain)
         return NamedScan("array", array), not array.is_volume

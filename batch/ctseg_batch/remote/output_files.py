@@ -41,7 +41,7 @@ class StoreOutputFiles:
             with stage("sync"):
                 self._store.put(files)
         except StoreError as error:
-            raise CallError(f"{error}; what was finished is kept, and the same call continues from there") from error
+            raise CallError(f"{error}; finished scans are kept, and the same call does the others") from error
         with self._lock:
             for path in files:
                 self._note(path)

@@ -1,9 +1,11 @@
 """The facts about the models of a run, from the model file if that is found, else from the summary."""
 
 import glob
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from ctseg.errors import CallError, ModelError
@@ -109,7 +111,17 @@ def _score(dataset: str, of: Mapping[str, Any]) -> Score:
 
 def _figures(of: Any) -> dict[str, float | None]:
     found = sorted(of.items(), key=lambda figure: place_of_group(str(figure[0]))) if isinstance(of, Mapping) else ()
-    return {str(name): float(value) if isinstance(value, int | float) else None for name, value in found}
+    figures = {str(name): float(value) if isinstance(value, int | float) else None for name, value in found}
+    return _without_absent(figures)
+
+
+def _without_absent(figures: dict[str, float | None]) -> dict[str, float | None]:
+    """None in place of 0 for classes of which the truth has none: `mean_present` tells, since it leaves them out."""
+    present = figures.get("mean_present")
+    above_0 = [value for name, value in figures.items() if value and not name.startswith("mean")]
+    if present is None or not above_0 or not math.isclose(fmean(above_0), present):
+        return figures
+    return {name: value or None for name, value in figures.items()}
 
 
 def _mappings(of: Any) -> Sequence[Mapping[str, Any]]:

@@ -574,6 +574,9 @@ def test_the_shipped_models_own_figures_are_told(page, summary_of, save_summary)
     classes = [row.all("td")[-3].text for row in medseg.all("tr")]
     assert classes[-2:] == ["mean", "mean present"]
     assert classes[:2] == ["background", "normal lung"]
+    without_disease = next(body for body in scored.all("tbody") if body.one("th").text == "covid_ct_md")
+    shown = {row.all("td")[-3].text: row.all("td")[-1].text for row in without_disease.all("tr")}
+    assert (shown["ground glass"], shown["consolidation"], shown["mean"]) == ("\N{EN DASH}", "\N{EN DASH}", "0.496")
     assert "figures are those of one that was trained alike, but held groups back" in section.text
     assert "For research, not for diagnosis" in section.text
 

@@ -163,7 +163,7 @@ def test_what_a_killed_run_notes_is_there_and_the_next_one_goes_on(
 def test_an_interrupted_run_keeps_what_was_finished_and_leaves_nothing_here(many, bucket, die, counted, run, by):
     left = die("masks/5/", 3, by)
     assert left.status == 128 + by
-    assert left.err.splitlines()[-1].startswith("interrupted: what was finished is kept")
+    assert left.err.splitlines()[-1].startswith("interrupted: finished scans are kept")
     assert "Traceback" not in left.err
     assert not list(Path(tempfile.gettempdir()).iterdir())
     assert "lock" not in bucket.listed("out/.ctseg/")

@@ -170,7 +170,7 @@ def test_a_store_that_can_be_read_and_not_written_ends_the_run(few, bucket, told
     bucket.faults(refuse={"out/masks/b/2.png": 403})
     left = told()
     assert left.status == 2
-    assert f"error: {bucket.url('out')} can't be used: Access Denied; what was finished is kept" in left.err
+    assert f"error: {bucket.url('out')} can't be used: Access Denied; finished scans are kept" in left.err
     assert "Traceback" not in left.err
     bucket.faults()
     assert told("-q").status == 0
