@@ -7,8 +7,7 @@ from pathlib import Path
 
 from ctseg.dataset import DESCRIPTION
 from ctseg.errors import CallError
-from ctseg_batch.figures.tables import SUMMARY_JSON, TABLES, shard_of
-from ctseg_batch.layout import FOLDERS, RECORD, names_in
+from ctseg_batch.layout import FOLDERS, RECORD, SUMMARY_JSON, TABLES, names_in, shard_of
 from ctseg_batch.url import Location, Url
 
 

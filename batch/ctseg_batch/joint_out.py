@@ -7,9 +7,8 @@ from pathlib import Path
 from ctseg.claim import INSTANT_S, claim, is_held
 from ctseg.errors import CallError
 from ctseg_batch.figures.runs import Run
-from ctseg_batch.figures.tables import SUMMARY_JSON, shard_of
 from ctseg_batch.foreign import refuse_foreign_tables
-from ctseg_batch.layout import RECORD, journal_file, journal_files, names_in
+from ctseg_batch.layout import RECORD, SUMMARY_JSON, journal_file, journal_files, names_in, shard_of
 from ctseg_batch.outputs.files import remove
 from ctseg_batch.remote.results import at_hand
 from ctseg_batch.run_folder import LOCK, excludes

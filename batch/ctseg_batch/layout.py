@@ -1,14 +1,15 @@
-"""The layout of OUT: the folders of its outputs, and the journals that it keeps for ctseg itself."""
+"""The layout of OUT: the folders of its outputs, its tables, and the journals that it keeps for ctseg itself."""
 
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ctseg_batch.shards import is_of_sibling
+from ctseg.replacing import finished_name, unfinished_name
+from ctseg_batch.shards import Shard, is_of_cut, is_of_sibling
 
 RECORD = ".ctseg"
 """The folder in OUT for what a run records: journals, locks."""
@@ -20,8 +21,14 @@ FOLDERS = frozenset((MASKS, OVERLAYS, CONFIDENCE, NIFTI, DICOM_SEG))
 SCAN_ENDINGS = {NIFTI: ".nii.gz", DICOM_SEG: ".dcm"}
 """The endings of files of whole scans, by folder."""
 
+SUMMARY_JSON, SUMMARY_CSV, SLICES_CSV = "summary.json", "summary.csv", "slices.csv"
+TABLES = (SUMMARY_CSV, SLICES_CSV, "summary.parquet", "slices.parquet", SUMMARY_JSON)
+"""The tables of a summary, the last written last."""
+
 JOURNAL, ENDING = "journal", ".jsonl"
 _IS_JOURNAL = re.compile(rf"{JOURNAL}(\.\d+-of-\d+)?\{ENDING}")
+
+_OF_SHARD = re.compile(r"(?:summary|slices)\.([1-9][0-9]*)-of-([1-9][0-9]*)\.(?:json|csv|parquet)")
 
 JournalEntry = dict[str, Any]
 """A line of a journal."""
@@ -48,6 +55,33 @@ def is_journal(name: str) -> bool:
 def is_sibling(name: str, mark: str) -> bool:
     """Whether a journal belongs to another shard of the same cut."""
     return is_of_sibling(name.removesuffix(ENDING), mark)
+
+
+def marked(name: str, mark: str) -> str:
+    """The name of a shard's file: `summary.3-of-8.json`."""
+    stem, _, ending = name.partition(".")
+    return f"{stem}{mark}.{ending}"
+
+
+def shard_of(name: str) -> Shard | None:
+    """The shard of a table, by the file's name; None for any other file, also for a copy of a table."""
+    found = _OF_SHARD.fullmatch(name)
+    return Shard(int(found[1]), int(found[2])) if found else None
+
+
+def superseded(names: Iterable[str], mark: str) -> list[str]:
+    """The files in OUT that are tables of shards of another cut than that of the run, or shard, with that mark.
+
+    Also those that a killed run has left unfinished.
+    """
+    shards = {name: shard_of(finished_name(name) or name) for name in names}
+    return [name for name, shard in shards.items() if shard and not is_of_cut(shard.mark, mark)]
+
+
+def withdrawn(names: Iterable[str], mark: str) -> list[str]:
+    """The files in OUT that are outdated once the run, or shard, with that mark begins to change OUT."""
+    own = {SUMMARY_JSON, marked(SUMMARY_JSON, mark), *(unfinished_name(marked(name, mark)) for name in TABLES)}
+    return [*own.intersection(names), *superseded(names, mark)]
 
 
 def names_in(folder: Path) -> set[str]:
@@ -78,7 +112,7 @@ def is_of_results(folder: Path) -> bool:
 
 def results_around(path: Path) -> Path | None:
     """The folder of results that a path is, or lies in; None for any other path."""
-    if FOLDERS.isdisjoint(path.parts):  # as of nearly every one of a million
+    if FOLDERS.isdisjoint(path.parts):  # true of nearly all of a million
         return None
     return next(filter(is_of_results, (path, *path.parents)), None)
 

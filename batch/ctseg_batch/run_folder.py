@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from ctseg.claim import claim
-from ctseg_batch.figures.tables import superseded, withdrawn
 from ctseg_batch.journal.past import Past, recall
 from ctseg_batch.journal.record import Journal
-from ctseg_batch.layout import RECORD, names_in
+from ctseg_batch.layout import RECORD, names_in, superseded, withdrawn
 from ctseg_batch.outputs.files import remove
 from ctseg_batch.result import Settings
 from ctseg_batch.shards import is_of_cut

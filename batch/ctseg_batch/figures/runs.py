@@ -11,8 +11,7 @@ from ctseg_batch.figures.columns import Row, with_all_digits
 from ctseg_batch.figures.slices_file import read_slices
 from ctseg_batch.figures.summary import SCHEMA, Summary
 from ctseg_batch.figures.summary_schema import schema_fault
-from ctseg_batch.figures.tables import SLICES_CSV, SUMMARY_JSON, marked, shard_of
-from ctseg_batch.layout import journal_files
+from ctseg_batch.layout import SLICES_CSV, SUMMARY_JSON, journal_files, marked, shard_of
 from ctseg_batch.shards import Shard
 
 _State = tuple[int, int] | None

@@ -2,57 +2,24 @@
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from ctseg.errors import require
-from ctseg.replacing import finished_name, unfinished_name
 from ctseg_batch.figures.columns import SLICE_COLUMNS, Column, Row, summary_table
 from ctseg_batch.figures.summary import Summary, to_json
+from ctseg_batch.layout import SLICES_CSV, SUMMARY_CSV, SUMMARY_JSON, marked
 from ctseg_batch.outputs.files import remove, writing
-from ctseg_batch.shards import Shard, is_of_cut
 
-SUMMARY_JSON, SUMMARY_CSV, SLICES_CSV = "summary.json", "summary.csv", "slices.csv"
-TABLES = (SUMMARY_CSV, SLICES_CSV, "summary.parquet", "slices.parquet", SUMMARY_JSON)
 PARQUET_MODULE, PARQUET_EXTRA = "pyarrow", "parquet"
-
-_OF_SHARD = re.compile(r"(?:summary|slices)\.([1-9][0-9]*)-of-([1-9][0-9]*)\.(?:json|csv|parquet)")
 
 Table = Callable[[], tuple[Sequence[Column], Iterable[Row]]]
 """Returns the columns and an iterator over the rows, a new one at each call."""
 
 _DIGITS = 4
 _ROWS_A_GROUP = 20_000
-
-
-def marked(name: str, mark: str) -> str:
-    """The name of a shard's file: `summary.3-of-8.json`."""
-    stem, _, ending = name.partition(".")
-    return f"{stem}{mark}.{ending}"
-
-
-def shard_of(name: str) -> Shard | None:
-    """The shard of a table, by the file's name; None for any other file, also for a copy of a table."""
-    found = _OF_SHARD.fullmatch(name)
-    return Shard(int(found[1]), int(found[2])) if found else None
-
-
-def superseded(names: Iterable[str], mark: str) -> list[str]:
-    """The files in OUT that are tables of shards of another cut than that of the run, or shard, with that mark.
-
-    Also those that a killed run has left unfinished.
-    """
-    shards = {name: shard_of(finished_name(name) or name) for name in names}
-    return [name for name, shard in shards.items() if shard and not is_of_cut(shard.mark, mark)]
-
-
-def withdrawn(names: Iterable[str], mark: str) -> list[str]:
-    """The files in OUT that are outdated once the run, or shard, with that mark begins to change OUT."""
-    own = {SUMMARY_JSON, marked(SUMMARY_JSON, mark), *(unfinished_name(marked(name, mark)) for name in TABLES)}
-    return [*own.intersection(names), *superseded(names, mark)]
 
 
 def write_tables(

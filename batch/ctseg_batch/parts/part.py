@@ -7,7 +7,8 @@ from hashlib import blake2b
 
 from ctseg.scan import Scan
 from ctseg_batch.inputs.site import FileState, Site, mask_paths_of_volume, stamp
-from ctseg_batch.inputs.truth import Masks, Truth, TruthFolder
+from ctseg_batch.inputs.truth import Truth, TruthFolder
+from ctseg_batch.inputs.truth_masks import Masks
 from ctseg_batch.journal.entries import place_of
 from ctseg_batch.result import PartResult
 from ctseg_batch.slice_figures import without_figures

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ctseg_batch.figures.tables import TABLES, marked
-from ctseg_batch.layout import RECORD
+from ctseg_batch.layout import RECORD, TABLES, marked
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store, writable
 from ctseg_batch.url import Location, Url

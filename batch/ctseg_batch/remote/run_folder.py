@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ctseg_batch.figures.tables import superseded, withdrawn
 from ctseg_batch.journal.past import Past, recall
 from ctseg_batch.journal.record import Journal
-from ctseg_batch.layout import RECORD, is_journal
+from ctseg_batch.layout import RECORD, is_journal, superseded, withdrawn
 from ctseg_batch.remote.journal import StoredJournal, read_stored
 from ctseg_batch.remote.lease import Lease, leased
 from ctseg_batch.remote.results import store_tables

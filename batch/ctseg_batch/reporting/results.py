@@ -11,8 +11,7 @@ from ctseg_batch.figures.columns import figures_of
 from ctseg_batch.figures.runs import read_summary
 from ctseg_batch.figures.slices_file import read_slices
 from ctseg_batch.figures.summary import Summary
-from ctseg_batch.figures.tables import SLICES_CSV, SUMMARY_JSON, shard_of
-from ctseg_batch.layout import names_in
+from ctseg_batch.layout import SLICES_CSV, SUMMARY_JSON, names_in, shard_of
 from ctseg_batch.slice_figures import SliceFigures
 
 
