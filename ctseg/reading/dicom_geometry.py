@@ -7,19 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ctseg import flags
 from ctseg.reading.dicom_header import SliceHeader, normal_of
+from ctseg.reading.dicom_planes import Planes, planes_of
 from ctseg.reading.dicom_positions import APART_MM, Offsets, with_all_positions, without_shams
 from ctseg.reading.dicom_values import Numbers
 from ctseg.reading.name_order import as_counted
 from ctseg.spacing import Lengths, are_lengths
 
-# How far a slice may be from its place among evenly spaced ones: a tenth of a step, or what rounding to 0.1 mm makes.
-_UNEVEN, _ROUNDING_MM = 0.1, 0.11
-# If more than this share of the planes is empty, apart from the widest gap, the spacing is mixed: none are missing.
-_MOST_EMPTY = 1 / 8
 # The cosine of one degree.
 _PARALLEL = 0.99985
 # The relative difference of pixel sizes that are the same but for the digits that were written.
@@ -48,6 +44,7 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
     slices, worked_out = with_all_positions(without_shams(slices))
     offsets, doubts = offsets_of(slices)
     doubts += worked_out
+    planes = None
     if offsets is None:
         is_numbered = all(s.number is not None for s in slices)
         doubts = [flags.BY_NUMBER if is_numbered else flags.BY_NAME]
@@ -55,39 +52,12 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
     else:
         by_offset = sorted(zip(offsets, slices, strict=True), key=lambda pair: (pair[0], _tie_break(pair[1])))
         ordered = tuple(found for _, found in by_offset)
-        offsets = np.sort(offsets)
-        doubts += [*_doubts_of_places(offsets), *_doubts_of_direction(ordered)]
+        planes = planes_of(np.sort(offsets))
+        doubts += [*_doubts_of_places(planes), *_doubts_of_direction(ordered)]
     if all(s.orientation is None for s in ordered):
         doubts.append(flags.UNKNOWN_ORIENTATION)
-    weights = _weights(ordered, offsets)
-    return Stack(ordered, _lengths(ordered, offsets), weights, (*doubts, *_doubts_of_mixture(ordered)))
-
-
-def even_planes(places: Offsets) -> tuple[npt.NDArray[np.int64], float] | None:
-    """Fit evenly spaced planes to ascending places: the number of each place's plane, from 0 up, and the step in mm.
-
-    Positions may be rounded, so gaps vary around the step. None if the spacing is uneven or mixed; but a few slices may
-    be missing, and one may lie far away.
-    """
-    gaps = np.diff(places)
-    usual = np.quantile(gaps, 0.5, method="lower")
-    step = float(gaps[np.rint(gaps / usual) <= 1].mean())
-    missing = np.maximum(np.rint(gaps / step), 1).astype(np.int64) - 1
-    planes = np.concatenate([[0], np.cumsum(missing + 1)])
-    if missing.sum() - missing.max() > _MOST_EMPTY * (planes[-1] + 1):
-        return None
-    # The mean step suffers from rounding on either side of a gap; the step from end to end suffers from it only once,
-    # but much from a slice that lies astray.
-    end_to_end = float(places[-1] - places[0]) / int(planes[-1])
-    for even, rounding in ((step, _ROUNDING_MM * (2 if missing.any() else 1)), (end_to_end, _ROUNDING_MM)):
-        if np.abs(places - places[0] - planes * even).max() <= max(_UNEVEN * even, rounding):
-            return planes, even
-    return None
-
-
-def places_of(offsets: Offsets) -> Offsets:
-    """The places of slices from the feet up; a place with several slices counts once."""
-    return offsets[np.diff(offsets, prepend=-np.inf) > APART_MM]
+    weights = _weights(ordered, planes)
+    return Stack(ordered, _lengths(ordered, planes), weights, (*doubts, *_doubts_of_mixture(ordered)))
 
 
 def most_at_one_place(slices: Sequence[SliceHeader]) -> int:
@@ -125,23 +95,13 @@ def _normal(slices: Sequence[SliceHeader]) -> Offsets:
     return np.array(normal_of(orientation_of(slices)))
 
 
-def _lengths(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> Lengths:
+def _lengths(ordered: Sequence[SliceHeader], planes: Planes | None) -> Lengths:
     """The spacing as far as it is known, from positions; SliceThickness is used only for a single slice."""
-    between = ordered[0].thickness if len(ordered) == 1 else None if offsets is None else _step(offsets)
+    between = ordered[0].thickness if len(ordered) == 1 else planes.step_mm if planes else None
     if between is not None and not are_lengths((between,)):
         between = None
     rows, columns = _usual_pixels(ordered) or (None, None)
     return between, rows, columns
-
-
-def _step(offsets: Offsets) -> float | None:
-    """The distance of slices in mm, if uneven the mean without strays; None for a single place or an absurd step."""
-    places = places_of(offsets)
-    if len(places) == 1:
-        return None
-    even = even_planes(places)
-    step = round(even[1] if even else float(_bridged(np.diff(places)).mean()), 5)
-    return step if are_lengths((step,)) else None
 
 
 def has_mixed_pixels(slices: Sequence[SliceHeader]) -> bool:
@@ -156,31 +116,14 @@ def _usual_pixels(slices: Sequence[SliceHeader]) -> Numbers | None:
     return usual if usual and are_lengths(usual) else None
 
 
-def _weights(ordered: Sequence[SliceHeader], offsets: Offsets | None) -> tuple[float, ...] | None:
+def _weights(ordered: Sequence[SliceHeader], planes: Planes | None) -> tuple[float, ...] | None:
     """The relative volume of each slice's voxels, by its share of the stack and its pixels; None if all are alike."""
-    weights = np.ones(len(ordered)) if offsets is None else _room(offsets)
+    weights = planes.room() if planes else np.ones(len(ordered))
     usual = _usual_pixels(ordered)
     if usual is not None and has_mixed_pixels(ordered):
         pixels = [s.pixel_spacing if s.pixel_spacing and are_lengths(s.pixel_spacing) else usual for s in ordered]
         weights = weights * (np.prod(pixels, axis=1) / np.prod(usual))
     return None if (weights == 1).all() else tuple(weights.tolist())
-
-
-def _room(offsets: Offsets) -> Offsets:
-    """How many steps each slice stands for: half the way to its neighbour on either side (Cavalieri's rule).
-
-    Slices at one place share its steps. The first and the last place reach as far outwards as inwards.
-    """
-    places, step = places_of(offsets), _step(offsets)
-    if len(places) == 1:  # as of a perfusion scan: together they are one slice
-        return np.full(len(offsets), 1 / len(offsets))
-    if step is None:
-        return np.ones(len(offsets))
-    even = even_planes(places)
-    around = np.pad(_bridged(np.diff(even[0] if even else places / step)), 1, mode="edge")
-    at = np.cumsum(np.diff(offsets, prepend=-np.inf) > APART_MM) - 1
-    room: Offsets = ((around[:-1] + around[1:]) / 2 / np.bincount(at))[at]
-    return room
 
 
 def reach(slices: Sequence[SliceHeader]) -> tuple[float, float] | None:
@@ -191,31 +134,21 @@ def reach(slices: Sequence[SliceHeader]) -> tuple[float, float] | None:
     unordered, _ = offsets_of(slices)
     if unordered is None:
         return None
-    offsets = np.sort(unordered)
-    step = _step(offsets)
-    if step is None:
+    planes = planes_of(np.sort(unordered))
+    if planes.step_mm is None:
         return None
-    middle, half = float(np.median(offsets)), step * float(_room(offsets).sum()) / 2
+    middle, half = float(np.median(planes.offsets)), planes.step_mm * float(planes.room().sum()) / 2
     return middle - half, middle + half
 
 
-def _bridged(gaps: npt.NDArray[Any]) -> Offsets:
-    """Gaps, the first and the last no wider than any other: they may lead to a slice that lies astray."""
-    bridged = gaps.astype(float)
-    bridged[[0, -1]] = np.minimum(bridged[[0, -1]], bridged[1:-1].max(initial=bridged.min()))
-    return bridged
-
-
-def _doubts_of_places(offsets: Offsets) -> Iterable[str]:
-    places = places_of(offsets)
-    if len(places) < len(offsets):
+def _doubts_of_places(planes: Planes) -> Iterable[str]:
+    if planes.are_repeated:
         yield flags.DUPLICATE_POSITIONS
-    if len(places) == 1:
+    if len(planes.places) == 1:
         return
-    even = even_planes(places)
-    if even is None:
+    if planes.even is None:
         yield flags.UNEVEN_SPACING
-    elif even[0][-1] >= len(places):
+    elif planes.even[0][-1] >= len(planes.places):
         yield flags.GAP
 
 

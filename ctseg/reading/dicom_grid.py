@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.grid import ALIGNED, FARTHEST_MM, LPS_TO_RAS, SCANNER, Grid, NoGrid, NoPlaces, grid_of
-from ctseg.reading.dicom_geometry import even_planes, has_mixed_pixels, offsets_of, orientation_of, places_of
+from ctseg.reading.dicom_geometry import has_mixed_pixels, offsets_of, orientation_of
 from ctseg.reading.dicom_header import SliceHeader, normal_of
+from ctseg.reading.dicom_planes import planes_of
 from ctseg.reading.dicom_positions import Offsets
 from ctseg.spacing import Spacing
 
@@ -106,9 +107,9 @@ def _planes(offsets: Offsets, thickness: float | None) -> tuple[npt.NDArray[np.i
     """The number of each slice's plane in a block with even steps, from 0 for the first, and the step in mm."""
     if len(offsets) == 1 and thickness:
         return np.zeros(1, np.int64), thickness
-    if len(places_of(offsets)) < len(offsets):
+    planes = planes_of(offsets)
+    if planes.are_repeated:
         raise NoGrid("several of its slices lie at the same place")
-    even = even_planes(offsets)
-    if even is None:
+    if planes.even is None:
         raise NoGrid("its slices are unevenly spaced")
-    return even
+    return planes.even

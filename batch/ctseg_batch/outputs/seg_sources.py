@@ -12,9 +12,9 @@ import numpy as np
 from pydicom.datadict import dictionary_VR
 
 from ctseg.reading.dicom_file import open_dicom
-from ctseg.reading.dicom_geometry import even_planes, places_of
 from ctseg.reading.dicom_grid import common_plane
 from ctseg.reading.dicom_header import ENHANCED, SliceHeader, normal_of, position_of
+from ctseg.reading.dicom_planes import planes_of
 from ctseg_batch.outputs.labelled_scan import NO_FRAMES, OutputNotApplicable, OutputUnavailable
 
 if TYPE_CHECKING:
@@ -84,9 +84,8 @@ def _between(slices: Sequence[SliceHeader]) -> float | None:
     positions, across, down, _ = common_plane(slices)
     if len({found.position for found in slices}) < len(slices):
         raise OutputUnavailable("several of its slices lie at the same place")
-    offsets = positions @ np.array(normal_of((*across, *down)))
-    even = even_planes(offsets) if len(places_of(offsets)) == len(offsets) > 1 else None
-    return None if even is None else round(even[1], _DIGITS)
+    planes = planes_of(positions @ np.array(normal_of((*across, *down))))
+    return None if planes.even is None or planes.are_repeated else round(planes.even[1], _DIGITS)
 
 
 def _tidied(source: "Dataset") -> "Dataset":
