@@ -23,7 +23,8 @@ class Slice:
     """One slice: `pixels` (H, W), int16 or float32 Hounsfield units or uint8 grey values, as `domain` says.
 
     `is_coloured`: the file is in colour, beyond a mark or two. `is_scaled`: whether its numbers are HU or grey was
-    decided from several slices. `aspect`: the height of a pixel over its width. `turn`: how to turn it upright.
+    decided from several slices, or a volume. `aspect`: the height of a pixel over its width. `turn`: how to turn it
+    upright.
     """
 
     pixels: npt.NDArray[np.int16] | npt.NDArray[np.float32] | npt.NDArray[np.uint8]
@@ -35,7 +36,7 @@ class Slice:
 
     @property
     def is_stretched(self) -> bool:
-        """Whether numbers that can be no HU were stretched to 8-bit grey."""
+        """Whether numbers that can be no HU were taken as grey, stretched unless they are 8-bit."""
         return self.is_scaled and self.domain == "grey8"
 
     def upright(self) -> "Slice":

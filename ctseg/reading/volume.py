@@ -34,7 +34,6 @@ class Volume:
         self._header = read_volume_header(file)
         self._lock = ScanLock()
         self._loaded: tuple[Voxels, Domain] | None = None
-        self._is_grey = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -53,8 +52,8 @@ class Volume:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Such as `orientation unknown`, `oblique`, `two spacings`; once a slice was read, `not rescaled to HU`."""
-        return (*self._header.flags, flags.NOT_HU) if self._is_grey else self._header.flags
+        """Such as `orientation unknown`, `oblique`, `two spacings`."""
+        return self._header.flags
 
     @property
     def patients_right(self) -> Side | None:
@@ -82,8 +81,7 @@ class Volume:
             if self._loaded is None:
                 self._loaded = _load(self._file, self._header)
             voxels, domain = self._loaded
-            self._is_grey = domain == "grey8"
-        return Slice(voxels[index], domain, aspect=pixel_aspect(self.lengths_mm))
+        return Slice(voxels[index], domain, is_scaled=domain == "grey8", aspect=pixel_aspect(self.lengths_mm))
 
     def close(self) -> None:
         """Free the voxels."""

@@ -46,8 +46,8 @@ def doubts_of(looks: Collection[PixelCheck]) -> tuple[str, ...]:
     filled = [look for look in looks if not look.is_empty]
     sparse = sum(look.is_sparse for look in filled)
     doubts = {
-        flags.LABEL_MAP: sparse > 0 and sparse >= _SHARE * len(filled),
         flags.NOT_HU: any(look.is_not_hu for look in looks),
+        flags.LABEL_MAP: sparse > 0 and sparse >= _SHARE * len(filled),
         flags.COLOURED: any(look.is_coloured for look in looks),
     }
     return tuple(flag for flag, holds in doubts.items() if holds)
