@@ -103,11 +103,11 @@ def mask_folders(folders: Iterable[Path]) -> set[Path]:
 
 def meaning_beside(folder: Path) -> MaskMeaning:
     """The meaning of the masks in `folder`: from a `dataset.json` there or a level up, else class indices."""
-    for place in around(folder):
-        if (place / DESCRIPTION).is_file():
-            described = read_description(place)
+    for one in around(folder):
+        if (one / DESCRIPTION).is_file():
+            described = read_description(one)
             if isinstance(described, dict) and "mask_values" in described:
-                return _meaning(described, place / DESCRIPTION)
+                return _meaning(described, one / DESCRIPTION)
     return PLAIN_MEANING
 
 
@@ -127,12 +127,12 @@ def _described(folder: Path, described: Mapping[str, Any]) -> Dataset:
         image, mask = folder / images / row["file"], folder / masks / row["file"]
         for file in (image, mask):
             if not file.is_file():
-                raise DatasetError(f"{row.place} names {file}, which does not exist")
+                raise DatasetError(f"{row.where} names {file}, which does not exist")
         # A slice listed under two groups could be both learnt from and scored on, so spellings of one path count as
         # one. Links are not followed: in content-addressed storage, two slices may be one file.
         spelt = os.path.normpath(image)
         if spelt in slices:
-            raise DatasetError(f"{row.place} names {image} again: leave one of the rows out")
+            raise DatasetError(f"{row.where} names {image} again: leave one of the rows out")
         slices[spelt] = DatasetSlice(image, mask, row[group], row.get("split"))
     if not slices:
         raise DatasetError(f"{folder / index} names no slices")
@@ -176,9 +176,9 @@ def _slice_labels(table: Path, column: str, meanings: Mapping[int, Sequence[Tiss
         file, label = row["file"], row[column]
         if not (label.isdecimal() and int(label) in meanings):
             known = ", ".join(map(str, meanings))
-            raise DatasetError(f"{row.place} has {label!r} under {column!r}: {DESCRIPTION} defines only {known}")
+            raise DatasetError(f"{row.where} has {label!r} under {column!r}: {DESCRIPTION} defines only {known}")
         if file in labels:
-            raise DatasetError(f"{row.place} names {file} again: leave one of the rows out")
+            raise DatasetError(f"{row.where} names {file} again: leave one of the rows out")
         labels[file] = bits(meanings[int(label)])
     return labels
 

@@ -10,22 +10,22 @@ from ctseg.errors import DatasetError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: `place` names its file and line, `cells` are by column, None for columns after its end."""
+    """One row: `where` names its file and line, `cells` are by column, None for columns after its end."""
 
-    place: str
+    where: str
     cells: Mapping[str, str | None]
 
     def __getitem__(self, column: str) -> str:
         """The cell of a column, which may not be empty; raises DatasetError."""
         if text := self.get(column):
             return text
-        raise DatasetError(f"{self.place} has no value in column {column!r}")
+        raise DatasetError(f"{self.where} has no value in column {column!r}")
 
     def get(self, column: str) -> str:
         """The same, but empty if there is no such column or text; raises DatasetError for a row that is too short."""
         text = self.cells.get(column, "")
         if text is None:
-            raise DatasetError(f"{self.place} ends before {column!r}")
+            raise DatasetError(f"{self.where} ends before {column!r}")
         return text.strip()
 
 
@@ -38,10 +38,10 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
             if missing := set(columns).difference(table.fieldnames or ()):
                 raise DatasetError(f"{file} has no column {min(missing)!r}")
             for cells in table:
-                place = f"{file}, line {table.line_num},"
+                where = f"{file}, line {table.line_num},"
                 if any(map(str.strip, cells.pop(None, ()))):
-                    raise DatasetError(f"{place} has more cells than there are columns: quote any cell with a comma")
-                yield Row(place, cells)
+                    raise DatasetError(f"{where} has more cells than there are columns: quote any cell with a comma")
+                yield Row(where, cells)
     except UnicodeDecodeError as error:
         raise DatasetError(f'{file} is not in UTF-8: save it again, in a spreadsheet as "CSV UTF-8"') from error
     except (OSError, ValueError, csv.Error) as error:

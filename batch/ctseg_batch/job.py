@@ -59,7 +59,7 @@ class Job:
     @property
     def root(self) -> str:
         """The folder that scan names are relative to."""
-        return str(self.found.place or self.found.root)
+        return str(self.found.scan_root)
 
     @property
     def mark(self) -> str:
@@ -133,7 +133,7 @@ def open_job(call: Call) -> Job:
     truth = open_truth(absolute(call.truth)) if call.truth else None
     selection = Selection(tuple(map(parse_condition, call.series_filter)), call.best_series)
     found, input_files = find(call, Writers.of(kinds).folders)
-    refuse_foreign(call.out, run_folder.names, found.place or found.root)
+    refuse_foreign(call.out, run_folder.names, found.scan_root)
     if not found.sites and not found.failed:
         given = ", ".join(map(str, call.inputs)) or "what is listed"
         if set(found.passed_over) >= {absolute(one) if isinstance(one, Path) else one for one in call.inputs}:

@@ -60,11 +60,11 @@ def check_unchanged(runs: Iterable[Run], folder: Path) -> None:
 
 def _keep_apart(out: str, runs: Iterable[str]) -> None:
     """Refuse to overwrite foreign files, or a run; the joint tables of shards may go into the OUT of these shards."""
-    place = location(out)
-    if isinstance(place, Url):
-        check_writable(place)
-    same = [run for run in runs if _is_same(location(run), place)]
-    with at_hand([place]) as (folder,):
+    where = location(out)
+    if isinstance(where, Url):
+        check_writable(where)
+    same = [run for run in runs if _is_same(location(run), where)]
+    with at_hand([where]) as (folder,):
         of_shards = any(map(shard_of, names_in(folder)))
         if (journal_file(folder, "").exists() and not of_shards) or (same and not journal_files(folder)):
             raise CallError(f"--out {out} holds a run of its own: name another folder")

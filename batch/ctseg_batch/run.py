@@ -108,9 +108,9 @@ def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
 def _shard_figures(job: Job, inventory: Inventory | None, worked: Worked) -> ShardFigures | None:
     if job.call.shard is None or inventory is None:
         return None
-    places = {name: place for place, name in enumerate(inventory.names)}
+    number_of = {name: number for number, name in enumerate(inventory.names)}
     return ShardFigures(
-        job.call.shard, inventory.digest, {scan: places[site] for scan, site in worked.site_of_scan.items()}
+        job.call.shard, inventory.digest, {scan: number_of[site] for scan, site in worked.site_of_scan.items()}
     )
 
 

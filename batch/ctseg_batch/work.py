@@ -110,7 +110,7 @@ def work_off(
 
     def end(number: int, part: Part, held: "_Held", come: PartResult) -> None:
         result = _explained(come, input_files)
-        journal.note(part.place, part.key, result)
+        journal.note(part.id, part.key, result)
         under_way.by_number[number] = result
         watcher.tell(result)
         held.drop()
@@ -121,7 +121,7 @@ def work_off(
             under_way.by_number[number] = _explained(step, input_files)
             continue
         under_way.now.add(number)
-        journal.begin({step.place: step.outline}, context.outputs.kinds)
+        journal.begin({step.id: step.outline}, context.outputs.kinds)
         held.take()
         begin(step, context, watcher.advance, partial(end, number, step, held))
     return under_way

@@ -63,10 +63,10 @@ def _long_numbers(dataset: Dataset, tag: str) -> list[int]:
 
 def _fragmented(stream: BinaryIO, pixels: PixelHeader, first: int, count: int) -> list[int]:
     """The starts of frames without a table: each fragment, or each one after the end of a JPEG."""
-    fragments, places = parse_fragments(stream)
-    starts = places
+    fragments, offsets = parse_fragments(stream)
+    starts = offsets
     if fragments > count and pixels.syntax != uid.RLELossless:
-        starts = [places[0], *(place for _, place in pairwise(places) if _ends_before(stream, place))]
+        starts = [offsets[0], *(offset for _, offset in pairwise(offsets) if _ends_before(stream, offset))]
     if len(starts) != count:
         raise ContentError(
             f"it holds {fragments} fragments of pixels, which do not make up {count} frames: it may be cut off"
@@ -74,6 +74,6 @@ def _fragmented(stream: BinaryIO, pixels: PixelHeader, first: int, count: int) -
     return [start - first for start in starts]
 
 
-def _ends_before(stream: BinaryIO, place: int) -> bool:
-    stream.seek(place - _PADDED_END)
+def _ends_before(stream: BinaryIO, offset: int) -> bool:
+    stream.seek(offset - _PADDED_END)
     return END_OF_IMAGE in stream.read(_PADDED_END)

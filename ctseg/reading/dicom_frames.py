@@ -90,7 +90,7 @@ def _elements(groups: Sequence[Dataset]) -> dict[Any, Any]:
 
 def _dimensions_but_space(dataset: Dataset) -> Sequence[int]:
     dimensions = dataset.get("DimensionIndexSequence") or ()
-    return [place for place, of in enumerate(dimensions) if of.get("DimensionIndexPointer") not in _IN_SPACE]
+    return [index for index, of in enumerate(dimensions) if of.get("DimensionIndexPointer") not in _IN_SPACE]
 
 
 def _frame(header: Dataset, in_time: Sequence[int]) -> Frame:

@@ -101,13 +101,13 @@ def _enhanced(file: Path, opened: Opened) -> Sequence[SliceHeader | Skipped]:
         return [_header(file, header, replace(pixels, rescale=rescale_of(header))) for header, _ in headers]
     spans = frame_spans(opened.stream, opened.dataset, pixels, len(headers))
     found: list[SliceHeader | Skipped] = []
-    for place, ((header, frame), span) in enumerate(zip(headers, spans, strict=True), start=1):
+    for frame_number, ((header, frame), span) in enumerate(zip(headers, spans, strict=True), start=1):
         own = replace(pixels, rescale=rescale_of(header), span=span)
         slice_ = _header(file, header, own)
         if isinstance(slice_, SliceHeader):
             if slice_.position is None:
-                raise ContentError(f"it does not say where frame {place} lies: ImagePositionPatient is missing")
-            slice_ = replace(slice_, number=place, frame=frame)
+                raise ContentError(f"it does not say where frame {frame_number} lies: ImagePositionPatient is missing")
+            slice_ = replace(slice_, number=frame_number, frame=frame)
         found.append(slice_)
     return found
 

@@ -40,13 +40,13 @@ class Jpeg2000Size:
 
 def jpeg2000_codestream(data: bytes) -> bytes:
     """The codestream, taken out of the boxes of a JP2 file (ISO 15444-1, I.4) if need be; raises ContentError."""
-    place = 0
-    while not data.startswith(_START, place):
-        length, kind = struct.unpack_from(">I4s", data, place) if place + 8 <= len(data) else (0, b"")
+    offset = 0
+    while not data.startswith(_START, offset):
+        length, kind = struct.unpack_from(">I4s", data, offset) if offset + 8 <= len(data) else (0, b"")
         if kind != _JP2_CODESTREAM and length < 8:
             raise ContentError(_DAMAGED)
-        place += 8 if kind == _JP2_CODESTREAM else length
-    return data[place:]
+        offset += 8 if kind == _JP2_CODESTREAM else length
+    return data[offset:]
 
 
 def jpeg2000_size(codestream: bytes) -> Jpeg2000Size:
@@ -93,17 +93,17 @@ def _pieces(size: Jpeg2000Size, layers: int, coding: bytes, precincts: bytes) ->
 
 def _segments(codestream: bytes) -> Iterator[tuple[int, bytes]]:
     """The marker segments of the main header and of all tile parts; raises ContentError for unknown ones."""
-    place, end_of_part = len(_START) - 2, 0
-    while place + 4 <= len(codestream):
-        marker, length = struct.unpack_from(">HH", codestream, place)
+    offset, end_of_part = len(_START) - 2, 0
+    while offset + 4 <= len(codestream):
+        marker, length = struct.unpack_from(">HH", codestream, offset)
         if marker == _TILE_DATA:
-            if end_of_part <= place or not codestream.startswith(_TILE_PART, end_of_part):
+            if end_of_part <= offset or not codestream.startswith(_TILE_PART, end_of_part):
                 return
-            place = end_of_part
+            offset = end_of_part
             continue
         if marker not in _MARKERS:
             raise ContentError(_DAMAGED)
         if marker == _TILE:
-            end_of_part = place + struct.unpack_from(">I", codestream, place + 6)[0]
-        yield marker, codestream[place + 4 : place + 2 + length]
-        place += 2 + length
+            end_of_part = offset + struct.unpack_from(">I", codestream, offset + 6)[0]
+        yield marker, codestream[offset + 4 : offset + 2 + length]
+        offset += 2 + length

@@ -78,28 +78,28 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
     raise ContentError("it ends before its pixels, or its header is damaged")
 
 
-def segments(data: bytes, place: int) -> Iterator[tuple[int, int, int]]:
-    """The markers from `place` to the first scan, inclusive, with the start and the end of each one's content.
+def segments(data: bytes, offset: int) -> Iterator[tuple[int, int, int]]:
+    """The markers from `offset` to the first scan, inclusive, with the start and the end of each one's content.
 
     Stops early at anything that is no such marker.
     """
-    while place + 4 <= len(data) and data[place] == 0xFF:
-        marker = data[place + 1]
+    while offset + 4 <= len(data) and data[offset] == 0xFF:
+        marker = data[offset + 1]
         if marker == 0xFF:  # a fill byte
-            place += 1
+            offset += 1
             continue
         if marker in _BARE_MARKERS:
             return
-        (length,) = struct.unpack_from(">H", data, place + 2)
-        yield marker, place + 4, place + 2 + length
+        (length,) = struct.unpack_from(">H", data, offset + 2)
+        yield marker, offset + 4, offset + 2 + length
         if marker == START_OF_SCAN:
             return
-        place += 2 + length
+        offset += 2 + length
 
 
 def _tables(content: bytes) -> Iterator[tuple[int, bytes]]:
-    place = 0
-    while place + 17 <= len(content):
-        end = place + 17 + sum(content[place + 1 : place + 17])
-        yield content[place], content[place + 1 : end]
-        place = end
+    offset = 0
+    while offset + 17 <= len(content):
+        end = offset + 17 + sum(content[offset + 1 : offset + 17])
+        yield content[offset], content[offset + 1 : end]
+        offset = end

@@ -26,7 +26,7 @@ MOST_SCANS = 100
 """Each is a pass over all pixels; encoders make some 10."""
 
 # No 0xFF, and little repetition: by no table does this stand for a picture.
-_PUT_IN = bytes(place * place * 37 % 251 for place in range(5, 69))
+_PUT_IN = bytes(number * number * 37 % 251 for number in range(5, 69))
 _OTHERS_PUT_IN = (_PUT_IN, _PUT_IN[::-1], _PUT_IN[17:])
 _LAST_BYTES = 32
 _LARGE, _SHORT, _SPARSE = 1 / 8, 512, 1 / 256
@@ -130,9 +130,9 @@ def _each_scan(data: bytes, header: JpegHeader) -> Iterator[_Scan]:
             raise ValueError("an interval of its data is missing")
         yield _Scan(content, start, ends)
         content = b""
-        for marker, place, start in segments(data, after - 2):
+        for marker, begin, start in segments(data, after - 2):
             if marker == START_OF_SCAN:
-                content = data[place:start]
+                content = data[begin:start]
 
 
 def _lengthened(data: bytes, scans: Sequence[_Scan]) -> bytes:
@@ -152,8 +152,8 @@ def _lengthened(data: bytes, scans: Sequence[_Scan]) -> bytes:
 def _with_other_ends(data: bytes, scan: _Scan) -> Iterator[bytes]:
     """The data with the last bytes of a scan replaced, before zeros and 0xFF that fill it up."""
     *_, end = scan.ends
-    place = max(scan.start, scan.start + len(data[scan.start : end].rstrip(b"\0\xff")) - _LAST_BYTES)
-    return (data[:place].rstrip(b"\xff") + other + data[end:] for other in _OTHERS_PUT_IN)
+    offset = max(scan.start, scan.start + len(data[scan.start : end].rstrip(b"\0\xff")) - _LAST_BYTES)
+    return (data[:offset].rstrip(b"\xff") + other + data[end:] for other in _OTHERS_PUT_IN)
 
 
 def _ends_in_a_block(data: bytes, header: JpegHeader, pixels: Pixels) -> bool:
@@ -216,12 +216,12 @@ def _sample_code(difference: int, codes: Mapping[int, str]) -> str | None:
 
 def _codes(table: bytes) -> Mapping[int, str]:
     """The codes of a Huffman table by symbol (T.81, annex C); the first consists of zero bits."""
-    codes, code, place = {}, 0, 16
+    codes, code, offset = {}, 0, 16
     for length, count in enumerate(table[:16], start=1):
-        for symbol in table[place : place + count]:
+        for symbol in table[offset : offset + count]:
             codes[symbol] = f"{code:0{length}b}"
             code += 1
-        place, code = place + count, code << 1
+        offset, code = offset + count, code << 1
     return codes
 
 

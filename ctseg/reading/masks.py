@@ -68,17 +68,17 @@ def _decode_png_samples(data: bytes) -> Pixels:
 def _as_grey_png(data: bytes) -> bytes:
     """The same PNG with its palette taken away and its indices declared to be grey values."""
     kept = [data[:8]]
-    place = 8
-    while place + 12 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, place)
-        body = data[place + 8 : place + 8 + length]
+    offset = 8
+    while offset + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, offset)
+        body = data[offset + 8 : offset + 8 + length]
         if name == b"IHDR":
             columns, rows, depth, _, *rest = _IHDR.unpack(body)
             header = name + _IHDR.pack(columns, rows, depth, _GREY, *rest)
             kept.append(struct.pack(">I", length) + header + struct.pack(">I", zlib.crc32(header)))
         elif name in (b"IDAT", b"IEND"):
-            kept.append(data[place : place + 12 + length])
-        place += 12 + length
+            kept.append(data[offset : offset + 12 + length])
+        offset += 12 + length
     return b"".join(kept)
 
 

@@ -63,17 +63,17 @@ def read_tiff_header(data: bytes) -> TiffHeader:
     order = "<" if data.startswith(b"II") else ">"
     is_big = struct.unpack_from(order + "H", data, 2) == (_BIG_TIFF,)
     word, count_format, entry_size = ("Q", "Q", 20) if is_big else ("I", "H", 12)
-    (place,) = struct.unpack_from(order + word, data, 8 if is_big else 4)
-    (count,) = struct.unpack_from(order + count_format, data, place)
-    place += struct.calcsize(order + count_format)
+    (offset,) = struct.unpack_from(order + word, data, 8 if is_big else 4)
+    (count,) = struct.unpack_from(order + count_format, data, offset)
+    offset += struct.calcsize(order + count_format)
     tags = {}
     for _ in range(count):
-        tag, value_type = struct.unpack_from(order + "HH", data, place)
+        tag, value_type = struct.unpack_from(order + "HH", data, offset)
         if tag in _TIFF_TAGS and tag not in tags:  # libtiff takes the first of two
-            value_at = place + entry_size - struct.calcsize(order + word)
+            value_at = offset + entry_size - struct.calcsize(order + word)
             (tags[tag],) = struct.unpack_from(order + _TIFF_VALUES[value_type], data, value_at)
-        place += entry_size
-    (next_page,) = struct.unpack_from(order + word, data, place)
+        offset += entry_size
+    (next_page,) = struct.unpack_from(order + word, data, offset)
     return TiffHeader(
         rows=tags[_TIFF_ROWS],
         columns=tags[_TIFF_COLUMNS],

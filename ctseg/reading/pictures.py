@@ -140,9 +140,9 @@ def decode_npy(data: bytes) -> Pixels:
 
 def _npy_header(data: bytes) -> tuple[Mapping[str, str], int]:
     """The entries of an NPY's header as text, and the offset of the numbers (NumPy's NEP 1)."""
-    length, place = ("<H", 10) if data[6] == 1 else ("<I", 12)
-    start = place + struct.unpack_from(length, data, 8)[0]
-    entries = {name.decode(): value.decode("latin-1") for name, value in _NPY_ENTRY.findall(data, place, start)}
+    length, offset = ("<H", 10) if data[6] == 1 else ("<I", 12)
+    start = offset + struct.unpack_from(length, data, 8)[0]
+    entries = {name.decode(): value.decode("latin-1") for name, value in _NPY_ENTRY.findall(data, offset, start)}
     if len(entries) < 3:
         raise ContentError("its header is damaged")
     return entries, start

@@ -74,7 +74,7 @@ def load_epoch(plan: Sequence[Sequence[Draw]], recipe: Recipe) -> Iterator[Batch
 def _every(datasets: Sequence[Sequence[Sample]], recipe: Recipe, rng: np.random.Generator) -> list[tuple[Sample, int]]:
     variants = QUADRUPLE if recipe.augmentation == "quadruple" else 1
     pairs = [(sample, variant) for samples in datasets for sample in samples for variant in range(variants)]
-    return [pairs[place] for place in rng.permutation(len(pairs))]
+    return [pairs[index] for index in rng.permutation(len(pairs))]
 
 
 def _balanced(
@@ -86,7 +86,7 @@ def _balanced(
     """
     steps = -(-sum(map(len, datasets)) // batch_size)
     starts = range((epoch - 1) * steps * batch_size, epoch * steps * batch_size, batch_size)
-    turns = [n for start in starts for n in sorted(place % len(datasets) for place in range(start, start + batch_size))]
+    turns = [n for start in starts for n in sorted(index % len(datasets) for index in range(start, start + batch_size))]
     streams = [iter(_cycle(samples, turns.count(n), rng)) for n, samples in enumerate(datasets)]
     return [(next(streams[n]), 0) for n in turns]
 
@@ -94,15 +94,15 @@ def _balanced(
 def _cycle(samples: Sequence[Sample], count: int, rng: np.random.Generator) -> list[Sample]:
     rounds = -(-count // len(samples))
     order = np.concatenate([rng.permutation(len(samples)) for _ in range(rounds)])[:count]
-    return [samples[place] for place in order]
+    return [samples[index] for index in order]
 
 
 def _draw_batch(draws: Sequence[Draw], recipe: Recipe) -> Batch:
     rng = np.random.default_rng((*draws[0].seed, _MIXED))
     mixed_with = partners([d.sample.dataset for d in draws], recipe.cutmix, rng)
     drawn = [
-        _draw(one, recipe, None if place is None else draws[place].sample)
-        for one, place in zip(draws, mixed_with, strict=True)
+        _draw(one, recipe, None if index is None else draws[index].sample)
+        for one, index in zip(draws, mixed_with, strict=True)
     ]
     grey, allowed, given = zip(*drawn, strict=True)
     told = [one for one in given if one is not None]

@@ -93,6 +93,6 @@ def _pixels(
         grey, allowed, _ = at_working_size(sample, how)
         logits = logits_of(net, device, grey).float()[0].flatten(1).T.cpu()
         asked = (allowed.ravel() != bits([BACKGROUND])) | (logits.argmax(dim=1).numpy() != BACKGROUND.index)
-        places = np.flatnonzero(asked & (allowed.ravel() != bits(CLASSES)))
-        chosen = rng.permutation(places)[:_PIXELS_A_SLICE]
+        candidates = np.flatnonzero(asked & (allowed.ravel() != bits(CLASSES)))
+        chosen = rng.permutation(candidates)[:_PIXELS_A_SLICE]
         yield logits[torch.from_numpy(chosen)], allowed.ravel()[chosen]

@@ -20,14 +20,14 @@ Box = tuple[slice, slice]
 
 
 def partners(datasets: Sequence[str], chance: float, rng: np.random.Generator) -> list[int | None]:
-    """For each slice of a batch, with probability `chance`, the place of another one to mix it with; else None.
+    """For each slice of a batch, with probability `chance`, the index of another one to mix it with; else None.
 
     `datasets` names the data set of each slice: only slices of the same one are mixed, since these look alike, and
     their labels tell the same classes apart.
     """
     chosen = []
-    for place, dataset in enumerate(datasets):
-        others = [number for number, name in enumerate(datasets) if name == dataset and number != place]
+    for index, dataset in enumerate(datasets):
+        others = [number for number, name in enumerate(datasets) if name == dataset and number != index]
         is_mixed = others and rng.random() < chance
         chosen.append(int(rng.choice(others)) if is_mixed else None)
     return chosen

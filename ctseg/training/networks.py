@@ -20,5 +20,5 @@ def untrained(architecture: Architecture) -> nn.Module:
     """The network with its first weights for training; raises MissingExtraError if these are not installed."""
     net = build(architecture)
     if isinstance(net, EfficientUNet):
-        net.load_photographs()
+        net.load_imagenet_weights()
     return net

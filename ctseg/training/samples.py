@@ -128,8 +128,8 @@ def split_groups(groups: Iterable[str], seed: int) -> dict[str, Split]:
     validate = max(round(_VALIDATION_SHARE * len(ordered)), 1 if len(ordered) > 1 else 0)
     test = max(round(_TEST_SHARE * len(ordered)), 1 if len(ordered) > 2 else 0)
     return {
-        group: "val" if place < validate else "test" if place < validate + test else "train"
-        for place, group in enumerate(ordered)
+        group: "val" if index < validate else "test" if index < validate + test else "train"
+        for index, group in enumerate(ordered)
     }
 
 

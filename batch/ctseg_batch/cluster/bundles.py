@@ -17,9 +17,9 @@ _BUNDLES_A_WORKER = 4
 
 @dataclass(frozen=True)
 class Bundle:
-    """Sites to be done, each with its place in the run, and their records from earlier runs."""
+    """Sites to be done, each with its number in the run, and their records from earlier runs."""
 
-    places: tuple[int, ...]
+    numbers: tuple[int, ...]
     sites: tuple[Site, ...]
     past: Past
 
@@ -31,7 +31,7 @@ class Report:
     `noted` are records for the journal; the other fields are as in Worked. `trouble`: why the run can't go on, if so.
     """
 
-    places: tuple[int, ...]
+    numbers: tuple[int, ...]
     results: Sequence[Sequence[PartResult]] = ()
     site_of_scan: Mapping[str, str] | None = None
     slices: int = 0
@@ -44,16 +44,16 @@ class Report:
 
 
 def bundled(sites: Sequence[tuple[int, Site]], past: Past, workers: int) -> Iterator[Bundle]:
-    """Bundles of sites, each with its place, of about the same number of slices; a volume is a bundle of its own."""
+    """Bundles of sites, each with its number, of about the same number of slices; a volume is a bundle of its own."""
     size = min(_MOST_SLICES, sum(len(site.files) for _, site in sites) // (_BUNDLES_A_WORKER * workers))
     taken: list[tuple[int, Site]] = []
     slices = 0
-    for place, site in sites:
+    for number, site in sites:
         count = _MOST_SLICES if site.kind == "volume" else len(site.files)
         if taken and slices + count > size:
             yield _bundle(taken, past)
             taken, slices = [], 0
-        taken.append((place, site))
+        taken.append((number, site))
         slices += count
     if taken:
         yield _bundle(taken, past)
@@ -65,5 +65,5 @@ def _bundle(taken: Sequence[tuple[int, Site]], past: Past) -> Bundle:
         known = past.about(site)
         about.parts |= known.parts
         about.folders |= known.folders
-    places, sites = zip(*taken, strict=True)
-    return Bundle(places, sites, about)
+    numbers, sites = zip(*taken, strict=True)
+    return Bundle(numbers, sites, about)

@@ -25,7 +25,7 @@ from ctseg_batch.cluster.gathered import TRIES, Gathered
 from ctseg_batch.cluster.worker import Labeller, for_travel
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.job import Job
-from ctseg_batch.journal.entries import place_at
+from ctseg_batch.journal.entries import part_id_at
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.quiet import silenced
@@ -58,7 +58,7 @@ def work_on_cluster(
             outdone = planner.outdone
             bundles = list(bundled(to_do, past, most))
             # Workers write files before they report them: record what there may be, for a folder as for a single scan.
-            outlines = {place_at(site): past.outline(site) for _, site in to_do if site.kind != "volume"}
+            outlines = {part_id_at(site): past.outline(site) for _, site in to_do if site.kind != "volume"}
             known = (noted for bundle in bundles for noted in bundle.past.parts.values())
             journal.revoke(noted for noted in known if noted["part"] not in outlines)
             journal.begin(outlines, outputs.kinds)

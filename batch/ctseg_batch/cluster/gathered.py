@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ctseg.errors import CallError
 from ctseg_batch.cluster.bundles import Report
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.journal.entries import place_at
+from ctseg_batch.journal.entries import part_id_at
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.parts.plan import Planner, unread
 from ctseg_batch.result import Failure, PartResult
@@ -22,7 +22,7 @@ seconds, since Ray waits longer before each retry.
 
 
 class Gathered:
-    """The results of a run as they come in, each at its place in the run."""
+    """The results of a run as they come in, each by the number of its site in the run."""
 
     def __init__(
         self,
@@ -42,14 +42,14 @@ class Gathered:
         self._slices = 0
 
     def to_do(self) -> Iterator[tuple[int, Site]]:
-        """The sites that were not done before, with their places."""
-        for place, piece in enumerate(self._pieces):
+        """The sites that were not done before, with their numbers."""
+        for number, piece in enumerate(self._pieces):
             done = self._planner.remembered(piece)
             self._planner.input_files.release(piece)
             if done is None:
-                yield place, piece
+                yield number, piece
                 continue
-            self._results[place] = done
+            self._results[number] = done
             self._site_of_scan.update(dict.fromkeys((result.scan_name for result in done), piece.name))
             self._watcher.expect(-len(piece.files))
 
@@ -61,36 +61,36 @@ class Gathered:
             self._note(line)
         self._journal.add(*report.noted)
         came_upon = {noted.get("part") for noted in report.noted}
-        begun = (place_at(self._pieces[place]) for place in report.places)
-        self._journal.forget({"part": place} for place in begun if place not in came_upon)
-        for place, results in zip(report.places, report.results, strict=True):
-            self._results[place] = results
+        begun = (part_id_at(self._pieces[number]) for number in report.numbers)
+        self._journal.forget({"part": part_id} for part_id in begun if part_id not in came_upon)
+        for number, results in zip(report.numbers, report.results, strict=True):
+            self._results[number] = results
             slices = sum(result.slices for result in results)
-            self._watcher.expect(slices - len(self._pieces[place].files))
+            self._watcher.expect(slices - len(self._pieces[number].files))
             for _ in range(slices):
                 self._watcher.advance()
             for result in results:
                 self._watcher.tell(result)
         self._site_of_scan.update(report.site_of_scan or {})
-        self._skipped += [(report.places[0], one) for one in report.skipped]
+        self._skipped += [(report.numbers[0], one) for one in report.skipped]
         self._errors += report.errors
         self._slices += report.slices
         for kind, scans in report.dropped.items():
             self._dropped[kind].update(scans)
 
     def missing(self) -> list[tuple[int, Site]]:
-        """The sites that have not come back, with their places."""
-        return [(place, piece) for place, piece in enumerate(self._pieces) if place not in self._results]
+        """The sites that have not come back, with their numbers."""
+        return [(number, piece) for number, piece in enumerate(self._pieces) if number not in self._results]
 
     def complete(self) -> Worked:
         """All results; what no worker has reported has failed."""
-        for place, piece in self.missing():
+        for number, piece in self.missing():
             reason = "every worker that had it was lost, as when memory runs out: the same call retries it"
-            self._results[place] = [unread(piece, tuple(Failure(file, reason) for file in piece.below(piece.files)))]
+            self._results[number] = [unread(piece, tuple(Failure(file, reason) for file in piece.below(piece.files)))]
             self._site_of_scan[piece.scan_name] = piece.name
         skipped = [one for _, one in sorted(self._skipped, key=lambda placed: placed[0])]
         return Worked(
-            results=[result for place in sorted(self._results) for result in self._results[place]],
+            results=[result for number in sorted(self._results) for result in self._results[number]],
             site_of_scan=self._site_of_scan,
             slices=self._slices,
             skipped=[*self._planner.skipped, *skipped],

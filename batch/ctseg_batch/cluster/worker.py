@@ -39,12 +39,12 @@ class Labeller:
         """A row with a Bundle becomes one with a Report."""
         bundle = row["bundle"]
         try:
-            report = self._do(bundle) if self._trouble is None else Report(bundle.places, trouble=self._trouble)
+            report = self._do(bundle) if self._trouble is None else Report(bundle.numbers, trouble=self._trouble)
         except CtsegError as error:  # OUT can't be written, which would fail for all
-            report = Report(bundle.places, trouble=str(error))
+            report = Report(bundle.numbers, trouble=str(error))
         except Exception as error:  # noqa: BLE001 - Ray would only report that something was lost
             report = Report(
-                bundle.places, trouble=f"a worker failed with an internal error, please report it: {unforeseen(error)}"
+                bundle.numbers, trouble=f"a worker failed with an internal error, please report it: {unforeseen(error)}"
             )
         return {"report": report}
 
@@ -61,9 +61,9 @@ class Labeller:
         told, self._notes[:] = list(self._notes), []
         # The driver has revoked all records of the bundle: those that were not touched here hold again.
         touched = {noted.get("part") for noted in journal.gathered}
-        still = [noted for place, noted in bundle.past.parts.items() if place not in touched]
+        still = [noted for part_id, noted in bundle.past.parts.items() if part_id not in touched]
         return Report(
-            bundle.places,
+            bundle.numbers,
             results=[one.in_order() for one in under_way],
             site_of_scan={scan: site for one in under_way for scan, site in one.site_of_scan.items()},
             slices=sum(one.slices for one in under_way),

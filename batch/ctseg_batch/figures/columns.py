@@ -91,8 +91,8 @@ def _derived(pixels: Sequence[int], spacing: Spacing | None, weight: float) -> t
 def _scan_columns(groups: Sequence[str], *, has_regions: bool) -> Iterator[_ScanColumn]:
     yield from (_at(name, "text", name) for name in ("scan", "status"))
     yield from (_at(name, "integer", name) for name in ("slices", "failed_slices"))
-    for place, axis in enumerate("zyx"):
-        yield _ScanColumn(Column(f"spacing_{axis}_mm", "number"), partial(_step_of, place))
+    for number, axis in enumerate("zyx"):
+        yield _ScanColumn(Column(f"spacing_{axis}_mm", "number"), partial(_step_of, number))
     yield from (_at(f"{c.name}_pixels", "integer", "pixels", c.name) for c in CLASSES)
     yield from (_at(f"{c.name}_ml", "number", "volumes_ml", c.name) for c in LUNG)
     yield from (_at(name, "number", name) for name in ("lung_ml", "involvement_percent"))

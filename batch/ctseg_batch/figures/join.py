@@ -30,9 +30,9 @@ class Joined:
 
     def slices(self) -> Iterator[Row]:
         """The rows of slices.csv from those of the runs; raises CallError for one that does not fit its summary."""
-        place = {scan["scan"]: number for number, scan in enumerate(self.summary["scans"])}
+        number_of = {scan["scan"]: number for number, scan in enumerate(self.summary["scans"])}
         rows = (_rows_of(scans, run) for run, scans in self.taken)
-        return heapq.merge(*rows, key=lambda row: place[str(row[0])])
+        return heapq.merge(*rows, key=lambda row: number_of[str(row[0])])
 
 
 def _rows_of(scans: Container[object], run: Run) -> Iterator[Row]:
@@ -79,8 +79,8 @@ def join(runs: Sequence[Run]) -> Joined:
         taken.append((run, frozenset(new)))
     scans = flag_folders([scan for _, scan in owners.values()])
     if len({run.summary["shard"] and run.summary["shard"]["found"] for run in runs}) == 1 and runs[0].shard:
-        places = {scan: place for run in runs for scan, place in run.places().items()}
-        scans.sort(key=lambda scan: places[scan["scan"]])
+        number_of = {scan: number for run in runs for scan, number in run.scan_numbers().items()}
+        scans.sort(key=lambda scan: number_of[scan["scan"]])
     missing = _missing(runs, owners.keys())
     return Joined(_summary(runs, scans, [len(new) for _, new in taken], missing), taken)
 

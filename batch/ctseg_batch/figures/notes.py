@@ -167,10 +167,10 @@ def _not_made(scans: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _all_without_truth(summaries: Sequence[Mapping[str, Any]], scans: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """The line of the run with the first scan, if all runs that had a truth and did a scan have such a line."""
-    places = {scan["scan"]: place for place, scan in enumerate(scans) if scan["status"] != "failed"}
+    number_of = {scan["scan"]: number for number, scan in enumerate(scans) if scan["status"] != "failed"}
     said: dict[int, str | None] = {}
     for summary in summaries:
-        done = [places[scan["scan"]] for scan in summary["scans"] if scan["scan"] in places]
+        done = [number_of[scan["scan"]] for scan in summary["scans"] if scan["scan"] in number_of]
         if done and summary["groups"] is not None:
             said[min(done)] = next((note for note in summary["notes"] if note.startswith(NO_TRUTH)), None)
     lines = [line for _, line in sorted(said.items()) if line]

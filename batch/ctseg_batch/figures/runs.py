@@ -23,7 +23,7 @@ _AGAIN = "call ctseg batch again; it does only what is missing"
 class Run:
     """A run's folder, and the content of its summary.json; a shard has a `mark` in the names of its files.
 
-    `called` is the place of the run for people, which may be a URL; `state` tells whether the file is still the same.
+    `called` is where the run is for people, which may be a URL; `state` tells whether the file is still the same.
     """
 
     out: Path
@@ -48,8 +48,8 @@ class Run:
         """A name that is unique, also among shards in the same folder."""
         return f"{self.called} (shard {self.shard})" if self.shard else self.called
 
-    def places(self) -> Mapping[str, int]:
-        """The place of each scan of a shard in the order of a run without shards."""
+    def scan_numbers(self) -> Mapping[str, int]:
+        """The number of each scan of a shard in the order of a run without shards."""
         names = (scan["scan"] for scan in self.summary["scans"])
         return dict(zip(names, self.summary["shard"]["places"], strict=True))
 
@@ -64,7 +64,7 @@ class Run:
 
 
 def read_runs(out: Path, called: str) -> list[Run]:
-    """Read the run in OUT, or each of its shards that has ended. `called`: the place of OUT for people.
+    """Read the run in OUT, or each of its shards that has ended. `called`: where OUT is for people.
 
     When a run ends it removes the tables of shards; if there are some, they are of a later run. Raises CallError for a
     summary that is missing, damaged, or of another version, and for shards of several cuts.

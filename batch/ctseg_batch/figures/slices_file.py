@@ -40,12 +40,12 @@ def read_slices(file: Path, expected: Mapping[str, int]) -> Iterator[Row]:
 
 def _lines(file: Path) -> Iterator[str]:
     """The lines of a file, reopened for each piece that is read: thousands of shards may be read side by side."""
-    place = 0
+    offset = 0
     while True:
         with file.open("rb") as stream:
-            stream.seek(place)
+            stream.seek(offset)
             lines = stream.readlines(_AT_ONCE)
-            place = stream.tell()
+            offset = stream.tell()
         if not lines:
             return
         yield from (line.decode("utf-8", "surrogateescape") for line in lines)

@@ -29,11 +29,11 @@ Summary = dict[str, Any]
 
 @dataclass(frozen=True)
 class ShardFigures:
-    """The shard that was done, the digest of all sites that it `found`, and the places of its scans among them."""
+    """The shard that was done, the digest of all sites that it `found`, and the numbers of its scans among them."""
 
     shard: Shard
     found: str
-    places: Mapping[str, int]
+    scan_numbers: Mapping[str, int]
 
     def told(self, scans: Iterable[str]) -> dict[str, Any]:
         """Its entry in summary.json."""
@@ -41,7 +41,7 @@ class ShardFigures:
             "number": self.shard.number,
             "of": self.shard.of,
             "found": self.found,
-            "places": [self.places[scan] for scan in scans],
+            "places": [self.scan_numbers[scan] for scan in scans],
         }
 
 

@@ -61,8 +61,8 @@ def scored(confusions: Confusions, groups: Sequence[str] | None) -> dict[str, An
 def paired(scans: Sequence[Scan], groups: Sequence[str]) -> Paired | None:
     """Mask and truth of each scan with a truth and a spacing, over its slices with a truth; None if there is none."""
     compared = {
-        place: scan
-        for place, scan in enumerate(scans)
+        index: scan
+        for index, scan in enumerate(scans)
         if scan["confusion"] is not None and scan["spacing_mm"] is not None
     }
     if not compared:
@@ -71,13 +71,13 @@ def paired(scans: Sequence[Scan], groups: Sequence[str]) -> Paired | None:
     lung = _made_of(classes, frozenset(c.name for c in LUNG))
     lesion = _made_of(classes, frozenset(c.name for c in LESION))
     volumes = {
-        name: {place: _volumes(scan, [number]) for place, scan in compared.items()}
+        name: {index: _volumes(scan, [number]) for index, scan in compared.items()}
         for number, name in enumerate(groups)
         if is_foreground(name)
     }
     return Paired(
         volumes,
-        None if lung is None else {place: _volumes(scan, lung) for place, scan in compared.items()},
+        None if lung is None else {index: _volumes(scan, lung) for index, scan in compared.items()},
         None if lung is None or lesion is None else dict(_involved(compared, lesion, lung)),
     )
 
@@ -110,10 +110,10 @@ def _involved(
     scans: Mapping[int, Scan], lesion: Sequence[int], lung: Sequence[int]
 ) -> Iterator[tuple[int, tuple[float, float]]]:
     """Involvement in per cent in the mask and in the truth, for the scans that have lung in both."""
-    for place, scan in scans.items():
+    for index, scan in scans.items():
         mask, true = map(percent, _volumes(scan, lesion), _volumes(scan, lung))
         if mask is not None and true is not None:
-            yield place, (mask, true)
+            yield index, (mask, true)
 
 
 def _agree(pairs: Pairs | None) -> dict[str, Any] | None:

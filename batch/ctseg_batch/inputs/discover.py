@@ -24,9 +24,9 @@ class Found:
     """What was found below the root.
 
     `ignored_endings` counts the files that are not CT, by ending. `failed` are files that could not be identified, and
-    those that are not CT though the call names them. `place` is the root in a store. `empty` are the INPUT folders with
-    neither CT nor a failure; those that hold only what is never searched are `passed_over`, and so are folders
-    of results of which files are listed. `set_aside` counts folders that are not searched because of their name, like
+    those that are not CT though the call names them. `store_root` is the root in a store. `empty` are the INPUT folders
+    with neither CT nor a failure; those that hold only what is never searched are `passed_over`, and so are folders of
+    results of which files are listed. `set_aside` counts folders that are not searched because of their name, like
     `.trash`, by that name. `again` counts links to files that are found themselves.
     """
 
@@ -34,11 +34,16 @@ class Found:
     sites: tuple[Site, ...]
     ignored_endings: Mapping[str, int]
     failed: tuple[UnreadableFile, ...]
-    place: Url | None = None
+    store_root: Url | None = None
     empty: tuple[Path, ...] = ()
     passed_over: tuple[Location, ...] = ()
     set_aside: Mapping[str, int] = field(default_factory=dict)
     again: int = 0
+
+    @property
+    def scan_root(self) -> Location:
+        """The root that scans are named below: in a store, if they are there."""
+        return self.store_root or self.root
 
     @property
     def ignored(self) -> int:

@@ -14,9 +14,9 @@ STANDARD_INPUT = "-"
 def read_paths(file: str) -> list[Location]:
     """The paths or URLs in `file`, or with `-` in standard input, in its order; raises CallError, also for none.
 
-    One a line; where there is a NUL byte, as after `find -print0`, NULs part them and line ends belong to names. Blank
-    lines are passed over, all else is taken as it stands. As on the command line, a relative path begins at the
-    current folder.
+    One a line; where there is a NUL byte, as after `find -print0`, NUL bytes separate them and line ends are part of
+    names. Blank lines are passed over, all else is taken as it stands. As on the command line, a relative path begins
+    at the current folder.
     """
     if file == STANDARD_INPUT and sys.stdin is None:
         raise CallError(f"--from {file}: there is no standard input")

@@ -14,9 +14,9 @@ FORMAT = 3
 _KEPT = ("scan", "slices", "by_slice", "scan_output")
 
 
-def begun(place: str, outline: PartResult, kinds: Iterable[str]) -> JournalEntry:
+def begun(part_id: str, outline: PartResult, kinds: Iterable[str]) -> JournalEntry:
     """The record of a part that is under way: the slices and kinds of output that there may be of it in OUT."""
-    return {"part": place, "key": None, "write": list(kinds), "result": _kept(outline.to_json())}
+    return {"part": part_id, "key": None, "write": list(kinds), "result": _kept(outline.to_json())}
 
 
 def undone(noted: JournalEntry) -> JournalEntry:
@@ -29,14 +29,14 @@ def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
     return {name: result[name] for name in _KEPT if name in result}  # older journals have no scan_output
 
 
-def place_of(scan_name: str, part: int = 0) -> str:
-    """The place of a part of a scan in the journal."""
+def part_id_of(scan_name: str, part: int = 0) -> str:
+    """What a part of a scan is called in the journal."""
     return f"{scan_name}:{part}"
 
 
-def place_at(site: Site) -> str:
-    """The place of a site that is one part."""
-    return place_of(site.scan_name, site.piece or 0)
+def part_id_at(site: Site) -> str:
+    """What the part is called that a site is."""
+    return part_id_of(site.scan_name, site.piece or 0)
 
 
 def plain_settings(settings: Settings) -> Any:

@@ -18,7 +18,7 @@ from ctseg.errors import CallError
 from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.inputs.scan_names import LENGTHENED
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.journal.entries import FORMAT, place_at, place_of, plain_settings, undone
+from ctseg_batch.journal.entries import FORMAT, part_id_at, part_id_of, plain_settings, undone
 from ctseg_batch.layout import JournalEntry, is_sibling, journal_file, journal_files, whole_lines
 from ctseg_batch.result import PartResult, Settings
 from ctseg_batch.slice_figures import SliceFigures, unpack, without_figures
@@ -50,7 +50,7 @@ class Past:
 
     def voided(self) -> "Past":
         """What is left if nothing counts any more: the parts, none of them done, and no folders, `own` or `size`."""
-        parts = {place: {**undone(noted), "run": noted["run"]} for place, noted in self.parts.items()}
+        parts = {part_id: {**undone(noted), "run": noted["run"]} for part_id, noted in self.parts.items()}
         return Past(parts, run=self.run, all_closed=self.all_closed)
 
     def overwritten(self, sites: Iterable[Site]) -> "Past":
@@ -58,76 +58,76 @@ class Past:
         again, names = {}, set()
         for site in sites:
             names.add(site.name)
-            for place, noted in self.about(site).parts.items():
-                again[place] = {**undone(noted), "run": self.run + 1}
+            for part_id, noted in self.about(site).parts.items():
+                again[part_id] = {**undone(noted), "run": self.run + 1}
         still = [one for one in self.own if one.get("part") not in again and one.get("folder") not in names]
         folders = {name: noted for name, noted in self.folders.items() if name not in names}
         return Past(self.parts | again, folders, own=[*still, *again.values()], run=self.run)
 
-    def result(self, place: str, key: str) -> PartResult | None:
-        """The result of the part at `place`, if it was done from inputs with this key."""
-        noted = self.parts.get(place)
+    def result(self, part_id: str, key: str) -> PartResult | None:
+        """The result of a part, if it was done from inputs with this key."""
+        noted = self.parts.get(part_id)
         return None if noted is None or noted["key"] != key else PartResult.from_json(noted["result"])
 
-    def places(self, scan_name: str, first: int = 0) -> Iterator[str]:
-        """The places of the parts of a scan, from number `first` up to the first one without a record."""
-        return takewhile(self.parts.__contains__, (place_of(scan_name, number) for number in count(first)))
+    def part_ids(self, scan_name: str, first: int = 0) -> Iterator[str]:
+        """The ids of the parts of a scan, from number `first` up to the first one without a record."""
+        return takewhile(self.parts.__contains__, (part_id_of(scan_name, number) for number in count(first)))
 
-    def rows(self, place: str) -> list[SliceFigures]:
+    def rows(self, part_id: str) -> list[SliceFigures]:
         """The slices of a part, from whatever inputs it was done."""
-        noted = self.parts.get(place)
+        noted = self.parts.get(part_id)
         return list(unpack(noted["result"]["by_slice"])) if noted else []
 
-    def scan_output(self, place: str) -> str:
+    def scan_output(self, part_id: str) -> str:
         """The path of outputs of the whole scan of a part, from whatever inputs it was done; empty without any."""
-        noted = self.parts.get(place)
+        noted = self.parts.get(part_id)
         return str(noted["result"].get("scan_output", "")) if noted else ""
 
     def outline(self, site: Site) -> PartResult:
         """The outputs that there may be of a site as one part: of its files, and of those that it had before."""
-        place = place_at(site)
-        slices = {one.source: one.mask for one in self.rows(place)}
+        part_id = part_id_at(site)
+        slices = {one.source: one.mask for one in self.rows(part_id)}
         slices |= zip(site.below(site.files), site.mask_names(site.files), strict=True)
         rows = without_figures(slices.items())
-        return PartResult(site.scan_name, len(slices), by_slice=rows, scan_output=self.scan_output(place))
+        return PartResult(site.scan_name, len(slices), by_slice=rows, scan_output=self.scan_output(part_id))
 
     def slices(self, scan_name: str) -> int:
         """How many slices a scan of one part had, from whatever inputs it was done."""
-        noted = self.parts.get(place_of(scan_name))
+        noted = self.parts.get(part_id_of(scan_name))
         return int(noted["result"]["slices"]) if noted else 0
 
     def scans(self, site: Site) -> set[str]:
         """The scans that were recorded of a folder's DICOM files, whichever files these were."""
-        places = {place_of(site.name), *self._several.get(f"{site.name}#", ())} & self.parts.keys()
-        return {str(self.parts[place]["result"]["scan"]) for place in places if self._is_within(site, place)}
+        part_ids = {part_id_of(site.name), *self._several.get(f"{site.name}#", ())} & self.parts.keys()
+        return {str(self.parts[part_id]["result"]["scan"]) for part_id in part_ids if self._is_within(site, part_id)}
 
-    def _is_within(self, site: Site, place: str) -> bool:
+    def _is_within(self, site: Site, part_id: str) -> bool:
         """Whether a part is of files in this very folder: one beside it may have the name of one of its series."""
-        return all(one.source.rpartition("/")[0] == site.within[:-1] for one in self.rows(place))
+        return all(one.source.rpartition("/")[0] == site.within[:-1] for one in self.rows(part_id))
 
-    def listing(self, place: str, key: str) -> Listing | None:
+    def listing(self, folder: str, key: str) -> Listing | None:
         """The recorded listing of a folder, if its files are still the same."""
-        noted = self.folders.get(place)
+        noted = self.folders.get(folder)
         return Listing.from_json(noted) if noted and noted["key"] == key else None
 
     @cached_property
     def _several(self) -> Mapping[str, Sequence[str]]:
-        """The places of scans that share a folder or a file, by the name of that and the `#` or `/` that follows."""
-        places = defaultdict(list)
-        for place in self.parts:
-            if one := _ONE_OF_SEVERAL.fullmatch(place):
-                places[one[1]].append(place)
-        return places
+        """The ids of parts that share a folder or a file, by the name of that and the `#` or `/` that follows."""
+        part_ids = defaultdict(list)
+        for part_id in self.parts:
+            if one := _ONE_OF_SEVERAL.fullmatch(part_id):
+                part_ids[one[1]].append(part_id)
+        return part_ids
 
     def about(self, site: Site) -> "Past":
         """The records that are needed to plan one site alone."""
-        places = list(self.places(site.scan_name)) if site.piece is None else [place_at(site)]
+        part_ids = list(self.part_ids(site.scan_name)) if site.piece is None else [part_id_at(site)]
         if site.kind != "image":
-            places += self._several.get(f"{site.name}#", ())
+            part_ids += self._several.get(f"{site.name}#", ())
             for file in site.below(site.files):
-                places += [place_of(file), *self._several.get(f"{file}/", ())]
+                part_ids += [part_id_of(file), *self._several.get(f"{file}/", ())]
         folders = {site.name: self.folders[site.name]} if site.name in self.folders else {}
-        return Past({place: self.parts[place] for place in places if place in self.parts}, folders)
+        return Past({part_id: self.parts[part_id] for part_id in part_ids if part_id in self.parts}, folders)
 
 
 def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str | None = None) -> Past:
@@ -161,7 +161,7 @@ def recall(out: Path, root: str, settings: Settings, mark: str = "", called: str
         # By the time that its journal is closed, a run has removed the unfinished files of runs before it.
         past.all_closed = past.all_closed and (other.all_closed or other.run < own.run)
         _take_over(past, other)
-    past.parts = {place: noted for place, noted in past.parts.items() if "result" in noted}
+    past.parts = {part_id: noted for part_id, noted in past.parts.items() if "result" in noted}
     return past
 
 
@@ -195,9 +195,9 @@ def _read(start: int, write: Sequence[str], lines: Iterator[tuple[int, JournalEn
 
 def _take_over(past: Past, other: Past) -> None:
     """Take over the parts that a later run has recorded; if it is unclear which was later, neither counts."""
-    for place, noted in other.parts.items():
-        ours = past.parts.get(place)
+    for part_id, noted in other.parts.items():
+        ours = past.parts.get(part_id)
         if ours is None or noted["run"] > ours["run"]:
-            past.parts[place] = noted
+            past.parts[part_id] = noted
         elif noted["run"] == ours["run"] and noted["key"] != ours["key"]:
-            past.parts[place] = {**undone(noted), "run": noted["run"]}
+            past.parts[part_id] = {**undone(noted), "run": noted["run"]}

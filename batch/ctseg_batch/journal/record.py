@@ -30,7 +30,7 @@ class JournalWriter:
 
     def begin(self, outlines: Mapping[str, PartResult], kinds: Iterable[str]) -> None:
         """Parts are about to be done: revoke their records, and note the kinds of output that there may be of them."""
-        self.add(*(begun(place, outline, kinds) for place, outline in outlines.items()))
+        self.add(*(begun(part_id, outline, kinds) for part_id, outline in outlines.items()))
 
     def revoke(self, parts: Iterable[JournalEntry]) -> None:
         """Revoke the records of parts whose files are still there."""
@@ -40,13 +40,13 @@ class JournalWriter:
         """Forget parts whose files are gone."""
         self.add(*({"part": noted["part"], "key": None} for noted in parts))
 
-    def note(self, place: str, key: str, result: PartResult) -> None:
+    def note(self, part_id: str, key: str, result: PartResult) -> None:
         """Record a part that is finished, its last file written."""
-        self.add({"part": place, "key": key, "result": result.to_json()})
+        self.add({"part": part_id, "key": key, "result": result.to_json()})
 
-    def list_folder(self, place: str, key: str, listing: Listing) -> None:
+    def list_folder(self, folder: str, key: str, listing: Listing) -> None:
         """Record which series the DICOM files of a folder make up."""
-        self.add({"folder": place, "key": key, **listing.to_json()})
+        self.add({"folder": folder, "key": key, **listing.to_json()})
 
     def add(self, *noted: JournalEntry) -> None:
         """Add any of these records."""
@@ -113,7 +113,7 @@ class Journal(JournalWriter):
 
     def untouched(self) -> set[str]:
         """The scans that earlier runs have recorded and this run has not."""
-        return {noted["result"]["scan"] for place, noted in self._past.parts.items() if place not in self._touched}
+        return {noted["result"]["scan"] for part_id, noted in self._past.parts.items() if part_id not in self._touched}
 
     def open(self) -> None:
         """Once, before the first record: write the number of this run, one more than that of any before it."""

@@ -67,7 +67,7 @@ class Engine:
                 batch = stacked[0] if len(stacked) == 1 else np.concatenate(stacked)
                 given = self.session.run(outputs, {INPUT: batch})
             check_labels(given[0], batch, self.spec.name)
-            found |= {number: [output[place] for output in given] for place, number in enumerate(members)}
+            found |= {number: [output[index] for output in given] for index, number in enumerate(members)}
         return [Inferred(self.spec, undo, *found[number]) for number, (_, undo) in enumerate(prepared)]
 
     def check(self, domain: Domain) -> None:

@@ -107,11 +107,11 @@ def _made(sources: "list[Dataset]", masks: Labels, found: "list[Property]", engi
         content_date=first.ContentDate,
         content_time=first.ContentTime,
     )
-    _take_off_the_clock(made, generate_uid(entropy_srcs=["dimensions", *own]))
+    _make_reproducible(made, generate_uid(entropy_srcs=["dimensions", *own]))
     return made
 
 
-def _take_off_the_clock(made: "Segmentation", dimensions: str) -> None:
+def _make_reproducible(made: "Segmentation", dimensions: str) -> None:
     """Replace what highdicom draws by chance or reads from the clock; name nobody as the creator."""
     made.ContentCreatorName = ""
     del made.InstanceCreationDate, made.InstanceCreationTime

@@ -44,9 +44,9 @@ def open_folder(site: Site, truth: Truth | None) -> OpenedFolder:
     keyed: list[tuple[str, str | None, DicomSeries]]
     keyed = [(part.scan_name, part.key, one) for part, one in zip(series, plain, strict=True)]
     keyed += [(name, None, one) for name, one in named]
-    places = {file: place for place, file in enumerate(site.files)}
+    index_of = {file: index for index, file in enumerate(site.files)}
     listed = [
-        ListedSeries(name, key, facts_of(one), runs_of(places[file.name] for file in one.files))
+        ListedSeries(name, key, facts_of(one), runs_of(index_of[file.name] for file in one.files))
         for name, key, one in keyed
     ]
     skipped = tuple(Failure(site.within + file.name, reason) for file, reason in found.skipped)

@@ -9,7 +9,7 @@ from ctseg.scan import Scan
 from ctseg_batch.inputs.site import FileState, Site, mask_paths_of_volume, stamp
 from ctseg_batch.inputs.truth import Truth, TruthFolder
 from ctseg_batch.inputs.truth_masks import Masks
-from ctseg_batch.journal.entries import place_of
+from ctseg_batch.journal.entries import part_id_of
 from ctseg_batch.result import PartResult
 from ctseg_batch.slice_figures import without_figures
 
@@ -18,14 +18,14 @@ from ctseg_batch.slice_figures import without_figures
 class Part:
     """A part to be done: a series, a volume, or some images of a folder.
 
-    `place` is where the journal records it, and `key` stands for the state of its inputs. Its slices are those of
+    `id` is what the journal calls it, and `key` stands for the state of its inputs. Its slices are those of
     `scan`, or the first of them. `names` are the paths of their masks below the folder of masks, `sources` those of
     their files below the root; `scan_output` is the path of outputs of the whole scan, without an ending. `is_whole`:
     all slices of the scan are in this part, so it may be a stack. `series` is as in PartResult. `scale`: a key for the
     files that decide whether all images of the folder are HU or grey.
     """
 
-    place: str
+    id: str
     key: str
     scan_name: str
     scan: Scan
@@ -57,10 +57,10 @@ def part_of_files(
     """A part whose slices are files of one folder."""
     files = [file.name for file in scan.files]
     names, masks = site.mask_names(files), slice_masks(site, files, truth)
-    place, key, sources = place_of(scan_name, number), slices_key(site, files, masks), site.below(files)
+    part_id, key, sources = part_id_of(scan_name, number), slices_key(site, files, masks), site.below(files)
     scale = _key(site.stamped(site.scaled_by), (), None) if site.scaled_by else ""
     output = site.scan_output(scan_name)
-    return Part(place, key, scan_name, scan, names, sources, masks, output, is_whole, scale=scale)
+    return Part(part_id, key, scan_name, scan, names, sources, masks, output, is_whole, scale=scale)
 
 
 def part_of_volume(
@@ -68,9 +68,9 @@ def part_of_volume(
 ) -> Part:
     """A part that is named after the one file of its slices; `files` are all that it is read from."""
     masks, names = volume_masks(scan_name, truth), mask_paths_of_volume(scan_name, len(scan))
-    place, key = place_of(scan_name), volume_key(site, files, scan_name, masks)
+    part_id, key = part_id_of(scan_name), volume_key(site, files, scan_name, masks)
     output = site.scan_output_by_file(scan_name)
-    return Part(place, key, scan_name, scan, names, sources, masks, output, is_whole=True)
+    return Part(part_id, key, scan_name, scan, names, sources, masks, output, is_whole=True)
 
 
 def truth_beside(site: Site, truth: Truth | None) -> TruthFolder | None:

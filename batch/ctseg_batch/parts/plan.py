@@ -12,7 +12,7 @@ from ctseg_batch.inputs.name_collisions import overwriting
 from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.inputs.site import Site, mask_paths_of_volume
 from ctseg_batch.inputs.truth import Truth
-from ctseg_batch.journal.entries import place_at, place_of
+from ctseg_batch.journal.entries import part_id_at, part_id_of
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.outputs.outputs import Outputs
@@ -93,7 +93,7 @@ class Planner:
             return
         is_stack = self._stack_images and len(site.files) <= _MOST_IN_A_STACK
         pieces = [site] if is_stack else list(site.cut(_IMAGES_A_PART))
-        if len(pieces) > 1 or place_of(site.scan_name, 1) in self._past.parts:
+        if len(pieces) > 1 or part_id_of(site.scan_name, 1) in self._past.parts:
             self._begin_anew(site.scan_name, pieces)
         self._stale_outputs.remove_beyond_parts(site, site.scan_name, len(pieces))
         yield from pieces
@@ -126,10 +126,10 @@ class Planner:
 
     def _begin_anew(self, scan_name: str, pieces: Sequence[Site]) -> None:
         """If images move from one part to another, record their new parts before the old ones are forgotten."""
-        if self._journal is None or place_of(scan_name) not in self._past.parts:
+        if self._journal is None or part_id_of(scan_name) not in self._past.parts:
             return
-        outlines = {place_at(piece): self._past.outline(piece) for piece in pieces}
-        grown = {place: one for place, one in outlines.items() if one.slices > len(self._past.rows(place))}
+        outlines = {part_id_at(piece): self._past.outline(piece) for piece in pieces}
+        grown = {part_id: one for part_id, one in outlines.items() if one.slices > len(self._past.rows(part_id))}
         self._journal.begin(grown, self._outputs.kinds)
 
     def _images(self, site: Site) -> Step:
@@ -181,10 +181,10 @@ class Planner:
         slices = {file.name for part in opened.series for file in part.scan.files}
         gone = sorted(self._past.scans(site) - {part.scan_name for part in opened.series})
         for scan_name in gone:
-            self._stale_outputs.remove_of_missing_files(site, place_of(scan_name))
+            self._stale_outputs.remove_of_missing_files(site, part_id_of(scan_name))
         self._stale_outputs.remove_beyond_parts(site, site.name, 1)  # of images that were there before
         self._stale_outputs.discard(
-            parts=map(place_of, gone),
+            parts=map(part_id_of, gone),
             slices=site.mask_names(set(site.files) - slices),
             scans=map(site.scan_output, gone),
         )
@@ -206,18 +206,18 @@ class Planner:
         files = tuple(listed.files(site.files))
         if listed.key is None:
             return self._done_volume(site, listed.scan_name, sorted(files))
-        done = self._past.result(place_of(listed.scan_name), listed.key)
+        done = self._past.result(part_id_of(listed.scan_name), listed.key)
         is_sure = done and self._recheck.is_sure(site.mask_names(files), site.scan_output(listed.scan_name), done)
         return done if is_sure else None
 
     def _done_volume(self, site: Site, scan_name: str, files: Iterable[str]) -> PartResult | None:
         """The same for a scan that is named after its file."""
-        if place_of(scan_name) not in self._past.parts:
+        if part_id_of(scan_name) not in self._past.parts:
             return None
         if site.kind == "volume":
             files = self.input_files.volume_files(site)
         key = volume_key(site, files, scan_name, volume_masks(scan_name, self._truth))
-        done = self._past.result(place_of(scan_name), key)
+        done = self._past.result(part_id_of(scan_name), key)
         is_sure = done and self._recheck.is_sure(
             mask_paths_of_volume(scan_name, done.slices), site.scan_output_by_file(scan_name), done
         )
@@ -225,10 +225,10 @@ class Planner:
 
     def _unless_done(self, site: Site, part: Part) -> Step:
         """The result of a part if it was done and still holds, else the part."""
-        done = self._past.result(part.place, part.key)
+        done = self._past.result(part.id, part.key)
         if done is not None and self._recheck.holds(site, part, done):
             return done
-        self._stale_outputs.remove_of_missing_files(site, part.place)
+        self._stale_outputs.remove_of_missing_files(site, part.id)
         self._stale_outputs.remove_at_old_place(site, part)
         return part
 

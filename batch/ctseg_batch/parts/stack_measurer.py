@@ -23,15 +23,15 @@ from ctseg_batch.result import StackFigures
 
 @dataclass(frozen=True, slots=True)
 class _LungPixels:
-    """The HU of the pixels that were first labelled lung in a slice; `places` marks them, one bit per pixel."""
+    """The HU of the pixels that were first labelled lung in a slice; `lung` marks them, one bit per pixel."""
 
-    places: npt.NDArray[np.uint8]
+    lung: npt.NDArray[np.uint8]
     values: LungValues
 
     def plane(self, shape: tuple[int, ...]) -> LungValues:
         """The slice (H, W) with its HU, 0 outside the lung."""
         pixels = np.zeros(shape, self.values.dtype)
-        pixels.ravel()[np.unpackbits(self.places, count=pixels.size).view(bool)] = self.values
+        pixels.ravel()[np.unpackbits(self.lung, count=pixels.size).view(bool)] = self.values
         return cast(LungValues, pixels)
 
 

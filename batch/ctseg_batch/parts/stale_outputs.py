@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, count, takewhile
 
 from ctseg_batch.inputs.site import Site, volume_slice
-from ctseg_batch.journal.entries import place_of
+from ctseg_batch.journal.entries import part_id_of
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.outputs.outputs import Outputs
@@ -21,7 +21,7 @@ class StaleOutputs:
         """Revoke the records of `parts`, remove the outputs of `slices` and of whole `scans`, then drop the records."""
         if self._journal is None:
             return
-        noted = [self._past.parts[place] for place in parts if place in self._past.parts]
+        noted = [self._past.parts[part_id] for part_id in parts if part_id in self._past.parts]
         going = list(slices), list(scans)
         self._journal.revoke(noted)  # first: no record may claim a file that is gone
         if self._outputs.is_any_there(*going):
@@ -38,28 +38,30 @@ class StaleOutputs:
                     self.discard(slices=self._left_over(name, scans[name]))
                 elif site.kind == "volume" or self._is_known(name):
                     self.discard(
-                        parts=[place_of(name)], slices=self._left_over(name, 0), scans=[site.scan_output_by_file(name)]
+                        parts=[part_id_of(name)],
+                        slices=self._left_over(name, 0),
+                        scans=[site.scan_output_by_file(name)],
                     )
 
-    def remove_of_missing_files(self, site: Site, place: str) -> None:
+    def remove_of_missing_files(self, site: Site, part_id: str) -> None:
         """Remove the outputs of those slices of a part of a site whose files are gone."""
         within = len(site.within)
-        slices = [(one.source[within:], one.mask) for one in self._past.rows(place)]
+        slices = [(one.source[within:], one.mask) for one in self._past.rows(part_id)]
         # By now a PNG beside the file may have the name of its mask.
         gone = [mask for file, mask in slices if not site.has(file) and not site.has(mask[within:])]
         self.discard(slices=gone)
 
     def remove_at_old_place(self, site: Site, part: Part) -> None:
         """Remove the outputs of the whole scan from where they were before another scan came or went beside it."""
-        former = self._past.scan_output(part.place)
+        former = self._past.scan_output(part.id)
         if former not in ("", part.scan_output) and site.is_free(former):
             self.discard(scans=[former])
 
     def remove_beyond_parts(self, site: Site, scan_name: str, parts: int) -> None:
         """Discard parts from number `parts` on, which a scan no longer has, the last first: a gap hides the rest."""
-        for place in reversed(list(self._past.places(scan_name, parts))):
-            self.remove_of_missing_files(site, place)
-            self.discard(parts=[place])
+        for part_id in reversed(list(self._past.part_ids(scan_name, parts))):
+            self.remove_of_missing_files(site, part_id)
+            self.discard(parts=[part_id])
 
     def _is_known(self, scan_name: str) -> bool:
         return self._past.slices(scan_name) > 0 or self._outputs.has_folder(scan_name)

@@ -79,15 +79,17 @@ def profile(
     from ctseg_batch.terminal.console import people_console
     from ctseg_batch.url import Url, location
 
-    places = [location(one) for one in inputs]
-    for place in places:
-        if isinstance(place, Url):
-            raise CallError(f"{place}: only files on this machine can be measured, not URLs")
+    locations = [location(one) for one in inputs]
+    for one in locations:
+        if isinstance(one, Url):
+            raise CallError(f"{one}: only files on this machine can be measured, not URLs")
     if trace:
         _check_trace(trace)
     count, console = workers or usable_cpus(), people_console()
     nowhere = Path(tempfile.gettempdir(), f"ctseg-profile-{os.getpid()}")  # each run gets a folder of its own
-    call = Call(places, nowhere, model=model, device=device, precision=precision, workers=count, batch_size=batch_size)
+    call = Call(
+        locations, nowhere, model=model, device=device, precision=precision, workers=count, batch_size=batch_size
+    )
     began = time.perf_counter()
     job = replace(open_job(call), most=slices)
     start_up = time.perf_counter() - began

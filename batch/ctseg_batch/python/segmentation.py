@@ -88,12 +88,12 @@ class Segmentation:
         stack = self.labels if self.labels.ndim == 3 else self.labels[np.newaxis]
         if self._scan is None:
             raise CallError(f"{self.name} was made without its slices: there is nothing to lay the labels over")
-        place = _most_telling(stack) if index is None else range(len(stack))[index]
+        shown_index = _most_telling(stack) if index is None else range(len(stack))[index]
         try:
-            shown = as_shown(self._scan.read(place))
+            shown = as_shown(self._scan.read(shown_index))
         finally:
             self._scan.close()
-        drawn = overlay(shown, stack[place])
+        drawn = overlay(shown, stack[shown_index])
         return np.ascontiguousarray(drawn[:, :, ::-1])
 
     def __repr__(self) -> str:

@@ -61,8 +61,8 @@ class Segmenter:
 
         `device` auto takes CUDA where it works, `precision` auto is fp32 on the CPU and fp16 on CUDA. `workers` threads
         share a scan, by default one for each CPU that this process may use. `measures` full adds lungs, thirds, HU,
-        mass, severity and lesions to those of a scan with a spacing. Raises ModelError or DeviceError where that is not
-        to be had.
+        mass, severity and lesions to those of a scan with a spacing. Raises ModelError or DeviceError if that is not
+        available.
         """
         asked = (
             ("device", device, DeviceChoice),

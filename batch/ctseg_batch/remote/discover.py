@@ -59,7 +59,7 @@ def discover_urls(
         sites=sites,
         ignored_endings=Counter(ignored_as(_name(path)) for path in others - named.keys()),
         failed=tuple(failed),
-        place=top,
+        store_root=top,
         empty=empty,
         passed_over=tuple(dict.fromkeys([*(folders[folder] for folder in results), *results_of.values()])),
         set_aside=walked.set_aside,

@@ -17,7 +17,7 @@ from ctseg_batch.url import Url, location
 T = TypeVar("T")
 
 # A store that never answered is given up soon; one that did, after half a minute.
-_TRIES_TO_MEET, _TRIES = 3, 9
+_TRIES_BEFORE_ANSWER, _TRIES = 3, 9
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 # The libraries of these stores retry themselves, except for interrupted transfers.
 _PATIENT_THEMSELVES = ("gs", "gcs", "az", "abfs", "abfss")
@@ -30,11 +30,11 @@ _FINAL = (
 )  # fmt: skip
 # The same for a lack of room, missing credentials, and an unknown or changed host key.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
-_NOBODY = (
+_CREDENTIAL_ERRORS = (
     "NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ClientAuthenticationError",
     "ProfileNotFound", "AuthenticationException", "PasswordRequiredException", "BadHostKeyException",
 )  # fmt: skip
-_NOBODY_SAID = re.compile("not found in known_hosts|No authentication methods")
+_LOGIN_REFUSED = re.compile("not found in known_hosts|No authentication methods")
 _IS_SECRET = re.compile("KEY|SECRET|TOKEN|PASS|CREDENTIAL|CONNECTION_STRING")
 _LEAST_SECRET = 6
 
@@ -52,14 +52,14 @@ class Retry:
 
     def __init__(self, url: Url) -> None:
         self._url = url
-        self._once_met = 2 if url.scheme in _PATIENT_THEMSELVES else _TRIES
-        self._unmet = 1 if url.scheme in _PATIENT_THEMSELVES else _TRIES_TO_MEET
+        self._tries_after_answer = 2 if url.scheme in _PATIENT_THEMSELVES else _TRIES
+        self._tries_before_answer = 1 if url.scheme in _PATIENT_THEMSELVES else _TRIES_BEFORE_ANSWER
         self._is_here = bool(url.archive) and isinstance(location(url.archive), Path)
-        self._met = False
+        self._has_answered = False
 
     def hurry(self) -> None:
         """Give up sooner from now on."""
-        self._once_met = self._unmet
+        self._tries_after_answer = self._tries_before_answer
 
     def tried(self, work: Callable[[], T], again: Callable[[], object] = lambda: None) -> T:
         """Call `work`; after a failure call `again`, wait and retry.
@@ -71,17 +71,17 @@ class Retry:
             try:
                 done = work()
             except _ANSWERS:
-                self._met = True
+                self._has_answered = True
                 raise
             except Exception as error:  # each store has errors of its own
                 tries += 1
-                self._met = self._met or _is_answer(error)
+                self._has_answered = self._has_answered or _is_answer(error)
                 if self._is_here or _is_final(error):
                     raise StoreError(self._url, "can't be used", reason(error)) from error
-                if tries >= (self._once_met if self._met else self._unmet):
+                if tries >= (self._tries_after_answer if self._has_answered else self._tries_before_answer):
                     raise StoreError(self._url, "does not answer", reason(error)) from error
             else:
-                self._met = True
+                self._has_answered = True
                 return done
             again()
             time.sleep(min(_FIRST_PAUSE_S * 2 ** (tries - 1), _LONGEST_PAUSE_S) * random.uniform(0.5, 1.5))  # noqa: S311
@@ -104,5 +104,5 @@ def _is_answer(error: BaseException) -> bool:
 
 def _is_final(error: BaseException) -> bool:
     no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
-    unknown = type(error).__name__ in _NOBODY or bool(_NOBODY_SAID.search(str(error)))
+    unknown = type(error).__name__ in _CREDENTIAL_ERRORS or bool(_LOGIN_REFUSED.search(str(error)))
     return no_room or unknown or isinstance(error, _FINAL)

@@ -89,11 +89,11 @@ def _plot(of: Measure, pairs: Pairs, scans: Sequence[Mapping[str, Any]]) -> Char
     _lines(axes, of)
     marks = [
         Mark(
-            f"{printable(scans[place]['scan'])}: {number(one, 1)} {of.unit} in the mask, "
+            f"{printable(scans[index]['scan'])}: {number(one, 1)} {of.unit} in the mask, "
             f"{number(other, 1)} {of.unit} in the reference",
-            {"scan": str(place)},
+            {"scan": str(index)},
         )
-        for place, (one, other) in pairs.items()
+        for index, (one, other) in pairs.items()
     ]
     drawn = dots(axes, middle, difference, marks)
     finish(axes, f"mean of mask and reference, {of.unit}", f"mask minus reference, {of.unit_of_difference}")

@@ -28,9 +28,8 @@ Watched = Callable[[Sequence[int]], Iterable[int]]
 def write_report(out: Path, file: Path | None, most: int, model: Path | None, watched: Watched = iter) -> str:
     """Write the report of a run's OUT, to `file` or OUT/report.html, with pictures of `most` scans.
 
-    Returns a line on its place and size, and on how many scans have pictures. `model`: the model file of the run, where
-    it is none that ctseg brings along. Raises CallError for an OUT that can't be understood or a place that can't be
-    written to.
+    Returns a line on its path and size, and on how many scans have pictures. `model`: the model file of the run, if
+    it is not a shipped one. Raises CallError for an OUT that can't be understood or a file that can't be written.
     """
     results = read_results(out)
     models = model_facts(results.summary, model)
@@ -46,18 +45,18 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
         charts=charts(results.summary),
         agreement=agreement(results.summary),
         columns=shown,
-        table=table_data(results.summary, shown, {part.place for part in parts}),
+        table=table_data(results.summary, shown, {part.index for part in parts}),
         parts=parts,
         models=models,
         pictured=len(pictured),
         picture_bytes=picture_bytes,
     )
     content = render(page).encode()
-    place = out / REPORT_HTML if file is None else file
-    make_room(place)
-    replace_with(place, content)
+    target = out / REPORT_HTML if file is None else file
+    make_room(target)
+    replace_with(target, content)
     scans = count(len(results.summary["scans"]), "scan")
-    line = f"report: {place}, {decimal(len(content))}, pictures of {len(pictured)} of {scans}"
+    line = f"report: {target}, {decimal(len(content))}, pictures of {len(pictured)} of {scans}"
     return f"{line} ({decimal(picture_bytes)})" if pictured else line
 
 
@@ -65,21 +64,21 @@ def _parts(results: Results, most: int, watched: Watched) -> tuple[ScanPart, ...
     """The parts of the scans that are shown; the slices of a scan are drawn by several threads."""
     scans = results.summary["scans"]
     chosen = choose_scans(scans, most)
-    rows = slices_of(results, {scans[place]["scan"] for place in chosen})
+    rows = slices_of(results, {scans[index]["scan"] for index in chosen})
 
     joined = _runs_of_scans(results)
 
-    def draw(place: int, origins: Mapping[Path, Origin]) -> ScanPart:
-        scan = scans[place]
+    def draw(index: int, origins: Mapping[Path, Origin]) -> ScanPart:
+        scan = scans[index]
         of_scan = None if rows is None else rows.get(scan["scan"], ())
-        likely = [origins[joined[place]], *origins.values()] if joined else origins.values()
+        likely = [origins[joined[index]], *origins.values()] if joined else origins.values()
         origin = next((one for one in likely if holds(one.out, of_scan or ())), next(iter(likely)))
-        return scan_part(place, chosen[place], scan, of_scan, origin)
+        return scan_part(index, chosen[index], scan, of_scan, origin)
 
     with ThreadPoolExecutor(usable_cpus()) as pool:
         runs = (Path(run["out"]) for run in results.summary["runs"] or ())
         origins = {out: Origin(out, recorded_root(out), pool) for out in dict.fromkeys([results.out, *runs])}
-        return tuple(draw(place, origins) for place in watched(list(chosen)))
+        return tuple(draw(index, origins) for index in watched(list(chosen)))
 
 
 def _runs_of_scans(results: Results) -> Sequence[Path]:

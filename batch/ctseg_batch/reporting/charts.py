@@ -101,8 +101,8 @@ def _bars(of: _Spread, known: Numbers, unknown: int, edges: Numbers, names: Sequ
 
 
 def _scatter(scans: Sequence[Mapping[str, Any]]) -> Chart | None:
-    pairs = {place: (share("ground_glass", scan), share("consolidation", scan)) for place, scan in enumerate(scans)}
-    known = {place: pair for place, pair in pairs.items() if None not in pair}
+    pairs = {index: (share("ground_glass", scan), share("consolidation", scan)) for index, scan in enumerate(scans)}
+    known = {index: pair for index, pair in pairs.items() if None not in pair}
     if len(known) < FEWEST:
         return None
     glass, solid = np.array(list(known.values()), float).T
@@ -117,8 +117,8 @@ def _scatter(scans: Sequence[Mapping[str, Any]]) -> Chart | None:
         axis.set_major_formatter(lambda value, _: f"{value:g}")
     shares = [f"{glass:.1f} % ground glass, {solid:.1f} % consolidation" for glass, solid in known.values()]
     marks = [
-        Mark(f"{printable(scans[place]['scan'])}: {told}", {"scan": str(place)})
-        for place, told in zip(known, shares, strict=True)
+        Mark(f"{printable(scans[index]['scan'])}: {told}", {"scan": str(index)})
+        for index, told in zip(known, shares, strict=True)
     ]
     drawn = dots(axes, glass, solid, marks)
     axes.grid(axis="x")

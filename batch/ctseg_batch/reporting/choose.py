@@ -24,32 +24,32 @@ def choose_scans(scans: Sequence[Scan], most: int) -> dict[int, str]:
     Scans that are doubtful for several reasons take turns: what failed in part, flags, the lowest Dice, the highest
     involvement. Scans that came to nothing have nothing to show.
     """
-    shown = [place for place, scan in enumerate(scans) if scan["status"] != "failed"]
+    shown = [index for index, scan in enumerate(scans) if scan["status"] != "failed"]
     if len(scans) <= most:
         return dict.fromkeys(range(len(scans)), "")
     queues = [_queue(scans, shown, why, rank) for why, rank in _RANKS.items()]
     chosen: dict[int, str] = {}
-    for place, why in _in_turn(queues):
+    for index, why in _in_turn(queues):
         if len(chosen) == most:
             break
-        chosen.setdefault(place, why)
+        chosen.setdefault(index, why)
     return dict(sorted(chosen.items()))
 
 
 def choose_slices(rows: Sequence[SliceFigures]) -> dict[int, str]:
     """The slices to show, by their index in `rows`, with the reason: the most diseased, and others along the lung."""
     lung, lesion = ([_pixels(row, classes) for row in rows] for classes in (LUNG, LESION))
-    seen = [place for place, pixels in enumerate(lung) if pixels] or [p for p, row in enumerate(rows) if row.pixels]
+    seen = [index for index, pixels in enumerate(lung) if pixels] or [p for p, row in enumerate(rows) if row.pixels]
     if not seen:
         return {}
     apart = max(1, round(_APART * len(seen)))
     chosen: dict[int, str] = {}
-    for place in sorted(seen, key=lambda place: (-lesion[place], place)):
-        if len(chosen) == _MOST_DISEASED or not lesion[place]:
+    for index in sorted(seen, key=lambda index: (-lesion[index], index)):
+        if len(chosen) == _MOST_DISEASED or not lesion[index]:
             break
-        if all(abs(place - other) >= apart for other in chosen):
-            chosen[place] = "next largest diseased area" if chosen else "largest diseased area"
-    others = [place for place in seen if all(abs(place - other) >= apart for other in chosen)]
+        if all(abs(index - other) >= apart for other in chosen):
+            chosen[index] = "next largest diseased area" if chosen else "largest diseased area"
+    others = [index for index in seen if all(abs(index - other) >= apart for other in chosen)]
     wanted = _TILES - len(chosen)
     # In the middle of as many equal lengths of the lung: its ends show little of it.
     at = (np.arange(wanted) + 0.5) * len(others) / wanted - 0.5 if len(others) > wanted else np.arange(len(others))
@@ -78,8 +78,8 @@ def _queue(
     scans: Sequence[Scan], shown: Sequence[int], why: str, rank: Callable[[Scan], float | None]
 ) -> list[tuple[int, str]]:
     """The scans that have a rank, the highest first."""
-    ranked = [(value, place) for place in shown if (value := rank(scans[place])) is not None]
-    return [(place, why) for _, place in sorted(ranked, key=lambda one: (-one[0], one[1]))]
+    ranked = [(value, index) for index in shown if (value := rank(scans[index])) is not None]
+    return [(index, why) for _, index in sorted(ranked, key=lambda one: (-one[0], one[1]))]
 
 
 def _in_turn(queues: Iterable[Sequence[tuple[int, str]]]) -> Iterator[tuple[int, str]]:

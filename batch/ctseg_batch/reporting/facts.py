@@ -55,9 +55,9 @@ class ModelFacts:
 
 
 def model_facts(summary: Summary, file: Path | None) -> tuple[ModelFacts, ...]:
-    """The model of a run; of runs that were joined, each of theirs. `file` is one's model file, in any precision.
+    """The model of a run, or of each of several joined runs. `file`: a model file, in any precision.
 
-    Without it, the models that ctseg brings along are looked through. Raises CallError where neither `file` nor one
+    By default the shipped models are searched. Raises CallError where neither `file` nor one
     beside it is of the run.
     """
     described = [summary["model"]] if summary["model"] else [run["model"] for run in summary["runs"] or ()]

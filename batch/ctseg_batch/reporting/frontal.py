@@ -106,8 +106,8 @@ def _through(depth: Counts) -> npt.NDArray[np.uint8]:
     return found
 
 
-def _side(files: ScanFiles, turn: Turn, place: int) -> _Side | None:
-    labels = files.labels(place)
+def _side(files: ScanFiles, turn: Turn, index: int) -> _Side | None:
+    labels = files.labels(index)
     if labels is None:
         return None
     of_class = np.stack([turn.upright(labels) == tissue.index for tissue in CLASSES])
@@ -115,9 +115,9 @@ def _side(files: ScanFiles, turn: Turn, place: int) -> _Side | None:
     return _Side(labels.shape, of_class.sum(axis=2), of_class.sum(axis=1))
 
 
-def _line(files: ScanFiles, found: Survey, place: int) -> tuple[Labels, Grey | None]:
+def _line(files: ScanFiles, found: Survey, index: int) -> tuple[Labels, Grey | None]:
     """The labels and the grey values of a slice within the plane."""
-    labels, grey = files.labels(place), files.ct(place, found.shape)
+    labels, grey = files.labels(index), files.ct(index, found.shape)
     line = np.zeros(found.depth.shape[2], np.uint8) if labels is None else _in_plane(labels, found)
     return line, None if grey is None else _in_plane(grey, found)
 

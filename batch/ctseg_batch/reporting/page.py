@@ -53,7 +53,7 @@ class Page:
 
     @property
     def versions(self) -> str:
-        """The ctseg that made the summary; those of the runs, where it is joined of several."""
+        """The ctseg that made the summary; those of the runs if several were joined."""
         runs = self.summary["runs"] or ()
         return self.summary["version"] or ", ".join(dict.fromkeys(run["version"] for run in runs))
 
@@ -75,7 +75,7 @@ def render(page: Page) -> str:
         page=page,
         classes=LUNG,
         rows_at_once=_ROWS_AT_ONCE,
-        profiles={part.place: part.profile.data for part in page.parts if part.profile},
+        profiles={part.index: part.profile.data for part in page.parts if part.profile},
         style=Markup(style),  # noqa: S704 - ours
         script=Markup(script),  # noqa: S704 - ours
         policy=_policy(style, script),

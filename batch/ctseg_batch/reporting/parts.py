@@ -47,9 +47,12 @@ class ScoreRow:
 
 @dataclass(frozen=True, slots=True)
 class ScanPart:
-    """A scan's part of the page; `place` is its place in the summary, `why` it was chosen, where not all are."""
+    """A scan's part of the page.
 
-    place: int
+    `index` is that of the scan in the summary; `why` is the reason it was chosen, if only some were.
+    """
+
+    index: int
     why: str
     scan: Mapping[str, Any]
     facts: tuple[tuple[str, str], ...]
@@ -63,7 +66,7 @@ class ScanPart:
 
 
 def scan_part(
-    place: int, why: str, scan: Mapping[str, Any], rows: Sequence[SliceFigures] | None, origin: Origin
+    index: int, why: str, scan: Mapping[str, Any], rows: Sequence[SliceFigures] | None, origin: Origin
 ) -> ScanPart:
     """Draw the part of a scan; `rows` is None if OUT holds no list of slices."""
     spacing = tuple(scan["spacing_mm"]) if scan["spacing_mm"] else None
@@ -79,9 +82,9 @@ def scan_part(
         height = pictures.plane.size[0] if pictures.plane else None
         order = order_told(scan["flags"], spacing, right, is_series=bool(scan.get("series")))
         area_spacing = None if flags.MIXED_PIXEL_SPACING in scan["flags"] else spacing
-        profile = draw_profile(files.rows, order, area_spacing, height, f"profile-{place}")
+        profile = draw_profile(files.rows, order, area_spacing, height, f"profile-{index}")
     return ScanPart(
-        place=place,
+        index=index,
         why=why,
         scan=scan,
         facts=_facts(scan),

@@ -26,12 +26,12 @@ _UNEVEN = "From the front, all slices are drawn equally high, though they are no
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A slice of the montage: its place in the scan, `why` it was chosen if for more than that.
+    """A slice of the montage: its `index` in the scan, `why` it was chosen if for more than that.
 
     `file`: the one that it has to itself, below the root; empty where there is none.
     """
 
-    place: int
+    index: int
     file: str
     why: str
     involvement: float | None
@@ -68,11 +68,11 @@ def draw(
     rows, own = files.rows, own_files(files.rows)
     found = survey(files, spacing, right or "left", pool)
     chosen = choose_slices(rows)
-    alts = [tile_alt(place, own[place], rows[place].pixels or ()) for place in chosen]
+    alts = [tile_alt(index, own[index], rows[index].pixels or ()) for index in chosen]
     drawn = pool.map(partial(_tile, files, found, spacing), chosen, alts)
     tiles = [
-        Tile(place, own[place], why, involvement(rows[place].pixels or ()), shown)
-        for (place, why), shown in zip(chosen.items(), drawn, strict=True)
+        Tile(index, own[index], why, involvement(rows[index].pixels or ()), shown)
+        for (index, why), shown in zip(chosen.items(), drawn, strict=True)
         if shown
     ]
     plane = depth = None
@@ -99,12 +99,12 @@ def _notes(
     return tuple(notes)
 
 
-def _tile(files: ScanFiles, found: Survey | None, spacing: Spacing | None, place: int, alt: str) -> Picture | None:
-    labels = files.labels(place)
+def _tile(files: ScanFiles, found: Survey | None, spacing: Spacing | None, index: int, alt: str) -> Picture | None:
+    labels = files.labels(index)
     if labels is None:
-        shown = files.overlay(place)
+        shown = files.overlay(index)
         return None if shown is None else coloured(shown, fit(shown.shape[:2], _TILE), alt)
-    grey = files.ct(place, labels.shape)
+    grey = files.ct(index, labels.shape)
     if found:
         labels, grey = labels[found.box], None if grey is None else grey[found.box]
     _, down, across = spacing or (1.0, 1.0, 1.0)

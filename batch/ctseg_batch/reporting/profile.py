@@ -68,7 +68,7 @@ def draw_profile(
         svg = to_svg(figure, name, _label(rows, order), {})
     data = {
         "slices": list(range(len(rows))),
-        "names": [slice_name(place, file) for place, file in enumerate(own_files(rows))],
+        "names": [slice_name(index, file) for index, file in enumerate(own_files(rows))],
         "unit": "cm²" if spacing else "pixels",
         "areas": [None if row.pixels is None else _rounded(area, row) for row in rows],
     }
@@ -85,8 +85,8 @@ def _label(rows: Sequence[SliceFigures], order: str) -> str:
     if not diseased:
         return f"Area of the classes in each of {len(rows)} slices {order}: no disease in any of them"
     worst = max(diseased, key=lambda row: sum((row.pixels or ())[tissue.index] for tissue in LESION))
-    place = rows.index(worst)
-    name = slice_name(place, own_files(rows)[place])
+    index = rows.index(worst)
+    name = slice_name(index, own_files(rows)[index])
     return (
         f"Area of the classes in each of {len(rows)} slices {order}: disease in {len(diseased)} of "
         f"them, most in slice {name}, where {as_percent(involvement(worst.pixels or ()) or 0)} of the lung is diseased"

@@ -62,7 +62,7 @@ def placed(rows: Sequence[SliceFigures]) -> Sequence[SliceFigures]:
     last = PurePosixPath(rows[-1].source).name if rows else ""
     if kind_by_name(last) not in ("dicom", "unknown") or not any(own_files(rows)):
         return rows
-    return rows[: 1 + max((place for place, row in enumerate(rows) if row.pixels), default=-1)]
+    return rows[: 1 + max((index for index, row in enumerate(rows) if row.pixels), default=-1)]
 
 
 def below(folder: Path, name: str) -> Path | None:

@@ -45,9 +45,9 @@ class ScanFiles:
         self.in_place = bool(paths)
         self._reads = _sources(scan, self._files, paths, rows) if paths else {}
 
-    def labels(self, place: int) -> Labels | None:
+    def labels(self, index: int) -> Labels | None:
         """The mask (H, W)."""
-        file = _written(self._out, "mask", self.rows[place])
+        file = _written(self._out, "mask", self.rows[index])
         if file is None:
             return None
         try:
@@ -55,9 +55,9 @@ class ScanFiles:
         except UnreadableFile:
             return None
 
-    def overlay(self, place: int) -> BgrPicture | None:
+    def overlay(self, index: int) -> BgrPicture | None:
         """The overlay (H, W, 3), without its legend: as many rows as the slice has."""
-        file, pixels = _written(self._out, "overlay", self.rows[place]), self.rows[place].pixels or ()
+        file, pixels = _written(self._out, "overlay", self.rows[index]), self.rows[index].pixels or ()
         if file is None:
             return None
         try:
@@ -67,10 +67,10 @@ class ScanFiles:
             return None
         return None if shown is None else shown[: sum(pixels) // shown.shape[1]].astype(np.uint8, copy=False)
 
-    def ct(self, place: int, shape: tuple[int, ...]) -> Grey | None:
+    def ct(self, index: int, shape: tuple[int, ...]) -> Grey | None:
         """The slice (H, W) as a screen shows it; also None if it has changed since its mask was made."""
-        read = self._reads.get(place)
-        if read is None or self._was_written_since(place):
+        read = self._reads.get(index)
+        if read is None or self._was_written_since(index):
             return None
         try:
             grey = as_shown(read())
@@ -78,9 +78,9 @@ class ScanFiles:
             return None
         return grey if grey.shape == shape else None
 
-    def _was_written_since(self, place: int) -> bool:
+    def _was_written_since(self, index: int) -> bool:
         """Whether the CT is younger than what was made of it."""
-        source, row = self._files[place], self.rows[place]
+        source, row = self._files[index], self.rows[index]
         made = [_written_at(file) for kind in _DRAWN if (file := _written(self._out, kind, row))]
         return source is not None and any(made) and _written_at(source) > max(made)
 
@@ -110,13 +110,13 @@ def _sources(
         kind = reading.kind_of(paths[0])
         if kind == "volume":
             volume = reading.open_volume(paths[0])
-            return {place: partial(volume.read, place) for place in range(min(len(rows), len(volume)))}
+            return {index: partial(volume.read, index) for index in range(min(len(rows), len(volume)))}
         reads: dict[Path, _Read] = {}
         if kind == "dicom":
             found = reading.open_series(paths).series
             if any(series.enhanced_file for series in found):
                 stack = _stack(found, scan, files)
-                return {} if stack is None else {place: partial(stack.read, place) for place in range(len(rows))}
+                return {} if stack is None else {index: partial(stack.read, index) for index in range(len(rows))}
             for series in found:
                 reads |= {file: partial(series.read, index) for index, file in enumerate(series.files)}
         elif kind == "image":
@@ -124,7 +124,7 @@ def _sources(
             reads = {file: partial(images.read, index) for index, file in enumerate(paths)}
     except Exception:  # noqa: BLE001 - as above
         return {}
-    return {place: reads[file] for place, file in enumerate(files) if file in reads}
+    return {index: reads[file] for index, file in enumerate(files) if file in reads}
 
 
 def _stack(found: Sequence["DicomSeries"], scan: str, files: Sequence[Path | None]) -> "DicomSeries | None":

@@ -70,9 +70,9 @@ def table_data(summary: Summary, shown: Sequence[Column], parts: Collection[int]
                 "flags": [numbers[flag] for flag in scan["flags"]],
                 "errors": [[printable(one["file"]), printable(one["reason"])] for one in scan["errors"][:_MOST_ERRORS]],
                 "failures": len(scan["errors"]),
-                "part": place in parts,
+                "part": index in parts,
             }
-            for place, scan in enumerate(summary["scans"])
+            for index, scan in enumerate(summary["scans"])
         ],
     }
 
@@ -84,7 +84,7 @@ def share(name: str, scan: Scan) -> float | None:
 
 
 def rounded(value: float | None, digits: int) -> float | None:
-    """A value as it is shown: a browser would round one with more digits once more, and otherwise."""
+    """A value as it is shown: a browser would round one with more digits again, and differently."""
     return None if value is None else round(value, digits)
 
 

@@ -113,14 +113,14 @@ def without_number(flag: str) -> str:
     return _NUMBERED.sub(_SOME, flag)
 
 
-def slice_name(place: int, file: str) -> str:
+def slice_name(index: int, file: str) -> str:
     """`43`, as slices.csv counts; `43 (060.png)` of one that has a file to itself."""
-    return f"{place} ({printable(PurePosixPath(file).name)})" if file else str(place)
+    return f"{index} ({printable(PurePosixPath(file).name)})" if file else str(index)
 
 
-def tile_alt(place: int, file: str, pixels: Sequence[int]) -> str:
+def tile_alt(index: int, file: str, pixels: Sequence[int]) -> str:
     """The description of a slice in the montage."""
-    return f"Slice {slice_name(place, file)}: {_shares(pixels, 'the lung in it')}"
+    return f"Slice {slice_name(index, file)}: {_shares(pixels, 'the lung in it')}"
 
 
 def order_told(doubts: Sequence[str], spacing: Spacing | None, right: Side | None, *, is_series: bool) -> str:
@@ -144,8 +144,8 @@ def lungs_told(right: Side | None) -> str:
 
 def stored_told(right: Side) -> str:
     """A line on where the patient's right is in slices as stored."""
-    place = f"at the {right}" if right in ("top", "bottom") else f"on the {right}"
-    return f"Its slices are shown as they are stored, with the patient's right {place}."
+    side = f"at the {right}" if right in ("top", "bottom") else f"on the {right}"
+    return f"Its slices are shown as they are stored, with the patient's right {side}."
 
 
 def lost_told(many: int) -> str:

@@ -31,8 +31,8 @@ def scan_table(
     if totals and len(scans) > 1:
         rows.append((f"{len(scans)} scans together", [column.cell(totals) for column in columns]))
     widths = [
-        max(cell_len(line) for line in (*column.title.split("\n"), *(str(cells[place]) for _, cells in rows)))
-        for place, column in enumerate(columns)
+        max(cell_len(line) for line in (*column.title.split("\n"), *(str(cells[index]) for _, cells in rows)))
+        for index, column in enumerate(columns)
     ]
     longest, shown, padding = max(cell_len(name) for name, _ in rows), len(columns), 2
 

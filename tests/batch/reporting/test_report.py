@@ -109,7 +109,7 @@ def test_the_table_holds_the_figures_of_the_summary(page, volume):
 def test_a_scan_is_shown_by_slices_whose_pictures_say_what_is_seen(page, volume, stack):
     montage = page(volume.out).one("article").one("ul", class_="montage")
     tiles = montage.all("li")
-    assert [tile["data-place"] for tile in tiles] == ["5", "4", "3", "2", "1", "0"]
+    assert [tile["data-index"] for tile in tiles] == ["5", "4", "3", "2", "1", "0"]
     worst = tiles[2]
     assert "largest diseased area" in worst.text
     assert "100.0 %" in worst.text
@@ -126,7 +126,7 @@ def test_a_slice_is_told_by_its_file_where_it_has_one_to_itself(batch, page, sav
     for name in ("043", "060", "<b>"):
         save_slice(tmp_path / f"images/{name}.png", draw(0))
     top = page(batch(tmp_path / "images", out=tmp_path / "of images").out)
-    tile = top.one("ul", class_="montage").one("li", data_place="1")
+    tile = top.one("ul", class_="montage").one("li", data_index="1")
     assert tile.one("figcaption").text.startswith("1 060.png ")
     assert tile.one("code")["title"] == "060.png"
     assert tile.all("img")[0]["alt"].startswith("Slice 1 (060.png): ")
@@ -247,7 +247,7 @@ def test_images_without_a_distance_are_shown_but_not_from_the_front(
     list_slices(done.out, {"7": {f"7/{number}.jpg.png": f"7/{number}.jpg" for number in range(4)}})
     top = page(done.out)
     part = top.one("article")
-    assert len(part.all("li", data_place="3")) == 1
+    assert len(part.all("li", data_index="3")) == 1
     assert not part.all("figure", class_="plane")
     assert "How far apart its slices are is not known" in part.text
     assert top.data("profile-data")["0"]["unit"] == "pixels"
@@ -264,7 +264,7 @@ def test_a_series_is_found_again_by_its_files_whatever_their_names(
     done = batch(tmp_path / "in")
     list_slices(done.out, {"ct": {f"ct/{stem}.dcm.png": f"ct/{stem}.dcm" for stem in stems}})
     part = page(done.out).one("article")
-    (tile,) = part.all("li", data_place="3")
+    (tile,) = part.all("li", data_index="3")
     ct, _ = tile.all("img")
     assert pixels(ct["src"]).mean() > 200
     assert not part.all("p", class_="note")
@@ -389,7 +389,7 @@ def test_a_slice_that_failed_leaves_a_gap(page, volume, list_slices):
     list_slices(volume.out, {"ct.nii.gz": {f"ct.nii.gz/{index:04d}.png": "ct.nii.gz" for index in range(6)}})
     top = page(volume.out)
     assert top.data("profile-data")["0"]["areas"][2] is None
-    assert [tile["data-place"] for tile in top.one("ul", class_="montage").all("li")] == ["5", "4", "3", "1", "0"]
+    assert [tile["data-index"] for tile in top.one("ul", class_="montage").all("li")] == ["5", "4", "3", "1", "0"]
     assert len(top.all("figure", class_="plane")) == 2
 
 

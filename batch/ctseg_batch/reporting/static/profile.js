@@ -23,15 +23,15 @@
     });
     let at = Math.floor(total / 2);
 
-    const words = (place) => {
-      const areas = profile.areas[place];
-      const name = `Slice ${profile.names[place]}`;
+    const words = (index) => {
+      const areas = profile.areas[index];
+      const name = `Slice ${profile.names[index]}`;
       if (!areas) return `${name}: failed`;
       const [normal, glass, solid] = areas.map((area) => `${number.format(area)} ${profile.unit}`);
       return `${name}: ${normal} normal lung, ${glass} ground glass, ${solid} consolidation`;
     };
-    const show = (place) => {
-      at = Math.max(0, Math.min(total - 1, place));
+    const show = (index) => {
+      at = Math.max(0, Math.min(total - 1, index));
       for (const { line, share } of lines) {
         line.hidden = false;
         line.style.top = `${100 * share * (1 - (at + 0.5) / total)}%`;
@@ -72,8 +72,8 @@
       holder.addEventListener("pointermove", (event) => follow(event, holder, holder === plot ? height / drawn : 1));
       holder.addEventListener("pointerleave", hide);
     }
-    for (const tile of body.parentElement.querySelectorAll(".montage [data-place]")) {
-      tile.addEventListener("pointerenter", () => show(Number(tile.dataset.place)));
+    for (const tile of body.parentElement.querySelectorAll(".montage [data-index]")) {
+      tile.addEventListener("pointerenter", () => show(Number(tile.dataset.index)));
       tile.addEventListener("pointerleave", hide);
     }
   }
