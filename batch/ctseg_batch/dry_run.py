@@ -1,6 +1,6 @@
 """What a run would do, without doing it: for `--dry-run` and `ctseg profile`."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,19 +17,20 @@ from ctseg_batch.job import Job, open_job
 from ctseg_batch.parts.part import Part, Step
 from ctseg_batch.parts.plan import Planner
 from ctseg_batch.result import Failure
-from ctseg_batch.terminal.table import listed
+from ctseg_batch.terminal.table import doubtful, listed
 
 
 @dataclass(frozen=True)
 class Plan:
     """How many slices each scan has, how many of them are to be done, which files are skipped or have failed already.
 
-    `notes`: which folders were not searched, which outputs would be removed. `exit_status` is that of the run, as far
-    as it can be foreseen.
+    `flags` are those that are known of each scan without its pixels. `notes`: which folders were not searched, which
+    outputs would be removed. `exit_status` is that of the run, as far as it can be foreseen.
     """
 
     slices: Mapping[str, int]
     to_do: Mapping[str, int]
+    flags: Mapping[str, Sequence[str]]
     skipped: Sequence[Failure]
     errors: Sequence[Failure]
     notes: Sequence[str]
@@ -45,6 +46,7 @@ def plan(call: Call) -> Plan:
     planner, dropped = job.planner(past, outputs), outputs.dropped
     slices: Counter[str] = Counter()
     to_do: Counter[str] = Counter()
+    flags: defaultdict[str, dict[str, None]] = defaultdict(dict)
     failed: set[Failure] = set()
     is_nothing_readable = call.shard is None  # of a shard it can't be told: another may read something
     for step in _steps(job, planner):
@@ -54,15 +56,17 @@ def plan(call: Call) -> Plan:
         many = len(step.names) if isinstance(step, Part) else step.slices
         slices[step.scan_name] += many
         to_do[step.scan_name] += many * isinstance(step, Part)
+        flags[step.scan_name] |= dict.fromkeys(step.scan.flags if isinstance(step, Part) else step.flags)
         is_nothing_readable &= not isinstance(step, Part) and step.slices == step.failed_slices
     errors = sorted({*job.failures(), *planner.errors, *failed})
     gone = removed({kind: len(names) for kind, names in dropped.scans.items()}, "would be removed")
     notes = [*on_search(job.found), *gone]
-    return Plan(slices, to_do, planner.skipped, errors, notes, 2 if is_nothing_readable else int(bool(errors)))
+    status = 2 if is_nothing_readable else int(bool(errors))
+    return Plan(slices, to_do, {scan: list(one) for scan, one in flags.items()}, planner.skipped, errors, notes, status)
 
 
 def plan_report(found: Plan) -> Iterator[RenderableType]:
-    """A table with a row per scan, its slices and how many are to be done; then what is skipped and what has failed."""
+    """A table of the scans, with their slices and how many are to be done; then what is skipped, doubtful or failed."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column("scan", overflow="fold")
     for title in ("slices", "to do"):
@@ -74,6 +78,7 @@ def plan_report(found: Plan) -> Iterator[RenderableType]:
     yield table
     yield from (Text(printable(note)) for note in found.notes)
     yield from listed("skipped", ((one.file, one.reason) for one in found.skipped), "dim")
+    yield from doubtful(found.flags)
     yield from plan_failures(found)
 
 

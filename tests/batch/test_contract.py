@@ -190,7 +190,7 @@ def test_json_alone_goes_to_standard_output(command, draw, save_slice, tmp_path)
 def test_a_dry_run_tells_and_writes_nothing(command, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in" / "a.png", draw())
     left = command(tmp_path / "in", "--out", tmp_path / "out", "--dry-run", "--json")
-    plan = {"scans": [{"scan": "in", "slices": 1, "to_do": 1}], "skipped": [], "errors": [], "notes": []}
+    plan = {"scans": [{"scan": "in", "slices": 1, "to_do": 1, "flags": []}], "skipped": [], "errors": [], "notes": []}
     assert json.loads(left.out) == plan
     quiet = command(tmp_path / "in", "--out", tmp_path / "out", "--dry-run", "--quiet")
     assert (quiet.status, quiet.out, quiet.err.strip()) == (0, "", "")

@@ -3,6 +3,7 @@
 import io
 import json
 
+import nibabel
 import numpy as np
 import pytest
 from rich.console import Console
@@ -136,6 +137,25 @@ def test_a_dry_run_shows_what_is_done_and_what_is_to_do(command, batch, draw, sa
     assert ["b", "3", "3"] in rows
     assert ["2", "scans", "4", "3"] in rows
     assert {file: file.stat().st_mtime_ns for file in out.rglob("*")} == times
+
+
+def test_a_dry_run_tells_what_is_doubtful_before_any_pixel_is_read(
+    command, batch, draw, save_series, save_volume, tmp_path
+):
+    files = save_series(tmp_path / "in/gap", np.stack([draw(seed) for seed in range(12)]))
+    files[5].unlink()
+    save_volume(tmp_path / "in/mask.nii", np.stack([draw(seed) for seed in range(4)]))
+    volume = nibabel.load(tmp_path / "in/mask.nii")
+    volume.header.set_intent("label")
+    mask = nibabel.Nifti1Image(np.asarray(volume.dataobj), volume.affine, volume.header)
+    nibabel.save(mask, tmp_path / "in/mask.nii")
+    call = (tmp_path / "in", "--out", tmp_path / "out")
+    dry = command(*call, "--dry-run").err.splitlines()
+    assert "doubtful: gap: gap" in dry
+    assert any(line.startswith("doubtful: mask.nii: ") and "looks like a label map" in line for line in dry)
+    flags = {one["scan"]: one["flags"] for one in json.loads(command(*call, "--dry-run", "--json").out)["scans"]}
+    assert flags["gap"] == ["gap"]
+    assert set(flags["mask.nii"]) <= set(batch(tmp_path / "in").scans["mask.nii"]["flags"])
 
 
 def test_a_dry_run_tells_what_can_not_be_opened(command, draw, save_slice, save_series, tmp_path):

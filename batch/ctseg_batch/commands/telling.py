@@ -54,7 +54,10 @@ def tell_plan(call: "Call", *, as_json: bool, quiet: bool) -> None:
 
     found = plan(call)
     if as_json:
-        scans = [{"scan": name, "slices": n, "to_do": found.to_do[name]} for name, n in found.slices.items()]
+        scans = [
+            {"scan": name, "slices": n, "to_do": found.to_do[name], "flags": found.flags[name]}
+            for name, n in found.slices.items()
+        ]
         skipped, errors = ([asdict(one) for one in failures] for failures in (found.skipped, found.errors))
         told = {"scans": scans, "skipped": skipped, "errors": errors, "notes": list(found.notes)}
         with standard_output() as stream:

@@ -167,8 +167,7 @@ def _notes(summary: Summary) -> Iterator[Text]:
     yield from (Text(printable(note)) for note in summary["notes"] if note != why)
     yield from map(Text, map(printable, ignored(summary["ignored"], summary.get("ignored_endings", {}))))
     yield from listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
-    doubtful = ((scan["scan"], "; ".join(found)) for scan in scans if (found := doubts_among(scan["flags"])))
-    yield from listed("doubtful", doubtful, "yellow")
+    yield from doubtful({scan["scan"]: scan["flags"] for scan in scans})
     unknown = [scan["scan"] for scan in scans if scan["volumes_ml"] is None and scan["status"] != "failed"]
     if unknown:
         why = "the files give no spacing"
@@ -178,6 +177,12 @@ def _notes(summary: Summary) -> Iterator[Text]:
     unscored = [scan["scan"] for scan in scans if NOT_SCORED in scan["flags"]]
     if unscored and totals["iou"]:
         yield Text(f"no usable reference mask for {_named(unscored)}: not scored")
+
+
+def doubtful(flags: Mapping[str, Iterable[str]]) -> Iterator[Text]:
+    """A line for each scan whose flags make its figures doubtful."""
+    told = ((scan, "; ".join(found)) for scan, of in flags.items() if (found := doubts_among(of)))
+    return listed("doubtful", told, "yellow")
 
 
 def _named(scans: Sequence[str]) -> str:
