@@ -139,8 +139,9 @@ def open_job(call: Call) -> Job:
         if set(found.passed_over) >= {absolute(one) if isinstance(one, Path) else one for one in call.inputs}:
             given += ", only results or reference masks: name the scans themselves"
         notes = [*ignored(found.ignored, found.ignored_endings), *set_aside(found.set_aside)]
-        wanted = [] if notes or found.passed_over else ["no DICOM, .nii, .nii.gz, .mha, .mhd, .nrrd, .nhdr or images"]
-        raise CallError(": ".join([f"no CT in {given}", *wanted, *notes]))
+        if not notes and not found.passed_over:
+            notes = ["no DICOM, .nii, .nii.gz, .mha, .mhd, .nrrd, .nhdr, .npy or images"]
+        raise CallError(": ".join([f"no CT in {given}", *notes]))
     engine = _open_engine(call)
     if "confidence" in kinds and engine.spec.temperature is None:
         raise CallError(f"--write confidence: {engine.spec.why_unsure()}")

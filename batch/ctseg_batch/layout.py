@@ -112,7 +112,7 @@ def is_of_results(folder: Path) -> bool:
 
 def results_around(path: Path) -> Path | None:
     """The folder of results that a path is, or lies in; None for any other path."""
-    if FOLDERS.isdisjoint(path.parts):  # true of nearly all of a million
+    if FOLDERS.isdisjoint(path.parts):  # as for nearly every path, of which there may be a million
         return None
     return next(filter(is_of_results, (path, *path.parents)), None)
 

@@ -35,6 +35,9 @@ _TO_RAS = {
     "left-posterior-superior": LPS_TO_RAS, "lps": LPS_TO_RAS,
     "right-anterior-superior": _RAS, "ras": _RAS,
     "left-anterior-superior": _LAS, "las": _LAS,
+    "left-posterior-superior-time": LPS_TO_RAS, "lpst": LPS_TO_RAS,
+    "right-anterior-superior-time": _RAS, "rast": _RAS,
+    "left-anterior-superior-time": _LAS, "last": _LAS,
 }  # fmt: skip
 _MM = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "cm": 10.0, "m": 1000.0, "um": 0.001, "µm": 0.001}
 
@@ -94,13 +97,14 @@ def _axes(fields: _Fields) -> npt.NDArray[np.float64]:
         units = "units" if "units" in fields else "spaceunits"
     else:
         raise ContentError("it does not say how far apart its voxels are (space directions)")
+    axes = axes[:, :3] if not axes[:, 3:].any() else axes  # of a fourth dimension of space, the volume has no length
     if axes.shape != (3, 3):
         raise ContentError("it does not have three axes in space")
     return axes * _unit(fields, units)
 
 
 def _origin(fields: _Fields) -> npt.NDArray[np.float64]:
-    origin = np.array(fields.get("spaceorigin", (0.0, 0.0, 0.0)), float)
+    origin = np.array(fields.get("spaceorigin", (0.0, 0.0, 0.0)), float)[:3]
     if origin.shape != (3,):
         raise ContentError("its origin does not have three coordinates")
     return origin * _unit(fields, "spaceunits")
@@ -108,7 +112,7 @@ def _origin(fields: _Fields) -> npt.NDArray[np.float64]:
 
 def _unit(fields: _Fields, name: str) -> float:
     """The length of a unit in mm; raises ContentError for several units, or an unknown one."""
-    units = set(fields.get(name, ["mm"])) - {"", "none", "???"} or {"mm"}
+    units = set(fields.get(name, ["mm"])[:3]) - {"", "none", "???"} or {"mm"}
     if len(units) > 1 or not units <= _MM.keys():
         raise ContentError(f"its lengths are in {', '.join(sorted(units))}: save it in mm")
     return _MM[units.pop()]

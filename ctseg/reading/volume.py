@@ -81,7 +81,7 @@ class Volume:
             if self._loaded is None:
                 self._loaded = _load(self._file, self._header)
             voxels, domain = self._loaded
-        return Slice(voxels[index], domain, is_scaled=domain == "grey8", aspect=pixel_aspect(self.lengths_mm))
+        return Slice(voxels[index], domain, is_scaled=True, aspect=pixel_aspect(self.lengths_mm))
 
     def close(self) -> None:
         """Free the voxels."""

@@ -241,7 +241,7 @@ def test_images_of_numbers_that_can_be_no_hu_say_so(batch, save, draw, tmp_path)
 
 @pytest.mark.parametrize(("representation", "flagged"), [(1, False), (0, True)])
 def test_a_series_whose_signed_numbers_are_said_to_be_unsigned_says_so(
-    batch, series, save_slice, tmp_path, representation, flagged
+    batch, series, tmp_path, representation, flagged
 ):
     files, _ = series
     for file in files:
@@ -251,7 +251,11 @@ def test_a_series_whose_signed_numbers_are_said_to_be_unsigned_says_so(
         dataset.RescaleIntercept, dataset.BitsStored, dataset.HighBit = 0, 16, 15
         dataset.PixelRepresentation = representation
         dataset.save_as(file)
-    assert ("not rescaled to HU" in batch(tmp_path / "in").scan["flags"]) == flagged
+    scan = batch(tmp_path / "in", measures="full").scan
+    assert ("not rescaled to HU" in scan["flags"]) == flagged
+    hu = [lung["mean_hu"] for lung in scan["regions"].values() if lung]
+    assert hu
+    assert all((one is None) == flagged for one in hu)
 
 
 @pytest.mark.parametrize(("step", "flagged"), [(15, False), (15.5, True), (72, True)])

@@ -222,10 +222,10 @@ def test_a_slice_whose_pixels_there_is_no_memory_to_hold_fails_alone(
     save_series(tmp_path / "in/b", lungs)
     look = StackMeasurer.look
 
-    def short(self, index, source, labels):
+    def short(self, index, source, labels, **known):
         if index == 2:
             raise MemoryError
-        look(self, index, source, labels)
+        look(self, index, source, labels, **known)
 
     call = [tmp_path / "in", "--out", tmp_path / "out", "--measures", "full", "--batch-size", size, "--json"]
     with monkeypatch.context() as patched:

@@ -17,7 +17,7 @@ from ctseg.model import find_model
 from ctseg_batch.profiling.machine import matrix_rate
 from ctseg_batch.profiling.network import Operator, costliest, count_gmac
 from ctseg_batch.profiling.recorder import Recorder
-from ctseg_batch.profiling.report import operators_table
+from ctseg_batch.profiling.report import operators_table, report
 
 CONVOLUTIONS = """
 <ir_version: 10, opset_import: ["": 18]>
@@ -81,6 +81,17 @@ def test_what_other_programs_took_is_told_apart_and_said(monkeypatch):
     recorder = Recorder()
     recorder.finish()
     assert recorder.taken_by_others == 0.25
+
+
+def test_a_busy_machine_is_no_slow_network(command, slices, monkeypatch):
+    figures = json.loads(command(slices, "--slices", "4", "--json", name="profile").out)
+    assert 0 <= figures["run"]["taken_by_others"] <= 1
+    for share, is_said in ((0.05, False), (0.25, True)):
+        figures["run"]["taken_by_others"] = share
+        console = Console(file=io.StringIO(), width=120)
+        for shown in report(figures):
+            console.print(shown)
+        assert ("other programs took 25%" in console.file.getvalue()) == is_said
 
 
 def test_what_the_network_reaches_is_by_the_time_in_which_any_slice_was_in_it(command, draw, save_slice, tmp_path):

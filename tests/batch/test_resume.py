@@ -71,6 +71,22 @@ def test_a_mask_that_is_gone_is_made_again(batch, mixed, counted, name):
     assert counted() == 3
 
 
+@pytest.mark.parametrize("name", ["images/1.png", "series/001.dcm.png", "ct.nii.gz/0001.png"])
+def test_a_mask_that_a_copy_has_left_empty_is_made_again(batch, mixed, counted, name):
+    first = batch(mixed)
+    counted()
+    (first.out / "masks" / name).write_bytes(b"")
+    assert (batch(mixed).out / "masks" / name).stat().st_size
+    assert counted() == 3
+
+
+def test_an_empty_mask_of_an_image_that_is_gone_goes_too(batch, mixed):
+    first = batch(mixed)
+    (first.out / "masks/images/1.png").write_bytes(b"")
+    (mixed / "images/1.png").unlink()
+    assert written(batch(mixed).out, "masks") == set(first.times) - {"images/1.png"}
+
+
 def test_new_slices_are_added(batch, mixed, counted, draw, save_slice):
     batch(mixed)
     counted()

@@ -145,7 +145,7 @@ def test_a_dry_run_tells_what_is_doubtful_before_any_pixel_is_read(
     files = save_series(tmp_path / "in/gap", np.stack([draw(seed) for seed in range(12)]))
     files[5].unlink()
     save_volume(tmp_path / "in/mask.nii", np.stack([draw(seed) for seed in range(4)]))
-    volume = nibabel.load(tmp_path / "in/mask.nii")
+    volume = nibabel.load(tmp_path / "in/mask.nii", mmap=False)
     volume.header.set_intent("label")
     mask = nibabel.Nifti1Image(np.asarray(volume.dataobj), volume.affine, volume.header)
     nibabel.save(mask, tmp_path / "in/mask.nii")

@@ -44,7 +44,7 @@ def test_an_input_that_can_not_be_listed_fails_by_its_name(command, tmp_path, mo
 @pytest.mark.parametrize(
     ("names", "ignored"),
     [
-        ((), ": no DICOM, .nii, .nii.gz, .mha, .mhd, .nrrd, .nhdr or images"),
+        ((), ": no DICOM, .nii, .nii.gz, .mha, .mhd, .nrrd, .nhdr, .npy or images"),
         (["a.txt"], ": 1 file of another kind was ignored: 1 .txt"),
         ("ab", ": 2 files of other kinds were ignored: 2 without an ending"),
         (

@@ -95,9 +95,10 @@ def _cleanup(rules: Cleanup) -> Iterator[str]:
 
 
 def _way(training: Mapping[str, Any]) -> Iterator[str]:
-    """How weights came about that a single step of no length has averaged; else the recipe tells."""
+    """A line on weights that are the mean of others: of a run with a learning rate of 0, whose recipe tells nothing."""
     recipe, starts = training.get("recipe"), training.get("start")
-    if isinstance(recipe, Mapping) and recipe.get("learning_rate") == 0 and isinstance(starts, Sequence):
+    is_at_rest = isinstance(recipe, Mapping) and recipe.get("learning_rate") == 0
+    if is_at_rest and isinstance(starts, list) and len(starts) > 1:
         yield f"the mean of the weights of {len(starts)} networks, those under `start`, not trained any further:"
 
 

@@ -30,12 +30,12 @@ def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def part_id_of(scan_name: str, part: int = 0) -> str:
-    """What a part of a scan is called in the journal."""
+    """The id of a part of a scan in the journal."""
     return f"{scan_name}:{part}"
 
 
 def part_id_at(site: Site) -> str:
-    """What the part is called that a site is."""
+    """The id of a site that is one part."""
     return part_id_of(site.scan_name, site.piece or 0)
 
 

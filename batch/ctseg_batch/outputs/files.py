@@ -13,6 +13,9 @@ from ctseg.replacing import finished_name, moved_to
 # The errors of file systems that can't sync a folder.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)
 
+GO_ON = "finished scans are kept, and the same call (without --overwrite) does the others"
+"""What to do where OUT could no longer be written."""
+
 
 def put(file: Path, content: bytes, mark: str = "") -> None:
     """Write a file, making its folders, or leave nothing half written and raise OSError; `mark` as in `moved_to`."""
@@ -106,6 +109,4 @@ def write_error(file: Path, error: OSError) -> CallError:
     """The error for an output that can't be written, with which the run ends."""
     if isinstance(error, FileNotFoundError):
         return vanished_error(file)
-    return CallError(
-        f"{file} can't be written: {error.strerror}; finished scans are kept, and the same call does the others"
-    )
+    return CallError(f"{file} can't be written: {error.strerror}; {GO_ON}")

@@ -38,7 +38,11 @@ class OutputFiles(Protocol):
         ...
 
     def is_there(self, path: str) -> bool:
-        """Whether a file is in place; on this machine, an empty one is not: no output has 0 bytes."""
+        """Whether there is a file."""
+        ...
+
+    def is_whole(self, path: str) -> bool:
+        """Whether there is a file that is not empty, as far as that is known without another request to a store."""
         ...
 
     def has_folder(self, path: str) -> bool:
@@ -117,9 +121,13 @@ class FolderOutputFiles:
 
     def is_there(self, path: str) -> bool:
         """Not by Path.is_file, which raises for a name that is too long."""
+        return os.path.isfile(os.path.join(self._out, path))  # noqa: PTH113, PTH118
+
+    def is_whole(self, path: str) -> bool:
+        """By its size: no output has 0 bytes."""
         try:
             found = os.stat(os.path.join(self._out, path))  # noqa: PTH116, PTH118
-        except (OSError, ValueError):
+        except OSError:
             return False
         return stat.S_ISREG(found.st_mode) and found.st_size > 0
 

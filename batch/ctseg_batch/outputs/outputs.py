@@ -144,7 +144,7 @@ class Outputs:
 
     def are_there(self, names: Iterable[str]) -> bool:
         """Whether all files of these slices are in place."""
-        return all(map(self._output_files.is_there, self._written.paths(names)))
+        return all(map(self._output_files.is_whole, self._written.paths(names)))
 
     def is_scan_there(self, path: str, result: PartResult) -> bool:
         """Whether all files of a whole scan are in place, at this path, that were made with this result."""
@@ -153,7 +153,7 @@ class Outputs:
         made = set(self.scan_kinds) - {one.kind for one in result.left_out}
         if made and result.scan_output not in ("", path):  # it is another scan's file that is there, if any is
             return False
-        return all(map(self._output_files.is_there, Writers.of(made).paths([], [path])))
+        return all(map(self._output_files.is_whole, Writers.of(made).paths([], [path])))
 
     def is_any_there(self, names: Iterable[str], scans: Iterable[str] = ()) -> bool:
         """Whether there is any file of these slices and scans, of any kind."""

@@ -45,9 +45,9 @@ class StackMeasurer:
         self._masks: dict[int, Labels] = {}
         self._true: dict[int, Labels] = {}
 
-    def look(self, index: int, source: Slice, labels: Labels) -> None:
+    def look(self, index: int, source: Slice, labels: Labels, *, is_hu: bool) -> None:
         """Keep the HU of the lung of a slice, some of which the clean-up may still remove."""
-        if self._is_whole and self._is_hu and source.domain == "hu":
+        if self._is_whole and self._is_hu and is_hu:
             lung = labels > 0
             self._values[index] = _LungPixels(np.packbits(lung), cast(LungValues, source.pixels[lung]))
 

@@ -40,9 +40,9 @@ class Tally:
 
     def look(self, index: int, source: Slice, labels: Labels) -> None:
         """Note what is needed of the pixels of a slice, which are dropped after this."""
-        if self._measurer:
-            self._measurer.look(index, source, labels)
         look = look_at(source)
+        if self._measurer:
+            self._measurer.look(index, source, labels, is_hu=source.domain == "hu" and not look.is_not_hu)
         with self._lock:
             self._looks.append(look)
             self._is_scaled = self._is_scaled or source.is_scaled
@@ -88,7 +88,7 @@ class Tally:
             stack=stack,
             pixels=tuple(sum(pixels[c.index] for pixels in labelled) for c in CLASSES),
             lung=(lung[0], max(lung), lung[-1]) if lung else (0, 0, 0),
-            flags=(*part.scan.flags, *doubts_of(self._looks)),
+            flags=tuple(dict.fromkeys((*part.scan.flags, *doubts_of(self._looks)))),
             confusion=_pooled([table for _, table in scored]),
             unscored=len(labelled) - len(scored) if self._truth else 0,
             bad_truth=tuple(sorted(self._bad_truth)),

@@ -36,7 +36,7 @@ def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
         table.add_row("of the peak", f"{roof['share']:.0%} over the run, {roof['share_infer']:.0%} during inference")
     table.add_row("cores busy", "  ".join(f"{share:.0%}" for share in run["busy_cores"]))
     if run["taken_by_others"] > _MUCH:
-        told = f"took {run['taken_by_others']:.0%} of these cores' time: alone, ctseg is faster than it looks here"
+        told = f"took {run['taken_by_others']:.0%} of these cores' time: without them, ctseg may be faster"
         table.add_row("others", f"[yellow]other programs[/] {told}")
     yield table
     yield _stages(run["stages"])

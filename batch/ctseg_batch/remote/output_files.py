@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.stages import stage
+from ctseg_batch.outputs.files import GO_ON
 from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import Store
 
@@ -41,7 +42,7 @@ class StoreOutputFiles:
             with stage("sync"):
                 self._store.put(files)
         except StoreError as error:
-            raise CallError(f"{error}; finished scans are kept, and the same call does the others") from error
+            raise CallError(f"{error}; {GO_ON}") from error
         with self._lock:
             for path in files:
                 self._note(path)
@@ -60,6 +61,10 @@ class StoreOutputFiles:
 
     def remove_empty(self, folders: Iterable[str]) -> None:
         """Nothing: stores have no folders."""
+
+    def is_whole(self, path: str) -> bool:
+        """As any that is there: an object is put whole."""
+        return self.is_there(path)
 
     def is_there(self, path: str) -> bool:
         """By the cached names of its folder; each folder on the way is listed once."""

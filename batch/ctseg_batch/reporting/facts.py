@@ -57,8 +57,7 @@ class ModelFacts:
 def model_facts(summary: Summary, file: Path | None) -> tuple[ModelFacts, ...]:
     """The model of a run, or of each of several joined runs. `file`: a model file, in any precision.
 
-    By default the shipped models are searched. Raises CallError where neither `file` nor one
-    beside it is of the run.
+    By default the shipped models are searched. Raises CallError where neither `file` nor one beside it is of the run.
     """
     described = [summary["model"]] if summary["model"] else [run["model"] for run in summary["runs"] or ()]
     models = {one["sha256"]: one for one in described}

@@ -52,8 +52,8 @@ _FLAGS: Mapping[str, str] = {
     "spacing: if they are of another size, volumes are wrong, and slices may be mirrored or upside down.",
     flags.TWO_ORIENTATIONS: "The header gives two orientations: slices are turned by its sform, and may be mirrored "
     "or upside down.",
-    flags.NOT_HU: "Nothing says that the values are Hounsfield units; they were taken as they are, or as grey "
-    "values if none is as low as that of air.",
+    flags.NOT_HU: "Nothing says that the values are Hounsfield units, or many are higher than any (as where signed "
+    "numbers are said to be unsigned); they were taken as they are, or as grey values if none is as low as air.",
     flags.COMPUTED: "Slices are computed from several, as in a MIP or MinIP, or from two scans: their values are not "
     "plain Hounsfield units, and figures are off.",
     flags.PARTS_MISSING: "The scan is spread over several files, and some are missing: volumes are too small.",

@@ -173,7 +173,7 @@ def _notes(summary: Summary) -> Iterator[Text]:
         why = "the files give no spacing"
         yield Text(f"no volumes for {_named(unknown)}: {why}; set --spacing Z,Y,X (mm)")
         if known := sum(scan["volumes_ml"] is not None for scan in scans):
-            yield Text(f"volumes and involvement together are of {known} of {count(len(scans), 'scan')}")
+            yield Text(f"volumes and involvement together are of {known:,} of {count(len(scans), 'scan')}")
     unscored = [scan["scan"] for scan in scans if NOT_SCORED in scan["flags"]]
     if unscored and totals["iou"]:
         yield Text(f"no usable reference mask for {_named(unscored)}: not scored")

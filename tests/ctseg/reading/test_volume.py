@@ -90,6 +90,7 @@ def test_values_that_never_go_low_are_grey_in_the_volumes_own_range_but_for_rare
     volume = open_volume(file)
     assert volume.read(0).domain == "grey8"
     assert volume.read(0).is_stretched
+    assert volume.flags == ()
     shown = slices(volume)
     assert (shown.min(), shown.max()) == (0, 255)
     np.testing.assert_allclose(shown, np.clip((values - 10.0) * (255 / 1980), 0, 255), atol=1.5)
