@@ -7,6 +7,7 @@ from pathlib import Path
 from ctseg import __version__
 from ctseg.errors import CallError
 from ctseg.model import find_model
+from ctseg.reading.kind import READABLE
 from ctseg_batch.call import Call, check, with_absolute_paths
 from ctseg_batch.figures.notes import ignored, set_aside
 from ctseg_batch.find import find
@@ -140,7 +141,7 @@ def open_job(call: Call) -> Job:
             given += ", only results or reference masks: name the scans themselves"
         notes = [*ignored(found.ignored, found.ignored_endings), *set_aside(found.set_aside)]
         if not notes and not found.passed_over:
-            notes = ["no DICOM, .nii, .nii.gz, .mha, .mhd, .nrrd, .nhdr, .npy or images"]
+            notes = [f"no {READABLE}"]
         raise CallError(": ".join([f"no CT in {given}", *notes]))
     engine = _open_engine(call)
     if "confidence" in kinds and engine.spec.temperature is None:

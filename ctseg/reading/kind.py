@@ -24,6 +24,9 @@ _ENDINGS: dict[str, Kind] = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy"), "image"),
 }
 
+READABLE = ", ".join(("DICOM", *(ending for ending, kind in _ENDINGS.items() if kind == "volume"), ".npy or images"))
+"""What is read, for people."""
+
 _LIKE_A_FORMAT = re.compile(r"\.([a-z]{1,8}|[a-z]{1,3}[0-9]|7z|nii\.gz)")
 _LEFT_BY_PROGRAMS = re.compile(r"\..*|.*~")
 

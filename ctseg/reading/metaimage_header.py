@@ -35,8 +35,9 @@ def read_metaimage_header(file: Path) -> VolumeHeader:
         raise ContentError("it has several values per voxel")
     if fields.get("BinaryData", "True")[:1] in "Ff0":
         raise ContentError("its voxels are written as text: save it as binary")
-    check_dimensions(spatial(_sizes(fields)))
-    dimensions = len(_sizes(fields))
+    sizes = _sizes(fields)
+    check_dimensions(spatial(sizes))
+    dimensions = len(sizes)
     axes = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), dimensions**2)
     steps = _numbers(fields, ("ElementSpacing", "ElementSize"), dimensions)
     if steps is None:

@@ -71,8 +71,8 @@ class Recorder(Watcher):
         """The run is over: its last file is in place."""
         before, after, own_s = self._cores, _core_times(), time.process_time() - self._own_s
         self._busy = [_share(*readings) for readings in zip(before, after, strict=True)]
-        busy_s, all_s = np.sum(after, axis=0) - np.sum(before, axis=0)
-        self.taken_by_others = min(1.0, max(0.0, float((busy_s - own_s) / all_s))) if all_s > 0 else 0.0
+        began, (busy_s, all_s) = np.sum(before, axis=0).tolist(), np.sum(after, axis=0).tolist()
+        self.taken_by_others = _share(began, (busy_s - own_s, all_s))
 
     @property
     def seconds(self) -> float:
@@ -115,7 +115,7 @@ class Recorder(Watcher):
 
 
 def _share(before: tuple[float, float], after: tuple[float, float]) -> float:
-    """The share of busy seconds between two readings of a CPU's times."""
+    """The share of busy seconds between two readings of the times of a CPU, or of several together."""
     total = after[1] - before[1]
     # On Linux, the time that a CPU waited for a disk may decrease now and then (man proc).
     return min(1.0, max(0.0, (after[0] - before[0]) / total)) if total > 0 else 0.0

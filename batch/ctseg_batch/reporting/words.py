@@ -12,7 +12,7 @@ from ctseg.lungs import LUNGS
 from ctseg.measures import FAR_APART_MM, PLAUSIBLE_LUNG_ML
 from ctseg.printable import count, printable
 from ctseg.spacing import Spacing
-from ctseg.turn import Side
+from ctseg.turn import Side, Turn
 
 DEPTH_ALT = "The whole lung seen through from the front, disease in colour"
 UNKNOWN = "\N{EN DASH}"
@@ -144,7 +144,7 @@ def lungs_told(right: Side | None) -> str:
 
 def stored_told(right: Side) -> str:
     """A line on where the patient's right is in slices as stored."""
-    side = f"at the {right}" if right in ("top", "bottom") else f"on the {right}"
+    side = f"at the {right}" if Turn.facing(right).transposed else f"on the {right}"
     return f"Its slices are shown as they are stored, with the patient's right {side}."
 
 
