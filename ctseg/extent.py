@@ -6,5 +6,5 @@ import numpy.typing as npt
 
 def extent(held: npt.ArrayLike) -> slice:
     """From the first element that is not 0 to the last; empty if all are 0."""
-    places = np.flatnonzero(held)
-    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0)
+    indices = np.flatnonzero(held)
+    return slice(int(indices[0]), int(indices[-1]) + 1) if len(indices) else slice(0)

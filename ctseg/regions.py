@@ -118,8 +118,8 @@ def _of_slice(mask: Labels, is_left: npt.NDArray[np.bool_], values: LungValues |
         hu = values.astype(float)
         weights += [hu, np.maximum(hu - _AIR_HU, 0) / _WATER_HU]
     sums = np.zeros((3, len(LUNGS), len(CLASSES)))
-    for place, weight in zip(sums, weights, strict=False):
-        place[...] = np.bincount(bins, weight, minlength=place.size).reshape(place.shape)
+    for sums_of, weight in zip(sums, weights, strict=False):
+        sums_of[...] = np.bincount(bins, weight, minlength=sums_of.size).reshape(sums_of.shape)
     kept: npt.NDArray[np.float64] = sums[:, :, [c.index for c in LUNG]]
     return kept
 

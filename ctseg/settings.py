@@ -40,9 +40,9 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
         table = read_table(file, name, commands) if file else {}
         found: dict[str, Any] = {}
         for key, value in table.items():
-            place = f"{file}: [{name}] {key}"
-            param = options[_known(key.replace("_", "-"), options, place)]
-            found[param.name] = _at_home(_checked(value, hints[param.name], param, context, place), place)
+            setting = f"{file}: [{name}] {key}"
+            param = options[_known(key.replace("_", "-"), options, setting)]
+            found[param.name] = _at_home(_checked(value, hints[param.name], param, context, setting), setting)
         _tell_strange(name, variables.values())
         set_by = dict.fromkeys(found, str(file))
         for key, param in options.items():
@@ -60,18 +60,18 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
     return command
 
 
-def _at_home(value: Any, place: str) -> Any:
+def _at_home(value: Any, setting: str) -> Any:
     """A value, or each of a list, with `~/` at its beginning turned into the home folder, as a shell does.
 
     Raises CallError if there is none, as for a user of a container: a folder called `~` is not what was meant.
     """
     if isinstance(value, list):
-        return [_at_home(one, place) for one in value]
+        return [_at_home(one, setting) for one in value]
     if not isinstance(value, str) or value.split("/")[0] != "~":
         return value
     found = os.path.expanduser(value)  # noqa: PTH111
     if found == value:
-        raise CallError(f"{place} = {value}: this user has no home folder: set HOME, or write the path in full")
+        raise CallError(f"{setting} = {value}: this user has no home folder: set HOME, or write the path in full")
     return found
 
 
@@ -109,13 +109,13 @@ def read_table(file: Path, name: str, commands: Collection[str]) -> Mapping[str,
     return typing.cast("Mapping[str, Any]", read.get(name, {}))
 
 
-def _known(key: str, known: Collection[str], place: str) -> str:
+def _known(key: str, known: Collection[str], setting: str) -> str:
     """The key, if it is known; else the error suggests the nearest one."""
     if key in known:
         return key
     near = get_close_matches(key, known, 1)
     raise CallError(
-        f"{place} is not known: " + (f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}")
+        f"{setting} is not known: " + (f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}")
     )
 
 
@@ -129,7 +129,7 @@ def _is_joined(param: Any) -> bool:
     return "," in (param.metavar or "")
 
 
-def _checked(value: Any, hint: Any, param: Any, context: typer.Context, place: str) -> Any:
+def _checked(value: Any, hint: Any, param: Any, context: typer.Context, setting: str) -> Any:
     """A value from a file in the form that Typer takes; raises CallError for one of another type, or out of range."""
     kinds = {hint, *typing.get_args(hint)}
     is_joined = _is_joined(param)
@@ -149,11 +149,11 @@ def _checked(value: Any, hint: Any, param: Any, context: typer.Context, place: s
     else:
         fits, wanted = isinstance(value, str), 'a string, in "quotation marks"'
     if not fits:
-        raise CallError(f"{place} = {value!r}: give {wanted}")
+        raise CallError(f"{setting} = {value!r}: give {wanted}")
     try:
         param.process_value(context, value)
     except typer.BadParameter as error:
-        raise CallError(f"{place} = {value!r}: {error.message}") from error
+        raise CallError(f"{setting} = {value!r}: {error.message}") from error
     return value
 
 

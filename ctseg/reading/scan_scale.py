@@ -33,8 +33,8 @@ class ScanScale:
         """The scale of a scan of `count` slices; None if each slice decides for itself, as a single one does."""
         with self._lock:
             if not self._is_decided:
-                places = telling(range(count)) if count > 1 else []
-                looked_at = [seen for place in places if (seen := _glance(numbers, place))]
+                indices = telling(range(count)) if count > 1 else []
+                looked_at = [seen for index in indices if (seen := _glance(numbers, index))]
                 self._scale = scale_of(looked_at) if looked_at else None
                 self._is_decided = True
             return self._scale

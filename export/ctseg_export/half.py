@@ -33,9 +33,9 @@ def in_half(model: ModelProto) -> ModelProto:
     weights = set()
     for node in graph.node:
         if not single.issuperset(node.output):
-            for place, name in enumerate(node.input):
+            for index, name in enumerate(node.input):
                 if name in single:
-                    node.input[place] = f"{name}_half"
+                    node.input[index] = f"{name}_half"
                     if name not in narrowed:
                         narrowed.add(name)
                         nodes.append(onnx.helper.make_node("Cast", [name], [f"{name}_half"], to=TensorProto.FLOAT16))

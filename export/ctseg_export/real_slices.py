@@ -21,10 +21,10 @@ def real_slices(folder: Path, count: int) -> list[Slice]:
     DatasetError for a description that can't be.
     """
     scans = list(_scans(folder))
-    places = [(number, index) for number, scan in enumerate(scans) for index in range(len(scan))]
-    if not places:
+    slices = [(number, index) for number, scan in enumerate(scans) for index in range(len(scan))]
+    if not slices:
         raise CallError(f"{folder} holds no slices to compare on: there is no CT in it")
-    chosen = groupby(evenly_spread(places, count), key=lambda place: place[0])
+    chosen = groupby(evenly_spread(slices, count), key=lambda one: one[0])
     return [one for number, of_scan in chosen for one in _read(scans[number], [index for _, index in of_scan])]
 
 
@@ -38,14 +38,14 @@ def _read(scan: Scan, indices: Sequence[int]) -> list[Slice]:
 def _folders(top: Path) -> Iterator[tuple[Path, list[str]]]:
     """A folder and all below it with their files; links to folders are followed, the same real folder never twice."""
     searched = set()
-    for place, folders, names in os.walk(top, followlinks=True):
-        real = os.path.realpath(place)
+    for folder, below, names in os.walk(top, followlinks=True):
+        real = os.path.realpath(folder)
         if real in searched:
-            folders.clear()
+            below.clear()
         else:
             searched.add(real)
-            folders.sort()
-            yield Path(place), names
+            below.sort()
+            yield Path(folder), names
 
 
 def _scans(folder: Path) -> Iterator[Scan]:
@@ -53,12 +53,12 @@ def _scans(folder: Path) -> Iterator[Scan]:
     masks = mask_folders(folders)
     files: dict[Kind | None, list[Path]] = defaultdict(list)
     images: dict[Path, list[Path]] = defaultdict(list)
-    for place, names in folders.items():
-        real = place.resolve()
+    for top, names in folders.items():
+        real = top.resolve()
         if masks.isdisjoint([real, *real.parents]):
-            for path in (place / name for name in sorted(names)):
+            for path in (top / name for name in sorted(names)):
                 kind = kind_of(path)
-                (images[place] if kind == "image" else files[kind]).append(path)
+                (images[top] if kind == "image" else files[kind]).append(path)
     yield from map(open_images, images.values())
     yield from map(open_volume, files["volume"])
     found = open_series(files["dicom"])

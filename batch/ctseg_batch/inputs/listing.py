@@ -117,12 +117,12 @@ def _digest(told: str) -> str:
     return blake2b(told.encode(), digest_size=16).hexdigest()
 
 
-def runs_of(places: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Places among the files of a folder as the `runs` of a ListedSeries."""
+def runs_of(indices: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Indices of files of a folder as the `runs` of a ListedSeries."""
     runs: list[tuple[int, int]] = []
-    for place in sorted(set(places)):
-        if runs and runs[-1][1] == place:
-            runs[-1] = (runs[-1][0], place + 1)
+    for index in sorted(set(indices)):
+        if runs and runs[-1][1] == index:
+            runs[-1] = (runs[-1][0], index + 1)
         else:
-            runs.append((place, place + 1))
+            runs.append((index, index + 1))
     return tuple(runs)

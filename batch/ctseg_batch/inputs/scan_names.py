@@ -56,9 +56,9 @@ def rivals(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
     """The names that contain a `#`, by each beginning of theirs that a `#` follows."""
     found: dict[str, set[str]] = defaultdict(set)
     for name in names:
-        for place, letter in enumerate(name):
+        for end, letter in enumerate(name):
             if letter == "#":
-                found[name[:place]].add(name)
+                found[name[:end]].add(name)
     return {before: frozenset(beginning) for before, beginning in found.items()}
 
 

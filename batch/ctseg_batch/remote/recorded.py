@@ -14,15 +14,15 @@ from ctseg_batch.url import Url, location
 
 
 def results_among(urls: Iterable[Url]) -> dict[Url, Url]:
-    """Those of the URLs that are, or lie in, a folder of results, with that folder. Each place is asked once."""
+    """Those of the URLs that are, or lie in, a folder of results, with that folder. Each folder is asked once."""
     known: dict[Url, frozenset[str]] = {}
     found = {}
     for url in urls:
         steps = url.path.split("/")
-        for place, name in enumerate(steps):
-            if name not in FOLDERS or not (place or url.archive):  # a bucket or a machine may be called so, too
+        for depth, name in enumerate(steps):
+            if name not in FOLDERS or not (depth or url.archive):  # a bucket or a machine may be called so, too
                 continue
-            out = replace(url, path="/".join(steps[:place]))
+            out = replace(url, path="/".join(steps[:depth]))
             if out not in known:
                 known[out] = _results_at(out)
             if name in known[out]:
@@ -32,7 +32,7 @@ def results_among(urls: Iterable[Url]) -> dict[Url, Url]:
 
 
 def _results_at(out: Url) -> frozenset[str]:
-    """The folders of results in a place; none if that may not be looked into."""
+    """The folders of results in OUT; none if that may not be looked into."""
     try:
         return frozenset(results_in(Store(out)))
     except StoreError:
@@ -40,7 +40,7 @@ def _results_at(out: Url) -> frozenset[str]:
 
 
 def results_in(out: Store, names: Iterable[str] | None = None) -> Iterator[str]:
-    """The folders that a run may have written in a place; none if it is not an OUT. `names` are those in its record.
+    """The folders that a run may have written in OUT; none if it is not an OUT. `names` are those in its record.
 
     One of them may be a folder of scans that is called like that: the root of the run, which its journal tells.
     """
