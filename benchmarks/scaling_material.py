@@ -70,7 +70,7 @@ def as_labelled(part: Part) -> PartResult:
     tally = Tally(part, None)
     for index in range(len(part.names)):
         tally.add(index, LABELS)
-    return tally.result(part.scan.spacing_mm, part.scan.is_volume, "cpu", "fp32")
+    return tally.result(part.scan.spacing_mm, part.scan.is_stack, "cpu", "fp32")
 
 
 def fill(folder: Path, names: Sequence[str], content: bytes) -> None:

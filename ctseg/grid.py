@@ -46,13 +46,13 @@ class Grid:
 
     `header` is a NIfTI header that places the voxels, and holds nothing else. `shape`: slices, rows, columns.
     `corners`: for each slice of the scan, which slice of the block it is and where its first pixel lies there.
-    `to_file` turns labels of that shape to the header's order of axes.
+    `to_native` turns labels of that shape to the header's order of axes.
     """
 
     header: Any
     shape: tuple[int, int, int]
     corners: Sequence[tuple[int, int, int]]
-    to_file: Callable[[Labels], Labels]
+    to_native: Callable[[Labels], Labels]
 
     def filled(self, masks: Mapping[int, Labels]) -> Labels:
         """The masks (H, W), by slice, as one block in the header's order of axes; background where there is none."""
@@ -60,7 +60,7 @@ class Grid:
         for index, mask in masks.items():
             plane, row, column = self.corners[index]
             block[plane, row : row + mask.shape[0], column : column + mask.shape[1]] = mask
-        return self.to_file(block)
+        return self.to_native(block)
 
 
 def stacked_grid(slices: int, shape: tuple[int, int], spacing: Spacing) -> Grid:

@@ -22,22 +22,22 @@ DOMAINS: Mapping[str, str] = {"hu": "Hounsfield units", "grey8": "8-bit grey"}
 class Slice:
     """One slice: `pixels` (H, W), int16 or float32 Hounsfield units or uint8 grey values, as `domain` says.
 
-    `is_coloured`: the file is in colour, beyond a mark or two. `is_scaled`: whether its numbers are HU or grey was
-    decided from several slices, or a volume. `aspect`: the height of a pixel over its width. `turn`: how to turn it
-    upright.
+    `is_coloured`: the file is in colour, beyond a mark or two. `is_domain_guessed`: the file does not say whether its
+    numbers are HU or grey, so their range decided. `aspect`: the height of a pixel over its width. `turn`: how to turn
+    it upright.
     """
 
     pixels: npt.NDArray[np.int16] | npt.NDArray[np.float32] | npt.NDArray[np.uint8]
     domain: Domain
     is_coloured: bool = False
-    is_scaled: bool = False
+    is_domain_guessed: bool = False
     aspect: float = 1.0
     turn: Turn = UPRIGHT
 
     @property
     def is_stretched(self) -> bool:
         """Whether numbers that can be no HU were taken as grey, stretched unless they are 8-bit."""
-        return self.is_scaled and self.domain == "grey8"
+        return self.is_domain_guessed and self.domain == "grey8"
 
     def upright(self) -> "Slice":
         """The slice turned upright."""
@@ -101,7 +101,7 @@ class Scan(Protocol):
         ...
 
     @property
-    def is_volume(self) -> bool:
+    def is_stack(self) -> bool:
         """Whether the slices lie one on the other in space (a series, a volume), so that 3-D rules hold."""
         ...
 

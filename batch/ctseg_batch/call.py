@@ -8,7 +8,8 @@ from ctseg import surface
 from ctseg.errors import CallError, require
 from ctseg.model import DEFAULT_MODEL, find_model, shipped_models
 from ctseg.spacing import Spacing
-from ctseg_batch.choices import DeviceChoice, EngineChoice, MeasuresChoice, PrecisionChoice
+from ctseg_batch import cluster
+from ctseg_batch.choices import DEFAULT_KIND, DeviceChoice, DriverChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.figures.tables import PARQUET_EXTRA, PARQUET_MODULE
 from ctseg_batch.inputs.discover import absolute
 from ctseg_batch.reporting import require_report
@@ -22,11 +23,11 @@ class Call:
 
     `inputs` must exist; one of those `listed` may be missing, which is reported as a failure. `root`: the folder that
     scan names are relative to, None for the deepest that contains all inputs. `spacing` (z, y, x in mm) is used where
-    files do not give theirs. `workers`: threads, None for one per CPU that this process may use; with engine ray,
+    files do not give theirs. `workers`: threads, None for one per CPU that this process may use; with the driver ray,
     workers of the cluster, None for as many as there is room for. `measures`: of scans that are stacks. `batch_size`:
     slices per call of the network. `overwrite`: do again what was done before. `series_filter` and `best_series` select
     DICOM series (`ctseg_batch.inputs.selection`). `report`: write report.html at the end. `parquet`: write the tables
-    as Parquet too. `shard`: do only this share of the scans. `engine` ray: run on the workers of a Ray cluster, the one
+    as Parquet too. `shard`: do only this share of the scans. `driver` ray: run on the workers of a Ray cluster, the one
     at `address` or one that is started on this machine; each takes a CPU and the fraction `gpus_per_worker` of a GPU.
     """
 
@@ -39,7 +40,7 @@ class Call:
     workers: int | None = None
     batch_size: int = 1
     spacing: Spacing | None = None
-    write: Sequence[str] = ("mask",)
+    write: Sequence[str] = (DEFAULT_KIND,)
     overwrite: bool = False
     listed: Sequence[Location] = ()
     root: Location | None = None
@@ -49,7 +50,7 @@ class Call:
     measures: MeasuresChoice = "basic"
     parquet: bool = False
     shard: Shard | None = None
-    engine: EngineChoice = "local"
+    driver: DriverChoice = "local"
     address: str | None = None
     gpus_per_worker: float = 0.0
 
@@ -82,13 +83,11 @@ def _check_extras(call: Call) -> None:
 
 
 def _check_cluster(call: Call) -> None:
-    if call.engine == "local" and (call.address or call.gpus_per_worker):
+    if call.driver == "local" and (call.address or call.gpus_per_worker):
         raise CallError("--address and --gpus-per-worker are for a cluster: call with --engine ray")
-    if call.gpus_per_worker < 0:
-        raise CallError(f"--gpus-per-worker {call.gpus_per_worker:g}: give a fraction of a GPU, like 0.25, or more")
-    if call.engine == "ray":
+    if call.driver == "ray":
         if call.device == "cuda" and not call.gpus_per_worker:
             raise CallError("--device cuda on a cluster: set --gpus-per-worker, each worker's share of a GPU")
         if call.device == "cpu" and call.gpus_per_worker:
             raise CallError("--device cpu and --gpus-per-worker contradict each other: leave one out")
-        require("ray.data", "ray")
+        require(cluster.MODULE, cluster.EXTRA)

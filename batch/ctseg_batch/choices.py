@@ -6,7 +6,10 @@ from ctseg.model import Precision
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 PrecisionChoice = Literal["auto", Precision]
-EngineChoice = Literal["local", "ray"]
+DriverChoice = Literal["local", "ray"]
+
+DEFAULT_KIND = "mask"
+"""The kind of output that a run writes if none is named."""
 
 MOST_WORKERS = 1024
 """More threads than any machine has CPUs; each takes memory."""

@@ -26,13 +26,14 @@ def find(call: Call, folders: Collection[str]) -> tuple[Found, InputFiles]:
     if not urls:
         if isinstance(call.root, Url):
             raise CallError(f"--root {call.root}: the inputs are not below it")
-        out = call.out if isinstance(call.out, Path) else None
-        return discover(_paths(call.inputs), truths, _paths(call.listed), call.root, out), InputFiles()
+        folder = call.out if isinstance(call.out, Path) else None
+        return discover(_paths(call.inputs), truths, _paths(call.listed), call.root, folder), InputFiles()
     from ctseg_batch.remote.discover import discover_urls
 
     if paths or isinstance(call.root, Path):
         raise CallError("some INPUTs are on this machine and some in a store: call once for each")
-    return discover_urls(_urls(call.inputs), _urls([call.out]), _urls(call.listed), call.root)
+    out = call.out if isinstance(call.out, Url) else None
+    return discover_urls(_urls(call.inputs), out, _urls(call.listed), call.root)
 
 
 def _urls(places: Iterable[Location]) -> list[Url]:

@@ -21,7 +21,7 @@ from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.engine import Engine, open_engine, open_unplaced
 from ctseg_batch.network.fallback import FallbackEngine
-from ctseg_batch.outputs.output_files import FolderOutputFiles, OutputFiles
+from ctseg_batch.outputs.output_files import LocalOutputFiles, OutputFiles
 from ctseg_batch.outputs.outputs import Outputs, Writers, check_kinds
 from ctseg_batch.parts.pipeline import PartContext
 from ctseg_batch.parts.plan import Planner
@@ -82,17 +82,8 @@ class Job:
         shard = self.call.shard
         return [one for one in self.found.failures if shard is None or shard.holds(one.file)]
 
-    def planner(
-        self,
-        past: Past,
-        outputs: Outputs,
-        journal: JournalWriter | None = None,
-        outdone: Mapping[str, str] | None = None,
-    ) -> Planner:
-        """The planner of its sites; with a journal, it also records how files are sorted and removes stale outputs.
-
-        `outdone` as in Planner.
-        """
+    def planner(self, past: Past, outputs: Outputs, journal: JournalWriter | None = None) -> Planner:
+        """The planner of its sites; with a journal, it also records how files are sorted and removes stale outputs."""
         # The images of a folder count as a stack if the call gives their distance and asks for anything of stacks.
         is_of_stacks = self.call.measures == "full" or "nifti" in self.settings.write
         return Planner(
@@ -103,7 +94,6 @@ class Job:
             self.selection,
             self.input_files,
             stack_images=is_of_stacks and self.call.spacing is not None,
-            outdone=outdone,
         )
 
     def context(self, workers: Workers, engine: FallbackEngine, outputs: Outputs) -> PartContext:
@@ -125,7 +115,7 @@ def open_job(call: Call) -> Job:
     """Find the inputs and open the model; raises CtsegError before anything is written."""
     kinds = check_kinds(call.write)
     check(call)
-    if call.engine == "ray":  # its workers have folders of their own to be in
+    if call.driver == "ray":  # its workers have folders of their own to be in
         call = with_absolute_paths(call)
     mark = mark_of(call.shard)
     run_folder, output_files = _open_out(call.out, mark)
@@ -160,7 +150,7 @@ def open_job(call: Call) -> Job:
 
 def _open_out(out: Location, mark: str) -> tuple[RunFolder, OutputFiles]:
     if isinstance(out, Path):
-        return LocalRunFolder(out, mark), FolderOutputFiles(out, mark)
+        return LocalRunFolder(out, mark), LocalOutputFiles(out, mark)
     from ctseg_batch.remote.output_files import StoreOutputFiles
     from ctseg_batch.remote.run_folder import StoreRunFolder
     from ctseg_batch.remote.store import writable
@@ -172,6 +162,6 @@ def _open_out(out: Location, mark: str) -> tuple[RunFolder, OutputFiles]:
 def _open_engine(call: Call) -> Engine:
     """The model; for a cluster only its description, since the driver labels nothing."""
     file = find_model(call.model)
-    if call.engine == "local":
+    if call.driver == "local":
         return open_engine(file, call.device, call.precision)
     return open_unplaced(file, call.precision, "cuda" if call.gpus_per_worker else "cpu")

@@ -1,6 +1,6 @@
 """The result of a part of a scan: counts that can be added up, and failures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from ctseg.spacing import Spacing
 from ctseg.surface import SurfaceDistances
 from ctseg.turn import Side
 from ctseg_batch.choices import MeasuresChoice
-from ctseg_batch.slice_figures import unpack
+from ctseg_batch.slice_figures import SliceFigures, unpack
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -132,9 +132,13 @@ class PartResult:
         """The pixels of each class, weighted by slice."""
         if self.weights is None:
             return self.pixels
-        slices = zip(self.weights, unpack(self.by_slice), strict=True)
+        slices = zip(self.weights, self.slice_figures(), strict=True)
         weighted = [[weight * count for count in one.pixels] for weight, one in slices if one.pixels]
         return tuple(map(sum, zip(*weighted, strict=True))) if weighted else self.pixels
+
+    def slice_figures(self) -> Iterator[SliceFigures]:
+        """The figures of each slice."""
+        return unpack(self.by_slice)
 
     def to_json(self) -> dict[str, Any]:
         """What is recorded: all fields, the name of the scan as `scan`."""

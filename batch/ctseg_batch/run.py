@@ -17,7 +17,7 @@ from ctseg_batch.figures.notes import (
     without_output,
     without_truth,
 )
-from ctseg_batch.figures.summary import Figures, ShardFigures, Summary, by_scan, summarise
+from ctseg_batch.figures.summary import Figures, ShardFigures, Summary, by_scan, summary_of
 from ctseg_batch.figures.tables import write_tables
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.inventory import Inventory, write_inventory
@@ -75,7 +75,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         measures=call.measures,
         shard=_shard_figures(job, inventory, worked),
     )
-    summary = summarise(figures, job.engine)
+    summary = summary_of(figures, job.engine)
     write_tables(job.run_folder.folder, summary, partial(slice_rows, worked.results), call.parquet, job.mark)
     job.run_folder.deliver()
     if not call.report and is_outdated(job.run_folder.folder / REPORT_HTML, summary):
@@ -115,7 +115,7 @@ def _shard_figures(job: Job, inventory: Inventory | None, worked: Worked) -> Sha
 
 
 def _driver(job: Job) -> Driver:
-    if job.call.engine == "local":
+    if job.call.driver == "local":
         return work_here
     from ctseg_batch.cluster.driver import work_on_cluster
 

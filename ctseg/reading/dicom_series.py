@@ -49,7 +49,7 @@ class DicomSeries:
         return completed(self.lengths_mm, None)
 
     @property
-    def is_volume(self) -> bool:
+    def is_stack(self) -> bool:
         """The slices of a series lie one on the other."""
         return True
 

@@ -35,7 +35,7 @@ class ImageFolder(WithoutGeometry):
     _scale: ScanScale = field(default_factory=ScanScale, init=False, repr=False, compare=False)
 
     @property
-    def is_volume(self) -> bool:
+    def is_stack(self) -> bool:
         """Image slices need not be neighbours."""
         return False
 
@@ -74,9 +74,9 @@ def read_image(file: Path, scale: Callable[[], Scale | None]) -> Slice:
     pixels = read_picture(file)
     with refusing(file, "can't be used as a slice"):
         grey = _as_grey(pixels)
-        is_scaled = grey.dtype != np.uint8
-        taken = as_slice(grey, scale() if is_scaled else None)
-        return replace(taken, is_coloured=_is_coloured(pixels), is_scaled=is_scaled)
+        is_domain_guessed = grey.dtype != np.uint8
+        taken = as_slice(grey, scale() if is_domain_guessed else None)
+        return replace(taken, is_coloured=_is_coloured(pixels), is_domain_guessed=is_domain_guessed)
 
 
 def _as_grey(pixels: Pixels) -> Pixels:

@@ -33,7 +33,7 @@ def read_mask_volume(file: Path, scan: Scan | None) -> Labels:
     Raises UnreadableFile, also if the labels do not lie where the scan does.
     """
     header = read_volume_header(file)
-    if isinstance(scan, Volume) and not scan.lies_as(header):
+    if isinstance(scan, Volume) and not scan.is_aligned_with(header):
         raise UnreadableFile(file, _ELSEWHERE)
     grid = None if scan is None or isinstance(scan, Volume) else _grid(file, scan)
     if grid and not _lies_in(grid, header):

@@ -26,7 +26,7 @@ class Volume:
     Slices are counted from the feet up, rows from front to back, columns from the patient's right to left.
     """
 
-    is_volume = True
+    is_stack = True
 
     def __init__(self, file: Path) -> None:
         """Read the header of `file`; raises UnreadableFile."""
@@ -63,7 +63,7 @@ class Volume:
     def __len__(self) -> int:
         return self._header.shown_shape[0]
 
-    def lies_as(self, other: VolumeHeader) -> bool:
+    def is_aligned_with(self, other: VolumeHeader) -> bool:
         """Whether the voxels of another file, if it has as many, lie where this one's do, once both are turned."""
         own = self._header
         is_turned_alike = np.array_equal(own.orientation, other.orientation)
@@ -81,7 +81,7 @@ class Volume:
             if self._loaded is None:
                 self._loaded = _load(self._file, self._header)
             voxels, domain = self._loaded
-        return Slice(voxels[index], domain, is_scaled=True, aspect=pixel_aspect(self.lengths_mm))
+        return Slice(voxels[index], domain, is_domain_guessed=True, aspect=pixel_aspect(self.lengths_mm))
 
     def close(self) -> None:
         """Free the voxels."""

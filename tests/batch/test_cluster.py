@@ -368,14 +368,14 @@ def test_without_the_extra_it_is_named_before_anything_is_written(command, few, 
 
 def test_a_worker_with_another_model_than_the_drivers_is_refused(few, make_model, tmp_path):
     model = make_model(tmp_path / "model.onnx")
-    job = for_travel(open_job(Call([few], tmp_path / "out", model=str(model), engine="ray")))
+    job = for_travel(open_job(Call([few], tmp_path / "out", model=str(model), driver="ray")))
     bundle = Bundle((0,), (), Past())
-    assert Labeller(job, "cpu", {})({"bundle": bundle})["report"].trouble is None
+    assert Labeller(job, "cpu")({"bundle": bundle})["report"].trouble is None
     make_model(model, version="2")
-    trouble = Labeller(job, "cpu", {})({"bundle": bundle})["report"].trouble
+    trouble = Labeller(job, "cpu")({"bundle": bundle})["report"].trouble
     assert trouble.startswith(f"{model} on a worker's machine differs from the driver's")
     model.unlink()
-    assert str(model) in Labeller(job, "cpu", {})({"bundle": bundle})["report"].trouble
+    assert str(model) in Labeller(job, "cpu")({"bundle": bundle})["report"].trouble
 
 
 @pytest.fixture
@@ -385,14 +385,14 @@ def in_process(batch, monkeypatch):
     def travelled(thing):
         return pickle.loads(pickle.dumps(thing))
 
-    def reports(job, bundles, outdone, count):
-        worker = Labeller(travelled(for_travel(job)), "cpu", travelled(outdone))
+    def reports(job, bundles, count):
+        worker = Labeller(travelled(for_travel(job)), "cpu")
         for bundle in bundles:
             yield travelled(worker({"bundle": travelled(bundle)})["report"])
 
     monkeypatch.setattr(driver, "_cluster", lambda job, watcher: contextlib.nullcontext(1))
     monkeypatch.setattr(driver, "_reports", reports)
-    return lambda *inputs, **wanted: batch(*inputs, engine="ray", **wanted)
+    return lambda *inputs, **wanted: batch(*inputs, driver="ray", **wanted)
 
 
 def slices_of(done):
@@ -490,7 +490,7 @@ def test_images_beside_dicom_that_no_worker_came_back_with_fail_as_what_they_are
     save_series(tmp_path / "in/p", np.stack([draw(n, 64, 64) for n in range(3)]))
     save_slice(tmp_path / "in/p/x.png", draw(0))
     with monkeypatch.context() as none_comes_back:
-        none_comes_back.setattr(driver, "_reports", lambda job, bundles, outdone, count: iter(()))
+        none_comes_back.setattr(driver, "_reports", lambda job, bundles, count: iter(()))
         failed = in_process(tmp_path / "in").scans
     counts = {name: (scan["slices"], scan["failed_slices"]) for name, scan in failed.items()}
     assert counts == {"p": (3, 3), "p#images": (1, 1)}
@@ -593,10 +593,10 @@ def test_what_a_machine_that_only_seemed_dead_takes_away_the_next_call_makes_aga
     folder, away = tmp_path / "in", tmp_path / "away"
     for number in range(3):
         save_slice(folder / f"{number}.png", draw(number))
-    job = open_job(Call([folder], tmp_path / "out", model=str(quarters), device="cpu", engine="ray"))
+    job = open_job(Call([folder], tmp_path / "out", model=str(quarters), device="cpu", driver="ray"))
     masks = in_process(folder).masks
     folder.rename(away)
-    Labeller(for_travel(job), "cpu", {})({"bundle": Bundle((0,), tuple(job.sites()), Past())})
+    Labeller(for_travel(job), "cpu")({"bundle": Bundle((0,), tuple(job.sites()), Past())})
     assert not list((tmp_path / "out/masks").iterdir())
     away.rename(folder)
     done = in_process(folder)

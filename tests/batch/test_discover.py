@@ -7,7 +7,7 @@ import pytest
 
 from ctseg.errors import CallError
 from ctseg_batch.inputs.discover import as_counted, discover
-from ctseg_batch.inputs.site import mask_paths_of_volume
+from ctseg_batch.inputs.site import mask_names_by_file
 from ctseg_batch.url import location
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -178,7 +178,7 @@ def test_a_mask_is_never_called_like_a_folder_of_masks(tree, below):
 
 def test_slices_of_a_volume_go_into_a_folder_of_its_name(tree):
     (site,) = discover([tree("x/ct.nii.gz")]).sites
-    assert mask_paths_of_volume(site.name, 2) == ("x/ct.nii.gz/0000.png", "x/ct.nii.gz/0001.png")
+    assert mask_names_by_file(site.name, 2) == ("x/ct.nii.gz/0000.png", "x/ct.nii.gz/0001.png")
 
 
 def test_the_root_of_one_folder_is_that_folder(tree):

@@ -174,7 +174,7 @@ def test_many_images_are_one_stack_and_still_one_scan(batch, lungs, save_slice, 
 
 
 def test_a_folder_of_more_images_than_a_ct_has_is_no_stack(batch, lungs, save_slice, tmp_path, monkeypatch):
-    monkeypatch.setattr("ctseg_batch.parts.plan._MOST_IN_A_STACK", 2)
+    monkeypatch.setattr("ctseg_batch.parts.plan.MOST_IN_A_STACK", 2)
     for index in range(3):
         save_slice(tmp_path / f"in/{index}.png", lungs[index])
     scan = batch(tmp_path / "in", measures="full", spacing=SPACING).scan

@@ -70,7 +70,7 @@ def test_a_recorder_adds_up_what_it_hears(monkeypatch):
     stages = recorder.stages()
     assert list(stages) == ["infer", "encode"]
     assert (stages["infer"].count, stages["infer"].p50_ms, stages["infer"].share) == (4, 2.5, 0.5)
-    assert recorder.busy_cores() == [0.75]
+    assert recorder.busy_cores == [0.75]
     assert recorder.taken_by_others == pytest.approx(0.75, abs=0.1)
 
 
@@ -131,7 +131,7 @@ def test_a_guest_is_counted_once_and_time_that_the_host_took_is_not_ours(monkeyp
     monkeypatch.setattr("psutil.Process", lambda: None)
     recorder = Recorder()
     recorder.finish()
-    assert recorder.busy_cores() == [0.7]
+    assert recorder.busy_cores == [0.7]
 
 
 def test_nothing_is_left_behind(command, slices, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from ctseg.errors import CallError
-from ctseg_batch.inputs.listing import ListedSeries, SeriesFacts, runs_of
+from ctseg_batch.inputs.listing import ListedSeries, SeriesFacts, stretches_of
 from ctseg_batch.inputs.selection import best_of, parse_condition
 
 COARSE = {"SeriesInstanceUID": "1.2.2", "StudyInstanceUID": "1.3"}
@@ -352,7 +352,7 @@ def test_the_best_covers_the_chest_in_the_finest_steps(series, expected):
 
 def test_files_are_noted_as_stretches_of_their_folder():
     folder = ["1", "2", "3", "4", "5", "6"]
-    runs = runs_of([4, 0, 1, 5, 5])
+    runs = stretches_of([4, 0, 1, 5, 5])
     assert runs == ((0, 2), (4, 6))
     assert list(ListedSeries("s", "", SeriesFacts("1", "", None, "", "", None, None, 4), runs).files(folder)) == [
         "1", "2", "5", "6",

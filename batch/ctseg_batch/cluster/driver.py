@@ -12,6 +12,7 @@ import socket
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ctseg.printable import count
 from ctseg.signals import awaiting_start
 from ctseg.stages import stage
 from ctseg_batch.call import Call
+from ctseg_batch.cluster import EXTRA, MODULE
 from ctseg_batch.cluster.bundles import Bundle, Report, bundled
 from ctseg_batch.cluster.gathered import TRIES, Gathered
 from ctseg_batch.cluster.worker import Labeller, for_travel
@@ -31,8 +33,6 @@ from ctseg_batch.journal.record import JournalWriter
 from ctseg_batch.network.quiet import silenced
 from ctseg_batch.watcher import Watcher
 from ctseg_batch.work import Worked
-
-MODULE, EXTRA = "ray.data", "ray"
 
 # The object store of a cluster on this machine alone; bundles and reports are small.
 _STORE_BYTES = 256 * 2**20
@@ -55,25 +55,25 @@ def work_on_cluster(
     if to_do:
         journal.open()
         with _cluster(job, watcher) as most:
-            outdone = planner.outdone
+            job = replace(job, selection=planner.selection)
             bundles = list(bundled(to_do, past, most))
             # Workers write files before they report them: record what there may be, for a folder as for a single scan.
             outlines = {part_id_at(site): past.outline(site) for _, site in to_do if site.kind != "volume"}
             known = (noted for bundle in bundles for noted in bundle.past.parts.values())
             journal.revoke(noted for noted in known if noted["part"] not in outlines)
             journal.begin(outlines, outputs.kinds)
-            for report in _reports(job, bundles, outdone, most):
+            for report in _reports(job, bundles, most):
                 worked.take(report)
             # A scan that kills its worker takes the rest of its bundle with it: try these sites one by one.
             alone = [bundle for one in worked.missing() for bundle in bundled([one], past, most)]
-            for report in _reports(job, alone, outdone, most) if alone else ():
+            for report in _reports(job, alone, most) if alone else ():
                 worked.take(report)
         # Remove the unfinished files of killed workers: no later run would look for them, since this one ends well.
         outputs.clear()
     return worked.complete()
 
 
-def _reports(job: Job, bundles: Sequence[Bundle], outdone: Mapping[str, str], most: int) -> Iterator[Report]:
+def _reports(job: Job, bundles: Sequence[Bundle], most: int) -> Iterator[Report]:
     """The reports on the bundles, in any order."""
     data: Any = require(MODULE, EXTRA)
     logging.getLogger(MODULE).setLevel(logging.CRITICAL)  # lost sites are reported by name
@@ -89,7 +89,7 @@ def _reports(job: Job, bundles: Sequence[Bundle], outdone: Mapping[str, str], mo
         warnings.filterwarnings("ignore", "`ray_remote_args_fn` is deprecated")
         done = rows.map(
             Labeller,
-            fn_constructor_args=(for_travel(job), "cuda" if gpus else "cpu", outdone),
+            fn_constructor_args=(for_travel(job), "cuda" if gpus else "cpu"),
             compute=pool,
             num_cpus=1,
             num_gpus=gpus or None,

@@ -20,12 +20,8 @@ from ctseg_batch.work import UnderWay, work_off
 class Labeller:
     """Does bundles. Ray makes one in each worker process, and a new one if a process is lost."""
 
-    def __init__(self, job: Job, device: DeviceChoice, outdone: Mapping[str, str]) -> None:
-        """`job` is the driver's, `outdone` as in Planner.
-
-        An error here is kept for the report on the first bundle, since Ray would only try again.
-        """
-        self._outdone = outdone
+    def __init__(self, job: Job, device: DeviceChoice) -> None:
+        """`job` is the driver's. An error is kept for the report on the first bundle: Ray would only try again."""
         self._notes: list[str] = []
         self._trouble: str | None = None
         try:
@@ -51,7 +47,7 @@ class Labeller:
     def _do(self, bundle: Bundle) -> Report:
         job, journal, input_files = self._job, JournalWriter(), self._job.input_files
         outputs = job.open_outputs()
-        planner = job.planner(bundle.past, outputs, journal, self._outdone)
+        planner = job.planner(bundle.past, outputs, journal)
         under_way: list[UnderWay] = []
         with Workers(1) as workers:
             context = job.context(workers, self._engine, outputs)

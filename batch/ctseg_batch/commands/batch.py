@@ -12,10 +12,8 @@ from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
 from ctseg.settings import origins
 from ctseg.spacing import as_spacing
-from ctseg_batch.choices import MOST_WORKERS, DeviceChoice, EngineChoice, MeasuresChoice, PrecisionChoice
+from ctseg_batch.choices import DEFAULT_KIND, MOST_WORKERS, DeviceChoice, DriverChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.inputs.path_list import read_paths
-
-DEFAULT_KIND = "mask"
 
 _SCANS, _WRITTEN, _SPEED, _MACHINES = "Which scans", "What is written", "Speed", "Several machines"
 
@@ -136,7 +134,7 @@ def batch(
         ),
     ] = None,
     engine: Annotated[
-        EngineChoice,
+        DriverChoice,
         typer.Option(help="ray: run on the workers of a Ray cluster.", rich_help_panel=_MACHINES),
     ] = "local",
     address: Annotated[
@@ -198,7 +196,7 @@ def batch(
         measures=measures,
         parquet=parquet,
         shard=None if shard is None else Shard.parse(shard),
-        engine=engine,
+        driver=engine,
         address=address,
         gpus_per_worker=gpus_per_worker,
     )

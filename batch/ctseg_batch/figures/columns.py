@@ -13,7 +13,7 @@ from ctseg.spacing import Spacing
 from ctseg_batch.figures.scan_figures import spacing_of
 from ctseg_batch.figures.summary import Summary, by_scan, figure_at
 from ctseg_batch.result import PartResult
-from ctseg_batch.slice_figures import SliceFigures, unpack
+from ctseg_batch.slice_figures import SliceFigures
 
 Kind = Literal["text", "integer", "number"]
 
@@ -57,7 +57,7 @@ def slice_rows(results: Iterable[PartResult]) -> Iterator[Row]:
     """The rows of slices.csv, in the order of the scans and of their slices."""
     for scan, parts in by_scan(results).items():
         spacing = spacing_of(parts)
-        slices = chain.from_iterable(unpack(part.by_slice) for part in parts)
+        slices = chain.from_iterable(part.slice_figures() for part in parts)
         weights = chain.from_iterable(part.weights or repeat(1.0, part.slices) for part in parts)
         for index, (one, weight) in enumerate(zip(slices, weights, strict=True)):
             yield _slice_row(scan, index, one, spacing, weight)

@@ -11,7 +11,6 @@ from ctseg.learnt_groups import group_digest, learnt_groups
 from ctseg.reading.kind import stem_of
 from ctseg_batch.figures.notes import learnt_from
 from ctseg_batch.result import PartResult
-from ctseg_batch.slice_figures import unpack
 
 
 def leakage_notes(results: Iterable[PartResult], truth: Path, training: Mapping[str, Any]) -> Iterator[str]:
@@ -30,7 +29,7 @@ def leakage_notes(results: Iterable[PartResult], truth: Path, training: Mapping[
             return
         real = {parent: parent.resolve() for parent in {mask.parent for mask in masks}}
         paths = {os.path.relpath(real[mask.parent] / stem_of(mask.name), top) for mask in masks}
-        sources = (Path(one.source) for part in results for one in unpack(part.by_slice) if one.pixels)
+        sources = (Path(one.source) for part in results for one in part.slice_figures() if one.pixels)
         slices = sum(not paths.isdisjoint({str(one), str(one.with_name(stem_of(one.name)))}) for one in sources)
         if slices:
             yield learnt_from(slices, name)

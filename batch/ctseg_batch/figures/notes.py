@@ -11,7 +11,6 @@ from ctseg.printable import count
 from ctseg.reading.kind import kind_by_name, stem_of
 from ctseg_batch.layout import results_around
 from ctseg_batch.result import LeftOut, PartResult
-from ctseg_batch.slice_figures import unpack
 from ctseg_batch.url import ARCHIVE, Location
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def on_search(found: "Found") -> Iterator[str]:
     """The lines on what the search of the inputs left out."""
     yield from _passed_over(found.passed_over)
     yield from set_aside(found.set_aside)
-    yield from _met_again(found.again)
+    yield from _met_again(found.repeated_links)
 
 
 def _passed_over(inputs: Iterable[Location]) -> Iterator[str]:
@@ -97,7 +96,7 @@ def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iter
     """A line if a truth was given but has a mask for none of the slices: it may be the wrong folder."""
     done = [part for part in results if part.slices > part.failed_slices]
     if done and all(_has_no_truth(part) for part in done):
-        sources = [[one.source for one in unpack(part.by_slice)] for part in done]
+        sources = [[one.source for one in part.slice_figures()] for part in done]
         folder, _, name = sources[0][0].rpartition("/")
         hint = next(_hints(sources, truth, root), "")
         yield f"{NO_TRUTH}there is no {truth / folder / stem_of(name)}.*, nor any other{hint}"

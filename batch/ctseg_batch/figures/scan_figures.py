@@ -15,7 +15,6 @@ from ctseg.regions import Amounts, Lungs, describe, grade, total
 from ctseg.spacing import Spacing
 from ctseg_batch.figures.totals import scored
 from ctseg_batch.result import PartResult, StackFigures
-from ctseg_batch.slice_figures import unpack
 
 
 def scan_figures(name: str, parts: Sequence[PartResult], groups: list[str] | None) -> dict[str, Any]:
@@ -126,7 +125,7 @@ def _flags(
             found.append(flags.failed(count(failed, "slice")))
         largest = max(part.lung[1] for part in done)
         found += doubts(measures, done[0].lung[0], largest, done[-1].lung[2])
-    if len({sum(one.pixels) for part in done for one in unpack(part.by_slice) if one.pixels}) > 1:
+    if len({sum(one.pixels) for part in done for one in part.slice_figures() if one.pixels}) > 1:
         found.append(flags.MIXED_SIZES)
     if done and sum(part.slices for part in done) > 1 and (done[0].spacing_mm or (0,))[0] > FAR_APART_MM:
         found.append(flags.FAR_APART)

@@ -66,7 +66,7 @@ class Figures:
     shard: ShardFigures | None = None
 
 
-def summarise(figures: Figures, engine: Engine) -> Summary:
+def summary_of(figures: Figures, engine: Engine) -> Summary:
     """Add up the parts by scan, in the order of their first part, and over all scans."""
     groups = None if figures.groups is None else list(figures.groups)
     scans = flag_folders([scan_figures(name, parts, groups) for name, parts in by_scan(figures.results).items()])

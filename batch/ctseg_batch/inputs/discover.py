@@ -27,7 +27,7 @@ class Found:
     those that are not CT though the call names them. `store_root` is the root in a store. `empty` are the INPUT folders
     with neither CT nor a failure; those that hold only what is never searched are `passed_over`, and so are folders of
     results of which files are listed. `set_aside` counts folders that are not searched because of their name, like
-    `.trash`, by that name. `again` counts links to files that are found themselves.
+    `.trash`, by that name. `repeated_links` counts links to files that are found themselves.
     """
 
     root: Path
@@ -38,7 +38,7 @@ class Found:
     empty: tuple[Path, ...] = ()
     passed_over: tuple[Location, ...] = ()
     set_aside: Mapping[str, int] = field(default_factory=dict)
-    again: int = 0
+    repeated_links: int = 0
 
     @property
     def scan_root(self) -> Location:
@@ -106,7 +106,7 @@ def discover(
         empty=empty,
         passed_over=passed_over,
         set_aside=walk.set_aside,
-        again=walk.again,
+        repeated_links=walk.repeated_links,
     )
 
 

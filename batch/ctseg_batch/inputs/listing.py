@@ -43,13 +43,13 @@ class ListedSeries:
     """A series as a scan: its name, the key of its inputs, and which of the folder's files are its own.
 
     `key` is None for a stack of frames: its truth is in another place, and may change when nothing in the folder does.
-    `runs` are the stretches of its files among those of the folder, each as (first, last + 1).
+    `stretches` are the indices of its files among those of the folder, each as (first, last + 1).
     """
 
     scan_name: str
     key: str | None
     facts: SeriesFacts
-    runs: tuple[tuple[int, int], ...]
+    stretches: tuple[tuple[int, int], ...]
 
     def shares_uid(self, other: "ListedSeries") -> bool:
         """Whether both belong to one series, spread over folders; stacks of frames never do."""
@@ -57,19 +57,19 @@ class ListedSeries:
 
     def files(self, folder: Sequence[str]) -> Iterator[str]:
         """Its files out of all files of the folder."""
-        for first, end in self.runs:
+        for first, end in self.stretches:
             yield from folder[first:end]
 
     def to_json(self) -> dict[str, Any]:
         """What may be recorded: all but the description, which is free text and may name a patient."""
         facts = {**asdict(self.facts), "description": ""}
-        return {"scan": self.scan_name, "key": self.key, "facts": facts, "runs": self.runs}
+        return {"scan": self.scan_name, "key": self.key, "facts": facts, "runs": self.stretches}
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "ListedSeries":
         """The inverse of `to_json`, after a way through JSON."""
-        runs = tuple((first, end) for first, end in read["runs"])
-        return cls(read["scan"], read["key"], SeriesFacts.from_json(read["facts"]), runs)
+        stretches = tuple((first, end) for first, end in read["runs"])
+        return cls(read["scan"], read["key"], SeriesFacts.from_json(read["facts"]), stretches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +117,12 @@ def _digest(told: str) -> str:
     return blake2b(told.encode(), digest_size=16).hexdigest()
 
 
-def runs_of(indices: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Indices of files of a folder as the `runs` of a ListedSeries."""
-    runs: list[tuple[int, int]] = []
+def stretches_of(indices: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """The indices of some files of a folder as stretches, each as (first, last + 1)."""
+    stretches: list[tuple[int, int]] = []
     for index in sorted(set(indices)):
-        if runs and runs[-1][1] == index:
-            runs[-1] = (runs[-1][0], index + 1)
+        if stretches and stretches[-1][1] == index:
+            stretches[-1] = (stretches[-1][0], index + 1)
         else:
-            runs.append((index, index + 1))
-    return tuple(runs)
+            stretches.append((index, index + 1))
+    return tuple(stretches)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from ctseg_batch.inputs.site import Site, mask_paths_of_volume
+from ctseg_batch.inputs.site import Site, mask_names_by_file
 
 
 def overwriting(sites: Iterable[Site], *, of_slices: bool, of_scans: bool) -> Mapping[str, str]:
@@ -31,7 +31,7 @@ def _first(owners: dict[str, tuple[str, str]], name: str, file: str) -> str | No
 
 def _names(site: Site) -> Iterator[str]:
     """The name of each file's mask; of a volume, the first mask stands for all."""
-    yield from mask_paths_of_volume(site.name, 1) if site.kind == "volume" else site.mask_names(site.files)
+    yield from mask_names_by_file(site.name, 1) if site.kind == "volume" else site.mask_names(site.files)
 
 
 def _whole(site: Site) -> str:

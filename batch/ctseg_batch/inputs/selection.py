@@ -9,7 +9,7 @@ import operator
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from ctseg.errors import CallError
@@ -75,36 +75,45 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which series are wanted: those that meet all conditions; with `one_a_study`, only the best of each study."""
+    """Which series are wanted: those that meet all conditions; with `one_a_study`, only the best of each study.
 
-    conditions: tuple[Condition, ...] = ()
-    one_a_study: bool = False
+    `outdone`: the scans that are not the best of their study, and why; known once all are `surveyed`.
+    """
+
+    conditions: tuple[Condition, ...]
+    one_a_study: bool
+    outdone: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs_descriptions(self) -> bool:
         """Whether descriptions are needed, which are not recorded."""
         return any(one.field == "description" for one in self.conditions)
 
-    def refusal(self, facts: SeriesFacts) -> str | None:
-        """Why a series is not wanted, by the first condition that it does not meet; None where it meets all."""
-        return next((reason for one in self.conditions if (reason := one.refusal(facts))), None)
+    def refusal(self, series: ListedSeries) -> str | None:
+        """Why a series is not wanted, by the first condition that it does not meet; None if it is wanted."""
+        unmet = (reason for one in self.conditions if (reason := one.refusal(series.facts)))
+        return next(unmet, None) or self.outdone.get(series.scan_name)
 
-    def outdone(self, series: Iterable[ListedSeries]) -> Mapping[str, str]:
-        """The scans that are not the best of their study, and why; one without a study is a study of its own.
+    def surveyed(self, series: Iterable[ListedSeries]) -> "Selection":
+        """The same, once it has seen all series: only then is the best of a study known.
 
-        If the best series is spread over several folders, all its parts are kept.
+        A series without a study is a study of its own. If the best one is spread over several folders, all its parts
+        are kept.
         """
+        if not self.one_a_study:
+            return self
         studies: dict[str, list[ListedSeries]] = defaultdict(list)
         for one in series:
-            if one.facts.study and not self.refusal(one.facts):
+            if one.facts.study and not self.refusal(one):
                 studies[one.facts.study].append(one)
-        return {
+        outdone = {
             one.scan_name: f"left out by --best-series: of its study, {best.scan_name} is taken"
             for rivals in studies.values()
             for best in [best_of(rivals)]
             for one in rivals
             if one is not best and not one.shares_uid(best)
         }
+        return replace(self, outdone=outdone)
 
 
 def parse_condition(written: str) -> Condition:

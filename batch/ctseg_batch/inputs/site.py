@@ -14,6 +14,9 @@ FileState = tuple[str, int, int | str]
 """The state of a file: its path (in a store, the URL of its folder), its size, and its time of change, or what a store
 gives in its stead, like an ETag."""
 
+MOST_IN_A_STACK = 4096
+"""More images in a folder are no stack: no CT has more slices."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -110,7 +113,7 @@ class Site:
         return named
 
 
-def mask_paths_of_volume(scan_name: str, slices: int) -> tuple[str, ...]:
+def mask_names_by_file(scan_name: str, slices: int) -> tuple[str, ...]:
     """The masks' paths of a scan that is named after its file: in a folder of that name."""
     return tuple(f"{scan_name}/{volume_slice(index)}" for index in range(slices))
 

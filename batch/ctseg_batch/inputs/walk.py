@@ -26,8 +26,8 @@ class Walk:
     """One search: the kind of each file by folder, how many files were ignored by ending, and which have failed.
 
     A file that is not CT is ignored, unless the call names it: then it has failed. `passed_over` are folders that hold
-    what is never searched; `searched_before` are those that were met again, each with its real path. `again` counts
-    links to files that are found themselves.
+    what is never searched; `searched_before` are those that were met again, each with its real path. `repeated_links`
+    counts links to files that are found themselves.
     """
 
     never: frozenset[str]
@@ -38,7 +38,7 @@ class Walk:
     failed: list[UnreadableFile] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
     searched_before: list[tuple[Path, str]] = field(default_factory=list)
-    again: int = 0
+    repeated_links: int = 0
     _aside: dict[str, str] = field(default_factory=dict)
     _searched: dict[str, Path] = field(default_factory=dict)
     _links: deque[Path] = field(default_factory=deque)
@@ -90,7 +90,7 @@ class Walk:
         for link in self._file_links:
             folder, name = os.path.split(os.path.realpath(link))
             if folder in self._searched and name in self.kinds.get(self._searched[folder], {}):
-                self.again += 1
+                self.repeated_links += 1
             else:
                 self._classify(link.parent, link.name)
 

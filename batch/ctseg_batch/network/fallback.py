@@ -14,12 +14,12 @@ class FallbackEngine:
     """The engine of a run. May be used from several threads at once.
 
     A batch that fails on CUDA is tried again in halves, down to single slices, and such a slice on the CPU. If it works
-    there, the device was at fault, and the CPU does the rest of the run, in the `precision` that was asked for. `told`
+    there, the device was at fault, and the CPU does the rest of the run, in the `precision` that was asked for. `note`
     is called with a line for each step.
     """
 
-    def __init__(self, engine: Engine, precision: PrecisionChoice, told: Callable[[str], None]) -> None:
-        self._engine, self._told = engine, told
+    def __init__(self, engine: Engine, precision: PrecisionChoice, note: Callable[[str], None]) -> None:
+        self._engine, self._note = engine, note
         self._open_on_cpu = partial(open_engine, engine.file, "cpu", precision)
         self._most: int | None = None
         self._lock = threading.RLock()
@@ -56,7 +56,7 @@ class FallbackEngine:
         with self._lock:
             if self._most is None or size < self._most:
                 self._most = size
-                self._told(
+                self._note(
                     f"CUDA failed ({first_line(error, type(error).__name__)}): continuing with batches of {size}"
                 )
 
@@ -68,5 +68,5 @@ class FallbackEngine:
             if cpu is not self._engine:
                 self._engine = cpu
                 said = first_line(error, type(error).__name__)
-                self._told(f"CUDA failed ({said}): the CPU does the rest, in {cpu.spec.precision}")
+                self._note(f"CUDA failed ({said}): the CPU does the rest, in {cpu.spec.precision}")
         return inferred

@@ -62,7 +62,7 @@ class OutputFiles(Protocol):
         ...
 
 
-class FolderOutputFiles:
+class LocalOutputFiles:
     """A folder on this machine. `mark` tells its unfinished files from those of others that write to it."""
 
     def __init__(self, out: Path, mark: str = "") -> None:
@@ -146,6 +146,6 @@ class FolderOutputFiles:
         """By the names of unfinished files, except those of other shards of the same cut, which may be running."""
         clear_leftovers((self._out / folder for folder in folders), partial(is_of_sibling, mark=self._mark))
 
-    def of_worker(self, name: str) -> "FolderOutputFiles":
+    def of_worker(self, name: str) -> "LocalOutputFiles":
         """With its name before the mark, so that the names of its files still end in the mark."""
-        return FolderOutputFiles(self._out, f".{name}{self._mark}")
+        return LocalOutputFiles(self._out, f".{name}{self._mark}")

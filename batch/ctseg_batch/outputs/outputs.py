@@ -11,7 +11,7 @@ from ctseg.stages import stage
 from ctseg_batch.layout import RECORD
 from ctseg_batch.outputs.dropped import Dropped
 from ctseg_batch.outputs.labelled_scan import LabelledScan
-from ctseg_batch.outputs.output_files import FolderOutputFiles, OutputFiles
+from ctseg_batch.outputs.output_files import LocalOutputFiles, OutputFiles
 from ctseg_batch.outputs.scan_outputs import SCAN_WRITERS, ScanWriter
 from ctseg_batch.outputs.slice_outputs import WRITERS, LabelledSlice, Need, SliceWriter
 from ctseg_batch.result import LeftOut, PartResult
@@ -172,4 +172,4 @@ class NoOutputs(Outputs):
     """Outputs that write nothing and find nothing."""
 
     def __init__(self) -> None:
-        super().__init__(FolderOutputFiles(Path(os.devnull)), ())
+        super().__init__(LocalOutputFiles(Path(os.devnull)), ())

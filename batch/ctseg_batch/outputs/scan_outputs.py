@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ctseg_batch.inputs.site import MOST_IN_A_STACK
 from ctseg_batch.layout import DICOM_SEG, NIFTI, SCAN_ENDINGS
 from ctseg_batch.outputs.dicom_seg import segmentation
 from ctseg_batch.outputs.label_map import label_map
@@ -28,7 +29,7 @@ class ScanWriter:
         return f"{self.folder}/{scan_output}{SCAN_ENDINGS[self.folder]}"
 
 
-_STACKS_ALONE = "images form a stack only with --spacing Z,Y,X, and only up to 4096 of them"
+_STACKS_ALONE = f"images form a stack only with --spacing Z,Y,X, and only up to {MOST_IN_A_STACK} of them"
 
 SCAN_WRITERS: Mapping[str, ScanWriter] = {
     "nifti": ScanWriter(NIFTI, label_map, _STACKS_ALONE, label_tables),

@@ -14,23 +14,15 @@ from ctseg_batch.result import Failure
 
 
 class DicomFolders:
-    """Which scans the folders hold. `outdone`: those left out because their study has a better one, and why."""
+    """Which scans the folders hold, and by which `selection` they are wanted."""
 
-    def __init__(
-        self,
-        past: Past,
-        truth: Truth | None,
-        selection: Selection,
-        input_files: InputFiles,
-        outdone: Mapping[str, str],
-    ) -> None:
-        self._past, self._truth, self._selection, self._input_files = past, truth, selection, input_files
-        self.outdone = outdone
+    def __init__(self, past: Past, truth: Truth | None, selection: Selection, input_files: InputFiles) -> None:
+        self._past, self._truth, self._input_files = past, truth, input_files
+        self.selection = selection
 
     def survey(self, sites: Sequence[Site]) -> None:
         """If one series per study is wanted, find the best ones of all folders: a study may be spread over several."""
-        if self._selection.one_a_study:
-            self.outdone = self._selection.outdone(one for site in sites for one in self._list(site))
+        self.selection = self.selection.surveyed(one for site in sites for one in self._list(site))
 
     def key(self, site: Site) -> str:
         """A digest that changes with any file of a folder, and with the reference masks of its slices."""
@@ -39,7 +31,7 @@ class DicomFolders:
 
     def noted(self, site: Site, key: str) -> Listing | None:
         """The listing that an earlier run recorded, if no file has changed since and it is enough to select by."""
-        if self._selection.needs_descriptions:
+        if self.selection.needs_descriptions:
             return None
         listing = self._past.listing(site.name, key)
         # A folder with the name of one of the series may have been added since.
@@ -52,9 +44,7 @@ class DicomFolders:
 
     def unwanted(self, series: Iterable[ListedSeries]) -> Mapping[str, Failure]:
         """The scans that are not wanted, each with the reason."""
-        reasons = {
-            one.scan_name: self._selection.refusal(one.facts) or self.outdone.get(one.scan_name) for one in series
-        }
+        reasons = {one.scan_name: self.selection.refusal(one) for one in series}
         return {name: Failure(name, reason) for name, reason in reasons.items() if reason}
 
     def _list(self, site: Site) -> Iterable[ListedSeries]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
-from ctseg_batch.inputs.listing import ListedSeries, Listing, facts_of, runs_of, series_digest
+from ctseg_batch.inputs.listing import ListedSeries, Listing, facts_of, series_digest, stretches_of
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.truth import Truth
-from ctseg_batch.parts.part import Part, part_of_files, part_of_volume, truth_beside
+from ctseg_batch.parts.part import Part, part_by_file, part_of_files, truth_beside
 from ctseg_batch.result import Failure
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def open_folder(site: Site, truth: Truth | None) -> OpenedFolder:
     keyed += [(name, None, one) for name, one in named]
     index_of = {file: index for index, file in enumerate(site.files)}
     listed = [
-        ListedSeries(name, key, facts_of(one), runs_of(index_of[file.name] for file in one.files))
+        ListedSeries(name, key, facts_of(one), stretches_of(index_of[file.name] for file in one.files))
         for name, key, one in keyed
     ]
     skipped = tuple(Failure(site.within + file.name, reason) for file, reason in found.skipped)
@@ -55,7 +55,7 @@ def open_folder(site: Site, truth: Truth | None) -> OpenedFolder:
 
 def _stack(scan_name: str, frames: "DicomSeries", site: Site, truth: Truth | None) -> Part:
     files = [file.name for file in frames.files]
-    return part_of_volume(scan_name, frames, site, truth, sorted(set(files)), site.below(files))
+    return part_by_file(scan_name, frames, site, truth, sorted(set(files)), site.below(files))
 
 
 def named_by_file(found: Iterable["DicomSeries"]) -> Iterator[tuple[str, "DicomSeries"]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from ctseg.scan import Scan
-from ctseg_batch.inputs.site import FileState, Site, mask_paths_of_volume, stamp
+from ctseg_batch.inputs.site import FileState, Site, mask_names_by_file, stamp
 from ctseg_batch.inputs.truth import Truth, TruthFolder
 from ctseg_batch.inputs.truth_masks import Masks
 from ctseg_batch.journal.entries import part_id_of
@@ -63,12 +63,12 @@ def part_of_files(
     return Part(part_id, key, scan_name, scan, names, sources, masks, output, is_whole, scale=scale)
 
 
-def part_of_volume(
+def part_by_file(
     scan_name: str, scan: Scan, site: Site, truth: Truth | None, files: Iterable[str], sources: tuple[str, ...]
 ) -> Part:
     """A part that is named after the one file of its slices; `files` are all that it is read from."""
-    masks, names = volume_masks(scan_name, truth), mask_paths_of_volume(scan_name, len(scan))
-    part_id, key = part_id_of(scan_name), volume_key(site, files, scan_name, masks)
+    masks, names = volume_masks(scan_name, truth), mask_names_by_file(scan_name, len(scan))
+    part_id, key = part_id_of(scan_name), key_by_file(site, files, scan_name, masks)
     output = site.scan_output_by_file(scan_name)
     return Part(part_id, key, scan_name, scan, names, sources, masks, output, is_whole=True)
 
@@ -94,7 +94,7 @@ def slices_key(site: Site, files: Sequence[str], masks: Masks | None) -> str:
     return _key(site.stamped(files), site.mask_names(files), masks)
 
 
-def volume_key(site: Site, files: Iterable[str], scan_name: str, masks: Masks | None) -> str:
+def key_by_file(site: Site, files: Iterable[str], scan_name: str, masks: Masks | None) -> str:
     """The key of a scan that is named after its file."""
     return _key(site.stamped(files), [scan_name], masks)
 

@@ -149,7 +149,7 @@ class PartWork:
 
     def _end(self) -> None:
         scan, context, engine = self._part.scan, self._context, self._context.engine.current
-        stack = scan.is_volume or self._spacing is not None
+        stack = scan.is_stack or self._spacing is not None
         scan.close()
         result = self._tally.result(self._spacing, stack, engine.device, engine.spec.precision)
         context.workers.add_waiting(partial(self._last, self._whole.added_to(result)))
@@ -222,5 +222,5 @@ def clean_stack(masks: Sequence[Labels], rules: Cleanup) -> None:
 
 def begin(part: Part, context: PartContext, advanced: Callable[[], None], ended: Callable[[PartResult], None]) -> None:
     """Hand a part to the workers; returns when the last of its slices is queued."""
-    work = StackWork if part.scan.is_volume else PartWork
+    work = StackWork if part.scan.is_stack else PartWork
     work(part, context, advanced, ended).start()

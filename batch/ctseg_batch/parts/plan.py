@@ -10,7 +10,7 @@ from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.listing import ListedSeries, Listing
 from ctseg_batch.inputs.name_collisions import overwriting
 from ctseg_batch.inputs.selection import Selection
-from ctseg_batch.inputs.site import Site, mask_paths_of_volume
+from ctseg_batch.inputs.site import MOST_IN_A_STACK, Site, mask_names_by_file
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.journal.entries import part_id_at, part_id_of
 from ctseg_batch.journal.past import Past
@@ -20,10 +20,10 @@ from ctseg_batch.parts.dicom_folders import DicomFolders
 from ctseg_batch.parts.part import (
     Part,
     Step,
+    key_by_file,
+    part_by_file,
     part_of_files,
-    part_of_volume,
     truth_beside,
-    volume_key,
     volume_masks,
 )
 from ctseg_batch.parts.recheck import Recheck
@@ -32,9 +32,7 @@ from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.slice_figures import without_figures
 
 # Images of a folder that are one part: a killed run loses no more. No rule needs all images of a folder at once ...
-_IMAGES_A_PART = 256
-# ... unless they are a stack; no CT has more slices than this.
-_MOST_IN_A_STACK = 4096
+_IMAGES_A_PART = 256  # ... unless they are a stack
 
 
 class Planner:
@@ -42,8 +40,7 @@ class Planner:
 
     `skipped` (readable files that are not slices, series that are not wanted) and `errors` (failures that belong to no
     scan) fill as sites are planned. Without a `journal`, nothing is recorded and nothing removed. `input_files` fetches
-    the files of a site before it is opened. `stack_images`: the images of a folder are a stack. `outdone`: scans that
-    are left out because their study has a better one, and why, from the survey of a planner of all sites.
+    the files of a site before it is opened. `stack_images`: the images of a folder are a stack.
     """
 
     def __init__(
@@ -56,21 +53,20 @@ class Planner:
         input_files: InputFiles,
         *,
         stack_images: bool = False,
-        outdone: Mapping[str, str] | None = None,
     ) -> None:
         self.skipped: list[Failure] = []
         self.errors: list[Failure] = []
         self._past, self._outputs, self._truth, self._journal = past, outputs, truth, journal
         self.input_files, self._stack_images = input_files, stack_images
-        self._folders = DicomFolders(past, truth, selection, input_files, outdone or {})
+        self._folders = DicomFolders(past, truth, selection, input_files)
         self._stale_outputs = StaleOutputs(past, outputs, journal)
         self._recheck = Recheck(outputs, input_files)
         self._overwriting: Mapping[str, str] = {}
 
     @property
-    def outdone(self) -> Mapping[str, str]:
-        """The scans that are left out because their study has a better one, and why; known after `survey`."""
-        return self._folders.outdone
+    def selection(self) -> Selection:
+        """Which series are wanted; after `survey`, it knows the best of each study."""
+        return self._folders.selection
 
     def survey(self, sites: Sequence[Site]) -> None:
         """Look at all sites before any is planned, for what can't be decided site by site.
@@ -91,7 +87,7 @@ class Planner:
         if site.kind != "image" or site.piece is not None:
             yield site
             return
-        is_stack = self._stack_images and len(site.files) <= _MOST_IN_A_STACK
+        is_stack = self._stack_images and len(site.files) <= MOST_IN_A_STACK
         pieces = [site] if is_stack else list(site.cut(_IMAGES_A_PART))
         if len(pieces) > 1 or part_id_of(site.scan_name, 1) in self._past.parts:
             self._begin_anew(site.scan_name, pieces)
@@ -113,7 +109,7 @@ class Planner:
         if site.kind == "dicom":
             listing = self._folders.noted(site, self._folders.key(site))
             return None if listing is None else self._remembered(site, listing)
-        step = self._images(site) if site.kind == "image" else self._done_volume(site, site.name, site.files)
+        step = self._images(site) if site.kind == "image" else self._done_by_file(site, site.name, site.files)
         return [step] if isinstance(step, PartResult) else None
 
     def _apart(self, site: Site) -> Site:
@@ -140,7 +136,7 @@ class Planner:
 
     def _volume(self, site: Site) -> Iterator[Step]:
         (file,) = site.paths(site.files)
-        done = self._done_volume(site, site.name, site.files)
+        done = self._done_by_file(site, site.name, site.files)
         if done:
             yield done
             return
@@ -152,7 +148,7 @@ class Planner:
             yield PartResult(site.name, failures=(_failure(site, error.file, error.reason),))
             return
         sources = site.below(site.files) * len(volume)
-        part = part_of_volume(site.name, volume, site, self._truth, self.input_files.volume_files(site), sources)
+        part = part_by_file(site.name, volume, site, self._truth, self.input_files.volume_files(site), sources)
         step = self._unless_done(site, part)
         if isinstance(step, Part):
             self._stale_outputs.remove_beyond_length(site, {site.name: len(volume)})
@@ -205,21 +201,21 @@ class Planner:
         """The result of a series of files or a stack of frames, if all of it was done and nothing failed."""
         files = tuple(listed.files(site.files))
         if listed.key is None:
-            return self._done_volume(site, listed.scan_name, sorted(files))
+            return self._done_by_file(site, listed.scan_name, sorted(files))
         done = self._past.result(part_id_of(listed.scan_name), listed.key)
         is_sure = done and self._recheck.is_sure(site.mask_names(files), site.scan_output(listed.scan_name), done)
         return done if is_sure else None
 
-    def _done_volume(self, site: Site, scan_name: str, files: Iterable[str]) -> PartResult | None:
+    def _done_by_file(self, site: Site, scan_name: str, files: Iterable[str]) -> PartResult | None:
         """The same for a scan that is named after its file."""
         if part_id_of(scan_name) not in self._past.parts:
             return None
         if site.kind == "volume":
             files = self.input_files.volume_files(site)
-        key = volume_key(site, files, scan_name, volume_masks(scan_name, self._truth))
+        key = key_by_file(site, files, scan_name, volume_masks(scan_name, self._truth))
         done = self._past.result(part_id_of(scan_name), key)
         is_sure = done and self._recheck.is_sure(
-            mask_paths_of_volume(scan_name, done.slices), site.scan_output_by_file(scan_name), done
+            mask_names_by_file(scan_name, done.slices), site.scan_output_by_file(scan_name), done
         )
         return done if is_sure else None
 

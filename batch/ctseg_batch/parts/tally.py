@@ -34,7 +34,7 @@ class Tally:
         self._pixels: dict[int, tuple[int, ...]] = {}
         self._failed: dict[int, Failure] = {}
         self._looks: list[PixelCheck] = []
-        self._is_scaled = False
+        self._is_domain_guessed = False
         self._confusions: dict[int, Confusion] = {}
         self._bad_truth: set[Failure] = set()
 
@@ -45,7 +45,7 @@ class Tally:
             self._measurer.look(index, source, labels, is_hu=source.domain == "hu" and not look.is_not_hu)
         with self._lock:
             self._looks.append(look)
-            self._is_scaled = self._is_scaled or source.is_scaled
+            self._is_domain_guessed = self._is_domain_guessed or source.is_domain_guessed
 
     def add(self, index: int, labels: Labels) -> None:
         """Count the pixels of a slice that was written, and compare it with its truth."""
@@ -100,7 +100,7 @@ class Tally:
             ),
             patients_right=part.scan.patients_right,
             series=part.series,
-            scale=part.scale if self._is_scaled else "",
+            scale=part.scale if self._is_domain_guessed else "",
             weights=weights and weights[: len(part.names)],
             weighted_confusion=_pooled([weights[index] * table for index, table in scored] if weights else ()),
         )

@@ -160,7 +160,7 @@ def _figures(
             "slices_per_second": measured.slices_per_second,
             "failed_slices": measured.failed,
             "stages": {name: asdict(times) for name, times in recorder.stages().items()},
-            "busy_cores": recorder.busy_cores(),
+            "busy_cores": recorder.busy_cores,
             "taken_by_others": recorder.taken_by_others,
         },
         "roof": {

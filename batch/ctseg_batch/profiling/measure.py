@@ -14,7 +14,7 @@ from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.dry_run import foresee
 from ctseg_batch.figures.summary import Summary
 from ctseg_batch.job import Job
-from ctseg_batch.outputs.output_files import FolderOutputFiles
+from ctseg_batch.outputs.output_files import LocalOutputFiles
 from ctseg_batch.parts.part import Part
 from ctseg_batch.profiling.recorder import Recorder
 from ctseg_batch.run import run_job
@@ -67,7 +67,7 @@ def _run(job: Job, watcher: Watcher) -> Summary:
     with tempfile.TemporaryDirectory(prefix="ctseg-profile-") as folder:
         out = Path(folder)
         call, run_folder = replace(job.call, out=out), LocalRunFolder(out, "")
-        here = replace(job, call=call, run_folder=run_folder, output_files=FolderOutputFiles(out))
+        here = replace(job, call=call, run_folder=run_folder, output_files=LocalOutputFiles(out))
         return run_job(here, watcher)
 
 

@@ -41,8 +41,8 @@ class StageTimes:
 class Recorder(Watcher):
     """Both a listener to stages and a watcher of a run.
 
-    `slices`: those that are labelled, or have failed. `taken_by_others`: the share of the time, 0..1, of all CPUs that
-    this process may use which other programs took.
+    `slices`: those that are labelled, or have failed. `busy_cores`: the share of the time, 0..1, that each CPU this
+    process may use was busy, with whatever process. `taken_by_others`: the share that other programs took of all these.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Recorder(Watcher):
         self.slices = 0
         self.events: list[Event] = []
         self._cores = _core_times()
-        self._busy = [0.0] * len(self._cores)
+        self.busy_cores = [0.0] * len(self._cores)
         self._own_s = time.process_time()
         self.taken_by_others = 0.0
 
@@ -70,7 +70,7 @@ class Recorder(Watcher):
     def finish(self) -> None:
         """The run is over: its last file is in place."""
         before, after, own_s = self._cores, _core_times(), time.process_time() - self._own_s
-        self._busy = [_share(*readings) for readings in zip(before, after, strict=True)]
+        self.busy_cores = [_share(*readings) for readings in zip(before, after, strict=True)]
         began, (busy_s, all_s) = np.sum(before, axis=0).tolist(), np.sum(after, axis=0).tolist()
         self.taken_by_others = _share(began, (busy_s - own_s, all_s))
 
@@ -108,10 +108,6 @@ class Recorder(Watcher):
             )
             for stage, took in sorted(lengths.items(), key=lambda item: _ORDER.index(item[0]))
         }
-
-    def busy_cores(self) -> list[float]:
-        """The share of the time, 0..1, that each CPU this process may use was busy, with whatever process."""
-        return self._busy
 
 
 def _share(before: tuple[float, float], after: tuple[float, float]) -> float:

@@ -18,13 +18,13 @@ _COLOURS = (3, 4)
 
 @dataclass(frozen=True, slots=True)
 class ArrayScan(WithoutGeometry):
-    """An array (slices, H, W); `is_volume`: its slices lie one on the other.
+    """An array (slices, H, W); `is_stack`: its slices lie one on the other.
 
     As for files, uint8 is grey as it is, and anything else goes by the `scale` of the whole array.
     """
 
     values: npt.NDArray[Any]
-    is_volume: bool
+    is_stack: bool
     scale: Scale
 
     @property
@@ -46,7 +46,7 @@ class ArrayScan(WithoutGeometry):
 
     def read(self, index: int) -> Slice:
         """The slice at `index`."""
-        return replace(as_slice(self.values[index], self.scale), is_scaled=self.values.dtype != np.uint8)
+        return replace(as_slice(self.values[index], self.scale), is_domain_guessed=self.values.dtype != np.uint8)
 
     def close(self) -> None:
         """Nothing is to be freed: the array is the caller's."""

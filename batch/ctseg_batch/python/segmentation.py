@@ -77,7 +77,7 @@ class Segmentation:
         """The labels in a volume file's own order of axes, as nibabel and pynrrd have it; `labels` of anything else."""
         from ctseg.reading.volume import Volume
 
-        return self._scan.grid().to_file(self.labels) if isinstance(self._scan, Volume) else self.labels
+        return self._scan.grid().to_native(self.labels) if isinstance(self._scan, Volume) else self.labels
 
     def overlay(self, index: int | None = None) -> Picture:
         """A slice (H, W, 3) in RGB, with its classes in colour, and a legend below.

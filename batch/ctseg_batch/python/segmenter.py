@@ -147,10 +147,10 @@ class Segmenter:
             if not file.is_file():
                 return found, False
             # The name of a run would be that of the folder, the same for each of its files.
-            return replace(found, name=file.name), found.scan is not None and not found.scan.is_volume
+            return replace(found, name=file.name), found.scan is not None and not found.scan.is_stack
         array = scan_of(source)
         self._engine.current.check(array.domain)
-        return NamedScan("array", array), not array.is_volume
+        return NamedScan("array", array), not array.is_stack
 
     def _only(self, path: str | os.PathLike[str]) -> NamedScan:
         """The one scan that a path holds; raises CallError for none or several, UnreadableFile."""

@@ -1,7 +1,7 @@
 """Discover the inputs below URLs, by the names of files, and the first bytes of those without an ending."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -24,7 +24,7 @@ from ctseg_batch.url import Url, holding, is_plain
 
 
 def discover_urls(
-    inputs: Sequence[Url], never: Collection[Url], listed: Sequence[Url], root: Url | None
+    inputs: Sequence[Url], out: Url | None, listed: Sequence[Url], root: Url | None
 ) -> tuple[Found, StoreInputFiles]:
     """Like `ctseg_batch.inputs.discover.discover` for URLs in one store; also returns the access to the files.
 
@@ -37,7 +37,7 @@ def discover_urls(
             raise no_scans(url, folder)
     store = _root(given, root)
     input_files, top = StoreInputFiles(store), store.url
-    walked = _walk(store, given, inputs, never, input_files.top)
+    walked = _walk(store, given, inputs, out, input_files.top)
     if "" in walked.entries:
         raise CallError(f"--root {root}: it is a file")
     entries = _but_results(store, walked.entries)
@@ -76,7 +76,7 @@ class _Walked:
     set_aside: Mapping[str, int]
 
 
-def _walk(store: Store, given: Sequence[Url], inputs: Sequence[Url], never: Collection[Url], home: Path) -> _Walked:
+def _walk(store: Store, given: Sequence[Url], inputs: Sequence[Url], out: Url | None, home: Path) -> _Walked:
     """List all files; `home` is the root on this machine. Raises CallError for one of the `inputs` that is missing."""
     starts = {url: url.below(store.url) or "" for url in given}
     entries: dict[str, Entry] = {}
@@ -91,11 +91,11 @@ def _walk(store: Store, given: Sequence[Url], inputs: Sequence[Url], never: Coll
                 raise CallError(f"{url} does not exist or is empty")
             if not below:
                 failed.append(UnreadableFile(home / start, "does not exist or is empty"))
-            outs = tuple(f"{out.below(store.url)}/" for out in never if out.below(url))
+            within_out = f"{out.below(store.url)}/" if out and out.below(url) else None
             for entry in below:
                 if steps := _steps_aside(entry.path, start):
                     aside.add(steps[0])
-                elif entry.path.startswith(outs):
+                elif within_out and entry.path.startswith(within_out):
                     passed_over.append(entry.path)
                 else:
                     entries[entry.path] = entry

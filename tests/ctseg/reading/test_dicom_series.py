@@ -47,7 +47,7 @@ def test_slices_lie_from_the_feet_up_whatever_the_files_are_called(write_stack):
     assert [file.stem for file in series.files] == names
     assert series.spacing_mm == (2.5, 0.7, 0.8)  # not the SliceThickness of 5
     assert series.flags == ()
-    assert series.is_volume
+    assert series.is_stack
 
 
 def test_a_stack_that_was_scanned_from_the_head_is_turned(write_stack):

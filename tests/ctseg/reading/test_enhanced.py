@@ -145,7 +145,7 @@ def test_frames_lie_from_the_feet_up_whatever_their_order_in_the_file(write, syn
     np.testing.assert_array_equal(pixels(series), hu())
     assert series.spacing_mm == (25, 0.7, 0.8)
     assert series.flags == ()
-    assert series.is_volume
+    assert series.is_stack
     assert series.files == (file,) * 5
     assert series.enhanced_file == file
 

@@ -391,7 +391,7 @@ def test_a_picture_that_claims_to_be_huge_takes_no_memory(tmp_path, peak_memory)
 def test_images_say_nothing_of_space(tmp_path):
     np.save(tmp_path / "a.npy", CT)
     scan = open_images([tmp_path / "a.npy"] * 3)
-    assert (len(scan), scan.lengths_mm, scan.is_volume, scan.flags) == (3, (None, None, None), False, ())
+    assert (len(scan), scan.lengths_mm, scan.is_stack, scan.flags) == (3, (None, None, None), False, ())
     assert scan.patients_right is None
 
 

@@ -66,7 +66,7 @@ def test_any_of_the_48_orientations_is_shown_as_radiologists_see_it(tmp_path, en
         np.testing.assert_array_equal(slices(volume), expected)
         assert volume.lengths_mm == pytest.approx(spacing)
         assert volume.flags == ()
-        assert volume.is_volume
+        assert volume.is_stack
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -38,7 +38,7 @@ def test_any_orientation_is_shown_as_radiologists_see_it(tmp_path, codes):
     np.testing.assert_array_equal(slices(volume), SHOWN)
     assert volume.lengths_mm == pytest.approx(STEPS)
     assert volume.flags == ()
-    assert volume.is_volume
+    assert volume.is_stack
 
 
 @pytest.mark.parametrize("codes", ["RAS", "PIR", "SRA"])
