@@ -20,7 +20,7 @@ from ctseg.phantom.dicom import to_dicom
 from ctseg.prepare import prepare
 from ctseg.reading import open_images, open_series
 from ctseg.runtime import open_on_cpu
-from ctseg_batch.outputs.slice_outputs import WRITERS, LabelledSlice
+from ctseg_batch.outputs.slice_outputs import SLICE_WRITERS, LabelledSlice
 
 SLICES_A_SERIES = 40
 
@@ -72,7 +72,7 @@ class Parts:
         ways: dict[str, Callable[[int], Any]] = {
             "network": lambda i: self._session.run([OUTPUT], {INPUT: self._inputs[i % SLICES_A_SERIES]}),
             "decode": self._decode,
-            "encode": lambda i: WRITERS["mask"].encode(LabelledSlice(self._masks[i % SLICES_A_SERIES])),
+            "encode": lambda i: SLICE_WRITERS["mask"].encode(LabelledSlice(self._masks[i % SLICES_A_SERIES])),
         }
         return {name: rate(do, len(self._files), self._workers) for name, do in ways.items()}
 

@@ -14,7 +14,7 @@ from ctseg_batch.call import Call
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import Journal
-from ctseg_batch.outputs.slice_outputs import WRITERS, LabelledSlice
+from ctseg_batch.outputs.slice_outputs import SLICE_WRITERS, LabelledSlice
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.tally import Tally
 from ctseg_batch.result import PartResult
@@ -48,11 +48,11 @@ def plant_series(folder: Path, count: int) -> None:
 def note_as_done(call: Call) -> None:
     """Make OUT what a run leaves that has done it all, by the classes of a run, but for the network."""
     job = open_job(call)
-    mask = WRITERS["mask"].encode(LabelledSlice(LABELS))
+    mask = SLICE_WRITERS["mask"].encode(LabelledSlice(LABELS))
     with job.run_folder.hold(print), Journal(call.out, job.root, job.settings, Past()) as journal:
         for part in parts(job, journal):
-            home = call.out / WRITERS["mask"].folder / Path(part.names[0]).parent
-            fill(home, [Path(name).name for name in part.names], mask)
+            home = call.out / SLICE_WRITERS["mask"].folder / Path(part.mask_names[0]).parent
+            fill(home, [Path(name).name for name in part.mask_names], mask)
             journal.note(part.place, part.key, as_labelled(part))
 
 
@@ -68,7 +68,7 @@ def parts(job: Job, journal: Journal) -> Iterator[Part]:
 def as_labelled(part: Part) -> PartResult:
     """The figures of a part whose masks are all the same."""
     tally = Tally(part, None)
-    for index in range(len(part.names)):
+    for index in range(len(part.mask_names)):
         tally.add(index, LABELS)
     return tally.result(part.scan.spacing_mm, part.scan.is_stack, "cpu", "fp32")
 

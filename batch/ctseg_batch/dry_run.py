@@ -51,9 +51,9 @@ def plan(call: Call) -> Plan:
     is_nothing_readable = call.shard is None  # of a shard it can't be told: another may read something
     for step in _steps(job, planner):
         if isinstance(step, Part):
-            dropped.foresee(step.names, step.scan_output)
+            dropped.foresee(step.mask_names, step.scan_output)
         failed.update(() if isinstance(step, Part) else step.failures)
-        many = len(step.names) if isinstance(step, Part) else step.slices
+        many = len(step.mask_names) if isinstance(step, Part) else step.slices
         slices[step.scan_name] += many
         to_do[step.scan_name] += many * isinstance(step, Part)
         flags[step.scan_name] |= dict.fromkeys(step.scan.flags if isinstance(step, Part) else step.flags)

@@ -55,12 +55,12 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     started = time.perf_counter()
     outputs = job.open_outputs()
     if not past.all_closed:
-        outputs.clear()
+        outputs.remove_unfinished()
     inventory = Inventory(tuple(dict.fromkeys(site.name for site in job.found.sites))) if call.shard else None
     if inventory:
         write_inventory(inventory, job.output_files)
     with job.run_folder.journal(job.root, job.settings, past) as journal:
-        outputs.begin()
+        outputs.write_label_tables()
         worked = _driver(job)(job, past, journal, watcher, note)
         journal.check_in_place()
     figures = Figures(

@@ -155,12 +155,12 @@ def _steps(sites: Iterable[Site], planner: Planner, watcher: Watcher, most: int 
                 yield held, step
                 continue
             part = step if left is None else step.first(left)
-            watcher.expect(len(part.names) - expected)
+            watcher.expect(len(part.mask_names) - expected)
             expected = 0
             planner.input_files.fetch(site)
             yield held, part
             if left is not None:
-                left -= len(part.names)
+                left -= len(part.mask_names)
                 if not left:
                     held.drop()
                     return

@@ -228,7 +228,7 @@ def test_out_is_cleared_of_what_a_killed_share_of_another_cut_left_once(batch, m
     half.write_bytes(b"half")
     batch(many)
     assert not half.exists()
-    monkeypatch.setattr("ctseg_batch.outputs.outputs.Outputs.clear", lambda _: 1 / 0)
+    monkeypatch.setattr("ctseg_batch.outputs.outputs.Outputs.remove_unfinished", lambda _: 1 / 0)
     batch(many)
 
 

@@ -69,7 +69,7 @@ def work_on_cluster(
             for report in _reports(job, alone, most) if alone else ():
                 worked.take(report)
         # Remove the unfinished files of killed workers: no later run would look for them, since this one ends well.
-        outputs.clear()
+        outputs.remove_unfinished()
     return worked.complete()
 
 

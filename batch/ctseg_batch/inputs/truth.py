@@ -14,7 +14,7 @@ from ctseg.mask_meaning import MaskMeaning
 from ctseg.metrics import Confusion, confusion
 from ctseg.reading.kind import kind_by_name, stem_of
 from ctseg_batch.inputs.scan_names import label_map_names
-from ctseg_batch.inputs.truth_masks import FolderMasks, Masks, SliceMasks, UnlistedMasks, VolumeMask
+from ctseg_batch.inputs.truth_masks import FolderMasks, SliceMasks, TruthMasks, UnlistedMasks, VolumeMask
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ class TruthFolder:
         files.sort(key=lambda name: (name.lower().endswith(".png"), name))
         self._by_stem = {(_kind(folder / name), stem_of(name)): name for name in files}
 
-    def of_slices(self, files: Iterable[str], mask_names: Iterable[str]) -> Masks:
+    def of_slices(self, files: Iterable[str], mask_names: Iterable[str]) -> TruthMasks:
         """The truth of each slice: a file with the name of its mask, or with its own stem and any image ending."""
         if self._unlisted:
             return self._unlisted
         by_slice = tuple(self._of_slice(*names) for names in zip(files, mask_names, strict=True))
         return SliceMasks(by_slice, self._meaning)
 
-    def of_volume(self, name: str) -> Masks | None:
+    def of_volume(self, name: str) -> TruthMasks | None:
         """The truth of a volume: a volume of its name or stem, or a folder of its name with a mask per slice.
 
         A label map of this program will do as well: `ct.mha.nii.gz` for the volume `ct.mha`, and for a multi-frame file

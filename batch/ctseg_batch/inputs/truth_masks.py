@@ -14,7 +14,7 @@ from ctseg.scan import Scan
 from ctseg_batch.inputs.site import volume_slice
 
 
-class Masks(ABC):
+class TruthMasks(ABC):
     """The truth of a scan's slices."""
 
     def __init__(self, meaning: MaskMeaning) -> None:
@@ -52,7 +52,7 @@ class Masks(ABC):
         return reading.read_mask(file)
 
 
-class SliceMasks(Masks):
+class SliceMasks(TruthMasks):
     """A file for each slice, or none."""
 
     def __init__(self, by_slice: tuple[Path | None, ...], meaning: MaskMeaning) -> None:
@@ -69,7 +69,7 @@ class SliceMasks(Masks):
         return self._by_slice[index]
 
 
-class FolderMasks(Masks):
+class FolderMasks(TruthMasks):
     """A volume's truth as this program writes masks: a folder with `0000.png`, counted from the feet."""
 
     def __init__(self, folder: Path, meaning: MaskMeaning) -> None:
@@ -102,7 +102,7 @@ class FolderMasks(Masks):
         return super()._read(index, file, scan)
 
 
-class VolumeMask(Masks):
+class VolumeMask(TruthMasks):
     """A volume's truth as a volume; read when the first slice is asked for, and held with the scan."""
 
     def __init__(self, file: Path, meaning: MaskMeaning) -> None:
@@ -143,7 +143,7 @@ class VolumeMask(Masks):
         return volume
 
 
-class UnlistedMasks(Masks):
+class UnlistedMasks(TruthMasks):
     """The truth in a folder that can't be listed: nobody knows which masks are there."""
 
     def __init__(self, error: OSError, folder: Path, meaning: MaskMeaning) -> None:

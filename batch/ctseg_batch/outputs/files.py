@@ -79,7 +79,7 @@ def _sync(opened: int) -> None:
         os.close(opened)
 
 
-def clear_leftovers(folders: Iterable[Path], is_at_work: Callable[[str], bool]) -> None:
+def remove_leftovers(folders: Iterable[Path], is_at_work: Callable[[str], bool]) -> None:
     """Remove the unfinished files of killed runs below the folders, not those of runs at work, told by their marks."""
     for top in folders:
         for folder, _, names in os.walk(top):

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ctseg.errors import UnreadableFile
 from ctseg.stages import stage
-from ctseg_batch.outputs.files import clear_leftovers, is_bad_name, put, sync, write_error
+from ctseg_batch.outputs.files import is_bad_name, put, remove_leftovers, sync, write_error
 from ctseg_batch.shards import is_of_sibling
 
 
@@ -41,7 +41,7 @@ class OutputFiles(Protocol):
         """Whether there is a file."""
         ...
 
-    def is_whole(self, path: str) -> bool:
+    def has_content(self, path: str) -> bool:
         """Whether there is a file that is not empty, as far as that is known without another request to a store."""
         ...
 
@@ -53,7 +53,7 @@ class OutputFiles(Protocol):
         """Whether case matters: false if the file at this path is also found by the path in another case."""
         ...
 
-    def clear(self, folders: Iterable[str]) -> None:
+    def remove_unfinished(self, folders: Iterable[str]) -> None:
         """Remove the unfinished files of a killed run in folders below OUT."""
         ...
 
@@ -123,7 +123,7 @@ class LocalOutputFiles:
         """Not by Path.is_file, which raises for a name that is too long."""
         return os.path.isfile(os.path.join(self._out, path))  # noqa: PTH113, PTH118
 
-    def is_whole(self, path: str) -> bool:
+    def has_content(self, path: str) -> bool:
         """By its size: no output has 0 bytes."""
         try:
             found = os.stat(os.path.join(self._out, path))  # noqa: PTH116, PTH118
@@ -142,9 +142,9 @@ class LocalOutputFiles:
         except OSError:
             return True
 
-    def clear(self, folders: Iterable[str]) -> None:
+    def remove_unfinished(self, folders: Iterable[str]) -> None:
         """By the names of unfinished files, except those of other shards of the same cut, which may be running."""
-        clear_leftovers((self._out / folder for folder in folders), partial(is_of_sibling, mark=self._mark))
+        remove_leftovers((self._out / folder for folder in folders), partial(is_of_sibling, mark=self._mark))
 
     def of_worker(self, name: str) -> "LocalOutputFiles":
         """With its name before the mark, so that the names of its files still end in the mark."""

@@ -13,10 +13,10 @@ from ctseg_batch.outputs.dropped import Dropped
 from ctseg_batch.outputs.labelled_scan import LabelledScan
 from ctseg_batch.outputs.output_files import LocalOutputFiles, OutputFiles
 from ctseg_batch.outputs.scan_outputs import SCAN_WRITERS, ScanWriter
-from ctseg_batch.outputs.slice_outputs import WRITERS, LabelledSlice, Need, SliceWriter
+from ctseg_batch.outputs.slice_outputs import SLICE_WRITERS, LabelledSlice, Need, SliceWriter
 from ctseg_batch.result import LeftOut, PartResult
 
-KINDS = (*WRITERS, *SCAN_WRITERS)
+KINDS = (*SLICE_WRITERS, *SCAN_WRITERS)
 """All kinds of output: of slices, then of whole scans."""
 
 
@@ -40,7 +40,7 @@ class Writers:
     def of(cls, kinds: Collection[str]) -> Self:
         """The writers of those of these kinds that exist; others, as of an old journal, are left out."""
         return cls(
-            tuple(WRITERS[kind] for kind in kinds if kind in WRITERS),
+            tuple(SLICE_WRITERS[kind] for kind in kinds if kind in SLICE_WRITERS),
             {kind: SCAN_WRITERS[kind] for kind in kinds if kind in SCAN_WRITERS},
         )
 
@@ -58,11 +58,11 @@ class Writers:
 class Outputs:
     """The output files of one run, of slices and of whole scans.
 
-    A scan is given as the path of its outputs below their folder, without an ending. `kinds` are all that there may be
+    A scan is given as the path of its outputs below their folder, without an ending. `kinds` are all that OUT may hold
     of a part while it is under way, dropped ones included.
     """
 
-    def __init__(self, output_files: OutputFiles, kinds: Sequence[str], dropped: Collection[str] = ()) -> None:
+    def __init__(self, output_files: OutputFiles, kinds: Sequence[str], dropped: Collection[str]) -> None:
         """`dropped`: kinds that only earlier runs have written; their files of parts that this run does are removed."""
         self._output_files = output_files
         self.kinds = (*kinds, *sorted(dropped))
@@ -88,18 +88,18 @@ class Outputs:
         """Whether a kind that is written needs it."""
         return any(writer.needs == what for writer in self._written.of_slices)
 
-    def begin(self) -> None:
-        """Write the tables that lie beside the files of scans; raises CallError."""
+    def write_label_tables(self) -> None:
+        """Write what names the labels beside the files of scans; raises CallError."""
         writers = self._written.of_scans.values()
-        tables = {f"{w.folder}/{name}": content for w in writers for name, content in w.tables().items()}
+        tables = {f"{w.folder}/{name}": content for w in writers for name, content in w.label_tables().items()}
         for file, content in tables.items():
             self._output_files.write(file, content)
         if tables:
             self._output_files.sync(tables)
 
-    def clear(self) -> None:
+    def remove_unfinished(self) -> None:
         """Remove the unfinished files of a killed run."""
-        self._output_files.clear(self._all.folders)
+        self._output_files.remove_unfinished(self._all.folders)
 
     def write(self, name: str, labelled: LabelledSlice) -> None:
         """Write a slice's files, called `name` below each kind's folder.
@@ -123,11 +123,7 @@ class Outputs:
         return [LeftOut(kind, writer.not_in_parts) for kind, writer in self._written.of_scans.items()]
 
     def sync(self, names: Sequence[str], scan_output: str) -> None:
-        """Make sure that the files of slices and their scan survive a crash, and remove those of dropped kinds.
-
-        Raises CallError.
-        """
-        self.dropped.take_away(names, scan_output)
+        """Make sure that the files of slices and their scan survive a crash; raises CallError."""
         self._output_files.sync(self._written.paths(names, [scan_output]))
 
     def remove(self, names: Iterable[str], scans: Iterable[str] = ()) -> None:
@@ -142,18 +138,18 @@ class Outputs:
         for path in paths:
             self._output_files.remove(path)
 
-    def are_there(self, names: Iterable[str]) -> bool:
+    def are_complete(self, names: Iterable[str]) -> bool:
         """Whether all files of these slices are in place."""
-        return all(map(self._output_files.is_whole, self._written.paths(names)))
+        return all(map(self._output_files.has_content, self._written.paths(names)))
 
-    def is_scan_there(self, path: str, result: PartResult) -> bool:
+    def is_scan_complete(self, path: str, result: PartResult) -> bool:
         """Whether all files of a whole scan are in place, at this path, that were made with this result."""
         if result.failed_slices == result.slices:
             return True
         made = set(self.scan_kinds) - {one.kind for one in result.left_out}
         if made and result.scan_output not in ("", path):  # it is another scan's file that is there, if any is
             return False
-        return all(map(self._output_files.is_whole, Writers.of(made).paths([], [path])))
+        return all(map(self._output_files.has_content, Writers.of(made).paths([], [path])))
 
     def is_any_there(self, names: Iterable[str], scans: Iterable[str] = ()) -> bool:
         """Whether there is any file of these slices and scans, of any kind."""
@@ -172,4 +168,4 @@ class NoOutputs(Outputs):
     """Outputs that write nothing and find nothing."""
 
     def __init__(self) -> None:
-        super().__init__(LocalOutputFiles(Path(os.devnull)), ())
+        super().__init__(LocalOutputFiles(Path(os.devnull)), (), ())

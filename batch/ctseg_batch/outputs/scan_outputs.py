@@ -16,13 +16,14 @@ class ScanWriter:
     """A kind of output: its folder below OUT, and the function that makes the bytes of a scan's file.
 
     `encode` raises OutputUnavailable, and UnreadableFile for a source that can't be read again. `not_in_parts`: why it
-    is not made of images that form no stack. `tables`: files that are written to the folder once.
+    is not made of images that form no stack. `label_tables`: files that
+    are written to the folder once, beside the scans.
     """
 
     folder: str
     encode: Callable[[LabelledScan], bytes]
     not_in_parts: str
-    tables: Callable[[], Mapping[str, bytes]] = dict
+    label_tables: Callable[[], Mapping[str, bytes]] = dict
 
     def path(self, scan_output: str) -> str:
         """A scan's file, below OUT."""

@@ -59,7 +59,7 @@ def _confidence(labelled: LabelledSlice) -> bytes:
     return _png(labelled.confidence, _PNG_OF_PICTURE)
 
 
-WRITERS: Mapping[str, SliceWriter] = {
+SLICE_WRITERS: Mapping[str, SliceWriter] = {
     "mask": SliceWriter(MASKS, _mask),
     "overlay": SliceWriter(OVERLAYS, _overlay, needs="grey"),
     "confidence": SliceWriter(CONFIDENCE, _confidence, needs="confidence"),

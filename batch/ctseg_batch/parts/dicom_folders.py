@@ -9,7 +9,7 @@ from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.journal.past import Past
 from ctseg_batch.parts.opened import OpenedFolder, open_folder
-from ctseg_batch.parts.part import slice_masks, slices_key, truth_beside
+from ctseg_batch.parts.part import slices_key, truth_of_slices
 from ctseg_batch.result import Failure
 
 
@@ -26,8 +26,7 @@ class DicomFolders:
 
     def key(self, site: Site) -> str:
         """A digest that changes with any file of a folder, and with the reference masks of its slices."""
-        masks = slice_masks(site, site.files, truth_beside(site, self._truth))
-        return slices_key(site, site.files, masks)
+        return slices_key(site, site.files, truth_of_slices(site, site.files, self._truth))
 
     def noted(self, site: Site, key: str) -> Listing | None:
         """The listing that an earlier run recorded, if no file has changed since and it is enough to select by."""

@@ -12,7 +12,7 @@ from ctseg.errors import UnreadableFile
 from ctseg_batch.inputs.listing import ListedSeries, Listing, facts_of, series_digest, stretches_of
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.truth import Truth
-from ctseg_batch.parts.part import Part, part_by_file, part_of_files, truth_beside
+from ctseg_batch.parts.part import Part, part_by_file, part_of_files
 from ctseg_batch.result import Failure
 
 if TYPE_CHECKING:
@@ -34,9 +34,8 @@ def open_folder(site: Site, truth: Truth | None) -> OpenedFolder:
     found = reading.open_series(site.paths(site.files))
     plain = [one for one in found.series if one.enhanced_file is None]
     names = [site.name if len(plain) == 1 else site.named(short) for short in _shorts(plain)]
-    beside = truth_beside(site, truth)
     series = [
-        replace(part_of_files(name, 0, one, site, beside, is_whole=True), series=series_digest(one))
+        replace(part_of_files(name, 0, one, site, truth, is_whole=True), series=series_digest(one))
         for name, one in zip(names, plain, strict=True)
     ]
     named = [(site.within + name, one) for name, one in named_by_file(found.series)]

@@ -68,7 +68,7 @@ class PartWork:
         self._spacing = completed(part.scan.lengths_mm, context.spacing)
         self._tally = Tally(part, context.truth, context.measures if self._spacing else "basic")
         self._whole = WholeScan(part, context.outputs)
-        self._count = len(part.names)
+        self._count = len(part.mask_names)
         self._left = Countdown(self._count)
         self._lost: str | None = None
 
@@ -90,7 +90,7 @@ class PartWork:
     def _keep(self, index: int, labelled: LabelledSlice) -> None:
         """Write the files of a slice and count its pixels."""
         with self._failing(index):
-            self._context.outputs.write(self._part.names[index], labelled)
+            self._context.outputs.write(self._part.mask_names[index], labelled)
             self._tally.add(index, labelled.labels)
             self._whole.hold(index, labelled.labels)
 
@@ -144,7 +144,7 @@ class PartWork:
             self._fail(index, reason_of(error))
 
     def _fail(self, index: int, reason: str) -> None:
-        self._context.outputs.remove([self._part.names[index]])
+        self._context.outputs.remove([self._part.mask_names[index]])
         self._tally.fail(index, reason)
 
     def _end(self) -> None:
@@ -156,8 +156,10 @@ class PartWork:
 
     def _last(self, result: PartResult) -> None:
         """Make sure that the files outlast a crash before the part is noted as done."""
-        labelled = [self._part.names[index] for index in self._tally.labelled]
-        self._context.outputs.sync(labelled, self._part.scan_output)
+        labelled = [self._part.mask_names[index] for index in self._tally.labelled]
+        outputs = self._context.outputs
+        outputs.dropped.take_away(labelled, self._part.scan_output)
+        outputs.sync(labelled, self._part.scan_output)
         self._ended(result)
 
 

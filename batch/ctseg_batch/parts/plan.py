@@ -23,8 +23,7 @@ from ctseg_batch.parts.part import (
     key_by_file,
     part_by_file,
     part_of_files,
-    truth_beside,
-    volume_masks,
+    truth_by_file,
 )
 from ctseg_batch.parts.recheck import Recheck
 from ctseg_batch.parts.stale_outputs import StaleOutputs
@@ -130,8 +129,8 @@ class Planner:
 
     def _images(self, site: Site) -> Step:
         images = reading.open_images(site.paths(site.files), site.paths(site.scaled_by))
-        truth, is_whole = truth_beside(site, self._truth), site.piece is None
-        part = part_of_files(site.scan_name, site.piece or 0, images, site, truth, is_whole=is_whole)
+        is_whole = site.piece is None
+        part = part_of_files(site.scan_name, site.piece or 0, images, site, self._truth, is_whole=is_whole)
         return self._unless_done(site, part)
 
     def _volume(self, site: Site) -> Iterator[Step]:
@@ -184,7 +183,7 @@ class Planner:
             slices=site.mask_names(set(site.files) - slices),
             scans=map(site.scan_output, gone),
         )
-        self._stale_outputs.remove_beyond_length(site, {part.scan_name: len(part.names) for part in opened.stacks})
+        self._stale_outputs.remove_beyond_length(site, {part.scan_name: len(part.mask_names) for part in opened.stacks})
         failed = tuple(_failure(site, error.file, error.reason) for error in opened.failed)
         if self._journal and not failed:
             self._journal.list_folder(site.name, key, opened.listing)
@@ -212,7 +211,7 @@ class Planner:
             return None
         if site.kind == "volume":
             files = self.input_files.volume_files(site)
-        key = key_by_file(site, files, scan_name, volume_masks(scan_name, self._truth))
+        key = key_by_file(site, files, scan_name, truth_by_file(scan_name, self._truth))
         done = self._past.result(part_id_of(scan_name), key)
         is_sure = done and self._recheck.is_sure(
             mask_names_by_file(scan_name, done.slices), site.scan_output_by_file(scan_name), done

@@ -21,16 +21,16 @@ class Recheck:
         """Whether the result holds without a look at the inputs: nothing failed, and all files are in place."""
         if done.failed_slices or done.bad_truth or done.is_unmeasured:
             return False
-        return self._outputs.are_there(names) and self._outputs.is_scan_there(scan_output, done)
+        return self._outputs.are_complete(names) and self._outputs.is_scan_complete(scan_output, done)
 
     def holds(self, site: Site, part: Part, done: PartResult) -> bool:
         """Whether doing the part again would give the same result."""
         if done.scale and done.scale != part.scale:
             return False
-        missing = [index for index, name in enumerate(part.names) if not self._outputs.are_there([name])]
+        missing = [index for index, name in enumerate(part.mask_names) if not self._outputs.are_complete([name])]
         if done.is_unmeasured or (missing and len(missing) != done.failed_slices):
             return False
-        if not self._outputs.is_scan_there(part.scan_output, done):
+        if not self._outputs.is_scan_complete(part.scan_output, done):
             return False
         if not done.failed_slices and not done.bad_truth:
             return True
@@ -45,7 +45,7 @@ def _fails_again(part: Part, done: PartResult, missing: Sequence[int]) -> bool:
     """Whether none of the slices that failed can be read now."""
     if not done.failed_slices:
         return True
-    if len(part.scan.files) < len(part.names):  # one tells: none of a volume can be read without the others
+    if len(part.scan.files) < len(part.mask_names):  # one tells: none of a volume can be read without the others
         return done.failed_slices == done.slices and not _can_be_read(part.scan, 0)
     # Where nothing is written of a slice alone, nothing is missing: it may be any of a file with a failure.
     failed = {failure.file for failure in done.failures}
@@ -55,15 +55,15 @@ def _fails_again(part: Part, done: PartResult, missing: Sequence[int]) -> bool:
 
 def _truth_fails_again(part: Part, done: PartResult) -> bool:
     """Whether the truth has the same faults: it may have been unreachable, which leaves size and time as they are."""
-    masks, left = part.masks, set(done.bad_truth)
-    if not left or masks is None:
+    truth, left = part.truth, set(done.bad_truth)
+    if not left or truth is None:
         return True
-    files = {index: file for index in range(len(part.names)) if (file := masks.find(index))}
+    files = {index: file for index in range(len(part.mask_names)) if (file := truth.find(index))}
     named = {failure.file for failure in left}
     # None of them is named where it is the voxels beside a header that could not be read.
     for index in [index for index, file in files.items() if str(file) in named] or files:
         try:
-            masks.grouped(index, part.scan)
+            truth.grouped(index, part.scan)
         except UnreadableFile as error:
             left.discard(Failure(str(error.file), error.reason))
             if not left:

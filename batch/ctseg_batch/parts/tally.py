@@ -80,7 +80,7 @@ class Tally:
         weights, scored = part.scan.weights, sorted(self._confusions.items())
         result = PartResult(
             scan_name=part.scan_name,
-            slices=len(part.names),
+            slices=len(part.mask_names),
             failed_slices=len(self._failed),
             failures=tuple(sorted(set(self._failed.values()))),
             spacing_mm=spacing,
@@ -96,12 +96,12 @@ class Tally:
             precision=precision,
             by_slice=pack(
                 SliceFigures(source, name, self._pixels.get(index))
-                for index, (source, name) in enumerate(zip(part.sources, part.names, strict=True))
+                for index, (source, name) in enumerate(zip(part.sources, part.mask_names, strict=True))
             ),
             patients_right=part.scan.patients_right,
             series=part.series,
             scale=part.scale if self._is_domain_guessed else "",
-            weights=weights and weights[: len(part.names)],
+            weights=weights and weights[: len(part.mask_names)],
             weighted_confusion=_pooled([weights[index] * table for index, table in scored] if weights else ()),
         )
         if self._measurer is None or spacing is None:
@@ -112,7 +112,7 @@ class Tally:
         """The groups of the slice's truth, or why it can't be used; None where it has none."""
         part = self._part
         try:
-            return part.masks.grouped(index, part.scan, labels.shape) if part.masks else None
+            return part.truth.grouped(index, part.scan, labels.shape) if part.truth else None
         except UnreadableFile as error:
             return error
 

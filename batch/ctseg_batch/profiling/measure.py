@@ -74,7 +74,7 @@ def _run(job: Job, watcher: Watcher) -> Summary:
 def first_batch(job: Job, batch_size: int) -> npt.NDArray[np.float32]:
     """The network's input for the first readable slice, repeated `batch_size` times; raises CallError."""
     for part in (step for step in foresee(job) if isinstance(step, Part)):
-        for index in range(len(part.names)):
+        for index in range(len(part.mask_names)):
             try:
                 grey = prepare(part.scan.read(index), job.engine.spec.preparation)[0]
             except UnreadableFile:

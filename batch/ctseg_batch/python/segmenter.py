@@ -169,7 +169,7 @@ class Segmenter:
     def _work(self, part: Part, spacing: Spacing | None, kept: "_Kept") -> PartResult:
         """Put a scan through the pipeline of a run."""
         results: list[PartResult] = []
-        with Workers(min(self._workers, len(part.names))) as workers:
+        with Workers(min(self._workers, len(part.mask_names))) as workers:
             context = _Context(workers, self._engine, kept, None, spacing, measures=self._measures)
             begin(part, context, lambda: None, results.append)
         if context.refused:
@@ -223,7 +223,7 @@ def _part(name: str, scan: Scan, series: str) -> Part:
     names = tuple(f"{index:06d}" for index in range(len(scan)))
     files = tuple(map(str, scan.files))
     sources = files if len(files) == len(scan) else files * len(scan) or tuple(map("slice {}".format, range(len(scan))))
-    return Part("", "", name, scan, names, sources, masks=None, scan_output="", is_whole=True, series=series)
+    return Part("", "", name, scan, names, sources, truth=None, scan_output="", is_whole=True, series=series)
 
 
 def _raise_failures(result: PartResult) -> None:

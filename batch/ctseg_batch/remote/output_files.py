@@ -62,7 +62,7 @@ class StoreOutputFiles:
     def remove_empty(self, folders: Iterable[str]) -> None:
         """Nothing: stores have no folders."""
 
-    def is_whole(self, path: str) -> bool:
+    def has_content(self, path: str) -> bool:
         """As any that is there: an object is put whole."""
         return self.is_there(path)
 
@@ -90,10 +90,10 @@ class StoreOutputFiles:
         """All stores do."""
         return True
 
-    def clear(self, folders: Iterable[str]) -> None:
+    def remove_unfinished(self, folders: Iterable[str]) -> None:
         """Nothing: a store shows no incomplete files."""
 
-    def of_worker(self, name: str) -> "StoreOutputFiles":  # noqa: ARG002 - no file of its is seen half done
+    def of_worker(self, name: str) -> "StoreOutputFiles":  # noqa: ARG002 - none of its files is ever seen half written
         """The same store, with files of its own that wait."""
         return StoreOutputFiles(self._store)
 

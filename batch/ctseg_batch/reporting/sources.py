@@ -16,7 +16,7 @@ from ctseg.reading.files import read_bytes
 from ctseg.reading.name_order import as_counted
 from ctseg.scan import Slice
 from ctseg_batch.outputs.overlay import BgrPicture, Grey, as_shown
-from ctseg_batch.outputs.slice_outputs import WRITERS
+from ctseg_batch.outputs.slice_outputs import SLICE_WRITERS
 from ctseg_batch.parts.opened import named_by_file
 from ctseg_batch.reporting.results import below, placed
 from ctseg_batch.slice_figures import SliceFigures
@@ -99,7 +99,7 @@ def _written_at(file: Path) -> int:
 
 
 def _written(out: Path, kind: str, row: SliceFigures) -> Path | None:
-    return None if row.pixels is None else below(out / WRITERS[kind].folder, row.mask)
+    return None if row.pixels is None else below(out / SLICE_WRITERS[kind].folder, row.mask)
 
 
 def _sources(
