@@ -13,7 +13,7 @@ from ctseg.phantom.dicom import to_dicom
 from ctseg_batch.call import Call
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.past import Past
-from ctseg_batch.journal.record import Journal
+from ctseg_batch.journal.record import JournalFile
 from ctseg_batch.outputs.slice_outputs import SLICE_WRITERS, LabelledSlice
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.tally import Tally
@@ -49,14 +49,14 @@ def note_as_done(call: Call) -> None:
     """Make OUT what a run leaves that has done it all, by the classes of a run, but for the network."""
     job = open_job(call)
     mask = SLICE_WRITERS["mask"].encode(LabelledSlice(LABELS))
-    with job.run_folder.hold(print), Journal(call.out, job.root, job.settings, Past()) as journal:
+    with job.run_folder.hold(print), JournalFile(call.out, job.root, job.settings, Past(), "", lambda: None) as journal:
         for part in parts(job, journal):
             home = call.out / SLICE_WRITERS["mask"].folder / Path(part.mask_names[0]).parent
             fill(home, [Path(name).name for name in part.mask_names], mask)
             journal.note(part.place, part.key, as_labelled(part))
 
 
-def parts(job: Job, journal: Journal) -> Iterator[Part]:
+def parts(job: Job, journal: JournalFile) -> Iterator[Part]:
     """What there is to do, which is all."""
     planner = job.planner(Past(), job.open_outputs(), journal)
     for piece in chain.from_iterable(map(planner.pieces, job.found.sites)):

@@ -18,7 +18,7 @@ from ctseg_batch.inputs.selection import Selection, parse_condition
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.inputs.truth import Truth, open_truth
 from ctseg_batch.journal.past import Past
-from ctseg_batch.journal.record import JournalWriter
+from ctseg_batch.journal.record import Journal
 from ctseg_batch.network.engine import Engine, open_engine, open_unplaced
 from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.outputs.output_files import LocalOutputFiles, OutputFiles
@@ -82,7 +82,7 @@ class Job:
         shard = self.call.shard
         return [one for one in self.found.failures if shard is None or shard.holds(one.file)]
 
-    def planner(self, past: Past, outputs: Outputs, journal: JournalWriter | None = None) -> Planner:
+    def planner(self, past: Past, outputs: Outputs, journal: Journal | None = None) -> Planner:
         """The planner of its sites; with a journal, it also records how files are sorted and removes stale outputs."""
         # The images of a folder count as a stack if the call gives their distance and asks for anything of stacks.
         is_of_stacks = self.call.measures == "full" or "nifti" in self.settings.write

@@ -21,7 +21,7 @@ from ctseg_batch.figures.summary import Figures, ShardFigures, Summary, by_scan,
 from ctseg_batch.figures.tables import write_tables
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.inventory import Inventory, write_inventory
-from ctseg_batch.journal.record import Journal
+from ctseg_batch.journal.record import JournalFile
 from ctseg_batch.reporting import REPORT_HTML
 from ctseg_batch.reporting.head import is_outdated
 from ctseg_batch.watcher import Watcher
@@ -89,7 +89,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
     return summary
 
 
-def _notes(job: Job, worked: Worked, journal: Journal) -> Iterator[str]:
+def _notes(job: Job, worked: Worked, journal: JournalFile) -> Iterator[str]:
     """The notes on the run as a whole that can be made only at its end."""
     yield from on_search(job.found)
     if job.call.spacing:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ctseg.claim import claim
 from ctseg_batch.journal.past import Past, recall
-from ctseg_batch.journal.record import Journal
+from ctseg_batch.journal.record import JournalFile
 from ctseg_batch.layout import RECORD, names_in, superseded, withdrawn
 from ctseg_batch.outputs.files import remove
 from ctseg_batch.result import Settings
@@ -40,7 +40,7 @@ class RunFolder(Protocol):
         """What was done before; raises CallError if that was of another root. Writes nothing in OUT."""
         ...
 
-    def journal(self, root: str, settings: Settings, past: Past) -> Journal:
+    def journal(self, root: str, settings: Settings, past: Past) -> JournalFile:
         """The journal of this run; raises CallError.
 
         Before its first record, when OUT is about to change, it removes summary.json: until the run ends, none may
@@ -74,9 +74,9 @@ class LocalRunFolder:
         """From the journals in OUT."""
         return recall(self.folder, root, settings, self._mark)
 
-    def journal(self, root: str, settings: Settings, past: Past) -> Journal:
+    def journal(self, root: str, settings: Settings, past: Past) -> JournalFile:
         """A file in OUT."""
-        return Journal(self.folder, root, settings, past, self._mark, self._withdraw)
+        return JournalFile(self.folder, root, settings, past, self._mark, self._withdraw)
 
     def _withdraw(self) -> None:
         """Remove its own summary, that of a whole run, and the tables of shards of other cuts."""

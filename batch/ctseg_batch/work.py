@@ -13,7 +13,7 @@ from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.job import Job
 from ctseg_batch.journal.past import Past
-from ctseg_batch.journal.record import JournalWriter
+from ctseg_batch.journal.record import Journal
 from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.parts.part import Part, Step
 from ctseg_batch.parts.pipeline import PartContext, begin
@@ -39,11 +39,11 @@ class Worked:
     dropped: Mapping[str, Collection[str]]
 
 
-Driver = Callable[[Job, Past, JournalWriter, Watcher, Callable[[str], None]], Worked]
+Driver = Callable[[Job, Past, Journal, Watcher, Callable[[str], None]], Worked]
 """Does all sites of a job that the past does not hold already, and records each part; the last argument takes notes."""
 
 
-def work_here(job: Job, past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]) -> Worked:
+def work_here(job: Job, past: Past, journal: Journal, watcher: Watcher, note: Callable[[str], None]) -> Worked:
     """The driver of one machine: does the parts in threads of this process."""
     engine = FallbackEngine(job.engine, job.call.precision, note)
     outputs = job.open_outputs()
@@ -94,7 +94,7 @@ def work_off(
     sites: Sequence[Site],
     planner: Planner,
     context: PartContext,
-    journal: JournalWriter,
+    journal: Journal,
     watcher: Watcher,
     most: int | None = None,
 ) -> UnderWay:

@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from ctseg_batch.journal.record import Journal
+from ctseg_batch.journal.record import JournalFile
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.outputs.outputs import Outputs
 
@@ -459,7 +459,7 @@ def test_parts_that_are_gone_leave_no_masks_though_a_run_stopped_among_them(
     for file in files[100:]:
         file.unlink()
     with monkeypatch.context() as patched:
-        patched.setattr(Journal, "forget", dying(Journal.forget, 2))  # the first one is of slices
+        patched.setattr(JournalFile, "forget", dying(JournalFile.forget, 2))  # the first one is of slices
         with pytest.raises(KeyboardInterrupt):
             batch(tmp_path / "in")
     assert batch(tmp_path / "in").masks.keys() == {file.name for file in files[:100]}
@@ -482,7 +482,7 @@ def test_images_that_move_to_another_part_leave_no_mask_though_a_run_stopped_mea
     for file in files[:first]:
         file.unlink()
     with monkeypatch.context() as patched:
-        patched.setattr(Journal, step, dying(getattr(Journal, step), count))
+        patched.setattr(JournalFile, step, dying(getattr(JournalFile, step), count))
         with pytest.raises(KeyboardInterrupt):
             batch(tmp_path / "in")
     files[gone].unlink()

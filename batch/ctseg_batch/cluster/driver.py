@@ -29,7 +29,7 @@ from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.job import Job
 from ctseg_batch.journal.entries import part_id_at
 from ctseg_batch.journal.past import Past
-from ctseg_batch.journal.record import JournalWriter
+from ctseg_batch.journal.record import Journal
 from ctseg_batch.network.quiet import silenced
 from ctseg_batch.watcher import Watcher
 from ctseg_batch.work import Worked
@@ -40,9 +40,7 @@ _STORE_BYTES = 256 * 2**20
 _PATIENCE_S = 10.0
 
 
-def work_on_cluster(
-    job: Job, past: Past, journal: JournalWriter, watcher: Watcher, note: Callable[[str], None]
-) -> Worked:
+def work_on_cluster(job: Job, past: Past, journal: Journal, watcher: Watcher, note: Callable[[str], None]) -> Worked:
     """The driver of a cluster; raises CallError if there is none, or if workers can't write to OUT."""
     outputs = job.open_outputs()
     planner = job.planner(past, outputs, journal)
@@ -53,7 +51,7 @@ def work_on_cluster(
         worked = Gathered(pieces, planner, journal, watcher, note)
         to_do = list(worked.to_do())
     if to_do:
-        journal.open()
+        journal.announce_change()
         with _cluster(job, watcher) as most:
             job = replace(job, selection=planner.selection)
             bundles = list(bundled(to_do, past, most))

@@ -7,7 +7,7 @@ from ctseg.errors import CallError
 from ctseg_batch.cluster.bundles import Report
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.journal.entries import part_id_at
-from ctseg_batch.journal.record import JournalWriter
+from ctseg_batch.journal.record import Journal
 from ctseg_batch.parts.plan import Planner, unread
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.watcher import Watcher
@@ -28,7 +28,7 @@ class Gathered:
         self,
         pieces: Sequence[Site],
         planner: Planner,
-        journal: JournalWriter,
+        journal: Journal,
         watcher: Watcher,
         note: Callable[[str], None],
     ) -> None:

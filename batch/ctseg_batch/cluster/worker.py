@@ -9,7 +9,8 @@ from ctseg.model import find_model
 from ctseg_batch.choices import DeviceChoice
 from ctseg_batch.cluster.bundles import Bundle, Report
 from ctseg_batch.job import Job
-from ctseg_batch.journal.record import JournalWriter
+from ctseg_batch.journal.record import Journal
+from ctseg_batch.layout import JournalEntry
 from ctseg_batch.network.engine import open_engine
 from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.parts.workers import Workers
@@ -45,7 +46,7 @@ class Labeller:
         return {"report": report}
 
     def _do(self, bundle: Bundle) -> Report:
-        job, journal, input_files = self._job, JournalWriter(), self._job.input_files
+        job, journal, input_files = self._job, GatheredJournal(), self._job.input_files
         outputs = job.open_outputs()
         planner = job.planner(bundle.past, outputs, journal)
         under_way: list[UnderWay] = []
@@ -56,19 +57,33 @@ class Labeller:
                 under_way.append(work_off([here], planner, context, journal, Watcher()))
         told, self._notes[:] = list(self._notes), []
         # The driver has revoked all records of the bundle: those that were not touched here hold again.
-        touched = {noted.get("part") for noted in journal.gathered}
+        touched = {noted.get("part") for noted in journal.records}
         still = [noted for part_id, noted in bundle.past.parts.items() if part_id not in touched]
         return Report(
             bundle.numbers,
             results=[one.in_order() for one in under_way],
             site_of_scan={scan: site for one in under_way for scan, site in one.site_of_scan.items()},
             slices=sum(one.slices for one in under_way),
-            noted=[*still, *journal.gathered],
+            noted=[*still, *journal.records],
             skipped=planner.skipped,
             errors=list(map(input_files.explained, planner.errors)),
             notes=told,
             dropped=outputs.dropped.scans,
         )
+
+
+class GatheredJournal(Journal):
+    """A journal in memory: the driver writes its records."""
+
+    def __init__(self) -> None:
+        self.records: list[JournalEntry] = []
+
+    def announce_change(self) -> None:
+        """Nothing: the driver has told already."""
+
+    def add(self, *noted: JournalEntry) -> None:
+        """Add them to `records`."""
+        self.records += noted
 
 
 def for_travel(job: Job) -> Job:

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,17 +20,19 @@ from ctseg_batch.outputs.files import sync, vanished_error, write_error
 from ctseg_batch.result import PartResult, Settings
 
 
-class JournalWriter:
-    """Gathers the records of a run in memory. May be used from several threads."""
+class Journal(ABC):
+    """What a run records. May be used from several threads."""
 
-    def __init__(self) -> None:
-        self.gathered: list[JournalEntry] = []
+    @abstractmethod
+    def announce_change(self) -> None:
+        """Tell that OUT is about to change."""
 
-    def open(self) -> None:
-        """Announce that OUT is about to change."""
+    @abstractmethod
+    def add(self, *noted: JournalEntry) -> None:
+        """Add any of these records."""
 
     def begin(self, outlines: Mapping[str, PartResult], kinds: Iterable[str]) -> None:
-        """Parts are about to be done: revoke their records, and note the kinds of output that there may be of them."""
+        """Parts are about to be done: revoke their records, and note the kinds of output that OUT may hold of them."""
         self.add(*(begun(part_id, outline, kinds) for part_id, outline in outlines.items()))
 
     def revoke(self, parts: Iterable[JournalEntry]) -> None:
@@ -48,13 +51,9 @@ class JournalWriter:
         """Record which series the DICOM files of a folder make up."""
         self.add({"folder": folder, "key": key, **listing.to_json()})
 
-    def add(self, *noted: JournalEntry) -> None:
-        """Add any of these records."""
-        self.gathered += noted
 
-
-class Journal(JournalWriter):
-    """Writes the records to a file in OUT, which must be held; a context manager.
+class JournalFile(Journal):
+    """A journal in a file in OUT, which must be held; a context manager.
 
     Raises CallError where OUT can't be written.
     """
@@ -65,12 +64,11 @@ class Journal(JournalWriter):
         root: str,
         settings: Settings,
         past: Past,
-        mark: str = "",
-        opened: Callable[[], None] = lambda: None,
+        mark: str,
+        on_first_change: Callable[[], None],
     ) -> None:
-        """`opened` is called once, before the first record of this run."""
-        super().__init__()
-        self._past, self._opened = past, opened
+        """`on_first_change` is called once, before the first record of this run."""
+        self._past, self._on_first_change = past, on_first_change
         self._idle = True
         self._touched: set[str] = set()
         self._lock = threading.RLock()
@@ -108,19 +106,19 @@ class Journal(JournalWriter):
         """Write a line for each; they are on the disk when this returns."""
         if noted:
             self._touched.update(one["part"] for one in noted if "part" in one)
-            self.open()
+            self.announce_change()
             self._append(*noted)
 
     def untouched(self) -> set[str]:
         """The scans that earlier runs have recorded and this run has not."""
         return {noted["result"]["scan"] for part_id, noted in self._past.parts.items() if part_id not in self._touched}
 
-    def open(self) -> None:
+    def announce_change(self) -> None:
         """Once, before the first record: write the number of this run, one more than that of any before it."""
         with self._lock:
             if self._idle:
                 self._idle = False
-                self._opened()
+                self._on_first_change()
                 self._append({"run": self._past.run + 1})
 
     def check_in_place(self) -> None:

@@ -14,7 +14,7 @@ from ctseg_batch.inputs.site import MOST_IN_A_STACK, Site, mask_names_by_file
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.journal.entries import part_id_at, part_id_of
 from ctseg_batch.journal.past import Past
-from ctseg_batch.journal.record import JournalWriter
+from ctseg_batch.journal.record import Journal
 from ctseg_batch.outputs.outputs import Outputs
 from ctseg_batch.parts.dicom_folders import DicomFolders
 from ctseg_batch.parts.part import (
@@ -47,7 +47,7 @@ class Planner:
         past: Past,
         outputs: Outputs,
         truth: Truth | None,
-        journal: JournalWriter | None,
+        journal: Journal | None,
         selection: Selection,
         input_files: InputFiles,
         *,

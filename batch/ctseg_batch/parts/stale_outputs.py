@@ -6,7 +6,7 @@ from itertools import chain, count, takewhile
 from ctseg_batch.inputs.site import Site, volume_slice
 from ctseg_batch.journal.entries import part_id_of
 from ctseg_batch.journal.past import Past
-from ctseg_batch.journal.record import JournalWriter
+from ctseg_batch.journal.record import Journal
 from ctseg_batch.outputs.outputs import Outputs
 from ctseg_batch.parts.part import Part
 
@@ -14,7 +14,7 @@ from ctseg_batch.parts.part import Part
 class StaleOutputs:
     """Finds them by the past and by what is in OUT, and discards them; without a journal, nothing is discarded."""
 
-    def __init__(self, past: Past, outputs: Outputs, journal: JournalWriter | None) -> None:
+    def __init__(self, past: Past, outputs: Outputs, journal: Journal | None) -> None:
         self._past, self._outputs, self._journal = past, outputs, journal
 
     def discard(self, *, parts: Iterable[str] = (), slices: Iterable[str] = (), scans: Iterable[str] = ()) -> None:
@@ -25,7 +25,7 @@ class StaleOutputs:
         going = list(slices), list(scans)
         self._journal.revoke(noted)  # first: no record may claim a file that is gone
         if self._outputs.is_any_there(*going):
-            self._journal.open()
+            self._journal.announce_change()
             self._outputs.remove(*going)
         self._journal.forget(noted)
 

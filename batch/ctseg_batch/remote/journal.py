@@ -10,7 +10,7 @@ from types import TracebackType
 from uuid import uuid4
 
 from ctseg_batch.journal.past import Past
-from ctseg_batch.journal.record import Journal
+from ctseg_batch.journal.record import JournalFile
 from ctseg_batch.layout import ENDING, RECORD, JournalEntry, is_sibling, journal_file
 from ctseg_batch.remote.lease import Lease
 from ctseg_batch.remote.retry import StoreError
@@ -22,7 +22,7 @@ HEAD_BYTES = 65536
 """No first line of a journal is longer."""
 
 
-class StoredJournal(Journal):
+class StoredJournal(JournalFile):
     """A journal that is written on this machine and stored piece by piece, so that a killed run loses a few seconds.
 
     The names of pieces contain the id of the journal's first line, so that pieces of an older journal never count.
@@ -37,9 +37,9 @@ class StoredJournal(Journal):
         settings: Settings,
         past: Past,
         mark: str,
-        opened: Callable[[], None],
+        on_first_change: Callable[[], None],
     ) -> None:
-        super().__init__(folder, root, settings, past, mark, opened)
+        super().__init__(folder, root, settings, past, mark, on_first_change)
         self._store, self._lease = store, lease
         self._file = journal_file(folder, mark)
         self._path = f"{RECORD}/{self._file.name}"

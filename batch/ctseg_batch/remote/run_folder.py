@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ctseg_batch.journal.past import Past, recall
-from ctseg_batch.journal.record import Journal
+from ctseg_batch.journal.record import JournalFile
 from ctseg_batch.layout import RECORD, is_journal, superseded, withdrawn
 from ctseg_batch.remote.journal import StoredJournal, read_stored
 from ctseg_batch.remote.lease import Lease, leased
@@ -44,7 +44,7 @@ class StoreRunFolder:
             read_stored(self._store, name, self.folder / RECORD / name, self._mark)
         return recall(self.folder, root, settings, self._mark, str(self._store.url))
 
-    def journal(self, root: str, settings: Settings, past: Past) -> Journal:
+    def journal(self, root: str, settings: Settings, past: Past) -> JournalFile:
         """A journal that is written on this machine, and stored piece by piece."""
         assert self._lease is not None
         return StoredJournal(self._store, self._lease, self.folder, root, settings, past, self._mark, self._withdraw)
