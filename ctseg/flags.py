@@ -3,6 +3,7 @@
 The same words are used in summary.json, its tables and the report, which also explains each.
 """
 
+import re
 from collections.abc import Iterable
 
 # Where the slices of a series lie.
@@ -61,9 +62,9 @@ def failed(slices: str) -> str:
 FAILED_ARE_BACKGROUND = "failed slices are background in nifti"
 
 
-def no_output(kind: str) -> str:
-    """For an output that could not be made of a whole scan: `no nifti`; the reason follows after a colon."""
-    return f"no {kind}"
+def no_output(kind: str, reason: str = "") -> str:
+    """For an output that could not be made of a whole scan: `no nifti`, or `no nifti: ` and the reason."""
+    return f"no {kind}: {reason}" if reason else f"no {kind}"
 
 
 def lung_absent(lung: str) -> str:
@@ -75,12 +76,31 @@ NOT_SCORED = "no reference"
 """For a scan of which no slice was compared: there is no score that this could make doubtful."""
 
 
+SOME_SLICES = "some slices"
+_NUMBER_OF_SLICES = re.compile(r"[\d,]+ slices?")
+
+
+def without_number(flag: str) -> str:
+    """A flag without its number of slices, so that scans which differ only in that are grouped."""
+    return _NUMBER_OF_SLICES.sub(SOME_SLICES, flag)
+
+
+def kind_of(flag: str) -> str:
+    """A flag without its number of slices, and without a reason."""
+    return without_number(flag).partition(": ")[0]
+
+
+def order_among(found: Iterable[str]) -> str:
+    """The flag that says what slices are ordered by; empty if there is none."""
+    return next((flag for flag in found if flag.startswith(ORDER)), "")
+
+
 _NO_DOUBTS = frozenset((NOT_SCORED, FAILED_ARE_BACKGROUND, no_output("nifti"), no_output("dicom-seg")))
 
 
 def doubts_among(found: Iterable[str]) -> list[str]:
     """The flags that make figures of a scan doubtful, without those on its other outputs."""
-    return [flag for flag in found if flag.partition(":")[0] not in _NO_DOUBTS]
+    return [flag for flag in found if kind_of(flag) not in _NO_DOUBTS]
 
 
 def no_truth_for(slices: str) -> str:

@@ -49,16 +49,13 @@ def tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) 
 
 def tell_plan(call: "Call", *, as_json: bool, quiet: bool) -> None:
     """Show what a run would do, or if `quiet` only what has failed, and exit with the status that it would have."""
-    from ctseg_batch.dry_run import plan, plan_failures, plan_report
+    from ctseg_batch.dry_run import plan
     from ctseg_batch.terminal.console import people_console, show
+    from ctseg_batch.terminal.plan_report import plan_failures, plan_report
 
     found = plan(call)
     if as_json:
-        scans = [
-            {"scan": name, "slices": n, "to_do": found.to_do[name], "flags": found.flags[name]}
-            for name, n in found.slices.items()
-        ]
-        skipped, errors = ([asdict(one) for one in failures] for failures in (found.skipped, found.errors))
+        scans, skipped, errors = (list(map(asdict, some)) for some in (found.scans, found.skipped, found.errors))
         told = {"scans": scans, "skipped": skipped, "errors": errors, "notes": list(found.notes)}
         with standard_output() as stream:
             stream.write(json.dumps(told, indent=2) + "\n")

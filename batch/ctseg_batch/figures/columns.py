@@ -1,6 +1,6 @@
 """The columns of the tables, with a row per scan or a row per slice."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, repeat
 from typing import Any, Literal, NamedTuple
@@ -12,6 +12,7 @@ from ctseg.measures import involvement, voxel_ml
 from ctseg.spacing import Spacing
 from ctseg_batch.figures.scan_figures import spacing_of
 from ctseg_batch.figures.summary import Summary, by_scan, figure_at
+from ctseg_batch.figures.totals import ScanEntry
 from ctseg_batch.result import PartResult
 from ctseg_batch.slice_figures import SliceFigures
 
@@ -31,7 +32,7 @@ class _ScanColumn(NamedTuple):
     """A column, and the function that takes its value from a scan."""
 
     column: Column
-    of: Callable[[Mapping[str, Any]], Any]
+    of: Callable[[ScanEntry], Any]
 
 
 SLICE_COLUMNS = (
@@ -135,10 +136,10 @@ def _at(name: str, kind: Kind, *path: str) -> _ScanColumn:
     return _ScanColumn(Column(name, kind), lambda scan: figure_at(scan, *path))
 
 
-def _step_of(axis: int, scan: Mapping[str, Any]) -> float | None:
+def _step_of(axis: int, scan: ScanEntry) -> float | None:
     spacing: Sequence[float] | None = scan["spacing_mm"]
     return None if spacing is None else spacing[axis]
 
 
-def _errors(scan: Mapping[str, Any]) -> str:
+def _errors(scan: ScanEntry) -> str:
     return "; ".join(f"{error['file']}: {error['reason']}" for error in scan["errors"])

@@ -14,7 +14,7 @@ from ctseg_batch.figures.columns import Row
 from ctseg_batch.figures.notes import joined_notes
 from ctseg_batch.figures.runs import Run
 from ctseg_batch.figures.summary import NOT_DONE, SCHEMA, Summary, figures_alone, flag_folders
-from ctseg_batch.figures.totals import totals
+from ctseg_batch.figures.totals import ScanEntry, totals
 from ctseg_batch.journal.inventory import Inventory
 from ctseg_batch.layout import recorded_root
 from ctseg_batch.result import Failure
@@ -61,7 +61,7 @@ def join(runs: Sequence[Run]) -> Joined:
     errors. Values that differ between runs, like the model, are null. Raises CallError for a scan with other figures
     in another run.
     """
-    owners: dict[str, tuple[Run, Mapping[str, Any]]] = {}
+    owners: dict[str, tuple[Run, ScanEntry]] = {}
     taken: list[tuple[Run, frozenset[str]]] = []
     for run in runs:
         new = set()
@@ -125,9 +125,7 @@ def _endings(summaries: Iterable[Mapping[str, Any]]) -> Mapping[str, int]:
     return sum(told, Counter())
 
 
-def _summary(
-    runs: Sequence[Run], scans: list[Mapping[str, Any]], counts: Sequence[int], missing: Sequence[Failure]
-) -> Summary:
+def _summary(runs: Sequence[Run], scans: list[ScanEntry], counts: Sequence[int], missing: Sequence[Failure]) -> Summary:
     summaries = [run.summary for run in runs]
     common = {key: _common(summary[key] for summary in summaries) for key in ("version", "model", "measures", "groups")}
     slices, wall_s = (sum(summary["throughput"][key] for summary in summaries) for key in ("slices", "wall_s"))

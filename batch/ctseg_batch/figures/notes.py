@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ctseg.printable import count
 from ctseg.reading.kind import kind_by_name, stem_of
+from ctseg_batch.figures.totals import ScanEntry
 from ctseg_batch.layout import results_around
 from ctseg_batch.result import LeftOut, PartResult
 from ctseg_batch.url import ARCHIVE, Location
@@ -137,7 +138,7 @@ def _has_no_truth(part: PartResult) -> bool:
 
 
 def joined_notes(
-    summaries: Sequence[Mapping[str, Any]], counts: Sequence[int], scans: Sequence[Mapping[str, Any]]
+    summaries: Sequence[Mapping[str, Any]], counts: Sequence[int], scans: Sequence[ScanEntry]
 ) -> list[str]:
     """The notes that a single run over all `scans` would have; `counts` is how many are from each summary."""
     told: dict[str, None] = {}
@@ -159,12 +160,12 @@ def joined_notes(
     return [*told, *removed(+gone), *without, *(learnt_from(many, name) for name, many in (+learnt).items())]
 
 
-def _not_made(scans: Iterable[Mapping[str, Any]]) -> list[str]:
+def _not_made(scans: Iterable[ScanEntry]) -> list[str]:
     # Older summaries have no `left_out`; then the lines of each run stay as they are.
     return without_output([LeftOut(**one) for one in scan.get("left_out", ())] for scan in scans)
 
 
-def _all_without_truth(summaries: Sequence[Mapping[str, Any]], scans: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _all_without_truth(summaries: Sequence[Mapping[str, Any]], scans: Iterable[ScanEntry]) -> Iterator[str]:
     """The line of the run with the first scan, if all runs that had a truth and did a scan have such a line."""
     number_of = {scan["scan"]: number for number, scan in enumerate(scans) if scan["status"] != "failed"}
     said: dict[int, str | None] = {}

@@ -10,7 +10,7 @@ from ctseg import __version__, flags
 from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.figures.notes import NO_TRUTH
 from ctseg_batch.figures.scan_figures import scan_figures
-from ctseg_batch.figures.totals import totals
+from ctseg_batch.figures.totals import ScanEntry, totals
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.shards import Shard
@@ -155,7 +155,7 @@ def figure_at(of: Mapping[str, Any], *path: str) -> Any:
     return found
 
 
-def flag_folders(scans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def flag_folders(scans: Sequence[ScanEntry]) -> list[Mapping[str, Any]]:
     """The scans; those of a series that is spread over folders get a flag for that, as their last one."""
     counts = Counter(scan.get("series") for scan in scans)  # older summaries lack it
     several = {series for series, count in counts.items() if series and count > 1}
@@ -167,11 +167,11 @@ def flag_folders(scans: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     ]
 
 
-def figures_alone(scan: Mapping[str, Any]) -> Mapping[str, Any]:
+def figures_alone(scan: ScanEntry) -> Mapping[str, Any]:
     """The figures of a scan, without what depends on other scans of the run, on --write or on the machine."""
     known = {key: value for key, value in scan.items() if key not in _NO_FIGURES and value is not None}
     return known | {"flags": flags.doubts_among(_other_flags(scan))}
 
 
-def _other_flags(scan: Mapping[str, Any]) -> list[str]:
+def _other_flags(scan: ScanEntry) -> list[str]:
     return [flag for flag in scan["flags"] if flag != flags.IN_SEVERAL_FOLDERS]

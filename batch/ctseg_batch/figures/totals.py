@@ -12,7 +12,9 @@ from ctseg.mask_meaning import classes_in, is_foreground
 from ctseg.measures import involvement, percent, voxel_ml
 from ctseg.metrics import scores
 
-Scan = Mapping[str, Any]
+ScanEntry = Mapping[str, Any]
+"""An entry of `scans` in summary.json (docs/summary.md)."""
+
 Confusions = Iterable[Sequence[Sequence[float]] | None]
 
 Pairs = Mapping[int, tuple[float, float]]
@@ -28,7 +30,7 @@ class Paired:
     involvement_percent: Pairs | None
 
 
-def totals(scans: Sequence[Scan], groups: Sequence[str] | None, measures: str | None) -> dict[str, Any]:
+def totals(scans: Sequence[ScanEntry], groups: Sequence[str] | None, measures: str | None) -> dict[str, Any]:
     """The totals; volumes and involvement are over the scans whose volumes are known."""
     known = [scan["volumes_ml"] for scan in scans if scan["volumes_ml"] is not None]
     volumes = {c.name: sum(volumes[c.name] for volumes in known) for c in LUNG} if known else None
@@ -58,7 +60,7 @@ def scored(confusions: Confusions, groups: Sequence[str] | None) -> dict[str, An
     }
 
 
-def paired(scans: Sequence[Scan], groups: Sequence[str]) -> Paired | None:
+def paired(scans: Sequence[ScanEntry], groups: Sequence[str]) -> Paired | None:
     """Mask and truth of each scan with a truth and a spacing, over its slices with a truth; None if there is none."""
     compared = {
         index: scan
@@ -82,7 +84,7 @@ def paired(scans: Sequence[Scan], groups: Sequence[str]) -> Paired | None:
     )
 
 
-def _agreement(scans: Sequence[Scan], groups: Sequence[str]) -> dict[str, Any] | None:
+def _agreement(scans: Sequence[ScanEntry], groups: Sequence[str]) -> dict[str, Any] | None:
     """The agreement of volumes and involvement, over the scans that have a truth and a spacing."""
     pairs = paired(scans, groups)
     if pairs is None:
@@ -100,14 +102,14 @@ def _made_of(groups: Sequence[frozenset[str]], classes: frozenset[str]) -> list[
     return touched if all(groups[number] <= classes for number in touched) else None
 
 
-def _volumes(scan: Scan, groups: Sequence[int]) -> tuple[float, float]:
+def _volumes(scan: ScanEntry, groups: Sequence[int]) -> tuple[float, float]:
     """The volume of some groups in mL in the mask and in the truth, over the slices that have a truth."""
     counts, ml = np.array(scan.get("weighted_confusion") or scan["confusion"]), voxel_ml(scan["spacing_mm"])
     return float(counts[:, groups].sum() * ml), float(counts[groups].sum() * ml)
 
 
 def _involved(
-    scans: Mapping[int, Scan], lesion: Sequence[int], lung: Sequence[int]
+    scans: Mapping[int, ScanEntry], lesion: Sequence[int], lung: Sequence[int]
 ) -> Iterator[tuple[int, tuple[float, float]]]:
     """Involvement in per cent in the mask and in the truth, for the scans that have lung in both."""
     for index, scan in scans.items():

@@ -70,9 +70,9 @@ class WholeScan:
         except OutputUnavailable as error:
             self._left_out.add(LeftOut(kind, str(error)))
             if not isinstance(error, OutputNotApplicable):
-                self._flags.add(f"{flags.no_output(kind)}: {error}")
+                self._flags.add(flags.no_output(kind, str(error)))
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are done
-            self._failures.add(Failure(self._part.sources[0], f"{flags.no_output(kind)}: {reason_of(error)}"))
+            self._failures.add(Failure(self._part.sources[0], flags.no_output(kind, reason_of(error))))
         if kind not in self._made:
             self._outputs.remove_scan(self._part.scan_output, [kind])
         if left.done():

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from ctseg.classes import NORMAL_LUNG
 from ctseg.printable import count, printable
 from ctseg_batch.figures.summary import Summary
-from ctseg_batch.figures.totals import Pairs, paired
+from ctseg_batch.figures.totals import Pairs, ScanEntry, paired
 from ctseg_batch.reporting.canvas import FEWEST, SIZE, Chart, dots, drawing, few_ticks, finish, new_axes
 from ctseg_batch.reporting.svg import ACCENT, MUTED, Mark, to_svg
 from ctseg_batch.reporting.words import group_title, number, signed
@@ -76,7 +76,7 @@ def _measure(
         yield Measure(key, title, *units, found["n"], truth, found["bias"], *limits), pairs
 
 
-def _plot(of: Measure, pairs: Pairs, scans: Sequence[Mapping[str, Any]]) -> Chart:
+def _plot(of: Measure, pairs: Pairs, scans: Sequence[ScanEntry]) -> Chart:
     """Each scan's difference over the mean of mask and reference, with the bias and its limits."""
     measured, true = np.array(list(pairs.values()), float).T
     middle, difference = (measured + true) / 2, measured - true

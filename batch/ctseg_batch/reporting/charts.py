@@ -1,15 +1,15 @@
 """The charts over all scans: histograms of involvement, volume, severity and Dice; ground glass and consolidation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from ctseg.measures import PLAUSIBLE_LUNG_ML
 from ctseg.printable import count, printable
 from ctseg_batch.figures.summary import Summary, figure_at
+from ctseg_batch.figures.totals import ScanEntry
 from ctseg_batch.reporting.canvas import FEWEST, SIZE, Chart, Numbers, dots, drawing, few_ticks, finish, new_axes
 from ctseg_batch.reporting.svg import ACCENT, PAPER, Mark, to_svg
 from ctseg_batch.reporting.table import SEVERITY, rounded, share
@@ -100,7 +100,7 @@ def _bars(of: _Spread, known: Numbers, unknown: int, edges: Numbers, names: Sequ
     return Chart(of.title, to_svg(figure, f"chart-{of.column}", label, marks), caption, of.column)
 
 
-def _scatter(scans: Sequence[Mapping[str, Any]]) -> Chart | None:
+def _scatter(scans: Sequence[ScanEntry]) -> Chart | None:
     pairs = {index: (share("ground_glass", scan), share("consolidation", scan)) for index, scan in enumerate(scans)}
     known = {index: pair for index, pair in pairs.items() if None not in pair}
     if len(known) < FEWEST:

@@ -8,6 +8,7 @@ import numpy as np
 from ctseg.classes import LESION, LUNG
 from ctseg.flags import doubts_among
 from ctseg_batch.figures.summary import figure_at
+from ctseg_batch.figures.totals import ScanEntry
 from ctseg_batch.slice_figures import SliceFigures
 
 _TILES = 8
@@ -15,10 +16,8 @@ _MOST_DISEASED = 3
 # Slices shown as the most diseased lie further apart than this share of the lung, or they would all look the same.
 _APART = 0.08
 
-Scan = Mapping[str, Any]
 
-
-def choose_scans(scans: Sequence[Scan], most: int) -> dict[int, str]:
+def choose_scans(scans: Sequence[ScanEntry], most: int) -> dict[int, str]:
     """The scans to show, by their index in the summary, each with the reason; all of them if they are few.
 
     Scans that are doubtful for several reasons take turns: what failed in part, flags, the lowest Dice, the highest
@@ -61,12 +60,12 @@ def _pixels(row: SliceFigures, classes: Iterable[Any]) -> int:
     return 0 if row.pixels is None else sum(row.pixels[tissue.index] for tissue in classes)
 
 
-def _dice(scan: Scan) -> float | None:
+def _dice(scan: ScanEntry) -> float | None:
     mean = figure_at(scan, "dice", "mean")
     return None if mean is None else -float(mean)
 
 
-_RANKS: Mapping[str, Callable[[Scan], float | None]] = {
+_RANKS: Mapping[str, Callable[[ScanEntry], float | None]] = {
     "failed in part": lambda scan: scan["failed_slices"] or (1 if scan["status"] == "partial" else None),
     "flagged": lambda scan: len(doubts_among(scan["flags"])) or None,
     "low Dice": _dice,
@@ -75,7 +74,7 @@ _RANKS: Mapping[str, Callable[[Scan], float | None]] = {
 
 
 def _queue(
-    scans: Sequence[Scan], shown: Sequence[int], why: str, rank: Callable[[Scan], float | None]
+    scans: Sequence[ScanEntry], shown: Sequence[int], why: str, rank: Callable[[ScanEntry], float | None]
 ) -> list[tuple[int, str]]:
     """The scans that have a rank, the highest first."""
     ranked = [(value, index) for index in shown if (value := rank(scans[index])) is not None]

@@ -29,7 +29,7 @@ _USUAL_PIXEL_MM = 0.7
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
+class _SliceCounts:
     """The pixels of each class in a mask that faces the reader, by row and by column; `shape` is as it is stored."""
 
     shape: tuple[int, ...]
@@ -60,7 +60,7 @@ def survey(files: ScanFiles, spacing: Spacing | None, right: Side, pool: Executo
     `right` is the side of the slices as they are stored on which the patient's right is.
     """
     turn = Turn.facing(right)
-    sides = list(pool.map(partial(_side, files, turn), range(len(files.rows))))
+    sides = list(pool.map(partial(_counted, files, turn), range(len(files.rows))))
     there = [side for side in sides if side is not None]
     if len({side.shape for side in there}) != 1:
         return None
@@ -106,13 +106,13 @@ def _through(depth: Counts) -> npt.NDArray[np.uint8]:
     return found
 
 
-def _side(files: ScanFiles, turn: Turn, index: int) -> _Side | None:
+def _counted(files: ScanFiles, turn: Turn, index: int) -> _SliceCounts | None:
     labels = files.labels(index)
     if labels is None:
         return None
     of_class = np.stack([turn.upright(labels) == tissue.index for tissue in CLASSES])
     of_class[0] = False
-    return _Side(labels.shape, of_class.sum(axis=2), of_class.sum(axis=1))
+    return _SliceCounts(labels.shape, of_class.sum(axis=2), of_class.sum(axis=1))
 
 
 def _line(files: ScanFiles, found: Survey, index: int) -> tuple[Labels, Grey | None]:

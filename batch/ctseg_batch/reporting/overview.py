@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from ctseg.flags import doubts_among
+from ctseg.flags import doubts_among, without_number
 from ctseg.printable import count
 from ctseg_batch.figures.summary import Summary, all_errors
-from ctseg_batch.reporting.words import explain, number, without_number
+from ctseg_batch.reporting.words import explain, number
 
 _DEVICES = {"cpu": "the CPU", "cuda": "CUDA"}
 _MOST_GROUPS = 100

@@ -1,14 +1,14 @@
 """The part of the page on a scan: pictures, profile, figures, and what is doubtful or has failed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ctseg import flags
 from ctseg.classes import LESION
 from ctseg_batch.figures.summary import figure_at
+from ctseg_batch.figures.totals import ScanEntry
 from ctseg_batch.reporting.overview import Trouble, by_reason
 from ctseg_batch.reporting.pictures import ScanPictures, draw
 from ctseg_batch.reporting.profile import Profile, draw_profile
@@ -54,7 +54,7 @@ class ScanPart:
 
     index: int
     why: str
-    scan: Mapping[str, Any]
+    scan: ScanEntry
     facts: tuple[tuple[str, str], ...]
     flags: tuple[tuple[str, str], ...]
     regional: Regional | None
@@ -65,9 +65,7 @@ class ScanPart:
     failures: tuple[Trouble, ...]
 
 
-def scan_part(
-    index: int, why: str, scan: Mapping[str, Any], rows: Sequence[SliceFigures] | None, origin: Origin
-) -> ScanPart:
+def scan_part(index: int, why: str, scan: ScanEntry, rows: Sequence[SliceFigures] | None, origin: Origin) -> ScanPart:
     """Draw the part of a scan; `rows` is None if OUT holds no list of slices."""
     spacing = tuple(scan["spacing_mm"]) if scan["spacing_mm"] else None
     profile = None
@@ -77,7 +75,7 @@ def scan_part(
         files = ScanFiles(origin.out, origin.root, scan["scan"], rows)
         right = scan.get("patients_right")  # older summaries lack it
         is_uneven = not _UNEVEN.isdisjoint(scan["flags"])
-        is_ordered = not any(flag.startswith(flags.ORDER) for flag in scan["flags"])
+        is_ordered = not flags.order_among(scan["flags"])
         pictures = draw(files, spacing, right, origin.pool, is_uneven=is_uneven, is_ordered=is_ordered)
         height = pictures.plane.size[0] if pictures.plane else None
         order = order_told(scan["flags"], spacing, right, is_series=bool(scan.get("series")))
@@ -98,7 +96,7 @@ def scan_part(
     )
 
 
-def _scores(scan: Mapping[str, Any]) -> Iterator[ScoreRow]:
+def _scores(scan: ScanEntry) -> Iterator[ScoreRow]:
     dice, errors, surfaces = (scan[key] or {} for key in ("dice", "volume_error_ml", "surface"))
     for name, iou in (scan["iou"] or {}).items():
         surface = surfaces.get(name) or {}
@@ -107,7 +105,7 @@ def _scores(scan: Mapping[str, Any]) -> Iterator[ScoreRow]:
         )
 
 
-def _facts(scan: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _facts(scan: ScanEntry) -> tuple[tuple[str, str], ...]:
     """The figures under a scan's heading."""
     failed, volumes = scan["failed_slices"], scan["volumes_ml"]
     facts = [("Slices", f"{scan['slices'] - failed:,} of {scan['slices']:,}" if failed else f"{scan['slices']:,}")]

@@ -9,9 +9,10 @@ from ctseg.classes import LESION
 from ctseg.lesions import SMALLEST_ML
 from ctseg.lungs import LUNGS, THIRDS
 from ctseg.printable import count
+from ctseg_batch.figures.totals import ScanEntry
 from ctseg_batch.reporting.words import number
 
-Figures = Mapping[str, Any]
+Region = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Regional:
     lesions: str
 
 
-def regional(scan: Figures) -> Regional | None:
+def regional(scan: ScanEntry) -> Regional | None:
     """The regions of a scan; None if its summary has none."""
     regions, severity, lesions = (scan[key] for key in ("regions", "severity", "lesions"))
     if not (regions and severity):
@@ -72,14 +73,14 @@ def regional(scan: Figures) -> Regional | None:
     )
 
 
-def _lung(name: str, region: Figures | None, severity: int | None, lesions: int | None) -> Lung:
+def _lung(name: str, region: Region | None, severity: int | None, lesions: int | None) -> Lung:
     if region is None:
         return Lung(name, (), severity, lesions, None)
     places = tuple(_place(one) for one in (*(region["thirds"][third] for third in THIRDS), region))
     return Lung(name, places, severity, lesions, (region["mass_g"] or {}).get("lung"))
 
 
-def _place(region: Figures) -> Place:
+def _place(region: Region) -> Place:
     percents = [region["percent"][tissue.name] or 0.0 for tissue in LESION]
     shares = tuple(
         Share(tissue.name, tissue.title, percent, before)
@@ -88,7 +89,7 @@ def _place(region: Figures) -> Place:
     return Place(region["lung_ml"], region["involvement_percent"], shares, (region["mean_hu"] or {}).get("lung"))
 
 
-def _told(lesions: Figures) -> str:
+def _told(lesions: Mapping[str, Any]) -> str:
     """A line on the number and size of lesions, and on those too small to count."""
     smaller = lesions["smaller"]
     left_out = f"{count(smaller, 'piece')} below {SMALLEST_ML:g} mL not counted" if smaller else ""

@@ -1,18 +1,18 @@
 """The table of scans: its columns, and the data by which the page's script fills, sorts and searches it."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ctseg.classes import LESION, LUNG, NORMAL_LUNG
+from ctseg.flags import without_number
 from ctseg.lungs import LUNGS
 from ctseg.measures import percent
 from ctseg.printable import printable
 from ctseg_batch.figures.summary import Summary, figure_at
-from ctseg_batch.reporting.words import explain, group_title, without_number
-
-Scan = Mapping[str, Any]
+from ctseg_batch.figures.totals import ScanEntry
+from ctseg_batch.reporting.words import explain, group_title
 
 SEVERITY = "severity_total"
 
@@ -27,7 +27,7 @@ class Column:
     title: str
     unit: str
     digits: int
-    value: Callable[[Scan], float | None]
+    value: Callable[[ScanEntry], float | None]
 
 
 def columns(summary: Summary) -> tuple[Column, ...]:
@@ -77,7 +77,7 @@ def table_data(summary: Summary, shown: Sequence[Column], parts: Collection[int]
     }
 
 
-def share(name: str, scan: Scan) -> float | None:
+def share(name: str, scan: ScanEntry) -> float | None:
     """A class's share of the lung in per cent, by volume where that is known, as involvement is."""
     amounts = scan["volumes_ml"] or scan["pixels"]
     return percent(amounts[name], sum(amounts[tissue.name] for tissue in LUNG))
@@ -93,7 +93,7 @@ def _at(key: str, title: str, unit: str, digits: int, *path: str) -> Column:
     return Column(key, title, unit, digits, lambda scan: figure_at(scan, *path))
 
 
-def _measured_groups(scans: Sequence[Scan]) -> list[str]:
+def _measured_groups(scans: Sequence[ScanEntry]) -> list[str]:
     """The groups with a known distance, except normal lung alone, which adds little to the others."""
     measured = [group for scan in scans for group, one in (scan["surface"] or {}).items() if one]
     return [group for group in dict.fromkeys(measured) if group != NORMAL_LUNG.name]

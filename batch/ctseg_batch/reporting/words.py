@@ -1,6 +1,5 @@
 """The words of the report: numbers, flags explained, pictures described."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -18,8 +17,6 @@ DEPTH_ALT = "The whole lung seen through from the front, disease in colour"
 UNKNOWN = "\N{EN DASH}"
 SEVERITY_STEPS = "Each lung is graded from 0 (no disease) and 1 (below 5 %) to 5 (above 75 %)."
 
-_NUMBERED = re.compile(r"[\d,]+ slices?")
-_SOME = "some slices"
 _LOW, _HIGH = (f"{volume / 1000:g}" for volume in PLAUSIBLE_LUNG_ML)
 _FLAGS: Mapping[str, str] = {
     flags.LABEL_MAP: "Its slices contain only a few distinct values, as masks do: if it is not CT, its figures "
@@ -69,11 +66,12 @@ _FLAGS: Mapping[str, str] = {
     flags.BY_NAME: "The files don't give positions; the slices are taken to be named from the feet up. If they "
     "are not, upper and lower are exchanged.",
     flags.NOT_SCORED: "It has no usable reference mask: it is not scored.",
-    flags.no_truth_for(_SOME): "IoU and Dice rest on the other slices.",
-    flags.failed(_SOME): "They are missing from all figures: volumes are too small, unless there is a gap in their "
+    flags.no_truth_for(flags.SOME_SLICES): "IoU and Dice rest on the other slices.",
+    flags.failed(
+        flags.SOME_SLICES
+    ): "They are missing from all figures: volumes are too small, unless there is a gap in their "
     "place, which the slices on either side fill.",
     flags.FAILED_ARE_BACKGROUND: "The label map of the whole scan is empty where a slice failed.",
-    # The reason follows after a colon.
     flags.no_output("nifti"): "There is no label map of the whole scan; masks and figures are not affected.",
     flags.no_output("dicom-seg"): "There is no DICOM Segmentation of the scan; masks and figures are not affected.",
 }
@@ -105,12 +103,7 @@ def group_title(name: str) -> str:
 
 def explain(flag: str) -> str:
     """What a flag means for the scan's numbers; empty for an unknown one."""
-    return _FLAGS.get(without_number(flag).partition(": ")[0], "")
-
-
-def without_number(flag: str) -> str:
-    """A flag without its number of slices, so that scans which differ only in that are grouped."""
-    return _NUMBERED.sub(_SOME, flag)
+    return _FLAGS.get(flags.kind_of(flag), "")
 
 
 def slice_name(index: int, file: str) -> str:
@@ -125,7 +118,7 @@ def tile_alt(index: int, file: str, pixels: Sequence[int]) -> str:
 
 def order_told(doubts: Sequence[str], spacing: Spacing | None, right: Side | None, *, is_series: bool) -> str:
     """The order of a scan's slices; images without positions are in the order of their names."""
-    flagged = next((flag for flag in doubts if flag.startswith(flags.ORDER)), "")
+    flagged = flags.order_among(doubts)
     if not flagged and right:
         return "from the feet to the head"
     if not flagged and is_series:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ctseg.printable import printable
+from ctseg_batch.figures.totals import ScanEntry
 
 # Columns are dropped rather than break names up to this length.
 _NAME_AT_LEAST = 16
@@ -24,7 +25,7 @@ class Column(NamedTuple):
 
 
 def scan_table(
-    scans: Sequence[Mapping[str, Any]], columns: Sequence[Column], totals: Mapping[str, Any] | None, width: int
+    scans: Sequence[ScanEntry], columns: Sequence[Column], totals: Mapping[str, Any] | None, width: int
 ) -> Iterator[RenderableType]:
     """A row per scan, then `totals` if there are several scans; then a line on the columns that have no room."""
     rows = [(printable(scan["scan"]), [column.cell(scan) for column in columns]) for scan in scans]
