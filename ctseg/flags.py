@@ -12,6 +12,8 @@ UNEVEN_SPACING = "uneven spacing"
 FAR_APART = "slices far apart"
 DUPLICATE_POSITIONS = "duplicate positions"
 PARTS_MISSING = "parts missing"
+SEVERAL_PATIENTS = "several patients"
+SEVERAL_ACQUISITIONS = "several acquisitions"
 IN_SEVERAL_FOLDERS = "other files of the series in another folder"
 
 # What slices are ordered by if they have no positions.
@@ -49,6 +51,9 @@ NO_LUNG_FOUND = "no lung found"
 IMPLAUSIBLE_LUNG = "implausible lung volume"
 CUT_OFF_AT_FIRST = "lungs cut off at the first slice"
 CUT_OFF_AT_LAST = "lungs cut off at the last slice"
+CUT_OFF_AT_SIDES = "lungs cut off at the sides"
+NARROW = "narrow field of view"
+"""There may be only one lung in it, and nobody knows which."""
 NO_STACK = "too many images for a stack"
 
 # What was made of them.

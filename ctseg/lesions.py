@@ -23,26 +23,29 @@ _FROM = min(c.index for c in LESION)
 
 @dataclass(frozen=True, slots=True)
 class Lesions:
-    """How many lesions there are, by the lung that holds most of each, and their volumes in mL.
+    """How many lesions there are, by the lung that holds most of each, if that is known, and their volumes in mL.
 
     `smaller` lesions are left out of all other figures. The median and the largest are None without lesions.
     """
 
     count: int
-    right: int
-    left: int
+    right: int | None
+    left: int | None
     smaller: int
     volume_ml: float
     median_ml: float | None
     largest_ml: float | None
 
 
-def find_lesions(masks: Sequence[Labels], border: Border, spacing: Spacing, weights: Sequence[float] | None) -> Lesions:
-    """The lesions of a stack of masks (H, W), with the border between its lungs; `weights` are as in Scan."""
+def find_lesions(
+    masks: Sequence[Labels], border: Border | None, spacing: Spacing, weights: Sequence[float] | None
+) -> Lesions:
+    """The lesions of a stack of masks (H, W), with the border between its lungs, if known; `weights` as in Scan."""
     box = _box(masks)
     ml = voxel_ml(spacing)
     if box is None:
-        return Lesions(0, 0, 0, 0, 0.0, None, None)
+        of_lung = None if border is None else 0
+        return Lesions(0, of_lung, of_lung, 0, 0.0, None, None)
     slices, rows, columns = box
     diseased = np.stack([mask[rows, columns] >= _FROM for mask in masks[slices]])
     pieces, count = ndimage.label(diseased, _TOUCHING)
@@ -50,16 +53,17 @@ def find_lesions(masks: Sequence[Labels], border: Border, spacing: Spacing, weig
     for index, piece in enumerate(pieces, start=slices.start):
         weight = 1.0 if weights is None else weights[index]
         voxels += weight * np.bincount(piece.ravel(), minlength=count + 1)
-        is_left = border.is_left(index, masks[index].shape[1])[rows, columns]
-        left += weight * np.bincount(piece[is_left], minlength=count + 1)
+        if border is not None:
+            is_left = border.is_left(index, masks[index].shape[1])[rows, columns]
+            left += weight * np.bincount(piece[is_left], minlength=count + 1)
     volumes = voxels[1:] * ml
     counted = volumes >= SMALLEST_ML
     mostly_left = int(np.count_nonzero(counted & (2 * left[1:] > voxels[1:])))
     sizes, number = volumes[counted], int(np.count_nonzero(counted))
     return Lesions(
         count=number,
-        right=number - mostly_left,
-        left=mostly_left,
+        right=None if border is None else number - mostly_left,
+        left=None if border is None else mostly_left,
         smaller=count - number,
         volume_ml=float(sizes.sum()),
         median_ml=float(np.median(sizes)) if number else None,

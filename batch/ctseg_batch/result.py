@@ -63,21 +63,23 @@ class Settings:
 class StackFigures:
     """What `--measures full` adds: the content of each third of each lung, the lesions, the distances from the truth.
 
-    `lesions` and `surfaces` are None if pixel sizes differ between slices. `surfaces` has an entry for each group of
-    classes that the truth distinguishes, None for background and for a group that mask or truth lacks; it is None as a
-    whole if a slice has no truth.
+    `lungs` is None if it is not known which lungs are in view, `lesions` and `surfaces` if pixel sizes differ between
+    slices. `surfaces` has an entry for each group of classes that the truth distinguishes, None for background and for
+    a group that mask or truth lacks; it is None as a whole if a slice has no truth.
     """
 
-    lungs: Lungs
+    lungs: Lungs | None
     lesions: Lesions | None
     surfaces: tuple[SurfaceDistances | None, ...] | None
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "StackFigures":
         """The inverse of `dataclasses.asdict`, after a way through JSON."""
-        lesions, surfaces = read["lesions"], read["surfaces"]
+        lungs, lesions, surfaces = read["lungs"], read["lesions"], read["surfaces"]
         return cls(
-            lungs=tuple(tuple(tuple(Amount(**one) for one in third) for third in lung) for lung in read["lungs"]),
+            lungs=None
+            if lungs is None
+            else tuple(tuple(tuple(Amount(**one) for one in third) for third in lung) for lung in lungs),
             lesions=None if lesions is None else Lesions(**lesions),
             surfaces=None
             if surfaces is None

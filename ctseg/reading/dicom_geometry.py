@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from ctseg.spacing import Lengths, are_lengths
 
 # The cosine of one degree.
 _PARALLEL = 0.99985
+# The tangent of one degree.
+_TILT = 0.0175
+# How far from the line between the first and the last a slice may lie, in mm: rounding makes less.
+_ASIDE_MM = 1.0
 # The relative difference of pixel sizes that are the same but for the digits that were written.
 _SAME_SIZE = 1e-4
 
@@ -57,7 +62,8 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
     if all(s.orientation is None for s in ordered):
         doubts.append(flags.UNKNOWN_ORIENTATION)
     weights = _weights(ordered, planes)
-    return Stack(ordered, _lengths(ordered, planes), weights, (*doubts, *_doubts_of_mixture(ordered)))
+    mixed = [*_doubts_of_origin(ordered), *_doubts_of_mixture(ordered)]
+    return Stack(ordered, _lengths(ordered, planes), weights, (*doubts, *mixed))
 
 
 def most_at_one_place(slices: Sequence[SliceHeader]) -> int:
@@ -162,12 +168,32 @@ def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
         yield flags.MIXED_ORIENTATIONS
     if len(normals) and np.abs(normals).max(axis=1).min() < _PARALLEL:
         yield flags.OBLIQUE
-    first, last = ordered[0].position, ordered[-1].position
-    if first is None or last is None or is_mixed:
+    if is_mixed:
         return  # the corners of turned slices are shifted even without a tilt
-    along = np.subtract(last, first)
-    if abs(along @ _normal(ordered)) < _PARALLEL * np.linalg.norm(along):
+    positions = np.array([s.position for s in ordered if s.position is not None]).reshape(-1, 3)
+    if len(positions) > 1 and _are_shifted(positions - positions[0], _normal(ordered)):
         yield flags.GANTRY_TILT
+
+
+def _are_shifted(ways: Offsets, normal: Offsets) -> bool:
+    """Whether slices do not lie straight above each other, by their ways from the first one, (slices, 3)."""
+    along = ways @ normal
+    if not along[-1]:
+        return False
+    from_end_to_end = np.outer(along / along[-1], ways[-1])
+    is_tilted = np.linalg.norm(ways[-1] - along[-1] * normal) > _TILT * along[-1]
+    return bool(is_tilted or np.linalg.norm(ways - from_end_to_end, axis=1).max() > _ASIDE_MM)
+
+
+def _doubts_of_origin(ordered: Sequence[SliceHeader]) -> Iterable[str]:
+    if len({s.patient for s in ordered if s.patient}) > 1:
+        yield flags.SEVERAL_PATIENTS
+    acquisitions = [s.acquisition for s in ordered if s.acquisition is not None and s.frame is None]
+    stretches, numbers = sum(1 for _ in groupby(acquisitions)), len(set(acquisitions))
+    # Acquisitions that follow one another may overlap by a slice; those of the same part of the body alternate.
+    alternate = stretches - numbers > 2 * max(numbers - 1, 0)
+    if alternate or len({s.space for s in ordered if s.space}) > 1:
+        yield flags.SEVERAL_ACQUISITIONS
 
 
 def _doubts_of_mixture(slices: Sequence[SliceHeader]) -> Iterable[str]:

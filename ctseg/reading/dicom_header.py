@@ -22,6 +22,7 @@ _TAGS = [
     "ModalityLUTSequence",
     "SOPInstanceUID", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation",
     "SamplesPerPixel", "NumberOfFrames", "PixelSpacing", "StudyInstanceUID", "ConvolutionKernel",
+    "PatientID", "AcquisitionNumber", "FrameOfReferenceUID",
     *PIXEL_TAGS, *GROUP_TAGS, *SPAN_TAGS,
 ]  # fmt: skip
 
@@ -33,8 +34,10 @@ _LOCALIZERS = frozenset({"LOCALIZER", "SCOUT"})
 # Pixels computed from several slices or scans (ImageType; in an enhanced CT its fourth value, PS3.3, C.8.16.1.4). An
 # average is not among them: its HU are those of a thicker slice.
 _COMPUTED = re.compile(
-    r"(?<![A-Z0-9])(MIP|MINIP|MIN IP|MAX IP|PROJECTION IMAGE|MAXIMUM|MINIMUM|SUBTRACTION)(?![A-Z0-9])"
+    r"(?<![A-Z0-9])(MIP|MINIP|MIN IP|MAXIP|MAX IP|PROJECTION|MAXIMUM|MINIMUM|SUBTRACTION)(?![A-Z0-9])"
 )
+# A projection by the description of its series, which people write.
+_CALLED_COMPUTED = re.compile(r"(?<![A-Za-z])(MIP|Min-?IP|Max-?IP)s?(?![a-z])", re.IGNORECASE)
 # The plane that a slice lies in, by the axis its normal is closest to.
 _PLANES = ("sagittal", "coronal", "axial")
 
@@ -49,8 +52,9 @@ class SliceHeader:
 
     `position` and `orientation`: ImagePositionPatient and ImageOrientationPatient, mm in the patient's axes (left,
     back, head). `pixel_spacing`: between rows, between columns, in mm. `kernel`: ConvolutionKernel, its values joined
-    by backslashes. `instance`: SOPInstanceUID. `is_computed`: it is a projection (MIP, MinIP) or a subtraction. Values
-    that the file lacks are None, texts empty. `frame` is None for the slice of a single-slice file.
+    by backslashes. `instance`: SOPInstanceUID. `space`: FrameOfReferenceUID. `is_computed`: it is a projection (MIP,
+    MinIP) or a subtraction. Values that the file lacks are None, texts empty. `frame` is None for the slice of a
+    single-slice file.
     """
 
     file: Path
@@ -67,6 +71,9 @@ class SliceHeader:
     thickness: float | None
     pixel_spacing: Numbers | None
     is_computed: bool
+    patient: str
+    acquisition: int | None
+    space: str
     pixels: PixelHeader
     frame: Frame | None = None
 
@@ -155,7 +162,8 @@ def _header(file: Path, dataset: Dataset, pixels: PixelHeader) -> SliceHeader | 
     plane = _PLANES[_longest(normal_of(orientation))] if orientation else "axial"
     if plane != "axial":
         return Skipped(f"{plane} reformat")
-    return _slice_header(file, dataset, orientation, pixels, is_computed=any(map(_COMPUTED.search, types)))
+    is_computed = any(map(_COMPUTED.search, types)) or _CALLED_COMPUTED.search(text(dataset, "SeriesDescription"))
+    return _slice_header(file, dataset, orientation, pixels, is_computed=bool(is_computed))
 
 
 def _slice_header(
@@ -178,6 +186,9 @@ def _slice_header(
         thickness=number(dataset, "SliceThickness"),
         pixel_spacing=numbers(dataset, "PixelSpacing", 2),
         is_computed=is_computed,
+        patient=text(dataset, "PatientID"),
+        acquisition=integer(dataset, "AcquisitionNumber"),
+        space=text(dataset, "FrameOfReferenceUID"),
         pixels=pixels,
     )
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cv2
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
@@ -202,11 +203,17 @@ def _in_hounsfield(header: PixelHeader, scale: Scale | None, pixels: Pixels) -> 
 
 
 def _padded(stored: Pixels, header: PixelHeader) -> npt.NDArray[np.bool_] | None:
-    """Which pixels are padding that the rescale would not turn into air; None if there can't be any."""
+    """Which pixels are padding that the rescale would not turn into air; None if there can't be any.
+
+    Padding surrounds a picture. The same number within it is tissue, as where a careless program names 0 HU.
+    """
     slope, intercept = header.rescale.slope or 1.0, header.rescale.intercept or 0.0
     if header.padding is None or max(end * slope + intercept for end in header.padding) <= AIR:
         return None
-    return _lies_within(stored, header.padding)
+    padded = _lies_within(stored, header.padding)
+    _, pieces = cv2.connectedComponents(padded.astype(np.uint8), connectivity=4)
+    around: npt.NDArray[np.bool_] = np.isin(pieces, np.setdiff1d(pieces[[0, 0, -1, -1], [0, -1, 0, -1]], [0]))
+    return around
 
 
 def _numbers(pixels: Pixels, header: PixelHeader) -> Pixels:

@@ -132,7 +132,9 @@ def _copies(slices: Iterable[SliceHeader]) -> set[Path]:
     slices = [s for s in slices if s.instance and (s.position, s.location, s.number) != (None,) * 3]
     slices.sort(key=lambda s: (not is_plain(s.pixels), len(s.file.name), s.file))
     for of_file in _grouped(slices, lambda s: s.file):
-        without_encoding = (replace(one, file=Path(), pixels=one.pixels.without_encoding()) for one in of_file)
+        without_encoding = (
+            replace(one, file=Path(), patient="", pixels=one.pixels.without_encoding()) for one in of_file
+        )
         alike.setdefault(tuple(without_encoding), []).append(of_file)
     return {file for files in alike.values() if len(files) > 1 for file in _repeated(files)}
 

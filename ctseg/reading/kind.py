@@ -32,6 +32,9 @@ _LEFT_BY_PROGRAMS = re.compile(r"\..*|.*~")
 
 _HEADERS, _OFTEN_WHOLE = (".mhd", ".nhdr"), (".mha", ".nrrd")
 
+DICOMDIR = "DICOMDIR"
+"""The name of the file on a disk that lists its DICOM files."""
+
 APPLE_DOUBLE = "._"
 """The prefix of files that macOS leaves beside others on a network share: same name and ending, but no image."""
 
@@ -58,7 +61,7 @@ def kind_of(path: Path) -> Kind | None:
 def kind_by_name(name: str) -> Kind | Literal["unknown"] | None:
     """The same by the name alone; `unknown` if that is not enough."""
     ending = ending_of(name)
-    if name.upper() == "DICOMDIR" or name.startswith(APPLE_DOUBLE):
+    if name.upper() == DICOMDIR or name.startswith(APPLE_DOUBLE):
         return None
     if ending in _ENDINGS:
         return _ENDINGS[ending]

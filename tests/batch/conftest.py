@@ -69,10 +69,14 @@ def quarters(make_model: Callable[..., Path], tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="session")
 def draw() -> Callable[..., np.ndarray]:
-    """Labels (rows, columns) in blocks of 8 x 8 pixels, which a JPEG keeps; every seed draws others."""
+    """Labels (rows, columns) in blocks of 8 x 8 pixels, which a JPEG keeps, with a rim of background, as lungs have.
+
+    Every seed draws others.
+    """
 
     def drawn(seed: int = 0, rows: int = SIDE, columns: int = 48) -> np.ndarray:
         blocks = np.random.default_rng(seed).integers(0, 4, (rows // 8, columns // 8), dtype=np.uint8)
+        blocks[[0, -1]] = blocks[:, [0, -1]] = 0
         return blocks.repeat(8, 0).repeat(8, 1)
 
     return drawn

@@ -258,6 +258,7 @@ def test_one_slice_is_as_thick_as_somebody_says(batch, study, draw, thickness):
         (lambda index, d: d.pop("PixelSpacing"), "how large their pixels are"),
         (lambda index, d: setattr(d, "PixelSpacing", [1, 1 + index]), "differ in size"),
         (lambda index, d: setattr(d, "ImagePositionPatient", [0, 0, index % 2]), "lie at the same place"),
+        (lambda index, d: setattr(d, "ImagePositionPatient", [9 * index, 0, index // 2]), "lie at the same place"),
         (lambda index, d: setattr(d, "ImagePositionPatient", [0, 0, 2000 * index]), "how thick its slices are"),
     ],
 )

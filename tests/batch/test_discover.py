@@ -128,12 +128,13 @@ def test_deleted_files_snapshots_and_checkpoints_are_not_searched(batch, draw, s
 
 
 def test_a_file_that_was_named_itself_is_not_passed_over(tree):
-    folder = tree("few/1.png", "few/readme.txt", "brief.pdf", "scan.zip", "notes")
-    named = [folder / name for name in ("brief.pdf", "scan.zip", "few/readme.txt")]
+    folder = tree("few/1.png", "few/readme.txt", "few/DICOMDIR", "brief.pdf", "scan.zip", "notes")
+    named = [folder / name for name in ("brief.pdf", "scan.zip", "few/DICOMDIR", "few/readme.txt")]
     found = discover([folder / "few", *named], listed=[folder / "notes"])
     assert {failure.file: failure.reason for failure in found.failures} == {
         "brief.pdf": "is not CT: by its name neither DICOM, a volume nor an image",
         "scan.zip": f"is an archive: give it as zip::{folder / 'scan.zip'}",
+        "few/DICOMDIR": "is a list of other files: name their folder",
         "few/readme.txt": "is not CT: by its name neither DICOM, a volume nor an image",
     }
     assert found.ignored == 1

@@ -50,6 +50,26 @@ def test_each_lung_has_volumes_hu_mass_severity_and_lesions(batch, lungs, save_v
     assert (lesions["largest_ml"], lesions["median_ml"]) == (2 * 32 * 18 * VOXEL_ML, (2 * 32 * 18 + 16) * VOXEL_ML / 2)
 
 
+@pytest.mark.parametrize(
+    ("columns", "flag"),
+    [(slice(32), "narrow field of view"), (slice(20, 64), "lungs cut off at the sides")],
+    ids=["one lung", "one lung and a part of the other"],
+)
+def test_where_a_lung_may_be_out_of_view_no_lung_is_measured_by_itself(
+    batch, lungs, save_volume, tmp_path, columns, flag
+):
+    save_volume(tmp_path / "in/ct.nii", np.ascontiguousarray(lungs[:, :, columns]), SPACING)
+    scan = batch(tmp_path / "in", measures="full").scan
+    assert flag in scan["flags"]
+    assert not [one for one in scan["flags"] if "right" in one or "left" in one]
+    assert (scan["regions"], scan["severity"]) == (None, None)
+    lesions = scan["lesions"]
+    assert (lesions["count"], lesions["right"], lesions["left"]) == (1, None, None)
+    assert lesions["volume_ml"] == pytest.approx(scan["lung_ml"] * scan["involvement_percent"] / 100)
+    again = batch(tmp_path / "in", measures="full")
+    assert (again.scan, again.summary["throughput"]["slices"]) == (scan, 0)
+
+
 def test_thirds_run_from_above_to_below(batch, lungs, save_volume, tmp_path):
     save_volume(tmp_path / "in/ct.nii", lungs, SPACING)
     regions = batch(tmp_path / "in", measures="full").scan["regions"]

@@ -58,13 +58,16 @@ def _regional(whole: StackFigures | None, spacing: Spacing | None) -> dict[str, 
     """The lungs, their severity, the lesions; None if not asked for, or if the scan is not a stack."""
     if whole is None or spacing is None:
         return {"regions": None, "severity": None, "lesions": None}
+    lesions = None if whole.lesions is None else asdict(whole.lesions)
+    if whole.lungs is None:
+        return {"regions": None, "severity": None, "lesions": lesions}
     regions = dict(zip(LUNGS, _lungs(whole.lungs, spacing), strict=True))
     grades = {name: grade(None if lung is None else lung["involvement_percent"]) for name, lung in regions.items()}
     known = [one for one in grades.values() if one is not None]
     return {
         "regions": regions,
         "severity": {**grades, "total": sum(known) if len(known) == len(LUNGS) else None},
-        "lesions": None if whole.lesions is None else asdict(whole.lesions),
+        "lesions": lesions,
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ctseg.errors import UnreadableFile
 from ctseg.reading import Kind, kind_of
-from ctseg.reading.kind import APPLE_DOUBLE, format_ending
+from ctseg.reading.kind import APPLE_DOUBLE, DICOMDIR, format_ending
 from ctseg_batch.layout import FOLDERS, RECORD, is_of_results, results_around
 from ctseg_batch.url import ARCHIVE, Location
 
@@ -153,4 +153,6 @@ def no_ct(place: Location) -> str:
     """Why a file that somebody named is not read."""
     if place.name.lower().endswith(f".{ARCHIVE}"):
         return f"is an archive: give it as {ARCHIVE}::{place}"
+    if place.name.upper() == DICOMDIR:
+        return "is a list of other files: name their folder"
     return "is not CT: by its name neither DICOM, a volume nor an image"

@@ -65,7 +65,7 @@ def read_sources(slices: Sequence[SliceHeader], step: float | None) -> "list[Dat
         missing = [tag for tag in _UIDS if not source.get(tag)]
         if missing:
             raise OutputUnavailable(f"its slices lack {', '.join(missing)}")
-        # Parallel they are, if not in every digit.
+        # They are parallel, though not to the last digit.
         source.ImageOrientationPatient = first.ImageOrientationPatient
     _check_uids(sources)
     return sources
@@ -82,9 +82,10 @@ def _check_uids(sources: "Sequence[Dataset]") -> None:
 def _between(slices: Sequence[SliceHeader]) -> float | None:
     """How far apart the planes of a block lie that the slices fit into, in mm; None where there is no such block."""
     positions, across, down, _ = common_plane(slices)
-    if len({found.position for found in slices}) < len(slices):
+    offsets = positions @ np.array(normal_of((*across, *down)))
+    if len(set(np.round(offsets, _DIGITS).tolist())) < len(offsets):
         raise OutputUnavailable("several of its slices lie at the same place")
-    planes = planes_of(positions @ np.array(normal_of((*across, *down))))
+    planes = planes_of(offsets)
     return None if planes.even is None or planes.are_repeated else round(planes.even[1], _DIGITS)
 
 

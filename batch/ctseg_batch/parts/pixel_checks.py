@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg import flags
+from ctseg.field_of_view import is_round
 from ctseg.scan import Slice
 
 # No slice of the data sets that the model learnt from has fewer than 177 grey values; of a label map of all organs of
@@ -24,12 +25,16 @@ _DENSEST_HU, _FEW = 31_000, 0.01
 
 @dataclass(frozen=True, slots=True)
 class PixelCheck:
-    """Whether a slice has as few grey values as a label map, only a single one, colours, or numbers that are no HU."""
+    """Whether a slice has as few grey values as a label map, only a single one, colours, or numbers that are no HU.
+
+    `is_round`: it is filled up with one value around a circle.
+    """
 
     is_sparse: bool
     is_empty: bool
     is_coloured: bool
     is_not_hu: bool
+    is_round: bool
 
 
 def look_at(source: Slice) -> PixelCheck:
@@ -38,7 +43,7 @@ def look_at(source: Slice) -> PixelCheck:
     seen, is_hu = source.pixels[::rows, ::columns], source.domain == "hu"
     is_not_hu = bool((seen > _DENSEST_HU).mean() > _FEW) if is_hu else source.is_stretched
     values = _MOST_LABELS + 1 if is_hu or _values(seen) > _MOST_LABELS else _values(source.pixels)
-    return PixelCheck(values <= _MOST_LABELS, values == 1, source.is_coloured, is_not_hu)
+    return PixelCheck(values <= _MOST_LABELS, values == 1, source.is_coloured, is_not_hu, is_round(source.pixels))
 
 
 def doubts_of(looks: Collection[PixelCheck]) -> tuple[str, ...]:

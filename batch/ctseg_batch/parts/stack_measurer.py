@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ctseg import flags
 from ctseg.classes import Labels
+from ctseg.field_of_view import NARROWEST_MM
 from ctseg.lesions import find_lesions
 from ctseg.lungs import absent, separate_lungs
 from ctseg.regions import LungValues, sum_by_lung, total
@@ -58,8 +59,11 @@ class StackMeasurer:
             if true is not None:
                 self._true[index] = true
 
-    def measure(self, spacing: Spacing) -> tuple[StackFigures | None, tuple[str, ...]]:
-        """The figures, None where the slices form no stack, and what makes them doubtful."""
+    def measure(self, spacing: Spacing, *, is_cut_off: bool) -> tuple[StackFigures | None, tuple[str, ...]]:
+        """The figures, None where the slices form no stack, and what makes them doubtful.
+
+        `is_cut_off`: the sides of the lungs are. Then, or in a narrow picture, it is not known which lungs are in view.
+        """
         if not self._is_whole:
             return None, (flags.NO_STACK,)
         indices = sorted(self._masks)
@@ -69,17 +73,18 @@ class StackMeasurer:
             return None, ()
         turn = Turn.facing(self._scan.patients_right or "left")
         masks = [turn.upright(self._masks[index]) for index in indices]
-        border = separate_lungs(masks, turn.spacing(spacing))
+        across_mm = masks[0].shape[1] * turn.spacing(spacing)[2]
+        doubts = [flags.NARROW] if across_mm < NARROWEST_MM else []
+        border = None if is_cut_off or doubts else separate_lungs(masks, turn.spacing(spacing))
         weights = self._scan.weights and [self._scan.weights[index] for index in indices]
-        lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, turn), weights)
+        lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, turn), weights) if border else None
         lesions, surfaces = None, None
         if flags.MIXED_PIXEL_SPACING not in self._scan.flags:  # else slices do not lie pixel on pixel
             lesions, surfaces = find_lesions(masks, border, spacing, weights), self._surfaces(indices, spacing)
         figures = StackFigures(lungs, lesions, surfaces)
-        voxels = [sum(one.voxels for one in total(lung)) for lung in lungs]
-        doubts = list(map(flags.lung_absent, absent(voxels)))
-        if self._scan.patients_right is None:
-            doubts.append(flags.SIDES_ASSUMED)
+        if lungs:
+            doubts += map(flags.lung_absent, absent([sum(one.voxels for one in total(lung)) for lung in lungs]))
+            doubts += [flags.SIDES_ASSUMED] if self._scan.patients_right is None else []
         return figures, tuple(doubts)
 
     def _lung_values(self, indices: Sequence[int], masks: Sequence[Labels], turn: Turn) -> list[LungValues] | None:

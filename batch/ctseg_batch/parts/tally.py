@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ctseg import flags
 from ctseg.classes import CLASSES, LUNG, Labels
 from ctseg.errors import UnreadableFile
+from ctseg.field_of_view import Rim, is_cut_off, rim_of
 from ctseg.measures import count_pixels
 from ctseg.metrics import Confusion
 from ctseg.scan import Slice
@@ -33,7 +35,8 @@ class Tally:
         self._lock = threading.Lock()
         self._pixels: dict[int, tuple[int, ...]] = {}
         self._failed: dict[int, Failure] = {}
-        self._looks: list[PixelCheck] = []
+        self._looks: dict[int, PixelCheck] = {}
+        self._rims: list[Rim] = []
         self._is_domain_guessed = False
         self._confusions: dict[int, Confusion] = {}
         self._bad_truth: set[Failure] = set()
@@ -44,12 +47,13 @@ class Tally:
         if self._measurer:
             self._measurer.look(index, source, labels, is_hu=source.domain == "hu" and not look.is_not_hu)
         with self._lock:
-            self._looks.append(look)
+            self._looks[index] = look
             self._is_domain_guessed = self._is_domain_guessed or source.is_domain_guessed
 
     def add(self, index: int, labels: Labels) -> None:
         """Count the pixels of a slice that was written, and compare it with its truth."""
-        pixels = count_pixels(labels)
+        pixels, look = count_pixels(labels), self._looks.get(index)
+        rim = rim_of(labels, is_round=look is not None and look.is_round)
         true = self._true(index, labels)
         usable = None if isinstance(true, UnreadableFile) else true
         scored = self._truth.compare(usable, labels) if self._truth and usable is not None else None
@@ -57,6 +61,7 @@ class Tally:
             self._measurer.add(index, labels, usable)
         with self._lock:
             self._pixels[index] = pixels
+            self._rims.append(rim)
             if isinstance(true, UnreadableFile):
                 self._bad_truth.add(Failure(str(true.file), true.reason))
             elif scored is not None:
@@ -77,6 +82,7 @@ class Tally:
         part = self._part
         labelled = [self._pixels[index] for index in self.labelled]
         lung = [sum(pixels[c.index] for c in LUNG) for pixels in labelled]
+        cut_off = [flags.CUT_OFF_AT_SIDES] if is_cut_off(self._rims) else []
         weights, scored = part.scan.weights, sorted(self._confusions.items())
         result = PartResult(
             scan_name=part.scan_name,
@@ -88,7 +94,7 @@ class Tally:
             stack=stack,
             pixels=tuple(sum(pixels[c.index] for pixels in labelled) for c in CLASSES),
             lung=(lung[0], max(lung), lung[-1]) if lung else (0, 0, 0),
-            flags=tuple(dict.fromkeys((*part.scan.flags, *doubts_of(self._looks)))),
+            flags=tuple(dict.fromkeys((*part.scan.flags, *doubts_of(self._looks.values()), *cut_off))),
             confusion=_pooled([table for _, table in scored]),
             unscored=len(labelled) - len(scored) if self._truth else 0,
             bad_truth=tuple(sorted(self._bad_truth)),
@@ -120,7 +126,7 @@ class Tally:
         """The figures with those of the stack; if measuring that fails, the others stay."""
         try:
             with stage("measure"):
-                whole, doubts = measurer.measure(spacing)
+                whole, doubts = measurer.measure(spacing, is_cut_off=flags.CUT_OFF_AT_SIDES in result.flags)
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are measured
             failure = Failure(self._part.sources[0], f"no full measures of the scan: {reason_of(error)}")
             return replace(result, failures=(*result.failures, failure), is_unmeasured=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ctseg import flags
 from ctseg.classes import CLASSES, LESION, LUNG, Labels, TissueClass
+from ctseg.flags import SOME_SLICES
 from ctseg.lungs import LUNGS
 from ctseg.measures import FAR_APART_MM, PLAUSIBLE_LUNG_ML
 from ctseg.printable import count, printable
@@ -27,6 +28,10 @@ _FLAGS: Mapping[str, str] = {
     "missing, or something else was taken for lung.",
     flags.CUT_OFF_AT_FIRST: "The scan begins inside the lungs, at the foot end: volumes are too small.",
     flags.CUT_OFF_AT_LAST: "The scan ends inside the lungs, at the head end: volumes are too small.",
+    flags.CUT_OFF_AT_SIDES: "The field of view cuts the lungs off: volumes are too small, percentages are of what is "
+    "in view, and neither lung is measured by itself.",
+    flags.NARROW: "The picture is too narrow for both lungs of an adult. Which ones are in view is not known, so "
+    "neither is measured by itself.",
     flags.GAP: "Slices are missing in between, or lie farther apart than most: those on either side stand for what "
     "would be there.",
     flags.UNEVEN_SPACING: "The slices are not evenly spaced: each stands for half the way to its neighbours.",
@@ -34,8 +39,12 @@ _FLAGS: Mapping[str, str] = {
     flags.DUPLICATE_POSITIONS: "Several slices are at one position: each counts for its share of it.",
     flags.IN_SEVERAL_FOLDERS: "Another folder holds files of the same series: put them into one "
     "folder, or, if they are copies, leave one out; copies count twice in the totals.",
-    flags.GANTRY_TILT: "The scanner was tilted: slices are shifted against each other, so a lesion in several slices "
-    "may count as several.",
+    flags.GANTRY_TILT: "Slices are shifted against each other, as by a tilted scanner, so a lesion in several "
+    "slices may count as several.",
+    flags.SEVERAL_ACQUISITIONS: "Slices of several acquisitions alternate, or do not share one frame of reference: if "
+    "the patient breathed or moved in between, figures are of neither.",
+    flags.SEVERAL_PATIENTS: "The files name several patients, though nothing else tells their slices apart: put "
+    "those of each patient into a folder of their own.",
     flags.OBLIQUE: "The slices are not axial; the model was trained on axial ones.",
     flags.MIXED_ORIENTATIONS: "The slices are oriented differently, so they can't all be right in one stack; if the "
     "sides are assumed too, right and left are mixed up.",
@@ -66,9 +75,9 @@ _FLAGS: Mapping[str, str] = {
     flags.BY_NAME: "The files don't give positions; the slices are taken to be named from the feet up. If they "
     "are not, upper and lower are exchanged.",
     flags.NOT_SCORED: "It has no usable reference mask: it is not scored.",
-    flags.no_truth_for(flags.SOME_SLICES): "IoU and Dice rest on the other slices.",
+    flags.no_truth_for(SOME_SLICES): "IoU and Dice rest on the other slices.",
     flags.failed(
-        flags.SOME_SLICES
+        SOME_SLICES
     ): "They are missing from all figures: volumes are too small, unless there is a gap in their "
     "place, which the slices on either side fill.",
     flags.FAILED_ARE_BACKGROUND: "The label map of the whole scan is empty where a slice failed.",

@@ -274,6 +274,16 @@ def test_what_the_file_says_is_padding_is_air(write_dicom, tmp_path, syntax, kin
     np.testing.assert_array_equal(seen[2:4], np.full((2, 4), 1000 * slope + intercept))
 
 
+def test_tissue_with_the_number_of_padding_stays(write_dicom, tmp_path):
+    """Some programs name 0 HU."""
+    stored = np.full((8, 8), 40, np.int16)
+    stored[3:5, 3:5], stored[0, :3], stored[4, 7] = 0, 0, 0
+    seen = read(write_dicom(tmp_path / "a.dcm", stored, PixelPaddingValue=0)).pixels
+    expected = stored.copy()
+    expected[0, :3] = -1024  # it reaches a corner
+    np.testing.assert_array_equal(seen, expected)
+
+
 @pytest.mark.parametrize("said", [b"", b"\0\0\0\0", b"\x10\xf8\x10\xf8"])
 def test_a_padding_that_is_no_number_is_passed_over(write_dicom, tmp_path, said):
     file = write_dicom(tmp_path / "a.dcm", RAMP, RescaleIntercept=-1000)

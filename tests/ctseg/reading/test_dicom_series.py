@@ -256,6 +256,7 @@ def test_a_unit_that_is_not_hounsfields_is_said(write_stack, unit, flags):
         (["DERIVED", "SECONDARY", "REFORMATTED", "MIN IP"], ("projection or subtraction",)),
         (["DERIVED", "SECONDARY", "MINIP"], ("projection or subtraction",)),
         (["DERIVED", "SECONDARY", "PROJECTION IMAGE"], ("projection or subtraction",)),
+        (["DERIVED", "SECONDARY", "AXIAL", "MAXIP"], ("projection or subtraction",)),
         (["DERIVED", "PRIMARY", "VOLUME", "MAXIMUM"], ("projection or subtraction",)),
         (["DERIVED", "SECONDARY", "SUBTRACTION"], ("projection or subtraction",)),
         (["DERIVED", "SECONDARY", "MPR", "AVERAGE"], ()),
@@ -273,6 +274,59 @@ def test_one_projection_among_plain_slices_is_said(write_stack):
     types = [["ORIGINAL", "PRIMARY", "AXIAL"], ["DERIVED", "SECONDARY", "MIP"], ["ORIGINAL", "PRIMARY", "AXIAL"]]
     series = one(write_stack(3, lambda n: {"ImagePositionPatient": [0, 0, n], "ImageType": types[n]}))
     assert series.flags == ("projection or subtraction",)
+
+
+@pytest.mark.parametrize(
+    ("description", "flags"),
+    [
+        ("AX MIP LUNG", ("projection or subtraction",)),
+        ("Thorax MinIP 5mm", ("projection or subtraction",)),
+        ("lung_mips", ("projection or subtraction",)),
+        ("THX maximum inspiration", ()),
+        ("chimip", ()),
+    ],
+)
+def test_a_projection_may_be_called_one_by_its_description_alone(write_stack, description, flags):
+    series = one(write_stack(2, lambda n: {"ImagePositionPatient": [0, 0, n], "SeriesDescription": description}))
+    assert series.flags == flags
+
+
+@pytest.mark.parametrize(
+    ("acquisitions", "flags"),
+    [
+        ([1, 2, 1, 2, 1, 2], ("several acquisitions",)),
+        ([1, 1, 1, 2, 2, 2], ()),
+        ([1, 1, 2, 1, 2, 2], ()),  # the second begins a little before the first has ended
+        ([6, 5, 4, 3, 2, 1], ()),  # each slice by itself
+        ([None] * 6, ()),
+    ],
+)
+def test_acquisitions_that_alternate_are_said(write_stack, acquisitions, flags):
+    tags = [{"ImagePositionPatient": [0, 0, n], "AcquisitionNumber": number} for n, number in enumerate(acquisitions)]
+    assert one(write_stack(6, lambda n: tags[n])).flags == flags
+
+
+@pytest.mark.parametrize(
+    ("tag", "values", "flags"),
+    [
+        ("FrameOfReferenceUID", ["1.2", "1.2", "1.3"], ("several acquisitions",)),
+        ("FrameOfReferenceUID", ["1.2", "1.2", None], ()),
+        ("PatientID", ["a", "a", "b"], ("several patients",)),
+        ("PatientID", ["a", "a", None], ()),
+    ],
+)
+def test_slices_that_can_not_be_of_one_scan_are_said(write_stack, tag, values, flags):
+    series = one(write_stack(3, lambda n: {"ImagePositionPatient": [0, 0, n], tag: values[n]}))
+    assert series.flags == flags
+
+
+def test_slices_that_are_shifted_in_the_middle_are_said(write_stack):
+    shifts = [0, 0, 1.5, 1.5, 0, 0]
+    assert one(write_stack(6, lambda n: {"ImagePositionPatient": [shifts[n], 0, 2 * n]})).flags == ("gantry tilt",)
+
+
+def test_rounded_positions_are_no_shift(write_stack):
+    assert one(write_stack(6, lambda n: {"ImagePositionPatient": [0.4 * (n % 2), 0, 2 * n]})).flags == ()
 
 
 def test_mixed_sizes_and_spacings_are_said(write_dicom, tmp_path):
