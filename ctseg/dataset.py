@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
@@ -39,6 +40,15 @@ class Dataset:
     licence: str = ""
     citation: str = ""
 
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups (patients)."""
+        return frozenset(one.group for one in self.slices)
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path is the data set itself, or is among its slices or masks."""
+        return _is_any_of(path, self.folder, {file.parent for one in self.slices for file in (one.image, one.mask)})
+
 
 @dataclass(frozen=True)
 class SeriesDataset:
@@ -52,6 +62,15 @@ class SeriesDataset:
     labels: Mapping[str, Mapping[str, int]]
     licence: str = ""
     citation: str = ""
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups (patients), one for each series."""
+        return frozenset(self.labels)
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path is the data set itself, or is among its slices."""
+        return _is_any_of(path, self.folder, {self.folder / series for series in self.labels})
 
 
 def is_patient_layout(folder: Path) -> bool:
@@ -231,6 +250,28 @@ def _provenance(described: Mapping[str, Any]) -> tuple[str, str]:
 def read_description(folder: Path) -> Any:
     """What a folder's `dataset.json` holds; raises DatasetError where it can't be read."""
     try:
-        return json.loads((folder / DESCRIPTION).read_text(encoding="utf-8-sig"))  # some editors put a mark in front
-    except (OSError, ValueError) as error:
+        written = (folder / DESCRIPTION).read_text(encoding="utf-8-sig")  # some editors put a mark in front
+        return json.loads(written, object_pairs_hook=_without_repeats)
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{folder / DESCRIPTION} can't be read: {error}") from error
+
+
+def _is_any_of(path: Path, dataset: Path, folders: Iterable[Path]) -> bool:
+    """Whether a path is a data set, or lies in one of the folders of its files, up to those right below it."""
+    real, home = path.resolve(), dataset.resolve()
+    if real == home:
+        return True
+    for folder in {one.resolve() for one in folders} - {home}:
+        top = home / folder.relative_to(home).parts[0] if folder.is_relative_to(home) else folder
+        if real.is_relative_to(top):
+            return True
+    return False
+
+
+def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; raises ValueError for one that says something twice, of which JSON would keep the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice!r} occurs twice")
+    return found

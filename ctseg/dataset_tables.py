@@ -36,7 +36,7 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             table = csv.DictReader(lines)
             if missing := set(columns).difference(table.fieldnames or ()):
-                raise DatasetError(f"{file} has no column {min(missing)!r}")
+                raise DatasetError(f"{file} has no column {min(missing)!r}, but {_told(table.fieldnames or ())}")
             for cells in table:
                 where = f"{file}, line {table.line_num},"
                 if any(map(str.strip, cells.pop(None, ()))):
@@ -46,3 +46,10 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
         raise DatasetError(f'{file} is not in UTF-8: save it again, in a spreadsheet as "CSV UTF-8"') from error
     except (OSError, ValueError, csv.Error) as error:
         raise DatasetError(f"{file} can't be read: {error}") from error
+
+
+def _told(columns: Sequence[str]) -> str:
+    """The columns that a table has, and what may be wrong with a single one."""
+    if len(columns) == 1 and any(separator in columns[0] for separator in ";\t"):
+        return f"only {columns[0]!r}: separate its cells by commas"
+    return ", ".join(map(repr, columns)) or "none at all"

@@ -29,7 +29,10 @@ class MaskMeaning:
     def parse(cls, written: Mapping[str, Any], source: Path) -> Self:
         """Parse the `mask_values` of a description, names of classes by value; raises DatasetError."""
         try:
-            return cls({_byte(value): _classes(value, names) for value, names in written.items()})
+            values = {_byte(value): _classes(value, names) for value, names in written.items()}
+            if len(values) < len(written):
+                raise ValueError("mask_values has a value twice, as 2 and 02 are: write each once")
+            return cls(values)
         except (ValueError, TypeError, AttributeError) as error:
             raise DatasetError(f"{source}: {error}") from error
 

@@ -59,7 +59,7 @@ class ModelSpec:
 
     def why_unsure(self) -> str:
         """The message for a model without a temperature: why it gives no probabilities, and what to do."""
-        ended = "export a network from a run that has ended, which is calibrated"
+        ended = "export the best.pt of a run that has ended, one with --all-groups only if it had --figures-of"
         remedy = "take it in fp32 or fp16" if self.precision == "int8" else ended
         return f"the model {self.name} gives no probabilities in {self.precision}: {remedy}"
 

@@ -30,7 +30,7 @@ _ELSEWHERE = (
 def read_mask_volume(file: Path, scan: Scan | None) -> Labels:
     """The labels (slices, H, W) of a volume file, turned like the slices of its `scan`; like a Volume without one.
 
-    Raises UnreadableFile, also if the labels do not lie where the scan does.
+    Raises UnreadableFile, also if the labels do not lie where the scan does, or are of more or fewer slices.
     """
     header = read_volume_header(file)
     if isinstance(scan, Volume) and not scan.is_aligned_with(header):
@@ -42,7 +42,10 @@ def read_mask_volume(file: Path, scan: Scan | None) -> Labels:
     with refusing(file, "is not a mask"):
         values = rescaled(stored, header.slope, header.intercept)
     turned = _turned(values, header, grid) if grid else header.to_slices(values)
-    return np.ascontiguousarray(as_labels(turned, file))
+    labels = np.ascontiguousarray(as_labels(turned, file))
+    if scan is not None and len(labels) != len(scan):
+        raise UnreadableFile(file, f"has {len(labels)} slices, but its scan {len(scan)}: they must agree")
+    return labels
 
 
 def _grid(file: Path, scan: Scan) -> Grid:

@@ -26,12 +26,15 @@ def check_enough(loaded: Sequence[Samples], recipe: Recipe, *, is_taught: bool, 
         raise DatasetError(
             "by their labels, all training slices may show disease anywhere: they are useful only with a --teacher"
         )
-    is_val_missing = is_judged and not any(data.splits["val"] for data in loaded)
-    if not learnt or is_val_missing:
+    if not learnt:
+        raise DatasetError("no slice is left to train on: there are too few groups (patients)")
+    if is_judged and not any(data.splits["val"] for data in loaded):
         raise DatasetError(
-            f"no slice is left for the split {'val' if learnt else 'train'!r}: there are too few groups (patients); "
-            "add some, or hold none out with --all-groups"
+            "no slice is left to validate on: name groups (patients) with --validation-group, say `val` in the index, "
+            "or hold none out with --all-groups"
         )
+    if is_judged and not any(_is_labelled(sample) for data in loaded for sample in data.splits["val"]):
+        raise DatasetError("by their masks, all validation slices may be anything anywhere: nothing can be validated")
     if recipe.sampling == "balanced" and recipe.batch_size < len(learnt):
         raise CallError(
             f"--batch-size {recipe.batch_size} is too small: each step takes a slice of each of {len(learnt)} data sets"
@@ -45,6 +48,11 @@ def check_enough(loaded: Sequence[Samples], recipe: Recipe, *, is_taught: bool, 
     for data in loaded:
         if data.splits["val"] or data.splits["test"]:
             check_tells_apart(data)
+
+
+def _is_labelled(sample: Sample) -> bool:
+    """Whether the label excludes any class anywhere."""
+    return bool((sample.allowed != bits(CLASSES)).any())
 
 
 def check_tells_apart(data: Samples) -> None:

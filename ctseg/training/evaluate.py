@@ -74,15 +74,16 @@ def evaluate(
     Example: ctseg evaluate fast data/mine
     """
     candidate = open_candidate(model)
-    results, left_out, strange = {}, [], set(group or ())
+    results, left_out = {}, []
     found = read_datasets(datasets)
+    if strange := set(group or ()).difference(*(data.groups for data in found)):
+        raise CallError(f"no data set here has the group {min(strange)!r}")
     console = Console(stderr=True, soft_wrap=True)
     if slices == "held-out":
         warn_of_new_names(model, candidate.datasets, [d.name for d in found], console)
     for dataset in found:
         data = load_samples(dataset, seed=0)
         there = {sample.group for samples in (*data.splits.values(), data.unlabelled) for sample in samples}
-        strange -= there
         if group and not there.intersection(group):
             continue
         try:
@@ -101,8 +102,6 @@ def evaluate(
             "learnt_from": sum(candidate.trained_on(sample) for sample in chosen),
             **as_plain(scores(counts, data.meaning.names)),
         }
-    if strange:
-        raise CallError(f"no data set here has the group {min(strange)!r}")
     if not results:
         raise DatasetError("; ".join(left_out))
     for reason in left_out:

@@ -150,7 +150,8 @@ class Fit:
             if samples := data.splits["val"]:
                 shown = evenly_spread(samples, _VALIDATED_A_DATASET)
                 counts = count_errors(judge.mask, shown, data.meaning)
-                by_dataset[data.dataset.name] = told_iou(counts)
+                if (iou := told_iou(counts)) is not None:
+                    by_dataset[data.dataset.name] = iou
         if not by_dataset:
             return {}
         mean = sum(by_dataset.values()) / len(by_dataset)

@@ -9,6 +9,7 @@ from typing import Any
 from ctseg.errors import CallError
 from ctseg.model import BEST
 from ctseg.replacing import replace_with
+from ctseg.training import checkpoint
 from ctseg.training.samples import Samples
 
 RECIPE, LAST = "recipe.json", "last.pt"
@@ -22,21 +23,39 @@ def record_of(recipe: Mapping[str, Any], loaded: Sequence[Samples]) -> str:
 
 def begin(out: Path, record: str) -> None:
     """Write the record of a new run; raises CallError if its folder holds one that has finished an epoch."""
-    if (out / RECIPE).is_file() and any((out / name).is_file() for name in (LAST, BEST)):
+    if any((out / name).is_file() for name in (LAST, BEST)):
         raise CallError(f"{out} already holds a run: continue it with --resume, or name another folder")
     replace_with(out / RECIPE, record.encode())
 
 
 def check_resumable(out: Path, record: str) -> None:
-    """Raise CallError if a folder holds no run, or one with another record."""
+    """Raise CallError if a folder holds no run, one with another record, or only a part of one."""
     noted = out / RECIPE
     if not noted.is_file():
         raise CallError(f"{out} holds no run to continue: leave out --resume")
-    if noted.read_text(encoding="utf-8") != record:
+    if noted.read_bytes() != record.encode():
         raise CallError(
             f"{out} holds a run with a different recipe, slices, labels or groups ({noted}): "
             "repeat its call to continue it, or name another folder"
         )
+
+    begun, kept = ((out / name).is_file() for name in (LAST, BEST))
+    if begun and not kept:
+        raise CallError(
+            f"{out} holds {LAST} but not {BEST}, the best epoch so far: go on in another folder, with --start "
+            f"{out / LAST}"
+        )
+    if kept and not begun and not _is_of_first_epoch(out / BEST):
+        raise CallError(
+            f"{out} holds {BEST} but not {LAST}, without which its run can't be continued: begin another one in "
+            f"another folder, with --start {out / BEST} to build on it"
+        )
+
+
+def _is_of_first_epoch(best: Path) -> bool:
+    """Whether a run was killed after its first epoch, before it wrote the other checkpoint."""
+    found = checkpoint.load(best)
+    return found.temperature is None and found.scores.get("validation", {}).get("epoch") == 1
 
 
 def provenance(data: Samples) -> dict[str, Any]:

@@ -78,8 +78,9 @@ def load_samples(
     """Read a data set into memory and split it.
 
     With `all_train` every group trains. Else `validation_groups` validate in any case, and the `split` column of the
-    index decides on the others. Without such a column, all others train or, if none of the data set's groups is named,
-    70 % train, 15 % validate and 15 % test, drawn by `seed`. Raises DatasetError.
+    index decides on the others, in whichever row of a group. All others train or, if none of the data set's groups is
+    named, 70 % train, 15 % validate and 15 % test, drawn by `seed`; a group without any label trains. Raises
+    DatasetError.
     """
     if isinstance(dataset, SeriesDataset):
         series = list(_series_samples(dataset))
@@ -93,12 +94,13 @@ def load_samples(
                 samples = pool.map(lambda one: _masked_sample(dataset, one, reads[one.image]), dataset.slices)
             found = list(zip(samples, (s.split for s in dataset.slices), strict=True))
         meaning, unlabelled = dataset.meaning, set()
-    undecided = {sample.group for sample, split in found if not split}
+    of_group = {sample.group: split for sample, split in found if split}
+    undecided = {sample.group for sample, _ in found if sample.file not in unlabelled} - of_group.keys()
     is_named = any(sample.group in validation_groups for sample, _ in found)
     drawn = dict.fromkeys(undecided, "train") if is_named else split_groups(undecided, seed)
     splits: dict[Split, list[Sample]] = {"train": [], "val": [], "test": []}
     for sample, said in found:
-        split = said or drawn[sample.group]
+        split = said or of_group.get(sample.group) or drawn.get(sample.group, "train")
         if split not in splits:
             raise DatasetError(f"{dataset.folder}: the split {split!r} is not one of {', '.join(splits)}")
         splits["train" if all_train else "val" if sample.group in validation_groups else split].append(sample)

@@ -50,9 +50,12 @@ def at_working_size(
     return grey, allowed, undo
 
 
-def told_iou(counts: Confusion) -> float:
-    """Mean IoU over the classes in the truth; with any other class, a single false pixel would count as an IoU of 0."""
-    return scores(counts, [""] * len(counts)).mean_iou_present or 0.0
+def told_iou(counts: Confusion) -> float | None:
+    """Mean IoU over the classes in the truth, None without any labelled pixel.
+
+    With any other class, a single false pixel would count as an IoU of 0.
+    """
+    return scores(counts, [""] * len(counts)).mean_iou_present
 
 
 def as_plain(result: Scores) -> dict[str, Any]:

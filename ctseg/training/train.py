@@ -146,11 +146,10 @@ def train(
         raise CallError("--all-groups holds no group out: leave out --validation-group and --patience")
     if figures_of and not all_groups:
         raise CallError("--figures-of is only for --all-groups: a run that holds groups out has figures of its own")
-    if out.resolve() in [folder.resolve() for folder in datasets]:
+    found = read_datasets(datasets)
+    if any(data.holds(out) for data in found):
         raise CallError(f"--out {out}: it is a data set, to which nothing is written: name another folder")
-    loaded: Sequence[Samples] = [
-        load_samples(data, seed, validation_group or (), all_groups) for data in read_datasets(datasets)
-    ]
+    loaded: Sequence[Samples] = [load_samples(data, seed, validation_group or (), all_groups) for data in found]
     check_known(loaded, validation_group or ())
     check_enough(loaded, recipe, is_taught=bool(teacher), is_judged=not all_groups)
     for doubt in doubts(loaded, is_taught=bool(teacher)):

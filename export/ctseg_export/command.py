@@ -93,7 +93,12 @@ def export(
     console = Console(soft_wrap=True)
     console.print(_table(exported))
     if precision != "int8" and exported.spec.temperature is None:
-        told = "its network is not calibrated, since its run has not ended: the file gives labels but no probabilities"
+        remedy = (
+            "train with --figures-of, since no group was held out"
+            if exported.spec.training.get("all_groups")
+            else "export the best.pt of a run that has ended"
+        )
+        told = f"its network is not calibrated, so the file gives labels but no probabilities; for these, {remedy}"
         console.print(Text(f"warning: {told}"))
     console.print(Text(printable(f"{out} is written; next: ctseg inspect {out}")))
 

@@ -68,8 +68,8 @@ def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
     if temperatures and not is_calibrated:
         lacking = next(file for file, one in zip(files, found, strict=True) if not one.temperature)
         raise CallError(
-            f"{lacking} is not calibrated but others are, so their logits have no common scale: it is from a run that "
-            "has not ended; finish that with ctseg train --resume"
+            f"{lacking} is not calibrated but others are, so their logits have no common scale: take the best.pt of a "
+            "run that has ended, one with --all-groups only if it had --figures-of"
         )
     net = Ensemble(
         [one.net for one in found],

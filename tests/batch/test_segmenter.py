@@ -138,9 +138,9 @@ def test_an_array_gives_what_a_volume_file_of_it_gives(batch, segment, strict, s
 
 @pytest.mark.parametrize("kind", ["file", "array"])
 def test_full_measures_are_those_of_the_command(batch, strict, speck, save_volume, tmp_path, kind):
-    file = save_volume(tmp_path / "in/ct.nii", speck, (5, 2, 2))
+    file = save_volume(tmp_path / "in/ct.nii", speck, (5, 4, 4))
     segment = ctseg_batch.Segmenter(strict, device="cpu", measures="full")
-    result = segment(file) if kind == "file" else segment(HU[speck], (5, 2, 2))
+    result = segment(file) if kind == "file" else segment(HU[speck], (5, 4, 4))
     done = batch(file, model=strict, measures="full").scan
     told = ("regions", "severity", "lesions")
     assert figures(result.measures, told) == figures(done, told)
@@ -403,7 +403,7 @@ def test_a_model_that_takes_no_such_values_or_gives_no_confidence_says_so(make_m
     for source in (file, tmp_path / "in", next(segment.scans(file))):
         with pytest.raises(ctseg_batch.ModelError, match="takes Hounsfield units, not 8-bit grey"):
             segment(source)
-    with pytest.raises(ctseg_batch.ModelError, match="gives no probabilities in fp32: export a network from a run"):
+    with pytest.raises(ctseg_batch.ModelError, match="gives no probabilities in fp32: export the best.pt of a run"):
         segment.with_confidence(HU[speck])
     with pytest.raises(ctseg_batch.ModelError, match="gives no probabilities in int8: take it in fp32 or fp16"):
         ctseg_batch.Segmenter(precision="int8").with_confidence(HU[speck])

@@ -197,7 +197,8 @@ def test_a_slice_label_that_can_not_be_is_named(tmp_path, row, reason):
         ({"series": {"s": None}, "slice_labels": {"column": "a"}}, r"has null under 's', not a string"),
         ({"series": [], "slice_labels": {}}, r"dataset\.json has \[\] under 'series', not an object"),
         ({"index": "none.csv"}, "none.csv can't be read"),
-        ({"group": "person"}, r"index\.csv has no column 'person'"),
+        ({"group": "person"}, r"index\.csv has no column 'person', but 'file', 'patient', 'split'"),
+        ({"mask_values": {"2": ["background"], "02": ["normal_lung"]}}, "mask_values has a value twice"),
         ({"mask_values": {"0": ["background"], "7": []}}, r"dataset\.json: the mask value 7 stands for no class"),
         ({"mask_values": {"0": "background"}}, r"the value 0 needs a list of classes, .*not 'background'"),
         ({"images": "pictures"}, "does not exist"),
@@ -293,3 +294,25 @@ def test_masks_mean_what_the_description_beside_or_above_says(tmp_path):
     assert meaning_beside(describe(tmp_path / "d") / "masks") == INFECTION
     (tmp_path / "plain").mkdir()
     assert meaning_beside(tmp_path / "plain").groups == ((0,), (1,), (2,), (3,))
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_an_index_with_other_separators_says_what_it_needs(tmp_path, separator):
+    index = describe(tmp_path / "d") / "index.csv"
+    index.write_text(index.read_text().replace(",", separator))
+    with pytest.raises(DatasetError, match=r"csv has no column .file., but only .*: separate its cells by commas"):
+        read_dataset(tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ('{"name": "a", "name": "b"}', "'name' occurs twice"),
+        ('{"mask_values": {"2": ["ground_glass"], "2": ["consolidation"]}}', "'2' occurs twice"),
+        ("[" * 100_000, "can't be read"),
+    ],
+)
+def test_a_description_that_says_something_twice_or_can_not_be_read_is_refused(tmp_path, written, reason):
+    (tmp_path / "dataset.json").write_text(written)
+    with pytest.raises(DatasetError, match=reason):
+        read_dataset(tmp_path)

@@ -134,13 +134,9 @@ class VolumeMask(TruthMasks):
     def _tried(self, scan: Scan) -> Labels | UnreadableFile:
         """Read the voxels, or keep why they can't be read: once, not for every slice."""
         try:
-            volume = reading.read_mask_volume(self._file, scan)
+            return reading.read_mask_volume(self._file, scan)
         except UnreadableFile as error:
             return error
-        if len(volume) != len(scan):
-            reason = f"has {len(volume)} slices, but its scan {len(scan)}: they must agree"
-            return UnreadableFile(self._file, reason)
-        return volume
 
 
 class UnlistedMasks(TruthMasks):

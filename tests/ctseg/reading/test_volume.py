@@ -7,7 +7,8 @@ import pytest
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading import open_volume, read_mask_volume
+from ctseg.phantom import Phantom, write_dicom, write_nifti
+from ctseg.reading import open_series, open_volume, read_mask_volume
 
 # Slices from the feet up, rows from the front, columns from the patient's right: what every file below must give.
 SHOWN = np.arange(3 * 4 * 5, dtype=np.int16).reshape(3, 4, 5) * 7 - 1000
@@ -349,3 +350,17 @@ def test_the_labels_of_a_mask_volume_are_exact(tmp_path):
     nibabel.save(image("RAS", labels + np.float32(0.5)), tmp_path / "half.nii")
     with pytest.raises(UnreadableFile, match="fractions"):
         read_mask_volume(tmp_path / "half.nii", None)
+
+
+@pytest.mark.parametrize("kept", [slice(2, 6), slice(4)])
+def test_masks_of_more_slices_than_the_scan_has_are_refused(tmp_path, kept):
+    """Whichever are too many: each would be taken for another's."""
+    phantom = Phantom(seed=0, slices=6, size=32)
+    write_nifti(phantom, tmp_path / "ct.nii", tmp_path / "mask.nii")
+    write_dicom(phantom, tmp_path / "series")
+    whole = nibabel.load(tmp_path / "ct.nii")
+    nibabel.save(whole.slicer[:, :, kept], tmp_path / "some.nii")
+    files = open_series(sorted((tmp_path / "series").iterdir())).series[0].files
+    for scan in (open_volume(tmp_path / "some.nii"), open_series(files[kept]).series[0]):
+        with pytest.raises(UnreadableFile, match="has 6 slices, but its scan 4: they must agree"):
+            read_mask_volume(tmp_path / "mask.nii", scan)

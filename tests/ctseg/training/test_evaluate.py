@@ -195,3 +195,12 @@ def test_it_warns_where_patients_could_be_new_by_their_data_sets_name_alone(trai
     for model in ("run/best.pt", "model.onnx"):
         leave(["evaluate", str(trained / model), str(renamed)])
         assert "knows no data set named renamed [v2], only data," in capsys.readouterr().err
+
+
+def test_a_group_that_does_not_exist_is_named_before_anything_is_scored(trained, capsys, monkeypatch):
+    monkeypatch.setattr("ctseg.training.evaluate.count_errors", lambda *_: pytest.fail("scored"))
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", str(trained / "model.onnx"), str(trained / "data"), "--group", "4", "--group", "44"])
+    assert left.value.code == 2
+    assert "no data set here has the group '44'" in capsys.readouterr().err

@@ -235,6 +235,74 @@ def test_the_command_makes_a_run_that_can_be_scored(squares, tmp_path, capsys):
     leave([*call, "--resume", "--learning-rate", "0.5"], 2)
 
 
+@pytest.fixture(scope="module")
+def ended(squares, tmp_path_factory):
+    """The call of a run, and its folder."""
+    out = tmp_path_factory.mktemp("ended") / "run"
+    call = ["train", str(squares), "--canvas", "32", "--epochs", "2", "--batch-size", "4", "--device", "cpu"]
+    leave([*call, "--out", str(out)], 0)
+    return call, out
+
+
+@pytest.mark.parametrize(
+    ("lost", "options", "said"),
+    [
+        (["recipe.json"], ["--seed", "5"], "already holds a run"),
+        (["recipe.json", "last.pt"], [], "already holds a run"),
+        (["last.pt"], ["--resume"], "holds best.pt but not last.pt, without which its run can't be continued"),
+        (["best.pt"], ["--resume"], "holds last.pt but not best.pt, the best epoch so far"),
+        (["best.pt", "last.pt", "recipe.json"], ["--resume"], "holds no run to continue"),
+    ],
+)
+def test_a_run_of_which_a_part_is_lost_is_neither_continued_nor_overwritten(
+    ended, tmp_path, capsys, lost, options, said
+):
+    call, out = ended
+    shutil.copytree(out, tmp_path / "run")
+    for name in lost:
+        (tmp_path / "run" / name).unlink()
+    before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
+    leave([*call, "--out", str(tmp_path / "run"), *options], 2)
+    assert said in capsys.readouterr().err.replace("\n", " ")
+    assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir() if file.name in before} == before
+
+
+def test_a_run_that_was_killed_between_its_first_two_files_begins_anew(ended, tmp_path):
+    call, out = ended
+    again = tmp_path / "run"
+    again.mkdir()
+    shutil.copy(out / "recipe.json", again)
+    best = checkpoint.load(out / BEST)
+    first = replace(best, scores={"validation": {"epoch": 1}}, temperature=None)
+    checkpoint.save(first, again / BEST)
+    leave([*call, "--out", str(again), "--resume"], 0)
+    assert (
+        json.loads((again / "metrics.json").read_text())["results"]
+        == json.loads((out / "metrics.json").read_text())["results"]
+    )
+
+
+def test_a_record_that_is_damaged_is_another_one(ended, tmp_path, capsys):
+    call, out = ended
+    shutil.copytree(out, tmp_path / "run")
+    (tmp_path / "run/recipe.json").write_bytes(b"\xbf")
+    leave([*call, "--out", str(tmp_path / "run"), "--resume"], 2)
+    assert "holds a run with a different recipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["image/run", "mask/3", "."])
+def test_nothing_is_written_among_the_slices_of_a_data_set(squares, capsys, where):
+    leave(["train", str(squares), "--out", str(squares / where), "--canvas", "32"], 2)
+    assert "it is a data set, to which nothing is written" in capsys.readouterr().err
+    assert not (squares / "image/run").exists()
+
+
+def test_a_run_may_lie_beside_the_slices(ended, squares):
+    call, _ = ended
+    leave([*call, "--out", str(squares / "runs/1")], 0)
+    shutil.rmtree(squares / "runs")
+
+
 def test_a_picture_that_cant_be_written_is_named_after_the_scores_are_told(squares, tmp_path, capsys):
     (tmp_path / "run/curves.png").mkdir(parents=True)
     call = ["train", str(squares), "--out", str(tmp_path / "run"), "--canvas", "32", "--epochs", "1"]
@@ -281,7 +349,7 @@ def test_a_run_is_not_gone_on_with_when_mask_values_mean_something_else(squares,
     assert "a different recipe, slices, labels or groups" in capsys.readouterr().err
 
 
-def test_pixels_that_may_be_any_class_do_not_count_and_join_none(squares, tmp_path):
+def test_pixels_that_may_be_any_class_do_not_count_and_join_none(squares, tmp_path, capsys):
     names = ("background", "normal_lung", "ground_glass", "consolidation")
     meaning = {str(n): [name] for n, name in enumerate(names)}
     shutil.copytree(squares, tmp_path / "open")
@@ -291,15 +359,17 @@ def test_pixels_that_may_be_any_class_do_not_count_and_join_none(squares, tmp_pa
     describe(squares, tmp_path / "unused", {**meaning, "255": names}, "d")
     describe(tmp_path / "open", tmp_path / "none", {**meaning, "255": names}, "d")
     found = []
-    for data in ("plain", "unused", "none"):
+    for data in ("plain", "unused"):
         call = ["train", str(tmp_path / data), "--out", str(tmp_path / f"{data} run"), "--validation-group", "1"]
         leave([*call, "--canvas", "32", "--epochs", "1", "--batch-size", "4", "--device", "cpu"], 0)
         found.append(json.loads((tmp_path / f"{data} run/metrics.json").read_text()))
         del found[-1]["history"][0]["seconds"]
-    plain, unused, none = found
+    plain, unused = found
     assert unused == plain
-    assert (none["temperature"], none["expected_calibration_error"]) == (None, {})
-    assert none["history"][0]["val_iou"] == 0
+    out = tmp_path / "none run"
+    leave(["train", str(tmp_path / "none"), "--out", str(out), "--validation-group", "1", "--canvas", "32"], 2)
+    assert "all validation slices may be anything anywhere" in capsys.readouterr().err
+    assert not (out / "last.pt").exists()
 
 
 def test_names_are_told_as_they_are(squares, tmp_path, capsys):

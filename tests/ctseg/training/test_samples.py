@@ -53,6 +53,20 @@ def test_a_named_group_validates(tmp_path):
     assert {"7", "8"} <= {sample.group for sample in data.splits["val"]}
 
 
+def test_a_group_is_where_any_of_its_rows_says(tmp_path):
+    folder = seed_layout(tmp_path, 8)
+    split = {0: "train", 1: "val"}
+    rows = [f"{n}/{k}.png,{n},{split.get(n, '') if k else ''}" for n in range(8) for k in range(2)]
+    (folder / "index.csv").write_text("\n".join(["file,patient,split", *rows]))
+    described = {"name": "own", "images": "image", "masks": "mask", "index": "index.csv", "group": "patient"}
+    described["mask_values"] = {"3": ["consolidation"]}
+    (folder / "dataset.json").write_text(json.dumps(described))
+    for seed in range(5):
+        splits = load_samples(read_dataset(folder), seed=seed).splits
+        sides = {sample.group: name for name, samples in splits.items() for sample in samples}
+        assert (sides["0"], sides["1"], sum(map(len, splits.values()))) == ("train", "val", 16)
+
+
 def test_a_named_group_validates_alone_also_if_the_index_gives_it_a_split(tmp_path):
     folder = seed_layout(tmp_path, 8)
     rows = [f"{patient}/0.png,{patient},{'train' if patient == 3 else ''}" for patient in range(8)]
