@@ -18,9 +18,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "batch": Command("ctseg_batch.commands.batch", "Segment folders of CT: masks, volumes and a summary table."),
-    "report": Command("ctseg_batch.reporting.command", "Write a report of a run as one HTML file."),
+    "report": Command("ctseg_batch.commands.report", "Write a report of a run as one HTML file."),
     "summarize": Command("ctseg_batch.commands.summarize", "Join the summaries of several runs into one."),
-    "profile": Command("ctseg_batch.profiling.command", "Measure how fast a run on your files is, and what limits it."),
+    "profile": Command("ctseg_batch.commands.profile", "Measure how fast a run on your files is, and what limits it."),
     "demo": Command("ctseg_batch.commands.demo", "Segment two synthetic scans, to see what the output looks like."),
     "inspect": Command("ctseg_batch.commands.inspect", "Print a model file's description of itself."),
     "train": Command("ctseg.training.train", "Train a U-Net on slices with masks."),

@@ -33,14 +33,14 @@ class ScanScale:
         """The scale of a scan of `count` slices; None if each slice decides for itself, as a single one does."""
         with self._lock:
             if not self._is_decided:
-                indices = telling(range(count)) if count > 1 else []
+                indices = sampled(range(count)) if count > 1 else []
                 looked_at = [seen for index in indices if (seen := _glance(numbers, index))]
                 self._scale = scale_of(looked_at) if looked_at else None
                 self._is_decided = True
             return self._scale
 
 
-def telling(slices: Sequence[T]) -> list[T]:
+def sampled(slices: Sequence[T]) -> list[T]:
     """The slices of a scan from which its scale is decided."""
     return evenly_spread(slices, _LOOKED_AT)
 

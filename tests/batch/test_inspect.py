@@ -13,7 +13,7 @@ from ctseg.cli import load
 from ctseg.errors import ModelError
 from ctseg.model import FORMAT_VERSION, ModelSpec, to_metadata
 from ctseg.prepare import Preparation
-from ctseg_batch.commands.inspect import told
+from ctseg_batch.commands.inspect import as_lines
 
 GRAPH = """
 <ir_version: 10, opset_import: ["": 18]>
@@ -165,11 +165,11 @@ def test_a_mean_of_networks_is_told_as_such_and_not_as_a_training(write, capsys,
 
 def test_nested_figures_become_indented_lines():
     story = {"a": {"b": {"c": 1, "d": [2, 3]}, "e": None}, "f": "text"}
-    assert list(told(story)) == ["a", "  b: c 1, d 2 3", "  e: -", "f: text"]
+    assert list(as_lines(story)) == ["a", "  b: c 1, d 2 3", "  e: -", "f: text"]
 
 
 def test_data_sets_of_one_name_are_both_told():
     story = {
         "datasets": [{"name": "mine", "slices": 10}, {"name": "theirs", "slices": 1}, {"name": "mine", "slices": 9}]
     }
-    assert list(told(story)) == ["datasets", "  mine (1): slices 10", "  theirs: slices 1", "  mine (3): slices 9"]
+    assert list(as_lines(story)) == ["datasets", "  mine (1): slices 10", "  theirs: slices 1", "  mine (3): slices 9"]

@@ -403,7 +403,7 @@ def test_a_model_that_takes_no_such_values_or_gives_no_confidence_says_so(make_m
     for source in (file, tmp_path / "in", next(segment.scans(file))):
         with pytest.raises(ctseg_batch.ModelError, match="takes Hounsfield units, not 8-bit grey"):
             segment(source)
-    with pytest.raises(ctseg_batch.ModelError, match="gives no probabilities in fp32: export the best.pt of a run"):
+    with pytest.raises(ctseg_batch.ModelError, match=r"gives no probabilities in fp32: export the best\.pt of a run"):
         segment.with_confidence(HU[speck])
     with pytest.raises(ctseg_batch.ModelError, match="gives no probabilities in int8: take it in fp32 or fp16"):
         ctseg_batch.Segmenter(precision="int8").with_confidence(HU[speck])

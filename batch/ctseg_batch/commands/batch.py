@@ -163,7 +163,7 @@ def batch(
     Example: ctseg batch scans --out results --write mask,overlay
     """
     from ctseg_batch.call import Call
-    from ctseg_batch.commands.telling import run_telling, tell, tell_plan
+    from ctseg_batch.commands.batch_output import run_verbosely, show_plan, show_summary
     from ctseg_batch.shards import Shard
     from ctseg_batch.url import location
 
@@ -201,7 +201,7 @@ def batch(
         gpus_per_worker=gpus_per_worker,
     )
     if dry_run:
-        tell_plan(call, as_json=as_json, quiet=quiet)
+        show_plan(call, as_json=as_json, quiet=quiet)
         return
     from ctseg.signals import raised, status_of
     from ctseg_batch.parts.workers import any_at_work
@@ -214,11 +214,11 @@ def batch(
     try:
         with raised():
             if verbose:
-                summary = run_telling(call, console, origins(context))
+                summary = run_verbosely(call, console, origins(context))
             else:
                 with nullcontext(Watcher()) if quiet else ConsoleWatcher(console) as watcher:
                     summary = run(call, watcher)
-            tell(summary, console, as_json=as_json, quiet=quiet)
+            show_summary(summary, console, as_json=as_json, quiet=quiet)
     except KeyboardInterrupt as stopped:
         same_call = "the same call without --overwrite" if overwrite else "the same call"
         console.print(f"interrupted: finished scans are kept, and {same_call} does the others")

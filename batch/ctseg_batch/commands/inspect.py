@@ -61,9 +61,9 @@ def _table(file: Path, spec: ModelSpec) -> Table:
         "preparation": _plain(*_preparation(spec.preparation)),
         "clean-up": _plain(*_cleanup(spec.cleanup)),
         "confidence": _plain(_sureness(spec.temperature)),
-        "training": _plain(*_way(spec.training), *told(spec.training)),
+        "training": _plain(*_way(spec.training), *as_lines(spec.training)),
         "scores": _plain(*_scores(spec.scores)),
-        "export": _plain(*told(spec.export)),
+        "export": _plain(*as_lines(spec.export)),
     }
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan", no_wrap=True)
@@ -104,7 +104,7 @@ def _way(training: Mapping[str, Any]) -> Iterator[str]:
 
 def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
     """The scores, each beginning with whose they are if not this network's own; and how to read the means."""
-    yield from told({name: _attributed(figures) for name, figures in scores.items()})
+    yield from as_lines({name: _attributed(figures) for name, figures in scores.items()})
     if any(isinstance(figures, Mapping) and "iou" in figures for figures in scores.values()):
         yield "mean: background included; 0 for a class may mean that only the mask has it, even in a single pixel"
 
@@ -117,7 +117,7 @@ def _attributed(figures: Any) -> Any:
     return {"of": f"{figures['of']}: the last run held no patients out", **own}
 
 
-def told(story: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+def as_lines(story: Mapping[str, Any], indent: str = "") -> Iterator[str]:
     """A nested mapping as lines: a flat one on a single line, a deeper one indented below its title."""
     for key, value in story.items():
         title = f"{indent}{key}"
@@ -126,7 +126,7 @@ def told(story: Mapping[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{title}: {_short(value)}"
         elif any(_named(part) is not None for part in parts.values()):
             yield title
-            yield from told(parts, indent + "  ")
+            yield from as_lines(parts, indent + "  ")
         elif parts:
             yield f"{title}: " + ", ".join(f"{name} {_short(part)}" for name, part in parts.items())
 

@@ -35,7 +35,7 @@ class ShardFigures:
     found: str
     scan_numbers: Mapping[str, int]
 
-    def told(self, scans: Iterable[str]) -> dict[str, Any]:
+    def entry(self, scans: Iterable[str]) -> dict[str, Any]:
         """Its entry in summary.json."""
         return {
             "number": self.shard.number,
@@ -95,7 +95,7 @@ def summary_of(figures: Figures, engine: Engine) -> Summary:
             "slices_per_second": figures.slices / figures.wall_s if figures.slices else None,
             "wall_s": figures.wall_s,
         },
-        "shard": None if figures.shard is None else figures.shard.told(scan["scan"] for scan in scans),
+        "shard": None if figures.shard is None else figures.shard.entry(scan["scan"] for scan in scans),
         "runs": None,
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ctseg.reading import Kind
 from ctseg.reading.files import stamp_of
-from ctseg.reading.scan_scale import telling
+from ctseg.reading.scan_scale import sampled
 from ctseg_batch.inputs import scan_names
 
 FileState = tuple[str, int, int | str]
@@ -73,7 +73,7 @@ class Site:
 
     def cut(self, size: int) -> Iterator["Site"]:
         """Cut it into pieces of `size` files."""
-        scaled_by = tuple(telling(self.files))
+        scaled_by = tuple(sampled(self.files))
         for number, first in enumerate(range(0, len(self.files), size)):
             yield replace(self, files=self.files[first : first + size], piece=number, scaled_by=scaled_by)
 

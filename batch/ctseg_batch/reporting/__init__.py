@@ -1,6 +1,6 @@
 """The report: the results of a run as one HTML file that needs no network.
 
-`results` reads what the run left in OUT, and `choose` picks the scans and slices to show. `parts` draws a scan
+`results` reads what the run left in OUT, and `choose` picks the scans and slices to show. `section` draws a scan
 (`pictures`, `frontal`, `profile`, `regional`), `charts` and `agreement` all of them, on the same `canvas`; `overview`,
 `table` and `facts` make the rest. `page` fills the templates. `build` does all of it.
 """

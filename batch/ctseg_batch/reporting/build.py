@@ -16,8 +16,8 @@ from ctseg_batch.reporting.charts import charts
 from ctseg_batch.reporting.choose import choose_scans
 from ctseg_batch.reporting.facts import model_facts
 from ctseg_batch.reporting.page import Page, render
-from ctseg_batch.reporting.parts import Origin, ScanPart, scan_part
 from ctseg_batch.reporting.results import Results, read_results, slices_of
+from ctseg_batch.reporting.section import Origin, ScanSection, scan_section
 from ctseg_batch.reporting.sources import holds
 from ctseg_batch.reporting.table import columns, table_data
 
@@ -33,9 +33,9 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
     """
     results = read_results(out)
     models = model_facts(results.summary, model)
-    parts = _parts(results, most, watched)
-    pictured = [part for part in parts if part.pictures.tiles]
-    picture_bytes = sum(part.pictures.bytes for part in pictured)
+    sections = _sections(results, most, watched)
+    pictured = [one for one in sections if one.pictures.tiles]
+    picture_bytes = sum(one.pictures.bytes for one in pictured)
     shown = columns(results.summary)
     page = Page(
         name=out.resolve().name,
@@ -45,8 +45,8 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
         charts=charts(results.summary),
         agreement=agreement(results.summary),
         columns=shown,
-        table=table_data(results.summary, shown, {part.index for part in parts}),
-        parts=parts,
+        table=table_data(results.summary, shown, {one.index for one in sections}),
+        sections=sections,
         models=models,
         pictured=len(pictured),
         picture_bytes=picture_bytes,
@@ -60,20 +60,20 @@ def write_report(out: Path, file: Path | None, most: int, model: Path | None, wa
     return f"{line} ({decimal(picture_bytes)})" if pictured else line
 
 
-def _parts(results: Results, most: int, watched: Watched) -> tuple[ScanPart, ...]:
-    """The parts of the scans that are shown; the slices of a scan are drawn by several threads."""
+def _sections(results: Results, most: int, watched: Watched) -> tuple[ScanSection, ...]:
+    """The sections of the scans that are shown; the slices of a scan are drawn by several threads."""
     scans = results.summary["scans"]
     chosen = choose_scans(scans, most)
     rows = slices_of(results, {scans[index]["scan"] for index in chosen})
 
     joined = _runs_of_scans(results)
 
-    def draw(index: int, origins: Mapping[Path, Origin]) -> ScanPart:
+    def draw(index: int, origins: Mapping[Path, Origin]) -> ScanSection:
         scan = scans[index]
         of_scan = None if rows is None else rows.get(scan["scan"], ())
         likely = [origins[joined[index]], *origins.values()] if joined else origins.values()
         origin = next((one for one in likely if holds(one.out, of_scan or ())), next(iter(likely)))
-        return scan_part(index, chosen[index], scan, of_scan, origin)
+        return scan_section(index, chosen[index], scan, of_scan, origin)
 
     with ThreadPoolExecutor(usable_cpus()) as pool:
         runs = (Path(run["out"]) for run in results.summary["runs"] or ())

@@ -20,7 +20,7 @@ from ctseg_batch.reporting.canvas import Chart
 from ctseg_batch.reporting.facts import ModelFacts
 from ctseg_batch.reporting.head import digest_of
 from ctseg_batch.reporting.overview import Overview
-from ctseg_batch.reporting.parts import ScanPart
+from ctseg_batch.reporting.section import ScanSection
 from ctseg_batch.reporting.table import Column
 from ctseg_batch.reporting.words import group_title, number, signed
 
@@ -41,7 +41,7 @@ class Page:
     agreement: Agreement | None
     columns: tuple[Column, ...]
     table: Mapping[str, Any]
-    parts: tuple[ScanPart, ...]
+    sections: tuple[ScanSection, ...]
     models: tuple[ModelFacts, ...]
     pictured: int
     picture_bytes: int
@@ -75,7 +75,7 @@ def render(page: Page) -> str:
         page=page,
         classes=LUNG,
         rows_at_once=_ROWS_AT_ONCE,
-        profiles={part.index: part.profile.data for part in page.parts if part.profile},
+        profiles={one.index: one.profile.data for one in page.sections if one.profile},
         style=Markup(style),  # noqa: S704 - ours
         script=Markup(script),  # noqa: S704 - ours
         policy=_policy(style, script),

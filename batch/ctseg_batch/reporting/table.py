@@ -55,7 +55,7 @@ def columns(summary: Summary) -> tuple[Column, ...]:
     return tuple(chosen)
 
 
-def table_data(summary: Summary, shown: Sequence[Column], parts: Collection[int]) -> dict[str, Any]:
+def table_data(summary: Summary, shown: Sequence[Column], sections: Collection[int]) -> dict[str, Any]:
     """The data for the script. A row: name, status, values, flags by number, errors, and whether it has a `part`."""
     flags = list(dict.fromkeys(flag for scan in summary["scans"] for flag in scan["flags"]))
     numbers = {flag: number for number, flag in enumerate(flags)}
@@ -70,7 +70,7 @@ def table_data(summary: Summary, shown: Sequence[Column], parts: Collection[int]
                 "flags": [numbers[flag] for flag in scan["flags"]],
                 "errors": [[printable(one["file"]), printable(one["reason"])] for one in scan["errors"][:_MOST_ERRORS]],
                 "failures": len(scan["errors"]),
-                "part": index in parts,
+                "part": index in sections,
             }
             for index, scan in enumerate(summary["scans"])
         ],

@@ -31,7 +31,7 @@ class StageTotals:
         with self._lock:
             self._ns[name] += end - start
 
-    def told(self) -> str:
+    def line(self) -> str:
         """A line with the share of each stage, the longest first."""
         total = self._ns.total()
         if not total:

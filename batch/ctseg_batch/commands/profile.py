@@ -6,7 +6,7 @@ import tempfile
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,14 +17,6 @@ from ctseg.reading.files import read_start
 from ctseg.replacing import replace_with
 from ctseg.standard_output import standard_output
 from ctseg_batch.choices import MOST_WORKERS, DeviceChoice, PrecisionChoice
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from ctseg_batch.job import Job
-    from ctseg_batch.profiling.measure import Measured
-
 
 _OPERATORS = 15
 _TRACE = b'{"displayTimeUnit"'  # how a trace begins
@@ -70,6 +62,7 @@ def profile(
     from ctseg_batch.call import Call
     from ctseg_batch.cpus import usable_cpus
     from ctseg_batch.job import open_job
+    from ctseg_batch.profiling.figures import figures_of
     from ctseg_batch.profiling.measure import first_batch, measure, warm_up
     from ctseg_batch.profiling.network import costliest
     from ctseg_batch.profiling.recorder import chrome_trace
@@ -99,7 +92,7 @@ def profile(
             batch = first_batch(job, batch_size)
             warmed = warm_up(job)
             measured = measure(job)
-            figures = {"start_up_s": start_up, **_figures(measured, warmed, job, batch, count)}
+            figures = {"start_up_s": start_up, **figures_of(measured, warmed, job, batch, count)}
             providers = job.engine.session.get_providers()
             nodes = costliest(job.engine.file, batch, providers, _OPERATORS) if operators else []
             tries = tried(job, engines, usable_cpus()) if sweep else []
@@ -130,46 +123,3 @@ def _check_trace(file: Path) -> None:
         raise CallError(f"--trace {file}: its folder does not exist or is not writable")
     if os.path.lexists(file) and read_start(file, len(_TRACE)) != _TRACE:
         raise CallError(f"--trace {file}: it exists and is not a trace by ctseg; name another file")
-
-
-def _figures(
-    measured: "Measured", warmed: int, job: "Job", batch: "npt.NDArray[np.float32]", workers: int
-) -> dict[str, Any]:
-    """All figures of a run in plain types; rates of arithmetic count a multiplication with addition as two.
-
-    The roof is a CPU's in float32: for another device or precision, no share of it is given.
-    """
-    from ctseg_batch.profiling.machine import matrix_rate
-    from ctseg_batch.profiling.network import count_gmac
-
-    recorder, engine = measured.recorder, job.engine
-    gmac = count_gmac(engine.file, batch) / len(batch)
-    gflop = 2 * gmac * recorder.pixels_inferred / batch[0].size  # nearly all is convolutions, in proportion to pixels
-    by_run, by_network = gflop / recorder.seconds, gflop / recorder.seconds_inferring
-    matrix = matrix_rate(workers)
-    comparable = (engine.device, engine.spec.precision) == ("cpu", "fp32")
-    return {
-        "device": engine.device,
-        "precision": engine.spec.precision,
-        "model": {"name": engine.spec.name, "version": engine.spec.version, "sha256": engine.sha256},
-        "workers": workers,
-        "batch_size": len(batch),
-        "run": {
-            "slices": recorder.slices,
-            "warm_up_slices": warmed,
-            "slices_per_second": measured.slices_per_second,
-            "failed_slices": measured.failed,
-            "stages": {name: asdict(times) for name, times in recorder.stages().items()},
-            "busy_cores": recorder.busy_cores,
-            "taken_by_others": recorder.taken_by_others,
-        },
-        "roof": {
-            "shape": list(batch.shape[2:]),
-            "gmac": gmac,
-            "gflops": by_run,
-            "gflops_infer": by_network,
-            "matrix_gflops": matrix,
-            "share": by_run / matrix if comparable else None,
-            "share_infer": by_network / matrix if comparable else None,
-        },
-    }

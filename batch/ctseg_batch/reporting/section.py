@@ -1,4 +1,4 @@
-"""The part of the page on a scan: pictures, profile, figures, and what is doubtful or has failed."""
+"""The section of the page on a scan: pictures, profile, figures, and what is doubtful or has failed."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -46,8 +46,8 @@ class ScoreRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ScanPart:
-    """A scan's part of the page.
+class ScanSection:
+    """A scan's section of the page.
 
     `index` is that of the scan in the summary; `why` is the reason it was chosen, if only some were.
     """
@@ -65,8 +65,10 @@ class ScanPart:
     failures: tuple[Trouble, ...]
 
 
-def scan_part(index: int, why: str, scan: ScanEntry, rows: Sequence[SliceFigures] | None, origin: Origin) -> ScanPart:
-    """Draw the part of a scan; `rows` is None if OUT holds no list of slices."""
+def scan_section(
+    index: int, why: str, scan: ScanEntry, rows: Sequence[SliceFigures] | None, origin: Origin
+) -> ScanSection:
+    """Draw the section of a scan; `rows` is None if OUT holds no list of slices."""
     spacing = tuple(scan["spacing_mm"]) if scan["spacing_mm"] else None
     profile = None
     if rows is None or scan["status"] == "failed":
@@ -81,7 +83,7 @@ def scan_part(index: int, why: str, scan: ScanEntry, rows: Sequence[SliceFigures
         order = order_told(scan["flags"], spacing, right, is_series=bool(scan.get("series")))
         area_spacing = None if flags.MIXED_PIXEL_SPACING in scan["flags"] else spacing
         profile = draw_profile(files.rows, order, area_spacing, height, f"profile-{index}")
-    return ScanPart(
+    return ScanSection(
         index=index,
         why=why,
         scan=scan,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ctseg_batch.job import Job
 
 
-def run_telling(call: "Call", console: "Console", set_by: Mapping[str, str]) -> "Summary":
+def run_verbosely(call: "Call", console: "Console", set_by: Mapping[str, str]) -> "Summary":
     """A run with `--verbose`; `set_by` are the origins of settings."""
     from ctseg.stages import listening
     from ctseg_batch.job import open_job
@@ -27,14 +27,14 @@ def run_telling(call: "Call", console: "Console", set_by: Mapping[str, str]) -> 
 
     with VerboseWatcher(console) as watcher, listening(totals := StageTotals()):
         job = open_job(call)
-        for line in _choices(job, set_by):
+        for line in _lines_on_settings(job, set_by):
             watcher.remark(line)
         summary = run_job(job, watcher)
-        watcher.remark(totals.told())
+        watcher.remark(totals.line())
     return summary
 
 
-def tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) -> None:
+def show_summary(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) -> None:
     """Show the summary, or if `quiet` only the failures, and exit with its status."""
     from ctseg_batch.figures.summary import exit_status, to_json
     from ctseg_batch.terminal.console import show
@@ -47,7 +47,7 @@ def tell(summary: "Summary", console: "Console", *, as_json: bool, quiet: bool) 
     raise typer.Exit(exit_status(summary))
 
 
-def tell_plan(call: "Call", *, as_json: bool, quiet: bool) -> None:
+def show_plan(call: "Call", *, as_json: bool, quiet: bool) -> None:
     """Show what a run would do, or if `quiet` only what has failed, and exit with the status that it would have."""
     from ctseg_batch.dry_run import plan
     from ctseg_batch.terminal.console import people_console, show
@@ -63,7 +63,7 @@ def tell_plan(call: "Call", *, as_json: bool, quiet: bool) -> None:
     raise typer.Exit(found.exit_status)
 
 
-def _choices(job: "Job", origins: Mapping[str, str]) -> Iterator[str]:
+def _lines_on_settings(job: "Job", origins: Mapping[str, str]) -> Iterator[str]:
     """Lines on the settings of a run; `origins` says where each comes from, by its name in the Call."""
     from ctseg_batch.cpus import usable_cpus
 
