@@ -67,7 +67,7 @@ def parts(job: Job, journal: JournalFile) -> Iterator[Part]:
 
 def as_labelled(part: Part) -> PartResult:
     """The figures of a part whose masks are all the same."""
-    tally = Tally(part, None)
+    tally = Tally(part, None, "basic")
     for index in range(len(part.mask_names)):
         tally.add(index, LABELS)
     return tally.result(part.scan.spacing_mm, part.scan.is_stack, "cpu", "fp32")

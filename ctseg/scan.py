@@ -49,7 +49,7 @@ class Slice:
 
 
 class WithoutGeometry:
-    """The geometry of a Scan of which only the pixels are known: none."""
+    """No geometry: for a Scan of which only the pixels are known."""
 
     __slots__ = ()
 

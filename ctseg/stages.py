@@ -17,7 +17,7 @@ Stage = Literal[
 
 
 class Listener(Protocol):
-    """Is called after each stage, in its thread; times are `perf_counter_ns`.
+    """Called after each stage, in its thread; times are `perf_counter_ns`.
 
     `pixels`: those of the `slices` together as the network is fed them, 0 for stages without the network.
     """

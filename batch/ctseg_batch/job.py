@@ -1,7 +1,7 @@
 """A job: a call whose inputs have been found and whose model is open."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ctseg import __version__
@@ -49,7 +49,7 @@ class Job:
     truth: Truth | None
     settings: Settings
     selection: Selection
-    input_files: InputFiles = field(default_factory=InputFiles)
+    input_files: InputFiles
     most: int | None = None
     dropped: frozenset[str] = frozenset()
 

@@ -21,7 +21,7 @@ _LONGEST_WAIT_S = 3600.0
 
 
 def hold(out: str | None, runs: Iterable[str], remark: Callable[[str], None]) -> AbstractContextManager[None]:
-    """Keep other runs out of an OUT of shards, and wait for a call that joins them already, with a remark on that.
+    """Keep other runs out of an OUT of shards; if another call is joining them already, say so and wait.
 
     Each job of a cluster may join the shards at its end. Whoever may write in OUT but not make the lock goes without.
     Raises CallError for an OUT that holds anything else than the `runs`, or what was made of some before.

@@ -73,17 +73,17 @@ def nifti_version(start: bytes) -> Literal[1, 2] | None:
 
 
 def is_nrrd(start: bytes) -> bool:
-    """Whether `start` is of an NRRD volume or header."""
+    """Whether a file that begins with `start` is an NRRD volume or header."""
     return start.startswith(_NRRD)
 
 
 def is_metaimage(start: bytes) -> bool:
-    """Whether `start` is of a MetaImage volume or header, as all programs write it."""
+    """Whether a file that begins with `start` is a MetaImage volume or header, as all programs write it."""
     return start.startswith(_METAIMAGE)
 
 
 def is_nifti(start: bytes) -> bool:
-    """Whether `start` is of a single-file NIfTI, gzip-compressed or plain."""
+    """Whether a file that begins with `start` is a single-file NIfTI, gzip-compressed or plain."""
     if is_gzip(start):
         try:
             start = zlib.decompressobj(wbits=_GZIP_WBITS).decompress(start, SNIFFED)

@@ -62,8 +62,8 @@ class Figures:
     ignored_endings: Mapping[str, int]
     slices: int
     wall_s: float
-    measures: MeasuresChoice = "basic"
-    shard: ShardFigures | None = None
+    measures: MeasuresChoice
+    shard: ShardFigures | None
 
 
 def summary_of(figures: Figures, engine: Engine) -> Summary:

@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ctseg.errors import CallError, UnreadableFile
@@ -34,10 +34,10 @@ class Found:
     sites: tuple[Site, ...]
     ignored_endings: Mapping[str, int]
     failed: tuple[UnreadableFile, ...]
-    store_root: Url | None = None
-    empty: tuple[Path, ...] = ()
-    passed_over: tuple[Location, ...] = ()
-    set_aside: Mapping[str, int] = field(default_factory=dict)
+    store_root: Url | None
+    empty: tuple[Path, ...]
+    passed_over: tuple[Location, ...]
+    set_aside: Mapping[str, int]
     repeated_links: int = 0
 
     @property
@@ -103,6 +103,7 @@ def discover(
         sites=sites,
         ignored_endings=walk.ignored,
         failed=failed,
+        store_root=None,
         empty=empty,
         passed_over=passed_over,
         set_aside=walk.set_aside,

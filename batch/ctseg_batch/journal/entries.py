@@ -15,12 +15,12 @@ _KEPT = ("scan", "slices", "by_slice", "scan_output")
 
 
 def begun(part_id: str, outline: PartResult, kinds: Iterable[str]) -> JournalEntry:
-    """The record of a part that is under way: the slices and kinds of output that there may be of it in OUT."""
+    """The record of a part that is under way: the slices and kinds of output that OUT may hold of it."""
     return {"part": part_id, "key": None, "write": list(kinds), "result": _kept(outline.to_json())}
 
 
 def undone(noted: JournalEntry) -> JournalEntry:
-    """The record of a part that is no longer done, with the outputs that there may still be of it in OUT."""
+    """The record of a part that is no longer done, with the outputs that OUT may still hold of it."""
     kept = {"result": _kept(noted["result"])} if "result" in noted else {}
     return {"part": noted["part"], "key": None, "write": noted["write"], **kept}
 

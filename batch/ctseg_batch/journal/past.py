@@ -45,7 +45,7 @@ class Past:
     all_closed: bool = False
 
     def kinds(self) -> set[str]:
-        """All kinds of output that there may be in OUT."""
+        """All kinds of output that OUT may hold."""
         return {kind for noted in self.parts.values() for kind in noted["write"]}
 
     def voided(self) -> "Past":
@@ -84,7 +84,7 @@ class Past:
         return str(noted["result"].get("scan_output", "")) if noted else ""
 
     def outline(self, site: Site) -> PartResult:
-        """The outputs that there may be of a site as one part: of its files, and of those that it had before."""
+        """What OUT may hold of a site that is one part: of its present files, and of those that it had before."""
         part_id = part_id_at(site)
         slices = {one.source: one.mask for one in self.rows(part_id)}
         slices |= zip(site.below(site.files), site.mask_names(site.files), strict=True)

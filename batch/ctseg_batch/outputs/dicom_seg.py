@@ -62,9 +62,8 @@ def segmentation(labelled: LabelledScan) -> bytes:
         raise
     except NoGrid as error:
         raise OutputUnavailable(str(error)) from error
-    except (
-        Exception
-    ) as error:  # highdicom and pydicom raise whatever they meet in others' headers, and quote it: a name?
+    except Exception as error:
+        # highdicom and pydicom raise whatever they meet in others' headers, and quote it: a name?
         raise OutputUnavailable("its headers hold values that can't be copied") from error
 
 

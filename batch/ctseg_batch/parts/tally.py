@@ -29,7 +29,7 @@ from ctseg_batch.slice_figures import SliceFigures, pack
 class Tally:
     """Counts the pixels of each slice, compares it with its truth, and collects failures."""
 
-    def __init__(self, part: Part, truth: Truth | None, measures: MeasuresChoice = "basic") -> None:
+    def __init__(self, part: Part, truth: Truth | None, measures: MeasuresChoice) -> None:
         self._part, self._truth = part, truth
         self._measurer = StackMeasurer(part, truth) if measures == "full" else None
         self._lock = threading.Lock()
@@ -42,7 +42,7 @@ class Tally:
         self._bad_truth: set[Failure] = set()
 
     def look(self, index: int, source: Slice, labels: Labels) -> None:
-        """Note what is needed of the pixels of a slice, which are dropped after this."""
+        """Note what will be needed of the pixels of a slice, which are not kept."""
         look = look_at(source)
         if self._measurer:
             self._measurer.look(index, source, labels, is_hu=source.domain == "hu" and not look.is_not_hu)

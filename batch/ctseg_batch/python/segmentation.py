@@ -40,7 +40,7 @@ class Segmentation:
 
     @property
     def spacing_mm(self) -> Spacing | None:
-        """From slice to slice, row to row, column to column; None where nothing says."""
+        """From slice to slice, row to row, column to column; None if unknown."""
         known = self.measures["spacing_mm"]
         return None if known is None else (known[0], known[1], known[2])
 
@@ -64,7 +64,7 @@ class Segmentation:
 
     @property
     def patients_right(self) -> Side | None:
-        """On which side of `labels` the patient's right is: left, right, top or bottom; None where nothing says."""
+        """On which side of `labels` the patient's right is: left, right, top or bottom; None if unknown."""
         return None if self._scan is None else self._scan.patients_right
 
     @property

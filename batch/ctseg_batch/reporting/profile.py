@@ -41,8 +41,8 @@ def draw_profile(
 ) -> Profile | None:
     """The areas of the classes, the first slice below; None for too few slices to make a line.
 
-    `order` says in which they are, `spacing` tells cm2 from pixels, where it is that of all. `height`: of the picture
-    from the front that it stands beside, if there is one.
+    `order` says in which order they are, `spacing` tells cm2 from pixels, where it is that of all. `height`: of the
+    picture from the front that it stands beside, if there is one.
     """
     if len(rows) < _FEWEST:
         return None
