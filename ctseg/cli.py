@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run `ctseg ARGUMENTS` and leave the process with the command's exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     from ctseg.errors import CtsegError, unforeseen
-    from ctseg.lenient import make_lenient
+    from ctseg.process.lenient import make_lenient
 
     make_lenient()
     try:
@@ -163,7 +163,7 @@ def front_page() -> "typer.Typer":
     def show_version(wanted: bool) -> None:
         if wanted:
             from ctseg import __version__
-            from ctseg.standard_output import standard_output
+            from ctseg.process.standard_output import standard_output
 
             with standard_output() as stream:
                 stream.write(f"ctseg {__version__}\n")

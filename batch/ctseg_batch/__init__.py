@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ctseg.errors import CallError, CtsegError, DeviceError, ModelError, UnreadableFile
-    from ctseg_batch.python.scans import NamedScan
-    from ctseg_batch.python.segmentation import Segmentation
-    from ctseg_batch.python.segmenter import Segmenter
+    from ctseg_batch.api.scans import NamedScan
+    from ctseg_batch.api.segmentation import Segmentation
+    from ctseg_batch.api.segmenter import Segmenter
 
 __all__ = [
     "CallError",
@@ -31,9 +31,9 @@ __all__ = [
 ]
 
 _MODULES = {
-    "NamedScan": "ctseg_batch.python.scans",
-    "Segmentation": "ctseg_batch.python.segmentation",
-    "Segmenter": "ctseg_batch.python.segmenter",
+    "NamedScan": "ctseg_batch.api.scans",
+    "Segmentation": "ctseg_batch.api.segmentation",
+    "Segmenter": "ctseg_batch.api.segmenter",
 }
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from ctseg.claim import INSTANT_S, claim, is_held
 from ctseg.errors import CallError
+from ctseg.process.claim import INSTANT_S, claim, is_held
 from ctseg_batch.figures.runs import Run
 from ctseg_batch.foreign import refuse_foreign_tables
 from ctseg_batch.layout import RECORD, SUMMARY_JSON, journal_file, journal_files, names_in, shard_of

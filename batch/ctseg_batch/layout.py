@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ctseg.replacing import finished_name, unfinished_name
+from ctseg.process.replacing import finished_name, unfinished_name
 from ctseg_batch.shards import Shard, is_of_cut, is_of_sibling
 
 RECORD = ".ctseg"

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from ctseg.claim import claim
+from ctseg.process.claim import claim
 from ctseg_batch.journal.past import Past, recall
 from ctseg_batch.journal.record import JournalFile
 from ctseg_batch.layout import RECORD, names_in, superseded, withdrawn

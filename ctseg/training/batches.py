@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctseg.signals import uninterrupted
+from ctseg.process.signals import uninterrupted
 from ctseg.training.augment import QUADRUPLE, quadruple, randomise
 from ctseg.training.cutmix import partners
 from ctseg.training.recipe import Recipe

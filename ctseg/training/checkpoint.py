@@ -14,8 +14,8 @@ from torch import nn
 from ctseg.classes import CLASSES
 from ctseg.errors import CallError, ModelError, first_line
 from ctseg.model import check_temperature
-from ctseg.replacing import replace_with
-from ctseg.signals import uninterrupted
+from ctseg.process.replacing import replace_with
+from ctseg.process.signals import uninterrupted
 from ctseg.training.networks import build
 from ctseg.training.recipe import Recipe, recipe_from
 

@@ -19,9 +19,9 @@ from ctseg.learnt_groups import group_digest, learnt_groups
 from ctseg.metrics import scores
 from ctseg.model import INPUT, OUTPUT
 from ctseg.prepare import Preparation
+from ctseg.process.standard_output import standard_output
 from ctseg.runtime import check_labels, open_on_cpu
 from ctseg.scan import DOMAINS
-from ctseg.standard_output import standard_output
 from ctseg.training.checks import check_tells_apart, joined_in_vain, leaks
 from ctseg.training.network_file import find_network, is_model
 from ctseg.training.results import show_results, warn, warn_of_new_names

@@ -25,8 +25,8 @@ from torch import nn
 from ctseg.classes import BACKGROUND, CLASSES, LUNG, bits
 from ctseg.prepare import to_grey
 from ctseg.printable import printable, span
-from ctseg.progress import redraws
-from ctseg.replacing import replace_with
+from ctseg.process.progress import redraws
+from ctseg.process.replacing import replace_with
 from ctseg.spread import evenly_spread
 from ctseg.training import fit
 from ctseg.training.predictor import predictor

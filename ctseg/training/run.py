@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ctseg.model import BEST
 from ctseg.printable import count, printable
-from ctseg.replacing import replace_with
+from ctseg.process.replacing import replace_with
 from ctseg.training.recipe import Recipe
 from ctseg.training.results import show_results, warn
 from ctseg.training.run_folder import LAST

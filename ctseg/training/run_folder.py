@@ -8,7 +8,7 @@ from typing import Any
 
 from ctseg.errors import CallError
 from ctseg.model import BEST
-from ctseg.replacing import replace_with
+from ctseg.process.replacing import replace_with
 from ctseg.training import checkpoint
 from ctseg.training.samples import Samples
 

@@ -18,8 +18,8 @@ from ctseg.cleanup import Cleanup, clean_volume
 from ctseg.dataset import Dataset, DatasetSlice, SeriesDataset
 from ctseg.errors import CallError, DatasetError
 from ctseg.mask_meaning import MaskMeaning
+from ctseg.process.signals import uninterrupted
 from ctseg.scan import Slice
-from ctseg.signals import uninterrupted
 from ctseg.training.lung_field import lung_field
 
 Split = Literal["train", "val", "test"]

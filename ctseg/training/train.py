@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from ctseg.claim import claim
 from ctseg.dataset import read_datasets
 from ctseg.errors import CallError, DeviceError, require
-from ctseg.signals import raised, status_of
+from ctseg.process.claim import claim
+from ctseg.process.signals import raised, status_of
 from ctseg.training.checks import check_enough, doubts
 from ctseg.training.recipe import Preset, Schedule, choose_recipe
 from ctseg.training.results import warn

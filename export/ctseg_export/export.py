@@ -16,7 +16,7 @@ from ctseg.errors import CallError
 from ctseg.learnt_groups import group_digest
 from ctseg.model import WEIGHTS, ModelSpec, Precision, to_metadata
 from ctseg.prepare import Preparation
-from ctseg.replacing import make_room, replace_with
+from ctseg.process.replacing import make_room, replace_with
 from ctseg.scan import Slice
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.network_file import weights_digest

@@ -428,7 +428,7 @@ def test_a_device_that_fails_is_told_by_the_log_and_the_labels_come_all_the_same
             else engine.Engine(Broken(), found.spec, found.file, found.sha256, "cuda", "on CUDA")
         )
 
-    monkeypatch.setattr("ctseg_batch.python.segmenter.open_engine", opened)
+    monkeypatch.setattr("ctseg_batch.api.segmenter.open_engine", opened)
     on_device = ctseg_batch.Segmenter(strict, workers=1)
     result = on_device(HU[speck])
     np.testing.assert_array_equal(result.labels, segment(HU[speck]).labels)

@@ -290,7 +290,7 @@ def test_shares_begin_at_once_under_new_settings(batch, many, tmp_path):
 def held(out, mark):
     """Another process holds OUT, or the share with that mark: a lock that this one holds, it may take again."""
     code = (
-        "import sys\nfrom pathlib import Path\nfrom ctseg.claim import claim\n"
+        "import sys\nfrom pathlib import Path\nfrom ctseg.process.claim import claim\n"
         f"with claim(Path({str(out)!r}), '.ctseg/lock{mark}'):\n"
         "    print(flush=True)\n    sys.stdin.read()"
     )

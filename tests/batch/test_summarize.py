@@ -14,9 +14,9 @@ import pyarrow.parquet
 import pydicom
 import pytest
 
-from ctseg.claim import claim
 from ctseg.cli import main
 from ctseg.errors import CallError
+from ctseg.process.claim import claim
 from ctseg_batch.figures.join import join
 from ctseg_batch.figures.summary_schema import schema_fault
 from ctseg_batch.joint_out import hold

@@ -18,7 +18,7 @@ from typing import Any
 
 from ctseg.errors import CallError, first_line, require
 from ctseg.printable import count
-from ctseg.signals import awaiting_start
+from ctseg.process.signals import awaiting_start
 from ctseg.stages import stage
 from ctseg_batch.call import Call
 from ctseg_batch.cluster import EXTRA, MODULE

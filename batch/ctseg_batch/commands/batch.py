@@ -203,7 +203,7 @@ def batch(
     if dry_run:
         show_plan(call, as_json=as_json, quiet=quiet)
         return
-    from ctseg.signals import raised, status_of
+    from ctseg.process.signals import raised, status_of
     from ctseg_batch.parts.workers import any_at_work
     from ctseg_batch.run import run
     from ctseg_batch.terminal.console import people_console

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ctseg.printable import count
-from ctseg.standard_output import standard_output
+from ctseg.process.standard_output import standard_output
 
 if TYPE_CHECKING:
     from rich.console import Console

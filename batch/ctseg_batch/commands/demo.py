@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ctseg.errors import CallError
-from ctseg.progress import busy
+from ctseg.process.progress import busy
 
 _SLICES = 40
 

@@ -16,9 +16,9 @@ from ctseg.cleanup import Cleanup
 from ctseg.model import ModelSpec, file_digest, find_model
 from ctseg.prepare import Preparation
 from ctseg.printable import printable
+from ctseg.process.standard_output import standard_output
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import DOMAINS
-from ctseg.standard_output import standard_output
 from ctseg_batch.terminal.console import legend, output_console
 
 _MOST_SHOWN = 8

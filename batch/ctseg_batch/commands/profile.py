@@ -13,9 +13,9 @@ import typer
 from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
 from ctseg.printable import printable
+from ctseg.process.replacing import replace_with
+from ctseg.process.standard_output import standard_output
 from ctseg.reading.files import read_start
-from ctseg.replacing import replace_with
-from ctseg.standard_output import standard_output
 from ctseg_batch.choices import MOST_WORKERS, DeviceChoice, PrecisionChoice
 
 _OPERATORS = 15
@@ -57,8 +57,8 @@ def profile(
     """
     from rich.text import Text
 
-    from ctseg.progress import busy
-    from ctseg.signals import raised, status_of
+    from ctseg.process.progress import busy
+    from ctseg.process.signals import raised, status_of
     from ctseg_batch.call import Call
     from ctseg_batch.cpus import usable_cpus
     from ctseg_batch.job import open_job

@@ -8,7 +8,7 @@ import typer
 from ctseg.errors import CallError
 from ctseg.model import find_model
 from ctseg.printable import printable
-from ctseg.progress import redraws
+from ctseg.process.progress import redraws
 from ctseg_batch.reporting import DEFAULT_PICTURES, REPORT_HTML, require_report
 
 _ENDINGS = (".html", ".htm")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctseg.errors import CallError, require
-from ctseg.standard_output import standard_output
+from ctseg.process.standard_output import standard_output
 
 
 def _tell_schema(wanted: bool) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-from ctseg.replacing import replacing
+from ctseg.process.replacing import replacing
 from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.journal.entries import FORMAT, begun, plain_settings, undone
 from ctseg_batch.journal.past import Past

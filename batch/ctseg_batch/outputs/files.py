@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ctseg.errors import CallError
-from ctseg.replacing import finished_name, moved_to
+from ctseg.process.replacing import finished_name, moved_to
 
 # The errors of file systems that can't sync a folder.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)

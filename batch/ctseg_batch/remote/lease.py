@@ -78,7 +78,7 @@ class Lease:
 def leased(
     store: Store, lock: str, excludes: Callable[[str], bool], remark: Callable[[str], None] = lambda _: None
 ) -> Iterator[Lease]:
-    """Hold the place of a store by an object with the name of the `lock`; otherwise like `ctseg.claim.claim`.
+    """Hold the place of a store by an object with the name of the `lock`; otherwise like `ctseg.process.claim.claim`.
 
     The lease of a killed run expires after a minute and a half, on the same machine at once. `remark` is called with a
     line before it waits.

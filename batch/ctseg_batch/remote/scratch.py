@@ -7,7 +7,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctseg.claim import is_held, take
+from ctseg.process.claim import is_held, take
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

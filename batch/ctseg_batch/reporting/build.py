@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from ctseg.printable import count
-from ctseg.replacing import make_room, replace_with
+from ctseg.process.replacing import make_room, replace_with
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.layout import recorded_root
 from ctseg_batch.reporting import REPORT_HTML, overview

@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 from ctseg.printable import printable, span
-from ctseg.progress import redraws
+from ctseg.process.progress import redraws
 from ctseg_batch.watcher import Watcher
 
 Clock = Callable[[], float]

@@ -12,7 +12,7 @@ import torch
 
 from ctseg.cli import main
 from ctseg.errors import CallError, ModelError
-from ctseg.signals import raised
+from ctseg.process.signals import raised
 from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.networks import build

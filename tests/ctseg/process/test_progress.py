@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from ctseg.progress import busy, redraws
+from ctseg.process.progress import busy, redraws
 
 
 def test_only_a_terminal_is_drawn_on_again_and_again():

@@ -17,6 +17,9 @@ from ctseg.errors import CallError, ModelError, UnreadableFile
 from ctseg.model import DEFAULT_MODEL, ModelSpec, find_model
 from ctseg.scan import Scan, Slice
 from ctseg.spacing import Spacing, as_spacing
+from ctseg_batch.api.arrays import scan_of
+from ctseg_batch.api.scans import NamedScan, find_scans
+from ctseg_batch.api.segmentation import Segmentation
 from ctseg_batch.choices import DeviceChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.figures.scan_figures import scan_figures
@@ -28,9 +31,6 @@ from ctseg_batch.outputs.slice_outputs import LabelledSlice, Need
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.pipeline import PartContext, begin
 from ctseg_batch.parts.workers import Workers
-from ctseg_batch.python.arrays import scan_of
-from ctseg_batch.python.scans import NamedScan, find_scans
-from ctseg_batch.python.segmentation import Segmentation
 from ctseg_batch.result import PartResult
 from ctseg_batch.url import is_url
 

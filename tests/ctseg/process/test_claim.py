@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ctseg.claim import claim, is_held
 from ctseg.errors import CallError
+from ctseg.process.claim import claim, is_held
 
 
 def test_a_folder_is_held_by_one_run_alone(tmp_path):
