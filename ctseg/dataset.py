@@ -47,7 +47,7 @@ class Dataset:
 
     def holds(self, path: Path) -> bool:
         """Whether a path is the data set itself, or is among its slices or masks."""
-        return _is_any_of(path, self.folder, {file.parent for one in self.slices for file in (one.image, one.mask)})
+        return _is_among(path, self.folder, {file for one in self.slices for file in (one.image, one.mask)})
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class SeriesDataset:
 
     def holds(self, path: Path) -> bool:
         """Whether a path is the data set itself, or is among its slices."""
-        return _is_any_of(path, self.folder, {self.folder / series for series in self.labels})
+        return _is_among(path, self.folder, {self.folder / series / "any" for series in self.labels})
 
 
 def is_patient_layout(folder: Path) -> bool:
@@ -256,16 +256,16 @@ def read_description(folder: Path) -> Any:
         raise DatasetError(f"{folder / DESCRIPTION} can't be read: {error}") from error
 
 
-def _is_any_of(path: Path, dataset: Path, folders: Iterable[Path]) -> bool:
-    """Whether a path is a data set, or lies in one of the folders of its files, up to those right below it."""
+def _is_among(path: Path, dataset: Path, files: Iterable[Path]) -> bool:
+    """Whether a path is a data set, or in a folder right below it that holds any of its files, or in one elsewhere."""
     real, home = path.resolve(), dataset.resolve()
-    if real == home:
-        return True
-    for folder in {one.resolve() for one in folders} - {home}:
-        top = home / folder.relative_to(home).parts[0] if folder.is_relative_to(home) else folder
-        if real.is_relative_to(top):
-            return True
-    return False
+    tops = set()
+    for folder in {file.parent for file in files}:
+        is_below = folder != dataset and folder.is_relative_to(dataset)
+        top = (dataset / folder.relative_to(dataset).parts[0] if is_below else folder).resolve()
+        tops.add(folder.resolve() if home.is_relative_to(top) else top)
+    above = {top for top in tops if home.is_relative_to(top)}
+    return real in {home, *above} or any(real.is_relative_to(top) for top in tops - above)
 
 
 def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

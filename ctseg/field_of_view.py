@@ -14,6 +14,9 @@ from ctseg.classes import Labels
 NARROWEST_MM = 220.0
 """Both lungs of an adult are wider; in a narrower picture there may be only one."""
 
+NARROW_MM = 300.0
+"""In such a picture, as it is made of one lung, a single lung is not known by the half that it lies in."""
+
 # The share of the lungs' outline that lies on the rim. Of whole lungs it is 0 in all slices that the model learnt from;
 # where a picture ends between the lungs, so that only their front edges are cut, it is 0.014.
 _CUT_SHARE = 0.005

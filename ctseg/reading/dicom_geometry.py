@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +171,9 @@ def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
     if is_mixed:
         return  # the corners of turned slices are shifted even without a tilt
     positions = np.array([s.position for s in ordered if s.position is not None]).reshape(-1, 3)
-    if len(positions) > 1 and _are_shifted(positions - positions[0], _normal(ordered)):
+    # Pictures of several sizes about one centre have corners of their own.
+    ends = positions[[0, -1]] if has_mixed_pixels(ordered) else positions
+    if len(positions) > 1 and _are_shifted(ends - ends[0], _normal(ordered)):
         yield flags.GANTRY_TILT
 
 
@@ -188,12 +190,24 @@ def _are_shifted(ways: Offsets, normal: Offsets) -> bool:
 def _doubts_of_origin(ordered: Sequence[SliceHeader]) -> Iterable[str]:
     if len({s.patient for s in ordered if s.patient}) > 1:
         yield flags.SEVERAL_PATIENTS
-    acquisitions = [s.acquisition for s in ordered if s.acquisition is not None and s.frame is None]
-    stretches, numbers = sum(1 for _ in groupby(acquisitions)), len(set(acquisitions))
-    # Acquisitions that follow one another may overlap by a slice; those of the same part of the body alternate.
-    alternate = stretches - numbers > 2 * max(numbers - 1, 0)
-    if alternate or len({s.space for s in ordered if s.space}) > 1:
+    if _acquisitions_overlap(ordered) or len({s.space for s in ordered if s.space}) > 1:
         yield flags.SEVERAL_ACQUISITIONS
+
+
+def _acquisitions_overlap(ordered: Sequence[SliceHeader]) -> bool:
+    """Whether two acquisitions are of the same part of the body, for more than half of the shorter one.
+
+    Those that follow one another may overlap at their ends.
+    """
+    ends: dict[int, tuple[int, int]] = {}
+    for index, one in enumerate(ordered):
+        if one.acquisition is not None and one.frame is None:
+            ends[one.acquisition] = (ends.get(one.acquisition, (index,))[0], index)
+    extents = sorted(ends.values())
+    return any(
+        2 * (min(last, other_last) - other_first) > min(last - first, other_last - other_first) > 0
+        for (first, last), (other_first, other_last) in pairwise(extents)
+    )
 
 
 def _doubts_of_mixture(slices: Sequence[SliceHeader]) -> Iterable[str]:

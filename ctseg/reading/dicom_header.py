@@ -36,8 +36,11 @@ _LOCALIZERS = frozenset({"LOCALIZER", "SCOUT"})
 _COMPUTED = re.compile(
     r"(?<![A-Z0-9])(MIP|MINIP|MIN IP|MAXIP|MAX IP|PROJECTION|MAXIMUM|MINIMUM|SUBTRACTION)(?![A-Z0-9])"
 )
-# A projection by the description of its series, which people write.
-_CALLED_COMPUTED = re.compile(r"(?<![A-Za-z])(MIP|Min-?IP|Max-?IP)s?(?![a-z])", re.IGNORECASE)
+# A projection by the description of its series, which people write: not `thin slices for MIP`, or `no MIP`.
+_CALLED_COMPUTED = re.compile(
+    r"(?<!for )(?<!no )(?<!non )(?<!non-)(?<!without )(?<![a-z])(MIP|(MIN|MAX)[-_ ]?IP)s?(?![a-z])(?!.{0,3}source)",
+    re.IGNORECASE,
+)
 # The plane that a slice lies in, by the axis its normal is closest to.
 _PLANES = ("sagittal", "coronal", "axial")
 

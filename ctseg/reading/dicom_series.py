@@ -132,11 +132,14 @@ def _copies(slices: Iterable[SliceHeader]) -> set[Path]:
     slices = [s for s in slices if s.instance and (s.position, s.location, s.number) != (None,) * 3]
     slices.sort(key=lambda s: (not is_plain(s.pixels), len(s.file.name), s.file))
     for of_file in _grouped(slices, lambda s: s.file):
-        without_encoding = (
-            replace(one, file=Path(), patient="", pixels=one.pixels.without_encoding()) for one in of_file
-        )
-        alike.setdefault(tuple(without_encoding), []).append(of_file)
+        alike.setdefault(tuple(map(_bare, of_file)), []).append(of_file)
     return {file for files in alike.values() if len(files) > 1 for file in _repeated(files)}
+
+
+def _bare(header: SliceHeader) -> SliceHeader:
+    """A header without what copies may differ in: the file, its encoding, and of whom and when it says to be."""
+    pixels = header.pixels.without_encoding()
+    return replace(header, file=Path(), patient="", acquisition=None, space="", pixels=pixels)
 
 
 def _repeated(alike: Sequence[Sequence[SliceHeader]]) -> set[Path]:

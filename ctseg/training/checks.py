@@ -33,8 +33,10 @@ def check_enough(loaded: Sequence[Samples], recipe: Recipe, *, is_taught: bool, 
             "no slice is left to validate on: name groups (patients) with --validation-group, say `val` in the index, "
             "or hold none out with --all-groups"
         )
-    if is_judged and not any(_is_labelled(sample) for data in loaded for sample in data.splits["val"]):
-        raise DatasetError("by their masks, all validation slices may be anything anywhere: nothing can be validated")
+    if is_judged and not any(sample.is_labelled for data in loaded for sample in data.splits["val"]):
+        raise DatasetError(
+            "by their masks, all validation slices may be anything anywhere: name other groups with --validation-group"
+        )
     if recipe.sampling == "balanced" and recipe.batch_size < len(learnt):
         raise CallError(
             f"--batch-size {recipe.batch_size} is too small: each step takes a slice of each of {len(learnt)} data sets"
@@ -48,11 +50,6 @@ def check_enough(loaded: Sequence[Samples], recipe: Recipe, *, is_taught: bool, 
     for data in loaded:
         if data.splits["val"] or data.splits["test"]:
             check_tells_apart(data)
-
-
-def _is_labelled(sample: Sample) -> bool:
-    """Whether the label excludes any class anywhere."""
-    return bool((sample.allowed != bits(CLASSES)).any())
 
 
 def check_tells_apart(data: Samples) -> None:

@@ -23,8 +23,10 @@ def record_of(recipe: Mapping[str, Any], loaded: Sequence[Samples]) -> str:
 
 def begin(out: Path, record: str) -> None:
     """Write the record of a new run; raises CallError if its folder holds one that has finished an epoch."""
-    if any((out / name).is_file() for name in (LAST, BEST)):
-        raise CallError(f"{out} already holds a run: continue it with --resume, or name another folder")
+    for name in (LAST, BEST):
+        if (out / name).is_file():
+            way = "continue it with --resume, or" if (out / RECIPE).is_file() else f"its {RECIPE} is lost:"
+            raise CallError(f"{out} already holds a run ({name}): {way} name another folder")
     replace_with(out / RECIPE, record.encode())
 
 

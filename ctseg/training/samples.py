@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg import reading
-from ctseg.classes import BACKGROUND, LESION, NORMAL_LUNG, bits
+from ctseg.classes import BACKGROUND, CLASSES, LESION, NORMAL_LUNG, bits
 from ctseg.cleanup import Cleanup, clean_volume
 from ctseg.dataset import Dataset, DatasetSlice, SeriesDataset
 from ctseg.errors import CallError, DatasetError
@@ -45,6 +45,11 @@ class Sample:
     group: str
     file: Path
     soft_labels: npt.NDArray[np.uint8] | None = None
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the label excludes any class anywhere."""
+        return bool((self.allowed != bits(CLASSES)).any())
 
 
 class Drawn(NamedTuple):
@@ -95,7 +100,8 @@ def load_samples(
             found = list(zip(samples, (s.split for s in dataset.slices), strict=True))
         meaning, unlabelled = dataset.meaning, set()
     of_group = {sample.group: split for sample, split in found if split}
-    undecided = {sample.group for sample, _ in found if sample.file not in unlabelled} - of_group.keys()
+    labelled = (sample for sample, _ in found if sample.is_labelled and sample.file not in unlabelled)
+    undecided = {sample.group for sample in labelled} - of_group.keys()
     is_named = any(sample.group in validation_groups for sample, _ in found)
     drawn = dict.fromkeys(undecided, "train") if is_named else split_groups(undecided, seed)
     splits: dict[Split, list[Sample]] = {"train": [], "val": [], "test": []}

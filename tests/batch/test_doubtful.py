@@ -573,7 +573,7 @@ def test_a_copy_of_a_slice_counts_once_and_is_told(batch, series, tmp_path):
     assert {**again.summary, "throughput": None} == {**done.summary, "throughput": None}
 
 
-@pytest.mark.parametrize("how", ["file meta", "JPEG-LS", "implicit VR"])
+@pytest.mark.parametrize("how", ["file meta", "JPEG-LS", "implicit VR", "another patient"])
 def test_a_copy_that_is_stored_otherwise_counts_once(batch, series, tmp_path, how):
     """As another program exports it."""
     files, _ = series
@@ -582,6 +582,8 @@ def test_a_copy_that_is_stored_otherwise_counts_once(batch, series, tmp_path, ho
         dataset = pydicom.dcmread(file)
         if how == "file meta":
             dataset.file_meta.ImplementationVersionName = "ANOTHER"
+        elif how == "another patient":
+            dataset.PatientID, dataset.AcquisitionNumber, dataset.FrameOfReferenceUID = "anonymous", 7, "1.2.3"
         elif how == "JPEG-LS":
             dataset.compress(uid.JPEGLSLossless, generate_instance_uid=False)
         else:

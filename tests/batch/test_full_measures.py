@@ -51,14 +51,18 @@ def test_each_lung_has_volumes_hu_mass_severity_and_lesions(batch, lungs, save_v
 
 
 @pytest.mark.parametrize(
-    ("columns", "flag"),
-    [(slice(32), "narrow field of view"), (slice(20, 64), "lungs cut off at the sides")],
-    ids=["one lung", "one lung and a part of the other"],
+    ("columns", "pixel_mm", "flag"),
+    [
+        (slice(32), 5, "narrow field of view"),
+        (slice(32), 9, "narrow field of view"),
+        (slice(20, 64), 5, "lungs cut off at the sides"),
+    ],
+    ids=["one lung", "one lung with much around it", "one lung and a part of the other"],
 )
 def test_where_a_lung_may_be_out_of_view_no_lung_is_measured_by_itself(
-    batch, lungs, save_volume, tmp_path, columns, flag
+    batch, lungs, save_volume, tmp_path, columns, pixel_mm, flag
 ):
-    save_volume(tmp_path / "in/ct.nii", np.ascontiguousarray(lungs[:, :, columns]), SPACING)
+    save_volume(tmp_path / "in/ct.nii", np.ascontiguousarray(lungs[:, :, columns]), (10.0, pixel_mm, pixel_mm))
     scan = batch(tmp_path / "in", measures="full").scan
     assert flag in scan["flags"]
     assert not [one for one in scan["flags"] if "right" in one or "left" in one]
@@ -68,6 +72,17 @@ def test_where_a_lung_may_be_out_of_view_no_lung_is_measured_by_itself(
     assert lesions["volume_ml"] == pytest.approx(scan["lung_ml"] * scan["involvement_percent"] / 100)
     again = batch(tmp_path / "in", measures="full")
     assert (again.scan, again.summary["throughput"]["slices"]) == (scan, 0)
+
+
+def test_a_lung_that_is_cut_off_counts_before_the_clean_up_removes_it(batch, make_model, lungs, save_volume, tmp_path):
+    labels = np.where(np.arange(64) < 52, lungs, 0)
+    labels[2:4, 30:40, 60:] = 1  # what is in view of the other one
+    model = make_model(tmp_path / "strict.onnx", cleanup=Cleanup(volume_fraction=0.2))
+    save_volume(tmp_path / "in/ct.nii", labels.astype(np.uint8), SPACING)
+    scan = batch(tmp_path / "in", measures="full", model=model).scan
+    assert scan["flags"].count("lungs cut off at the sides") == 1
+    assert scan["pixels"]["normal_lung"] < np.count_nonzero(labels == 1)
+    assert scan["regions"] is None
 
 
 def test_thirds_run_from_above_to_below(batch, lungs, save_volume, tmp_path):
@@ -157,7 +172,7 @@ def test_next_to_nothing_is_no_lung(batch, lungs, save_volume, tmp_path):
 def test_hu_are_those_of_the_lung_that_a_rule_has_left(batch, lungs, make_model, save_volume, tmp_path):
     """A speck of consolidation far from the lungs is taken away in 3-D: it counts in no mean."""
     labels = lungs.copy()
-    labels[0, 0:4, 0:4] = 3
+    labels[0, 4:8, 2:6] = 3
     save_volume(tmp_path / "in/ct.nii", labels, SPACING)
     model = make_model(tmp_path / "model.onnx", cleanup=Cleanup(volume_fraction=0.1))
     scan = batch(tmp_path / "in", measures="full", model=str(model)).scan

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ctseg import flags
 from ctseg.classes import Labels
-from ctseg.field_of_view import NARROWEST_MM
+from ctseg.field_of_view import NARROW_MM, NARROWEST_MM
 from ctseg.lesions import find_lesions
 from ctseg.lungs import absent, separate_lungs
 from ctseg.regions import LungValues, sum_by_lung, total
@@ -74,16 +74,19 @@ class StackMeasurer:
         turn = Turn.facing(self._scan.patients_right or "left")
         masks = [turn.upright(self._masks[index]) for index in indices]
         across_mm = masks[0].shape[1] * turn.spacing(spacing)[2]
-        doubts = [flags.NARROW] if across_mm < NARROWEST_MM else []
-        border = None if is_cut_off or doubts else separate_lungs(masks, turn.spacing(spacing))
         weights = self._scan.weights and [self._scan.weights[index] for index in indices]
+        border = None if is_cut_off or across_mm < NARROWEST_MM else separate_lungs(masks, turn.spacing(spacing))
         lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, turn), weights) if border else None
+        gone = absent([sum(one.voxels for one in total(lung)) for lung in lungs]) if lungs else ()
+        doubts = [flags.NARROW] if across_mm < (NARROW_MM if gone else NARROWEST_MM) else []
+        if doubts:
+            border = lungs = None
         lesions, surfaces = None, None
         if flags.MIXED_PIXEL_SPACING not in self._scan.flags:  # else slices do not lie pixel on pixel
             lesions, surfaces = find_lesions(masks, border, spacing, weights), self._surfaces(indices, spacing)
         figures = StackFigures(lungs, lesions, surfaces)
         if lungs:
-            doubts += map(flags.lung_absent, absent([sum(one.voxels for one in total(lung)) for lung in lungs]))
+            doubts += map(flags.lung_absent, gone)
             doubts += [flags.SIDES_ASSUMED] if self._scan.patients_right is None else []
         return figures, tuple(doubts)
 

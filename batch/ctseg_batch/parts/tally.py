@@ -35,7 +35,7 @@ class Tally:
         self._lock = threading.Lock()
         self._pixels: dict[int, tuple[int, ...]] = {}
         self._failed: dict[int, Failure] = {}
-        self._looks: dict[int, PixelCheck] = {}
+        self._looks: list[PixelCheck] = []
         self._rims: list[Rim] = []
         self._is_domain_guessed = False
         self._confusions: dict[int, Confusion] = {}
@@ -44,16 +44,17 @@ class Tally:
     def look(self, index: int, source: Slice, labels: Labels) -> None:
         """Note what will be needed of the pixels of a slice, which are not kept."""
         look = look_at(source)
+        rim = rim_of(labels, is_round=look.is_round)  # before the 3-D clean-up, which removes a lung that is cut off
         if self._measurer:
             self._measurer.look(index, source, labels, is_hu=source.domain == "hu" and not look.is_not_hu)
         with self._lock:
-            self._looks[index] = look
+            self._looks.append(look)
+            self._rims.append(rim)
             self._is_domain_guessed = self._is_domain_guessed or source.is_domain_guessed
 
     def add(self, index: int, labels: Labels) -> None:
         """Count the pixels of a slice that was written, and compare it with its truth."""
-        pixels, look = count_pixels(labels), self._looks.get(index)
-        rim = rim_of(labels, is_round=look is not None and look.is_round)
+        pixels = count_pixels(labels)
         true = self._true(index, labels)
         usable = None if isinstance(true, UnreadableFile) else true
         scored = self._truth.compare(usable, labels) if self._truth and usable is not None else None
@@ -61,7 +62,6 @@ class Tally:
             self._measurer.add(index, labels, usable)
         with self._lock:
             self._pixels[index] = pixels
-            self._rims.append(rim)
             if isinstance(true, UnreadableFile):
                 self._bad_truth.add(Failure(str(true.file), true.reason))
             elif scored is not None:
@@ -94,7 +94,7 @@ class Tally:
             stack=stack,
             pixels=tuple(sum(pixels[c.index] for pixels in labelled) for c in CLASSES),
             lung=(lung[0], max(lung), lung[-1]) if lung else (0, 0, 0),
-            flags=tuple(dict.fromkeys((*part.scan.flags, *doubts_of(self._looks.values()), *cut_off))),
+            flags=tuple(dict.fromkeys((*part.scan.flags, *doubts_of(self._looks), *cut_off))),
             confusion=_pooled([table for _, table in scored]),
             unscored=len(labelled) - len(scored) if self._truth else 0,
             bad_truth=tuple(sorted(self._bad_truth)),

@@ -50,13 +50,12 @@ class Lung:
 class Regional:
     """The lungs as one sees them from the front, the right one first; `places` names the rows of each.
 
-    `has_hu`: there are Hounsfield units, and so mean HU and mass. `lesions` in words, none where they are not known.
+    `has_hu`: there are Hounsfield units, and so mean HU and mass.
     """
 
     places: tuple[str, ...]
     lungs: tuple[Lung, ...]
     has_hu: bool
-    lesions: str
 
 
 def regional(scan: ScanEntry) -> Regional | None:
@@ -69,7 +68,6 @@ def regional(scan: ScanEntry) -> Regional | None:
         places=(*(third.capitalize() for third in THIRDS), "Whole"),
         lungs=lungs,
         has_hu=any(region["mean_hu"] for region in regions.values() if region),
-        lesions=_told(lesions) if lesions else "",
     )
 
 
@@ -89,8 +87,10 @@ def _place(region: Region) -> Place:
     return Place(region["lung_ml"], region["involvement_percent"], shares, (region["mean_hu"] or {}).get("lung"))
 
 
-def _told(lesions: Mapping[str, Any]) -> str:
-    """A line on the number and size of lesions, and on those too small to count."""
+def lesions_told(lesions: Mapping[str, Any] | None) -> str:
+    """A line on the number and size of lesions, and on those too small to count; empty if they are not known."""
+    if not lesions:
+        return ""
     smaller = lesions["smaller"]
     left_out = f"{count(smaller, 'piece')} below {SMALLEST_ML:g} mL not counted" if smaller else ""
     if not lesions["count"]:

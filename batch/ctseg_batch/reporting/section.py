@@ -12,7 +12,7 @@ from ctseg_batch.figures.totals import ScanEntry
 from ctseg_batch.reporting.overview import Trouble, by_reason
 from ctseg_batch.reporting.pictures import ScanPictures, draw
 from ctseg_batch.reporting.profile import Profile, draw_profile
-from ctseg_batch.reporting.regional import Regional, regional
+from ctseg_batch.reporting.regional import Regional, lesions_told, regional
 from ctseg_batch.reporting.sources import ScanFiles
 from ctseg_batch.reporting.table import share
 from ctseg_batch.reporting.words import explain, number, order_told
@@ -58,6 +58,7 @@ class ScanSection:
     facts: tuple[tuple[str, str], ...]
     flags: tuple[tuple[str, str], ...]
     regional: Regional | None
+    lesions: str
     scores: tuple[ScoreRow, ...]
     has_distances: bool
     pictures: ScanPictures
@@ -90,6 +91,7 @@ def scan_section(
         facts=_facts(scan),
         flags=tuple((flag, explain(flag)) for flag in scan["flags"]),
         regional=regional(scan),
+        lesions=lesions_told(scan["lesions"]),
         scores=tuple(_scores(scan)),
         has_distances=bool(scan["volume_error_ml"]),
         pictures=pictures,

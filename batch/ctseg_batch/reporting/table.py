@@ -45,6 +45,7 @@ def columns(summary: Summary) -> tuple[Column, ...]:
         for lung in LUNGS:
             path = ("regions", lung, "involvement_percent")
             chosen.append(_at(f"{lung}_involvement_percent", f"{lung.capitalize()} involved", "%", 1, *path))
+    if any(scan["lesions"] for scan in scans):
         chosen.append(_at("lesions_count", "Lesions", "", 0, "lesions", "count"))
         chosen.append(_at("lesions_largest_ml", "Largest lesion", "mL", 1, "lesions", "largest_ml"))
     if any(scan["iou"] for scan in scans):

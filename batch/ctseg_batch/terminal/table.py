@@ -35,7 +35,7 @@ def end_of_run(summary: Summary, width: int) -> Iterator[RenderableType]:
         tables = [(_volume_columns(), totals), (_score_columns(groups), totals)]
     else:
         tables = [([*_volume_columns(), *_score_columns(groups)], totals)]
-    if any(scan["regions"] for scan in scans):
+    if any(scan["regions"] or scan["lesions"] for scan in scans):
         tables.append((_lung_columns(), None))
     if summary["groups"] and any(scan["surface"] for scan in scans):
         tables.append((_surface_columns(summary["groups"]), None))

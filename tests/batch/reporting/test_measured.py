@@ -259,3 +259,19 @@ def test_of_runs_that_were_joined_each_scan_has_what_its_own_run_measured(
     assert rows(full.one("table", class_="lungs"))["Severity"] == ["0 of 5", "3 of 5"]
     assert not basic.all("table", class_="scores")
     assert full.one("table", class_="scores")
+
+
+def test_lesions_are_told_where_the_lungs_are_not_known(page, edited):
+    def change(scan):
+        scan |= {"regions": None, "severity": None}
+        scan["lesions"] |= {"right": None, "left": None}
+
+    out = edited(change)
+    found = page(out)
+    article = found.one("article")
+    assert not article.all("table", class_="lungs")
+    count = json.loads((out / "summary.json").read_text())["scans"][0]["lesions"]["count"]
+    assert count
+    assert any(note.text.startswith(f"{count} lesion") for note in article.all("p", class_="note"))
+    assert columns(found)["lesions_count"] == [count]
+    assert "severity_total" not in columns(found)

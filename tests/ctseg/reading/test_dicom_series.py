@@ -282,7 +282,11 @@ def test_one_projection_among_plain_slices_is_said(write_stack):
         ("AX MIP LUNG", ("projection or subtraction",)),
         ("Thorax MinIP 5mm", ("projection or subtraction",)),
         ("lung_mips", ("projection or subtraction",)),
+        ("AX MAX IP 8mm", ("projection or subtraction",)),
         ("THX maximum inspiration", ()),
+        ("THINS FOR MIPS", ()),
+        ("Thorax 1.0 B60 (MIP source)", ()),
+        ("no MIP", ()),
         ("chimip", ()),
     ],
 )
@@ -297,13 +301,15 @@ def test_a_projection_may_be_called_one_by_its_description_alone(write_stack, de
         ([1, 2, 1, 2, 1, 2], ("several acquisitions",)),
         ([1, 1, 1, 2, 2, 2], ()),
         ([1, 1, 2, 1, 2, 2], ()),  # the second begins a little before the first has ended
+        ([1, 1, 1, 1, 2, 1, 2, 1, 2, 2, 2, 2], ()),
+        ([1, 1, 2, 2, 2, 1], ("several acquisitions",)),  # within the other
         ([6, 5, 4, 3, 2, 1], ()),  # each slice by itself
         ([None] * 6, ()),
     ],
 )
 def test_acquisitions_that_alternate_are_said(write_stack, acquisitions, flags):
     tags = [{"ImagePositionPatient": [0, 0, n], "AcquisitionNumber": number} for n, number in enumerate(acquisitions)]
-    assert one(write_stack(6, lambda n: tags[n])).flags == flags
+    assert one(write_stack(len(tags), lambda n: tags[n])).flags == flags
 
 
 @pytest.mark.parametrize(
@@ -323,6 +329,15 @@ def test_slices_that_can_not_be_of_one_scan_are_said(write_stack, tag, values, f
 def test_slices_that_are_shifted_in_the_middle_are_said(write_stack):
     shifts = [0, 0, 1.5, 1.5, 0, 0]
     assert one(write_stack(6, lambda n: {"ImagePositionPatient": [shifts[n], 0, 2 * n]})).flags == ("gantry tilt",)
+
+
+def test_pictures_of_several_sizes_about_one_centre_are_no_shift(write_stack):
+    def tags(n):
+        size = 0.8 if n in (2, 3) else 0.4
+        corner = [-2.5 * size, -2 * size, 3 * n]
+        return {"ImagePositionPatient": corner, "PixelSpacing": [size, size]}
+
+    assert one(write_stack(6, tags)).flags == ("mixed pixel spacing",)
 
 
 def test_rounded_positions_are_no_shift(write_stack):

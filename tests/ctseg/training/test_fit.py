@@ -247,8 +247,13 @@ def ended(squares, tmp_path_factory):
 @pytest.mark.parametrize(
     ("lost", "options", "said"),
     [
-        (["recipe.json"], ["--seed", "5"], "already holds a run"),
-        (["recipe.json", "last.pt"], [], "already holds a run"),
+        (
+            ["recipe.json"],
+            ["--seed", "5"],
+            "already holds a run (last.pt): its recipe.json is lost: name another folder",
+        ),
+        (["recipe.json", "last.pt"], [], "already holds a run (best.pt): its recipe.json is lost"),
+        ([], [], "already holds a run (last.pt): continue it with --resume, or name another folder"),
         (["last.pt"], ["--resume"], "holds best.pt but not last.pt, without which its run can't be continued"),
         (["best.pt"], ["--resume"], "holds last.pt but not best.pt, the best epoch so far"),
         (["best.pt", "last.pt", "recipe.json"], ["--resume"], "holds no run to continue"),
@@ -282,6 +287,25 @@ def test_a_run_that_was_killed_between_its_first_two_files_begins_anew(ended, tm
     )
 
 
+def test_an_epoch_is_judged_by_slices_of_which_something_is_known(squares, tmp_path, monkeypatch):
+    """However few are looked at: here one, and all but one may be anything."""
+    monkeypatch.setattr("ctseg.training.fit._VALIDATED_A_DATASET", 1)
+    shutil.copytree(squares / "image", tmp_path / "data/image")
+    shutil.copytree(squares / "mask", tmp_path / "data/mask")
+    for patient in (0, 1, 3, 4):
+        cv2.imwrite(str(tmp_path / f"data/mask/{patient}/0.png"), np.full((40, 40), 9, np.uint8))
+    classes = ["background", "normal_lung", "ground_glass", "consolidation"]
+    values = {**{str(value): [name] for value, name in enumerate(classes)}, "9": classes}
+    rows = [f"{patient}/0.png,{patient},{'train' if patient == 5 else 'val'}" for patient in range(6)]
+    (tmp_path / "data/index.csv").write_text("\n".join(["file,patient,split", *rows]))
+    described = {"name": "own", "images": "image", "masks": "mask", "index": "index.csv", "group": "patient"}
+    (tmp_path / "data/dataset.json").write_text(json.dumps({**described, "mask_values": values}))
+    call = ["train", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--canvas", "32", "--epochs", "3"]
+    leave([*call, "--batch-size", "4", "--device", "cpu", "--patience", "1"], 0)
+    history = json.loads((tmp_path / "run/metrics.json").read_text())["history"]
+    assert all(0 < line["val_iou"] <= 1 for line in history)
+
+
 def test_a_record_that_is_damaged_is_another_one(ended, tmp_path, capsys):
     call, out = ended
     shutil.copytree(out, tmp_path / "run")
@@ -295,6 +319,15 @@ def test_nothing_is_written_among_the_slices_of_a_data_set(squares, capsys, wher
     leave(["train", str(squares), "--out", str(squares / where), "--canvas", "32"], 2)
     assert "it is a data set, to which nothing is written" in capsys.readouterr().err
     assert not (squares / "image/run").exists()
+
+
+def test_nothing_is_written_among_slices_that_are_linked_to(squares, tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    for name in ("image", "mask"):
+        shutil.copytree(squares / name, tmp_path / "store" / name)
+        (tmp_path / "data" / name).symlink_to(tmp_path / "store" / name)
+    leave(["train", str(tmp_path / "data"), "--out", str(tmp_path / "data/image/run"), "--canvas", "32"], 2)
+    assert "it is a data set, to which nothing is written" in capsys.readouterr().err
 
 
 def test_a_run_may_lie_beside_the_slices(ended, squares):
