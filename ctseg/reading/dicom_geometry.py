@@ -171,9 +171,11 @@ def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
     if is_mixed:
         return  # the corners of turned slices are shifted even without a tilt
     positions = np.array([s.position for s in ordered if s.position is not None]).reshape(-1, 3)
-    # Pictures of several sizes about one centre have corners of their own.
-    ends = positions[[0, -1]] if has_mixed_pixels(ordered) else positions
-    if len(positions) > 1 and _are_shifted(ends - ends[0], _normal(ordered)):
+    if len(positions) < 2:
+        return
+    if has_mixed_pixels(ordered):  # pictures of several sizes about one centre have corners of their own
+        positions = positions[[0, -1]]
+    if _are_shifted(positions - positions[0], _normal(ordered)):
         yield flags.GANTRY_TILT
 
 

@@ -340,6 +340,11 @@ def test_pictures_of_several_sizes_about_one_centre_are_no_shift(write_stack):
     assert one(write_stack(6, tags)).flags == ("mixed pixel spacing",)
 
 
+def test_pictures_of_several_sizes_may_have_no_positions(write_stack):
+    series = one(write_stack(3, lambda n: {"SliceLocation": 3 * n, "PixelSpacing": [0.4 + 0.1 * n] * 2}))
+    assert set(series.flags) >= {"order by SliceLocation", "mixed pixel spacing"}
+
+
 def test_rounded_positions_are_no_shift(write_stack):
     assert one(write_stack(7, lambda n: {"ImagePositionPatient": [0.4 * (n % 2), 0, 2 * n]})).flags == ()
 
