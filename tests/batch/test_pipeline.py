@@ -98,7 +98,7 @@ def test_in_a_stack_specks_become_background(batch, save_series, save_volume, sp
 
 def test_among_images_they_stay(batch, save_slice, speck, strict, tmp_path):
     save_slice(tmp_path / "in/2.png", speck[2])
-    assert batch(tmp_path / "in", model=strict).scan["pixels"]["consolidation"] == 16
+    assert batch(tmp_path / "in", model=strict).scan["pixels"]["consolidation"] == 9
 
 
 def test_a_slice_that_fails_leaves_the_rest_of_its_series_whole(batch, save_series, speck, strict, tmp_path):

@@ -33,7 +33,7 @@ def inputs(draw, save_slice, save_series, save_volume, tmp_path):
     for number, mask in enumerate(labels):
         save_slice(tmp_path / f"in/images/{number}.png", mask)
     save_series(tmp_path / "in/series", labels)
-    save_volume(tmp_path / "in/ct.nii", labels, (2.0, 4.0, 4.0))
+    save_volume(tmp_path / "in/ct.nii", labels, (2.0, 5.0, 5.0))
     save_volume(tmp_path / "truth/ct.nii", np.roll(labels, 8, axis=1), truth=True)
     return tmp_path / "in"
 
@@ -86,7 +86,7 @@ def test_runs_of_nothing_readable_and_of_no_lung_keep_to_it(checked, save_volume
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/a.png").write_bytes(b"no picture")
     checked(tmp_path / "bad", measures="full")
-    save_volume(tmp_path / "empty/ct.nii", np.zeros((3, 64, 64), np.uint8), (1, 4, 4))
+    save_volume(tmp_path / "empty/ct.nii", np.zeros((3, 64, 64), np.uint8), (1, 5, 5))
     read = checked(tmp_path / "empty", measures="full", out=tmp_path / "out2")
     assert read["scans"][0]["regions"] == {"right": None, "left": None}
 

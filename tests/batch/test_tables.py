@@ -30,7 +30,7 @@ def mixed(draw, save_slice, save_series, save_volume, tmp_path):
     for number, mask in enumerate(labels):
         save_slice(tmp_path / f"in/p/{number}.jpg", mask)
     save_series(tmp_path / "in/series", labels, stems=["z", "b", "a"])
-    save_volume(tmp_path / "in/ct.nii.gz", labels, (2.0, 4.0, 4.0))
+    save_volume(tmp_path / "in/ct.nii.gz", labels, (2.0, 5.0, 5.0))
     return tmp_path / "in"
 
 

@@ -194,9 +194,9 @@ def test_a_run_does_not_go_on_from_another_checkpoint(whole, data, tmp_path, mon
     with monkeypatch.context() as patched:
         patched.setattr("ctseg.training.train.run", lambda *_: None)  # it ends before the first epoch
         main_ends(call)
-    checkpoint.save(
-        replace(checkpoint.load(whole), recipe=LIGHT, net=build(LIGHT.architecture)), tmp_path / "run/last.pt"
-    )
+    other = replace(checkpoint.load(whole), recipe=LIGHT, net=build(LIGHT.architecture))
+    for name in ("last.pt", "best.pt"):
+        checkpoint.save(other, tmp_path / "run" / name)
     with pytest.raises(SystemExit) as left:
         main([*map(str, call), "--resume"])
     assert left.value.code == 2
