@@ -7,6 +7,8 @@ from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from ctseg.dataset import mask_folders
+from ctseg.errors import DatasetError
 from ctseg.printable import count
 from ctseg.reading.kind import kind_by_name, stem_of
 from ctseg_batch.figures.totals import ScanEntry
@@ -111,9 +113,10 @@ def of_another_run(truth: Path) -> Iterator[str]:
 
 
 def _hints(sources: Sequence[Sequence[str]], truth: Path, root: str) -> Iterator[str]:
-    """What may be wrong, by the files of each part: the truth is a level off, or its masks are a volume."""
+    """What may be wrong, by the files of each part: the truth is a level off, a data set, or its masks are a volume."""
     below = truth / PurePath(root).name
-    levels = [one for one in (below, truth.parent) if not one.resolve().is_relative_to(Path(root).resolve())]
+    home, near = Path(root).resolve(), (below, truth.parent, *_masks_in(truth))
+    levels = [one for one in near if not one.resolve().is_relative_to(home)]
     parts = [(*names[0].rpartition("/")[::2], len(set(names)) > 1) for names in sources]
     for folder, name, _ in parts:
         for level in levels:
@@ -123,6 +126,14 @@ def _hints(sources: Sequence[Sequence[str]], truth: Path, root: str) -> Iterator
         for one in (*_listed(truth / folder), *_listed(below / folder)):
             if kind_by_name(one.name) == "volume":
                 yield f"; {one} is a volume, but slices in separate files need a mask each"
+
+
+def _masks_in(dataset: Path) -> list[Path]:
+    """The folder of masks, if that is a data set; none if its description can't be read."""
+    try:
+        return sorted(mask_folders([dataset]))
+    except DatasetError:
+        return []
 
 
 def _listed(folder: Path) -> list[Path]:
