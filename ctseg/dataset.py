@@ -47,7 +47,7 @@ class Dataset:
 
     def holds(self, path: Path) -> bool:
         """Whether a path is the data set itself, or is among its slices or masks."""
-        return _is_among(path, self.folder, {file for one in self.slices for file in (one.image, one.mask)})
+        return _is_among(path, self.folder, {file.parent for one in self.slices for file in (one.image, one.mask)})
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class SeriesDataset:
 
     def holds(self, path: Path) -> bool:
         """Whether a path is the data set itself, or is among its slices."""
-        return _is_among(path, self.folder, {self.folder / series / "any" for series in self.labels})
+        return _is_among(path, self.folder, {self.folder / series for series in self.labels})
 
 
 def is_patient_layout(folder: Path) -> bool:
@@ -256,11 +256,11 @@ def read_description(folder: Path) -> Any:
         raise DatasetError(f"{folder / DESCRIPTION} can't be read: {error}") from error
 
 
-def _is_among(path: Path, dataset: Path, files: Iterable[Path]) -> bool:
-    """Whether a path is a data set, or in a folder right below it that holds any of its files, or in one elsewhere."""
+def _is_among(path: Path, dataset: Path, folders: Iterable[Path]) -> bool:
+    """Whether a path is a data set, or is in any of the folders of its files, up to those right below it."""
     real, home = path.resolve(), dataset.resolve()
     tops = set()
-    for folder in {file.parent for file in files}:
+    for folder in folders:
         is_below = folder != dataset and folder.is_relative_to(dataset)
         top = (dataset / folder.relative_to(dataset).parts[0] if is_below else folder).resolve()
         tops.add(folder.resolve() if home.is_relative_to(top) else top)

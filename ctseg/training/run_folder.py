@@ -9,7 +9,6 @@ from typing import Any
 from ctseg.errors import CallError
 from ctseg.model import BEST
 from ctseg.process.replacing import replace_with
-from ctseg.training import checkpoint
 from ctseg.training.samples import Samples
 
 RECIPE, LAST = "recipe.json", "last.pt"
@@ -40,7 +39,6 @@ def check_resumable(out: Path, record: str) -> None:
             f"{out} holds a run with a different recipe, slices, labels or groups ({noted}): "
             "repeat its call to continue it, or name another folder"
         )
-
     begun, kept = ((out / name).is_file() for name in (LAST, BEST))
     if begun and not kept:
         raise CallError(
@@ -56,6 +54,8 @@ def check_resumable(out: Path, record: str) -> None:
 
 def _is_of_first_epoch(best: Path) -> bool:
     """Whether a run was killed after its first epoch, before it wrote the other checkpoint."""
+    from ctseg.training import checkpoint
+
     found = checkpoint.load(best)
     return found.temperature is None and found.scores.get("validation", {}).get("epoch") == 1
 

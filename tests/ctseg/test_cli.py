@@ -85,6 +85,19 @@ def test_help_and_import_load_neither_torch_nor_a_runtime():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+def test_a_command_loads_nothing_heavy_before_it_runs():
+    """So its help is quick, and without an extra it can say which one."""
+    code = (
+        "import sys\n"
+        "from ctseg.cli import COMMANDS, load\n"
+        "for name in COMMANDS: load(name)\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'matplotlib', 'pydicom', 'nibabel', 'scipy'}\n"
+        "heavy &= set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
 def test_what_libraries_log_is_not_printed():
     code = (
         "import logging\n"
