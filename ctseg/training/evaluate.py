@@ -83,12 +83,12 @@ def evaluate(
         warn_of_new_names(model, candidate.datasets, [d.name for d in found], console)
     for dataset in found:
         data = load_samples(dataset, seed=0)
-        there = {sample.group for samples in (*data.splits.values(), data.unlabelled) for sample in samples}
-        if group and not there.intersection(group):
+        named = dataset.groups.intersection(group or ())
+        if group and not named:
             continue
         try:
             check_tells_apart(data)
-            chosen = choose(data, candidate, slices, there.intersection(group or ()))
+            chosen = choose(data, candidate, slices, named)
         except DatasetError as error:
             left_out.append(str(error))
             continue
