@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -133,7 +132,7 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
 
 def shipped_models() -> dict[str, Path]:
     """The models inside the package, by name; `fast.fp16.onnx` is `fast` in another precision, not another model."""
-    folder = Path(str(files("ctseg"))) / "models"
+    folder = Path(__file__).with_name("models")
     return {file.stem: file for file in sorted(folder.glob("*.onnx")) if "." not in file.stem}
 
 

@@ -10,4 +10,4 @@ T = TypeVar("T")
 
 def evenly_spread(of: Sequence[T], count: int) -> list[T]:
     """At most `count` items of a sequence, evenly spaced from the first to the last."""
-    return [of[index] for index in np.unique(np.linspace(0, len(of) - 1, count, dtype=int))] if of else []
+    return [of[index] for index in dict.fromkeys(np.linspace(0, len(of) - 1, count, dtype=int))] if of else []

@@ -19,6 +19,7 @@ from ctseg.reading.files import ContentError, read_bytes, refusing
 from ctseg.reading.jpeg_header import read_jpeg_header
 from ctseg.reading.jpeg_pixels import decode_jpeg_pixels
 from ctseg.reading.picture_header import TiffHeader, bmp_size, check_size, png_size, read_tiff_header
+from ctseg.reading.png_pixels import decode_png_pixels
 from ctseg.reading.signatures import SNIFFED, PictureFormat, picture_format
 from ctseg.stages import stage
 
@@ -58,7 +59,7 @@ def decode_png(data: bytes) -> Pixels:
     check_size(*png_size(data))
     if data.rfind(_PNG_END) < 0:
         raise ContentError("its end is missing: the file was cut off")
-    return imagecodecs.png_decode(data)
+    return decode_png_pixels(data)
 
 
 def decode_jpeg(data: bytes) -> Pixels:

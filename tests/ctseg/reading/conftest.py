@@ -1,6 +1,9 @@
-"""DICOM files with known values, written by pydicom and the encoders of imagecodecs."""
+"""DICOM files with known values, written by pydicom and the encoders of imagecodecs; PNGs made by hand."""
 
+import struct
 import tracemalloc
+import zlib
+from itertools import pairwise
 
 import imagecodecs
 import numpy as np
@@ -22,6 +25,24 @@ ENCODERS = {
 def encoders():
     """By transfer syntax, what encodes a picture of uint16."""
     return ENCODERS
+
+
+@pytest.fixture
+def png():
+    """Make a PNG (ISO 15948) by hand, of lines of raw samples; its data in so many `pieces`."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    def make(rows, columns, depth, colour, lines, *chunks, interlaced=0, pieces=1):
+        header = struct.pack(">IIBBBBB", columns, rows, depth, colour, 0, 0, interlaced)
+        packed = zlib.compress(b"".join(b"\0" + line for line in lines))
+        ends = [len(packed) * piece // pieces for piece in range(pieces + 1)]
+        data = [(b"IDAT", packed[start:end]) for start, end in pairwise(ends)]
+        parts = [(b"IHDR", header), *chunks, *data, (b"IEND", b"")]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+    return make
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 import io
 import pickle
 import struct
-import zlib
 
 import cv2
 import imagecodecs
@@ -21,16 +20,6 @@ CT = (np.arange(24 * 20).reshape(24, 20) * 5 - 1024).astype(np.int16)
 
 def read(file):
     return open_images([file]).read(0)
-
-
-def png(rows, columns, depth, colour, lines, *chunks):
-    """A PNG made by hand (ISO 15948), with lines of raw samples."""
-    parts = [b"\x89PNG\r\n\x1a\n"]
-    packed = zlib.compress(b"".join(b"\0" + line for line in lines))
-    header = struct.pack(">IIBBBBB", columns, rows, depth, colour, 0, 0, 0)
-    for name, data in ((b"IHDR", header), *chunks, (b"IDAT", packed), (b"IEND", b"")):
-        parts += [struct.pack(">I", len(data)), name, data, struct.pack(">I", zlib.crc32(name + data))]
-    return b"".join(parts)
 
 
 @pytest.mark.parametrize("ending", [".png", ".bmp", ".tif", ".npy"])
@@ -160,7 +149,7 @@ def test_colour_is_turned_grey_and_alpha_dropped(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "rgba.png").pixels, RAMP)
 
 
-def test_a_palette_is_looked_up(tmp_path):
+def test_a_palette_is_looked_up(tmp_path, png):
     palette = (b"PLTE", bytes([10, 10, 10, 200, 200, 200]))
     (tmp_path / "a.png").write_bytes(png(1, 4, 8, 3, [bytes([0, 1, 1, 0])], palette))
     np.testing.assert_array_equal(read(tmp_path / "a.png").pixels, [[10, 200, 200, 10]])
@@ -377,7 +366,7 @@ def test_the_header_of_an_array_is_read_and_not_evaluated(tmp_path, header, said
         read(tmp_path / "a.npy")
 
 
-def test_a_picture_that_claims_to_be_huge_takes_no_memory(tmp_path, peak_memory):
+def test_a_picture_that_claims_to_be_huge_takes_no_memory(tmp_path, png, peak_memory):
     (tmp_path / "a.png").write_bytes(png(50_000, 50_000, 8, 0, [bytes(50)]))
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<i2", "fortran_order": False, "shape": (50_000, 50_000)})
