@@ -10,7 +10,6 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain
 
 import imagecodecs
 import numpy as np
@@ -62,9 +61,12 @@ def _inflated(data: bytes) -> bytes | None:
     inflated = bytes(imagecodecs.deflate_decode(stream, out=size))
     if len(inflated) != size:
         return None
-    stored = b"".join([b"IDAT", _NO_COMPRESSION, *chain.from_iterable(_blocks(inflated)), stream[-_CHECKSUM:]])
-    checksum = struct.pack(">I", imagecodecs.deflate_crc32(stored))
-    return b"".join([*before, struct.pack(">I", len(stored) - 4), stored, checksum, _END])
+    stored = [b"IDAT", _NO_COMPRESSION, *_blocks(inflated), stream[-_CHECKSUM:]]
+    checksum = 0
+    for part in stored:
+        checksum = imagecodecs.deflate_crc32(part, checksum)
+    length = sum(map(len, stored[1:]))
+    return b"".join([*before, struct.pack(">I", length), *stored, struct.pack(">I", checksum), _END])
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -77,9 +79,10 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         start = end
 
 
-def _blocks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Stored blocks: a header, and what it announces."""
+def _blocks(content: bytes) -> Iterator[bytes]:
+    """Stored blocks: the header of each, and what it announces."""
     for start in range(0, len(content), _LONGEST_BLOCK):
         block = content[start : start + _LONGEST_BLOCK]
         is_last = start + len(block) == len(content)
-        yield struct.pack("<BHH", is_last, len(block), len(block) ^ _LONGEST_BLOCK), block
+        yield struct.pack("<BHH", is_last, len(block), len(block) ^ _LONGEST_BLOCK)
+        yield block
