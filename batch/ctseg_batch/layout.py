@@ -79,9 +79,13 @@ def superseded(names: Iterable[str], mark: str) -> list[str]:
 
 
 def withdrawn(names: Iterable[str], mark: str) -> list[str]:
-    """The files in OUT that are outdated once the run, or shard, with that mark begins to change OUT."""
-    own = {SUMMARY_JSON, marked(SUMMARY_JSON, mark), *(unfinished_name(marked(name, mark)) for name in TABLES)}
-    return [*own.intersection(names), *superseded(names, mark)]
+    """The files in OUT that are outdated once the run, or shard, with that mark begins to change OUT.
+
+    A run writes its other tables anew in the end; a shard writes none of those of the whole.
+    """
+    of_the_whole = TABLES if mark else [SUMMARY_JSON]
+    own = [marked(SUMMARY_JSON, mark), *(unfinished_name(marked(name, mark)) for name in TABLES)]
+    return [*{*of_the_whole, *own}.intersection(names), *superseded(names, mark)]
 
 
 def names_in(folder: Path) -> set[str]:

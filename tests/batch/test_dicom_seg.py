@@ -254,6 +254,7 @@ def test_one_slice_is_as_thick_as_somebody_says(batch, study, draw, thickness):
         (lambda index, d: d.pop("FrameOfReferenceUID"), "lack FrameOfReferenceUID"),
         (lambda index, d: setattr(d, "FrameOfReferenceUID", f"1.2.{index}"), "differ in FrameOfReferenceUID"),
         (lambda index, d: setattr(d, "SOPInstanceUID", "1.2.3"), "same SOPInstanceUID"),
+        (lambda index, d: setattr(d, "PatientID", f"P{index}"), "name several patients"),
         (lambda index, d: d.pop("ImagePositionPatient"), "where they lie"),
         (lambda index, d: d.pop("PixelSpacing"), "how large their pixels are"),
         (lambda index, d: setattr(d, "PixelSpacing", [1, 1 + index]), "differ in size"),

@@ -356,9 +356,16 @@ def test_what_is_no_scan_is_a_wrong_call(segment, source, said):
         segment(source)
 
 
+def test_of_what_is_no_slice_is_said_what_it_is(segment, save_series, speck, tmp_path):
+    (file,) = save_series(tmp_path / "in", speck[:1], stems=["s"], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    for source in (file, file.parent):
+        with pytest.raises(ctseg_batch.CallError, match=r"no CT in \S+: localizer$"):
+            segment(source)
+
+
 def test_a_folder_without_ct_and_slices_of_several_sizes_are_wrong_calls(segment, save, tmp_path):
     (tmp_path / "in").mkdir()
-    with pytest.raises(ctseg_batch.CallError, match="no CT in"):
+    with pytest.raises(ctseg_batch.CallError, match=r"no CT in \S+in$"):
         segment(tmp_path / "in")
     save(tmp_path / "in/a.png", np.zeros((8, 8), np.uint8))
     save(tmp_path / "in/b.png", np.zeros((9, 8), np.uint8))

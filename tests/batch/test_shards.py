@@ -319,6 +319,25 @@ def test_shards_of_one_cut_work_at_once_and_nobody_else(batch, many, tmp_path, m
             assert batch(many, out=tmp_path / "out", shard=wanted).summary["scans"]
 
 
+def test_a_share_that_changes_something_takes_away_the_tables_of_the_whole(
+    batch, summarize, draw, save_slice, tmp_path
+):
+    """They would show what there was before, and nothing would tell."""
+    top, out = tmp_path / "in", tmp_path / "out"
+    tables = [out / f"{name}.{kind}" for name in ("summary", "slices") for kind in ("csv", "parquet")]
+    tables.append(out / "summary.json")
+    save_slice(top / "a/1.png", draw(1))
+    batch(top, out=out, parquet=True)
+    assert all(table.exists() for table in tables)
+    save_slice(top / "b/1.png", draw(2))
+    for number in (1, 2):
+        batch(top, out=out, shard=Shard(number, 2))
+        assert not any(table.exists() for table in tables)
+    assert summarize(out, "--out", out, "--parquet")[0] == 0
+    batch(top, out=out, shard=Shard(1, 2))
+    assert all(table.exists() for table in tables), "it had nothing to do"
+
+
 def test_a_report_is_made_of_all_not_of_a_share(batch, many):
     with pytest.raises(CallError, match="ctseg summarize, then ctseg report"):
         batch(many, shard=Shard(1, 2), report=True)

@@ -33,8 +33,11 @@ class NamedScan:
     series: str = ""
 
 
-def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
-    """The scans at or below `path`, in the order of a run; raises CallError if there is no such path."""
+def find_scans(path: Path, selection: Selection, skipped: list[Failure]) -> Iterator[NamedScan]:
+    """The scans at or below `path`, in the order of a run; raises CallError if there is no such path.
+
+    What is no slice of a CT is added to `skipped`, with a reason.
+    """
     found = discover([path])
     for error in found.failed:
         yield NamedScan(os.path.relpath(error.file, found.root), None, (error,))
@@ -54,6 +57,7 @@ def find_scans(path: Path, selection: Selection) -> Iterator[NamedScan]:
             yield NamedScan(name, _joined(parts), failed, parts[0].series)
         if failed and not by_scan:
             yield NamedScan(site.name, None, failed)
+    skipped += planner.skipped
 
 
 def _joined(parts: Sequence[Part]) -> Scan:

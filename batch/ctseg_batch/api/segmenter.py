@@ -31,7 +31,7 @@ from ctseg_batch.outputs.slice_outputs import LabelledSlice, Need
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.pipeline import PartContext, begin
 from ctseg_batch.parts.workers import Workers
-from ctseg_batch.result import PartResult
+from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.url import is_url
 
 Source = npt.ArrayLike | str | os.PathLike[str] | NamedScan
@@ -116,14 +116,8 @@ class Segmenter:
         `series_filter` and `best_series` are those of `ctseg batch`. A scan that can't be opened is among them, and
         raises UnreadableFile when it is segmented.
         """
-        written = os.fspath(path)
-        if not written:  # pathlib takes it for the current folder
-            raise CallError("the path is empty: give a file or a folder")
-        if is_url(written):
-            raise CallError(f"{written}: give a path on this machine; only `ctseg batch` takes URLs")
         conditions = [series_filter] if isinstance(series_filter, str) else series_filter
-        selection = Selection(tuple(map(parse_condition, conditions)), best_series)
-        return find_scans(Path(path), selection)
+        return find_scans(_local(path), Selection(tuple(map(parse_condition, conditions)), best_series), [])
 
     def _segment(self, source: Source, spacing: Spacing | None, kept: "_Kept") -> Segmentation:
         spacing = None if spacing is None else as_spacing(spacing, f"spacing {spacing}")
@@ -154,7 +148,8 @@ class Segmenter:
 
     def _only(self, path: str | os.PathLike[str]) -> NamedScan:
         """The one scan that a path holds; raises CallError for none or several, UnreadableFile."""
-        found = list(self.scans(path))
+        skipped: list[Failure] = []
+        found = list(find_scans(_local(path), Selection((), one_a_study=False), skipped))
         opened = [one for one in found if one.scan is not None]
         if len(opened) > 1:
             names = ", ".join(one.name for one in opened)
@@ -163,7 +158,7 @@ class Segmenter:
             if one.failed:
                 raise one.failed[0]
         if not opened:
-            raise CallError(f"no CT in {path}")
+            raise CallError(f"no CT in {path}{''.join(f': {one.reason}' for one in skipped[:1])}")
         return opened[0]
 
     def _work(self, part: Part, spacing: Spacing | None, kept: "_Kept") -> PartResult:
@@ -216,6 +211,16 @@ class _Kept(NoOutputs):
             raise CallError(f"the slices are of several sizes ({', '.join(sizes)}): segment them one at a time")
         sure = [one.confidence for one in slices if one.confidence is not None]
         return np.stack([one.labels for one in slices]), np.stack(sure) if sure else None
+
+
+def _local(path: str | os.PathLike[str]) -> Path:
+    """A path on this machine; raises CallError for what is none."""
+    written = os.fspath(path)
+    if not written:  # pathlib takes it for the current folder
+        raise CallError("the path is empty: give a file or a folder")
+    if is_url(written):
+        raise CallError(f"{written}: give a path on this machine; only `ctseg batch` takes URLs")
+    return Path(path)
 
 
 def _part(name: str, scan: Scan, series: str) -> Part:

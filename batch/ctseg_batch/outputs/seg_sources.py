@@ -43,6 +43,8 @@ def read_sources(slices: Sequence[SliceHeader], step: float | None) -> "list[Dat
     `step`, from slice to slice, stands for a thickness that is not said. Raises UnreadableFile, NoGrid for slices that
     are not of one plane, OutputUnavailable for those that can't be referred to.
     """
+    if len({found.patient for found in slices} - {""}) > 1:
+        raise OutputUnavailable("its slices name several patients")
     between = _between(slices)
     if step is None:
         raise OutputUnavailable("it does not say how thick its slices are")
