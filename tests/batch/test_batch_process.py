@@ -85,8 +85,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(batch, quarters, scans, undistur
     assert resumed.summary["totals"] == summary["totals"]
     assert not list(out.rglob("*.tmp"))
     untouched = sum(file.stat().st_mtime_ns == time for file, time in kept.items())
-    # Another thread notes that a part is done: it may not have come to the last one.
-    assert untouched in {1: {0}, 3: {0}, 280: {4, 260}, 306: {260, 303}, 309: {307}}[after]
+    # Other threads note that a part is done: they may not have come to the last ones, nor in this order.
+    assert untouched in {1: {0}, 3: {0}, 280: {4, 260}, 306: {4, 47, 260, 303}, 309: {307}}[after]
 
 
 def test_an_interrupted_run_keeps_what_was_finished(batch, quarters, scans, tmp_path):
