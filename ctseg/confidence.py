@@ -5,6 +5,9 @@ import numpy.typing as npt
 
 from ctseg.prepare import Restoration, resize
 
+TEMPERATURES = (0.25, 4.0)
+"""The range that a temperature is looked for in; one that is found at its end does not calibrate."""
+
 Confidence = npt.NDArray[np.uint8]
 """(H, W): the probability of the winning class, in 1/255."""
 

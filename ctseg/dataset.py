@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from ctseg.mask_meaning import PLAIN_MEANING, MaskMeaning
 from ctseg.reading.kind import kind_of, stem_of
 
 DESCRIPTION = "dataset.json"
+_KEYS = frozenset({
+    "name", "images", "masks", "index", "group", "mask_values", "series", "slice_labels", "licence", "citation",
+})  # fmt: skip
+_ALIKE = 0.75
 _WHERE_TOLD = ": docs/training.md describes the format"
 
 
@@ -87,6 +92,7 @@ def read_dataset(folder: Path) -> Dataset | SeriesDataset:
         described = read_description(folder)
         if not isinstance(described, dict):
             raise DatasetError(f"{folder / DESCRIPTION} does not contain a JSON object{_WHERE_TOLD}")
+        _check_keys(described, folder / DESCRIPTION)
         return _series_dataset(folder, described) if "series" in described else _described(folder, described)
     if is_patient_layout(folder):
         return _patient_folders(folder)
@@ -142,7 +148,7 @@ def _described(folder: Path, described: Mapping[str, Any]) -> Dataset:
     )
     meaning = _meaning(described, source)
     slices: dict[str, DatasetSlice] = {}
-    for row in read_rows(folder / index, ("file", group)):
+    for row in read_rows(folder / index, ("file", group), optional=("split",)):
         image, mask = folder / images / row["file"], folder / masks / row["file"]
         for file in (image, mask):
             if not file.is_file():
@@ -241,6 +247,13 @@ def _is_ours(file: Path, folder: Path) -> bool:
     """Whether a file below `folder` is of a kind that is read, and not left by a file browser, like Thumbs.db."""
     is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
     return not is_hidden and file.is_file() and kind_of(file) is not None
+
+
+def _check_keys(described: Mapping[str, Any], source: Path) -> None:
+    """Raise DatasetError for a key that is hardly misspelt, as `license`: it would be passed over."""
+    for key in sorted(described.keys() - _KEYS):
+        if meant := get_close_matches(key.casefold(), _KEYS - described.keys(), n=1, cutoff=_ALIKE):
+            raise DatasetError(f"{source} says {key!r}: write {meant[0]!r}")
 
 
 def _provenance(described: Mapping[str, Any]) -> tuple[str, str]:

@@ -29,14 +29,21 @@ class Row:
         return text.strip()
 
 
-def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """The rows of a CSV with a header; raises DatasetError, also where one of the `columns` is missing."""
+def read_rows(file: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
+    """The rows of a CSV with a header.
+
+    Raises DatasetError, also where one of the `columns` is missing, or where one of these or of the `optional` ones is
+    spelt in another way.
+    """
     try:
         # Spreadsheets put a byte order mark in front of UTF-8.
         with file.open(newline="", encoding="utf-8-sig") as lines:
             table = csv.DictReader(lines)
-            if missing := set(columns).difference(table.fieldnames or ()):
-                raise DatasetError(f"{file} has no column {min(missing)!r}, but {_told(table.fieldnames or ())}")
+            names = [name.strip() for name in table.fieldnames or ()]
+            if missing := set(columns).difference(names):
+                raise DatasetError(f"{file} has no column {min(missing)!r}, but {_told(names)}")
+            _check_names(file, names, (*columns, *optional))
+            table.fieldnames = names
             for cells in table:
                 where = f"{file}, line {table.line_num},"
                 if any(map(str.strip, cells.pop(None, ()))):
@@ -46,6 +53,16 @@ def read_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
         raise DatasetError(f'{file} is not in UTF-8: save it again, in a spreadsheet as "CSV UTF-8"') from error
     except (OSError, ValueError, csv.Error) as error:
         raise DatasetError(f"{file} can't be read: {error}") from error
+
+
+def _check_names(file: Path, names: Sequence[str], known: Sequence[str]) -> None:
+    """Raise DatasetError where a column would be passed over for its spelling, or hides another."""
+    for one in known:
+        alike = [name for name in names if name.casefold() == one.casefold()]
+        if alike and one not in alike:
+            raise DatasetError(f"{file} has a column {alike[0]!r}: write {one!r}")
+        if alike.count(one) > 1:
+            raise DatasetError(f"{file} has several columns {one!r}: leave all but one out")
 
 
 def _told(columns: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from ctseg.classes import BACKGROUND, CLASSES, bits
+from ctseg.confidence import TEMPERATURES
 from ctseg.prepare import Preparation
 from ctseg.training.loss import allowed_planes, marginal_cross_entropy
 from ctseg.training.predictor import logits_of
@@ -22,8 +23,6 @@ from ctseg.training.score import at_working_size
 
 _BINS = 15
 _PIXELS_A_SLICE = 4096
-BOUNDS = (0.25, 4.0)
-"""The lowest and the highest temperature that are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +52,14 @@ def collect_logits(
 
 
 def fit_temperature(pixels: Sequence[ValidationPixels]) -> float | None:
-    """The temperature within BOUNDS with the highest likelihood, data sets weighted equally; None without pixels."""
+    """The temperature in its range with the highest likelihood, data sets weighted equally; None without pixels."""
     if not pixels:
         return None
 
     def negative_log_likelihood(logarithm: float) -> float:
         return float(np.mean([_negative_log_likelihood(one, float(np.exp(logarithm))) for one in pixels]))
 
-    bounds = (math.log(BOUNDS[0]), math.log(BOUNDS[1]))
+    bounds = (math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1]))
     return round(float(np.exp(minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded").x)), 3)
 
 
@@ -80,9 +79,9 @@ def calibration_error(pixels: ValidationPixels, temperature: float) -> float:
 
 
 def _negative_log_likelihood(pixels: ValidationPixels, temperature: float) -> float:
-    probabilities = (pixels.logits / temperature).softmax(dim=1)[:, :, None, None]
+    logits = (pixels.logits / temperature)[:, :, None, None]
     possible = allowed_planes(torch.from_numpy(pixels.allowed)[:, None, None])
-    return float(marginal_cross_entropy(probabilities, possible))
+    return float(marginal_cross_entropy(logits, logits.softmax(dim=1), possible))
 
 
 def _pixels(

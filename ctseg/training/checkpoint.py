@@ -27,9 +27,9 @@ FORMAT_VERSION = 1
 class Checkpoint:
     """A trained network, and how it was made.
 
-    `net` is in evaluation mode. `training`: data sets (name, slices, groups, licence, citation), epoch, seed.
-    `scores`: figures on the validation or test groups. `progress`: what a resumed run needs, empty otherwise.
-    `temperature`: what the logits are divided by to give calibrated probabilities; None until it is fitted.
+    `net` is in evaluation mode. `training`: data sets (name, slices, groups, licence, citation), seed, and the networks
+    that it comes from. `scores`: figures on the validation or test groups. `progress`: what a resumed run needs, empty
+    otherwise. `temperature`: what the logits are divided by to give calibrated probabilities; None until it is fitted.
     """
 
     net: nn.Module

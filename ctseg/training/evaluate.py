@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -74,26 +75,18 @@ def evaluate(
     Example: ctseg evaluate fast data/mine
     """
     candidate = open_candidate(model)
-    results, left_out = {}, []
     found = read_datasets(datasets)
     if strange := set(group or ()).difference(*(data.groups for data in found)):
         raise CallError(f"no data set here has the group {min(strange)!r}")
     console = Console(stderr=True, soft_wrap=True)
     if slices == "held-out":
         warn_of_new_names(model, candidate.datasets, [d.name for d in found], console)
-    for dataset in found:
-        data = load_samples(dataset, seed=0)
-        named = dataset.groups.intersection(group or ())
-        if group and not named:
-            continue
-        try:
-            check_tells_apart(data)
-            chosen = choose(data, candidate, slices, named)
-        except DatasetError as error:
-            left_out.append(str(error))
-            continue
-        for doubt in _doubts(data, candidate, chosen, slices):
-            warn(doubt, console)
+    loaded = [load_samples(dataset, seed=0) for dataset in found]
+    scored, left_out = _scored(loaded, candidate, slices, group or ())
+    for doubt in _doubts(loaded, candidate, scored, slices):
+        warn(doubt, console)
+    results = {}
+    for data, chosen in scored:
         counts = count_errors(candidate.mask, chosen, data.meaning)
         results[data.dataset.name] = {
             "split": slices,
@@ -102,8 +95,6 @@ def evaluate(
             "learnt_from": sum(candidate.trained_on(sample) for sample in chosen),
             **as_plain(scores(counts, data.meaning.names)),
         }
-    if not results:
-        raise DatasetError("; ".join(left_out))
     for reason in left_out:
         warn(reason, console)
     if as_json:
@@ -128,6 +119,25 @@ def open_candidate(name_or_file: str) -> Candidate:
         return labels
 
     return Candidate(predict, spec.preparation, spec.cleanup, spec.domains, *_learnt(spec.training))
+
+
+def _scored(
+    loaded: Sequence[Samples], candidate: Candidate, slices: Choice, groups: Collection[str]
+) -> tuple[list[tuple[Samples, list[Sample]]], list[str]]:
+    """The data sets with their samples to score, and why others have none; raises DatasetError if all have none."""
+    scored, left_out = [], []
+    for data in loaded:
+        named = data.dataset.groups.intersection(groups)
+        if groups and not named:
+            continue
+        try:
+            check_tells_apart(data)
+            scored.append((data, choose(data, candidate, slices, named)))
+        except DatasetError as error:
+            left_out.append(str(error))
+    if not scored:
+        raise DatasetError("; ".join(left_out))
+    return scored, left_out
 
 
 def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collection[str]) -> list[Sample]:
@@ -161,12 +171,16 @@ def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collecti
     return wanted
 
 
-def _doubts(data: Samples, candidate: Candidate, chosen: Sequence[Sample], slices: Choice) -> Iterator[str]:
+def _doubts(
+    loaded: Sequence[Samples], candidate: Candidate, scored: Sequence[tuple[Samples, Sequence[Sample]]], slices: Choice
+) -> Iterator[str]:
     """A line for everything that makes the scores doubtful."""
-    yield from joined_in_vain(data)
+    for data, _ in scored:
+        yield from joined_in_vain(data)
     if slices == "held-out":
-        everything = (sample for samples in data.splits.values() for sample in samples)
-        yield from leaks({"trained on": filter(candidate.trained_on, everything), "held out": chosen})
+        everything = (one for data in loaded for some in (*data.splits.values(), data.unlabelled) for one in some)
+        held_out = chain.from_iterable(chosen for _, chosen in scored)
+        yield from leaks({"trained on": filter(candidate.trained_on, everything), "held out": held_out})
 
 
 def _from_checkpoint(file: Path) -> Candidate:

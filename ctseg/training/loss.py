@@ -1,5 +1,7 @@
 """A loss for labels that may leave open which of several classes a pixel is."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -9,7 +11,7 @@ from ctseg.classes import CLASSES, LESION
 _SMOOTH = 64.0
 """Pixels added to both sides of Dice, so that a class with hardly a pixel in the batch does not rule the loss."""
 
-_LEAST = 1e-37
+_LEAST = 1e-30
 """The least probability that a logarithm is taken of: float32 knows little below."""
 
 
@@ -24,7 +26,7 @@ def partial_label_loss(
     """
     probabilities = functional.softmax(logits.float(), dim=1)
     possible = allowed_planes(allowed)
-    loss = marginal_cross_entropy(probabilities, possible)
+    loss = marginal_cross_entropy(logits.float(), probabilities, possible)
     if dice_weight:
         loss = loss + dice_weight * partial_dice(probabilities, possible)
     if soft_labels is not None:
@@ -37,12 +39,19 @@ def allowed_planes(allowed: Tensor) -> Tensor:
     return torch.stack([(allowed >> c.index) & 1 for c in CLASSES], dim=1).float()
 
 
-def marginal_cross_entropy(probabilities: Tensor, possible: Tensor) -> Tensor:
-    """Mean of -log(sum of the probabilities of the allowed classes), both (N, C, H, W); a scalar.
+def marginal_cross_entropy(logits: Tensor, probabilities: Tensor, possible: Tensor) -> Tensor:
+    """Mean of -log(sum of the probabilities of the allowed classes), all (N, C, H, W) float32; a scalar.
 
     Shi et al. 2021, "Marginal loss and exclusion loss for partially supervised multi-organ segmentation".
     """
-    return -(probabilities * possible).sum(dim=1).clamp_min(_LEAST).log().mean()
+    share = (probabilities * possible).sum(dim=1)
+    loss = -share.clamp_min(_LEAST).log()
+    if (lost := share < _LEAST).any():
+        # From the logits, or the worst pixels would have no slope; for all, that would take several times as long.
+        here = logits.movedim(1, -1)[lost]
+        allowed = here.masked_fill(possible.movedim(1, -1)[lost] == 0, -math.inf)
+        loss = loss.masked_scatter(lost, here.logsumexp(dim=-1) - allowed.logsumexp(dim=-1))
+    return loss.mean()
 
 
 def partial_dice(probabilities: Tensor, possible: Tensor) -> Tensor:

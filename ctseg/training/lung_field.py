@@ -32,7 +32,7 @@ def lung_field(hu: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
     keep &= stats[:, cv2.CC_STAT_AREA] >= (_SMALLEST * side) ** 2
     keep[0] = False
     lung = keep[components].astype(np.uint8)
-    reach = round(_CLOSING * side)
+    reach = round(_CLOSING * side) | 1  # a disc of an even diameter has no centre, and would shift what it closes
     # Padded, so that closing does not connect the lung with the frame.
     padded = cv2.copyMakeBorder(lung, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _disc(reach))[reach:-reach, reach:-reach]

@@ -73,19 +73,20 @@ def _labels(logits: Tensor) -> Labels:
 
 
 def final_scores(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device) -> dict[str, Any]:
-    """Loss, IoU and Dice of each data set on all of its test slices; if it has none, on its validation slices."""
+    """Loss, IoU and Dice of each data set on all labelled test slices; if it has none, on those for validation."""
     net = deepcopy(net).to(device)
     result = {}
     for data in datasets:
         split: Split = "test" if data.splits["test"] else "val"
-        if not data.splits[split]:
+        samples = [sample for sample in data.splits[split] if sample.is_labelled]
+        if not samples:
             continue
         judge = Judge(net, recipe, device)
-        counts = count_errors(judge.mask, data.splits[split], data.meaning)
+        counts = count_errors(judge.mask, samples, data.meaning)
         result[data.dataset.name] = {
             "split": split,
-            "groups": sorted({sample.group for sample in data.splits[split]}),
-            "slices": len(data.splits[split]),
+            "groups": sorted({sample.group for sample in samples}),
+            "slices": len(samples),
             "loss": judge.mean_loss,
             **as_plain(scores(counts, data.meaning.names)),
         }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from ctseg.confidence import TEMPERATURES
 from ctseg.model import BEST
 from ctseg.printable import count, printable
 from ctseg.process.replacing import replace_with
@@ -29,7 +30,7 @@ def run(
 ) -> None:  # fmt: skip
     """Fit the network of a recipe, calibrate and score its best epoch, and write all that into the run folder `out`."""
     from ctseg.training import checkpoint, report
-    from ctseg.training.calibrate import BOUNDS, calibration_error, collect_logits, fit_temperature
+    from ctseg.training.calibrate import calibration_error, collect_logits, fit_temperature
     from ctseg.training.fit import Fit, best_epoch
     from ctseg.training.lineage import inherited_scores
     from ctseg.training.predictor import final_scores
@@ -47,10 +48,11 @@ def run(
     pixels = collect_logits(best.net.to(device), recipe.preparation, loaded, device)
     # If no group is held back, the figures and the temperature of another network are the best available.
     temperature = fit_temperature(pixels) or (lineage.judged.temperature if lineage.judged else None)
-    if pixels and temperature in BOUNDS:
+    if pixels and temperature in TEMPERATURES:
+        low, high = TEMPERATURES
         warn(
-            f"the temperature is at a bound of the range tried, {BOUNDS[0]:g} to {BOUNDS[1]:g}, so the network's "
-            f"confidence is not calibrated: expected_calibration_error in {out / METRICS} says how far off it is",
+            f"the temperature is at a bound of the range tried, {low:g} to {high:g}, so the network's confidence is "
+            f"not calibrated: expected_calibration_error in {out / METRICS} says how far off it is",
             console,
         )
     calibration = {one.name: calibration_error(one, temperature) for one in pixels} if temperature else {}

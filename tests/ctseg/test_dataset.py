@@ -202,6 +202,8 @@ def test_a_slice_label_that_can_not_be_is_named(tmp_path, row, reason):
         ({"mask_values": {"0": ["background"], "7": []}}, r"dataset\.json: the mask value 7 stands for no class"),
         ({"mask_values": {"0": "background"}}, r"the value 0 needs a list of classes, .*not 'background'"),
         ({"images": "pictures"}, "does not exist"),
+        ({"license": "free"}, r"dataset\.json says 'license': write 'licence'"),
+        ({"Citations": "Doe 2020"}, r"dataset\.json says 'Citations': write 'citation'"),
     ],
 )
 def test_descriptions_that_do_not_fit_are_refused(tmp_path, changes, reason):
@@ -228,6 +230,30 @@ def test_an_index_out_of_a_spreadsheet_is_read(tmp_path):
     index = folder / "index.csv"
     index.write_text(index.read_text(), encoding="utf-8-sig")
     assert len(read_dataset(folder).slices) == 2
+
+
+def test_blanks_around_the_name_of_a_column_are_no_part_of_it(tmp_path):
+    folder = describe(tmp_path / "d")
+    splits = [one.split for one in read_dataset(folder).slices]
+    assert any(splits)
+    index = folder / "index.csv"
+    index.write_text(index.read_text().replace("file,patient,split", " file, patient , split", 1))
+    assert [one.split for one in read_dataset(folder).slices] == splits
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        ("file,patient,Split", r"index\.csv has a column 'Split': write 'split'"),
+        ("file,patient,patient", r"index\.csv has several columns 'patient': leave all but one out"),
+    ],
+)
+def test_a_column_that_would_be_passed_over_is_named(tmp_path, header, reason):
+    folder = describe(tmp_path / "d")
+    index = folder / "index.csv"
+    index.write_text(index.read_text().replace("file,patient,split", header, 1))
+    with pytest.raises(DatasetError, match=reason):
+        read_dataset(folder)
 
 
 def test_slices_that_are_kept_by_their_content_are_two_though_they_are_alike(tmp_path):

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ctseg.classes import CLASSES
 from ctseg.cleanup import Cleanup
+from ctseg.confidence import TEMPERATURES
 from ctseg.model import ModelSpec, file_digest, find_model
 from ctseg.prepare import Preparation
 from ctseg.printable import printable
@@ -82,6 +83,8 @@ def _preparation(how: Preparation) -> Iterator[str]:
 def _sureness(temperature: float | None) -> str:
     if temperature is None:
         return "it gives no probabilities"
+    if temperature in TEMPERATURES:
+        return f"its probabilities are not calibrated: the temperature is at the end of what was tried, {temperature:g}"
     return f"its logits divided by a temperature of {temperature:g} give calibrated probabilities"
 
 

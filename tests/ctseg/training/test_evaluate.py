@@ -124,6 +124,15 @@ def test_a_slice_that_was_learnt_from_under_another_name_is_warned_of(trained, c
     assert f"{copied / 'image/0/0000.png'} (trained on) and {copied / 'image/new/0000.png'} (held out) are the" in said
 
 
+def test_a_slice_that_was_learnt_from_in_another_data_set_is_warned_of(trained, capsys, tmp_path):
+    other = tmp_path / "other"
+    for part in ("image", "mask"):
+        shutil.copytree(trained / "data" / part / "0", other / part / "x")
+    leave(["evaluate", str(trained / "model.onnx"), str(trained / "data"), str(other)])
+    known, new = trained / "data/image/0/0000.png", other / "image/x/0000.png"
+    assert f"{known} (trained on) and {new} (held out) are the" in capsys.readouterr().err
+
+
 def test_what_was_learnt_from_is_told_to_be_no_independent_figure(trained, capsys):
     learnt = evaluate(trained, "model.onnx", capsys, "--slices", "train")
     groups = [part for group in learnt["groups"] for part in ("--group", group)]

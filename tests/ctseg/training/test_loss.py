@@ -1,7 +1,9 @@
 import math
 
+import pytest
 import torch
 from torch.nn import functional
+from torch.nn.functional import cross_entropy
 
 from ctseg.training.loss import allowed_planes, marginal_cross_entropy, partial_dice, partial_label_loss
 
@@ -9,7 +11,8 @@ SOFTMAX = torch.tensor([0.1, 0.2, 0.3, 0.4])
 
 
 def one_pixel(allowed):
-    return SOFTMAX.view(1, 4, 1, 1), allowed_planes(torch.tensor([[[allowed]]], dtype=torch.uint8))
+    probabilities = SOFTMAX.view(1, 4, 1, 1)
+    return probabilities.log(), probabilities, allowed_planes(torch.tensor([[[allowed]]], dtype=torch.uint8))
 
 
 def test_a_pixel_with_one_class_costs_its_cross_entropy():
@@ -29,6 +32,24 @@ def test_with_one_class_a_pixel_it_is_the_common_cross_entropy():
     logits, truth = torch.randn(2, 4, 8, 8), torch.randint(0, 4, (2, 8, 8))
     allowed = (1 << truth).to(torch.uint8)
     assert torch.isclose(partial_label_loss(logits, allowed, 0.0), functional.cross_entropy(logits, truth))
+
+
+@pytest.mark.parametrize("gap", [20.0, 80.0, 86.0, 300.0, 1e4])
+def test_however_wrong_a_pixel_is_its_loss_has_the_slope_of_the_cross_entropy(gap):
+    truth = torch.tensor([[[0, 1]]])
+    ours, theirs = (torch.tensor([gap, 0.0, 0.0, 0.0]).view(1, 4, 1, 1).repeat(1, 1, 1, 2) for _ in range(2))
+    for logits in (ours.requires_grad_(), theirs.requires_grad_()):
+        mine = logits is ours
+        loss = partial_label_loss(logits, (1 << truth).to(torch.uint8), 0.0) if mine else cross_entropy(logits, truth)
+        loss.backward()
+        assert math.isclose(loss.item(), gap / 2, rel_tol=1e-6)
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_a_lost_pixel_of_several_classes_costs_what_the_likeliest_of_them_does():
+    logits = torch.tensor([200.0, 0.0, 1.0, 1.0]).view(1, 4, 1, 1)
+    found = partial_label_loss(logits, torch.tensor([[[0b1100]]], dtype=torch.uint8), 0.0)
+    assert math.isclose(found.item(), 199 - math.log(2), rel_tol=1e-6)
 
 
 def test_dice_is_zero_for_a_perfect_and_large_for_a_wrong_answer():

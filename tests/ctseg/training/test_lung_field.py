@@ -31,5 +31,14 @@ def test_it_takes_neither_the_trachea_nor_the_air_around():
     assert abs(np.count_nonzero(found) - 2 * 100 * 60) < 150
 
 
+@pytest.mark.parametrize("size", [256, 512])
+def test_it_finds_the_same_in_a_mirror(size):
+    """A closing by a disc of an even diameter shifts what it closes by a pixel."""
+    hu, _ = Phantom(seed=4, slices=3, size=size, disease=0.0).slice(1)
+    found = lung_field(hu)
+    for axes in (0, 1, (0, 1)):
+        np.testing.assert_array_equal(np.flip(lung_field(np.ascontiguousarray(np.flip(hu, axes))), axes), found)
+
+
 def test_a_slice_without_a_body_has_no_lung():
     assert not lung_field(np.full((64, 64), -1000, np.int16)).any()
