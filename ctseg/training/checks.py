@@ -19,9 +19,9 @@ _LEAST_CONTENT = 0.01
 """A slice with a smaller share of pixels that differ from its commonest value may be equal in several patients."""
 
 
-def check_enough(loaded: Sequence[Samples], recipe: Recipe, *, is_taught: bool, is_judged: bool) -> None:
+def check_enough(loaded: Sequence[Samples], recipe: Recipe, *, is_judged: bool) -> None:
     """Raise DatasetError if there is nothing to train or validate on, CallError for too small a batch."""
-    learnt = [data for data in loaded if data.splits["train"] or (is_taught and data.unlabelled)]
+    learnt = [data for data in loaded if data.splits["train"]]
     if not learnt and any(data.unlabelled for data in loaded):
         raise DatasetError(
             "by their labels, all training slices may show disease anywhere: they are useful only with a --teacher"
@@ -61,20 +61,18 @@ def check_tells_apart(data: Samples) -> None:
         )
 
 
-def doubts(loaded: Iterable[Samples], *, is_taught: bool) -> Iterator[str]:
+def doubts(loaded: Iterable[Samples]) -> Iterator[str]:
     """A line for everything that makes the figures of a run doubtful."""
     sides: dict[str, list[Sample]] = defaultdict(list)
     for data in loaded:
         yield from joined_in_vain(data)
-        if data.unlabelled and not (data.splits["train"] or is_taught):
+        if data.unlabelled and not data.splits["train"]:
             yield (
                 f"{data.dataset.folder}: nothing is learnt from it without a --teacher: by their labels, all its "
                 "training slices may show disease anywhere"
             )
         for split, samples in data.splits.items():
             sides[split] += samples
-        if is_taught:
-            sides["train"] += data.unlabelled
     yield from leaks(sides)
 
 

@@ -84,10 +84,9 @@ def open_teacher(files: Sequence[Path], device: torch.device) -> Teacher:
 
 
 def with_soft_labels(loaded: Sequence[Samples], teacher: Teacher) -> list[Samples]:
-    """The data sets with the teacher's soft labels on each training slice, which then include unlabelled ones."""
+    """The data sets with the teacher's soft labels on each training slice."""
     result = []
     for data in loaded:
-        learnt_from = data.splits["train"] + data.unlabelled
-        train = tuple(replace(sample, soft_labels=teacher.soft_labels(sample)) for sample in learnt_from)
-        result.append(replace(data, splits={**data.splits, "train": train}, unlabelled=()))
+        train = tuple(replace(sample, soft_labels=teacher.soft_labels(sample)) for sample in data.splits["train"])
+        result.append(replace(data, splits={**data.splits, "train": train}))
     return result

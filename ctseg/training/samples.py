@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -75,6 +75,11 @@ class Samples:
     meaning: MaskMeaning
     splits: dict[Split, tuple[Sample, ...]]
     unlabelled: tuple[Sample, ...] = ()
+
+    def for_a_teacher(self) -> "Samples":
+        """The same with the unlabelled slices among those to train on."""
+        train = self.splits["train"] + self.unlabelled
+        return replace(self, splits={**self.splits, "train": train}, unlabelled=())
 
 
 def load_samples(

@@ -151,8 +151,10 @@ def train(
         raise CallError(f"--out {out}: it is a data set, to which nothing is written: name another folder")
     loaded: Sequence[Samples] = [load_samples(data, seed, validation_group or (), all_groups) for data in found]
     check_known(loaded, validation_group or ())
-    check_enough(loaded, recipe, is_taught=bool(teacher), is_judged=not all_groups)
-    for doubt in doubts(loaded, is_taught=bool(teacher)):
+    if teacher:
+        loaded = [data.for_a_teacher() for data in loaded]
+    check_enough(loaded, recipe, is_judged=not all_groups)
+    for doubt in doubts(loaded):
         warn(doubt, console)
     from ctseg.training.lineage import inherited_datasets, open_lineage, warn_of_what_is_not_inherited
 
@@ -163,10 +165,9 @@ def train(
     with claim(out, LOCK), _telling_how_to_go_on(console), raised():
         record = record_of({**asdict(recipe), "teachers": [], **noted}, loaded)
         check_resumable(out, record) if resume else begin(out, record)
-        loaded = lineage.taught(loaded)
         own = [provenance(data) for data in loaded]
         training = {"datasets": [*own, *inherited_datasets(lineage.datasets, own)], "seed": recipe.seed, **noted}
-        run(recipe, loaded, training, out, torch_device, console, lineage)
+        run(recipe, lineage.taught(loaded), training, out, torch_device, console, lineage)
 
 
 @contextmanager

@@ -136,7 +136,7 @@ def test_classes_that_are_one_for_a_value_that_no_mask_has_are_warned_of(noise, 
     assert train(noise("open", groups, {**MEANING, "5": CLASSES})) == ("", 0)
 
 
-def test_slices_that_all_may_show_disease_are_learnt_from_with_a_teacher(noise, train, capsys, tmp_path):
+def test_slices_that_all_may_show_disease_are_learnt_from_with_a_teacher(noise, train, capsys, monkeypatch, tmp_path):
     files = write_dicom(Phantom(seed=1, slices=2, size=32), tmp_path / "ct" / "s")
     (tmp_path / "ct/s.csv").write_text("file,infected\n" + "".join(f"{file.name},1\n" for file in files))
     labels = {"column": "infected", "1": CLASSES}
@@ -145,7 +145,12 @@ def test_slices_that_all_may_show_disease_are_learnt_from_with_a_teacher(noise, 
     said, status = train(tmp_path / "ct", "--all-groups")
     assert status == 2
     assert "by their labels, all training slices may show disease anywhere: they are useful only with a" in said
+    noted = []
+    monkeypatch.setattr("ctseg.training.train.run", lambda _, __, training, *___: noted.append(training))
     assert train(tmp_path / "ct", "--all-groups", "--teacher", "fast") == (UNJUDGED, 0)
+    (recorded,) = json.loads((tmp_path / "run/recipe.json").read_text())["datasets"]
+    assert (recorded["slices"]["train"], recorded["groups"]["train"]) == (2, ["s"])
+    assert {**noted[0]["datasets"][0], "digest": recorded["digest"]} == recorded
     said, status = train(tmp_path / "ct", noise("mine", {"one": ["a.png"], "two": ["b.png"]}))
     assert status == 0
     assert f"{tmp_path / 'ct'}: nothing is learnt from it without a --teacher" in said

@@ -65,7 +65,7 @@ def test_each_training_slice_gets_one_and_no_other():
 
 def test_slices_whose_labels_tell_nothing_are_learnt_from_once_there_is_an_opinion():
     data = replace(samples(["a"]), unlabelled=(sample("b"),))
-    (told,) = with_soft_labels([data], teacher("a"))
+    (told,) = with_soft_labels([data.for_a_teacher()], teacher("a"))
     assert [s.group for s in told.splits["train"]] == ["a", "b"]
     assert told.splits["train"][1].soft_labels is not None
     assert not told.unlabelled
