@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
 from glob import escape
@@ -17,10 +17,7 @@ from ctseg.mask_meaning import PLAIN_MEANING, MaskMeaning
 from ctseg.reading.kind import kind_of, stem_of
 
 DESCRIPTION = "dataset.json"
-_KEYS = frozenset({
-    "name", "images", "masks", "index", "group", "mask_values", "series", "slice_labels", "licence", "citation",
-})  # fmt: skip
-_ALIKE = 0.75
+_ALIKE = 0.85
 _WHERE_TOLD = ": docs/training.md describes the format"
 
 
@@ -92,7 +89,7 @@ def read_dataset(folder: Path) -> Dataset | SeriesDataset:
         described = read_description(folder)
         if not isinstance(described, dict):
             raise DatasetError(f"{folder / DESCRIPTION} does not contain a JSON object{_WHERE_TOLD}")
-        _check_keys(described, folder / DESCRIPTION)
+        _check_keys(described, {"licence", "citation"}, folder / DESCRIPTION)  # all others have to be there
         return _series_dataset(folder, described) if "series" in described else _described(folder, described)
     if is_patient_layout(folder):
         return _patient_folders(folder)
@@ -131,8 +128,10 @@ def meaning_beside(folder: Path) -> MaskMeaning:
     for one in around(folder):
         if (one / DESCRIPTION).is_file():
             described = read_description(one)
-            if isinstance(described, dict) and "mask_values" in described:
-                return _meaning(described, one / DESCRIPTION)
+            if isinstance(described, dict):
+                _check_keys(described, {"mask_values"}, one / DESCRIPTION)
+                if "mask_values" in described:
+                    return _meaning(described, one / DESCRIPTION)
     return PLAIN_MEANING
 
 
@@ -249,10 +248,10 @@ def _is_ours(file: Path, folder: Path) -> bool:
     return not is_hidden and file.is_file() and kind_of(file) is not None
 
 
-def _check_keys(described: Mapping[str, Any], source: Path) -> None:
-    """Raise DatasetError for a key that is hardly misspelt, as `license`: it would be passed over."""
-    for key in sorted(described.keys() - _KEYS):
-        if meant := get_close_matches(key.casefold(), _KEYS - described.keys(), n=1, cutoff=_ALIKE):
+def _check_keys(described: Mapping[str, Any], known: Set[str], source: Path) -> None:
+    """Raise DatasetError where one of the `known` keys is hardly misspelt, as in `license`: it would be passed over."""
+    for key in described.keys() - known:
+        if meant := get_close_matches(key.casefold(), known - described.keys(), n=1, cutoff=_ALIKE):
             raise DatasetError(f"{source} says {key!r}: write {meant[0]!r}")
 
 

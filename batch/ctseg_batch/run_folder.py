@@ -43,8 +43,9 @@ class RunFolder(Protocol):
     def journal(self, root: str, settings: Settings, past: Past) -> JournalFile:
         """The journal of this run; raises CallError.
 
-        Before its first record, when OUT is about to change, it removes summary.json: until the run ends, none may
-        describe what was there before. Those of other shards of the same cut describe their own scans, and stay.
+        Before its first record, when OUT is about to change, it removes summary.json, and a shard all tables of the
+        whole: until the run ends, none may describe what was there before. Those of other shards of the same cut
+        describe their own scans, and stay.
         """
         ...
 
@@ -79,7 +80,7 @@ class LocalRunFolder:
         return JournalFile(self.folder, root, settings, past, self._mark, self._withdraw)
 
     def _withdraw(self) -> None:
-        """Remove its own summary, that of a whole run, and the tables of shards of other cuts."""
+        """Remove what is outdated once it begins to change OUT."""
         remove(self.folder / name for name in withdrawn(self.names(""), self._mark))
 
     def deliver(self) -> None:

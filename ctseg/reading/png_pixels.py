@@ -2,7 +2,7 @@
 
 Most of the time that libpng takes for a slice is zlib's. So it is given the same picture with its data inflated
 beforehand: as stored blocks (RFC 1951, 3.2.4), which zlib only copies. All else is left to libpng: filters, palettes,
-and the refusal of a file with anything wrong.
+and the refusal of a damaged file.
 """
 
 import ctypes
@@ -10,6 +10,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -22,7 +23,6 @@ _END = b"\0\0\0\0IEND\xaeB`\x82"
 
 # A zlib stream (RFC 1950): header, blocks of data, and the Adler-32 of what is inflated.
 _NO_COMPRESSION = b"\x78\x01"
-_CHECKSUM = 4
 _LONGEST_BLOCK = 2**16 - 1
 
 
@@ -57,11 +57,12 @@ def _inflated(data: bytes) -> bytes | None:
             break
         else:
             before.append(chunk)
-    stream = b"".join(compressed)
-    inflated = bytes(imagecodecs.deflate_decode(stream, out=size))
+    inflated = bytes(imagecodecs.deflate_decode(b"".join(compressed), out=size))
     if len(inflated) != size:
         return None
-    stored = [b"IDAT", _NO_COMPRESSION, *_blocks(inflated), stream[-_CHECKSUM:]]
+    # Not the last bytes of the stream: it may be longer than its own data.
+    ending = struct.pack(">I", imagecodecs.deflate_adler32(inflated))
+    stored = [b"IDAT", _NO_COMPRESSION, *_blocks(memoryview(inflated)), ending]
     checksum = 0
     for part in stored:
         checksum = imagecodecs.deflate_crc32(part, checksum)
@@ -79,8 +80,8 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         start = end
 
 
-def _blocks(content: bytes) -> Iterator[bytes]:
-    """Stored blocks: the header of each, and what it announces."""
+def _blocks(content: memoryview) -> Iterator[Any]:
+    """Stored blocks: the header of each, and what it announces, not copied."""
     for start in range(0, len(content), _LONGEST_BLOCK):
         block = content[start : start + _LONGEST_BLOCK]
         is_last = start + len(block) == len(content)

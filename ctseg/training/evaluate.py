@@ -83,7 +83,7 @@ def evaluate(
         warn_of_new_names(model, candidate.datasets, [d.name for d in found], console)
     loaded = [load_samples(dataset, seed=0) for dataset in found]
     scored, left_out = _scored(loaded, candidate, slices, group or ())
-    for doubt in _doubts(loaded, candidate, scored, slices):
+    for doubt in (*left_out, *_doubts(loaded, candidate, scored, slices)):
         warn(doubt, console)
     results = {}
     for data, chosen in scored:
@@ -95,8 +95,6 @@ def evaluate(
             "learnt_from": sum(candidate.trained_on(sample) for sample in chosen),
             **as_plain(scores(counts, data.meaning.names)),
         }
-    for reason in left_out:
-        warn(reason, console)
     if as_json:
         with standard_output() as stream:
             stream.write(json.dumps(results, indent=2) + "\n")

@@ -12,7 +12,7 @@ _SMOOTH = 64.0
 """Pixels added to both sides of Dice, so that a class with hardly a pixel in the batch does not rule the loss."""
 
 _LEAST = 1e-30
-"""The least probability that a logarithm is taken of: float32 knows little below."""
+"""The least probability that a logarithm is taken of; what is below is worked out from the logits."""
 
 
 def partial_label_loss(

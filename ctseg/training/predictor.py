@@ -77,9 +77,9 @@ def final_scores(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], de
     net = deepcopy(net).to(device)
     result = {}
     for data in datasets:
-        split: Split = "test" if data.splits["test"] else "val"
-        samples = [sample for sample in data.splits[split] if sample.is_labelled]
-        if not samples:
+        labelled = {split: [one for one in samples if one.is_labelled] for split, samples in data.splits.items()}
+        split: Split = "test" if labelled["test"] else "val"
+        if not (samples := labelled[split]):
             continue
         judge = Judge(net, recipe, device)
         counts = count_errors(judge.mask, samples, data.meaning)

@@ -322,6 +322,20 @@ def test_masks_mean_what_the_description_beside_or_above_says(tmp_path):
     assert meaning_beside(tmp_path / "plain").groups == ((0,), (1,), (2,), (3,))
 
 
+def test_a_misspelt_key_for_the_meaning_of_masks_is_named(tmp_path):
+    """They would count as class indices."""
+    folder = describe(tmp_path / "d")
+    description = folder / "dataset.json"
+    description.write_text(description.read_text().replace("mask_values", "mask_value"))
+    with pytest.raises(DatasetError, match=r"dataset\.json says 'mask_value': write 'mask_values'"):
+        meaning_beside(folder / "masks")
+
+
+def test_a_description_may_say_more(tmp_path):
+    more = {"image_size": 512, "n_images": 2, "group_by": "patient", "licence_url": "https://example.org", "labels": {}}
+    assert len(read_dataset(describe(tmp_path / "d", **more)).slices) == 2
+
+
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_an_index_with_other_separators_says_what_it_needs(tmp_path, separator):
     index = describe(tmp_path / "d") / "index.csv"

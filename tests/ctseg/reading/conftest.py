@@ -29,14 +29,14 @@ def encoders():
 
 @pytest.fixture
 def png():
-    """Make a PNG (ISO 15948) by hand, of lines of raw samples; its data in so many `pieces`."""
+    """Make a PNG (ISO 15948) by hand, of lines of raw samples; its data in so many `pieces`, with some `beyond`."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    def make(rows, columns, depth, colour, lines, *chunks, interlaced=0, pieces=1):
+    def make(rows, columns, depth, colour, lines, *chunks, interlaced=0, pieces=1, beyond=b""):
         header = struct.pack(">IIBBBBB", columns, rows, depth, colour, 0, 0, interlaced)
-        packed = zlib.compress(b"".join(b"\0" + line for line in lines))
+        packed = zlib.compress(b"".join(b"\0" + line for line in lines)) + beyond
         ends = [len(packed) * piece // pieces for piece in range(pieces + 1)]
         data = [(b"IDAT", packed[start:end]) for start, end in pairwise(ends)]
         parts = [(b"IHDR", header), *chunks, *data, (b"IEND", b"")]

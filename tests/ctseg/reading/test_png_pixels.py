@@ -53,6 +53,8 @@ def test_an_interlaced_png_and_one_of_few_bits_and_one_with_a_palette(read, png)
 
 def test_data_beyond_the_last_row_are_ignored(read, png):
     assert read(png(1, 3, 8, 0, LINES)).tolist() == [[1, 2, 3]]
+    for beyond in (b"\0", b"more", bytes(100)):
+        assert read(png(2, 3, 8, 0, LINES, beyond=beyond)).tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
 def test_libpng_has_nothing_left_to_inflate(read, monkeypatch):
