@@ -249,7 +249,7 @@ def _is_ours(file: Path, folder: Path) -> bool:
 
 
 def _check_keys(described: Mapping[str, Any], known: Set[str], source: Path) -> None:
-    """Raise DatasetError where one of the `known` keys is hardly misspelt, as in `license`: it would be passed over."""
+    """Raise DatasetError where one of the `known` keys is slightly misspelt (`license`): it would be passed over."""
     for key in described.keys() - known:
         if meant := get_close_matches(key.casefold(), known - described.keys(), n=1, cutoff=_ALIKE):
             raise DatasetError(f"{source} says {key!r}: write {meant[0]!r}")
