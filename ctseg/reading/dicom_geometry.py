@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ctseg import flags
-from ctseg.reading.dicom_header import SliceHeader, normal_of
+from ctseg.reading.dicom_header import SliceHeader, normal_of, patients_of
 from ctseg.reading.dicom_planes import Planes, planes_of
 from ctseg.reading.dicom_positions import APART_MM, Offsets, with_all_positions, without_shams
 from ctseg.reading.dicom_values import Numbers
@@ -190,7 +190,7 @@ def _are_shifted(ways: Offsets, normal: Offsets) -> bool:
 
 
 def _doubts_of_origin(ordered: Sequence[SliceHeader]) -> Iterable[str]:
-    if len({s.patient for s in ordered if s.patient}) > 1:
+    if len(patients_of(ordered)) > 1:
         yield flags.SEVERAL_PATIENTS
     if _acquisitions_overlap(ordered) or len({s.space for s in ordered if s.space}) > 1:
         yield flags.SEVERAL_ACQUISITIONS

@@ -122,6 +122,11 @@ def _enhanced(file: Path, opened: Opened) -> Sequence[SliceHeader | Skipped]:
     return found
 
 
+def patients_of(slices: Sequence[SliceHeader]) -> set[str]:
+    """The patients that slices name."""
+    return {one.patient for one in slices if one.patient}
+
+
 def normal_of(orientation: Numbers) -> tuple[float, float, float]:
     """The unit normal of a slice, towards the head; PS3.3, C.7.6.2.1.1."""
     x, y, z = _cross(orientation)

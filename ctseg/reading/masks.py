@@ -13,6 +13,7 @@ from ctseg.classes import Labels
 from ctseg.errors import UnreadableFile
 from ctseg.reading.files import ContentError
 from ctseg.reading.pictures import DECODERS, Decoder, Pixels, decode_png, decode_tiff_samples, decode_with
+from ctseg.reading.png_pixels import png_chunks
 from ctseg.reading.signatures import PictureFormat
 
 _GREY, _PALETTE = 0, 3
@@ -68,17 +69,13 @@ def _decode_png_samples(data: bytes) -> Pixels:
 def _as_grey_png(data: bytes) -> bytes:
     """The same PNG with its palette taken away and its indices declared to be grey values."""
     kept = [data[:8]]
-    offset = 8
-    while offset + 12 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, offset)
-        body = data[offset + 8 : offset + 8 + length]
-        if name == b"IHDR":
-            columns, rows, depth, _, *rest = _IHDR.unpack(body)
-            header = name + _IHDR.pack(columns, rows, depth, _GREY, *rest)
-            kept.append(struct.pack(">I", length) + header + struct.pack(">I", zlib.crc32(header)))
-        elif name in (b"IDAT", b"IEND"):
-            kept.append(data[offset : offset + 12 + length])
-        offset += 12 + length
+    for kind, chunk in png_chunks(data):
+        if kind == b"IHDR":
+            columns, rows, depth, _, *rest = _IHDR.unpack(chunk[8:-4])
+            header = kind + _IHDR.pack(columns, rows, depth, _GREY, *rest)
+            kept.append(chunk[:4] + header + struct.pack(">I", zlib.crc32(header)))
+        elif kind in (b"IDAT", b"IEND"):
+            kept.append(chunk)
     return b"".join(kept)
 
 

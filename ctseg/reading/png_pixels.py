@@ -16,7 +16,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-_SIGNATURE_AND_HEADER = 33  # bytes
+_SIGNATURE, _LENGTH_KIND_CRC = 8, 12  # bytes
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _MOST_BITS = 16
 _END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -47,8 +47,8 @@ def _inflated(data: bytes) -> bytes | None:
     if interlaced or bits > _MOST_BITS:
         return None
     size = rows * (1 + (columns * bits * _CHANNELS[colours] + 7) // 8)  # with the number of each row's filter
-    before, compressed = [data[:_SIGNATURE_AND_HEADER]], []
-    for kind, chunk in _chunks(data):
+    before, compressed = [data[:_SIGNATURE]], []
+    for kind, chunk in png_chunks(data):
         if kind == b"IDAT":
             if struct.pack(">I", imagecodecs.deflate_crc32(chunk[4:-4])) != chunk[-4:]:
                 return None
@@ -70,12 +70,12 @@ def _inflated(data: bytes) -> bytes | None:
     return b"".join([*before, struct.pack(">I", length), *stored, struct.pack(">I", checksum), _END])
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The kind of each chunk after the header, and the chunk: length, kind, content, CRC; raises struct.error."""
-    start = _SIGNATURE_AND_HEADER
-    while start < len(data):
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The kind of each chunk of a PNG, and the chunk: length, kind, content, CRC; the last one may be cut off."""
+    start = _SIGNATURE
+    while start + _LENGTH_KIND_CRC <= len(data):
         length, kind = struct.unpack_from(">I4s", data, start)
-        end = start + length + 12
+        end = start + length + _LENGTH_KIND_CRC
         yield kind, data[start:end]
         start = end
 

@@ -33,7 +33,7 @@ def check_enough(loaded: Sequence[Samples], recipe: Recipe, *, is_judged: bool) 
             "no slice is left to validate on: name groups (patients) with --validation-group, say `val` in the index, "
             "or hold none out with --all-groups"
         )
-    if is_judged and not any(sample.is_labelled for data in loaded for sample in data.splits["val"]):
+    if is_judged and not any(data.labelled("val") for data in loaded):
         raise DatasetError(
             "by their masks, all validation slices may be anything anywhere: name other groups with --validation-group"
         )

@@ -24,13 +24,14 @@ def partial_label_loss(
     class is allowed everywhere, the first part is the common cross-entropy. `soft_labels`: a teacher's probabilities in
     1/255, (N, C, H, W) uint8; the cross-entropy with them is added (Hinton et al. 2015).
     """
-    probabilities = functional.softmax(logits.float(), dim=1)
+    logits = logits.float()
+    probabilities = functional.softmax(logits, dim=1)
     possible = allowed_planes(allowed)
-    loss = marginal_cross_entropy(logits.float(), probabilities, possible)
+    loss = marginal_cross_entropy(logits, probabilities, possible)
     if dice_weight:
         loss = loss + dice_weight * partial_dice(probabilities, possible)
     if soft_labels is not None:
-        loss = loss - (functional.log_softmax(logits.float(), dim=1) * (soft_labels / 255)).sum(dim=1).mean()
+        loss = loss - (functional.log_softmax(logits, dim=1) * (soft_labels / 255)).sum(dim=1).mean()
     return loss
 
 

@@ -77,9 +77,8 @@ def final_scores(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], de
     net = deepcopy(net).to(device)
     result = {}
     for data in datasets:
-        labelled = {split: [one for one in samples if one.is_labelled] for split, samples in data.splits.items()}
-        split: Split = "test" if labelled["test"] else "val"
-        if not (samples := labelled[split]):
+        split: Split = "test" if data.labelled("test") else "val"
+        if not (samples := data.labelled(split)):
             continue
         judge = Judge(net, recipe, device)
         counts = count_errors(judge.mask, samples, data.meaning)

@@ -76,6 +76,10 @@ class Samples:
     splits: dict[Split, tuple[Sample, ...]]
     unlabelled: tuple[Sample, ...] = ()
 
+    def labelled(self, split: Split) -> list[Sample]:
+        """The slices of a split whose labels exclude any class anywhere."""
+        return [sample for sample in self.splits[split] if sample.is_labelled]
+
     def for_a_teacher(self) -> "Samples":
         """The same with the unlabelled slices among those to train on."""
         train = self.splits["train"] + self.unlabelled

@@ -13,7 +13,7 @@ from pydicom.datadict import dictionary_VR
 
 from ctseg.reading.dicom_file import open_dicom
 from ctseg.reading.dicom_grid import common_plane
-from ctseg.reading.dicom_header import ENHANCED, SliceHeader, normal_of, position_of
+from ctseg.reading.dicom_header import ENHANCED, SliceHeader, normal_of, patients_of, position_of
 from ctseg.reading.dicom_planes import planes_of
 from ctseg_batch.outputs.labelled_scan import NO_FRAMES, OutputNotApplicable, OutputUnavailable
 
@@ -43,7 +43,7 @@ def read_sources(slices: Sequence[SliceHeader], step: float | None) -> "list[Dat
     `step`, from slice to slice, stands for a thickness that is not said. Raises UnreadableFile, NoGrid for slices that
     are not of one plane, OutputUnavailable for those that can't be referred to.
     """
-    if len({found.patient for found in slices} - {""}) > 1:
+    if len(patients_of(slices)) > 1:
         raise OutputUnavailable("its slices name several patients")
     between = _between(slices)
     if step is None:
