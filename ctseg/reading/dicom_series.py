@@ -9,10 +9,11 @@ from pathlib import Path
 from ctseg import flags
 from ctseg.errors import UnreadableFile
 from ctseg.grid import Grid
+from ctseg.reading.dicom_decoders import is_plain
 from ctseg.reading.dicom_geometry import most_at_one_place, orientation_of, stack
 from ctseg.reading.dicom_grid import series_grid
 from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, turn_of
-from ctseg.reading.dicom_pixels import is_plain, is_scale_unknown, read_numbers, read_slice
+from ctseg.reading.dicom_pixels import is_scale_unknown, read_numbers, read_slice
 from ctseg.reading.scan_scale import ScanScale
 from ctseg.reading.values import Values
 from ctseg.scan import Slice

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from ctseg.classes import CLASSES, bits
-from ctseg.dataset import DESCRIPTION
+from ctseg.dataset_description import DESCRIPTION
 from ctseg.errors import CallError, DatasetError
 from ctseg.mask_meaning import MaskMeaning
 from ctseg.training.recipe import Recipe

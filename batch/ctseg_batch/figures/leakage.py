@@ -5,9 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ctseg.dataset import Dataset, around, is_patient_layout, read_dataset, read_description
+from ctseg.dataset import Dataset, around, read_dataset
+from ctseg.dataset_description import read_description
 from ctseg.errors import DatasetError, ModelError
 from ctseg.learnt_groups import group_digest, learnt_groups
+from ctseg.patient_folders import is_patient_layout
 from ctseg.reading.kind import stem_of
 from ctseg_batch.figures.notes import learnt_from
 from ctseg_batch.result import PartResult
@@ -42,7 +44,7 @@ def _name_of(folder: Path) -> Any:
         described = read_description(folder)
     except DatasetError:
         return folder.resolve().name if is_patient_layout(folder) else None
-    return described.get("name") if isinstance(described, dict) else None
+    return described.values.get("name") if described else None
 
 
 def _learnt_masks(folder: Path, described: Sequence[Mapping[str, Any]]) -> Iterator[Path]:

@@ -1,0 +1,55 @@
+"""The layout of a data set without a description: `image/<patient>/<slice>` beside `mask/<patient>/<slice>`."""
+
+from collections.abc import Sequence
+from glob import escape
+from pathlib import Path
+
+from ctseg.errors import DatasetError
+from ctseg.reading.kind import kind_of, stem_of
+
+
+def is_patient_layout(folder: Path) -> bool:
+    """Whether a folder is a data set by its folders `image` and `mask`."""
+    return (folder / "image").is_dir() and (folder / "mask").is_dir()
+
+
+def images_with_masks(folder: Path) -> Sequence[tuple[Path, Path]]:
+    """Each image with its mask, which has the same name but for the ending; the folder of an image is its patient.
+
+    Raises DatasetError where one is without the other, or a file is not where slices belong.
+    """
+    images = folder / "image"
+    for file in (*images.glob("*"), *images.glob("*/*/**/*")):
+        if _is_ours(file, images):
+            raise DatasetError(f"{file} is not where slices belong: image/<patient>/<slice>.jpg")
+    pictures, masks = _by_stem(images), _by_stem(folder / "mask")
+    for stem, image in pictures.items():
+        if stem not in masks:
+            raise DatasetError(f"{image} has no mask below {folder / 'mask'}")
+    for stem in sorted(masks.keys() - pictures.keys()):
+        for image in (images / stem.parent).glob(f"{escape(stem.name)}.*"):
+            raise DatasetError(f"{image} has a mask, but is not an image of a kind that can be read: save it as PNG")
+        raise DatasetError(f"{masks[stem]} has no slice below {images}: leave it out, or add its slice")
+    if not pictures:
+        raise DatasetError(f"{images} holds no slices: they belong in image/<patient>/<slice>.jpg")
+    return [(image, masks[stem]) for stem, image in pictures.items()]
+
+
+def _by_stem(folder: Path) -> dict[Path, Path]:
+    """The files `<patient>/<file>` by their place without the ending; raises DatasetError where two have the same."""
+    for link in sorted([*folder.glob("*"), *folder.glob("*/*")]):  # else files behind broken links would be left out
+        if link.is_symlink() and not link.name.startswith(".") and not link.exists():
+            raise DatasetError(f"{link} leads to {link.readlink()}, which does not exist: mount it, or remove the link")
+    found: dict[Path, Path] = {}
+    for file in sorted(file for file in folder.glob("*/*") if _is_ours(file, folder)):
+        stem = file.relative_to(folder).with_name(stem_of(file.name))
+        if stem in found:
+            raise DatasetError(f"{found[stem]} and {file} are the same slice by their names: leave one of them out")
+        found[stem] = file
+    return found
+
+
+def _is_ours(file: Path, folder: Path) -> bool:
+    """Whether a file below `folder` is of a kind that is read, and not left by a file browser, like Thumbs.db."""
+    is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return not is_hidden and file.is_file() and kind_of(file) is not None
