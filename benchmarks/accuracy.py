@@ -16,7 +16,6 @@ import csv
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -24,11 +23,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
+from shared import ctseg, read_picture
 
 from ctseg.learnt_groups import group_digest, learnt_groups
 
@@ -100,11 +99,6 @@ def inspected(model: str) -> dict[str, Any]:
     return described
 
 
-def ctseg() -> str:
-    """The command beside this interpreter."""
-    return shutil.which("ctseg", path=str(Path(sys.executable).parent)) or "ctseg"
-
-
 def validation_masks(dataset: Path, model: str, work: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Patient, truth and mask of each slice that the index marks `val`."""
     rows = validation_rows(dataset)
@@ -114,7 +108,7 @@ def validation_masks(dataset: Path, model: str, work: Path) -> list[tuple[str, n
     masks = segment(work / "images", model, work / "out")
 
     def read(file: Path) -> np.ndarray:
-        mask = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        mask = read_picture(file)
         assert mask is not None, file
         return mask
 
@@ -179,8 +173,7 @@ def calibration_figures(dataset: Path, model: str, work: Path) -> dict[str, floa
     gaps, count = np.zeros(15), 0
     for file in sorted((out / "masks").glob("*.png")):
         truth, mask, sure = (
-            cv2.imread(str(f), cv2.IMREAD_UNCHANGED)
-            for f in (dataset / "masks" / file.name, file, out / "confidence" / file.name)
+            read_picture(f) for f in (dataset / "masks" / file.name, file, out / "confidence" / file.name)
         )
         truth = np.where(truth == EFFUSION, 0, truth)
         lung = (truth > 0) | (mask > 0)
@@ -195,7 +188,7 @@ def series_figures(folder: Path, name: str, model: str, work: Path) -> dict[str,
     masks = segment(folder / name, model, work)
     infected, area, lung = [], [], []
     for row in csv.DictReader((folder / f"{name}.csv").open()):
-        mask = cv2.imread(str(masks / f"{row['file']}.png"), cv2.IMREAD_UNCHANGED)
+        mask = read_picture(masks / f"{row['file']}.png")
         assert mask is not None, row["file"]
         infected.append(row["infected"] == "1")
         area.append(np.count_nonzero(mask >= GROUND_GLASS))

@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from accuracy import ctseg
 from material import SLICES_A_SERIES, make_material
 from page import rewrite, table
 from rich.console import Console
+from shared import ctseg
 
 from ctseg_batch.cpus import usable_cpus
 
@@ -58,7 +58,7 @@ def main(
         work = Path(folder)
         plant(work / "in", work / "pool", slices // SLICES_A_SERIES)
         with cluster(work / "one", [usable_cpus()]) as one, cluster(work / "four", [1] * 4) as four:
-            ways = {
+            ways: dict[str, list[str]] = {
                 LOCAL: [],
                 "local, one worker": ["--workers", "1"],
                 "ray, an existing cluster": ["--engine", "ray", "--address", one],
@@ -67,7 +67,7 @@ def main(
             }
             for number in range(rounds):
                 for name, options in ways.items():
-                    call = [ctseg(), "batch", work / "in", "--model", model, "--device", "cpu", *options]
+                    call = [ctseg(), "batch", str(work / "in"), "--model", model, "--device", "cpu", *options]
                     taken.setdefault(name, []).append(timed(call, work / name))
                     Console().print(number + 1, name, taken[name][-1], highlight=False)
                 same([work / name / "masks" for name in ways])

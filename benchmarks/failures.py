@@ -7,6 +7,7 @@ round the pixels that are wrong.
 """
 
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ import numpy as np
 import typer
 from accuracy import CONSOLIDATION, GROUND_GLASS, LUNG, segment
 from matplotlib.figure import Figure
+from shared import read_picture
 
 from ctseg.phantom import Phantom, write_dicom
 from ctseg.reading import open_series
@@ -25,7 +27,7 @@ PHANTOMS = (
     Phantom(4, slices=40, disease=0.15),
     Phantom(5, slices=40, disease=0.4),
 )
-ERRORS = {
+ERRORS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "background called lung": lambda truth, mask: (truth == 0) & (mask >= LUNG),
     "consolidation missed": lambda truth, mask: (truth == CONSOLIDATION) & (mask == 0),
     "ground glass called normal lung": lambda truth, mask: (truth == GROUND_GLASS) & (mask == LUNG),
@@ -45,8 +47,8 @@ def main(
             masks = segment(place / "scan", model, place / "out")
             (series,) = open_series(files).series
             for index, file in enumerate(series.files):
-                truth = cv2.imread(str(place / "truth" / f"{file.stem}.png"), cv2.IMREAD_UNCHANGED)
-                mask = cv2.imread(str(masks / f"{file.name}.png"), cv2.IMREAD_UNCHANGED)
+                truth = read_picture(place / "truth" / f"{file.stem}.png")
+                mask = read_picture(masks / f"{file.name}.png")
                 for name, is_wrong in ERRORS.items():
                     count = int(np.count_nonzero(is_wrong(truth, mask)))
                     if name not in worst or count > worst[name][0]:

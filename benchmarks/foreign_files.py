@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from accuracy import ctseg
 from page import rewrite, table
 from pydicom.uid import CTImageStorage
 from rich.console import Console
 from rich.table import Table
+from shared import ctseg
 
 PACKAGES = ("pydicom", "pydicom-data", "nibabel")
 

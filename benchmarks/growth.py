@@ -20,12 +20,12 @@ from typing import Annotated, NamedTuple
 import nibabel
 import numpy as np
 import typer
-from accuracy import ctseg
 from cluster import cluster
 from material import make_material
 from page import rewrite, table
 from rich.console import Console
 from scaling import Cost, batch, done_again, ended, images_done_before
+from shared import ctseg
 
 MIB = 2**20
 SLICES_A_BUNDLE = 150
@@ -181,14 +181,15 @@ def driven(work: Path) -> list[Cost]:
             save_volume(folder / "0.nii")
             for number in range(1, count):
                 os.link(folder / "0.nii", folder / f"{number}.nii")
-            call = [ctseg(), "batch", folder, "--out", work / f"{count} out", "--engine", "ray", "--address", address]
+            call = [ctseg(), "batch", str(folder), "--out", f"{folder} out", "--engine", "ray", "--address", address]
             costs.append(ended([*call, "--json", "--quiet"])[1])
     return costs
 
 
 def save_volume(file: Path) -> None:
     """One slice of 16 x 16: there is next to nothing to label."""
-    nibabel.save(nibabel.Nifti1Image(np.zeros((16, 16, 1), np.int16), np.eye(4)), file)
+    image = nibabel.Nifti1Image(np.zeros((16, 16, 1), np.int16), np.eye(4))  # type: ignore[no-untyped-call]
+    nibabel.save(image, file)
 
 
 def amount(size: float) -> str:

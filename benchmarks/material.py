@@ -42,9 +42,8 @@ def make_material(folder: Path, series: int) -> Material:
         for index in range(len(phantom)):
             dataset = to_dicom(phantom, index, phantom.slice(index)[0])
             pixels = np.frombuffer(dataset.PixelData, np.uint16).reshape(phantom.size, phantom.size)
-            dataset.PixelData = encapsulate(
-                [imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=16, predictor=1)]
-            )
+            jpeg = bytes(imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=16, predictor=1))
+            dataset.PixelData = encapsulate([jpeg])
             dataset["PixelData"].VR = "OB"
             dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
             dataset.save_as(folder / "dicom" / str(seed) / f"{index:03}.dcm", enforce_file_format=True)

@@ -20,6 +20,7 @@ import typer
 from accuracy import GROUND_GLASS, HELD_BACK, LUNG, check_held_back, overlap, segment
 from rich.console import Console
 from rich.table import Table
+from shared import read_picture
 
 from ctseg.reading import open_series
 
@@ -111,7 +112,7 @@ def changed_figures(dataset: Path, model: str, work: Path) -> dict[str, dict[str
     for row in csv.DictReader((dataset / "index.csv").open()):
         if row["split"] != "val":
             continue
-        grey, truth = (read(dataset / kind / row["file"]) for kind in ("images", "masks"))
+        grey, truth = (read_picture(dataset / kind / row["file"]) for kind in ("images", "masks"))
         truth = np.where(truth == 4, 0, truth)
         for name, change in CHANGES.items():
             ending = ".jpg" if "JPEG" in name else ".png"
@@ -121,7 +122,7 @@ def changed_figures(dataset: Path, model: str, work: Path) -> dict[str, dict[str
     masks = segment(work / "slices", model, work / "out")
     ious = {}
     for name, by_file in truths.items():
-        pairs = [(truth, read(masks / name / mask_name(file))) for file, truth in by_file.items()]
+        pairs = [(truth, read_picture(masks / name / mask_name(file))) for file, truth in by_file.items()]
         ious[name] = mean_iou(pairs)
     plain = ious["as it is"]
     return {name: {"mean IoU": iou, "change": iou - plain} for name, iou in ious.items()}
@@ -141,7 +142,7 @@ def window_figures(series: Path, model: str, work: Path) -> dict[str, dict[str, 
     masks = segment(work / "slices", model, work / "out")
     figures = {}
     for name in WINDOWS:
-        pairs = [(read(file), read(masks / name.replace("/", " of ") / file.name)) for file in files]
+        pairs = [(read_picture(file), read_picture(masks / name.replace("/", " of ") / file.name)) for file in files]
         truth, mask = (np.concatenate([pair[side].ravel() for pair in pairs]) for side in (0, 1))
         figures[name] = {
             "lung": overlap(truth >= LUNG, mask >= LUNG)[1],
@@ -159,13 +160,6 @@ def mean_iou(pairs: list[Pair]) -> float:
 def mask_name(file: str) -> str:
     """What the command calls the mask of a slice."""
     return file if file.endswith(".png") else f"{file}.png"
-
-
-def read(file: Path) -> np.ndarray:
-    """A PNG as it is."""
-    picture = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-    assert picture is not None, file
-    return picture
 
 
 def write(file: Path, picture: np.ndarray, options: list[int]) -> None:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from accuracy import ctseg
 from page import rewrite, table
 from rich.console import Console
 from scaling_material import FILES_A_SERIES, IMAGES_A_FOLDER, note_as_done, plant_images, plant_series
+from shared import ctseg
 
 from ctseg_batch.call import Call
 

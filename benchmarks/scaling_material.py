@@ -10,6 +10,7 @@ import numpy as np
 
 from ctseg.phantom import Phantom
 from ctseg.phantom.dicom import to_dicom
+from ctseg.spacing import completed
 from ctseg_batch.call import Call
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.past import Past
@@ -49,11 +50,11 @@ def note_as_done(call: Call) -> None:
     """Make OUT what a run leaves that has done it all, by the classes of a run, but for the network."""
     job = open_job(call)
     mask = SLICE_WRITERS["mask"].encode(LabelledSlice(LABELS))
-    with job.run_folder.hold(print), JournalFile(call.out, job.root, job.settings, Past(), "", lambda: None) as journal:
+    with job.run_folder.hold(print), job.run_folder.journal(job.root, job.settings, Past()) as journal:
         for part in parts(job, journal):
-            home = call.out / SLICE_WRITERS["mask"].folder / Path(part.mask_names[0]).parent
+            home = job.run_folder.folder / SLICE_WRITERS["mask"].folder / Path(part.mask_names[0]).parent
             fill(home, [Path(name).name for name in part.mask_names], mask)
-            journal.note(part.place, part.key, as_labelled(part))
+            journal.note(part.id, part.key, as_labelled(part))
 
 
 def parts(job: Job, journal: JournalFile) -> Iterator[Part]:
@@ -70,7 +71,7 @@ def as_labelled(part: Part) -> PartResult:
     tally = Tally(part, None, "basic")
     for index in range(len(part.mask_names)):
         tally.add(index, LABELS)
-    return tally.result(part.scan.spacing_mm, part.scan.is_stack, "cpu", "fp32")
+    return tally.result(completed(part.scan.lengths_mm, None), part.scan.is_stack, "cpu", "fp32")
 
 
 def fill(folder: Path, names: Sequence[str], content: bytes) -> None:

@@ -17,9 +17,10 @@ from typing import Annotated
 import cv2
 import numpy as np
 import typer
-from accuracy import EFFUSION, by_patient, ctseg, medseg_figures, validation_masks
+from accuracy import EFFUSION, by_patient, medseg_figures, validation_masks
 from rich.console import Console
 from rich.table import Table
+from shared import ctseg, read_picture
 
 
 def main(
@@ -50,11 +51,7 @@ def lay_out(medseg: Path, out: Path) -> list[str]:
     for row in csv.DictReader((medseg / "index.csv").open()):
         if row["split"] == "val":
             held_back.add(row["patient"])
-        grey, mask = (
-            cv2.imread(str(medseg / kind / row["file"]), cv2.IMREAD_GRAYSCALE) for kind in ("images", "masks")
-        )
-        assert grey is not None, row["file"]
-        assert mask is not None, row["file"]
+        grey, mask = (read_picture(medseg / kind / row["file"]) for kind in ("images", "masks"))
         for kind, picture, ending in (("image", grey, ".jpg"), ("mask", np.where(mask == EFFUSION, 0, mask), ".png")):
             file = (out / kind / row["patient"] / row["file"]).with_suffix(ending)
             file.parent.mkdir(parents=True, exist_ok=True)

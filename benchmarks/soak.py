@@ -19,9 +19,9 @@ from typing import Annotated, Any
 
 import psutil
 import typer
-from accuracy import ctseg
 from page import rewrite, table
 from rich.console import Console
+from shared import ctseg
 from soak_material import Planted, plant
 
 MIB = 2**20

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from material import SLICES_A_SERIES, make_material
+from shared import read_picture
 
 from ctseg.phantom import Phantom, write_nifti
 
@@ -50,7 +51,7 @@ def make_pool(pool: Path) -> None:
     for seed in range(PHANTOMS):
         (pool / "jpeg" / str(seed)).mkdir(parents=True)
         for file in sorted((made.png / str(seed)).iterdir()):
-            grey = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+            grey = read_picture(file)
             cv2.imwrite(str(pool / "jpeg" / str(seed) / f"{file.stem}.jpg"), grey)
         phantom = Phantom(seed=seed, slices=SLICES_A_SERIES, disease=0.1)
         write_nifti(phantom, pool / "nifti" / str(seed) / "ct.nii.gz")

@@ -18,17 +18,19 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import typer
-from accuracy import agreement, ctseg
+from accuracy import agreement
 from material import Material, Parts, make_material, rate
 from performance_page import processor, write_performance
 from rich.console import Console
 from rich.table import Table
+from shared import ctseg, read_picture
 
 from ctseg.model import INPUT, OUTPUT, find_model
 from ctseg.runtime import open_on_cpu
@@ -37,7 +39,7 @@ from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.run import run
 from ctseg_batch.watcher import Watcher
 
-ROUNDS = 5
+ROUNDS, RUNS = 5, 150
 
 
 @dataclass
@@ -111,9 +113,8 @@ def precisions(found: Findings, model: str, workers: int) -> None:
     ways: dict[str, Callable[[], float]] = {}
     for name, path in (("fp32", file), ("int8", small)):
         session = open_on_cpu(path)[0]
-        ways[f"onnxruntime {name}"] = lambda s=session: rate(lambda _: s.run([OUTPUT], {INPUT: slices}), 150, workers)
-        peer = OpenVino(path, shape, workers)
-        ways[f"OpenVINO {name}"] = lambda p=peer: p.rate(slices, 150)
+        ways[f"onnxruntime {name}"] = partial(session_rate, session, slices, workers)
+        ways[f"OpenVINO {name}"] = partial(OpenVino(path, shape, workers).rate, slices, RUNS)
     reached = taken_in_turn(ways)
     found.rates |= {f"{name}, network alone": value for name, value in reached.items()}
     for name, aim in (("fp32", "at least 0.95"), ("int8", "at least 0.85")):
@@ -124,6 +125,11 @@ def precisions(found: Findings, model: str, workers: int) -> None:
     )
 
 
+def session_rate(session: Any, slices: np.ndarray, workers: int) -> float:
+    """Slices/s of an onnxruntime session."""
+    return rate(lambda _: session.run([OUTPUT], {INPUT: slices}), RUNS, workers)
+
+
 def int8_labels(found: Findings, material: Material, model: str, work: Path) -> None:
     """How far the labels of int8 are from those of fp32: the least Dice of a class over all slices."""
     tables = np.zeros((4, 4), np.int64)
@@ -131,7 +137,7 @@ def int8_labels(found: Findings, material: Material, model: str, work: Path) -> 
         run(Call([material.png], work / precision, model=model, device="cpu", precision=precision), Watcher())
     for file in sorted((work / "fp32" / "masks").rglob("*.png")):
         pair = (file, work / "int8" / "masks" / file.relative_to(work / "fp32" / "masks"))
-        one, other = (cv2.imread(str(f), cv2.IMREAD_UNCHANGED).ravel().astype(int) for f in pair)
+        one, other = (read_picture(f).ravel().astype(int) for f in pair)
         tables += np.bincount(4 * one + other, minlength=16).reshape(4, 4)
     least = min(agreement(tables, [c])[1] for c in range(4))
     found.add("int8 against fp32: least Dice of a class", f"{least:.3f}", "at least 0.97")

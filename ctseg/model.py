@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 class ModelSpec:
     """All that a user of the file must know.
 
-    `domains`: the values that are accepted, `hu`, `grey8` or both. `training`: data sets, preset, epochs, seed.
+    `domains`: the values that are accepted, `hu`, `grey8` or both. `training`: data sets, recipe, seed, beginnings.
     `scores`: figures on the groups held back, as of the export. `export`: parameters, cost, and upper bounds of the
     differences from the network that was exported. `temperature`: divides the logits, the second output, to give
     calibrated probabilities; None if the file has no logits.

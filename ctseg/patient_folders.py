@@ -37,16 +37,26 @@ def images_with_masks(folder: Path) -> Sequence[tuple[Path, Path]]:
 
 def _by_stem(folder: Path) -> dict[Path, Path]:
     """The files `<patient>/<file>` by their place without the ending; raises DatasetError where two have the same."""
-    for link in sorted([*folder.glob("*"), *folder.glob("*/*")]):  # else files behind broken links would be left out
+    patients = _listed(folder)
+    entries = [entry for patient in patients if patient.is_dir() for entry in _listed(patient)]
+    for link in sorted([*patients, *entries]):  # else files behind broken links would be left out
         if link.is_symlink() and not link.name.startswith(".") and not link.exists():
             raise DatasetError(f"{link} leads to {link.readlink()}, which does not exist: mount it, or remove the link")
     found: dict[Path, Path] = {}
-    for file in sorted(file for file in folder.glob("*/*") if _is_ours(file, folder)):
+    for file in (entry for entry in entries if _is_ours(entry, folder)):
         stem = file.relative_to(folder).with_name(stem_of(file.name))
         if stem in found:
             raise DatasetError(f"{found[stem]} and {file} are the same slice by their names: leave one of them out")
         found[stem] = file
     return found
+
+
+def _listed(folder: Path) -> Sequence[Path]:
+    """What a folder holds, sorted; raises DatasetError, where `glob` would say nothing and leave it out."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DatasetError(f"{folder} can't be listed: {error.strerror}") from error
 
 
 def _is_ours(file: Path, folder: Path) -> bool:

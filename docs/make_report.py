@@ -6,6 +6,7 @@ Needs the extras `report`, `surface` and `browser`, and a Chromium of the system
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from ctseg_batch.run import run
 from ctseg_batch.watcher import Watcher
 
 DOCS = Path(__file__).parent
-_VIEW = {"width": 1280, "height": 1270}
+_WIDTH, _HEIGHT = 1280, 1270
 _SCANS, _SLICES, _SIZE = 24, 30, 256
 _SHOWN = 8  # a scan with much disease, of many slices
 _GAP = 20
@@ -61,12 +62,16 @@ def report(folder: Path, measures: MeasuresChoice) -> Path:
     return out / "report.html"
 
 
-def seen(browser: Browser, page: Path, scheme: str, part: str) -> np.ndarray:
+def seen(browser: Browser, page: Path, scheme: Literal["light", "dark"], part: str) -> np.ndarray:
     """What a window shows of a page, from its top or from a part of it on: (H, W, 3)."""
-    shown = browser.new_page(viewport=_VIEW, color_scheme=scheme, reduced_motion="reduce")
+    shown = browser.new_page(
+        viewport={"width": _WIDTH, "height": _HEIGHT}, color_scheme=scheme, reduced_motion="reduce"
+    )
     shown.goto(page.as_uri() + part)
     shown.wait_for_timeout(2000)  # pictures are drawn as they come into view
-    return cv2.imdecode(np.frombuffer(shown.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(shown.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None, part
+    return picture
 
 
 def side_by_side(one: np.ndarray, other: np.ndarray, file: Path) -> None:

@@ -7,7 +7,7 @@
     print(result.volumes_ml, result.involvement_percent)
 
 The data of a run pass `inputs` -> `parts` (through `network` to `outputs`, recorded in the `journal`) -> `figures` ->
-`terminal`. `job`, `run` and `work` connect these; `commands` are the interface of the shell, `python` of programs.
+`terminal`. `job`, `run` and `work` connect these; `commands` are the interface of the shell, `api` that of programs.
 """
 
 import importlib

@@ -61,7 +61,7 @@ def plan(call: Call) -> Plan:
         else:
             scan.add(step.slices, step.flags)
             failed.update(step.failures)
-            is_nothing_readable &= step.slices == step.failed_slices
+            is_nothing_readable &= not step.labelled
     errors = sorted({*job.failures(), *planner.errors, *failed})
     gone = removed({kind: len(names) for kind, names in dropped.scans.items()}, "would be removed")
     notes = [*on_search(job.found), *gone]

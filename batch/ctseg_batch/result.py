@@ -18,7 +18,7 @@ from ctseg_batch.slice_figures import SliceFigures, unpack
 
 @dataclass(frozen=True, slots=True, order=True)
 class Failure:
-    """A file that failed, by its path below the root, and the reason."""
+    """A file that failed, by its path below the root (a truth by its whole path), and the reason."""
 
     file: str
     reason: str
@@ -128,6 +128,11 @@ class PartResult:
     is_spacing_said: bool = False
     scale: str = ""
     scan_output: str = ""
+
+    @property
+    def labelled(self) -> int:
+        """How many slices have a mask."""
+        return self.slices - self.failed_slices
 
     @property
     def voxels(self) -> tuple[float, ...]:

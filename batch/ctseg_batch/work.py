@@ -83,7 +83,7 @@ class UnderWay:
     def slices(self) -> int:
         """How many slices this run has done."""
         results = (self.by_number[number] for number in self.now)
-        return sum(result.slices - result.failed_slices for result in results)
+        return sum(result.labelled for result in results)
 
     def in_order(self) -> list[PartResult]:
         """The results of all parts, in the order in which they were planned."""

@@ -192,7 +192,7 @@ def _are_shifted(ways: Offsets, normal: Offsets) -> bool:
 def _doubts_of_origin(ordered: Sequence[SliceHeader]) -> Iterable[str]:
     if len(patients_of(ordered)) > 1:
         yield flags.SEVERAL_PATIENTS
-    if _acquisitions_overlap(ordered) or len({s.space for s in ordered if s.space}) > 1:
+    if _acquisitions_overlap(ordered) or len({s.frame_of_reference for s in ordered if s.frame_of_reference}) > 1:
         yield flags.SEVERAL_ACQUISITIONS
 
 

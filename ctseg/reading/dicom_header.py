@@ -55,13 +55,13 @@ class SliceHeader:
 
     `position` and `orientation`: ImagePositionPatient and ImageOrientationPatient, mm in the patient's axes (left,
     back, head). `pixel_spacing`: between rows, between columns, in mm. `kernel`: ConvolutionKernel, its values joined
-    by backslashes. `instance`: SOPInstanceUID. `space`: FrameOfReferenceUID. `is_computed`: it is a projection (MIP,
-    MinIP) or a subtraction. Values that the file lacks are None, texts empty. `frame` is None for the slice of a
-    single-slice file.
+    by backslashes. `sop_instance`: SOPInstanceUID. `frame_of_reference`: FrameOfReferenceUID. `is_computed`: it is a
+    projection (MIP, MinIP) or a subtraction. Values that the file lacks are None, texts empty. `frame` is None for the
+    slice of a single-slice file.
     """
 
     file: Path
-    instance: str
+    sop_instance: str
     series: str
     series_number: int | None
     description: str
@@ -76,7 +76,7 @@ class SliceHeader:
     is_computed: bool
     patient: str
     acquisition: int | None
-    space: str
+    frame_of_reference: str
     pixels: PixelHeader
     frame: Frame | None = None
 
@@ -181,7 +181,7 @@ def _slice_header(
         raise ContentError("Rows and Columns are missing: it contains no image, or is cut off")
     return SliceHeader(
         file=file,
-        instance=text(dataset, "SOPInstanceUID"),
+        sop_instance=text(dataset, "SOPInstanceUID"),
         series=text(dataset, "SeriesInstanceUID"),
         series_number=integer(dataset, "SeriesNumber"),
         description=text(dataset, "SeriesDescription"),
@@ -196,7 +196,7 @@ def _slice_header(
         is_computed=is_computed,
         patient=text(dataset, "PatientID"),
         acquisition=integer(dataset, "AcquisitionNumber"),
-        space=text(dataset, "FrameOfReferenceUID"),
+        frame_of_reference=text(dataset, "FrameOfReferenceUID"),
         pixels=pixels,
     )
 

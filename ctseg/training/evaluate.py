@@ -95,11 +95,11 @@ def evaluate(
             "learnt_from": sum(candidate.trained_on(sample) for sample in chosen),
             **as_plain(scores(counts, data.meaning.names)),
         }
-    if as_json:
-        with standard_output() as stream:
+    with standard_output() as stream:
+        if as_json:
             stream.write(json.dumps(results, indent=2) + "\n")
-    else:
-        show_results(results, Console())
+        else:
+            show_results(results, Console(file=stream))
 
 
 def open_candidate(name_or_file: str) -> Candidate:

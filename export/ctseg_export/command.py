@@ -12,6 +12,7 @@ from rich.text import Text
 from ctseg.errors import CallError, require
 from ctseg.model import Precision
 from ctseg.printable import printable
+from ctseg.process.standard_output import standard_output
 from ctseg.training.network_file import find_network
 
 if TYPE_CHECKING:
@@ -90,9 +91,14 @@ def export(
         licence=licence,
         slices=real_slices(slices, SLICES[precision]) if slices else (),
     )
-    console = Console(soft_wrap=True)
+    with standard_output(f"{out} is written") as stream:
+        _show(exported, out, Console(file=stream, soft_wrap=True))
+
+
+def _show(exported: "Exported", out: Path, console: Console) -> None:
+    """What was made, and what to do next."""
     console.print(_table(exported))
-    if precision != "int8" and exported.spec.temperature is None:
+    if exported.spec.precision != "int8" and exported.spec.temperature is None:
         remedy = (
             "train with --figures-of, since no group was held out"
             if exported.spec.training.get("all_groups")

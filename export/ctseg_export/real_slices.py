@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import NoReturn
 
 from ctseg.dataset import mask_folders
-from ctseg.errors import CallError
+from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading import Kind, kind_of, open_images, open_series, open_volume
 from ctseg.scan import Scan, Slice
 from ctseg.spread import evenly_spread
@@ -17,7 +18,7 @@ from ctseg.spread import evenly_spread
 def real_slices(folder: Path, count: int) -> list[Slice]:
     """At most `count` slices, evenly spread over all CT below `folder` except the masks of data sets.
 
-    Raises CallError where there is none, UnreadableFile for a file that can't be read,
+    Raises CallError where there is none, UnreadableFile for a file or a folder that can't be read,
     DatasetError for a description that can't be.
     """
     scans = list(_scans(folder))
@@ -38,7 +39,7 @@ def _read(scan: Scan, indices: Sequence[int]) -> list[Slice]:
 def _folders(top: Path) -> Iterator[tuple[Path, list[str]]]:
     """A folder and all below it with their files; links to folders are followed, the same real folder never twice."""
     searched = set()
-    for folder, below, names in os.walk(top, followlinks=True):
+    for folder, below, names in os.walk(top, onerror=_unlisted, followlinks=True):
         real = os.path.realpath(folder)
         if real in searched:
             below.clear()
@@ -46,6 +47,10 @@ def _folders(top: Path) -> Iterator[tuple[Path, list[str]]]:
             searched.add(real)
             below.sort()
             yield Path(folder), names
+
+
+def _unlisted(error: OSError) -> NoReturn:
+    raise UnreadableFile(Path(error.filename), f"can't be listed: {error.strerror}") from error
 
 
 def _scans(folder: Path) -> Iterator[Scan]:

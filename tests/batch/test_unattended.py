@@ -231,7 +231,7 @@ def test_an_answer_that_can_not_be_written_is_told_as_such(batch, quarters, few,
     assert (error, status) == (f"error: standard output can't be written ({why}){whole}", "2")
 
 
-@pytest.mark.parametrize("asked", [["--version"], ["summarize", "--schema", "out"]])
+@pytest.mark.parametrize("asked", [["--version"], ["summarize", "--schema", "out"], ["inspect", "fast"]])
 def test_what_is_asked_of_ctseg_itself_is_an_answer_too(asked):
     call = ["sh", "-c", '"$@" >&-', "sh", sys.executable, "-m", "ctseg", *asked]
     done = subprocess.run(call, check=False, stderr=subprocess.PIPE, text=True)

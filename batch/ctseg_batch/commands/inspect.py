@@ -35,11 +35,11 @@ def inspect(
     """
     file = find_model(model)
     _, spec = open_on_cpu(file)
-    if as_json:
-        with standard_output() as stream:
+    with standard_output() as stream:
+        if as_json:
             stream.write(json.dumps(_described(file, spec), indent=2) + "\n")
-    else:
-        output_console().print(_table(file, spec))
+        else:
+            output_console(stream).print(_table(file, spec))
 
 
 def _described(file: Path, spec: ModelSpec) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def learnt_from(slices: int, dataset: str) -> str:
 
 def unused_spacing(results: Iterable[PartResult]) -> Iterator[str]:
     """A line if --spacing was given and no scan needed it."""
-    done = [part for part in results if part.slices > part.failed_slices]
+    done = [part for part in results if part.labelled]
     if done and not any(part.is_spacing_said for part in done):
         yield _UNUSED_SPACING
 
@@ -97,7 +97,7 @@ def ignored(many: int, endings: Mapping[str, int]) -> Iterator[str]:
 
 def without_truth(results: Iterable[PartResult], truth: Path, root: str) -> Iterator[str]:
     """A line if a truth was given but has a mask for none of the slices: it may be the wrong folder."""
-    done = [part for part in results if part.slices > part.failed_slices]
+    done = [part for part in results if part.labelled]
     if done and all(_has_no_truth(part) for part in done):
         sources = [[one.source for one in part.slice_figures()] for part in done]
         folder, _, name = sources[0][0].rpartition("/")
@@ -145,7 +145,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _has_no_truth(part: PartResult) -> bool:
-    return not part.bad_truth and part.unscored == part.slices - part.failed_slices
+    return not part.bad_truth and part.unscored == part.labelled
 
 
 def joined_notes(

@@ -21,7 +21,7 @@ def scan_figures(name: str, parts: Sequence[PartResult], groups: list[str] | Non
     """The entry of a scan in summary.json, without the flag for other folders; `groups` are those of the truth."""
     slices, failed = sum(part.slices for part in parts), sum(part.failed_slices for part in parts)
     errors = sorted({failure for part in parts for failure in (*part.failures, *part.bad_truth)})
-    done = [part for part in parts if part.slices > part.failed_slices]
+    done = [part for part in parts if part.labelled]
     spacing, whole = spacing_of(parts), next((part.whole for part in done if part.whole), None)
     pixels = [sum(counts) for counts in zip(*(part.pixels for part in parts), strict=True)]
     voxels = [sum(counts) for counts in zip(*(part.voxels for part in parts), strict=True)]
@@ -142,4 +142,4 @@ def _flags(
 
 def spacing_of(parts: Iterable[PartResult]) -> Spacing | None:
     """The spacing of a scan: that of its first part with a labelled slice."""
-    return next((part.spacing_mm for part in parts if part.slices > part.failed_slices), None)
+    return next((part.spacing_mm for part in parts if part.labelled), None)

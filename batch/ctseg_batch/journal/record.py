@@ -29,7 +29,7 @@ class Journal(ABC):
 
     @abstractmethod
     def add(self, *noted: JournalEntry) -> None:
-        """Add any of these records."""
+        """Add records, as `entries` makes them."""
 
     def begin(self, outlines: Mapping[str, PartResult], kinds: Iterable[str]) -> None:
         """Parts are about to be done: revoke their records, and note the kinds of output that OUT may hold of them."""

@@ -144,7 +144,7 @@ class Outputs:
 
     def is_scan_complete(self, path: str, result: PartResult) -> bool:
         """Whether all files of a whole scan are in place, at this path, that were made with this result."""
-        if result.failed_slices == result.slices:
+        if not result.labelled:
             return True
         made = set(self.scan_kinds) - {one.kind for one in result.left_out}
         if made and result.scan_output not in ("", path):  # it is another scan's file that is there, if any is

@@ -23,7 +23,7 @@ from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.network.engine import Inferred
 from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.outputs.outputs import Outputs
-from ctseg_batch.outputs.overlay import as_shown
+from ctseg_batch.outputs.overlay import Grey, as_shown
 from ctseg_batch.outputs.slice_outputs import LabelledSlice
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.tally import Tally
@@ -49,10 +49,16 @@ class PartContext:
 
     def label(self, sources: Sequence[Slice]) -> list[LabelledSlice]:
         """Label some slices, and keep of each what the outputs are made of."""
-        greys = [as_shown(source) if self.outputs.needs("grey") else None for source in sources]
+        greys = [self._grey(source) for source in sources]
         outputs = [OUTPUT, LOGITS] if self.outputs.needs("confidence") else [OUTPUT]
         inferred = zip(self.engine.infer(sources, outputs), greys, strict=True)
         return [LabelledSlice(mask_of(one), grey, confidence_of(one)) for one, grey in inferred]
+
+    def _grey(self, source: Slice) -> Grey | None:
+        if not self.outputs.needs("grey"):
+            return None
+        with stage("encode"):
+            return as_shown(source)
 
 
 class PartWork:
@@ -210,7 +216,8 @@ def confidence_of(inferred: Inferred) -> Confidence | None:
     temperature = inferred.spec.temperature
     if inferred.logits is None or temperature is None:
         return None
-    return restore_confidence(winning_probability(inferred.logits, temperature), inferred.undo)
+    with stage("restore"):
+        return restore_confidence(winning_probability(inferred.logits, temperature), inferred.undo)
 
 
 def clean_stack(masks: Sequence[Labels], rules: Cleanup) -> None:

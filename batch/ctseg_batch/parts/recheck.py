@@ -46,7 +46,7 @@ def _fails_again(part: Part, done: PartResult, missing: Sequence[int]) -> bool:
     if not done.failed_slices:
         return True
     if len(part.scan.files) < len(part.mask_names):  # one tells: none of a volume can be read without the others
-        return done.failed_slices == done.slices and not _can_be_read(part.scan, 0)
+        return not done.labelled and not _can_be_read(part.scan, 0)
     # Where nothing is written of a slice alone, nothing is missing: it may be any of a file with a failure.
     failed = {failure.file for failure in done.failures}
     doubtful = missing or [index for index, source in enumerate(part.sources) if source in failed]

@@ -43,10 +43,12 @@ class Tally:
 
     def look(self, index: int, source: Slice, labels: Labels) -> None:
         """Note what will be needed of the pixels of a slice, which are not kept."""
-        look = look_at(source)
-        rim = rim_of(labels, is_round=look.is_round)  # before the 3-D clean-up, which removes a lung that is cut off
-        if self._measurer:
-            self._measurer.look(index, source, labels, is_hu=source.domain == "hu" and not look.is_not_hu)
+        with stage("measure"):
+            look = look_at(source)
+            # Before the 3-D clean-up, which removes a lung that is cut off.
+            rim = rim_of(labels, is_round=look.is_round)
+            if self._measurer:
+                self._measurer.look(index, source, labels, is_hu=source.domain == "hu" and not look.is_not_hu)
         with self._lock:
             self._looks.append(look)
             self._rims.append(rim)
@@ -54,12 +56,13 @@ class Tally:
 
     def add(self, index: int, labels: Labels) -> None:
         """Count the pixels of a slice that was written, and compare it with its truth."""
-        pixels = count_pixels(labels)
         true = self._true(index, labels)
         usable = None if isinstance(true, UnreadableFile) else true
-        scored = self._truth.compare(usable, labels) if self._truth and usable is not None else None
-        if self._measurer:
-            self._measurer.add(index, labels, usable)
+        with stage("measure"):
+            pixels = count_pixels(labels)
+            scored = self._truth.compare(usable, labels) if self._truth and usable is not None else None
+            if self._measurer:
+                self._measurer.add(index, labels, usable)
         with self._lock:
             self._pixels[index] = pixels
             if isinstance(true, UnreadableFile):

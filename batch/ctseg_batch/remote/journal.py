@@ -59,9 +59,11 @@ class StoredJournal(JournalFile):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Store the lines that wait; if the run ended by itself, store the whole journal as one file."""
-        super().__exit__(kind, error, trace)
-        self._ended.set()
-        self._flusher.join()
+        try:
+            super().__exit__(kind, error, trace)
+        finally:
+            self._ended.set()
+            self._flusher.join()
         if kind is None:
             self._lease.check()
             if self._count or self._waiting:

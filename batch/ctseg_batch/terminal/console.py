@@ -1,6 +1,7 @@
 """The consoles for people."""
 
 from collections.abc import Iterable
+from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -15,13 +16,13 @@ def people_console() -> Console:
     return _wide_enough(Console(stderr=True))
 
 
-def output_console() -> Console:
-    """The same on standard output."""
-    return _wide_enough(Console())
+def output_console(stream: TextIO) -> Console:
+    """The same on standard output, the `stream`."""
+    return _wide_enough(Console(file=stream))
 
 
 def _wide_enough(console: Console) -> Console:
-    return console if console.file.isatty() else Console(stderr=console.stderr, width=_WIDE)
+    return console if console.file.isatty() else Console(file=console.file, width=_WIDE)
 
 
 def show(console: Console, report: Iterable[RenderableType]) -> None:

@@ -41,9 +41,8 @@ class StageTotals:
 
 
 def _figures(result: PartResult) -> Iterator[str]:
-    done = result.slices - result.failed_slices
     failed = f" of {result.slices}, the others failed" if result.failed_slices else ""
-    yield f"{result.scan_name}: {count(done, 'slice')}{failed}"
+    yield f"{result.scan_name}: {count(result.labelled, 'slice')}{failed}"
     measures = measure(result.pixels, result.spacing_mm, result.voxels)
     if measures.lung_ml is not None:
         yield f"lung {measures.lung_ml:,.0f} mL"
