@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from shared import ctseg, read_picture
 
-from ctseg.learnt_groups import group_digest, learnt_groups
+from ctseg.datasets.learnt_groups import group_digest, learnt_groups
 
 LUNG, GROUND_GLASS, CONSOLIDATION, EFFUSION = 1, 2, 3, 4
 HELD_BACK = str(Path(__file__).with_name("held_back.onnx"))

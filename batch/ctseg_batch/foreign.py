@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ctseg.dataset_description import DESCRIPTION
+from ctseg.datasets.description import DESCRIPTION
 from ctseg.errors import CallError
 from ctseg_batch.layout import FOLDERS, RECORD, SUMMARY_JSON, TABLES, names_in, shard_of
 from ctseg_batch.url import Location, Url

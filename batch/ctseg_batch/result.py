@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ctseg.classes import CLASSES
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import CtsegError, UnreadableFile, unforeseen
 from ctseg.lesions import Lesions
-from ctseg.mask_meaning import MaskMeaning
 from ctseg.regions import Amount, Lungs
 from ctseg.spacing import Spacing
 from ctseg.surface import SurfaceDistances

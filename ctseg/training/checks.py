@@ -9,9 +9,9 @@ from itertools import combinations
 import numpy as np
 
 from ctseg.classes import CLASSES, bits
-from ctseg.dataset_description import DESCRIPTION
+from ctseg.datasets.description import DESCRIPTION
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import CallError, DatasetError
-from ctseg.mask_meaning import MaskMeaning
 from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Sample, Samples
 

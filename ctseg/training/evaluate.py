@@ -14,9 +14,9 @@ from rich.console import Console
 
 from ctseg.classes import Labels
 from ctseg.cleanup import Cleanup
-from ctseg.dataset import read_datasets
+from ctseg.datasets.dataset import read_datasets
+from ctseg.datasets.learnt_groups import group_digest, learnt_groups
 from ctseg.errors import CallError, DatasetError, require
-from ctseg.learnt_groups import group_digest, learnt_groups
 from ctseg.metrics import scores
 from ctseg.model import INPUT, OUTPUT
 from ctseg.prepare import Preparation

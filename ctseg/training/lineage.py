@@ -10,8 +10,8 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from ctseg.datasets.learnt_groups import group_digest, learnt_groups
 from ctseg.errors import DatasetError, ModelError
-from ctseg.learnt_groups import group_digest, learnt_groups
 from ctseg.training.batches import first_batches
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.distill import Teacher, open_teacher, with_soft_labels

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ctseg.mask_meaning import place_of_group
+from ctseg.datasets.mask_meaning import place_of_group
 from ctseg.printable import printable
 
 _MEANS = (

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from ctseg import reading
 from ctseg.classes import BACKGROUND, CLASSES, LESION, NORMAL_LUNG, bits
 from ctseg.cleanup import Cleanup, clean_volume
-from ctseg.dataset import Dataset, DatasetSlice, SeriesDataset
+from ctseg.datasets.dataset import Dataset, DatasetSlice, SeriesDataset
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import CallError, DatasetError
-from ctseg.mask_meaning import MaskMeaning
 from ctseg.process.signals import uninterrupted
 from ctseg.scan import Slice
 from ctseg.training.lung_field import lung_field

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ctseg.classes import BACKGROUND, Labels, bits
 from ctseg.cleanup import Cleanup, clean_slice
-from ctseg.mask_meaning import MaskMeaning
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.metrics import Confusion, Scores, confusion, scores
 from ctseg.prepare import Preparation, Restoration, prepare, restore
 from ctseg.training.samples import Sample

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from ctseg.dataset import read_datasets
+from ctseg.datasets.dataset import read_datasets
 from ctseg.errors import CallError, DeviceError, require
 from ctseg.process.claim import claim
 from ctseg.process.signals import raised, status_of

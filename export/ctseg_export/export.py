@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ctseg.datasets.learnt_groups import group_digest
 from ctseg.errors import CallError
-from ctseg.learnt_groups import group_digest
 from ctseg.model import WEIGHTS, ModelSpec, Precision, to_metadata
 from ctseg.prepare import Preparation
 from ctseg.process.replacing import make_room, replace_with

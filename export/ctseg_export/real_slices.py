@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NoReturn
 
-from ctseg.dataset import mask_folders
+from ctseg.datasets.dataset import mask_folders
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.reading import Kind, kind_of, open_images, open_series, open_volume
 from ctseg.scan import Scan, Slice

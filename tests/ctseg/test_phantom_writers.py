@@ -8,7 +8,7 @@ import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from ctseg.classes import NORMAL_LUNG
-from ctseg.dataset import read_dataset
+from ctseg.datasets.dataset import read_dataset
 from ctseg.phantom import Phantom, write_dataset, write_dicom, write_images, write_nifti
 
 PHANTOM = Phantom(seed=6, slices=6, size=64, spacing=(7.5, 6.0, 5.75), disease=0.2)

@@ -13,8 +13,8 @@ import torch
 import typer
 
 from ctseg.cli import load
+from ctseg.datasets.learnt_groups import group_digest
 from ctseg.errors import CallError, MissingExtraError, ModelError
-from ctseg.learnt_groups import group_digest
 from ctseg.model import WEIGHTS, from_metadata
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import Slice

@@ -6,8 +6,8 @@ from itertools import chain, repeat
 from typing import Any, Literal, NamedTuple
 
 from ctseg.classes import CLASSES, LUNG
+from ctseg.datasets.mask_meaning import is_foreground
 from ctseg.lungs import LUNGS, THIRDS
-from ctseg.mask_meaning import is_foreground
 from ctseg.measures import involvement, voxel_ml
 from ctseg.spacing import Spacing
 from ctseg_batch.figures.scan_figures import spacing_of

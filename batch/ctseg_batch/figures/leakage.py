@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ctseg.dataset import Dataset, around, read_dataset
-from ctseg.dataset_description import read_description
+from ctseg.datasets.dataset import Dataset, around, read_dataset
+from ctseg.datasets.description import read_description
+from ctseg.datasets.learnt_groups import group_digest, learnt_groups
+from ctseg.datasets.patient_folders import is_patient_layout
 from ctseg.errors import DatasetError, ModelError
-from ctseg.learnt_groups import group_digest, learnt_groups
-from ctseg.patient_folders import is_patient_layout
 from ctseg.reading.kind import stem_of
 from ctseg_batch.figures.notes import learnt_from
 from ctseg_batch.result import PartResult

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from ctseg.dataset import mask_folders
+from ctseg.datasets.dataset import mask_folders
 from ctseg.errors import DatasetError
 from ctseg.printable import count
 from ctseg.reading.kind import kind_by_name, stem_of

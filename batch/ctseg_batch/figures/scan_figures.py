@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ctseg import flags
+from ctseg.datasets.mask_meaning import is_foreground
 from ctseg.lungs import LUNGS, THIRDS, absent
-from ctseg.mask_meaning import is_foreground
 from ctseg.measures import FAR_APART_MM, Measures, doubts, measure, voxel_ml
 from ctseg.printable import count
 from ctseg.regions import Amounts, Lungs, describe, grade, total

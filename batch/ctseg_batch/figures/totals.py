@@ -8,7 +8,7 @@ import numpy as np
 
 from ctseg.agreement import agree
 from ctseg.classes import CLASSES, LESION, LUNG
-from ctseg.mask_meaning import classes_in, is_foreground
+from ctseg.datasets.mask_meaning import classes_in, is_foreground
 from ctseg.measures import involvement, percent, voxel_ml
 from ctseg.metrics import scores
 

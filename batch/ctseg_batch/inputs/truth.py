@@ -8,9 +8,9 @@ from typing import Literal
 
 from ctseg import reading
 from ctseg.classes import Labels
-from ctseg.dataset import meaning_beside
+from ctseg.datasets.dataset import meaning_beside
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import CallError, UnreadableFile
-from ctseg.mask_meaning import MaskMeaning
 from ctseg.metrics import Confusion, confusion
 from ctseg.reading.kind import kind_by_name, stem_of
 from ctseg_batch.inputs.scan_names import label_map_names

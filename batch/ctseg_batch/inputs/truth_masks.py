@@ -8,8 +8,8 @@ from stat import S_ISREG
 
 from ctseg import reading
 from ctseg.classes import Labels
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import DatasetError, UnreadableFile
-from ctseg.mask_meaning import MaskMeaning
 from ctseg.scan import Scan
 from ctseg_batch.inputs.site import volume_slice
 

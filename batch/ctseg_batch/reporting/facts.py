@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ctseg.datasets.mask_meaning import place_of_group
 from ctseg.errors import CallError, ModelError
-from ctseg.mask_meaning import place_of_group
 from ctseg.model import ModelSpec, file_digest, shipped_models
 from ctseg.runtime import open_on_cpu
 from ctseg_batch.figures.summary import Summary

@@ -8,9 +8,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ctseg.classes import LUNG
+from ctseg.datasets.mask_meaning import is_foreground
 from ctseg.flags import NOT_SCORED, doubts_among
 from ctseg.lungs import LUNGS
-from ctseg.mask_meaning import is_foreground
 from ctseg.printable import count, printable
 from ctseg_batch.figures.notes import ignored
 from ctseg_batch.figures.summary import Summary, all_errors, figure_at, outcome

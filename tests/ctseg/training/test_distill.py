@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from ctseg.dataset import Dataset
+from ctseg.datasets.dataset import Dataset
+from ctseg.datasets.learnt_groups import group_digest, learnt_groups
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import ModelError
-from ctseg.learnt_groups import group_digest, learnt_groups
-from ctseg.mask_meaning import MaskMeaning
 from ctseg.prepare import Preparation
 from ctseg.scan import Slice
 from ctseg.training import checkpoint

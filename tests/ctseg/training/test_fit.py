@@ -13,9 +13,9 @@ import torch
 from rich.console import Console
 
 from ctseg.cli import main
-from ctseg.dataset import read_dataset
+from ctseg.datasets.dataset import read_dataset
+from ctseg.datasets.learnt_groups import learnt_groups
 from ctseg.errors import CallError, ModelError
-from ctseg.learnt_groups import learnt_groups
 from ctseg.model import BEST, file_digest, find_model
 from ctseg.prepare import Preparation
 from ctseg.training import calibrate, checkpoint

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ctseg.dataset import Dataset
+from ctseg.datasets.dataset import Dataset
+from ctseg.datasets.learnt_groups import group_digest, learnt_groups
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import DatasetError, ModelError
-from ctseg.learnt_groups import group_digest, learnt_groups
-from ctseg.mask_meaning import MaskMeaning
 from ctseg.prepare import Preparation
 from ctseg.scan import Slice
 from ctseg.training import checkpoint

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from ctseg.dataset import read_dataset
+from ctseg.datasets.dataset import read_dataset
 from ctseg.errors import DatasetError
 from ctseg.phantom import Phantom, write_dicom
 from ctseg.training.batches import plan_epoch

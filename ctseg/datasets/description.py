@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import DatasetError
-from ctseg.mask_meaning import MaskMeaning
 
 DESCRIPTION = "dataset.json"
 _ALIKE = 0.85

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctseg.classes import TissueClass, bits
-from ctseg.dataset_description import DESCRIPTION, WHERE_TOLD, Description, read_description
-from ctseg.dataset_tables import read_rows
+from ctseg.datasets.description import DESCRIPTION, WHERE_TOLD, Description, read_description
+from ctseg.datasets.mask_meaning import PLAIN_MEANING, MaskMeaning
+from ctseg.datasets.patient_folders import images_with_masks, is_patient_layout
+from ctseg.datasets.tables import read_rows
 from ctseg.errors import DatasetError
-from ctseg.mask_meaning import PLAIN_MEANING, MaskMeaning
-from ctseg.patient_folders import images_with_masks, is_patient_layout
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from ctseg.classes import BACKGROUND, CONSOLIDATION, GROUND_GLASS, NORMAL_LUNG
-from ctseg.dataset import Dataset, SeriesDataset, meaning_beside, read_dataset, read_datasets
+from ctseg.datasets.dataset import Dataset, SeriesDataset, meaning_beside, read_dataset, read_datasets
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import DatasetError
-from ctseg.mask_meaning import MaskMeaning
 
 INFECTION = MaskMeaning({0: (BACKGROUND,), 7: (NORMAL_LUNG,), 9: (GROUND_GLASS, CONSOLIDATION)})
 
