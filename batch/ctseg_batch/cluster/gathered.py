@@ -62,7 +62,7 @@ class Gathered:
         self._journal.add(*report.noted)
         came_upon = {noted.get("part") for noted in report.noted}
         begun = (part_id_at(self._pieces[number]) for number in report.numbers)
-        self._journal.forget({"part": part_id} for part_id in begun if part_id not in came_upon)
+        self._journal.forget(part_id for part_id in begun if part_id not in came_upon)
         for number, results in zip(report.numbers, report.results, strict=True):
             self._results[number] = results
             slices = sum(result.slices for result in results)

@@ -39,9 +39,9 @@ class Journal(ABC):
         """Revoke the records of parts whose files are still there."""
         self.add(*(undone(noted) for noted in parts if noted["key"]))
 
-    def forget(self, parts: Iterable[JournalEntry]) -> None:
+    def forget(self, part_ids: Iterable[str]) -> None:
         """Forget parts whose files are gone."""
-        self.add(*({"part": noted["part"], "key": None} for noted in parts))
+        self.add(*({"part": part_id, "key": None} for part_id in part_ids))
 
     def note(self, part_id: str, key: str, result: PartResult) -> None:
         """Record a part that is finished, its last file written."""

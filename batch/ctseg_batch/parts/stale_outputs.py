@@ -21,13 +21,14 @@ class StaleOutputs:
         """Revoke the records of `parts`, remove the outputs of `slices` and of whole `scans`, then drop the records."""
         if self._journal is None:
             return
-        noted = [self._past.parts[part_id] for part_id in parts if part_id in self._past.parts]
+        known = [part_id for part_id in parts if part_id in self._past.parts]
         going = list(slices), list(scans)
-        self._journal.revoke(noted)  # first: no record may claim a file that is gone
+        # First: no record may claim a file that is gone.
+        self._journal.revoke(self._past.parts[part_id] for part_id in known)
         if self._outputs.is_any_there(*going):
             self._journal.announce_change()
             self._outputs.remove(*going)
-        self._journal.forget(noted)
+        self._journal.forget(known)
 
     def remove_beyond_length(self, site: Site, scans: Mapping[str, int]) -> None:
         """Remove the outputs of scans named after a site's files beyond the slices that each of the `scans` has now."""
