@@ -123,7 +123,7 @@ def from_metadata(metadata: Mapping[str, str], source: Path) -> ModelSpec:
         precision=read("precision", lambda precision: _one_of(precision, get_args(Precision))),
         preparation=read("preparation", _preparation),
         cleanup=read("cleanup", lambda rules: Cleanup(**{key: float(value) for key, value in rules.items()})),
-        training=read("training", dict),
+        training=read("training", _training),
         scores=read("scores", dict),
         export=read("export", dict),
         temperature=read("temperature", check_temperature) if "temperature" in raw else None,
@@ -165,6 +165,14 @@ def file_digest(file: Path) -> str:
 def _preparation(described: Any) -> Preparation:
     low, high = described["window"]
     return Preparation((float(low), float(high)), int(described["long_side"]), int(described["multiple"]))
+
+
+def _training(stored: Any) -> dict[str, Any]:
+    training = dict(stored)
+    for described in training.get("datasets", []):
+        if not isinstance(described.get("name", ""), str):
+            raise TypeError("the name of a data set is no text")
+    return training
 
 
 def _domains(described: Any) -> tuple[str, ...]:

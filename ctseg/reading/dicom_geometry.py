@@ -170,13 +170,21 @@ def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
         yield flags.OBLIQUE
     if is_mixed:
         return  # the corners of turned slices are shifted even without a tilt
-    positions = np.array([s.position for s in ordered if s.position is not None]).reshape(-1, 3)
-    if len(positions) < 2:
-        return
-    if has_mixed_pixels(ordered):  # pictures of several sizes about one centre have corners of their own
-        positions = positions[[0, -1]]
-    if _are_shifted(positions - positions[0], _normal(ordered)):
+    placed = [s for s in ordered if s.position is not None]
+    corners = np.array([s.position for s in placed]).reshape(-1, 3)
+    points = [corners]
+    if placed and has_mixed_pixels(ordered):  # pictures of several sizes may share a corner, or else their centre
+        points = [corners[[0, -1]], np.array([_centre(placed[0]), _centre(placed[-1])])]
+    if len(placed) > 1 and all(_are_shifted(some - some[0], _normal(ordered)) for some in points):
         yield flags.GANTRY_TILT
+
+
+def _centre(found: SliceHeader) -> Offsets:
+    """The position of the middle of a slice that has one; its corner if the size of its pixels is unknown."""
+    along_row, along_column = np.array(found.orientation or _AXIAL).reshape(2, 3)
+    down, across = np.array(found.pixel_spacing or (0, 0)) * (np.array(found.pixels.shape) - 1) / 2
+    centre: Offsets = np.array(found.position) + across * along_row + down * along_column
+    return centre
 
 
 def _are_shifted(ways: Offsets, normal: Offsets) -> bool:

@@ -96,11 +96,13 @@ def _understood(header: Any, file: Path, *, is_compressed: bool) -> VolumeHeader
         intercept=0.0 if intercept is None else float(intercept),
     )
     doubts = {
+        flags.DEFAULT_SPACING: header["dim"][0] < 3,  # then the thickness is what a program filled in
         flags.TWO_SPACINGS: has_two_spacings,
         flags.TWO_ORIENTATIONS: _has_two_orientations(header),
         flags.LABEL_MAP: header["intent_code"] == _LABELS,
     }
-    return replace(found, flags=(*found.flags, *(flag for flag, is_so in doubts.items() if is_so)))
+    told = [flag for flag, is_so in doubts.items() if is_so]
+    return replace(found, flags=tuple(dict.fromkeys((*found.flags, *told))))
 
 
 def _has_two_orientations(header: Any) -> bool:

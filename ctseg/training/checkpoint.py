@@ -80,7 +80,7 @@ def load(file: Path) -> Checkpoint:
         if state["classes"] != [c.name for c in CLASSES]:
             raise ModelError(f"{file} has the classes {', '.join(state['classes'])}, not those of this ctseg")
         recipe = recipe_from(state["recipe"])
-        _check_sides(recipe)
+        _check_shapes(recipe, {name: tuple(weights.shape) for name, weights in state["weights"].items()})
         net = build(recipe.architecture)
         net.load_state_dict(state["weights"])
         if not is_finite(net):
@@ -133,10 +133,16 @@ def _training(stored: Any) -> Mapping[str, Any]:
     return training
 
 
-def _check_sides(recipe: Recipe) -> None:
-    """Raise if the network does not take sides of the multiple that slices are padded to."""
+def _check_shapes(recipe: Recipe, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ValueError unless a recipe's network has weights of these shapes, before it takes any memory.
+
+    Also if it does not take sides of the multiple that slices are padded to.
+    """
     side = recipe.preparation.multiple
     with torch.device("meta"):
-        size = build(recipe.architecture).eval()(torch.empty(1, 1, side, side)).shape[2:]
+        net = build(recipe.architecture).eval()
+        size = net(torch.empty(1, 1, side, side)).shape[2:]
+    if {name: tuple(weights.shape) for name, weights in net.state_dict().items()} != dict(shapes):
+        raise ValueError("its weights are not those of the network that its recipe describes")
     if size != (side, side):
         raise ValueError(f"its network does not take sides that are multiples of {side}")

@@ -139,8 +139,8 @@ def _folded(name: str) -> str:
 def _digests(sample: Sample) -> Iterator[bytes]:
     """Of the pixels; and of the file where numbers above 8 bits became grey by the range of all in their folder."""
     pixels = sample.image.pixels
-    found = blake2b(f"{sample.image.domain} {pixels.dtype} {pixels.shape}".encode(), digest_size=16)
-    found.update(pixels.tobytes())
+    found = blake2b(f"{sample.image.domain} {pixels.shape}".encode(), digest_size=16)
+    found.update(pixels.astype(np.float32).tobytes())  # the same HU may be int16 in one file and float in another
     yield found.digest()
     if sample.image.is_stretched:
         yield blake2b(sample.file.read_bytes(), digest_size=16).digest()

@@ -46,8 +46,15 @@ def run(
     best = checkpoint.load(out / BEST)
     results = final_scores(best.net, recipe, loaded, device) or inherited_scores(lineage)
     pixels = collect_logits(best.net.to(device), recipe.preparation, loaded, device)
-    # If no group is held back, the figures and the temperature of another network are the best available.
-    temperature = fit_temperature(pixels) or (lineage.judged.temperature if lineage.judged else None)
+    temperature = fit_temperature(pixels)
+    if training.get("all_groups"):  # then the figures and the temperature of another network are the best available
+        temperature = lineage.judged.temperature if lineage.judged else None
+    elif temperature is None:
+        warn(
+            "no slice that is held out shows lung, by its mask or by the network: there is nothing to calibrate by, "
+            "so a model file will give labels but no probabilities",
+            console,
+        )
     if pixels and temperature in TEMPERATURES:
         low, high = TEMPERATURES
         warn(

@@ -67,8 +67,8 @@ class Drawn(NamedTuple):
 class Samples:
     """All slices of one data set, by split.
 
-    `unlabelled`: slices of training groups whose labels tell no pixel from another; they are of use only with a
-    teacher's soft labels.
+    `unlabelled`: slices of training groups whose labels tell no pixel from another, or in a series may show disease;
+    they are of use only with a teacher's soft labels.
     """
 
     dataset: Dataset | SeriesDataset
@@ -107,10 +107,9 @@ def load_samples(
             with uninterrupted():
                 samples = pool.map(lambda one: _masked_sample(dataset, one, reads[one.image]), dataset.slices)
             found = list(zip(samples, (s.split for s in dataset.slices), strict=True))
-        meaning, unlabelled = dataset.meaning, set()
+        meaning, unlabelled = dataset.meaning, {sample.file for sample, _ in found if not sample.is_labelled}
     of_group = {sample.group: split for sample, split in found if split}
-    labelled = (sample for sample, _ in found if sample.is_labelled and sample.file not in unlabelled)
-    undecided = {sample.group for sample in labelled} - of_group.keys()
+    undecided = {sample.group for sample, _ in found if sample.file not in unlabelled} - of_group.keys()
     is_named = any(sample.group in validation_groups for sample, _ in found)
     drawn = dict.fromkeys(undecided, "train") if is_named else split_groups(undecided, seed)
     splits: dict[Split, list[Sample]] = {"train": [], "val": [], "test": []}
@@ -126,8 +125,7 @@ def load_samples(
 
 def check_known(loaded: Iterable[Samples], named: Collection[str]) -> None:
     """Raise CallError for a validation group that does not exist: if it is misspelt, the one meant would train."""
-    samples = (sample for data in loaded for some in (*data.splits.values(), data.unlabelled) for sample in some)
-    unknown = set(named) - {sample.group for sample in samples}
+    unknown = set(named).difference(*(data.dataset.groups for data in loaded))
     if unknown:
         raise CallError(f"--validation-group {min(unknown)}: no data set has a group (patient) of that name")
 

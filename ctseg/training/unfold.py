@@ -24,6 +24,7 @@ from ctseg.training.recipe import Recipe, recipe_from
 
 _DIFFERENT_AT_MOST = 1e-3
 """The share of a phantom slice's pixels whose label may differ: the order of sums differs, nothing else."""
+_FLOAT32_BYTES = 4
 
 
 def open_model(file: Path) -> Checkpoint:
@@ -42,6 +43,7 @@ def open_model(file: Path) -> Checkpoint:
         )
     try:
         recipe = _recipe(spec)
+        _check_size(recipe, file)
         net = build(recipe.architecture).eval()
         _fill(net, file)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
@@ -124,6 +126,14 @@ def _recipe(spec: ModelSpec) -> Recipe:
     return recipe_from(
         {**spec.training["recipe"], "preparation": asdict(spec.preparation), "cleanup": asdict(spec.cleanup)}
     )
+
+
+def _check_size(recipe: Recipe, file: Path) -> None:
+    """Raise ValueError if a file is too small to hold a recipe's network, before that takes any memory."""
+    with torch.device("meta"):
+        weights = [weight.numel() for weight in build(recipe.architecture).parameters() if weight.ndim > 1]
+    if _FLOAT32_BYTES * sum(weights) > file.stat().st_size:
+        raise ValueError("its recipe describes a larger network")
 
 
 def _fill(net: nn.Module, file: Path) -> None:

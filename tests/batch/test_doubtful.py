@@ -475,11 +475,22 @@ def test_runs_with_uneven_slices_go_on_and_are_joined(batch, save_heights, save_
     assert (tmp_path / "all/slices.csv").read_bytes() == (whole.out / "slices.csv").read_bytes()
 
 
-def test_slices_that_are_turned_in_their_plane_are_no_tilt_and_leave_the_sides_open(batch, series, tmp_path):
-    turn_one_in_its_plane(series[0])
-    done = batch(tmp_path / "in", measures="full")
-    assert {"mixed orientations", "sides assumed"} <= set(done.scan["flags"])
-    assert "gantry tilt" not in done.scan["flags"]
+def test_slices_that_are_turned_in_their_plane_are_no_tilt_and_count_as_they_lie_in_the_patient(
+    batch, series, save, tmp_path
+):
+    """Against a truth that lies a row lower in the body, and is stored as its slices are."""
+    files, labels = series
+    true = np.roll(labels, 1, axis=1)
+    for file, mask in zip(files, true, strict=True):
+        save(tmp_path / f"truth/ct/{file.stem}.png", mask)
+    call = {"measures": "full", "truth": tmp_path / "truth"}
+    before = batch(tmp_path / "in", out=tmp_path / "before", **call).scan
+    turn_one_in_its_plane(files)
+    save(tmp_path / f"truth/ct/{files[4].stem}.png", true[4][::-1, ::-1])
+    after = batch(tmp_path / "in", **call).scan
+    assert set(after["flags"]) == {*before["flags"], "mixed orientations"}
+    for figure in ("volumes_ml", "dice", "lesions", "surface"):
+        assert after[figure] == before[figure] is not None
 
 
 def test_the_volume_of_a_tilted_stack_is_that_of_an_upright_one(batch, series, tmp_path):

@@ -357,6 +357,19 @@ def test_slices_that_do_not_lie_pixel_on_pixel_have_neither_lesions_nor_distance
     assert float(cells["severity_left"]) == 4
 
 
+def test_of_slices_at_one_place_there_are_lesions_but_no_distances(batch, lungs, save_series, save, tmp_path):
+    files = save_series(tmp_path / "in/ct", lungs)
+    twice = pydicom.dcmread(files[1])
+    twice.ImagePositionPatient = pydicom.dcmread(files[0]).ImagePositionPatient
+    twice.save_as(files[1])
+    for index, labels in enumerate(lungs):
+        save(tmp_path / f"truth/ct/{index:03d}.png", labels)
+    scan = batch(tmp_path / "in", measures="full", truth=tmp_path / "truth").scan
+    assert "duplicate positions" in scan["flags"]
+    assert scan["lesions"] is not None
+    assert scan["surface"] is None
+
+
 @pytest.fixture
 def moved(lungs, save_volume, tmp_path):
     """The lungs as a volume, and a truth whose consolidation reaches a slice higher; a second one without a truth."""

@@ -108,9 +108,10 @@ def test_whatever_places_a_nifti_places_its_labels(batch, labels, tmp_path, chan
 def test_labels_have_the_shape_of_their_source(batch, labels, tmp_path, shape):
     source = HU[labels].transpose(2, 1, 0)[:, :, : shape[2] if len(shape) > 2 else 1].reshape(shape)
     (tmp_path / "in").mkdir()
-    nibabel.save(nibabel.Nifti1Image(source, np.diag([-1.0, -1, 1, 1])), tmp_path / "in/ct.nii")
-    batch(tmp_path / "in", write=NIFTI)
+    nibabel.save(nibabel.Nifti1Image(source, np.diag([-0.7, -0.7, 1, 1])), tmp_path / "in/ct.nii")
+    scan = batch(tmp_path / "in", write=NIFTI).scan
     np.testing.assert_array_equal(nibabel.load(tmp_path / "out/nifti/ct.nii.nii.gz").dataobj, labels_of(source))
+    assert ("spacing may be a default" in scan["flags"]) == (len(shape) == 2)
 
 
 @pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd", ".nhdr"])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from ctseg.cleanup import Cleanup
 from ctseg.phantom import Phantom
@@ -13,6 +14,18 @@ LEVELS_HU = np.array([-1000.0, -600.0, -200.0, 100.0])
 def strict(make_model, tmp_path):
     """A model whose 3-D rule drops what is smaller than a tenth of the largest piece."""
     return str(make_model(tmp_path / "strict.onnx", cleanup=Cleanup(volume_fraction=0.1)))
+
+
+def test_a_lung_is_one_however_each_slice_is_stored(batch, strict, save_series, tmp_path):
+    """Slices that are stored mirrored lie on their neighbours in the patient all the same."""
+    labels = np.zeros((20, 64, 64), np.uint8)
+    labels[:, 20:40, 8:24] = 1
+    (last,) = save_series(tmp_path / "in", labels)[-1:]
+    dataset = dcmread(last)
+    dataset.ImageOrientationPatient = [-1, 0, 0, 0, 1, 0]
+    dataset.PixelData = np.ascontiguousarray(dataset.pixel_array[:, ::-1]).tobytes()
+    dataset.save_as(last)
+    assert batch(tmp_path / "in", model=strict).scan["pixels"]["normal_lung"] == np.count_nonzero(labels)
 
 
 @pytest.mark.parametrize(

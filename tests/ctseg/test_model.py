@@ -20,7 +20,7 @@ SPEC = ModelSpec(
     precision="fp16",
     preparation=Preparation((-1100.0, 100.0), 320, 16),
     cleanup=Cleanup(0.001, 0.05),
-    training={"datasets": ["a"]},
+    training={"datasets": [{"name": "a"}]},
     scores={"a": 0.5},
     temperature=1.25,
 )
@@ -69,6 +69,9 @@ def test_other_classes_are_refused():
         ("temperature", "0"),
         ("temperature", '"hot"'),
         ("temperature", "NaN"),
+        ("training", '{"datasets": 5}'),
+        ("training", '{"datasets": ["x"]}'),
+        ("training", '{"datasets": [{"name": ["z"], "learnt_from": []}]}'),
     ],
 )
 def test_damaged_metadata_is_refused_not_believed(key, value):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ctseg.classes import Labels
 from ctseg.confidence import Confidence
+from ctseg.turn import UPRIGHT, Turn
 from ctseg_batch.layout import CONFIDENCE, MASKS, OVERLAYS
 from ctseg_batch.outputs.overlay import Grey, overlay
 
@@ -29,11 +30,15 @@ Need = Literal["grey", "confidence"]
 
 @dataclass(frozen=True, slots=True)
 class LabelledSlice:
-    """A slice that was labelled; if an output needs them, also its grey values on a screen and the confidence."""
+    """A slice that was labelled; if an output needs them, also its grey values on a screen and the confidence.
+
+    All are as the slice is stored; `turn` is how it would stand upright.
+    """
 
     labels: Labels
     grey: Grey | None = None
     confidence: Confidence | None = None
+    turn: Turn = UPRIGHT
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class PartContext:
         greys = [self._grey(source) for source in sources]
         outputs = [OUTPUT, LOGITS] if self.outputs.needs("confidence") else [OUTPUT]
         inferred = zip(self.engine.infer(sources, outputs), greys, strict=True)
-        return [LabelledSlice(mask_of(one), grey, confidence_of(one)) for one, grey in inferred]
+        return [LabelledSlice(mask_of(one), grey, confidence_of(one), one.undo.turn) for one, grey in inferred]
 
     def _grey(self, source: Slice) -> Grey | None:
         if not self.outputs.needs("grey"):
@@ -186,7 +186,8 @@ class StackWork(PartWork):
         held, self._held = dict(sorted(self._held.items())), {}
         try:
             with stage("clean"):
-                clean_stack([one.labels for one in held.values()], self._context.engine.current.spec.cleanup)
+                upright = [one.turn.upright(one.labels) for one in held.values()]
+                clean_stack(upright, self._context.engine.current.spec.cleanup)
         except Exception as error:  # noqa: BLE001 - whatever one scan does to a library, the others are done
             for index in held:
                 self._fail(index, reason_of(error))
@@ -221,9 +222,10 @@ def confidence_of(inferred: Inferred) -> Confidence | None:
 
 
 def clean_stack(masks: Sequence[Labels], rules: Cleanup) -> None:
-    """Apply the 3-D clean-up to a stack, in place. Where a slice failed, its neighbours count as adjacent.
+    """Apply the 3-D clean-up to a stack of upright masks, in place.
 
-    Masks of several sizes are left as they are, since it is unknown how they lie on each other.
+    Where a slice failed, its neighbours count as adjacent. Masks of several sizes are left as they are, since it is
+    unknown how they lie on each other.
     """
     if len({mask.shape for mask in masks}) == 1:
         clean_volume(masks, rules)

@@ -1,6 +1,6 @@
 """The measures of a whole stack (`--measures full`): slices are collected, and measured when the last one is in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -42,12 +42,14 @@ class StackMeasurer:
     def __init__(self, part: Part, truth: Truth | None) -> None:
         self._scan, self._is_whole, self._truth = part.scan, part.is_whole, truth
         self._is_hu = flags.NOT_HU not in part.scan.flags
+        self._turns: dict[int, Turn] = {}
         self._values: dict[int, _LungPixels] = {}
         self._masks: dict[int, Labels] = {}
         self._true: dict[int, Labels] = {}
 
     def look(self, index: int, source: Slice, labels: Labels, *, is_hu: bool) -> None:
-        """Keep the HU of the lung of a slice, some of which the clean-up may still remove."""
+        """Keep how a slice is turned, and the HU of its lung, some of which the clean-up may still remove."""
+        self._turns[index] = source.turn
         if self._is_whole and self._is_hu and is_hu:
             lung = labels > 0
             self._values[index] = _LungPixels(np.packbits(lung), cast(LungValues, source.pixels[lung]))
@@ -62,51 +64,60 @@ class StackMeasurer:
     def measure(self, spacing: Spacing, *, is_cut_off: bool) -> tuple[StackFigures | None, tuple[str, ...]]:
         """The figures, None where the slices form no stack, and what makes them doubtful.
 
+        All slices are turned alike, so that columns run from the patient's right to the left; or, where they are stored
+        in several ways, each by its own, upright.
         `is_cut_off`: the sides of the lungs are. Then, or in a narrow picture, it is not known which lungs are in view.
         """
         if not self._is_whole:
             return None, (flags.NO_STACK,)
         indices = sorted(self._masks)
-        if len({self._masks[index].shape for index in indices}) > 1:
+        is_mixed = len({self._turns[index] for index in indices}) > 1
+        facing = Turn.facing(self._scan.patients_right or "left")
+        turns = {index: self._turns[index] if is_mixed else facing for index in indices}
+        masks = [turn.upright(self._masks[index]) for index, turn in turns.items()]
+        if len({mask.shape for mask in masks}) > 1:
             return None, (flags.MIXED_SIZES,)
         if not indices:
             return None, ()
-        turn = Turn.facing(self._scan.patients_right or "left")
-        masks = [turn.upright(self._masks[index]) for index in indices]
-        across_mm = masks[0].shape[1] * turn.spacing(spacing)[2]
+        spacing = turns[indices[0]].spacing(spacing)
+        across_mm = masks[0].shape[1] * spacing[2]
         weights = self._scan.weights and [self._scan.weights[index] for index in indices]
-        border = None if is_cut_off or across_mm < NARROWEST_MM else separate_lungs(masks, turn.spacing(spacing))
-        lungs = sum_by_lung(masks, border, self._lung_values(indices, masks, turn), weights) if border else None
+        border = None if is_cut_off or across_mm < NARROWEST_MM else separate_lungs(masks, spacing)
+        lungs = sum_by_lung(masks, border, self._lung_values(turns, masks), weights) if border else None
         gone = absent([sum(one.voxels for one in total(lung)) for lung in lungs]) if lungs else ()
         doubts = [flags.NARROW] if across_mm < (NARROW_MM if gone else NARROWEST_MM) else []
         if doubts:
             border = lungs = None
         lesions, surfaces = None, None
         if flags.MIXED_PIXEL_SPACING not in self._scan.flags:  # else slices do not lie pixel on pixel
-            lesions, surfaces = find_lesions(masks, border, spacing, weights), self._surfaces(indices, spacing)
+            lesions = find_lesions(masks, border, spacing, weights)
+            if flags.DUPLICATE_POSITIONS not in self._scan.flags:  # else they are not as far apart as the others
+                surfaces = self._surfaces(turns, masks, spacing)
         figures = StackFigures(lungs, lesions, surfaces)
         if lungs:
             doubts += map(flags.lung_absent, gone)
-            doubts += [flags.SIDES_ASSUMED] if self._scan.patients_right is None else []
+            doubts += [flags.SIDES_ASSUMED] if self._scan.patients_right is None and not is_mixed else []
         return figures, tuple(doubts)
 
-    def _lung_values(self, indices: Sequence[int], masks: Sequence[Labels], turn: Turn) -> list[LungValues] | None:
+    def _lung_values(self, turns: Mapping[int, Turn], masks: Sequence[Labels]) -> list[LungValues] | None:
         """The HU of the lung pixels of each turned mask, row by row; None unless all slices have HU."""
-        if any(index not in self._values for index in indices):
+        if any(index not in self._values for index in turns):
             return None
-        planes = (self._values[index].plane(self._masks[index].shape) for index in indices)
-        return [turn.upright(plane)[mask > 0] for plane, mask in zip(planes, masks, strict=True)]
+        planes = (turn.upright(self._values[index].plane(self._masks[index].shape)) for index, turn in turns.items())
+        return [plane[mask > 0] for plane, mask in zip(planes, masks, strict=True)]
 
-    def _surfaces(self, indices: Sequence[int], spacing: Spacing) -> tuple[SurfaceDistances | None, ...] | None:
-        """The distances of each group except background; None if a slice has no truth.
+    def _surfaces(
+        self, turns: Mapping[int, Turn], masks: Sequence[Labels], spacing: Spacing
+    ) -> tuple[SurfaceDistances | None, ...] | None:
+        """The distances of each group except background, from turned masks; None if a slice has no truth.
 
         Pixels that the truth leaves open are removed from both masks, so that they count as no error.
         """
-        if self._truth is None or any(index not in self._true for index in indices):
+        if self._truth is None or any(index not in self._true for index in turns):
             return None
         meaning = self._truth.meaning
-        true = np.stack([self._true[index] for index in indices])
-        labels = np.stack([self._masks[index] for index in indices])
+        true = np.stack([turn.upright(self._true[index]) for index, turn in turns.items()])
+        labels = np.stack(masks)
         told = true < len(meaning.groups)
         return tuple(
             None if 0 in group else surface_distances(true == number, told & np.isin(labels, group), spacing)

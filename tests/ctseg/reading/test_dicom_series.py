@@ -340,6 +340,14 @@ def test_pictures_of_several_sizes_about_one_centre_are_no_shift(write_stack):
     assert one(write_stack(6, tags)).flags == ("mixed pixel spacing",)
 
 
+def test_pictures_of_another_size_at_one_end_are_no_tilt(write_stack):
+    def tags(n):
+        size = 0.8 if n > 3 else 0.4
+        return {"ImagePositionPatient": [-2 * size, -1.5 * size, n], "PixelSpacing": [size, size]}
+
+    assert one(write_stack(6, tags)).flags == ("mixed pixel spacing",)
+
+
 def test_pictures_of_several_sizes_may_have_no_positions(write_stack):
     series = one(write_stack(3, lambda n: {"SliceLocation": 3 * n, "PixelSpacing": [0.4 + 0.1 * n] * 2}))
     assert set(series.flags) >= {"order by SliceLocation", "mixed pixel spacing"}

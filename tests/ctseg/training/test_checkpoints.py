@@ -179,6 +179,7 @@ def damage(state, place, value):
         (("recipe", "preparation", "multiple"), 7),
         (("recipe", "preparation", "multiple"), 4),
         (("weights", "head.bias"), torch.full((4,), float("nan"))),
+        (("recipe", "architecture", "widths"), (8, 10**6)),  # which would take terabytes
     ],
 )
 def test_what_would_fail_later_is_refused_when_a_checkpoint_is_read(whole, tmp_path, place, value):
