@@ -30,12 +30,8 @@ def check_enough(loaded: Sequence[Samples], recipe: Recipe, *, is_judged: bool) 
         raise DatasetError("no slice is left to train on: there are too few groups (patients)")
     if is_judged and not any(data.splits["val"] for data in loaded):
         raise DatasetError(
-            "no slice is left to validate on: name groups (patients) with --validation-group, say `val` in the index, "
-            "or hold none out with --all-groups"
-        )
-    if is_judged and not any(data.labelled("val") for data in loaded):
-        raise DatasetError(
-            "by their masks, all validation slices may be anything anywhere: name other groups with --validation-group"
+            "no labelled slice is left to validate on: name groups (patients) with --validation-group, say `val` in "
+            "the index, or hold none out with --all-groups"
         )
     if recipe.sampling == "balanced" and recipe.batch_size < len(learnt):
         raise CallError(

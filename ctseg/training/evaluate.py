@@ -147,11 +147,10 @@ def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collecti
         sample
         for samples in data.splits.values()
         for sample in samples
-        if sample.is_labelled
-        and (not groups or sample.group in groups)
+        if (not groups or sample.group in groups)
         and (slices == "all" or candidate.trained_on(sample) == (slices == "train"))
     ]
-    if not any(map(data.labelled, data.splits)):
+    if not any(data.splits.values()):
         raise DatasetError(
             f"{data.dataset.folder}: by their labels, its slices may show disease anywhere: there is nothing to score"
         )

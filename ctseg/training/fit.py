@@ -147,7 +147,7 @@ class Fit:
         judge = Judge(self._kept(), self.recipe, self.device)
         by_dataset = {}
         for data in self.datasets:
-            if samples := data.labelled("val"):
+            if samples := data.splits["val"]:
                 shown = evenly_spread(samples, _VALIDATED_A_DATASET)
                 counts = count_errors(judge.mask, shown, data.meaning)
                 if (iou := told_iou(counts)) is not None:

@@ -73,12 +73,12 @@ def _labels(logits: Tensor) -> Labels:
 
 
 def final_scores(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], device: torch.device) -> dict[str, Any]:
-    """Loss, IoU and Dice of each data set on all labelled test slices; if it has none, on those for validation."""
+    """Loss, IoU and Dice of each data set on all test slices; if it has none, on those for validation."""
     net = deepcopy(net).to(device)
     result = {}
     for data in datasets:
-        split: Split = "test" if data.labelled("test") else "val"
-        if not (samples := data.labelled(split)):
+        split: Split = "test" if data.splits["test"] else "val"
+        if not (samples := data.splits[split]):
             continue
         judge = Judge(net, recipe, device)
         counts = count_errors(judge.mask, samples, data.meaning)

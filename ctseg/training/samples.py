@@ -65,20 +65,16 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class Samples:
-    """All slices of one data set, by split.
+    """The labelled slices of one data set, by split.
 
     `unlabelled`: slices of training groups whose labels tell no pixel from another, or in a series may show disease;
-    they are of use only with a teacher's soft labels.
+    they are of use only with a teacher's soft labels. Those of other groups are of no use.
     """
 
     dataset: Dataset | SeriesDataset
     meaning: MaskMeaning
     splits: dict[Split, tuple[Sample, ...]]
     unlabelled: tuple[Sample, ...] = ()
-
-    def labelled(self, split: Split) -> list[Sample]:
-        """The slices of a split whose labels exclude any class anywhere."""
-        return [sample for sample in self.splits[split] if sample.is_labelled]
 
     def for_a_teacher(self) -> "Samples":
         """The same with the unlabelled slices among those to train on."""

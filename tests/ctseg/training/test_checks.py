@@ -161,3 +161,43 @@ def test_slices_that_all_may_show_disease_are_learnt_from_with_a_teacher(noise, 
         assert "its slices may show disease anywhere: there is nothing to score" in " ".join(
             capsys.readouterr().err.split()
         )
+
+
+def test_a_patient_of_whom_all_slices_may_show_disease_is_held_out_by_name(noise, train, tmp_path):
+    files = write_dicom(Phantom(seed=1, slices=2, size=32), tmp_path / "ct" / "s")
+    (tmp_path / "ct/s.csv").write_text("file,infected\n" + "".join(f"{file.name},1\n" for file in files))
+    labels = {"column": "infected", "1": CLASSES}
+    described = {"name": "ct", "series": {"s": "s.csv"}, "slice_labels": labels}
+    (tmp_path / "ct/dataset.json").write_text(json.dumps(described))
+    mine = noise("mine", {"one": ["a.png"], "two": ["b.png"]})
+    held_out = ("--validation-group", "s", "--validation-group", "two")
+    assert train(mine, tmp_path / "ct", *held_out)[1] == 0
+    (_, recorded) = json.loads((tmp_path / "run/recipe.json").read_text())["datasets"]
+    assert recorded["groups"].get("train", []) == []
+
+
+def test_masks_that_leave_all_open_are_set_aside_unless_there_is_a_teacher(noise, train, capsys, tmp_path):
+    open_ = noise("open", {"one": ["a.png"], "two": ["b.png"]}, {"0": CLASSES, "3": CLASSES})
+    said, status = train(open_, "--all-groups")
+    assert (status, "they are useful only with a --teacher" in said) == (2, True)
+    mine = noise("mine", {"three": ["a.png"], "four": ["b.png"]})
+    said, status = train(mine, open_)
+    assert (status, f"{open_}: nothing is learnt from it without a --teacher" in said) == (0, True)
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", "fast", str(open_)])
+    assert left.value.code == 2
+    assert "there is nothing to score" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_same_hu_are_the_same_slice_in_whatever_numbers_they_are_stored(noise, train, tmp_path):
+    first, second = (noise(name, {"one": ["a.png"], "two": ["b.png"]}) for name in ("first", "second"))
+    hu = np.random.default_rng(0).integers(-1000, 400, (16, 16)).astype(np.int16)
+    for folder, kind in ((first, np.int16), (second, np.float64)):
+        np.save(folder / "images/0/a.npy", hu.astype(kind))
+        (folder / "masks/0/a.png").rename(folder / "masks/0/a.npy.png")
+        np.save(folder / "masks/0/a.npy", cv2.imread(str(folder / "masks/0/a.npy.png"), cv2.IMREAD_UNCHANGED))
+        index = (folder / "index.csv").read_text().replace("0/a.png,one", f"0/a.npy,{folder.name} one")
+        (folder / "index.csv").write_text(index)
+    said, status = train(first, second, "--validation-group", "second one", "--validation-group", "two")
+    assert status == 0
+    assert "are the same slice" in said

@@ -401,7 +401,7 @@ def test_pixels_that_may_be_any_class_do_not_count_and_join_none(squares, tmp_pa
     assert unused == plain
     out = tmp_path / "none run"
     leave(["train", str(tmp_path / "none"), "--out", str(out), "--validation-group", "1", "--canvas", "32"], 2)
-    assert "all validation slices may be anything anywhere" in capsys.readouterr().err
+    assert "no labelled slice is left to validate on" in capsys.readouterr().err
     assert not (out / "last.pt").exists()
 
 
@@ -622,6 +622,19 @@ def test_a_temperature_at_a_bound_is_warned_of(squares, tmp_path, capsys, monkey
     )
     found = json.loads((tmp_path / "run/metrics.json").read_text())["temperature"]
     assert found == (temperature or pytest.approx(1, rel=0.1))
+
+
+def test_a_run_without_lung_among_what_is_held_out_has_no_temperature_not_that_of_its_start(
+    squares, tmp_path, capsys, monkeypatch
+):
+    common = ["train", str(squares), "--canvas", "32", "--epochs", "1", "--batch-size", "4", "--device", "cpu"]
+    leave([*common, "--out", str(tmp_path / "first")], 0)
+    assert checkpoint.load(tmp_path / "first" / BEST).temperature is not None
+    monkeypatch.setattr(calibrate, "collect_logits", lambda *_: [])
+    capsys.readouterr()
+    leave([*common, "--start", str(tmp_path / "first" / BEST), "--out", str(tmp_path / "second")], 0)
+    assert "there is nothing to calibrate by" in " ".join(capsys.readouterr().err.split())
+    assert checkpoint.load(tmp_path / "second" / BEST).temperature is None
 
 
 def test_a_start_whose_run_had_not_ended_has_no_figures_to_hand_on(squares, tmp_path, capsys):
