@@ -15,6 +15,7 @@ from ctseg.errors import CallError
 
 FILE = "ctseg.toml"
 VARIABLE = "CTSEG_CONFIG"
+_OURS = "CTSEG_"
 _SEPARATOR = ";"
 _ORIGINS = "ctseg.settings.origins"
 
@@ -43,7 +44,7 @@ def open_to_settings(command: Any, name: str, commands: Collection[str]) -> Any:
             setting = f"{file}: [{name}] {key}"
             param = options[_known(key.replace("_", "-"), options, setting)]
             found[param.name] = _at_home(_checked(value, hints[param.name], param, context, setting), setting)
-        _tell_strange(name, variables.values())
+        _tell_strange(name, variables.values(), commands)
         set_by = dict.fromkeys(found, str(file))
         for key, param in options.items():
             if written := os.environ.get(variables[key]):
@@ -75,16 +76,19 @@ def _at_home(value: Any, setting: str) -> Any:
     return found
 
 
-def _tell_strange(command: str, known: Collection[str]) -> None:
+def _tell_strange(command: str, known: Collection[str], commands: Collection[str]) -> None:
     """Warn of variables that belong to no option; no error, as Kubernetes sets some for a service like ctseg-batch."""
-    for name in sorted(os.environ):
-        if name.startswith(variable(command, "")) and name not in known:
+    all_commands = tuple(variable(one, "") for one in commands)
+    for name in sorted(name for name in os.environ if name.startswith(_OURS) and name not in (VARIABLE, *known)):
+        if name.startswith(variable(command, "")):
             typer.echo(f"{name} is set, but ctseg {command} has no such option: it is ignored", err=True)
+        elif not name.startswith(all_commands):
+            typer.echo(f"{name} is set, but begins with no command, like {_OURS}BATCH_: it is ignored", err=True)
 
 
 def variable(command: str, option: str) -> str:
     """The environment variable of an option: CTSEG_BATCH_SERIES_FILTER of `series-filter`."""
-    return f"CTSEG_{command}_{option}".replace("-", "_").upper()
+    return f"{_OURS}{command}_{option}".replace("-", "_").upper()
 
 
 def origins(context: typer.Context) -> dict[str, str]:
@@ -152,8 +156,8 @@ def _checked(value: Any, hint: Any, param: Any, context: typer.Context, setting:
         raise CallError(f"{setting} = {value!r}: give {wanted}")
     try:
         param.process_value(context, value)
-    except typer.BadParameter as error:
-        raise CallError(f"{setting} = {value!r}: {error.message}") from error
+    except (typer.BadParameter, CallError) as error:
+        raise CallError(f"{setting} = {value!r}: {error}") from error
     return value
 
 

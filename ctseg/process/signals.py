@@ -37,8 +37,9 @@ def raised() -> Iterator[None]:
 def uninterrupted() -> Iterator[None]:
     """Keep Ctrl-C, and SIGTERM and SIGHUP where they are handled like it, waiting until the block ends.
 
-    Amid torch's writing it would end in C++ code, which takes it for a full disk, or aborts; amid the start of a thread
-    it would leave one that nobody waits for, and which aborts the process as that ends.
+    Amid torch's writing it would end in C++ code, which takes it for a full disk, or aborts, as it does amid torch's
+    loading; amid the start of a thread it would leave one that nobody waits for, and which aborts the process as that
+    ends.
     """
     came: list[int] = []
 

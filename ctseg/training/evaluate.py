@@ -20,6 +20,7 @@ from ctseg.errors import CallError, DatasetError, require
 from ctseg.metrics import scores
 from ctseg.model import INPUT, OUTPUT
 from ctseg.prepare import Preparation
+from ctseg.process.signals import uninterrupted
 from ctseg.process.standard_output import standard_output
 from ctseg.runtime import check_labels, open_on_cpu
 from ctseg.scan import DOMAINS
@@ -106,7 +107,8 @@ def open_candidate(name_or_file: str) -> Candidate:
     """A checkpoint by its ending .pt, else a model; raises ModelError."""
     file = find_network(name_or_file)
     if not is_model(file):
-        require("torch", "train")
+        with uninterrupted():
+            require("torch", "train")
         return _from_checkpoint(file)
     session, spec = open_on_cpu(file)
 

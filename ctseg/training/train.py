@@ -12,7 +12,7 @@ from rich.console import Console
 from ctseg.datasets.dataset import read_datasets
 from ctseg.errors import CallError, DeviceError, require
 from ctseg.process.claim import claim
-from ctseg.process.signals import raised, status_of
+from ctseg.process.signals import raised, status_of, uninterrupted
 from ctseg.training.checks import check_enough, doubts
 from ctseg.training.recipe import Preset, Schedule, choose_recipe
 from ctseg.training.results import warn
@@ -128,8 +128,9 @@ def train(
 
     Example: ctseg train data/mine --start fast --teacher fast --learning-rate 0.001 --epochs 30 --out runs/mine
     """
-    torch = require("torch", "train")
-    require("matplotlib", "train")
+    with uninterrupted():
+        torch = require("torch", "train")
+        require("matplotlib", "train")
     if threads:
         torch.set_num_threads(threads)
     changes: dict[str, Any] = {

@@ -12,6 +12,7 @@ from rich.text import Text
 from ctseg.errors import CallError, require
 from ctseg.model import Precision
 from ctseg.printable import printable
+from ctseg.process.signals import uninterrupted
 from ctseg.process.standard_output import standard_output
 from ctseg.training.network_file import find_network
 
@@ -74,10 +75,11 @@ def export(
         raise CallError(f"--out {out}: .pt is the ending of checkpoints; name a file that ends in .onnx")
     if out.exists() and not overwrite:
         raise CallError(f"{out} exists already: name another file, or replace it with --overwrite")
-    for module in ("torch", "onnx", "onnxscript"):
-        require(module, "export")
-    from ctseg_export.export import export_model
-    from ctseg_export.real_slices import real_slices
+    with uninterrupted():
+        for module in ("torch", "onnx", "onnxscript"):
+            require(module, "export")
+        from ctseg_export.export import export_model
+        from ctseg_export.real_slices import real_slices
 
     first, *others = map(find_network, checkpoints)
     exported = export_model(

@@ -266,6 +266,12 @@ def test_a_folder_with_several_scans_is_an_error_that_names_them_and_scans_goes_
         segment(top)
     done = batch(top, model=strict)
     found = {scan.name: segment(scan) for scan in segment.scans(top)}
+    for number in range(4):
+        save_volume(top / f"more\x1b/{number}.nii", speck, (5, 2, 2))
+    with pytest.raises(
+        ctseg_batch.CallError, match=r"holds 7 scans \(ct.nii, images, more\\x1b/0.nii.* and 2 others\):"
+    ):
+        segment(top)
     assert list(found) == list(done.scans)
     for name, result in found.items():
         assert result.name == name

@@ -101,9 +101,11 @@ def test_a_mark_in_front_of_a_file_is_passed_over(demo, tmp_path, capsys):
 def test_a_variable_of_no_option_is_told(demo, capsys, monkeypatch):
     monkeypatch.setenv("CTSEG_INSPECT_JASON", "1")
     monkeypatch.setenv("CTSEG_BATCH_ANYTHING", "of another command")
+    monkeypatch.setenv("CTSEG_JSON", "1")
     assert demo() == 0
     assert capsys.readouterr().err == (
         "CTSEG_INSPECT_JASON is set, but ctseg inspect has no such option: it is ignored\n"
+        "CTSEG_JSON is set, but begins with no command, like CTSEG_BATCH_: it is ignored\n"
     )
 
 

@@ -43,7 +43,7 @@ def removed(scans: Mapping[str, int], verb: str = "removed") -> Iterator[str]:
 
 def learnt_from(slices: int, dataset: str) -> str:
     """The line of a run that scores slices of a data set that its model learnt from."""
-    return f"the model learnt from {slices} of these slices ({dataset}): their scores are not independent"
+    return f"the model learnt from {slices:,} of these slices ({dataset}): their scores are not independent"
 
 
 def unused_spacing(results: Iterable[PartResult]) -> Iterator[str]:

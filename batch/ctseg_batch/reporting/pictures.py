@@ -13,12 +13,13 @@ from ctseg_batch.reporting.frontal import Survey, from_the_front, survey
 from ctseg_batch.reporting.images import Picture, Size, coloured, fit, picture
 from ctseg_batch.reporting.results import own_files
 from ctseg_batch.reporting.sources import ScanFiles
-from ctseg_batch.reporting.words import lost_told, lungs_told, stored_told, tile_alt
+from ctseg_batch.reporting.words import lost_told, lungs_told, missing_told, stored_told, tile_alt
 
 _TILE: Size = (200, 220)
 _FEWEST_FOR_A_PLANE = 3
 
-_NOTHING = "Nothing can be shown: neither masks nor overlays are in place."
+_NOTHING = "Nothing can be shown: neither masks nor overlays are in place; ctseg batch --write mask,overlay makes them."
+_FETCHED = "The scan was read from an archive or a store, so only its masks are shown."
 _MOVED = "The scan is no longer where the run read it, so only its masks are shown."
 _UNREAD = "The scan is where the run read it, but can't be read or has changed, so only its masks are shown."
 _UNEVEN = "From the front, all slices are drawn equally high, though they are not evenly spaced."
@@ -76,7 +77,7 @@ def draw(
         if shown
     ]
     plane = depth = None
-    if found and found.depth.any() and spacing and len(rows) >= _FEWEST_FOR_A_PLANE:
+    if found and not found.lost and found.depth.any() and spacing and len(rows) >= _FEWEST_FOR_A_PLANE:
         plane, depth = from_the_front(files, found, spacing, pool, is_head_known=is_ordered and right is not None)
     notes = _notes(files, found, spacing, right, tiles) if tiles else (_NOTHING,)
     if plane and is_uneven:
@@ -89,10 +90,12 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = [stored_told(right)] if right and right != "left" else []
     if not any(tile.picture.ct for tile in tiles):
-        notes.append(_UNREAD if files.in_place else _MOVED)
+        notes.append(_FETCHED if not files.is_local else _UNREAD if files.in_place else _MOVED)
     if files.lost:
         notes.append(lost_told(files.lost))
-    if spacing is None:
+    if found and found.lost:
+        notes.append(missing_told(found.lost))
+    elif spacing is None:
         notes.append("How far apart its slices are is not known, so it is not shown from the front.")
     elif found is None:
         notes.append("It is not shown from the front: that needs masks, all of one size.")

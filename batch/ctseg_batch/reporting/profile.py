@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from ctseg.classes import CLASSES, LESION, LUNG
 from ctseg.measures import involvement
 from ctseg.spacing import Spacing
-from ctseg_batch.reporting.canvas import drawing, new_axes
+from ctseg_batch.reporting.canvas import drawing, few_ticks, new_axes
 from ctseg_batch.reporting.results import own_files
 from ctseg_batch.reporting.svg import EDGES, FILLS, LINE, MUTED, to_svg
 from ctseg_batch.reporting.words import as_percent, slice_name
@@ -18,7 +17,7 @@ from ctseg_batch.slice_figures import SliceFigures
 
 _FEWEST = 3
 _WIDTH = 300
-_LEFT, _RIGHT, _BELOW = 46, 12, 40
+_LEFT, _RIGHT, _BELOW = 58, 26, 40  # as `.plot .line` has them in report.css
 _USUAL_HEIGHT = 260
 _LOWEST = 90
 
@@ -63,8 +62,8 @@ def draw_profile(
         axes.set_ylabel("slice")
         axes.grid(axis="x", color=LINE)
         axes.tick_params(length=0, labelcolor=MUTED)
-        axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))
-        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True, steps=(1, 2, 5, 10)))
+        few_ticks(axes.xaxis, 4)
+        few_ticks(axes.yaxis, 6, integer=True)
         svg = to_svg(figure, name, _label(rows, order), {})
     data = {
         "slices": list(range(len(rows))),

@@ -31,8 +31,8 @@ _DRAWN = ("mask", "overlay")
 class ScanFiles:
     """The files of a scan's slices, by their index in `rows`. Missing or damaged ones are None.
 
-    `in_place`: there are files where the run read the scan. `lost` files have no place, nor are they in `rows`. May be
-    used from several threads.
+    `is_local`: the run read it on this machine. `in_place`: there are files where it did. `lost` files have no place,
+    nor are they in `rows`. May be used from several threads.
     """
 
     def __init__(self, out: Path, root: Path | None, scan: str, rows: Sequence[SliceFigures]) -> None:
@@ -42,7 +42,7 @@ class ScanFiles:
         self._files = [below(root, row.source) if root else None for row in rows]
         there = {file for file in self._files if file and os.path.isfile(file)}  # noqa: PTH113 - never raises
         paths = sorted(there, key=lambda file: as_counted(file.name))  # as a run has them, which numbers stacks in turn
-        self.in_place = bool(paths)
+        self.is_local, self.in_place = root is not None, bool(paths)
         self._reads = _sources(scan, self._files, paths, rows) if paths else {}
 
     def labels(self, index: int) -> Labels | None:

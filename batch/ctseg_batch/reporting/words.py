@@ -150,6 +150,15 @@ def stored_told(right: Side) -> str:
     return f"Its slices are shown as they are stored, with the patient's right {side}."
 
 
+def missing_told(masks: int) -> str:
+    """The note on masks that are missing or damaged."""
+    its = "A mask of it is" if masks == 1 else f"{masks:,} masks of it are"
+    return (
+        f"{its} missing or damaged, so it is not shown from the front, and these slices not at all: "
+        "the same call of ctseg batch makes them again."
+    )
+
+
 def lost_told(many: int) -> str:
     """A line on what view and profile do not show of a DICOM series."""
     are, they_lie = ("is", "it lies") if many == 1 else ("are", "they lie")

@@ -48,4 +48,3 @@ def _figures(result: PartResult) -> Iterator[str]:
         yield f"lung {measures.lung_ml:,.0f} mL"
     if measures.involvement_percent is not None:
         yield f"{measures.involvement_percent:.1f} % involved"
-    yield from result.flags
