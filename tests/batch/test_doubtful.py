@@ -768,3 +768,23 @@ def test_colours_of_16_bits_are_flagged_too(batch, save, tmp_path):
     ramp = ramp_of(np.uint16) * 256
     save(tmp_path / "in/a.png", in_colours(ramp))
     assert batch(tmp_path / "in").scan["flags"] == ["not rescaled to HU", "colour turned grey"]
+
+
+def test_weights_are_of_all_slices_also_of_one_that_cant_be_read(batch, summarize, save_heights, tmp_path):
+    save_heights(tmp_path / "in/ct", FINE_THEN_COARSE)
+    (tmp_path / "in/ct/zz.dcm").write_bytes(b"damaged")
+    done = batch(tmp_path / "in")
+    assert (done.scan["failed_slices"], len(done.scan["slice_weights"])) == (1, done.scan["slices"])
+    assert summarize(done.out, "--json")[0] == 1
+
+
+def test_slices_are_compared_by_the_room_that_each_stands_for(batch, save_heights, tmp_path):
+    """The truth has ground glass above, where slices are five times as far apart."""
+    files, labels = save_heights(tmp_path / "in/ct", FINE_THEN_COARSE)
+    (tmp_path / "truth/ct").mkdir(parents=True)
+    for file, mask, height in zip(files, labels, FINE_THEN_COARSE, strict=True):
+        np.save(tmp_path / f"truth/ct/{file.stem}.npy", np.where((mask == 1) & (height > 30), 2, mask).astype(np.uint8))
+    scan = batch(tmp_path / "in", measures="full", truth=tmp_path / "truth").scan
+    above = sum(w * np.count_nonzero(mask) for w, mask in zip(scan["slice_weights"][31:], labels[31:], strict=True))
+    expected = above * np.prod(scan["spacing_mm"]) / 1000
+    assert scan["volume_error_ml"]["normal_lung"] == pytest.approx(expected)

@@ -496,3 +496,50 @@ def test_the_command_takes_the_option_and_tells_the_lungs_on_80_columns(
     (row,) = [line.split() for line in left.err.splitlines() if line.startswith("ct.nii") and "+" in line]
     assert row == ["ct.nii", "1,056", "864", "0.4", "33.3", "1", "+", "3", "2", "288"]
     assert command(tmp_path / "in", "--out", tmp_path / "out", "--measures", "some").status == 2
+
+
+def test_where_the_truth_tells_lesions_alone_nothing_is_said_of_the_lung(batch, lungs, save_volume, tmp_path):
+    save_volume(tmp_path / "in/a.nii", lungs, (10.0, 5.0, 5.0))
+    save_volume(tmp_path / "truth/a.nii", np.where(lungs > 1, lungs, 0), truth=True)
+    values = {"0": ["background", "normal_lung"], "2": ["ground_glass"], "3": ["consolidation"]}
+    (tmp_path / "truth/dataset.json").write_text(json.dumps({"mask_values": values}))
+    found = batch(tmp_path / "in", measures="full", truth=tmp_path / "truth").summary["totals"]["agreement"]
+    assert found["volumes_ml"]["consolidation"]["bias"] == 0
+    assert (found["lung_ml"], found["involvement_percent"]) == (None, None)
+
+
+@pytest.mark.parametrize("spacing", [(4, 16), (6, 3)])
+def test_pixels_that_are_not_square_are_turned_with_the_slice(batch, save_series, tmp_path, spacing):
+    """Of a patient on a side; the right lung reaches in front of the other."""
+    labels = np.zeros((SLICES, 64, 64), np.uint8)
+    labels[:, 12:52, 8:28] = labels[:, 12:30, 28:38] = labels[:, 42:52, 36:56] = 1
+    turned = np.ascontiguousarray(np.rot90(labels, axes=(1, 2)))
+    save_series(tmp_path / "in", turned, ImageOrientationPatient=[0, 1, 0, -1, 0, 0], PixelSpacing=list(spacing))
+    scan = batch(tmp_path / "in", measures="full").scan
+    voxel_ml = np.prod(scan["spacing_mm"]) / 1000
+    assert scan["regions"]["left"]["lung_ml"] == pytest.approx(SLICES * 10 * 20 * voxel_ml, rel=0.05)
+
+
+def test_scans_without_a_spacing_are_left_out_of_the_agreement(batch, lungs, save_slice, save, save_volume, tmp_path):
+    save_slice(tmp_path / "in/p/1.png", lungs[2])
+    save(tmp_path / "truth/p/1.png", lungs[2])
+    call = {"measures": "full", "truth": tmp_path / "truth"}
+    assert batch(tmp_path / "in", out=tmp_path / "alone", **call).summary["totals"]["agreement"] is None
+    save_volume(tmp_path / "in/ct.nii", lungs, (10.0, 5.0, 5.0))
+    save_volume(tmp_path / "truth/ct.nii", lungs, truth=True)
+    assert batch(tmp_path / "in", **call).summary["totals"]["agreement"]["lung_ml"]["n"] == 1
+
+
+def test_numbers_of_another_unit_have_no_mean_hu(batch, lungs, save_series, tmp_path):
+    save_series(tmp_path / "in", lungs, RescaleType="MGML")
+    scan = batch(tmp_path / "in", measures="full").scan
+    assert "not rescaled to HU" in scan["flags"]
+    assert {region["mean_hu"] for region in scan["regions"].values()} == {None}
+
+
+@pytest.mark.parametrize(("column_mm", "flagged"), [(9.2, True), (9.5, False)])
+def test_a_single_lung_is_known_in_a_picture_of_30_cm(batch, lungs, save_volume, tmp_path, column_mm, flagged):
+    """32 columns."""
+    save_volume(tmp_path / "in/ct.nii", np.ascontiguousarray(lungs[:, :, :32]), (10.0, column_mm, column_mm))
+    scan = batch(tmp_path / "in", measures="full").scan
+    assert ("narrow field of view" in scan["flags"]) == flagged == (scan["regions"] is None)

@@ -497,3 +497,20 @@ def test_a_stack_of_images_with_too_many_voxels_has_no_label_map_and_says_so(
     assert (done.status, done.scan["errors"]) == (0, [])
     (left_out,) = done.scan["left_out"]
     assert "it would have 2 x" in left_out["reason"]
+
+
+def test_a_series_that_is_tilted_has_its_labels_where_its_slices_lie(batch, square, save_series, tmp_path):
+    """The pixels are not square, and slices are shifted by whole ones."""
+    files = save_series(tmp_path / "in/ct", square)
+    for index, file in enumerate(files):
+        dataset = pydicom.dcmread(file)
+        dataset.PixelSpacing = [0.5, 1.0]
+        dataset.ImagePositionPatient = [-100.5 + 0.9 * index, 40.25 - 1.3 * index, 2.5 * index]
+        dataset.save_as(file)
+    done = batch(tmp_path / "in", write=("mask", "nifti"))
+    made = SimpleITK.ReadImage(str(done.out / "nifti/ct/ct.nii.gz"))
+    found = SimpleITK.GetArrayFromImage(made)
+    for file in files:
+        place = [float(c) for c in pydicom.dcmread(file).ImagePositionPatient]
+        x, y, z = made.TransformPhysicalPointToIndex(place)
+        np.testing.assert_array_equal(found[z, y : y + 64, x : x + 64], done.masks[f"ct/{file.name}.png"])

@@ -727,3 +727,23 @@ def test_while_shards_are_joined_they_may_run_but_no_other_run_into_their_folder
                 batch(tmp_path / "in", shard=shard, **call)
         done.set()
     assert summarize(out, "--out", out)[0] == 0
+
+
+def test_what_belongs_to_no_scan_is_joined_too(batch, summarize, save_series, draw, tmp_path):
+    labels = np.stack([draw(seed, 64, 64) for seed in range(2)])
+    for name in "ab":
+        folder = tmp_path / "in" / name
+        for seed in range(2):  # to which of two series the damaged file belongs is unknown
+            save_series(folder, labels, stems=[f"{seed}{n}" for n in range(2)], seed=seed)
+        save_series(folder, labels[:1], stems=["scout"], seed=2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+        (folder / "damaged.dcm").write_bytes(b"damaged")
+        (folder / f"notes.{name}").write_bytes(b"")
+    whole = batch(tmp_path / "in", out=tmp_path / "whole").summary
+    outs = [batch(tmp_path / "in" / name, root=tmp_path / "in", out=tmp_path / name).out for name in "ab"]
+    status, told, _ = summarize(*outs, "--json")
+    joined = json.loads(told)
+    assert status == 1
+    for key in ("ignored", "ignored_endings", "skipped", "errors"):
+        assert joined[key] == json.loads(json.dumps(whole[key]))
+        assert whole[key]
+    assert len(whole["errors"]) == len(whole["skipped"]) == whole["ignored"] == 2

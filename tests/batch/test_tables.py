@@ -198,3 +198,32 @@ def test_a_disk_that_is_full_leaves_no_half_table(batch, mixed, monkeypatch, tmp
     assert not list((tmp_path / "out").rglob("*.tmp"))
     assert not (tmp_path / "out/slices.csv").exists()
     assert batch(mixed).summary["throughput"]["slices"] == 0
+
+
+def test_each_column_holds_the_figure_that_its_name_says(batch, draw, save_volume, tmp_path):
+    labels = np.stack([draw(seed, 64, 64) for seed in range(3)])
+    labels[:, :, 24:40] = 0  # two lungs
+    save_volume(tmp_path / "in/ct.nii", labels, (2.0, 5.0, 6.0))
+    save_volume(tmp_path / "truth/ct.nii", np.roll(labels, 1, 1), truth=True)
+    done = batch(tmp_path / "in", measures="full", truth=tmp_path / "truth")
+    scan, (row,) = done.scan, rows_of(done.out, "summary.csv")
+    told = dict(zip(("spacing_z_mm", "spacing_y_mm", "spacing_x_mm"), scan["spacing_mm"], strict=True))
+    told |= {
+        f"{key}_{name}": value for key in ("iou", "dice", "severity", "lesions") for name, value in scan[key].items()
+    }
+    told |= {f"{name}_{key}": value for name, one in scan["surface"].items() for key, value in one.items()}
+    told |= {f"{name}_volume_error_ml": value for name, value in scan["volume_error_ml"].items()}
+    regions = {lung: one for lung, one in scan["regions"].items() if one}
+    regions |= {f"{lung}_{third}": one for lung, of in tuple(regions.items()) for third, one in of["thirds"].items()}
+    for place, one in regions.items():
+        told[f"{place}_involvement_percent"] = one["involvement_percent"]
+        for key, ending in (("volumes_ml", "ml"), ("percent", "percent"), ("mean_hu", "mean_hu"), ("mass_g", "mass_g")):
+            told |= {f"{place}_{name}_{ending}": value for name, value in one[key].items()}
+    assert len(regions) == 8
+    assert {name: float(row[name]) if row[name] else None for name in told} == pytest.approx(told, abs=1e-4)
+
+
+def test_parquet_holds_the_rows_of_all_its_groups(batch, mixed, monkeypatch):
+    monkeypatch.setattr("ctseg_batch.figures.tables._ROWS_A_GROUP", 2)
+    out = batch(mixed, parquet=True).out
+    assert pyarrow.parquet.read_table(out / "slices.parquet").num_rows == len(rows_of(out)) == 9

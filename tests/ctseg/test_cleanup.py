@@ -86,3 +86,12 @@ def test_a_speck_anywhere_in_a_scan_of_any_size_is_found(shape):
         cleaned = clean_volume(labels.copy(), Cleanup(volume_fraction=0.6))
         assert cleaned[place] == 0
         assert (cleaned[0] == 1).all()
+
+
+def test_a_piece_is_small_by_the_largest_one_not_by_all_lung():
+    labels = np.zeros((10, 64, 64), np.uint8)
+    labels[:, 8:48, 0:20] = 1
+    labels[:, 8:48, 32:52] = 1
+    labels[:3, 56:64, 56:64] = 1  # 192 voxels: 2.4 % of one lung, 1.2 % of both
+    assert (clean_volume(labels.copy(), Cleanup(volume_fraction=0.02)) == labels).all()
+    assert not clean_volume(labels.copy(), Cleanup(volume_fraction=0.03))[:, 56:].any()

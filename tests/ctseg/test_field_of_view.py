@@ -55,3 +55,13 @@ def test_a_picture_is_round_if_its_corners_hold_one_value():
     assert not is_round(field)
     assert not is_round(np.zeros((SIDE, 96), np.int16))  # a scanner's picture is square ...
     assert not is_round(np.zeros((64, 64), np.int16))  # ... and larger
+
+
+@pytest.mark.parametrize(("pixels", "expected"), [(2, False), (8, True)])
+def test_a_share_of_the_outline_on_the_rim(pixels, expected):
+    """The outline of two lungs of these sizes has about 710 pixels: half a per cent are 3.5."""
+    labels = disc(40)
+    labels[60 : 60 + pixels, 0] = 1
+    slices = [rim_of(labels, is_round=False), rim_of(disc(40), is_round=False)]
+    assert sum(rim.outline for rim in slices) == pytest.approx(711, abs=3)
+    assert is_cut_off(slices) is expected

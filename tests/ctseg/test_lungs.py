@@ -122,3 +122,38 @@ def test_thirds_have_the_same_volume_not_the_same_height():
 def test_stray_voxels_far_below_move_no_third():
     lung = [10, 10, 10, 10, 10, 10]
     assert thirds(np.array([1, 0, 0, 0, 0, 0, *lung])).tolist()[6:] == thirds(np.array(lung)).tolist()
+
+
+@pytest.mark.parametrize("times", [2, 8])
+def test_pixels_of_any_size_part_the_lungs_at_the_same_place(times):
+    labels = chest()
+    labels[:, 12:42, 36:] = 0
+    labels[:, 12:30, 28:38] = 1
+    fine = labels.repeat(times, 1).repeat(times, 2)
+    right, left = parted(fine, (5.0, 6.0 / times, 6.0 / times))
+    assert right[:, 12 * times : 30 * times, 28 * times : 38 * times].all()
+    assert left[:, 42 * times : 52 * times, 36 * times : 56 * times].all()
+
+
+def test_how_much_of_the_lungs_a_border_cuts_is_told_from_the_side():
+    narrow = chest(gap=4, rows=(4, 60), width=5)
+    narrow[:, 30:35, 30:34] = 1  # 5 of 56 rows are joined
+    assert all(lung.any() for lung in parted(narrow))
+    flat = np.zeros_like(narrow)
+    flat[:, 28:34, 4:60] = 1  # six rows of a single lung
+    assert sorted(int(lung.sum()) for lung in parted(flat)) == [0, int(flat.sum())]
+
+
+def test_a_gap_in_one_slice_alone_does_not_draw_the_border_there():
+    labels = chest()
+    labels[3, 12:32, 28:36] = 1
+    labels[3, :, 25] = 0
+    right, _ = parted(labels)
+    assert right[3, :, :28].sum() == np.count_nonzero(labels[3, :, :28])
+
+
+@pytest.mark.parametrize(
+    ("voxels", "gone"), [((96, 4), ()), ((97, 3), ()), ((1, 99), ("right",)), ((2, 98), ()), ((985, 15), ("left",))]
+)
+def test_a_lung_with_less_than_a_fiftieth_is_absent(voxels, gone):
+    assert absent(voxels) == gone

@@ -50,3 +50,9 @@ def test_count_pixels_names_every_class():
 )
 def test_doubtful_volumes_are_flagged(pixels, first, largest, last, expected):
     assert doubts(measure(pixels, (1.0, 1.0, 1.0)), first, largest, last) == expected
+
+
+@pytest.mark.parametrize(("ml", "flagged"), [(799, True), (801, False), (9_999, False), (10_001, True)])
+def test_a_lung_volume_is_plausible_from_800_ml_to_10_litres(ml, flagged):
+    found = doubts(measure((0, 1000 * ml, 0, 0), (1.0, 1.0, 1.0)), 0, 50, 0)
+    assert (found == ("implausible lung volume",)) == flagged

@@ -477,3 +477,38 @@ def test_real_pixels_are_those_that_another_codec_decodes():
             stored = stored.astype(np.uint16).view(np.int16).astype(np.int32)
         hu = stored * int(dataset.RescaleSlope) + int(dataset.RescaleIntercept)
         np.testing.assert_array_equal(series.read(index).pixels, np.maximum(hu, -1024))
+
+
+@pytest.mark.parametrize(("degrees", "flags"), [(0.7, ()), (1.3, ("gantry tilt",))])
+def test_a_gantry_is_tilted_from_one_degree_on(write_stack, degrees, flags):
+    rise = 10 * math.tan(math.radians(degrees))
+    assert one(write_stack(3, lambda n: {"ImagePositionPatient": [0, round(rise * n, 4), 10 * n]})).flags == flags
+
+
+@pytest.mark.parametrize(("degrees", "flags"), [(0.7, ()), (1.3, ("oblique",))])
+def test_slices_are_oblique_from_one_degree_on(write_stack, degrees, flags):
+    sin, cos = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+    tags = {"ImageOrientationPatient": [1, 0, 0, 0, round(cos, 8), round(sin, 8)]}
+    series = one(
+        write_stack(3, lambda n: {**tags, "ImagePositionPatient": [0, round(-3 * n * sin, 6), round(3 * n * cos, 6)]})
+    )
+    assert series.flags == flags
+
+
+def test_a_tilt_is_told_by_the_ends_where_pictures_are_of_several_sizes(write_stack):
+    def tags(n):
+        size = 0.8 if n in (2, 3) else 0.4
+        return {"ImagePositionPatient": [-2.5 * size, -2 * size + n, 3 * n], "PixelSpacing": [size, size]}
+
+    assert set(one(write_stack(6, tags)).flags) == {"gantry tilt", "mixed pixel spacing"}
+
+
+@pytest.mark.parametrize("thickness", [0, -5, 2000])
+def test_a_single_slice_of_an_impossible_thickness_has_no_spacing(write_stack, thickness):
+    assert one(write_stack(1, lambda n: {"SliceThickness": thickness})).spacing_mm is None
+
+
+def test_a_slice_that_lies_astray_moves_no_end_of_what_a_series_covers(write_stack):
+    heights = [0, 5, 10, 15, 20, 525]
+    series = one(write_stack(6, lambda n: {"ImagePositionPatient": [0, 0, heights[n]]}))
+    assert reach(series.slices) == pytest.approx((-2.5, 27.5))

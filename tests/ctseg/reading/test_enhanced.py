@@ -384,3 +384,11 @@ def test_a_frame_is_read_alone(write, syntax, pack):
         assert tracemalloc.get_traced_memory()[1] < frames.nbytes / 4
     finally:
         tracemalloc.stop()
+
+
+def test_phases_of_thin_slices_are_apart_too(write):
+    heights, phases = (0, 0, 0.6, 0.6, 1.2), (2, 1, 1, 2, 1)
+    told = [{"StackID": "1", "TemporalPositionIndex": phase} for phase in phases]
+    per_frame = [of_frame(h, FrameContent=c) for h, c in zip(heights, told, strict=True)]
+    first, second = open_series([write(per_frame=per_frame)]).series
+    assert (len(first), len(second)) == (3, 2)

@@ -84,3 +84,28 @@ def test_a_rectangle_of_a_partner_shares_the_window_and_the_damage_of_the_slice(
         assert set(np.unique(allowed)) <= {0b0001, 0b0010, 0b1000}
         inside, pasted = np.median(grey[allowed == 0b0010]), np.median(grey[allowed == 0b1000])
         assert inside == pytest.approx(pasted, abs=20)
+
+
+@pytest.mark.parametrize("variant", [0, 3])
+def test_a_slice_is_drawn_as_it_lies_in_the_body(variant):
+    """A disc, in rows that are twice as far apart as columns."""
+    rows, columns = np.mgrid[:32, :64]
+    inside = (2 * rows - 31) ** 2 + (columns - 31.5) ** 2 < 20**2
+    image = Slice(np.where(inside, 0, -1000).astype(np.int16), "hu", aspect=2.0)
+    one = Sample(image, np.where(inside, 0b1000, 0b0001).astype(np.uint8), "d", "g", Path("f"))
+    grey, allowed, _ = quadruple(one, variant, HOW, 64)
+    for seen in (grey > 127, allowed == 0b1000):
+        assert [np.count_nonzero(seen.any(axis=axis)) for axis in (0, 1)] == pytest.approx([40, 40], abs=2)
+
+
+def test_a_teachers_probabilities_are_drawn_with_what_they_are_of():
+    rows, columns = np.mgrid[:64, :64]
+    inside = (rows - 20) ** 2 + (columns - 40) ** 2 < 15**2
+    soft = np.zeros((32, 32, 4), np.uint8)
+    soft[..., 0], soft[..., 3] = 255 * ~inside[::2, ::2], 255 * inside[::2, ::2]
+    image = Slice(np.where(inside, 0, -1000).astype(np.int16), "hu")
+    one = Sample(image, np.where(inside, 0b1000, 0b0001).astype(np.uint8), "d", "g", Path("f"), soft)
+    for seed in range(20):
+        _, allowed, told = randomise(one, np.random.default_rng(seed), HOW, 48)
+        assert ((told[..., 3] > 127) != (allowed == 0b1000)).mean() < 0.03
+        assert (told.sum(axis=2, dtype=int) > 250).all()

@@ -1,8 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from ctseg.training.calibrate import ValidationPixels, calibration_error, fit_temperature
+from ctseg.datasets.dataset import Dataset
+from ctseg.datasets.mask_meaning import PLAIN_MEANING
+from ctseg.prepare import Preparation
+from ctseg.scan import Slice
+from ctseg.training.calibrate import ValidationPixels, calibration_error, collect_logits, fit_temperature
+from ctseg.training.samples import Sample, Samples
 
 APART = ((0,), (1,), (2,), (3,))
 
@@ -53,3 +60,35 @@ def test_one_temperature_serves_all_data_sets():
     either = [pixels(0.5), pixels(2.5)]
     assert 0.6 < fit_temperature(either) < 2.4
     assert fit_temperature(either[::-1]) == pytest.approx(fit_temperature(either), rel=0.01)
+
+
+def test_too_sure_and_not_sure_enough_do_not_make_up_for_each_other():
+    """90 % sure and right in three of four, 60 % sure and always right: gaps of 0.15 and 0.4."""
+    sure = torch.tensor([[share, *[(1 - share) / 3] * 3] for share in (0.9, 0.6)])
+    logits = sure.log().repeat_interleave(4, 0)
+    allowed = np.array([1, 1, 1, 2, 1, 1, 1, 1], np.uint8)
+    assert calibration_error(ValidationPixels("d", logits, allowed, APART), 1.0) == pytest.approx((0.15 + 0.4) / 2)
+
+
+class Sure(torch.nn.Module):
+    """Consolidation where a pixel is bright, else background."""
+
+    def forward(self, grey):
+        bright = (grey > 127).float()
+        return 50 * torch.cat([1 - bright, 0 * bright, 0 * bright, bright], dim=1)
+
+
+def test_pixels_that_are_open_or_background_to_both_are_not_asked_for():
+    pixels, allowed = np.zeros((32, 32), np.uint8), np.full((32, 32), 0b0001, np.uint8)
+    pixels[:8] = 255
+    allowed[4:12] = 0b1000
+    allowed[:, :8] = 0b1111
+    one = Sample(Slice(pixels, "grey8"), allowed, "d", "g", Path("f"))
+    empty = Sample(Slice(pixels, "grey8"), np.full_like(allowed, 0b1111), "e", "g", Path("f"))
+    loaded = [
+        Samples(Dataset(name, Path(), PLAIN_MEANING, ()), PLAIN_MEANING, {"train": (), "val": (s,), "test": ()})
+        for name, s in (("d", one), ("e", empty))
+    ]
+    (found,) = collect_logits(Sure(), Preparation(long_side=32, multiple=32), loaded, torch.device("cpu"))
+    assert (found.name, len(found.allowed)) == ("d", 12 * 24)
+    assert np.bincount(found.allowed, minlength=9)[[1, 8]].tolist() == [4 * 24, 8 * 24]

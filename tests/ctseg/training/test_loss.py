@@ -92,3 +92,28 @@ def test_gradients_are_finite_where_the_network_is_sure_and_wrong():
     partial_label_loss(logits, torch.tensor([[[0b0010]]], dtype=torch.uint8), 1.0).backward()
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
+
+
+def test_a_teachers_probabilities_add_their_cross_entropy():
+    logits, anything = (
+        SOFTMAX.log().view(1, 4, 1, 1).repeat(1, 1, 2, 1),
+        torch.full((1, 2, 1), 0b1111, dtype=torch.uint8),
+    )
+    told = torch.tensor([51, 102, 102, 0], dtype=torch.uint8).view(1, 4, 1, 1).repeat(1, 1, 2, 1)
+    expected = -sum(share * math.log(one) for share, one in ((0.2, 0.1), (0.4, 0.2), (0.4, 0.3)))
+    assert partial_label_loss(logits, anything, 0.0, told).item() == pytest.approx(expected)
+
+
+def test_dice_counts_as_much_as_its_weight_says():
+    torch.manual_seed(0)
+    logits, allowed = torch.randn(2, 4, 8, 8), (1 << torch.randint(0, 4, (2, 8, 8))).to(torch.uint8)
+    dice = partial_dice(logits.softmax(dim=1), allowed_planes(allowed))
+    found = partial_label_loss(logits, allowed, 0.5) - partial_label_loss(logits, allowed, 0.0)
+    assert found.item() == pytest.approx(0.5 * dice.item(), rel=1e-4)
+
+
+def test_a_lesion_of_open_kind_is_missed_as_lesion():
+    """Of five terms, that of lung and that of lesion are wrong."""
+    possible = allowed_planes(torch.full((1, 64, 64), 0b1100, dtype=torch.uint8))
+    lung = torch.tensor([0.0, 1.0, 0.0, 0.0]).view(1, 4, 1, 1).expand(1, 4, 64, 64)
+    assert partial_dice(lung, possible).item() == pytest.approx(2 / 5, abs=0.01)
