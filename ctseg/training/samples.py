@@ -83,11 +83,11 @@ class Samples:
 
 
 def load_samples(
-    dataset: Dataset | SeriesDataset, seed: int, validation_groups: Collection[str] = (), all_train: bool = False
+    dataset: Dataset | SeriesDataset, seed: int, validation_groups: Collection[str] | None = ()
 ) -> Samples:
     """Read a data set into memory and split it.
 
-    With `all_train` every group trains. Else `validation_groups` validate in any case, and the `split` column of the
+    With None for `validation_groups` every group trains. Else these validate in any case, and the `split` column of the
     index decides on the others, in whichever row of a group. All others train or, if none of the data set's groups is
     named, 70 % train, 15 % validate and 15 % test, drawn by `seed`; a group without any label trains. Raises
     DatasetError.
@@ -106,14 +106,15 @@ def load_samples(
         meaning, unlabelled = dataset.meaning, {sample.file for sample, _ in found if not sample.is_labelled}
     of_group = {sample.group: split for sample, split in found if split}
     undecided = {sample.group for sample, _ in found if sample.file not in unlabelled} - of_group.keys()
-    is_named = any(sample.group in validation_groups for sample, _ in found)
+    named = validation_groups or ()
+    is_named = any(sample.group in named for sample, _ in found)
     drawn = dict.fromkeys(undecided, "train") if is_named else split_groups(undecided, seed)
     splits: dict[Split, list[Sample]] = {"train": [], "val": [], "test": []}
     for sample, said in found:
         split = said or of_group.get(sample.group) or drawn.get(sample.group, "train")
         if split not in splits:
             raise DatasetError(f"{dataset.folder}: the split {split!r} is not one of {', '.join(splits)}")
-        splits["train" if all_train else "val" if sample.group in validation_groups else split].append(sample)
+        splits["train" if validation_groups is None else "val" if sample.group in named else split].append(sample)
     _check_groups(splits, dataset.folder)
     told = {split: tuple(s for s in samples if s.file not in unlabelled) for split, samples in splits.items()}
     return Samples(dataset, meaning, told, tuple(s for s in splits["train"] if s.file in unlabelled))

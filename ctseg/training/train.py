@@ -150,7 +150,8 @@ def train(
     found = read_datasets(datasets)
     if any(data.holds(out) for data in found):
         raise CallError(f"--out {out}: it is a data set, to which nothing is written: name another folder")
-    loaded: Sequence[Samples] = [load_samples(data, seed, validation_group or (), all_groups) for data in found]
+    held_out = None if all_groups else validation_group or ()
+    loaded: Sequence[Samples] = [load_samples(data, seed, held_out) for data in found]
     check_known(loaded, validation_group or ())
     if teacher:
         loaded = [data.for_a_teacher() for data in loaded]

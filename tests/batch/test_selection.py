@@ -306,6 +306,23 @@ def test_the_finest_series_is_the_best_though_each_of_its_folders_holds_a_part(b
         assert sorted(batch(tmp_path / "in", best_series=True).scans) == ["fine", "fine0", "fine1"]
 
 
+@pytest.mark.parametrize(("second", "scans"), [(15, ["fine.dcm/1", "fine.dcm/2"]), (5, ["coarse"])])
+def test_stacks_of_an_object_are_parts_of_it_where_one_lies_above_the_other(
+    batch, draw, save_series, convert, tmp_path, second, scans
+):
+    """Of six slices, 5 mm apart; or of two phases of three places, shorter than the coarse series."""
+    labels = np.stack([draw(seed, 64, 64) for seed in range(6)])
+    fine = save_series(tmp_path / "fine", labels, SeriesInstanceUID="1.2.1", StudyInstanceUID="1.3")
+    put_at(fine, [0, 5, 10, second, second + 5, second + 10])
+    dataset = pydicom.dcmread(convert(tmp_path / "in/fine.dcm", fine))
+    for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        frame.FrameContentSequence[0].StackID = str(1 + number // 3)
+    dataset.save_as(tmp_path / "in/fine.dcm")
+    put_at(save_series(tmp_path / "in/coarse", labels[:5], **COARSE), range(0, 50, 10))
+    for _ in range(2):  # by the headers, then by the journal
+        assert sorted(batch(tmp_path / "in", best_series=True).scans) == scans
+
+
 def test_phases_of_one_place_are_no_longer_than_one_of_them(batch, draw, save_series, tmp_path):
     labels = np.stack([draw(seed, 64, 64) for seed in range(8)])
     heart = save_series(tmp_path / "in/heart", labels, SeriesInstanceUID="1.2.1", StudyInstanceUID="1.3")

@@ -32,6 +32,14 @@ class SeriesFacts:
     is_computed: bool = False
     reach: tuple[float, float] | None = None
 
+    def lies_apart_from(self, other: "SeriesFacts") -> bool:
+        """Whether less than half of the shorter one lies beside the other; False where that is unknown."""
+        if self.reach is None or other.reach is None:
+            return False
+        (low, high), (others_low, others_high) = self.reach, other.reach
+        shorter = min(high - low, others_high - others_low)
+        return min(high, others_high) - max(low, others_low) < shorter / 2
+
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "SeriesFacts":
         """The inverse of `asdict`, after a way through JSON."""
@@ -51,9 +59,11 @@ class ListedSeries:
     facts: SeriesFacts
     stretches: tuple[tuple[int, int], ...]
 
-    def shares_uid(self, other: "ListedSeries") -> bool:
-        """Whether both belong to one series, spread over folders; stacks of frames never do."""
-        return bool(self.facts.uid) and self.facts.uid == other.facts.uid and None not in (self.key, other.key)
+    def complements(self, other: "ListedSeries") -> bool:
+        """Whether both are parts of one series: spread over folders, or stacks of frames one above the other."""
+        if not self.facts.uid or self.facts.uid != other.facts.uid:
+            return False
+        return None not in (self.key, other.key) or self.facts.lies_apart_from(other.facts)
 
     def files(self, folder: Sequence[str]) -> Iterator[str]:
         """Its files out of all files of the folder."""

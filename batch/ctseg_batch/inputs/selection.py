@@ -97,8 +97,8 @@ class Selection:
     def surveyed(self, series: Iterable[ListedSeries]) -> "Selection":
         """The same, once it has seen all series: only then is the best of a study known.
 
-        A series without a study is a study of its own. If the best one is spread over several folders, all its parts
-        are kept.
+        A series without a study is a study of its own. If the best one is spread over several folders or stacks, all
+        its parts are kept.
         """
         if not self.one_a_study:
             return self
@@ -111,7 +111,7 @@ class Selection:
             for rivals in studies.values()
             for best in [best_of(rivals)]
             for one in rivals
-            if one is not best and not one.shares_uid(best)
+            if one is not best and not one.complements(best)
         }
         return replace(self, outdone=outdone)
 
@@ -164,11 +164,11 @@ def _rank(series: ListedSeries, covered: float) -> tuple[bool, float, float, boo
 
 
 def _coverage(series: ListedSeries, rivals: Iterable[ListedSeries]) -> float:
-    """How much of the body its slices and those of its parts in other folders cover, in mm; 0 where that is unknown.
+    """How much of the body its slices and those of its other parts cover, in mm; 0 where that is unknown.
 
     Copies, and slices at one place, cover no more than one of them.
     """
-    parts = [one.facts for one in rivals if one is series or one.shares_uid(series)]
+    parts = [one.facts for one in rivals if one is series or one.complements(series)]
     length, top = 0.0, -math.inf
     for low, high in sorted(part.reach for part in parts if part.reach):
         length += max(0.0, high - max(low, top))

@@ -114,7 +114,7 @@ def test_slices_of_a_series_that_may_be_diseased_are_set_apart_for_a_teacher(tmp
     held_back = load_samples(dataset, seed=0, validation_groups=["s"])
     assert {s.file for s in held_back.splits["val"]} == set(files[2:])
     assert not held_back.unlabelled
-    assert len(load_samples(dataset, 0, ["s"], all_train=True).unlabelled) == 2
+    assert len(load_samples(dataset, 0, None).unlabelled) == 2
 
 
 def test_gas_below_the_lungs_is_no_lung_of_a_healthy_series(tmp_path):
