@@ -1,10 +1,11 @@
 """The pictures of a scan: the slices that matter, and the patient from the front."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
+from ctseg import flags
 from ctseg.measures import involvement
 from ctseg.spacing import Spacing
 from ctseg.turn import Side
@@ -22,6 +23,8 @@ _NOTHING = "Nothing can be shown: neither masks nor overlays are in place; ctseg
 _FETCHED = "The scan was read from an archive or a store, so only its masks are shown."
 _MOVED = "The scan is no longer where the run read it, so only its masks are shown."
 _UNREAD = "The scan is where the run read it, but can't be read or has changed, so only its masks are shown."
+_TURNED = "It is not shown from the front, since its slices are stored in several orientations."
+_UNEVENLY = frozenset({flags.UNEVEN_SPACING, flags.GAP, flags.DUPLICATE_POSITIONS})
 _UNEVEN = "From the front, all slices are drawn equally high, though they are not evenly spaced."
 
 
@@ -60,11 +63,11 @@ class ScanPictures:
 
 
 def draw(
-    files: ScanFiles, spacing: Spacing | None, right: Side | None, pool: Executor, *, is_uneven: bool, is_ordered: bool
+    files: ScanFiles, spacing: Spacing | None, right: Side | None, pool: Executor, flagged: Collection[str]
 ) -> ScanPictures:
     """The pictures of a scan; `spacing`, or on which side the patient's `right` is, is None where it is not known.
 
-    `is_uneven`: its slices are not evenly spaced. `is_ordered`: their positions are known, not guessed.
+    `flagged`: its flags.
     """
     rows, own = files.rows, own_files(files.rows)
     found = survey(files, spacing, right or "left", pool)
@@ -77,12 +80,16 @@ def draw(
         if shown
     ]
     plane = depth = None
-    if found and not found.lost and found.depth.any() and spacing and len(rows) >= _FEWEST_FOR_A_PLANE:
-        plane, depth = from_the_front(files, found, spacing, pool, is_head_known=is_ordered and right is not None)
-    notes = _notes(files, found, spacing, right, tiles) if tiles else (_NOTHING,)
-    if plane and is_uneven:
-        notes = (*notes, _UNEVEN)
-    return ScanPictures(tuple(reversed(tiles)), plane, depth, lungs_told(right), notes)
+    is_mixed = flags.MIXED_ORIENTATIONS in flagged
+    if found and not (found.lost or is_mixed) and found.depth.any() and spacing and len(rows) >= _FEWEST_FOR_A_PLANE:
+        is_head_known = right is not None and not flags.order_among(flagged)
+        plane, depth = from_the_front(files, found, spacing, pool, is_head_known=is_head_known)
+    notes = list(_notes(files, found, spacing, right, tiles)) if tiles else [_NOTHING]
+    if plane and not _UNEVENLY.isdisjoint(flagged):
+        notes.append(_UNEVEN)
+    elif found and is_mixed:
+        notes.append(_TURNED)
+    return ScanPictures(tuple(reversed(tiles)), plane, depth, lungs_told(right), tuple(notes))
 
 
 def _notes(

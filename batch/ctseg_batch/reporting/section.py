@@ -20,7 +20,6 @@ from ctseg_batch.slice_figures import SliceFigures
 
 _NO_LIST = "Pictures need slices.csv, which this OUT does not hold: the same call of `ctseg batch` writes it."
 _NOTHING = "None of it could be read."
-_UNEVEN = frozenset({flags.UNEVEN_SPACING, flags.GAP, flags.DUPLICATE_POSITIONS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +76,7 @@ def scan_section(
     else:
         files = ScanFiles(origin.out, origin.root, scan["scan"], rows)
         right = scan.get("patients_right")  # older summaries lack it
-        is_uneven = not _UNEVEN.isdisjoint(scan["flags"])
-        is_ordered = not flags.order_among(scan["flags"])
-        pictures = draw(files, spacing, right, origin.pool, is_uneven=is_uneven, is_ordered=is_ordered)
+        pictures = draw(files, spacing, right, origin.pool, scan["flags"])
         height = pictures.plane.size[0] if pictures.plane else None
         order = order_told(scan["flags"], spacing, right, is_series=bool(scan.get("series")))
         area_spacing = None if flags.MIXED_PIXEL_SPACING in scan["flags"] else spacing

@@ -395,6 +395,17 @@ def test_masks_that_are_gone_are_told_and_leave_no_hole_in_a_picture(page, volum
     assert not part.all("figure", class_="plane")
 
 
+def test_slices_that_are_stored_in_several_ways_are_not_shown_from_the_front(batch, page, save_series, stack, tmp_path):
+    files = save_series(tmp_path / "in/ct", stack)
+    assert len(page(batch(tmp_path / "in").out).one("article").all("figure", class_="plane")) == 2
+    turned = pydicom.dcmread(files[2])
+    turned.ImageOrientationPatient = [-1, 0, 0, 0, 1, 0]
+    turned.save_as(files[2])
+    part = page(batch(tmp_path / "in").out).one("article")
+    assert "its slices are stored in several orientations" in part.text
+    assert not part.all("figure", class_="plane")
+
+
 def test_a_slice_that_failed_leaves_a_gap(page, volume, list_slices):
     (volume.out / "masks" / "ct.nii.gz" / "0002.png").unlink()
     list_slices(volume.out, {"ct.nii.gz": {f"ct.nii.gz/{index:04d}.png": "ct.nii.gz" for index in range(6)}})
