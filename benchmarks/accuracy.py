@@ -107,12 +107,10 @@ def validation_masks(dataset: Path, model: str, work: Path) -> list[tuple[str, n
         shutil.copy(dataset / "images" / row["file"], work / "images")
     masks = segment(work / "images", model, work / "out")
 
-    def read(file: Path) -> np.ndarray:
-        mask = read_picture(file)
-        assert mask is not None, file
-        return mask
-
-    return [(row["patient"], read(dataset / "masks" / row["file"]), read(masks / row["file"])) for row in rows]
+    return [
+        (row["patient"], read_picture(dataset / "masks" / row["file"]), read_picture(masks / row["file"]))
+        for row in rows
+    ]
 
 
 def by_patient(slices: list[tuple[str, np.ndarray, np.ndarray]]) -> list[np.ndarray]:
@@ -189,7 +187,6 @@ def series_figures(folder: Path, name: str, model: str, work: Path) -> dict[str,
     infected, area, lung = [], [], []
     for row in csv.DictReader((folder / f"{name}.csv").open()):
         mask = read_picture(masks / f"{row['file']}.png")
-        assert mask is not None, row["file"]
         infected.append(row["infected"] == "1")
         area.append(np.count_nonzero(mask >= GROUND_GLASS))
         lung.append(np.count_nonzero(mask >= LUNG))

@@ -1,6 +1,7 @@
 """The values of options that are not on the command line: from the environment, else from a file `ctseg.toml`."""
 
 import os
+import re
 import tomllib
 import typing
 from collections.abc import Collection, Mapping
@@ -16,6 +17,8 @@ from ctseg.errors import CallError
 FILE = "ctseg.toml"
 VARIABLE = "CTSEG_CONFIG"
 _OURS = "CTSEG_"
+# Set for a service that is called ctseg.
+_OF_KUBERNETES = re.compile(r"CTSEG_(SERVICE_HOST|SERVICE_PORT|PORT)(_|$)")
 _SEPARATOR = ";"
 _ORIGINS = "ctseg.settings.origins"
 
@@ -82,7 +85,7 @@ def _tell_strange(command: str, known: Collection[str], commands: Collection[str
     for name in sorted(name for name in os.environ if name.startswith(_OURS) and name not in (VARIABLE, *known)):
         if name.startswith(variable(command, "")):
             typer.echo(f"{name} is set, but ctseg {command} has no such option: it is ignored", err=True)
-        elif not name.startswith(all_commands):
+        elif not name.startswith(all_commands) and not _OF_KUBERNETES.match(name):
             typer.echo(f"{name} is set, but begins with no command, like {_OURS}BATCH_: it is ignored", err=True)
 
 

@@ -37,7 +37,7 @@ def images_with_masks(folder: Path) -> Sequence[tuple[Path, Path]]:
 
 def _by_stem(folder: Path) -> dict[Path, Path]:
     """The files `<patient>/<file>` by their place without the ending; raises DatasetError where two have the same."""
-    patients = _listed(folder)
+    patients = [entry for entry in _listed(folder) if not entry.name.startswith(".")]
     entries = [entry for patient in patients if patient.is_dir() for entry in _listed(patient)]
     for link in sorted([*patients, *entries]):  # else files behind broken links would be left out
         if link.is_symlink() and not link.name.startswith(".") and not link.exists():

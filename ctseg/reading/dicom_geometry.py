@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ctseg import flags
-from ctseg.reading.dicom_header import SliceHeader, normal_of, patients_of
+from ctseg.reading.dicom_header import SliceHeader, normal_of, patients_of, turn_of
 from ctseg.reading.dicom_planes import Planes, planes_of
 from ctseg.reading.dicom_positions import APART_MM, Offsets, with_all_positions, without_shams
 from ctseg.reading.dicom_values import Numbers
@@ -59,7 +59,7 @@ def stack(slices: Sequence[SliceHeader]) -> Stack:
         ordered = tuple(found for _, found in by_offset)
         planes = planes_of(np.sort(offsets))
         doubts += [*_doubts_of_places(planes), *_doubts_of_direction(ordered)]
-    if all(s.orientation is None for s in ordered):
+    if _is_orientation_unknown(ordered):
         doubts.append(flags.UNKNOWN_ORIENTATION)
     weights = _weights(ordered, planes)
     mixed = [*_doubts_of_origin(ordered), *_doubts_of_mixture(ordered)]
@@ -177,6 +177,12 @@ def _doubts_of_direction(ordered: Sequence[SliceHeader]) -> Iterable[str]:
         points = [corners[[0, -1]], np.array([_centre(placed[0]), _centre(placed[-1])])]
     if len(placed) > 1 and all(_are_shifted(some - some[0], _normal(ordered)) for some in points):
         yield flags.GANTRY_TILT
+
+
+def _is_orientation_unknown(ordered: Sequence[SliceHeader]) -> bool:
+    """Whether no slice says how it lies, or those that do disagree, so that the others can't be taken to be alike."""
+    known = {s.orientation for s in ordered}
+    return known == {None} or (None in known and len({turn_of(one) for one in known if one is not None}) > 1)
 
 
 def _centre(found: SliceHeader) -> Offsets:

@@ -80,6 +80,8 @@ def load(file: Path) -> Checkpoint:
         if state["classes"] != [c.name for c in CLASSES]:
             raise ModelError(f"{file} has the classes {', '.join(state['classes'])}, not those of this ctseg")
         recipe = recipe_from(state["recipe"])
+        if sum(weights.nbytes for weights in state["weights"].values()) > file.stat().st_size:
+            raise ValueError("its weights would take more memory than the file")
         _check_shapes(recipe, {name: tuple(weights.shape) for name, weights in state["weights"].items()})
         net = build(recipe.architecture)
         net.load_state_dict(state["weights"])

@@ -20,6 +20,7 @@ from ctseg.errors import CallError, DatasetError, require
 from ctseg.metrics import scores
 from ctseg.model import INPUT, OUTPUT
 from ctseg.prepare import Preparation
+from ctseg.process.output_console import OutputConsole
 from ctseg.process.signals import uninterrupted
 from ctseg.process.standard_output import standard_output
 from ctseg.runtime import check_labels, open_on_cpu
@@ -82,7 +83,7 @@ def evaluate(
     console = Console(stderr=True, soft_wrap=True)
     if slices == "held-out":
         warn_of_new_names(model, candidate.datasets, [d.name for d in found], console)
-    loaded = [load_samples(dataset, seed=0) for dataset in found]
+    loaded = [load_samples(dataset, 0, None) for dataset in found]
     scored, left_out = _scored(loaded, candidate, slices, group or ())
     for doubt in (*left_out, *_doubts(loaded, candidate, scored, slices)):
         warn(doubt, console)
@@ -100,7 +101,7 @@ def evaluate(
         if as_json:
             stream.write(json.dumps(results, indent=2) + "\n")
         else:
-            show_results(results, Console(file=stream))
+            show_results(results, OutputConsole(file=stream))
 
 
 def open_candidate(name_or_file: str) -> Candidate:
@@ -145,19 +146,15 @@ def choose(data: Samples, candidate: Candidate, slices: Choice, groups: Collecti
 
     Raises DatasetError where there are none, or where their values are others than the model takes.
     """
-    wanted = [
-        sample
-        for samples in data.splits.values()
-        for sample in samples
-        if (not groups or sample.group in groups)
-        and (slices == "all" or candidate.trained_on(sample) == (slices == "train"))
-    ]
-    if not any(data.splits.values()):
+    whose = ", ".join(sorted(groups)) or "it"
+    labelled = [one for samples in data.splits.values() for one in samples if not groups or one.group in groups]
+    if not labelled:
         raise DatasetError(
-            f"{data.dataset.folder}: by their labels, its slices may show disease anywhere: there is nothing to score"
+            f"{data.dataset.folder}: by their labels, all slices of {whose} may show disease anywhere: there is "
+            "nothing to score"
         )
+    wanted = [one for one in labelled if slices == "all" or candidate.trained_on(one) == (slices == "train")]
     if not wanted:
-        whose = ", ".join(sorted(groups)) or "it"
         why = "all of them: --slices all gives no independent figures" if slices == "held-out" else "none of them"
         raise DatasetError(
             f"{data.dataset.folder}: no slices of {whose} are {slices} for this model: it was trained on {why}"

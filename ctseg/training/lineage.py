@@ -80,7 +80,7 @@ def open_lineage(
         known[" and ".join(teachers)] = teacher.datasets
         check_learnt("the teacher", teacher.datasets, loaded)
         noted["teachers"] = list(teacher.provenance)
-    held_back = [data.dataset.name for data in loaded if data.splits["val"] or data.splits["test"]]
+    held_back = [data.dataset.name for data in loaded if data.held_out]
     for called, learnt in known.items():
         warn_of_new_names(called, learnt, held_back, console)
     datasets = tuple(chain.from_iterable(known.values()))
@@ -126,7 +126,7 @@ def check_learnt(who: str, datasets: Sequence[Mapping[str, Any]], loaded: Sequen
     The new network would know that group through it, and its scores there would be too good.
     """
     learnt = learnt_groups(datasets)
-    held_back = {(data.dataset.name, s.group) for data in loaded for s in data.splits["val"] + data.splits["test"]}
+    held_back = {(data.dataset.name, group) for data in loaded for group in data.held_out}
     if known := sorted(one for one in held_back if group_digest(*one) in learnt):
         dataset, group = known[0]
         raise DatasetError(

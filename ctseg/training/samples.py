@@ -68,13 +68,15 @@ class Samples:
     """The labelled slices of one data set, by split.
 
     `unlabelled`: slices of training groups whose labels tell no pixel from another, or in a series may show disease;
-    they are of use only with a teacher's soft labels. Those of other groups are of no use.
+    they are of use only with a teacher's soft labels. Those of other groups are of no use. `held_out` are the groups
+    that do not train, also those without a labelled slice.
     """
 
     dataset: Dataset | SeriesDataset
     meaning: MaskMeaning
     splits: dict[Split, tuple[Sample, ...]]
     unlabelled: tuple[Sample, ...] = ()
+    held_out: frozenset[str] = frozenset()
 
     def for_a_teacher(self) -> "Samples":
         """The same with the unlabelled slices among those to train on."""
@@ -117,7 +119,8 @@ def load_samples(
         splits["train" if validation_groups is None else "val" if sample.group in named else split].append(sample)
     _check_groups(splits, dataset.folder)
     told = {split: tuple(s for s in samples if s.file not in unlabelled) for split, samples in splits.items()}
-    return Samples(dataset, meaning, told, tuple(s for s in splits["train"] if s.file in unlabelled))
+    held_out = frozenset(sample.group for sample in splits["val"] + splits["test"])
+    return Samples(dataset, meaning, told, tuple(s for s in splits["train"] if s.file in unlabelled), held_out)
 
 
 def check_known(loaded: Iterable[Samples], named: Collection[str]) -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 from ctseg.errors import CallError, require
 from ctseg.model import Precision
 from ctseg.printable import printable
+from ctseg.process.output_console import OutputConsole
 from ctseg.process.signals import uninterrupted
 from ctseg.process.standard_output import standard_output
 from ctseg.training.network_file import find_network
@@ -94,7 +95,7 @@ def export(
         slices=real_slices(slices, SLICES[precision]) if slices else (),
     )
     with standard_output(f"{out} is written") as stream:
-        _show(exported, out, Console(file=stream, soft_wrap=True))
+        _show(exported, out, OutputConsole(file=stream, soft_wrap=True))
 
 
 def _show(exported: "Exported", out: Path, console: Console) -> None:

@@ -493,6 +493,44 @@ def test_slices_that_are_turned_in_their_plane_are_no_tilt_and_count_as_they_lie
         assert after[figure] == before[figure] is not None
 
 
+def test_where_one_slice_is_stored_otherwise_sides_are_told_by_those_that_say_them(batch, lungs_of_one, tmp_path):
+    """The left lung alone is in view; one slice says nothing of how it lies, or can't be read."""
+    files = lungs_of_one
+    mirror(files[1:])
+    one = batch(tmp_path / "in", measures="full").scan
+    assert "no right lung" in one["flags"]
+    assert "sides assumed" not in one["flags"]
+    files[0].write_bytes(files[0].read_bytes()[:-3000])
+    failed = batch(tmp_path / "in", measures="full").scan
+    assert "no right lung" in failed["flags"]
+    assert "sides assumed" not in failed["flags"]
+
+
+def test_of_slices_that_are_stored_in_several_ways_all_have_to_say_how(batch, lungs_of_one, tmp_path):
+    mirror(lungs_of_one[1:])
+    silent = pydicom.dcmread(lungs_of_one[2])
+    del silent.ImageOrientationPatient
+    silent.save_as(lungs_of_one[2])
+    assert {"orientation unknown", "sides assumed"} <= set(batch(tmp_path / "in", measures="full").scan["flags"])
+
+
+@pytest.fixture
+def lungs_of_one(save_series, tmp_path):
+    """Ten slices of 64 x 64 pixels of 6 mm with a single lung, that on the patient's left."""
+    labels = np.zeros((10, 64, 64), np.uint8)
+    labels[:, 12:52, 36:56] = 1
+    return save_series(tmp_path / "in/ct", labels, PixelSpacing=[6, 6])
+
+
+def mirror(files):
+    """Store slices mirrored, and say so."""
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        dataset.ImageOrientationPatient = [-1, 0, 0, 0, 1, 0]
+        dataset.PixelData = np.ascontiguousarray(dataset.pixel_array[:, ::-1]).tobytes()
+        dataset.save_as(file)
+
+
 def test_the_volume_of_a_tilted_stack_is_that_of_an_upright_one(batch, series, tmp_path):
     """Slices that are pushed over each other fill the same space."""
     files, _ = series

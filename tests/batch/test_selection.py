@@ -323,6 +323,21 @@ def test_stacks_of_an_object_are_parts_of_it_where_one_lies_above_the_other(
         assert sorted(batch(tmp_path / "in", best_series=True).scans) == scans
 
 
+def test_of_the_stacks_that_are_taken_no_two_show_the_same(draw, batch, save_series, convert, tmp_path):
+    """Two phases of the lower half, and two of the upper half."""
+    labels = np.stack([draw(seed, 64, 64) for seed in range(8)])
+    files = save_series(tmp_path / "files", labels, SeriesInstanceUID="1.2.1", StudyInstanceUID="1.3")
+    put_at(files, [0, 5, 0, 5, 10, 15, 10, 15])
+    dataset = pydicom.dcmread(convert(tmp_path / "in/heart.dcm", files))
+    for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        frame.FrameContentSequence[0].StackID = str(1 + number // 2)
+    dataset.save_as(tmp_path / "in/heart.dcm")
+    done = batch(tmp_path / "in", best_series=True)
+    assert len(done.scans) == 2
+    assert done.summary["totals"]["slices"] == 4
+    assert sum(scan["lung_ml"] > 0 for scan in done.scans.values()) == 2
+
+
 def test_phases_of_one_place_are_no_longer_than_one_of_them(batch, draw, save_series, tmp_path):
     labels = np.stack([draw(seed, 64, 64) for seed in range(8)])
     heart = save_series(tmp_path / "in/heart", labels, SeriesInstanceUID="1.2.1", StudyInstanceUID="1.3")

@@ -238,6 +238,14 @@ def test_what_is_asked_of_ctseg_itself_is_an_answer_too(asked):
     assert (done.returncode, done.stderr) == (2, "error: standard output can't be written (there is none)\n")
 
 
+@pytest.mark.parametrize("how", [[], ["--json"]])
+def test_a_description_that_nobody_reads_is_told(how):
+    script = '{ sleep 1; "$@"; echo $? >&2; } | true'
+    call = ["sh", "-c", script, "sh", sys.executable, "-m", "ctseg", "inspect", "fast", *how]
+    done = subprocess.run(call, check=False, stderr=subprocess.PIPE, text=True)
+    assert done.stderr == "error: standard output can't be written (Broken pipe)\n2\n"
+
+
 @NOTHING_FULL
 def test_a_wrong_call_is_status_2_also_where_nobody_can_be_told(process_of_batch, tmp_path):
     call = [*process_of_batch, str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]

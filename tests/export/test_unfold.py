@@ -24,6 +24,13 @@ def widen(model):
             entry.value = entry.value.replace("[8, 16, 16]", "[8, 16, 24]")
 
 
+def inflate(model):
+    """Weights of terabytes."""
+    for entry in model.metadata_props:
+        if entry.key == "ctseg.training":
+            entry.value = entry.value.replace("[8, 16, 16]", "[8, 16, 1000000]")
+
+
 def forget_the_recipe(model):
     for entry in model.metadata_props:
         if entry.key == "ctseg.training":
@@ -77,6 +84,7 @@ def test_what_is_settled_is_as_large_as_what_training_begins_with(exported, nois
     ("change", "reason"),
     [
         (widen, "holds no network that this ctseg can train"),
+        (inflate, "holds no network that this ctseg can train .its recipe describes a larger network"),
         (forget_the_recipe, "holds no network that this ctseg can train"),
         (shift, "is not what its recipe makes"),
     ],

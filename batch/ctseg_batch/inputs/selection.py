@@ -106,13 +106,14 @@ class Selection:
         for one in series:
             if one.facts.study and not self.refusal(one):
                 studies[one.facts.study].append(one)
-        outdone = {
-            one.scan_name: f"left out by --best-series: of its study, {best.scan_name} is taken"
-            for rivals in studies.values()
-            for best in [best_of(rivals)]
-            for one in rivals
-            if one is not best and not one.complements(best)
-        }
+        outdone: dict[str, str] = {}
+        for rivals in studies.values():
+            taken = [best_of(rivals)]
+            for one in rivals:
+                if one is not taken[0] and all(map(one.complements, taken)):
+                    taken.append(one)
+            left = {one.scan_name for one in rivals} - {one.scan_name for one in taken}
+            outdone |= dict.fromkeys(left, f"left out by --best-series: of its study, {taken[0].scan_name} is taken")
         return replace(self, outdone=outdone)
 
 

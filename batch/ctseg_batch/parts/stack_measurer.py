@@ -71,9 +71,7 @@ class StackMeasurer:
         if not self._is_whole:
             return None, (flags.NO_STACK,)
         indices = sorted(self._masks)
-        is_mixed = len({self._turns[index] for index in indices}) > 1
-        facing = Turn.facing(self._scan.patients_right or "left")
-        turns = {index: self._turns[index] if is_mixed else facing for index in indices}
+        turns = self._facing({index: self._turns[index] for index in indices})
         masks = [turn.upright(self._masks[index]) for index, turn in turns.items()]
         if len({mask.shape for mask in masks}) > 1:
             return None, (flags.MIXED_SIZES,)
@@ -96,8 +94,20 @@ class StackMeasurer:
         figures = StackFigures(lungs, lesions, surfaces)
         if lungs:
             doubts += map(flags.lung_absent, gone)
-            doubts += [flags.SIDES_ASSUMED] if self._scan.patients_right is None and not is_mixed else []
+            doubts += [] if self._are_sides_known() else [flags.SIDES_ASSUMED]
         return figures, tuple(doubts)
+
+    def _facing(self, turns: Mapping[int, Turn]) -> Mapping[int, Turn]:
+        """How to turn each slice; where all are stored alike, rows may run either way."""
+        if len(set(turns.values())) > 1:
+            return turns
+        return {index: Turn.facing(self._scan.patients_right or turn.patients_right) for index, turn in turns.items()}
+
+    def _are_sides_known(self) -> bool:
+        """Whether the files say where the patient's right is, be it here and there for one slice and another."""
+        found = self._scan.flags
+        is_mixed = flags.MIXED_ORIENTATIONS in found and flags.UNKNOWN_ORIENTATION not in found
+        return is_mixed or self._scan.patients_right is not None
 
     def _lung_values(self, turns: Mapping[int, Turn], masks: Sequence[Labels]) -> list[LungValues] | None:
         """The HU of the lung pixels of each turned mask, row by row; None unless all slices have HU."""

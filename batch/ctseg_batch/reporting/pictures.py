@@ -20,7 +20,7 @@ _TILE: Size = (200, 220)
 _FEWEST_FOR_A_PLANE = 3
 
 _NOTHING = "Nothing can be shown: neither masks nor overlays are in place; ctseg batch --write mask,overlay makes them."
-_FETCHED = "The scan was read from an archive or a store, so only its masks are shown."
+_FETCHED = "The scan was read from an archive or a store, or nothing tells where, so only its masks are shown."
 _MOVED = "The scan is no longer where the run read it, so only its masks are shown."
 _UNREAD = "The scan is where the run read it, but can't be read or has changed, so only its masks are shown."
 _TURNED = "It is not shown from the front, since its slices are stored in several orientations."
@@ -87,7 +87,7 @@ def draw(
     notes = list(_notes(files, found, spacing, right, tiles)) if tiles else [_NOTHING]
     if plane and not _UNEVENLY.isdisjoint(flagged):
         notes.append(_UNEVEN)
-    elif found and is_mixed:
+    elif found and is_mixed and not found.lost:
         notes.append(_TURNED)
     return ScanPictures(tuple(reversed(tiles)), plane, depth, lungs_told(right), tuple(notes))
 

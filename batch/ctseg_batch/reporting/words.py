@@ -46,8 +46,8 @@ _FLAGS: Mapping[str, str] = {
     flags.SEVERAL_PATIENTS: "The files name several patients, though nothing else tells their slices apart: put "
     "those of each patient into a folder of their own.",
     flags.OBLIQUE: "The slices are not axial; the model was trained on axial ones.",
-    flags.MIXED_ORIENTATIONS: "The slices are oriented differently, so they can't all be right in one stack; if the "
-    "sides are assumed too, right and left are mixed up.",
+    flags.MIXED_ORIENTATIONS: "The slices are oriented differently: each is turned upright by its own header, "
+    "but they may not lie pixel on pixel, which lesions and distances assume.",
     flags.MIXED_SIZES: "The slices have different numbers of pixels: if the smaller ones show as much, volumes by one "
     "spacing are wrong, and they count for less in percentages.",
     flags.MIXED_PIXEL_SPACING: "The pixels of some slices are larger than those of others: each slice counts with "
@@ -55,7 +55,8 @@ _FLAGS: Mapping[str, str] = {
     flags.TWO_SPACINGS: "The header gives two spacings: volumes follow its sform, other programs may follow its "
     "pixdim.",
     flags.DEFAULT_SPACING: "The voxels measure 1 mm each way and begin at 0, as when they are saved without a "
-    "spacing: if they are of another size, volumes are wrong, and slices may be mirrored or upside down.",
+    "spacing, or the file is a picture without a thickness: if they are of another size, volumes are wrong, and slices "
+    "may be mirrored or upside down.",
     flags.TWO_ORIENTATIONS: "The header gives two orientations: slices are turned by its sform, and may be mirrored "
     "or upside down.",
     flags.NOT_HU: "Nothing says that the values are Hounsfield units, or many are higher than any (as where signed "
@@ -154,8 +155,8 @@ def missing_told(masks: int) -> str:
     """The note on masks that are missing or damaged."""
     its = "A mask of it is" if masks == 1 else f"{masks:,} masks of it are"
     return (
-        f"{its} missing or damaged, so it is not shown from the front, and these slices not at all: "
-        "the same call of ctseg batch makes them again."
+        f"{its} missing or damaged, so it is not shown from the front: the same call of ctseg batch makes what is "
+        "missing again."
     )
 
 

@@ -7,22 +7,20 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from ctseg.classes import CLASSES
+from ctseg.process.output_console import OutputConsole
 
 _WIDE = 160
 
 
 def people_console() -> Console:
     """A console on standard error; without a terminal, it is wide enough for the table."""
-    return _wide_enough(Console(stderr=True))
+    console = Console(stderr=True)
+    return console if console.file.isatty() else Console(stderr=True, width=_WIDE)
 
 
 def output_console(stream: TextIO) -> Console:
     """The same on standard output, the `stream`."""
-    return _wide_enough(Console(file=stream))
-
-
-def _wide_enough(console: Console) -> Console:
-    return console if console.file.isatty() else Console(file=console.file, width=_WIDE)
+    return OutputConsole(file=stream, width=None if stream.isatty() else _WIDE)
 
 
 def show(console: Console, report: Iterable[RenderableType]) -> None:

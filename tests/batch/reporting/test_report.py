@@ -195,7 +195,7 @@ def test_a_scan_without_lung_has_a_profile_with_an_axis_of_round_numbers_alone(b
     assert not top.all("figure", class_="plane")
     drawn = top.one("figure", class_="profile").one("svg")
     assert not [text.text for text in drawn.all("text") if "e" in text.text and text.text[0].isdigit()]
-    assert "1" in [text.text for text in drawn.all("text")]
+    assert "0.5" in [text.text for text in drawn.all("text")]
 
 
 def test_the_same_out_gives_the_same_bytes(report, volume, tmp_path):
@@ -390,7 +390,7 @@ def test_masks_that_are_gone_are_told_and_leave_no_hole_in_a_picture(page, volum
     mask.unlink() if content is None else mask.write_bytes(content)
     part = page(volume.out).one("article")
     assert "A mask of it is missing or damaged" in part.text
-    assert "the same call of ctseg batch makes them again" in part.text
+    assert "the same call of ctseg batch makes what is missing again" in part.text
     assert [tile["data-index"] for tile in part.one("ul", class_="montage").all("li")] == ["5", "4", "3", "1", "0"]
     assert not part.all("figure", class_="plane")
 

@@ -179,7 +179,7 @@ def damage(state, place, value):
         (("recipe", "preparation", "multiple"), 7),
         (("recipe", "preparation", "multiple"), 4),
         (("weights", "head.bias"), torch.full((4,), float("nan"))),
-        (("recipe", "architecture", "widths"), (8, 10**6)),  # which would take terabytes
+        (("recipe", "architecture", "widths"), (8, 8, 10**6)),  # which would take terabytes
     ],
 )
 def test_what_would_fail_later_is_refused_when_a_checkpoint_is_read(whole, tmp_path, place, value):
@@ -188,6 +188,20 @@ def test_what_would_fail_later_is_refused_when_a_checkpoint_is_read(whole, tmp_p
     torch.save(state, tmp_path / "odd.pt")
     with pytest.raises(ModelError, match=r"odd\.pt"):
         checkpoint.load(tmp_path / "odd.pt")
+
+
+def test_weights_that_a_file_does_not_hold_are_refused_before_they_take_memory(tmp_path):
+    """Of one number each, said to be many."""
+    huge = replace(TINY, architecture=Architecture("light", (8, 8, 20_000), (0, 1, 1)))
+    with torch.device("meta"):
+        shapes = {name: part.shape for name, part in build(huge.architecture).state_dict().items()}
+    weights = {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
+    checkpoint.save(Checkpoint(build(TINY.architecture), huge, {"datasets": [], "seed": 0}, {}, {}), tmp_path / "a.pt")
+    state = torch.load(tmp_path / "a.pt", weights_only=True)
+    torch.save({**state, "weights": weights}, tmp_path / "a.pt")
+    assert (tmp_path / "a.pt").stat().st_size < 10**6
+    with pytest.raises(ModelError, match="its weights would take more memory than the file"):
+        checkpoint.load(tmp_path / "a.pt")
 
 
 def test_a_run_does_not_go_on_from_another_checkpoint(whole, data, tmp_path, monkeypatch, capsys):

@@ -20,13 +20,16 @@ from ctseg.training.samples import Sample, Samples
 RECIPE = replace(LIGHT, architecture=Architecture("light", (8, 8), (0, 1)))
 
 
-def samples(train, val=(), test=(), unlabelled=()):
+def samples(train, val=(), test=(), unlabelled=(), blank=()):
+    """`blank` groups are held out, and have no labelled slice."""
+
     def of(groups):
-        blank = np.zeros((4, 4), np.uint8)
-        return tuple(Sample(Slice(blank, "grey8"), blank, "d", group, Path("f")) for group in groups)
+        pixels = np.zeros((4, 4), np.uint8)
+        return tuple(Sample(Slice(pixels, "grey8"), pixels, "d", group, Path("f")) for group in groups)
 
     splits = {"train": of(train), "val": of(val), "test": of(test)}
-    return Samples(Dataset("d", Path(), MaskMeaning({}), ()), MaskMeaning({}), splits, of(unlabelled))
+    held_out = frozenset([*val, *test, *blank])
+    return Samples(Dataset("d", Path(), MaskMeaning({}), ()), MaskMeaning({}), splits, of(unlabelled), held_out)
 
 
 @pytest.fixture
@@ -46,6 +49,8 @@ def test_what_knows_a_group_held_back_is_refused():
         check_learnt("the teacher", known, [samples(["a"], ["c", "e"])])
     with pytest.raises(DatasetError, match="the teacher was trained on c of d"):
         check_learnt("the teacher", known, [samples(["a"], ["e"], test=["c"])])
+    with pytest.raises(DatasetError, match="the teacher was trained on c of d"):
+        check_learnt("the teacher", known, [samples(["a"], ["e"], blank=["c"])])
     check_learnt("the teacher", known, [samples(["a", "c"], ["e"])])
     check_learnt("the teacher", known, [samples(["a"], ["e"], unlabelled=["c"])])
 
