@@ -1,7 +1,9 @@
 """Where the pixels of a slice are in a DICOM file and how they are stored; and reading their bytes later."""
 
 import struct
+import threading
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +31,7 @@ _LONGEST_HEAD = 12
 # Encapsulated pixels begin with a table of offsets, here an empty one (PS3.5, A.4).
 _NO_OFFSETS = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
 _HU = ("", "HU", "HU_MOD")
+_INFLATING = threading.Lock()
 _UNSPECIFIED = "US"
 
 
@@ -176,8 +179,11 @@ def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
     """
     span = header.span
     if header.offset is None:
-        value = _inflate(file, header.stamp)
-        return value[span.start : span.start + span.size] if span else value
+        if span is None:
+            return _inflate(file, header.stamp)
+        with _INFLATING:  # else each thread would inflate it
+            frames = _inflate_for_all_frames(file, header.stamp)
+        return frames[span.start : span.start + span.size]
     left = check_regular(file) - header.offset
     if (size := span.size if span else left) > LARGEST_FILE:
         raise UnreadableFile(file, f"is too large for one slice ({size / LARGEST_FILE:.1f} GiB)")
@@ -209,6 +215,16 @@ def find_value(stream: BinaryIO, header: PixelHeader) -> tuple[int, int]:
     if tuple(tag) != _PIXEL_DATA:
         raise ContentError("its pixels are not where they were when its header was read")
     return header.offset + at, length
+
+
+def release_frames() -> None:
+    """Free what is held of a deflated file with several frames."""
+    _inflate_for_all_frames.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _inflate_for_all_frames(file: Path, stamp: Stamp | None) -> bytes:
+    return _inflate(file, stamp)
 
 
 def _inflate(file: Path, stamp: Stamp | None) -> bytes:

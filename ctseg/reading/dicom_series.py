@@ -12,6 +12,7 @@ from ctseg.reading.dicom_copies import find_copies
 from ctseg.reading.dicom_geometry import most_at_one_place, orientation_of, stack
 from ctseg.reading.dicom_grid import series_grid
 from ctseg.reading.dicom_header import Skipped, SliceHeader, read_headers, turn_of
+from ctseg.reading.dicom_pixel_data import release_frames
 from ctseg.reading.dicom_pixels import is_scale_unknown, read_numbers, read_slice
 from ctseg.reading.scan_scale import ScanScale
 from ctseg.reading.values import Values
@@ -76,7 +77,9 @@ class DicomSeries:
         return series_grid(self.slices, spacing or self.spacing_mm)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Free what is held of a deflated object."""
+        if self.enhanced_file:
+            release_frames()
 
 
 @dataclass(frozen=True, slots=True)

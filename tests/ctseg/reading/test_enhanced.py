@@ -2,6 +2,7 @@
 
 import contextlib
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.tag import Tag
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading import open_series
+from ctseg.reading import dicom_pixel_data, open_series
 
 FRAMES = np.random.default_rng(0).integers(0, 4096, (5, 24, 16)).astype(np.uint16)
 # Not in the order of the file, which is no order to rely on.
@@ -392,3 +393,19 @@ def test_phases_of_thin_slices_are_apart_too(write):
     per_frame = [of_frame(h, FrameContent=c) for h, c in zip(heights, told, strict=True)]
     first, second = open_series([write(per_frame=per_frame)]).series
     assert (len(first), len(second)) == (3, 2)
+
+
+def test_a_deflated_object_is_inflated_once_for_all_its_frames(write, monkeypatch):
+    opened = []
+    series = one(write(syntax=uid.DeflatedExplicitVRLittleEndian))
+    inflate = dicom_pixel_data._inflate
+    monkeypatch.setattr(dicom_pixel_data, "_inflate", lambda *of: opened.append(of) or inflate(*of))
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(series.read, range(len(series))))
+    for frame, one_read in zip(UPWARDS, read, strict=True):
+        np.testing.assert_array_equal(one_read.pixels, FRAMES[frame].astype(int) - 1000)
+    assert len(opened) == 1
+    series.close()
+    series.read(0)
+    assert len(opened) == 2
+    series.close()
