@@ -96,13 +96,13 @@ def names_in(folder: Path) -> set[str]:
         return set()
 
 
-def recorded_root(out: Path) -> Path | None:
-    """The root whose results OUT holds; None if no journal says, or none that may be read."""
+def recorded_root(out: Path) -> str | None:
+    """The root whose results OUT holds, a path or a URL; None if no journal says, or none that may be read."""
     for journal in journal_files(out):
         with suppress(OSError):
             _, head = next(whole_lines(journal), (0, {}))
             if isinstance(head.get("root"), str):
-                return Path(head["root"])
+                return str(head["root"])
     return None
 
 
@@ -111,7 +111,7 @@ def is_of_results(folder: Path) -> bool:
     if folder.name not in FOLDERS or not os.path.isdir(folder.parent / RECORD):  # noqa: PTH112
         return False
     root = recorded_root(folder.parent)
-    return root is None or not root.is_relative_to(folder)
+    return root is None or not Path(root).is_relative_to(folder)
 
 
 def results_around(path: Path) -> Path | None:

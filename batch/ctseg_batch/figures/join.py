@@ -87,12 +87,13 @@ def join(runs: Sequence[Run]) -> Joined:
 
 def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
     """The sites that some shard has found and none has done, and the shards that have not ended."""
-    ended: dict[tuple[Path, int], dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    ended: dict[tuple[str, int], dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     told_in: dict[str, Path] = {}
     for run in runs:
         if run.shard:
             digest = run.summary["shard"]["found"]
-            ended[recorded_root(run.out) or run.out, run.shard.of][run.shard.number].add(digest)  # each may have an OUT
+            root = recorded_root(run.out) or str(run.out)  # each may have an OUT
+            ended[root, run.shard.of][run.shard.number].add(digest)
             told_in.setdefault(digest, run.out)
     missing = {}
     for (_, of), found in ended.items():

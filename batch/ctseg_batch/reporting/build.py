@@ -20,6 +20,7 @@ from ctseg_batch.reporting.results import Results, read_results, slices_of
 from ctseg_batch.reporting.section import Origin, ScanSection, scan_section
 from ctseg_batch.reporting.sources import holds
 from ctseg_batch.reporting.table import columns, table_data
+from ctseg_batch.url import is_url
 
 Watched = Callable[[Sequence[int]], Iterable[int]]
 """Shows the progress through a sequence."""
@@ -77,8 +78,14 @@ def _sections(results: Results, most: int, watched: Watched) -> tuple[ScanSectio
 
     with ThreadPoolExecutor(usable_cpus()) as pool:
         runs = (Path(run["out"]) for run in results.summary["runs"] or ())
-        origins = {out: Origin(out, recorded_root(out), pool) for out in dict.fromkeys([results.out, *runs])}
+        origins = {out: Origin(out, _root_here(out), pool) for out in dict.fromkeys([results.out, *runs])}
         return tuple(draw(index, origins) for index in watched(list(chosen)))
+
+
+def _root_here(out: Path) -> Path | None:
+    """Where the run of an OUT read its scans on this machine; None for an archive or a store, or if nothing tells."""
+    root = recorded_root(out)
+    return None if root is None or is_url(root) else Path(root)
 
 
 def _runs_of_scans(results: Results) -> Sequence[Path]:

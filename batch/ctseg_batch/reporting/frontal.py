@@ -43,7 +43,7 @@ class Survey:
 
     The rest is of slices that face the reader, the patient's right on the left; `turn` is how those stored get there.
     `columns` are those of all lung; `plane` is the row with most disease, else lung; `depth` (slices, classes, W) are
-    the pixels of each class by column, zeros where a slice has no mask. `lost`: so many masks are missing or damaged.
+    the pixels of each class by column, zeros where a slice has no mask. `missing`: how many masks are, or are damaged.
     """
 
     shape: tuple[int, ...]
@@ -52,7 +52,7 @@ class Survey:
     columns: slice
     plane: int
     depth: Counts
-    lost: int
+    missing: int
 
 
 def survey(files: ScanFiles, spacing: Spacing | None, right: Side, pool: Executor) -> Survey | None:
@@ -73,8 +73,8 @@ def survey(files: ScanFiles, spacing: Spacing | None, right: Side, pool: Executo
     columns = _around(depth[:, 1:].sum(axis=(0, 1)), _MARGIN_MM / across)
     box = _as_stored((_around(lung, _MARGIN_MM / down), columns), depth.shape[2], turn)
     plane = int(np.argmax(lesion if lesion.any() else lung))
-    lost = sum(side is None and row.pixels is not None for side, row in zip(sides, files.rows, strict=True))
-    return Survey(there[0].shape, box, turn, columns, plane, depth, lost)
+    missing = sum(side is None and row.pixels is not None for side, row in zip(sides, files.rows, strict=True))
+    return Survey(there[0].shape, box, turn, columns, plane, depth, missing)
 
 
 def from_the_front(

@@ -81,13 +81,13 @@ def draw(
     ]
     plane = depth = None
     is_mixed = flags.MIXED_ORIENTATIONS in flagged
-    if found and not (found.lost or is_mixed) and found.depth.any() and spacing and len(rows) >= _FEWEST_FOR_A_PLANE:
+    if found and not (found.missing or is_mixed) and found.depth.any() and spacing and len(rows) >= _FEWEST_FOR_A_PLANE:
         is_head_known = right is not None and not flags.order_among(flagged)
         plane, depth = from_the_front(files, found, spacing, pool, is_head_known=is_head_known)
     notes = list(_notes(files, found, spacing, right, tiles)) if tiles else [_NOTHING]
     if plane and not _UNEVENLY.isdisjoint(flagged):
         notes.append(_UNEVEN)
-    elif found and is_mixed and not found.lost:
+    elif found and is_mixed and not found.missing:
         notes.append(_TURNED)
     return ScanPictures(tuple(reversed(tiles)), plane, depth, lungs_told(right), tuple(notes))
 
@@ -100,8 +100,8 @@ def _notes(
         notes.append(_FETCHED if not files.is_local else _UNREAD if files.in_place else _MOVED)
     if files.lost:
         notes.append(lost_told(files.lost))
-    if found and found.lost:
-        notes.append(missing_told(found.lost))
+    if found and found.missing:
+        notes.append(missing_told(found.missing))
     elif spacing is None:
         notes.append("How far apart its slices are is not known, so it is not shown from the front.")
     elif found is None:

@@ -17,6 +17,7 @@ import SimpleITK
 from ctseg.cli import main
 from ctseg.model import find_model
 from ctseg_batch.reporting.words import explain
+from ctseg_batch.url import location
 
 ATTACK = "<script>alert(1)</script>"
 
@@ -393,6 +394,14 @@ def test_masks_that_are_gone_are_told_and_leave_no_hole_in_a_picture(page, volum
     assert "the same call of ctseg batch makes what is missing again" in part.text
     assert [tile["data-index"] for tile in part.one("ul", class_="montage").all("li")] == ["5", "4", "3", "1", "0"]
     assert not part.all("figure", class_="plane")
+
+
+def test_of_an_archive_only_masks_are_shown(batch, page, save_volume, stack, tmp_path):
+    save_volume(tmp_path / "in/ct.nii.gz", stack)
+    shutil.make_archive(str(tmp_path / "scans"), "zip", tmp_path / "in")
+    part = page(batch(location(f"zip::{tmp_path / 'scans.zip'}")).out).one("article")
+    assert "read from an archive or a store" in part.text
+    assert part.one("ul", class_="montage").all("li")
 
 
 def test_slices_that_are_stored_in_several_ways_are_not_shown_from_the_front(batch, page, save_series, stack, tmp_path):
