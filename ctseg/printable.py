@@ -1,9 +1,19 @@
 """Text for people: names from files made safe for a terminal, counts, and times."""
 
+from collections.abc import Sequence
+
+_FEW = 5
+
 
 def printable(text: str) -> str:
     """The text with control characters and stray bytes escaped, which could move the cursor or colour lines."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def first_few(words: Sequence[str]) -> str:
+    """`a, b, c, d, e and 1,200 others`."""
+    more = f" and {len(words) - _FEW:,} others" if len(words) > _FEW else ""
+    return ", ".join(words[:_FEW]) + more
 
 
 def count(many: int, thing: str) -> str:

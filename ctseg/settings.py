@@ -159,8 +159,8 @@ def _checked(value: Any, hint: Any, param: Any, context: typer.Context, setting:
         raise CallError(f"{setting} = {value!r}: give {wanted}")
     try:
         param.process_value(context, value)
-    except (typer.BadParameter, CallError) as error:
-        raise CallError(f"{setting} = {value!r}: {error}") from error
+    except typer.BadParameter as error:
+        raise CallError(f"{setting} = {value!r}: {error.message}") from error
     return value
 
 

@@ -22,11 +22,9 @@ def main() -> None:
     hu = phantom.volume()[0]
     labels = Segmenter()(hu, phantom.spacing_mm).labels
     greys = [np.rint(to_grey(Slice(hu[index], "hu"), LUNG_WINDOW)).astype(np.uint8) for index in _SHOWN]
-    shown, seen = (
-        np.hstack([cv2.resize(one[_ROWS], _SIZE, interpolation=way) for one in some]).astype(np.uint8)
-        for some, way in ((greys, cv2.INTER_AREA), ([labels[index] for index in _SHOWN], cv2.INTER_NEAREST))
-    )
-    drawn = np.vstack([cv2.cvtColor(shown, cv2.COLOR_GRAY2BGR), overlay(shown, seen)])
+    grey = np.hstack([cv2.resize(picture[_ROWS], _SIZE, interpolation=cv2.INTER_AREA) for picture in greys])
+    seen = np.hstack([cv2.resize(labels[index][_ROWS], _SIZE, interpolation=cv2.INTER_NEAREST) for index in _SHOWN])
+    drawn = np.vstack([cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), overlay(grey.astype(np.uint8), seen.astype(np.uint8))])
     PICTURE.write_bytes(cv2.imencode(".jpg", drawn, (cv2.IMWRITE_JPEG_QUALITY, 82))[1].tobytes())
 
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from ctseg.classes import BACKGROUND, CLASSES, TissueClass, bits, class_named
 from ctseg.errors import DatasetError
+from ctseg.printable import first_few
 
 _UNKNOWN = 255
-_SHOWN = 5  # of the values that mean nothing: a grey picture has nearly all
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,10 @@ class MaskMeaning:
         result = lookup[mask]
         if (result == _UNKNOWN).any():
             strange = sorted(set(np.unique(mask).tolist()) - set(table))
-            told = ", ".join(map(str, strange[:_SHOWN]))
-            rest = f" and {len(strange) - _SHOWN} others" if len(strange) > _SHOWN else ""
+            told = first_few(list(map(str, strange)))  # a grey picture has nearly all
             raise DatasetError(
-                f"{source} has the values {told}{rest}, which mask_values does not define: say in dataset.json what "
-                "they stand for"
+                f"{source} has the values {told}, which mask_values does not define: say in dataset.json what they "
+                "stand for"
             )
         return result
 

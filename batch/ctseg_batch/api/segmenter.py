@@ -15,7 +15,7 @@ from ctseg.classes import Labels
 from ctseg.confidence import Confidence
 from ctseg.errors import CallError, ModelError, UnreadableFile
 from ctseg.model import DEFAULT_MODEL, ModelSpec, find_model
-from ctseg.printable import printable
+from ctseg.printable import first_few, printable
 from ctseg.scan import Scan, Slice
 from ctseg.spacing import Spacing, as_spacing
 from ctseg_batch.api.arrays import scan_of
@@ -34,8 +34,6 @@ from ctseg_batch.parts.pipeline import PartContext, begin
 from ctseg_batch.parts.workers import Workers
 from ctseg_batch.result import Failure, PartResult
 from ctseg_batch.url import is_url
-
-_SHOWN = 5
 
 Source = npt.ArrayLike | str | os.PathLike[str] | NamedScan
 """What can be segmented: an array (H, W) or (slices, H, W), a path, or what `Segmenter.scans` found."""
@@ -155,10 +153,9 @@ class Segmenter:
         found = list(find_scans(_local(path), Selection((), one_a_study=False), skipped))
         opened = [one for one in found if one.scan is not None]
         if len(opened) > 1:
-            names = ", ".join(printable(one.name) for one in opened[:_SHOWN])
-            more = f" and {len(opened) - _SHOWN:,} others" if len(opened) > _SHOWN else ""
+            names = first_few([printable(one.name) for one in opened])
             raise CallError(
-                f"{path} holds {len(opened):,} scans ({names}{more}): segment one at a time, as scans() gives them"
+                f"{path} holds {len(opened):,} scans ({names}): segment one at a time, as scans() gives them"
             )
         for one in found:
             if one.failed:
