@@ -9,7 +9,8 @@ told as the package tells it. Intervals (95 %) come from
 drawing the patients again, with replacement: they are wide where the patients are few.
 
 The shipped model learnt from all patients in its last runs. `held_back.onnx` was made alike, without those that are
-scored here (docs/model-card.md).
+scored here (docs/model-card.md). `--split train` scores it on those that it did learn from, for what is to be chosen by
+them and not by the others.
 """
 
 import csv
@@ -21,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -32,6 +33,7 @@ from shared import ctseg, read_picture
 from ctseg.datasets.learnt_groups import group_digest, learnt_groups
 
 LUNG, GROUND_GLASS, CONSOLIDATION, EFFUSION = 1, 2, 3, 4
+Split = Literal["val", "train"]
 HELD_BACK = str(Path(__file__).with_name("held_back.onnx"))
 
 
@@ -40,22 +42,25 @@ def main(
     model: Annotated[str, typer.Option(help="A model file that has patients held back.")] = HELD_BACK,
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures here, too.")] = None,
     series: Annotated[list[str] | None, typer.Option(help="Series to score.")] = None,
+    split: Annotated[Split, typer.Option(help="The slices to score.")] = "val",
 ) -> None:
     """Print the figures of the model card."""
-    scored = series or ["covid_p001"]
-    check_held_back(model, [data / "medseg", data / "covid_ct_seg"], data / "series", scored)
+    scored = series or (["covid_p001"] if split == "val" else [])
+    if split == "val":
+        check_held_back(model, [data / "medseg", data / "covid_ct_seg"], data / "series", scored)
     figures: dict[str, float] = {}
     intervals: dict[str, tuple[float, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         for name, of, to in (("medseg", medseg_figures, "a"), ("covid_ct_seg", covid_ct_seg_figures, "b")):
-            tables = by_patient(validation_masks(data / name, model, work / to))
+            tables = by_patient(masks_of(data / name, model, work / to, split))
             figures |= of(tables)
             intervals |= bootstrap(of, tables)
         figures |= calibration_figures(data / "medseg", model, work / "a")
         for name in scored:
             figures |= series_figures(data / "series", name, model, work / name)
-    table = Table(title=f"{Path(model).name}: patients held back")
+    whom = "held back" if split == "val" else "learnt from"
+    table = Table(title=f"{Path(model).name}: patients {whom}")
     table.add_column("figure")
     table.add_column("value", justify="right")
     table.add_column("95 %", justify="right")
@@ -78,17 +83,17 @@ def check_held_back(model: str, datasets: Sequence[Path], folder: Path, series: 
     """Refuse a model that learnt from patients whom it is scored on, itself or before: figures would be too good."""
     learnt = learnt_groups(inspected(model)["training"]["datasets"])
     scored = {(folder, name) for name in series}
-    scored |= {(dataset, row["patient"]) for dataset in datasets for row in validation_rows(dataset)}
+    scored |= {(dataset, row["patient"]) for dataset in datasets for row in rows_of(dataset)}
     names = {d: json.loads((d / "dataset.json").read_text())["name"] for d in (folder, *datasets)}
     known = sum(group_digest(names[d], group) in learnt for d, group in scored)
     if known:
         raise typer.BadParameter(f"{model} learnt from {known} of the {len(scored)} patients here; {HELD_BACK} did not")
 
 
-def validation_rows(dataset: Path) -> list[dict[str, str]]:
-    """What the index marks `val`."""
+def rows_of(dataset: Path, split: Split = "val") -> list[dict[str, str]]:
+    """The slices of the index that it marks so."""
     with (dataset / "index.csv").open() as lines:
-        return [row for row in csv.DictReader(lines) if row["split"] == "val"]
+        return [row for row in csv.DictReader(lines) if row["split"] == split]
 
 
 @cache
@@ -99,9 +104,9 @@ def inspected(model: str) -> dict[str, Any]:
     return described
 
 
-def validation_masks(dataset: Path, model: str, work: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Patient, truth and mask of each slice that the index marks `val`."""
-    rows = validation_rows(dataset)
+def masks_of(dataset: Path, model: str, work: Path, split: Split = "val") -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Patient, truth and mask of each slice of a split."""
+    rows = rows_of(dataset, split)
     (work / "images").mkdir(parents=True)
     for row in rows:
         shutil.copy(dataset / "images" / row["file"], work / "images")
@@ -143,6 +148,9 @@ def covid_ct_seg_figures(patients: Sequence[np.ndarray]) -> dict[str, float]:
     return {
         "covid_ct_seg: Dice of lung, mean of patients": float(np.mean(lung)),
         "covid_ct_seg: Dice of infection, mean of patients": float(np.mean(infection)),
+        "covid_ct_seg: area of lung / that of the masks, mean of patients": float(
+            np.mean([table[:, LUNG:].sum() / table[LUNG:].sum() for table in patients])
+        ),
     }
 
 

@@ -18,7 +18,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from accuracy import bootstrap, by_patient, covid_ct_seg_figures, medseg_figures, validation_masks
+from accuracy import bootstrap, by_patient, covid_ct_seg_figures, masks_of, medseg_figures
 from rich.console import Console
 from rich.table import Table
 from seed_recipe import run
@@ -45,7 +45,7 @@ def main(
         for name in SETS:
             scored = work / "scored" / name
             shutil.rmtree(scored, ignore_errors=True)
-            patients[name] += by_patient(validation_masks(work / name, str(model), scored))
+            patients[name] += by_patient(masks_of(work / name, str(model), scored))
     figures: dict[str, float] = {}
     table = Table("figure", "value", "95 %", title=f"{folds} folds, every patient held back once")
     for name, of in SETS.items():

@@ -17,7 +17,7 @@ from typing import Annotated
 import cv2
 import numpy as np
 import typer
-from accuracy import EFFUSION, by_patient, medseg_figures, validation_masks
+from accuracy import EFFUSION, by_patient, masks_of, medseg_figures
 from rich.console import Console
 from rich.table import Table
 from shared import ctseg, read_picture
@@ -38,9 +38,7 @@ def main(
     run("export", out / "run" / "best.pt", "--out", model, "--slices", data / "medseg" / "images", "--overwrite")
     shutil.rmtree(out / "scored", ignore_errors=True)
     table = Table("figure", "value", title=f"the recipe `seed` at {canvas} x {canvas}: patients held back")
-    for name, value in medseg_figures(
-        by_patient(validation_masks(data / "medseg", str(model), out / "scored"))
-    ).items():
+    for name, value in medseg_figures(by_patient(masks_of(data / "medseg", str(model), out / "scored"))).items():
         table.add_row(name, f"{value:.3f}")
     Console().print(table)
 

@@ -16,6 +16,7 @@ from ctseg.training.batches import first_batches
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.distill import Teacher, open_teacher, with_soft_labels
 from ctseg.training.network_file import descent, find_network, open_network
+from ctseg.training.networks import with_logit_offset
 from ctseg.training.recipe import Recipe
 from ctseg.training.results import warn, warn_of_new_names
 from ctseg.training.samples import Samples
@@ -48,7 +49,8 @@ class Lineage:
         """The network that training starts from; that of a model file gets its batch normalisation back."""
         if self.start is None:
             return None
-        return recalibrated(self.start, first_batches(loaded, recipe)) if is_folded(self.start) else self.start
+        start = with_logit_offset(self.start, recipe.logit_offset) if recipe.logit_offset else self.start
+        return recalibrated(start, first_batches(loaded, recipe)) if is_folded(start) else start
 
 
 def open_lineage(

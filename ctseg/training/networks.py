@@ -1,7 +1,12 @@
 """Build the network of an architecture, and its first weights."""
 
+from collections.abc import Mapping
+from copy import deepcopy
+
+import torch
 from torch import nn
 
+from ctseg.classes import class_named
 from ctseg.training.pretrained import EfficientUNet
 from ctseg.training.recipe import Architecture
 from ctseg.training.unet import ClassicUNet, LightUNet
@@ -22,3 +27,16 @@ def untrained(architecture: Architecture) -> nn.Module:
     if isinstance(net, EfficientUNet):
         net.load_imagenet_weights()
     return net
+
+
+def with_logit_offset(net: nn.Module, offsets: Mapping[str, float]) -> nn.Module:
+    """A copy of a network with offsets added to the logits of classes, by name, for more or less of these.
+
+    At no cost, since its last convolution has a bias. Menon et al. 2021, "Long-tail learning via logit adjustment".
+    """
+    shifted = deepcopy(net)
+    bias = shifted.get_parameter("head.bias")
+    with torch.no_grad():
+        for name, offset in offsets.items():
+            bias[class_named(name).index] += offset
+    return shifted

@@ -1,10 +1,11 @@
 """How a network is trained: the presets, and all that a run needs to be repeated."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
+from ctseg.classes import class_named
 from ctseg.cleanup import Cleanup
 from ctseg.errors import CallError
 from ctseg.prepare import Preparation
@@ -36,6 +37,7 @@ class Recipe:
     `plain`: of the `random` slices, the share that is seen as in use, its grey values as they are.
     `cutmix`: the share of `random` slices with a rectangle of another one of their data set.
     `start_share`: how much of the weights that a run starts from there is in those that are kept.
+    `logit_offset`: by the name of a class, what is added to its logit in the network that a run starts from.
     """
 
     preset: str
@@ -57,6 +59,7 @@ class Recipe:
     plain: float = 0.0
     cutmix: float = 0.0
     start_share: float = 0.0
+    logit_offset: Mapping[str, float] = field(default_factory=dict)
 
 
 SEED = Recipe(
@@ -131,6 +134,22 @@ def choose_recipe(preset: Preset, changes: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
+def logit_offsets(given: Sequence[str]) -> Mapping[str, float]:
+    """The offsets by class that a command gives as `background=-0.5`; raises CallError."""
+    offsets: dict[str, float] = {}
+    for one in given:
+        name, _, number = one.partition("=")
+        try:
+            tissue, offset = class_named(name), float(number)
+            _check_number("the offset", offset)
+        except ValueError as error:
+            raise CallError(f"--logit-offset {one}: {error}; write CLASS=NUMBER, such as background=-0.5") from None
+        if name in offsets:
+            raise CallError(f"--logit-offset {one}: {tissue.title} has an offset already")
+        offsets[name] = offset
+    return offsets
+
+
 def recipe_from(stored: Mapping[str, Any]) -> Recipe:
     """A recipe from its `asdict` form, as a checkpoint holds it; raises what a damaged one provokes."""
     parts = dict(stored)
@@ -140,6 +159,8 @@ def recipe_from(stored: Mapping[str, Any]) -> Recipe:
     for one in fields(Recipe):
         if one.type in (int, float) and one.name in parts:
             _check_number(one.name, parts[one.name])
+    for name, offset in parts.get("logit_offset", {}).items():
+        _check_number(f"the logit offset of {class_named(name).name}", offset)
     if architecture["kind"] not in get_args(Kind):
         raise ValueError(f"no network is called {architecture['kind']!r}")
     return Recipe(

@@ -14,7 +14,7 @@ from ctseg.errors import CallError, DeviceError, require
 from ctseg.process.claim import claim
 from ctseg.process.signals import raised, status_of, uninterrupted
 from ctseg.training.checks import check_enough, doubts
-from ctseg.training.recipe import Preset, Schedule, choose_recipe
+from ctseg.training.recipe import Preset, Schedule, choose_recipe, logit_offsets
 from ctseg.training.results import warn
 from ctseg.training.run import run
 from ctseg.training.run_folder import begin, check_resumable, provenance, record_of
@@ -103,6 +103,14 @@ def train(
             "default 0.",
         ),
     ] = None,
+    logit_offset: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Add to the logit of a class in the network of --start, for more or less of that class: "
+            "background=-0.5; repeatable.",
+            metavar="CLASS=X",
+        ),
+    ] = None,
     all_groups: Annotated[
         bool, typer.Option("--all-groups", help="Train on every group and hold none out; keeps the last epoch.")
     ] = False,
@@ -136,11 +144,13 @@ def train(
     changes: dict[str, Any] = {
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "schedule": schedule,
         "canvas": canvas, "plain": plain, "cutmix": cutmix, "start_share": start_share,
-        "patience": patience, "seed": seed,
+        "logit_offset": logit_offsets(logit_offset or ()), "patience": patience, "seed": seed,
     }  # fmt: skip
     recipe = choose_recipe(preset, changes)
     if recipe.start_share and not start:
         raise CallError("--start-share averages with the weights of --start, which is not given: name one")
+    if recipe.logit_offset and not start:
+        raise CallError("--logit-offset changes the network of --start, which is not given: name one")
     console = Console(stderr=True, soft_wrap=True)
     torch_device = choose_device(device)
     if all_groups and (validation_group or recipe.patience):

@@ -160,7 +160,7 @@ def test_a_mean_of_networks_is_told_as_such_and_not_as_a_training(write, capsys,
     for rate, is_told in ((0.0, True), (0.001, False)):
         training = {"recipe": {"learning_rate": rate, "start_share": 1.0}, "start": start}
         load("inspect")([str(write(to_metadata(replace(SPEC, training=training))))], standalone_mode=False)
-        assert ("the mean of the weights of 2 networks" in capsys.readouterr().out) == is_told
+        assert ("the mean weights of the 2 networks under `start`, not trained" in capsys.readouterr().out) == is_told
 
 
 def test_nested_figures_become_indented_lines():

@@ -528,6 +528,36 @@ def test_a_share_of_the_start_needs_one(squares, tmp_path, capsys):
     assert "--start-share averages with the weights of --start, which is not given" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("offsets", "reason"),
+    [
+        (["background=-1"], "changes the network of --start, which is not given"),
+        (["lungs=-1"], "no class is called 'lungs'; the classes are background, normal_lung"),
+        (["background"], "write CLASS=NUMBER, such as background=-0.5"),
+        (["background=nan"], "the offset is nan, which is not a number"),
+        (["ground_glass=1", "ground_glass=2"], "ground glass has an offset already"),
+    ],
+)
+def test_an_offset_needs_a_start_and_a_class_and_a_number(squares, tmp_path, capsys, offsets, reason):
+    options = [part for offset in offsets for part in ("--logit-offset", offset)]
+    leave(["train", str(squares), *options, "--out", str(tmp_path / "run")], 2)
+    assert reason in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_offset_makes_a_class_more_or_less_likely(squares, tmp_path):
+    at_rest = ["--start", "fast", "--learning-rate", "0", "--start-share", "1", "--epochs", "1", "--device", "cpu"]
+    offsets = ["--logit-offset", "background=-1000", "--logit-offset", "consolidation=1000"]
+    small = ["--canvas", "32", "--batch-size", "4"]
+    leave(["train", str(squares), *at_rest, *offsets, *small, "--out", str(tmp_path / "run")], 0)
+    before, after = open_network(find_model("fast")), checkpoint.load(tmp_path / "run" / BEST)
+    added = after.net.get_parameter("head.bias") - before.net.get_parameter("head.bias")
+    torch.testing.assert_close(added, torch.tensor([-1000.0, 0, 0, 1000]))
+    assert after.recipe.logit_offset == {"background": -1000.0, "consolidation": 1000.0}
+    dice = after.scores[squares.name]["dice"]
+    assert (dice["background"], dice["normal_lung"]) == (0, 0)  # all is consolidation now
+
+
 def test_a_run_may_begin_where_another_ended_and_hold_no_group_back(squares, tmp_path, capsys):
     common = ["train", str(squares), "--canvas", "32", "--batch-size", "4", "--device", "cpu"]
     first, final = tmp_path / "first" / BEST, tmp_path / "final"
