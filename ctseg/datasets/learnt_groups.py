@@ -18,15 +18,9 @@ def learnt_groups(datasets: Iterable[Mapping[str, Any]]) -> frozenset[str]:
 
     Raises ModelError if that does not list them.
     """
-    found: set[str] = set()
     try:
-        for described in datasets:
-            if "learnt_from" in described:
-                found.update(described["learnt_from"])
-            else:
-                found.update(group_digest(described["name"], group) for group in described["groups"]["train"])
-    except (LookupError, TypeError, AttributeError) as error:
+        return frozenset(digest for described in datasets for digest in described["learnt_from"])
+    except (LookupError, TypeError) as error:
         raise ModelError(
             "the model's list of data sets lacks the patients that it was trained on: export it again"
         ) from error
-    return frozenset(found)

@@ -128,10 +128,9 @@ def _training(stored: Any) -> Mapping[str, Any]:
     for described in training.get("datasets", ()):
         if not isinstance(described["name"], str):
             raise TypeError("a data set has no name")
-        if "learnt_from" not in described:
-            groups = _mapping(described["groups"])
-            if not all(isinstance(names, list) for names in (groups["train"], *groups.values())):
-                raise TypeError(f"the groups of {described['name']} are not lists of names")
+        if not isinstance(described["learnt_from"], list):
+            raise TypeError(f"the groups of {described['name']} that were learnt from are not listed")
+        _mapping(described["groups"])
     return training
 
 

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from ctseg.datasets.learnt_groups import group_digest
 from ctseg.errors import CallError
 from ctseg.model import BEST
 from ctseg.process.replacing import replace_with
@@ -62,10 +63,12 @@ def _is_of_first_epoch(best: Path) -> bool:
 
 def provenance(data: Samples) -> dict[str, Any]:
     """The description of a data set in a run and its checkpoints."""
+    groups = {split: sorted({s.group for s in samples}) for split, samples in data.splits.items()}
     return {
         "name": data.dataset.name,
         "slices": {split: len(samples) for split, samples in data.splits.items()},
-        "groups": {split: sorted({s.group for s in samples}) for split, samples in data.splits.items()},
+        "groups": groups,
+        "learnt_from": sorted(group_digest(data.dataset.name, group) for group in groups["train"]),
         "licence": data.dataset.licence,
         "citation": data.dataset.citation,
     }

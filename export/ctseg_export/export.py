@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ctseg.datasets.learnt_groups import group_digest
 from ctseg.errors import CallError
 from ctseg.model import WEIGHTS, ModelSpec, Precision, to_metadata
 from ctseg.prepare import Preparation
@@ -102,7 +101,7 @@ def export_model(
         preparation=how,
         cleanup=source.recipe.cleanup,
         training=_training(source),
-        scores=_scores(source),
+        scores={name: _counted(told) for name, told in source.scores.items()},
         export={**_cost(source.net, how), **_bounds(difference)},
         # int8 rounds the logits, so the network's temperature may not calibrate them.
         temperature=None if precision == "int8" else source.temperature,
@@ -122,7 +121,7 @@ def _licence(training: Mapping[str, Any]) -> str:
 
 def _training(source: Checkpoint) -> dict[str, Any]:
     """The data sets, the recipe without preparation and clean-up, which have fields of their own, and the weights."""
-    datasets = [_anonymous(described) for described in source.training.get("datasets", ())]
+    datasets = [{**one, "groups": _counted(one["groups"])} for one in source.training.get("datasets", ())]
     told = {**source.training, "datasets": datasets, WEIGHTS: weights_digest(source)}
     if "members" in source.training:
         return told
@@ -130,21 +129,9 @@ def _training(source: Checkpoint) -> dict[str, Any]:
     return {**told, "recipe": recipe}
 
 
-def _anonymous(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """A data set with groups counted, and those learnt from as digests: a group's name may be a patient's."""
-    if "learnt_from" in dataset:  # of a model file that the network began with
-        return dict(dataset)
-    groups = dataset["groups"]
-    learnt = sorted(group_digest(dataset["name"], group) for group in groups["train"])
-    return {**dataset, "groups": {split: len(names) for split, names in groups.items()}, "learnt_from": learnt}
-
-
-def _scores(source: Checkpoint) -> dict[str, Any]:
-    """The figures with groups counted, not named; those from a model file have the count already."""
-    return {
-        name: {key: len(value) if isinstance(value, list) else value for key, value in told.items()}
-        for name, told in source.scores.items()
-    }
+def _counted(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Groups counted, not named, since a name may be a patient's; from a model file they are counts already."""
+    return {key: len(value) if isinstance(value, list) else value for key, value in told.items()}
 
 
 def _cost(net: nn.Module, how: Preparation) -> dict[str, Any]:

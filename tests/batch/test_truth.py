@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from ctseg.datasets.learnt_groups import group_digest
 from ctseg_batch.shards import Shard
 
 CUT_OFF = "lungs cut off at the sides"  # those of the slice below reach to its edges
@@ -74,7 +75,7 @@ def own_set(draw, save_slice, save, make_model, tmp_path):
         text = json.dumps({**described, "mask_values": values})
         (tmp_path / folder / "dataset.json").write_text(text, encoding="utf-8-sig")  # as some editors have it
     (tmp_path / "own/index.csv").write_text("file,patient\na/1.png,a\na/2.png,a\nb/1.png,b\n")
-    learnt = {"name": "own", "groups": {"train": ["a"], "val": ["b"], "test": []}}
+    learnt = {"name": "own", "groups": {"train": 1, "val": 1, "test": 0}, "learnt_from": [group_digest("own", "a")]}
     return str(make_model(tmp_path / "taught.onnx", training={"datasets": [learnt]}))
 
 

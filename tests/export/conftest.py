@@ -11,6 +11,7 @@ from onnx import ModelProto
 from torch import nn
 
 from ctseg.cleanup import Cleanup
+from ctseg.datasets.learnt_groups import group_digest
 from ctseg.prepare import Preparation
 from ctseg.training import checkpoint
 from ctseg.training.checkpoint import Checkpoint
@@ -88,10 +89,18 @@ def checkpoint_file(light: Example, tmp_path_factory: pytest.TempPathFactory) ->
             "name": "first",
             "slices": {"train": 40, "val": 9},
             "groups": {"train": ["patient-anna", "patient-bert"], "val": ["patient-cora"]},
+            "learnt_from": [group_digest("first", f"patient-{name}") for name in ("anna", "bert")],
             "licence": "non-commercial use only",
             "citation": "",
         },
-        {"name": "second", "slices": {"train": 3}, "groups": {"train": ["x"]}, "licence": "", "citation": ""},
+        {
+            "name": "second",
+            "slices": {"train": 3},
+            "groups": {"train": ["x"]},
+            "learnt_from": [group_digest("second", "x")],
+            "licence": "",
+            "citation": "",
+        },
     ]
     scores = {"first": {"mean_iou": 0.5, "groups": ["patient-cora"]}}
     checkpoint.save(Checkpoint(light.net, light.recipe, {"datasets": datasets, "seed": 0}, scores, {}), file)

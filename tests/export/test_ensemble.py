@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from ctseg.datasets.learnt_groups import group_digest
 from ctseg.errors import CallError, ModelError
 from ctseg.model import file_digest
 from ctseg.runtime import open_on_cpu
@@ -25,7 +26,10 @@ def pair(checkpoint_file, tmp_path_factory):
     second = checkpoint.load(checkpoint_file)
     with torch.no_grad():
         second.net.head.weight.mul_(torch.tensor([1.5, -1.0, 0.5, 2.0])[:, None, None, None])
-    other = {"name": "third", "slices": {"train": 1}, "groups": {"train": ["z"]}, "licence": "free", "citation": ""}
+    other = {
+        "name": "third", "slices": {"train": 1}, "groups": {"train": ["z"]}, "licence": "free", "citation": "",
+        "learnt_from": [group_digest("third", "z")],
+    }  # fmt: skip
     datasets = [*second.training["datasets"], other]
     second = replace(second, temperature=0.5, training={"datasets": datasets, "seed": 1})
     for name, one in (("a", first), ("b", second)):

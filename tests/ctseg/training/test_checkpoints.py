@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ctseg.cli import main
+from ctseg.datasets.learnt_groups import group_digest
 from ctseg.errors import CallError, ModelError
 from ctseg.process.signals import raised
 from ctseg.training import checkpoint
@@ -46,7 +47,8 @@ def data(tmp_path_factory):
 def whole(tmp_path_factory):
     """A checkpoint as training writes it, of a network that learnt nothing."""
     file = tmp_path_factory.mktemp("whole") / "whole.pt"
-    training = {"datasets": [{"name": "data", "groups": {"train": ["0"], "val": ["1"], "test": ["2"]}}]}
+    groups = {"train": ["0"], "val": ["1"], "test": ["2"]}
+    training = {"datasets": [{"name": "data", "groups": groups, "learnt_from": [group_digest("data", "0")]}]}
     checkpoint.save(Checkpoint(build(TINY.architecture), TINY, training, {}, {}), file)
     return file
 
@@ -169,8 +171,8 @@ def damage(state, place, value):
         (("temperature",), float("nan")),
         (("training", "datasets"), 5),
         (("training", "datasets", 0, "groups"), None),
-        (("training", "datasets", 0, "groups", "train"), None),
-        (("training", "datasets", 0, "groups", "val"), 3),
+        (("training", "datasets", 0, "learnt_from"), None),
+        (("training", "datasets", 0, "learnt_from"), 3),
         (("training", "datasets", 0, "name"), None),
         (("scores", "data"), [1]),
         (("recipe", "dice_weight"), "a"),

@@ -96,7 +96,7 @@ def test_batches_hold_opinions_only_where_every_slice_has_one():
 
 def test_teachers_come_from_checkpoints_and_must_look_alike(tmp_path):
     recipe = replace(LIGHT, architecture=Architecture("light", (8, 8), (0, 1)), preparation=HOW)
-    training = {"datasets": [{"name": "d", "groups": {"train": ["a"], "val": ["b"], "test": []}}], "seed": 0}
+    training = {"datasets": [{"name": "d", "groups": {}, "learnt_from": [group_digest("d", "a")]}], "seed": 0}
     for name, how in (("one.pt", HOW), ("other.pt", replace(HOW, long_side=64))):
         net = build(recipe.architecture)
         checkpoint.save(Checkpoint(net, replace(recipe, preparation=how), training, {}, {}), tmp_path / name)

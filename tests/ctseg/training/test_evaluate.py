@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ctseg.cli import main
+from ctseg.datasets.learnt_groups import group_digest
 from ctseg.model import to_metadata
 from ctseg.phantom import Phantom, write_dataset
 from ctseg.runtime import open_on_cpu
@@ -24,7 +25,10 @@ def trained(tmp_path_factory):
     recipe = replace(LIGHT, architecture=Architecture("light", (8, 16), (0, 1)))
     groups = {"train": ["0", "1", "2", "3"], "val": ["4"], "test": ["5"]}
     slices = {split: 2 * len(names) for split, names in groups.items()}
-    described = {"name": "data", "slices": slices, "groups": groups, "licence": "", "citation": ""}
+    digests = [group_digest("data", group) for group in groups["train"]]
+    described = {
+        "name": "data", "slices": slices, "groups": groups, "learnt_from": digests, "licence": "", "citation": "",
+    }  # fmt: skip
     (folder / "run").mkdir()
     torch.manual_seed(0)  # some random networks find no background
     learnt = Checkpoint(build(recipe.architecture).eval(), recipe, {"datasets": [described], "seed": 0}, {}, {})

@@ -622,7 +622,7 @@ def test_figures_of_a_run_that_held_groups_back_may_stand_for_one_that_holds_non
     leave([*common, "--all-groups", "--out", str(final.parent), "--resume"], 2)
     assert "a different recipe" in " ".join(capsys.readouterr().err.split())
     assert checkpoint.load(final).temperature == theirs.temperature
-    elsewhere = {"datasets": [{"name": "elsewhere", "groups": {"train": [], "val": [], "test": []}}]}
+    elsewhere = {"datasets": [{"name": "elsewhere", "groups": {}, "learnt_from": []}]}
     checkpoint.save(replace(theirs, training=elsewhere), tmp_path / "elsewhere.pt")
     other = replace(theirs.recipe, preparation=Preparation(long_side=64))
     checkpoint.save(replace(theirs, recipe=other), tmp_path / "other.pt")

@@ -34,7 +34,7 @@ def samples(train, val=(), test=(), unlabelled=(), blank=()):
 
 @pytest.fixture
 def trained(tmp_path):
-    training = {"datasets": [{"name": "d", "groups": {"train": ["a"], "val": ["b"], "test": []}}], "seed": 0}
+    training = {"datasets": [{"name": "d", "groups": {}, "learnt_from": [group_digest("d", "a")]}], "seed": 0}
     checkpoint.save(Checkpoint(build(RECIPE.architecture), RECIPE, training, {}, {}), tmp_path / "best.pt")
     return tmp_path / "best.pt"
 
@@ -56,7 +56,7 @@ def test_what_knows_a_group_held_back_is_refused():
 
 
 def test_what_forebears_learnt_from_is_not_forgotten():
-    own = {"name": "d", "groups": {"train": ["a", "b"], "val": ["c"]}}
+    own = {"name": "d", "learnt_from": [group_digest("d", "a"), group_digest("d", "b")]}
     the_same = {"name": "d", "learnt_from": [group_digest("d", "a")]}
     another = {"name": "e", "learnt_from": [group_digest("e", "a")], "licence": "non-commercial"}
     assert inherited_datasets([the_same, another, another], [own]) == [another]
