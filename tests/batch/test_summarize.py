@@ -496,23 +496,16 @@ def test_a_scan_that_two_runs_write_in_different_forms_counts_once(batch, summar
     assert (status, [scan["flags"] for scan in json.loads(told)["scans"]]) == (0, [first])
 
 
-@pytest.mark.parametrize(("is_old", "counts"), [(False, ["3 scans"]), (True, ["2 scans"])])
-def test_what_could_not_be_made_of_a_scan_of_two_runs_counts_once(batch, summarize, folders, tmp_path, is_old, counts):
+def test_what_could_not_be_made_of_a_scan_of_two_runs_counts_once(batch, summarize, folders, tmp_path):
     outs = []
     for names in ("01", "12"):
         call = {"out": tmp_path / names, "root": folders, "write": ["mask", "nifti"]}
         outs.append(batch(*(folders / name for name in names), **call).out)
-        if is_old:  # it was not always noted by scan
-            told = read(outs[-1])
-            for scan in told["scans"]:
-                del scan["left_out"]
-            (outs[-1] / "summary.json").write_text(json.dumps(told))
     joined = json.loads(summarize(*outs, "--json")[1])
-    assert [re.match(r"no nifti of (\d+ scans): ", note)[1] for note in joined["notes"]] == counts
+    assert [re.match(r"no nifti of (\d+ scans): ", note)[1] for note in joined["notes"]] == ["3 scans"]
 
 
-@pytest.mark.parametrize("is_old", [False, True])
-def test_a_series_whose_folders_are_of_several_shares_is_flagged(batch, summarize, draw, save_series, tmp_path, is_old):
+def test_a_series_whose_folders_are_of_several_shares_is_flagged(batch, summarize, draw, save_series, tmp_path):
     labels = np.stack([draw(seed, 64, 64) for seed in range(3)])
     for name in "abcdef":
         save_series(tmp_path / "in" / name, labels)
@@ -520,15 +513,9 @@ def test_a_series_whose_folders_are_of_several_shares_is_flagged(batch, summariz
     whole = batch(tmp_path / "in", out=tmp_path / "whole").summary
     for number in range(1, 5):
         out = batch(tmp_path / "in", shard=Shard(number, 4)).out
-    if is_old:
-        for file in out.glob("summary.*.json"):
-            told = json.loads(file.read_text())
-            for scan in told["scans"]:
-                del scan["series"]
-            file.write_text(json.dumps(told))
     status, printed, _ = summarize(out, "--json")
     assert status == 0
-    assert (json.loads(printed)["scans"] == json.loads(json.dumps(whole["scans"]))) is not is_old
+    assert json.loads(printed)["scans"] == json.loads(json.dumps(whole["scans"]))
     flagged = [scan["scan"] for scan in whole["scans"] if "other files of the series" in scan["flags"][-1]]
     assert flagged == list("abcdef")
 

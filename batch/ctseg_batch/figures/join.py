@@ -120,15 +120,10 @@ def _not_ended(shard: Shard) -> str:
     return f"--shard {shard} has not ended: call it again or, if it has another OUT, name that too"
 
 
-def _endings(summaries: Iterable[Mapping[str, Any]]) -> Mapping[str, int]:
-    """The endings of ignored files, summed; older summaries lack them."""
-    told: Iterable[Counter[str]] = (Counter(summary.get("ignored_endings", {})) for summary in summaries)
-    return sum(told, Counter())
-
-
 def _summary(runs: Sequence[Run], scans: list[ScanEntry], counts: Sequence[int], missing: Sequence[Failure]) -> Summary:
     summaries = [run.summary for run in runs]
     common = {key: _common(summary[key] for summary in summaries) for key in ("version", "model", "measures", "groups")}
+    endings: Counter[str] = sum((Counter(summary["ignored_endings"]) for summary in summaries), Counter())
     slices, wall_s = (sum(summary["throughput"][key] for summary in summaries) for key in ("slices", "wall_s"))
     return {
         "schema": SCHEMA,
@@ -136,7 +131,7 @@ def _summary(runs: Sequence[Run], scans: list[ScanEntry], counts: Sequence[int],
         "scans": scans,
         "totals": totals(scans, common["groups"], common["measures"]),
         "ignored": sum(summary["ignored"] for summary in summaries),
-        "ignored_endings": dict(sorted(_endings(summaries).items())),
+        "ignored_endings": dict(sorted(endings.items())),
         "skipped": _once(one for summary in summaries for one in summary["skipped"]),
         "errors": _once([*(one for summary in summaries for one in summary["errors"]), *map(asdict, missing)]),
         "notes": joined_notes(summaries, counts, scans),

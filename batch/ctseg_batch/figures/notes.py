@@ -172,8 +172,7 @@ def joined_notes(
 
 
 def _not_made(scans: Iterable[ScanEntry]) -> list[str]:
-    # Older summaries have no `left_out`; then the lines of each run stay as they are.
-    return without_output([LeftOut(**one) for one in scan.get("left_out", ())] for scan in scans)
+    return without_output([LeftOut(**one) for one in scan["left_out"]] for scan in scans)
 
 
 def _all_without_truth(summaries: Sequence[Mapping[str, Any]], scans: Iterable[ScanEntry]) -> Iterator[str]:

@@ -59,7 +59,7 @@ class Run:
         scans = {scan["scan"]: scan for scan in self.summary["scans"]}
         for row in read_slices(self.out / marked(SLICES_CSV, self.mark), expected):
             scan, index = scans[str(row[0])], int(row[1] or 0)
-            weights = scan.get("slice_weights")
+            weights = scan["slice_weights"]
             yield with_all_digits(row, scan["spacing_mm"], weights[index] if weights else 1.0)
 
 
@@ -140,11 +140,11 @@ def _inconsistency(read: Mapping[str, Any]) -> str | None:
         if name in named:
             return f"the scan {name} occurs twice"
         named.add(name)
-        if len(scan.get("slice_weights") or ()) not in (0, scan["slices"]):
+        if len(scan["slice_weights"] or ()) not in (0, scan["slices"]):
             return f"the weights of {name} do not match its slices"
         # Of runs with different references each scan has the groups of its own.
         groups = [name for name in scan["iou"] or () if name != "mean"] if is_mixed else read["groups"] or []
-        for table in (scan["confusion"], scan.get("weighted_confusion")):
+        for table in (scan["confusion"], scan["weighted_confusion"]):
             if table is not None and [len(row) for row in table] != [len(groups)] * len(groups):
                 return f"the confusion of {name} does not match the groups"
         if any(scan[key] is not None and set(scan[key]) != {*groups, "mean"} for key in ("iou", "dice")):

@@ -20,8 +20,8 @@ _MOST_REASONS = 3
 NOT_DONE = "was not done: "
 """The beginning of the reason why a scan is missing from joined shards."""
 _UNSCORED = "no slice could be compared with a reference mask"
-# Fields that older summaries lack, or that depend on --write or on the machine.
-_NO_FIGURES = ("series", "patients_right", "left_out", "device")
+# Fields that depend on --write or on the machine.
+_NO_FIGURES = ("left_out", "device")
 
 Summary = dict[str, Any]
 """The content of summary.json."""
@@ -157,11 +157,11 @@ def figure_at(of: Mapping[str, Any], *path: str) -> Any:
 
 def flag_folders(scans: Sequence[ScanEntry]) -> list[Mapping[str, Any]]:
     """The scans; those of a series that is spread over folders get a flag for that, as their last one."""
-    counts = Counter(scan.get("series") for scan in scans)  # older summaries lack it
+    counts = Counter(scan["series"] for scan in scans)
     several = {series for series, count in counts.items() if series and count > 1}
     return [
         {**scan, "flags": [*_other_flags(scan), flags.IN_SEVERAL_FOLDERS]}
-        if scan.get("series") in several and scan["status"] != "failed"
+        if scan["series"] in several and scan["status"] != "failed"
         else scan
         for scan in scans
     ]
@@ -169,7 +169,7 @@ def flag_folders(scans: Sequence[ScanEntry]) -> list[Mapping[str, Any]]:
 
 def figures_alone(scan: ScanEntry) -> Mapping[str, Any]:
     """The figures of a scan, without what depends on other scans of the run, on --write or on the machine."""
-    known = {key: value for key, value in scan.items() if key not in _NO_FIGURES and value is not None}
+    known = {key: value for key, value in scan.items() if key not in _NO_FIGURES}
     return known | {"flags": flags.doubts_among(_other_flags(scan))}
 
 

@@ -104,7 +104,7 @@ def _made_of(groups: Sequence[frozenset[str]], classes: frozenset[str]) -> list[
 
 def _volumes(scan: ScanEntry, groups: Sequence[int]) -> tuple[float, float]:
     """The volume of some groups in mL in the mask and in the truth, over the slices that have a truth."""
-    counts, ml = np.array(scan.get("weighted_confusion") or scan["confusion"]), voxel_ml(scan["spacing_mm"])
+    counts, ml = np.array(scan["weighted_confusion"] or scan["confusion"]), voxel_ml(scan["spacing_mm"])
     return float(counts[:, groups].sum() * ml), float(counts[groups].sum() * ml)
 
 

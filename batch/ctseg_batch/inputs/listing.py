@@ -43,7 +43,7 @@ class SeriesFacts:
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "SeriesFacts":
         """The inverse of `asdict`, after a way through JSON."""
-        return cls(**{**read, "reach": tuple(read["reach"]) if read.get("reach") else None})
+        return cls(**{**read, "reach": tuple(read["reach"]) if read["reach"] else None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def undone(noted: JournalEntry) -> JournalEntry:
 
 
 def _kept(result: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: result[name] for name in _KEPT if name in result}  # older journals have no scan_output
+    return {name: result[name] for name in _KEPT}
 
 
 def part_id_of(scan_name: str, part: int = 0) -> str:

@@ -81,7 +81,7 @@ class Past:
     def scan_output(self, part_id: str) -> str:
         """The path of outputs of the whole scan of a part, from whatever inputs it was done; empty without any."""
         noted = self.parts.get(part_id)
-        return str(noted["result"].get("scan_output", "")) if noted else ""
+        return str(noted["result"]["scan_output"]) if noted else ""
 
     def outline(self, site: Site) -> PartResult:
         """What OUT may hold of a site that is one part: of its present files, and of those that it had before."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ctseg.classes import Labels
 from ctseg.errors import DeviceError, ModelError
-from ctseg.model import INPUT, WEIGHTS, ModelSpec, Precision, file_digest
+from ctseg.model import INPUT, ModelSpec, Precision, file_digest
 from ctseg.prepare import Restoration, prepare
 from ctseg.runtime import check_labels, open_on_cpu
 from ctseg.scan import DOMAINS, Domain, Slice
@@ -147,9 +147,7 @@ def _check_alike(chosen: Path, found: ModelSpec, wanted: Precision, file: Path, 
     """Raise ModelError if a file that was found by its name is not the same network as `file` in that precision."""
     if found.precision != wanted:
         raise ModelError(f"{chosen} computes in {found.precision}, not in {wanted}: export it again, or remove it")
-    known = WEIGHTS in found.training and WEIGHTS in named.training  # older files do not say
-    one, other = ({k: v for k, v in spec.training.items() if known or k != WEIGHTS} for spec in (found, named))
-    if (one, found.preparation) != (other, named.preparation):
+    if (found.training, found.preparation) != (named.training, named.preparation):
         raise ModelError(f"{chosen} holds another network than {file}: export it again, or remove it")
 
 

@@ -38,7 +38,7 @@ class Writers:
 
     @classmethod
     def of(cls, kinds: Collection[str]) -> Self:
-        """The writers of those of these kinds that exist; others, as of an old journal, are left out."""
+        """The writers of these kinds; one of a version to come, as a journal may name it, is left out."""
         return cls(
             tuple(SLICE_WRITERS[kind] for kind in kinds if kind in SLICE_WRITERS),
             {kind: SCAN_WRITERS[kind] for kind in kinds if kind in SCAN_WRITERS},

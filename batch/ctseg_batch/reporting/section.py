@@ -75,10 +75,10 @@ def scan_section(
         pictures = ScanPictures(notes=(_NOTHING if scan["status"] == "failed" else _NO_LIST,))
     else:
         files = ScanFiles(origin.out, origin.root, scan["scan"], rows)
-        right = scan.get("patients_right")  # older summaries lack it
+        right = scan["patients_right"]
         pictures = draw(files, spacing, right, origin.pool, scan["flags"])
         height = pictures.plane.size[0] if pictures.plane else None
-        order = order_told(scan["flags"], spacing, right, is_series=bool(scan.get("series")))
+        order = order_told(scan["flags"], spacing, right, is_series=bool(scan["series"]))
         area_spacing = None if flags.MIXED_PIXEL_SPACING in scan["flags"] else spacing
         profile = draw_profile(files.rows, order, area_spacing, height, f"profile-{index}")
     return ScanSection(

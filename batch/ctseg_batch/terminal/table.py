@@ -165,7 +165,7 @@ def _notes(summary: Summary) -> Iterator[Text]:
         yield Text(f"no scan belongs to shard {summary['shard']['number']}/{summary['shard']['of']}")
     _, why = outcome(summary)  # shown with the failures
     yield from (Text(printable(note)) for note in summary["notes"] if note != why)
-    yield from map(Text, map(printable, ignored(summary["ignored"], summary.get("ignored_endings", {}))))
+    yield from map(Text, map(printable, ignored(summary["ignored"], summary["ignored_endings"])))
     yield from listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
     yield from doubtful({scan["scan"]: scan["flags"] for scan in scans})
     unknown = [scan["scan"] for scan in scans if scan["volumes_ml"] is None and scan["status"] != "failed"]

@@ -217,8 +217,8 @@ def summary_of() -> Callable[..., dict[str, Any]]:
         speed = {"slices": totals["slices"], "slices_per_second": 20.0, "wall_s": totals["slices"] / 20}
         return {
             "schema": 2, "version": "0.1.0", "model": model, "measures": "basic", "groups": None, "scans": usual,
-            "totals": totals, "ignored": 0, "skipped": [], "errors": [], "notes": [], "throughput": speed,
-            "shard": None, "runs": None, **run,
+            "totals": totals, "ignored": 0, "ignored_endings": {}, "skipped": [], "errors": [], "notes": [],
+            "throughput": speed, "shard": None, "runs": None, **run,
         }  # fmt: skip
 
     return made
@@ -245,5 +245,6 @@ def _scan(place: int) -> dict[str, Any]:
         "pixels": pixels, "volumes_ml": {"normal_lung": 3400.0, "ground_glass": 400.0, "consolidation": 200.0},
         "lung_ml": 4000.0, "involvement_percent": 15.0, "regions": None, "severity": None, "lesions": None, "iou": None,
         "dice": None, "confusion": None, "surface": None, "volume_error_ml": None, "flags": [], "device": "cpu",
-        "precision": "fp32", "errors": [],
+        "precision": "fp32", "errors": [], "series": None, "patients_right": None, "left_out": [],
+        "slice_weights": None, "weighted_confusion": None,
     }  # fmt: skip
