@@ -1,7 +1,7 @@
 """The result of a Segmenter."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from ctseg.classes import LESION, LUNG, Labels
 from ctseg.confidence import Confidence
-from ctseg.errors import CallError
 from ctseg.scan import Scan
 from ctseg.spacing import Spacing
 from ctseg.turn import Side
@@ -35,8 +34,8 @@ class Segmentation:
     measures: Mapping[str, Any]
     device: str
     precision: str
-    confidence: Confidence | None = None
-    _scan: Scan | None = field(default=None, repr=False)
+    confidence: Confidence | None
+    _scan: Scan
 
     @property
     def spacing_mm(self) -> Spacing | None:
@@ -65,7 +64,7 @@ class Segmentation:
     @property
     def patients_right(self) -> Side | None:
         """On which side of `labels` the patient's right is: left, right, top or bottom; None if unknown."""
-        return None if self._scan is None else self._scan.patients_right
+        return self._scan.patients_right
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -86,8 +85,6 @@ class Segmentation:
         UnreadableFile where that is not possible any more, and IndexError where there is no such slice.
         """
         stack = self.labels if self.labels.ndim == 3 else self.labels[np.newaxis]
-        if self._scan is None:
-            raise CallError(f"{self.name} was made without its slices: there is nothing to lay the labels over")
         shown_index = _most_telling(stack) if index is None else range(len(stack))[index]
         try:
             shown = as_shown(self._scan.read(shown_index))

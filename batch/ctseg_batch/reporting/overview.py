@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from ctseg.flags import doubts_among, without_number
-from ctseg.printable import count
+from ctseg.printable import count, span
 from ctseg_batch.figures.summary import Summary, all_errors
 from ctseg_batch.reporting.words import explain, number
 
@@ -82,7 +82,7 @@ def _figures(summary: Summary) -> tuple[Figure, ...]:
         note = f"mean IoU {mean_iou}, background included; pooled over all slices with a reference mask"
         found.append(Figure("Mean Dice", number(totals["dice"]["mean"], 3), note))
     if speed["slices"]:
-        note = f"{count(speed['slices'], 'slice')} in {duration(speed['wall_s'])}"
+        note = f"{count(speed['slices'], 'slice')} in {span(speed['wall_s'])}"
         found.append(Figure("Slices a second", f"{speed['slices_per_second']:.1f}", note))
     return tuple(found)
 
@@ -117,14 +117,6 @@ def _doubts(summary: Summary) -> tuple[tuple[str, int, str], ...]:
     return tuple(
         (flag, times, explain(flag)) for flag, times in sorted(many.items(), key=lambda one: (-one[1], one[0]))
     )
-
-
-def duration(seconds: float) -> str:
-    """`4.5 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def by_reason(failed: Sequence[Mapping[str, str]]) -> tuple[Trouble, ...]:
