@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ctseg.classes import CLASSES, Labels
 from ctseg.errors import ModelError, first_line
 from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, from_metadata
+from ctseg.process.signals import uninterrupted
 
 _CPU = ["CPUExecutionProvider"]
 # The limit of protobuf, and so of ONNX.
@@ -19,13 +20,19 @@ _NOT_OURS = "it was not made by `ctseg export`; use a model that was"
 _PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
+def load_onnxruntime() -> Any:
+    """The package onnxruntime. Its loading can't be interrupted: it would take a signal for a failure of its own."""
+    with uninterrupted():
+        import onnxruntime
+    return onnxruntime
+
+
 def session_options() -> Any:
     """onnxruntime's options: all graph optimisations, one thread a call, and its own log silenced.
 
     ORT_ENABLE_ALL brings the channel-blocked convolutions, 1.3 to 2.6 times faster than the level below.
     """
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = 1
@@ -38,9 +45,7 @@ def session_options() -> Any:
 
 def session_on_cpu(content: bytes) -> Any:
     """An onnxruntime session on the CPU for the bytes of a model that was just made."""
-    import onnxruntime
-
-    return onnxruntime.InferenceSession(content, session_options(), providers=_CPU)
+    return load_onnxruntime().InferenceSession(content, session_options(), providers=_CPU)
 
 
 def open_on_cpu(file: Path) -> tuple[Any, ModelSpec]:
@@ -50,9 +55,7 @@ def open_on_cpu(file: Path) -> tuple[Any, ModelSpec]:
 
 def open_session(file: Path, options: Any, providers: list[Any]) -> tuple[Any, ModelSpec]:
     """A session on the given execution providers, and the spec; raises ModelError."""
-    import onnxruntime
-
-    content = _content(file)
+    onnxruntime, content = load_onnxruntime(), _content(file)
     try:
         # The CPU has nothing to fall back to, and onnxruntime would say so on standard output.
         session = onnxruntime.InferenceSession(

@@ -1,14 +1,13 @@
 """The layout of OUT: the folders of its outputs, its tables, and the journals that it keeps for ctseg itself."""
 
-import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from ctseg.process.replacing import finished_name, unfinished_name
+from ctseg_batch.journal.lines import whole_lines
 from ctseg_batch.shards import Shard, is_of_cut, is_of_sibling
 
 RECORD = ".ctseg"
@@ -29,9 +28,6 @@ JOURNAL, ENDING = "journal", ".jsonl"
 _IS_JOURNAL = re.compile(rf"{JOURNAL}(\.\d+-of-\d+)?\{ENDING}")
 
 _OF_SHARD = re.compile(r"(?:summary|slices)\.([1-9][0-9]*)-of-([1-9][0-9]*)\.(?:json|csv|parquet)")
-
-JournalEntry = dict[str, Any]
-"""A line of a journal."""
 
 
 def journal_file(out: Path, mark: str) -> Path:
@@ -119,17 +115,3 @@ def results_around(path: Path) -> Path | None:
     if FOLDERS.isdisjoint(path.parts):  # as for nearly every path, of which there may be a million
         return None
     return next(filter(is_of_results, (path, *path.parents)), None)
-
-
-def whole_lines(journal: Path) -> Iterator[tuple[int, JournalEntry]]:
-    """The complete lines, each with the offset of its end; without those that a power failure left damaged."""
-    end = 0
-    with journal.open("rb") as lines:
-        for line in lines:
-            end += len(line)
-            try:
-                noted = json.loads(line)
-            except ValueError:
-                continue
-            if line.endswith(b"\n") and isinstance(noted, dict):
-                yield end, noted

@@ -665,6 +665,29 @@ def test_a_damaged_line_within_the_journal_is_passed_over(batch, mixed, counted)
     assert counted() == 0
 
 
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (b'"pixels":[', b'"pixels":[1'),
+        (b'"by_slice"', b'"by_slyce"'),
+        (b'"key":"', b'"key":"0'),
+        (b'"part":', b'"pert":'),
+    ],
+)
+def test_a_line_that_was_damaged_to_other_json_does_not_count(batch, mixed, counted, good, bad):
+    first = batch(mixed, workers=1)
+    counted()
+    journal = first.out / ".ctseg/journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    done = next(number for number, line in enumerate(lines) if b'"pixels"' in line)
+    assert good in lines[done]
+    lines[done] = lines[done].replace(good, bad)
+    journal.write_bytes(b"".join(lines))
+    assert figures(batch(mixed).summary) == figures(first.summary)
+    assert counted() > 0
+    assert counted() == 0 == batch(mixed).summary["throughput"]["slices"]
+
+
 @pytest.mark.parametrize("head", [b"", b"{}\n", b'{"format":99}\n', b"no json\n"])
 def test_a_journal_that_says_nothing_is_refused(batch, command, mixed, head):
     out = batch(mixed).out

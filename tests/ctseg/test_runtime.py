@@ -83,3 +83,21 @@ def test_a_checkpoint_says_how_it_becomes_a_model(tmp_path):
     (tmp_path / "best.pt").write_bytes(b"PK")
     with pytest.raises(ModelError, match=r"best\.pt is a checkpoint: `ctseg export .*best\.pt --out .*best\.onnx`"):
         open_on_cpu(tmp_path / "best.pt")
+
+
+def test_a_signal_while_the_runtime_is_loaded_waits_for_its_end(tmp_path):
+    """Its C++ code would turn the exception into an ImportError."""
+    fake = tmp_path / "onnxruntime.py"
+    fake.write_text(
+        "import signal\n"
+        "try:\n    signal.raise_signal(signal.SIGTERM)\n"
+        "except KeyboardInterrupt:\n    raise ImportError('initialization failed') from None\n"
+    )
+    code = (
+        "from ctseg.process.signals import raised, status_of; from ctseg.runtime import load_onnxruntime\n"
+        "try:\n    with raised():\n        load_onnxruntime()\n"
+        "except KeyboardInterrupt as stopped:\n    print(status_of(stopped))"
+    )
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert (done.stdout, done.stderr) == ("143\n", "")

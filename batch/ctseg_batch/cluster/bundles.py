@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ctseg_batch.inputs.site import Site
+from ctseg_batch.journal.lines import JournalEntry
 from ctseg_batch.journal.past import Past
-from ctseg_batch.layout import JournalEntry
 from ctseg_batch.result import Failure, PartResult
 
 # The most slices in a bundle: seconds of work, so that Ray's overhead per bundle is small, and little is lost with a

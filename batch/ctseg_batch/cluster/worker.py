@@ -9,8 +9,8 @@ from ctseg.model import find_model
 from ctseg_batch.choices import DeviceChoice
 from ctseg_batch.cluster.bundles import Bundle, Report
 from ctseg_batch.job import Job
+from ctseg_batch.journal.lines import JournalEntry
 from ctseg_batch.journal.record import Journal
-from ctseg_batch.layout import JournalEntry
 from ctseg_batch.network.engine import open_engine
 from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.parts.workers import Workers

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ctseg_batch.inputs.site import Site
-from ctseg_batch.layout import JournalEntry
+from ctseg_batch.journal.lines import JournalEntry
 from ctseg_batch.result import PartResult, Settings
 
-FORMAT = 3
+FORMAT = 4
 # The fields of its result that a part without a key keeps.
 _KEPT = ("scan", "slices", "by_slice", "scan_output")
 

@@ -1,7 +1,7 @@
 """What earlier runs did, from the journals that they wrote in OUT (`record`).
 
 Each line is a JSON object. The first one holds the root and the settings that the rest belongs to. A part is recorded
-when it is begun and again when its last file is written; an incomplete line, left by a killed run, is ignored. Each
+when it is begun and again when its last file is written; a line that is incomplete or damaged is ignored. Each
 shard has a journal of its own, so that shards never wait for each other. Runs are numbered across journals: for each
 part the record of the latest run counts, in whichever journal it is.
 """
@@ -19,7 +19,8 @@ from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.inputs.scan_names import LENGTHENED
 from ctseg_batch.inputs.site import Site
 from ctseg_batch.journal.entries import FORMAT, part_id_at, part_id_of, plain_settings, undone
-from ctseg_batch.layout import JournalEntry, is_sibling, journal_file, journal_files, whole_lines
+from ctseg_batch.journal.lines import JournalEntry, whole_lines
+from ctseg_batch.layout import is_sibling, journal_file, journal_files
 from ctseg_batch.result import PartResult, Settings
 from ctseg_batch.slice_figures import SliceFigures, unpack, without_figures
 

@@ -1,6 +1,5 @@
 """Write the journal in OUT, line by line, as `past` reads it."""
 
-import json
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -14,8 +13,9 @@ from uuid import uuid4
 from ctseg.process.replacing import replacing
 from ctseg_batch.inputs.listing import Listing
 from ctseg_batch.journal.entries import FORMAT, begun, plain_settings, undone
+from ctseg_batch.journal.lines import JournalEntry, line_of
 from ctseg_batch.journal.past import Past
-from ctseg_batch.layout import JournalEntry, journal_file
+from ctseg_batch.layout import journal_file
 from ctseg_batch.outputs.files import sync, vanished_error, write_error
 from ctseg_batch.result import PartResult, Settings
 
@@ -79,7 +79,7 @@ class JournalFile(Journal):
                 head = {"format": FORMAT, "id": uuid4().hex[:8], "root": root, "settings": plain_settings(settings)}
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(file) as new:  # on the disk before it is renamed: a power failure leaves the former one
-                    new.write(b"".join(map(_line, [head, *past.own])))
+                    new.write(b"".join(map(line_of, [head, *past.own])))
                 sync([file])
             self._lines = file.open("r+b", buffering=0)
             self._lines.seek(*((past.size, os.SEEK_SET) if past.size else (0, os.SEEK_END)))
@@ -132,7 +132,7 @@ class JournalFile(Journal):
             raise vanished_error(file)
 
     def _append(self, *noted: JournalEntry) -> None:
-        lines = b"".join(map(_line, noted))
+        lines = b"".join(map(line_of, noted))
         with self._lock:
             try:
                 left = memoryview(lines)
@@ -146,7 +146,3 @@ class JournalFile(Journal):
 
     def written(self, lines: bytes) -> None:
         """Called with lines once they are on the disk."""
-
-
-def _line(noted: JournalEntry) -> bytes:
-    return json.dumps(noted, separators=(",", ":")).encode() + b"\n"

@@ -11,7 +11,7 @@ import numpy as np
 
 from ctseg.errors import DeviceError, first_line
 from ctseg.model import INPUT, OUTPUT, ModelSpec
-from ctseg.runtime import open_session, session_options
+from ctseg.runtime import load_onnxruntime, open_session, session_options
 from ctseg_batch.network.quiet import silenced
 
 _PROVIDER = "CUDAExecutionProvider"
@@ -20,18 +20,17 @@ _OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
 _DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
-def load_onnxruntime() -> Any:
-    """Import onnxruntime without its messages about missing GPUs."""
+def load_quietly() -> Any:
+    """Load onnxruntime without its messages about missing GPUs."""
     with silenced():
-        import onnxruntime
-
+        onnxruntime = load_onnxruntime()
         onnxruntime.set_default_logger_severity(4)
     return onnxruntime
 
 
 def find_trouble() -> str | None:
     """Why CUDA can't work here, as far as that can be told without a trial run; None if it may work."""
-    onnxruntime = load_onnxruntime()
+    onnxruntime = load_quietly()
     if _PROVIDER not in onnxruntime.get_available_providers():
         return "this onnxruntime is built without it"
     try:

@@ -86,7 +86,7 @@ def open_engine(file: Path, device: DeviceChoice, precision: PrecisionChoice) ->
     the device or the precision is not available, ModelError for a file that is not a model, or holds another network
     than the file that was named.
     """
-    cuda.load_onnxruntime()
+    cuda.load_quietly()
     session, spec = open_on_cpu(file)
     trouble = "not asked for" if device == "cpu" else cuda.find_trouble()
     if trouble is None:
@@ -105,7 +105,7 @@ def open_engine(file: Path, device: DeviceChoice, precision: PrecisionChoice) ->
 
 def open_unplaced(file: Path, precision: PrecisionChoice, device: Device) -> Engine:
     """A model as `open_engine` would open it on another machine: for its description, not to label anything."""
-    cuda.load_onnxruntime()
+    cuda.load_quietly()
     best: Precision = "fp16" if device == "cuda" else "fp32"
     where = "on the GPUs of a cluster" if device == "cuda" else "on the CPUs of a cluster"
     return _open_beside(file, *open_on_cpu(file), precision, best, device, where)

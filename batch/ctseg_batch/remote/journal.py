@@ -9,9 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
 
+from ctseg_batch.journal.lines import JournalEntry
 from ctseg_batch.journal.past import Past
 from ctseg_batch.journal.record import JournalFile
-from ctseg_batch.layout import ENDING, RECORD, JournalEntry, is_sibling, journal_file
+from ctseg_batch.layout import ENDING, RECORD, is_sibling, journal_file
 from ctseg_batch.remote.lease import Lease
 from ctseg_batch.remote.retry import StoreError
 from ctseg_batch.remote.store import Store
