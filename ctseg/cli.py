@@ -44,22 +44,22 @@ _WANTED = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `ctseg ARGUMENTS` and leave the process with the command's exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    from ctseg.errors import CtsegError, unforeseen
-    from ctseg.process.lenient import make_lenient
-
-    make_lenient()
     try:
+        from ctseg.errors import CtsegError, unforeseen
+        from ctseg.process.lenient import make_lenient
+
+        make_lenient()
         if given and given[0] in COMMANDS:
             _silence_logs()
             load(given[0])(args=given[1:], prog_name=f"ctseg {given[0]}")
         else:
             front_page()(args=given or ["--help"], prog_name="ctseg")
+    except KeyboardInterrupt:  # before the command could handle it
+        sys.exit(130)
     except CtsegError as error:
         _leave(str(error))
     except OSError as error:
         _leave(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
-    except KeyboardInterrupt:  # before the command could handle it
-        sys.exit(130)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is reported in one line
         _leave(f"internal error, please report it: {unforeseen(error)} ({_place(error)})")
 

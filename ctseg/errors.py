@@ -21,6 +21,10 @@ class UnreadableFile(CtsegError):  # noqa: N818 - named for the file, which is w
         self.file = file
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["UnreadableFile"], tuple[Path, str]]:
+        """From another process, as one of a pool, it comes as it was raised there."""
+        return type(self), (self.file, self.reason)
+
 
 class ModelError(CtsegError):
     """A model file or a checkpoint was refused."""

@@ -98,6 +98,14 @@ def location(written: str) -> Location:
     return _checked(Url(scheme, path.strip("/") if archive else path.rstrip("/"), archive), written)
 
 
+def path_here(written: str, what: str) -> Path:
+    """The path on this machine that a text stands for; raises CallError for a place in a store."""
+    place = location(written)
+    if isinstance(place, Url):
+        raise CallError(f"{what} {written}: this works only with files on this machine: copy them here first")
+    return place
+
+
 def _local(written: str) -> Path:
     """The path of a URL of this machine (RFC 8089)."""
     host, slash, path = written[len(_FILE) :].partition("/")

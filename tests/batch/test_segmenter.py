@@ -233,8 +233,9 @@ def test_an_overlay_is_in_rgb_and_shows_the_slice_with_most_disease(segment, spe
     assert tuple(picture[8, 36]) == CLASSES[2].colour  # the outline of the lesion
     assert tuple(picture[8, 8]) == CLASSES[1].colour
     np.testing.assert_array_equal(result.overlay(-3), picture)
-    with pytest.raises(IndexError):
-        result.overlay(4)
+    for index in (4, -5):
+        with pytest.raises(IndexError, match=f"ct has no slice {index}, only 4 slices"):
+            result.overlay(index)
     assert segment(HU[speck[1]]).overlay().shape == (64 + 72, 64, 3)
 
 
@@ -388,6 +389,40 @@ def test_a_spacing_that_is_none_is_a_wrong_call(segment, speck, spacing):
 def test_a_spacing_in_the_order_of_simpleitk_is_a_wrong_call(segment, speck):
     with pytest.raises(ctseg_batch.CallError, match=r"the order is slices, rows, columns: 5,0\.7,0\.7\?"):
         segment(HU[speck], (0.7, 0.7, 5.0))
+
+
+def test_a_spacing_that_the_source_gives_itself_is_told_as_unused(segment, speck, save_volume, tmp_path, caplog):
+    volume = save_volume(tmp_path / "ct.nii", speck, (5, 2, 2))
+    assert segment(volume, (1, 1, 1)).spacing_mm == (5, 2, 2)
+    assert [one.message for one in caplog.records] == ["ct.nii: spacing was not used, since the source gives its own"]
+    caplog.clear()
+    assert segment(HU[speck], (1, 1, 1)).spacing_mm == (1, 1, 1)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ctseg_batch.UnreadableFile(Path("a.dcm"), "is cut off"),
+        *(kind("why") for kind in (ctseg_batch.CallError, ctseg_batch.ModelError, ctseg_batch.DeviceError)),
+    ],
+)
+def test_an_error_goes_from_one_process_to_another(error):
+    there = pickle.loads(pickle.dumps(error))
+    assert (type(there), str(there), vars(there)) == (type(error), str(error), vars(error))
+
+
+def test_a_wrong_path_is_told_before_its_scans_are_gone_through(segment, tmp_path):
+    with pytest.raises(ctseg_batch.CallError, match="does not exist"):
+        segment.scans(tmp_path / "none")
+
+
+def test_labels_of_an_image_that_simpleitk_has_turned_lie_as_those_of_its_file(segment, speck, save_volume, tmp_path):
+    """As docs/python.md has it; as it is read, it may lie otherwise."""
+    volume = save_volume(tmp_path / "ct.nii", speck, (5, 2, 2))
+    image = SimpleITK.DICOMOrient(SimpleITK.ReadImage(volume), "LPS")
+    turned = segment(SimpleITK.GetArrayFromImage(image), image.GetSpacing()[::-1])
+    np.testing.assert_array_equal(turned.labels, segment(volume).labels)
 
 
 def test_a_spacing_may_be_an_array(segment, speck):

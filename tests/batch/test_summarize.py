@@ -1,8 +1,10 @@
 """`ctseg summarize`: shards as one run would have told of them, and nothing that does not belong together."""
 
 import csv
+import errno
 import io
 import json
+import os
 import re
 import shutil
 import threading
@@ -42,6 +44,16 @@ def shards(batch, draw, save_slice, save_volume, save, tmp_path):
 
 def read(out):
     return json.loads((out / "summary.json").read_text())
+
+
+def test_an_out_that_cannot_be_written_is_told_without_the_advice_of_a_run(summarize, shards, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("ctseg_batch.outputs.files.moved_to", full)
+    status, _, err = summarize(*shards[1], "--out", tmp_path / "all")
+    assert status == 2
+    assert f"all/slices.csv can't be written: {os.strerror(errno.ENOSPC)}; once it can, the same call writes it\n" in err
 
 
 def test_shards_come_to_what_one_run_tells(summarize, shards, tmp_path):

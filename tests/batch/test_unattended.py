@@ -158,7 +158,7 @@ def test_a_journal_that_can_not_be_written_ends_the_run(batch, few, monkeypatch)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(record, "_line", fails)
+        patched.setattr(record, "line_of", fails)
         with pytest.raises(CallError, match=f"journal.jsonl can't be written: {os.strerror(errno.ENOSPC)}"):
             batch(few)
     assert len(batch(few).masks) == 3

@@ -113,3 +113,17 @@ def test_what_libraries_log_is_not_printed():
 def test_a_missing_extra_is_named():
     with pytest.raises(MissingExtraError, match=r"pip install '.\[train\]'"):
         require("surely_no_such_module", "train")
+
+
+def test_ctrl_c_before_a_command_is_loaded_ends_as_it_does_later():
+    code = (
+        "import sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'ctseg.process.lenient':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from ctseg.cli import main; main(['batch'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

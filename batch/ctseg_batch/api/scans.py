@@ -9,7 +9,7 @@ from pathlib import Path
 from ctseg import reading
 from ctseg.errors import UnreadableFile
 from ctseg.scan import Scan
-from ctseg_batch.inputs.discover import discover
+from ctseg_batch.inputs.discover import Found, discover
 from ctseg_batch.inputs.input_files import InputFiles
 from ctseg_batch.inputs.selection import Selection
 from ctseg_batch.journal.past import Past
@@ -34,11 +34,14 @@ class NamedScan:
 
 
 def find_scans(path: Path, selection: Selection, skipped: list[Failure]) -> Iterator[NamedScan]:
-    """The scans at or below `path`, in the order of a run; raises CallError if there is no such path.
+    """The scans at or below `path`, in the order of a run; raises CallError, at once, if there is no such path.
 
     What is no slice of a CT is added to `skipped`, with a reason.
     """
-    found = discover([path])
+    return _opened(discover([path]), selection, skipped)
+
+
+def _opened(found: Found, selection: Selection, skipped: list[Failure]) -> Iterator[NamedScan]:
     for error in found.failed:
         yield NamedScan(os.path.relpath(error.file, found.root), None, (error,))
     planner = Planner(Past(), NoOutputs(), None, None, selection, InputFiles())

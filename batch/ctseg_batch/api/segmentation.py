@@ -22,11 +22,11 @@ Picture = npt.NDArray[np.uint8]
 class Segmentation:
     """The labels of a scan, and its measures.
 
-    `labels` are (slices, H, W), or (H, W) of a single slice: 0 background, 1 normal lung, 2 ground glass, 3
-    consolidation. Slices run from the feet up, those of images in the order of their names; a volume's are turned front
-    up, the patient's right on the left, all others lie as they are stored. `measures` is the scan's entry in
-    summary.json, described in docs/summary.md. `confidence`, where it was asked for, is as large as `labels`: how
-    probable the winning class is, in 1/255. `device` and `precision` say what computed it.
+    `labels` are (slices, H, W), or (H, W) of an array (H, W) or of an image given by its path: 0 background, 1 normal
+    lung, 2 ground glass, 3 consolidation. Slices run from the feet up, those of images in the order of their names; a
+    volume's are turned front up, the patient's right on the left, all others lie as they are stored. `measures` is the
+    scan's entry in summary.json, described in docs/summary.md. `confidence`, where it was asked for, is as large as
+    `labels`: how probable the winning class is, in 1/255. `device` and `precision` say what computed it.
     """
 
     name: str
@@ -85,6 +85,8 @@ class Segmentation:
         UnreadableFile where that is not possible any more, and IndexError where there is no such slice.
         """
         stack = self.labels if self.labels.ndim == 3 else self.labels[np.newaxis]
+        if index is not None and not -len(stack) <= index < len(stack):
+            raise IndexError(f"{self.name} has no slice {index}, only {len(stack)} slices")
         shown_index = _most_telling(stack) if index is None else range(len(stack))[index]
         try:
             shown = as_shown(self._scan.read(shown_index))

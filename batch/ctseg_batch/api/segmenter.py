@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import SupportsIndex, get_args
+from typing import Any, SupportsIndex, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,11 @@ from ctseg_batch.url import is_url
 Source = npt.ArrayLike | str | os.PathLike[str] | NamedScan
 """What can be segmented: an array (H, W) or (slices, H, W), a path, or what `Segmenter.scans` found."""
 
+Lengths = Sequence[float] | npt.NDArray[Any]
+"""Three lengths in mm: from slice to slice, row to row, column to column."""
+
+_LOGGER = logging.getLogger("ctseg_batch")
+
 
 class Segmenter:
     """A model that is opened once, and segments scan after scan.
@@ -52,7 +57,7 @@ class Segmenter:
 
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
         device: DeviceChoice = "auto",
         precision: PrecisionChoice = "auto",
         workers: int | None = None,
@@ -78,8 +83,7 @@ class Segmenter:
         self._opened_by = (str(model), device, precision, workers, measures)
         file = find_model(str(model))
         opened = open_engine(file, device, precision)
-        warn = logging.getLogger("ctseg_batch").warning
-        self._engine = FallbackEngine(opened, precision, partial(warn, "%s"))
+        self._engine = FallbackEngine(opened, precision, partial(_LOGGER.warning, "%s"))
         self._workers = workers or usable_cpus()
         self._measures: MeasuresChoice = measures
 
@@ -92,18 +96,19 @@ class Segmenter:
         """What the model file says of itself."""
         return self._engine.current.spec
 
-    def __call__(self, source: Source, spacing: Spacing | None = None) -> Segmentation:
+    def __call__(self, source: Source, spacing: Lengths | None = None) -> Segmentation:
         """Segment an array, a file, a folder with one scan, or what `scans` gives.
 
         An array (H, W) is one slice, (slices, H, W) a stack from the feet up: uint8 is grey as it is, what goes below
         -200 is HU, anything else is stretched from its own range without the 0.5 % at either end.
-        `spacing` (slices, rows, columns, in mm) gives volumes where the source does not say. Raises CallError for what
+        `spacing` (slices, rows, columns, in mm) gives volumes where the source does not say; a warning of the logger
+        `ctseg_batch` tells where it does, so that it is not used. Raises CallError for what
         is not a scan, or several; UnreadableFile where any of it can't be read; ModelError for values that the model
         does not take.
         """
         return self._segment(source, spacing, _Kept())
 
-    def with_confidence(self, source: Source, spacing: Spacing | None = None) -> Segmentation:
+    def with_confidence(self, source: Source, spacing: Lengths | None = None) -> Segmentation:
         """The same, and how sure the model is of each pixel; raises ModelError where the model does not tell."""
         if self.model.temperature is None:
             raise ModelError(self.model.why_unsure())
@@ -120,13 +125,15 @@ class Segmenter:
         conditions = [series_filter] if isinstance(series_filter, str) else series_filter
         return find_scans(_local(path), Selection(tuple(map(parse_condition, conditions)), best_series), [])
 
-    def _segment(self, source: Source, spacing: Spacing | None, kept: "_Kept") -> Segmentation:
-        spacing = None if spacing is None else as_spacing(spacing, f"spacing {spacing}")
+    def _segment(self, source: Source, given: Lengths | None, kept: "_Kept") -> Segmentation:
+        spacing = None if given is None else as_spacing(given, f"spacing {given}")
         found, is_single = self._open(source)
         if found.failed or found.scan is None:
             raise found.failed[0]
         result = self._work(_part(found.name, found.scan, found.series), spacing, kept)
         _raise_failures(result)
+        if spacing and not result.is_spacing_said:
+            _LOGGER.warning("%s: spacing was not used, since the source gives its own", found.name)
         measures = scan_figures(found.name, [result], None)
         labels, confidence = kept.stacked()
         if is_single:

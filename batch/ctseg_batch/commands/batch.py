@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,7 +27,8 @@ def batch(
         typer.Argument(help="CT files, folders (searched recursively) or URLs.", metavar="INPUT"),
     ] = None,
     truth: Annotated[
-        Path | None, typer.Option(help="Folder of reference masks, laid out like the input, for IoU and Dice.")
+        str | None,
+        typer.Option(help="Folder of reference masks, laid out like the input, for IoU and Dice.", metavar="PATH"),
     ] = None,
     model: Annotated[
         str, typer.Option(help="Model file, or name of a shipped model.", metavar="MODEL")
@@ -165,7 +165,7 @@ def batch(
     from ctseg_batch.call import Call
     from ctseg_batch.commands.batch_output import run_verbosely, show_plan, show_summary
     from ctseg_batch.shards import Shard
-    from ctseg_batch.url import location
+    from ctseg_batch.url import location, path_here
 
     if write:
         _check_commas(inputs or (), write)
@@ -179,7 +179,7 @@ def batch(
     call = Call(
         inputs=[location(one) for one in inputs or []],
         out=location(out),
-        truth=truth,
+        truth=path_here(truth, "--truth") if truth else None,
         model=model,
         device=device,
         precision=precision,

@@ -10,12 +10,13 @@ from ctseg.model import find_model
 from ctseg.printable import printable
 from ctseg.process.progress import redraws
 from ctseg_batch.reporting import DEFAULT_PICTURES, REPORT_HTML, require_report
+from ctseg_batch.url import path_here
 
 _ENDINGS = (".html", ".htm")
 
 
 def report(
-    out: Annotated[Path, typer.Argument(help="Output folder of `ctseg batch`.", metavar="OUT")],
+    out: Annotated[str, typer.Argument(help="Output folder of `ctseg batch`.", metavar="OUT")],
     file: Annotated[
         Path | None, typer.Option(help="File to write; by default OUT/report.html.", show_default=False)
     ] = None,
@@ -40,8 +41,9 @@ def report(
     from ctseg_batch.reporting.head import refuse_foreign_report
     from ctseg_batch.terminal.console import people_console
 
-    refuse_foreign_report(out / REPORT_HTML if file is None else file)
+    folder = path_here(out, "OUT")
+    refuse_foreign_report(folder / REPORT_HTML if file is None else file)
     console = people_console()
     with Progress(console=console, transient=True, disable=not redraws(console)) as bar:
-        told = write_report(out, file, pictures, find_model(model) if model else None, bar.track)
+        told = write_report(folder, file, pictures, find_model(model) if model else None, bar.track)
     console.print(Text(printable(told)), soft_wrap=True)

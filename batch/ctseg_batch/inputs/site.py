@@ -68,7 +68,8 @@ class Site:
     def has(self, file: str) -> bool:
         """Whether there is such a file in its folder; in a store, whether there was when that was listed."""
         if self.stamps is None:
-            return os.path.lexists(self.folder / file)
+            place = self.folder / file
+            return os.path.lexists(place) and not os.path.isdir(place)  # noqa: PTH112
         return file in self.stamps or file in self.beside
 
     def cut(self, size: int) -> Iterator["Site"]:

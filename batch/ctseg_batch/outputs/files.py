@@ -16,6 +16,8 @@ _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)
 GO_ON = "finished scans are kept, and the same call (without --overwrite) does the others"
 """What to do where OUT could no longer be written."""
 
+_AGAIN = "once it can, the same call writes it"
+
 
 def put(file: Path, content: bytes, mark: str = "") -> None:
     """Write a file, making its folders, or leave nothing half written and raise OSError; `mark` as in `moved_to`."""
@@ -36,7 +38,7 @@ def writing(file: Path) -> Iterator[BinaryIO]:
             with part.open("wb") as stream:
                 yield stream
     except OSError as error:
-        raise write_error(file, error) from error
+        raise write_error(file, error, _AGAIN) from error
 
 
 def sync(files: Iterable[Path]) -> None:
@@ -95,7 +97,7 @@ def remove(files: Iterable[Path]) -> None:
         try:
             file.unlink(missing_ok=True)
         except OSError as error:
-            raise write_error(file, error) from error
+            raise write_error(file, error, _AGAIN) from error
 
 
 def vanished_error(file: Path) -> CallError:
@@ -105,8 +107,8 @@ def vanished_error(file: Path) -> CallError:
     )
 
 
-def write_error(file: Path, error: OSError) -> CallError:
+def write_error(file: Path, error: OSError, advice: str = GO_ON) -> CallError:
     """The error for an output that can't be written, with which the run ends."""
     if isinstance(error, FileNotFoundError):
         return vanished_error(file)
-    return CallError(f"{file} can't be written: {error.strerror}; {GO_ON}")
+    return CallError(f"{file} can't be written: {error.strerror}; {advice}")

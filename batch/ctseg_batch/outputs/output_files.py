@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from ctseg.errors import UnreadableFile
+from ctseg.errors import CallError, UnreadableFile
 from ctseg.stages import stage
 from ctseg_batch.outputs.files import is_bad_name, put, remove_leftovers, sync, write_error
 from ctseg_batch.shards import is_of_sibling
@@ -79,16 +79,20 @@ class LocalOutputFiles:
                 raise UnreadableFile(file, "has too long a name for an output to be named after it") from error
             if is_bad_name(error):
                 raise UnreadableFile(file, "has a name that OUT can't hold: rename it, or name another OUT") from error
-            if obstacle := self._obstacle(file, error):
-                raise UnreadableFile(file, f"{obstacle} is in the way of its output: delete it") from error
+            if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+                raise self._in_the_way(file) from error
             raise write_error(file, error) from error
 
-    def _obstacle(self, file: Path, error: OSError) -> Path | None:
-        """A file in place of a folder, or a folder in place of the file, left by an input that once had that name."""
-        if not isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
-            return None
-        place = next(place for place in (file, *file.parents) if place.exists())
-        return place if self._out in place.parent.parents else None
+    def _in_the_way(self, file: Path) -> UnreadableFile | CallError:
+        """The error for a file in place of a folder, or a folder in place of the file.
+
+        An input that once had that name has left it, or it lies where OUT has a folder of its own.
+        """
+        place = next(place for place in (file, *file.parents) if os.path.lexists(place))
+        if self._out in place.parent.parents:
+            return UnreadableFile(file, f"{place} is in the way of its output: delete it")
+        leads = f"leads to {place.readlink()}, which is no folder" if place.is_symlink() else "is no folder"
+        return CallError(f"{place} {leads}, so nothing can be written there: make it one, or remove it")
 
     def sync(self, paths: Iterable[str]) -> None:
         """Sync them to the disk."""

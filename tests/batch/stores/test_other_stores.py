@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 from fsspec.implementations.zip import ZipFileSystem
 
+from ctseg.cli import main
 from ctseg.errors import CallError
 from ctseg_batch.remote.store import Store
 from ctseg_batch.url import location
@@ -145,6 +146,20 @@ def test_a_file_url_is_a_path(healthy, batch, figures, tmp_path):
     there = batch(location(f"file://{healthy[0]}"), out=location(f"file://{tmp_path / 'there'}"))
     assert figures(there.summary) == figures(batch(healthy[0], out=tmp_path / "here").summary)
     assert (tmp_path / "there/masks/images/a.png").is_file()
+
+
+def test_reference_masks_and_runs_to_report_may_be_given_by_a_file_url(command, draw, save_slice, save, tmp_path):
+    save_slice(tmp_path / "in/1.png", draw())
+    save(tmp_path / "truth/1.png", draw())
+    truth, out = (f"file://{tmp_path / name}" for name in ("truth", "out"))
+    left = command(tmp_path / "in", "--out", out, "--truth", truth, "--json")
+    assert json.loads(left.out)["totals"]["dice"]["mean"] == 1
+    with pytest.raises(SystemExit) as done:
+        main(["report", out])
+    assert not done.value.code
+    assert (tmp_path / "out/report.html").is_file()
+    left = command(tmp_path / "in", "--out", out, "--truth", "s3://bucket/truth")
+    assert (left.status, "--truth s3://bucket/truth: this works only with files" in left.err) == (2, True)
 
 
 def test_scans_wait_for_the_room_that_others_take_and_fail_where_it_is_not_enough(
