@@ -53,7 +53,8 @@ def test_an_out_that_cannot_be_written_is_told_without_the_advice_of_a_run(summa
     monkeypatch.setattr("ctseg_batch.outputs.files.moved_to", full)
     status, _, err = summarize(*shards[1], "--out", tmp_path / "all")
     assert status == 2
-    assert f"all/slices.csv can't be written: {os.strerror(errno.ENOSPC)}; once it can, the same call writes it\n" in err
+    why = os.strerror(errno.ENOSPC)
+    assert f"all/slices.csv can't be written: {why}; once it can, the same call writes it\n" in err
 
 
 def test_shards_come_to_what_one_run_tells(summarize, shards, tmp_path):
