@@ -288,6 +288,14 @@ def test_the_whole_table_is_printed_up_to_a_limit(show, thousands):
     assert rows(page).count() < 100
 
 
+def test_a_name_without_spaces_leaves_room_for_the_other_columns_on_paper(show, summary_of, save_summary):
+    page = show(save_summary(summary_of({"scan": "1.2.840." + "0123456789" * 12, "flags": ["gap", "oblique"]}, {})))
+    page.set_viewport_size({"width": 700, "height": 1000})  # about an A4 page without its margins
+    page.emulate_media(media="print")
+    assert page.locator("#table").evaluate("one => one.scrollWidth <= one.parentElement.clientWidth")
+    assert page.locator("#table tbody .name").first.evaluate("one => one.offsetWidth") >= 9 * 16
+
+
 def test_files_that_are_folded_up_are_printed_too(show, summary_of, save_summary):
     errors = [{"file": f"a/{number}.dcm", "reason": "is cut off"} for number in range(60)]
     page = show(save_summary(summary_of({"status": "partial", "errors": errors})))
