@@ -134,6 +134,15 @@ def test_the_names_of_scans_stay_in_view_beside_many_columns(show, graded):
     assert abs(name["x"] - edge["x"]) <= 1
 
 
+def test_no_heading_of_the_table_covers_the_navigation(show, graded):
+    page = show(graded)
+    heading = page.locator("#table thead .name").evaluate("one => one.getBoundingClientRect().top + scrollY")
+    page.evaluate(f"scrollTo({{ top: {heading}, behavior: 'instant' }})")
+    covered = page.locator("#table thead .name").bounding_box()
+    on_top = "([x, y]) => document.elementFromPoint(x, y).closest('.bar') !== null"
+    assert page.evaluate(on_top, [covered["x"] + 20, covered["y"] + 20])
+
+
 def test_the_search_finds_names_and_flags(show, thousands):
     page = show(thousands)
     matches = page.locator("#matches")
