@@ -15,7 +15,7 @@ from ctseg_batch.reporting.profile import Profile, draw_profile
 from ctseg_batch.reporting.regional import Regional, lesions_told, regional
 from ctseg_batch.reporting.sources import ScanFiles
 from ctseg_batch.reporting.table import share
-from ctseg_batch.reporting.words import explain, number, order_told
+from ctseg_batch.reporting.words import explain, number, order_told, status_told
 from ctseg_batch.slice_figures import SliceFigures
 
 _NO_LIST = "Pictures need slices.csv, which this OUT does not hold: the same call of `ctseg batch` writes it."
@@ -54,6 +54,7 @@ class ScanSection:
     index: int
     why: str
     scan: ScanEntry
+    status: str
     facts: tuple[tuple[str, str], ...]
     flags: tuple[tuple[str, str], ...]
     regional: Regional | None
@@ -85,6 +86,7 @@ def scan_section(
         index=index,
         why=why,
         scan=scan,
+        status=status_told(scan["status"], scan["flags"]),
         facts=_facts(scan),
         flags=tuple((flag, explain(flag)) for flag in scan["flags"]),
         regional=regional(scan),

@@ -12,7 +12,7 @@ from ctseg.measures import percent
 from ctseg.printable import printable
 from ctseg_batch.figures.summary import Summary, figure_at
 from ctseg_batch.figures.totals import ScanEntry
-from ctseg_batch.reporting.words import explain, group_title
+from ctseg_batch.reporting.words import explain, group_title, status_told
 
 SEVERITY = "severity_total"
 
@@ -57,7 +57,10 @@ def columns(summary: Summary) -> tuple[Column, ...]:
 
 
 def table_data(summary: Summary, shown: Sequence[Column], sections: Collection[int]) -> dict[str, Any]:
-    """The data for the script. A row: name, status, values, flags by number, errors, and whether it has a `part`."""
+    """The data for the script. A row: name, status, values, flags by number, errors, and whether it has a `part`.
+
+    `told`: the status in words, which differ from it where a scan is done, but has doubts.
+    """
     flags = list(dict.fromkeys(flag for scan in summary["scans"] for flag in scan["flags"]))
     numbers = {flag: number for number, flag in enumerate(flags)}
     return {
@@ -67,6 +70,7 @@ def table_data(summary: Summary, shown: Sequence[Column], sections: Collection[i
             {
                 "name": printable(scan["scan"]),
                 "status": scan["status"],
+                "told": status_told(scan["status"], scan["flags"]),
                 "values": [rounded(column.value(scan), column.digits) for column in shown],
                 "flags": [numbers[flag] for flag in scan["flags"]],
                 "errors": [[printable(one["file"]), printable(one["reason"])] for one in scan["errors"][:_MOST_ERRORS]],

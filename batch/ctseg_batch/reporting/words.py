@@ -116,6 +116,12 @@ def explain(flag: str) -> str:
     return _FLAGS.get(flags.kind_of(flag), "")
 
 
+def status_told(status: str, flagged: Sequence[str]) -> str:
+    """A scan's status; one that is done, but with doubts, says so: `ok, 2 flags`."""
+    doubts = flags.doubts_among(flagged)
+    return f"{status}, {count(len(doubts), 'flag')}" if status == "ok" and doubts else status
+
+
 def slice_name(index: int, file: str) -> str:
     """`43`, as slices.csv counts; `43 (060.png)` of one that has a file to itself."""
     return f"{index} ({printable(PurePosixPath(file).name)})" if file else str(index)

@@ -143,6 +143,23 @@ def test_no_heading_of_the_table_covers_the_navigation(show, graded):
     assert page.evaluate(on_top, [covered["x"] + 20, covered["y"] + 20])
 
 
+def test_scans_that_are_done_with_doubts_say_so_where_their_status_is(show, summary_of, save_summary):
+    doubts, none = ["gap", "no left lung", "no reference"], ["no reference"]
+    page = show(
+        save_summary(summary_of({"status": "failed"}, {}, {"flags": doubts}, {"status": "partial"}, {"flags": none}))
+    )
+    badges = page.locator("#table tbody .badge")
+    assert badges.all_inner_texts() == ["failed", "ok", "ok, 2 flags", "partial", "ok"]
+    colour = "one => getComputedStyle(one).color"
+    assert badges.nth(2).evaluate(colour) == badges.nth(3).evaluate(colour) != badges.nth(1).evaluate(colour)
+    assert badges.nth(2).evaluate("one => one.parentElement.scrollWidth <= one.parentElement.clientWidth")
+    assert page.locator("#scan-2 header .badge").inner_text() == "ok, 2 flags"
+    page.locator("#table thead .status button").click()
+    assert badges.all_inner_texts() == ["failed", "partial", "ok, 2 flags", "ok", "ok"]
+    page.locator("#status").select_option("ok")
+    page.locator("#matches", has_text="3 of 5 scans").wait_for()
+
+
 def test_the_search_finds_names_and_flags(show, thousands):
     page = show(thousands)
     matches = page.locator("#matches")

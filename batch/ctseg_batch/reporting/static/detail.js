@@ -15,7 +15,7 @@ const scanDetail = (() => {
     const { data, format } = scanTable;
     const row = data.rows[index];
     title.textContent = row.name;
-    const facts = element("dl", "facts", element("div", "", element("dt", "", "Status"), element("dd", "", row.status)));
+    const facts = element("dl", "facts", element("div", "", element("dt", "", "Status"), element("dd", "", row.told)));
     data.columns.forEach(({ title: name, unit }, at) => {
       const value = format(row.values[at], at);
       facts.append(element("div", "", element("dt", "", name), element("dd", "", unit && row.values[at] !== null ? `${value} ${unit}` : value)));

@@ -28,6 +28,8 @@ const scanTable = (() => {
     return made;
   };
 
+  const stateOf = (row) => (row.told === row.status ? row.status : "doubtful");
+
   const nameOf = (index) => {
     const row = data.rows[index];
     const link = document.createElement(row.part ? "a" : "button");
@@ -53,8 +55,8 @@ const scanTable = (() => {
     made.dataset.position = position;
     made.setAttribute("aria-rowindex", position + 2);
     const badge = document.createElement("span");
-    badge.className = `badge ${row.status}`;
-    badge.textContent = row.status;
+    badge.className = `badge ${stateOf(row)}`;
+    badge.textContent = row.told;
     const flags = row.flags.map((flag) => data.flags[flag][0]).join("; ");
     made.append(nameOf(index), cell("td", "status", badge));
     row.values.forEach((value, at) => made.append(cell("td", "number", format(value, at))));
@@ -110,7 +112,7 @@ const scanTable = (() => {
     const keys = [a, b].map((index) => {
       const row = data.rows[index];
       if (state.sort === "name") return row.name.toLowerCase();
-      if (state.sort === "status") return ["failed", "partial", "ok"].indexOf(row.status);
+      if (state.sort === "status") return ["failed", "partial", "doubtful", "ok"].indexOf(stateOf(row));
       if (state.sort === "flags") return row.flags.length;
       if (state.sort === "errors") return row.failures;
       return row.values[state.sort];
