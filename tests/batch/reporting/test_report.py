@@ -113,7 +113,7 @@ def test_a_scan_is_shown_by_slices_whose_pictures_say_what_is_seen(page, volume,
     assert [tile["data-index"] for tile in tiles] == ["5", "4", "3", "2", "1", "0"]
     worst = tiles[2]
     assert "largest diseased area" in worst.text
-    assert "100.0 %" in worst.text
+    assert "100.0 % of its lung" in worst.text
     ct, layer = worst.all("img")
     assert ct["alt"] == "Slice 3: of the lung in it, 0 % ground glass and 100 % consolidation"
     assert layer["alt"] == ""
@@ -121,6 +121,13 @@ def test_a_scan_is_shown_by_slices_whose_pictures_say_what_is_seen(page, volume,
     classes = pixels(layer["src"])
     assert classes.shape[2] == 4
     assert {tuple(colour) for colour in classes[..., :3].reshape(-1, 3).tolist()} == {(70, 57, 230)}
+
+
+def test_percentages_of_a_class_say_of_what_they_are(page, save_summary, summary_of):
+    facts = page(save_summary(summary_of({}))).one("article").one("dl")
+    told = dict(zip((one.text for one in facts.all("dt")), (one.text for one in facts.all("dd")), strict=True))
+    assert told["Ground glass"] == "400.0 mL, 10.0 % of the lung"
+    assert told["Consolidation"] == "200.0 mL, 5.0 % of the lung"
 
 
 def test_a_slice_is_told_by_its_file_where_it_has_one_to_itself(batch, page, save_slice, draw, tmp_path, volume):
