@@ -44,6 +44,14 @@ def test_scores_stand_beside_the_volumes_or_below_them(told, draw, save_slice, s
     assert sum(line.startswith("p01 ") for line in text.splitlines()) == (1 if width >= 110 else 2)
 
 
+def test_what_is_little_is_not_told_as_nothing(told, save_volume, tmp_path):
+    labels = np.ones((3, 64, 64), np.uint8)
+    labels[0, 0, 0] = 3
+    save_volume(tmp_path / "in/ct.nii", labels, (1, 1, 1))
+    (row,) = [line.split() for line in told(160, tmp_path / "in").splitlines() if line.startswith("ct.nii")]
+    assert row[-4:] == ["0.0", "<0.1", "12.3", "<0.1"]
+
+
 @pytest.mark.parametrize("width", [72, 80, 160])
 def test_full_measures_have_tables_of_their_own_that_fit(told, save_volume, tmp_path, width):
     labels = np.zeros((3, 64, 64), np.uint8)

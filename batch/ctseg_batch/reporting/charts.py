@@ -115,7 +115,9 @@ def _scatter(scans: Sequence[ScanEntry]) -> Chart | None:
         scale("symlog", linthresh=_LINEAR_BELOW, linscale=0.4)
         limit(-_LINEAR_BELOW / 4, min(110.0, max(1.0, 1.7 * values.max())))
         axis.set_major_formatter(lambda value, _: f"{value:g}")
-    shares = [f"{glass:.1f} % ground glass, {solid:.1f} % consolidation" for glass, solid in known.values()]
+    shares = [
+        f"{number(glass, 1)} % ground glass, {number(solid, 1)} % consolidation" for glass, solid in known.values()
+    ]
     marks = [
         Mark(f"{printable(scans[index]['scan'])}: {told}", {"scan": str(index)})
         for index, told in zip(known, shares, strict=True)

@@ -71,11 +71,11 @@ def _figures(summary: Summary) -> tuple[Figure, ...]:
     ]
     involved = _known(scan["involvement_percent"] for scan in scans)
     if involved:
-        found.append(Figure("Involvement", f"{median(involved):.1f} %", _between(involved, 1, " %")))
+        found.append(Figure("Involvement", f"{number(median(involved), 1)} %", _between(involved, 1, " %")))
     lung = _known(scan["lung_ml"] for scan in scans)
     if lung:
         found.append(
-            Figure("Lung volume", f"{median(lung) / 1000:.2f} L", _between([ml / 1000 for ml in lung], 2, " L"))
+            Figure("Lung volume", f"{number(median(lung) / 1000, 2)} L", _between([ml / 1000 for ml in lung], 2, " L"))
         )
     if totals["dice"]:
         mean_iou = number(totals["iou"]["mean"], 3)

@@ -32,7 +32,7 @@ class Place:
     volume_ml: float
     involved: float | None
     by_class: tuple[Share, ...]
-    mean_hu: float | None
+    mean_hu: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,8 @@ def _place(region: Region) -> Place:
         Share(tissue.name, tissue.title, percent, before)
         for tissue, percent, before in zip(LESION, percents, accumulate(percents, initial=0.0), strict=False)
     )
-    return Place(region["lung_ml"], region["involvement_percent"], shares, (region["mean_hu"] or {}).get("lung"))
+    hu = (region["mean_hu"] or {}).get("lung")
+    return Place(region["lung_ml"], region["involvement_percent"], shares, None if hu is None else round(hu))
 
 
 def lesions_told(lesions: Mapping[str, Any] | None) -> str:

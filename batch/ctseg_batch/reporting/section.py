@@ -122,9 +122,9 @@ def _facts(scan: ScanEntry) -> tuple[tuple[str, str], ...]:
         part = share(tissue.name, scan)
         if part is not None:
             volume = f"{number(volumes[tissue.name], 1)} mL, " if volumes else ""
-            facts.append((tissue.title.capitalize(), f"{volume}{part:.1f} % of the lung"))
+            facts.append((tissue.title.capitalize(), f"{volume}{number(part, 1)} % of the lung"))
     if scan["involvement_percent"] is not None:
-        facts.append(("Involvement", f"{scan['involvement_percent']:.1f} %"))
+        facts.append(("Involvement", f"{number(scan['involvement_percent'], 1)} %"))
     if (total := figure_at(scan, "severity", "total")) is not None:
         facts.append(("Severity", f"{total} of 10"))
     return tuple(facts)

@@ -89,8 +89,11 @@ def share(name: str, scan: ScanEntry) -> float | None:
 
 
 def rounded(value: float | None, digits: int) -> float | None:
-    """A value as it is shown: a browser would round one with more digits again, and differently."""
-    return None if value is None else round(value, digits)
+    """A value as it is shown: a browser would round one with more digits again, and differently.
+
+    What would become 0 without being it stays as it is, since it is shown as below the last digit.
+    """
+    return None if value is None else round(value, digits) or value
 
 
 def _at(key: str, title: str, unit: str, digits: int, *path: str) -> Column:

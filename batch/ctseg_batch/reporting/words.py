@@ -16,7 +16,7 @@ from ctseg.turn import Side, Turn
 
 DEPTH_ALT = "The whole lung seen through from the front, disease in colour"
 UNKNOWN = "\N{EN DASH}"
-SEVERITY_STEPS = "Each lung is graded from 0 (no disease) and 1 (below 5 %) to 5 (above 75 %)."
+SEVERITY_STEPS = "Each lung is graded from 0 (no disease) and 1 (below 5 %, even a speck) to 5 (above 75 %)."
 
 _LOW, _HIGH = (f"{volume / 1000:g}" for volume in PLAUSIBLE_LUNG_ML)
 _FLAGS: Mapping[str, str] = {
@@ -88,13 +88,17 @@ _FLAGS: Mapping[str, str] = {
 
 
 def number(value: float | None, digits: int = 0) -> str:
-    """`5,760`, `-812` with a true minus, or a dash for an unknown value."""
-    return UNKNOWN if value is None else with_minus(f"{_rounded(value, digits):,.{digits}f}")
+    """`5,760`, `-812` with a true minus, `<0.1` for what is little but not nothing, or a dash for an unknown value."""
+    if value is None:
+        return UNKNOWN
+    shown = _rounded(value, digits)
+    return f"<{10**-digits:.{digits}f}" if value > 0 and not shown else with_minus(f"{shown:,.{digits}f}")
 
 
 def signed(value: float | None) -> str:
     """A difference to a tenth: `+12.0`, `-4.0` with a true minus, `0.0`, or a dash."""
-    return f"+{number(value, 1)}" if value is not None and _rounded(value, 1) > 0 else number(value, 1)
+    shown = None if value is None else _rounded(value, 1)
+    return f"+{number(shown, 1)}" if shown is not None and shown > 0 else number(shown, 1)
 
 
 def with_minus(text: str) -> str:

@@ -148,7 +148,11 @@ def _tenths(value: float | None) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return _UNKNOWN if value is None else f"{value:,.{digits}f}"
+    """A number that is not told as 0 if it is little, but not nothing: `<0.1`."""
+    if value is None:
+        return _UNKNOWN
+    is_little = value > 0 and not round(value, digits)
+    return f"<{10**-digits:.{digits}f}" if is_little else f"{value:,.{digits}f}"
 
 
 def _notes(summary: Summary) -> Iterator[Text]:

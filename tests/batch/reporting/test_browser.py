@@ -116,6 +116,15 @@ def test_what_is_not_known_is_sorted_last(show, graded):
     assert rows(page).last.locator("td").nth(6).inner_text() == "\u2013"
 
 
+def test_little_is_not_shown_as_nothing_and_sorted_by_what_it_is(show, summary_of, save_summary):
+    shares = (0.01, 0.0, 0.04, 0.3, 0.02)
+    page = show(save_summary(summary_of(*({"involvement_percent": share} for share in shares))))
+    cells = page.locator("#table tbody tr td:nth-of-type(6)")
+    assert cells.all_inner_texts() == ["<0.1", "0.0", "<0.1", "0.3", "<0.1"]
+    page.locator("th.involvement_percent button").click()
+    assert names(page) == ["scan 3", "scan 2", "scan 4", "scan 0", "scan 1"]
+
+
 def test_a_grade_narrows_the_table_down_to_its_scans(show, graded):
     page = show(graded)
     bar = page.locator("[data-column=severity_total] [data-label='Severity 10']")

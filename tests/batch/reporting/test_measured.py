@@ -128,6 +128,13 @@ def test_a_third_with_nothing_in_it_has_dashes(lung_table, edited):
     assert rows(lung_table(edited(emptied)))["Upper"][3:] == ["0", UNKNOWN, UNKNOWN]
 
 
+def test_a_mean_near_water_is_not_told_as_little(lung_table, edited):
+    def change(scan):
+        scan["regions"]["left"]["thirds"]["upper"]["mean_hu"]["lung"] = 0.3
+
+    assert rows(lung_table(edited(change)))["Upper"][5] == "0"
+
+
 def test_without_hu_neither_mean_nor_mass_is_shown(batch, lung_table, save_slice, lungs, tmp_path):
     for index, labels in enumerate(lungs):
         save_slice(tmp_path / f"in/{index}.png", labels)

@@ -16,6 +16,7 @@ import SimpleITK
 
 from ctseg.cli import main
 from ctseg.model import find_model
+from ctseg_batch.reporting import words
 from ctseg_batch.reporting.words import explain
 from ctseg_batch.url import location
 
@@ -163,6 +164,27 @@ def test_the_profile_holds_the_area_of_each_class_in_each_slice(page, volume, st
     drawn = top.one("figure", class_="profile").one("svg")
     assert drawn["role"] == "img"
     assert "most in slice 3, where 100 % of the lung is diseased" in drawn["aria-label"]
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "told"),
+    [(0.0, 1, "0.0"), (0.04, 1, "<0.1"), (0.06, 1, "0.1"), (0.3, 0, "<1"), (-0.3, 0, "0"), (0.0002, 3, "<0.001")],
+)
+def test_a_number_that_is_little_is_not_told_as_nothing(value, digits, told):
+    assert words.number(value, digits) == told
+    assert words.signed(0.04) == "0.0"  # a difference has two sides
+
+
+def test_figures_that_are_little_are_not_told_as_nothing(page, save_summary, summary_of):
+    little = {"normal_lung": 4000.0, "ground_glass": 0.04, "consolidation": 0.0}
+    top = page(save_summary(summary_of({"volumes_ml": little, "lung_ml": 4000.04, "involvement_percent": 0.001})))
+    facts = top.one("article").one("dl").text
+    assert "Ground glass <0.1 mL, <0.1 % of the lung" in facts
+    assert "Consolidation 0.0 mL, 0.0 % of the lung" in facts
+    assert "Involvement <0.1 %" in facts
+    assert "Involvement <0.1 %" in top.one("dl", class_="figures").text
+    cells = [cell.text for cell in top.one("table", id="table").one("tbody").all("td")]
+    assert cells[3:6] == ["<0.1", "0.0", "<0.1"]
 
 
 def test_what_is_little_is_not_told_as_nothing(batch, page, save_volume, tmp_path):

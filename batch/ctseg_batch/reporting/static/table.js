@@ -65,7 +65,11 @@ const scanTable = (() => {
     return made;
   };
 
-  const format = (value, at) => (value === null ? "\u2013" : formats[at].format(value));
+  const format = (value, at) => {
+    if (value === null) return "\u2013";
+    const least = 10 ** -data.columns[at].digits; // what is below it, but not nothing, is not shown as 0
+    return value > 0 && value < least ? `<${formats[at].format(least)}` : formats[at].format(value);
+  };
 
   const spacer = (rows) => {
     const made = document.createElement("tr");
