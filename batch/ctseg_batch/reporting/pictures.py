@@ -24,6 +24,10 @@ _FETCHED = "The scan was read from an archive or a store, or nothing tells where
 _MOVED = "The scan is no longer where the run read it, so only its masks are shown."
 _UNREAD = "The scan is where the run read it, but can't be read or has changed, so only its masks are shown."
 _TURNED = "It is not shown from the front, since its slices are stored in several orientations."
+_NO_SPACING = (
+    "How far apart its slices are is not known, so it has no volumes and is not shown from the front: "
+    "--spacing Z,Y,X of ctseg batch, in mm, gives it both."
+)
 _UNEVENLY = frozenset({flags.UNEVEN_SPACING, flags.GAP, flags.DUPLICATE_POSITIONS})
 _UNEVEN = "From the front, all slices are drawn equally high, though they are not evenly spaced."
 
@@ -100,11 +104,11 @@ def _notes(
         notes.append(_FETCHED if not files.is_local else _UNREAD if files.in_place else _MOVED)
     if files.lost:
         notes.append(lost_told(files.lost))
+    if spacing is None:
+        notes.append(_NO_SPACING)
     if found and found.missing:
         notes.append(missing_told(found.missing))
-    elif spacing is None:
-        notes.append("How far apart its slices are is not known, so it is not shown from the front.")
-    elif found is None:
+    elif spacing and found is None:
         notes.append("It is not shown from the front: that needs masks, all of one size.")
     return tuple(notes)
 

@@ -107,6 +107,17 @@ def test_files_of_a_series_that_cant_be_read_are_no_slices_above_the_head(
     assert [note.text for note in part.all("p", class_="note")] == [told[bad]]
 
 
+def test_a_scan_without_spacing_says_what_it_lacks_and_how_to_get_it(batch, page, save_slice, lungs, tmp_path):
+    for index, labels in enumerate(lungs):
+        save_slice(tmp_path / f"in/{index}.png", labels)
+    for spacing, many in ((None, 1), ((5, 1, 1), 0)):
+        part = page(batch(tmp_path / "in", spacing=spacing).out).one("article")
+        told = [note.text for note in part.all("p", class_="note") if "How far apart its slices are" in note.text]
+        assert len(told) == many
+        assert all("has no volumes" in note and "--spacing Z,Y,X" in note for note in told)
+        assert len(part.all("figure", class_="plane")) == (0 if many else 2)
+
+
 @pytest.mark.parametrize(("tags", "top"), [({}, "head"), ({"ImagePositionPatient": None}, "last slice")])
 def test_the_head_is_at_the_top_only_of_slices_that_say_where_they_lie(
     batch, page, save_series, lungs, tmp_path, tags, top
