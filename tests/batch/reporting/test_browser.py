@@ -286,6 +286,18 @@ def test_the_classes_can_be_taken_off_the_slices(show, volume):
     assert not layer.is_visible()
 
 
+def test_the_colours_of_the_classes_are_told_in_view_of_every_picture(show, volume):
+    page = show(volume)
+    in_bar, in_part = page.locator(".bar .key"), page.locator(".part .key")
+    assert "ground glass" in in_bar.inner_text()
+    assert not in_part.is_visible()
+    page.set_viewport_size({"width": 1000, "height": 900})  # no room for them beside the navigation
+    assert not in_bar.is_visible()
+    page.emulate_media(media="print")
+    assert in_part.is_visible()
+    assert not page.locator("#pictures > .key").is_visible()
+
+
 def test_a_narrow_window_scrolls_in_one_direction_only(show, volume):
     page = show(volume)
     page.set_viewport_size({"width": 400, "height": 800})
