@@ -77,7 +77,7 @@ def test_limits_of_agreement_take_three_scans(told, save_volume, tmp_path):
         save_volume(tmp_path / f"in/{number}.nii", np.ones((2, 64, 64), np.uint8), (10, 5, 5))
         save_volume(tmp_path / f"truth/{number}.nii", np.ones((2, 64, 64), np.uint8), truth=True)
     text = told(80, tmp_path / "in", truth=tmp_path / "truth", measures="full")
-    assert "lung: bias 0.0 mL, limits of agreement 0.0 to 0.0 mL, 3 scans" in text.splitlines()
+    assert "lung: bias 0.0 mL, 95 % limits of agreement 0.0 to 0.0 mL, 3 scans" in text.splitlines()
 
 
 @pytest.mark.parametrize(("width", "scored"), [(80, False), (120, True)])

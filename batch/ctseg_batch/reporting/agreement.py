@@ -12,13 +12,15 @@ from ctseg.classes import NORMAL_LUNG
 from ctseg.printable import count, printable
 from ctseg_batch.figures.summary import Summary
 from ctseg_batch.figures.totals import Pairs, ScanEntry, paired
-from ctseg_batch.reporting.canvas import FEWEST, SIZE, Chart, dots, drawing, few_ticks, finish, new_axes
+from ctseg_batch.reporting.canvas import FEWEST, SIZE, Chart, Numbers, dots, drawing, few_ticks, finish, new_axes
 from ctseg_batch.reporting.svg import ACCENT, MUTED, Mark, to_svg
 from ctseg_batch.reporting.words import group_title, number, signed
 
 _LEFT, _RIGHT = 58, 76
 # Lines closer to each other than this share of the plot have no room for separate labels.
 _TOO_NEAR = 0.1
+_FEWEST_FOR_A_TREND = 10
+_CHANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,24 @@ def _plot(of: Measure, pairs: Pairs, scans: Sequence[ScanEntry]) -> Chart:
     few_ticks(axes.xaxis, 6)
     few_ticks(axes.yaxis, 6)
     caption = _told(of)
+    if _grow(middle, difference):
+        caption += (
+            " Differences grow with the mean, so the limits are too wide where it is small, and too narrow where it is "
+            "large."
+        )
     label = f"Bland-Altman plot of {count(of.n, 'scan')}. {of.title}: {caption}"
     return Chart(of.title, to_svg(figure, f"chart-agreement-{of.key}".replace("+", "-"), label, drawn), caption)
+
+
+def _grow(middle: Numbers, difference: Numbers) -> bool:
+    """Whether differences are larger where the mean is, by a rank correlation that is hardly chance."""
+    from scipy.stats import spearmanr  # takes longer to load than a report without references takes
+
+    sizes = np.abs(difference)
+    if len(sizes) < _FEWEST_FOR_A_TREND or not (np.ptp(middle) and np.ptp(sizes)):
+        return False
+    found = spearmanr(sizes, middle)
+    return bool(found.statistic > 0 and found.pvalue < _CHANCE)
 
 
 def _lines(axes: Axes, of: Measure) -> None:

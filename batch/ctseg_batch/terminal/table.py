@@ -108,7 +108,7 @@ def _agreement(summary: Summary) -> Iterator[Text]:
     others = {"lung": (found["lung_ml"], "mL"), "involvement": (found["involvement_percent"], "points")}
     for title, (one, unit) in {**volumes, **others}.items():
         if one is not None and one["lower_limit"] is not None:
-            limits = f", limits of agreement {one['lower_limit']:,.1f} to {one['upper_limit']:,.1f} {unit}"
+            limits = f", 95 % limits of agreement {one['lower_limit']:,.1f} to {one['upper_limit']:,.1f} {unit}"
             told = limits if one["n"] >= _FEWEST_FOR_LIMITS else ""
             yield Text(f"{title}: bias {one['bias']:,.1f} {unit}{told}, {count(one['n'], 'scan')}")
 

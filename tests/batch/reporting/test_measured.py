@@ -209,6 +209,36 @@ def test_bias_and_limits_of_agreement_are_tabled_and_drawn(page, measured):
     assert {"bias -128.0", "-378.9", "+122.9"} <= lines
 
 
+@pytest.mark.parametrize(
+    ("scans", "error", "is_told"),
+    [
+        (12, lambda size: size // 5, True),
+        (12, lambda size: 1_000 - size // 20, False),  # they shrink
+        (12, lambda size: 500, False),
+        (9, lambda size: size // 5, False),  # too few to tell
+    ],
+)
+def test_differences_that_grow_with_the_mean_are_told(page, save_summary, summary_of, scans, error, is_told):
+    def compared(place):
+        size = 1_000 * (place + 1)
+        more, less = (error(size), 0) if place % 2 else (0, error(size))
+        return {"confusion": [[90_000, 0, 0, 0], [0, 50_000, 0, more], [0, 0, 0, 0], [0, less, 0, size - less]]}
+
+    summary = summary_of(
+        *map(compared, range(scans)), groups=["background", "normal_lung", "ground_glass", "consolidation"]
+    )
+    found = {"n": scans, "bias": 0.0, "lower_limit": -5.0, "upper_limit": 5.0}
+    summary["totals"]["agreement"] = {
+        "volumes_ml": {"normal_lung": None, "ground_glass": None, "consolidation": found},
+        "lung_ml": found,
+        "involvement_percent": None,
+    }
+    section = page(save_summary(summary)).one("section", id="agreement")
+    plots = {figure.one("h3").text: figure.one("figcaption").text for figure in section.all("figure")}
+    assert ("Differences grow with the mean" in plots["Consolidation"]) == is_told
+    assert "Differences grow" not in plots["Lung"]  # there are none
+
+
 @pytest.mark.parametrize("scans", [1, 2])
 def test_few_scans_have_a_bias_and_neither_limits_nor_plots(page, measured, scans):
     section = page(measured(*[1] * scans)).one("section", id="agreement")
