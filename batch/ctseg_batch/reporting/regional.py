@@ -1,7 +1,7 @@
 """The full measures of a scan: each lung by thirds, its severity, its lesions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -29,10 +29,10 @@ class Share:
 class Place:
     """A lung or a third of it; `involved` per cent of it are diseased, shared out by class."""
 
-    volume_ml: float
-    involved: float | None
-    by_class: tuple[Share, ...]
-    mean_hu: int | None
+    volume_ml: float | None = None
+    involved: float | None = None
+    by_class: tuple[Share, ...] = ()
+    mean_hu: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ def regional(scan: ScanEntry) -> Regional | None:
     if not (regions and severity):
         return None
     lungs = tuple(_lung(name, regions[name], severity[name], lesions and lesions[name]) for name in LUNGS)
+    if scan["slices"] - scan["failed_slices"] < len(THIRDS):
+        lungs = tuple(map(_without_thirds, lungs))
     return Regional(
         places=(*(third.capitalize() for third in THIRDS), "Whole"),
         lungs=lungs,
@@ -86,6 +88,12 @@ def _place(region: Region) -> Place:
     )
     hu = (region["mean_hu"] or {}).get("lung")
     return Place(region["lung_ml"], region["involvement_percent"], shares, None if hu is None else round(hu))
+
+
+def _without_thirds(lung: Lung) -> Lung:
+    """A lung in so few slices that what is between them can't be shared out by thirds."""
+    whole = lung.places[len(THIRDS) :]
+    return replace(lung, places=(*(Place() for _ in THIRDS), *whole)) if whole else lung
 
 
 def lesions_told(lesions: Mapping[str, Any] | None) -> str:

@@ -128,6 +128,15 @@ def test_a_third_with_nothing_in_it_has_dashes(lung_table, edited):
     assert rows(lung_table(edited(emptied)))["Upper"][3:] == ["0", UNKNOWN, UNKNOWN]
 
 
+@pytest.mark.parametrize("slices", [1, 2, 3])
+def test_a_scan_of_one_or_two_slices_has_no_thirds(batch, lung_table, save_volume, lungs, tmp_path, slices):
+    save_volume(tmp_path / "in/ct.nii", lungs[:slices], (10, 5, 5))
+    told = rows(lung_table(batch(tmp_path / "in", measures="full").out))
+    for third in ("Upper", "Middle", "Lower"):
+        assert (set(told[third]) == {UNKNOWN}) == (slices < 3)
+    assert told["Whole"][0] == f"{slices * RIGHT_ML:.0f}"
+
+
 def test_a_mean_near_water_is_not_told_as_little(lung_table, edited):
     def change(scan):
         scan["regions"]["left"]["thirds"]["upper"]["mean_hu"]["lung"] = 0.3
