@@ -26,7 +26,7 @@ from ctseg_batch.reporting.words import group_title, number, signed
 
 # Rows in the page itself, for browsers without scripts; the script adds the others on scrolling.
 _ROWS_AT_ONCE = 200
-_SCRIPTS = ("theme.js", "table.js", "detail.js", "flags.js", "charts.js", "profile.js", "print.js")
+_SCRIPTS = ("theme.js", "names.js", "table.js", "detail.js", "flags.js", "charts.js", "profile.js", "print.js")
 
 
 @dataclass(frozen=True)

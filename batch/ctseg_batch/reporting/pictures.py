@@ -26,7 +26,7 @@ _UNREAD = "The scan is where the run read it, but can't be read or has changed, 
 _TURNED = "It is not shown from the front, since its slices are stored in several orientations."
 _NO_SPACING = (
     "How far apart its slices are is not known, so it has no volumes and is not shown from the front: "
-    "--spacing Z,Y,X of ctseg batch, in mm, gives it both."
+    "ctseg batch --spacing Z,Y,X (mm) gives it both."
 )
 _UNEVENLY = frozenset({flags.UNEVEN_SPACING, flags.GAP, flags.DUPLICATE_POSITIONS})
 _UNEVEN = "From the front, all slices are drawn equally high, though they are not evenly spaced."

@@ -143,6 +143,18 @@ def test_the_names_of_scans_stay_in_view_beside_many_columns(show, graded):
     assert abs(name["x"] - edge["x"]) <= 1
 
 
+def test_names_that_begin_alike_are_told_apart_by_their_ends(show, summary_of, save_summary):
+    long = [f"1.3.6.1.4.1.14519.5.2.1.6279.6001/10022528722275066326333128595{number}" for number in range(2)]
+    page = show(save_summary(summary_of(*({"scan": name} for name in [*long, "short"]))))
+    assert names(page) == [*long, "short"]
+    cell = page.locator("#table tbody .name").first
+    assert cell.evaluate("one => one.scrollWidth <= one.clientWidth")
+    beginning = cell.locator(".beginning")
+    assert beginning.inner_text() == long[0][:-8]
+    assert beginning.evaluate("one => one.scrollWidth > one.clientWidth")
+    assert cell.get_attribute("title") == long[0]
+
+
 def test_no_heading_of_the_table_covers_the_navigation(show, graded):
     page = show(graded)
     heading = page.locator("#table thead .name").evaluate("one => one.getBoundingClientRect().top + scrollY")
@@ -291,6 +303,7 @@ def test_the_colours_of_the_classes_are_told_in_view_of_every_picture(show, volu
     in_bar, in_part = page.locator(".bar .key"), page.locator(".part .key")
     assert "ground glass" in in_bar.inner_text()
     assert not in_part.is_visible()
+    assert page.locator(".bar nav ul").evaluate("one => one.scrollWidth <= one.clientWidth")
     page.set_viewport_size({"width": 1000, "height": 900})  # no room for them beside the navigation
     assert not in_bar.is_visible()
     page.emulate_media(media="print")

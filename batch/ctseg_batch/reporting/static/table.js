@@ -39,7 +39,7 @@ const scanTable = (() => {
       link.setAttribute("aria-haspopup", "dialog");
       link.addEventListener("click", () => scanDetail.open(index));
     }
-    link.textContent = row.name;
+    link.append(...namePieces(row.name));
     link.tabIndex = -1;
     const made = cell("th", "name", link);
     made.scope = "row";
