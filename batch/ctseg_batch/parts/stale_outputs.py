@@ -47,7 +47,9 @@ class StaleOutputs:
     def remove_of_missing_files(self, site: Site, part_id: str) -> None:
         """Remove the outputs of those slices of a part of a site whose files are gone."""
         within = len(site.within)
-        slices = [(one.source[within:], one.mask) for one in self._past.rows(part_id)]
+        # A part may have had its name from another folder.
+        rows = [one for one in self._past.rows(part_id) if one.source.startswith(site.within)]
+        slices = [(one.source[within:], one.mask) for one in rows]
         # By now a PNG beside the file may have the name of its mask.
         gone = [mask for file, mask in slices if not site.has(file) and not site.has(mask[within:])]
         self.discard(slices=gone)

@@ -126,7 +126,7 @@ REFUSED = [
     (["{s3}/out"], [], "is read, and would be written to"),
     (["{s3}/out/masks/a"], [], "is read, and would be written to"),
     (["{s3}/nothing"], [], "does not exist or is empty"),
-    (["{s3}/scans"], ["--truth", "{s3}/truth"], "it does not exist on this machine"),
+    (["{s3}/scans"], ["--truth", "{s3}/truth"], "this works only with files on this machine"),
     (["{s3}/scans"], ["--out", "zip::{here}/out.zip"], "an archive can be read, but not written to"),
     (["{s3}/scans"], ["--out", "s3://no-such-bucket/out"], "there is no such bucket or folder"),
     (["s3://no-such-bucket/scans"], [], "does not exist or is empty"),
