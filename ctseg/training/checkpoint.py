@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ctseg.classes import CLASSES
+from ctseg.datasets.learnt_groups import group_digest
 from ctseg.errors import CallError, ModelError, first_line
 from ctseg.model import check_temperature
 from ctseg.process.replacing import replace_with
@@ -125,13 +126,18 @@ def _mapping(part: Any) -> Mapping[str, Any]:
 def _training(stored: Any) -> Mapping[str, Any]:
     """The description of the training, if its data sets have all that learning and export need."""
     training = _mapping(stored)
-    for described in training.get("datasets", ()):
-        if not isinstance(described["name"], str):
-            raise TypeError("a data set has no name")
-        if not isinstance(described["learnt_from"], list):
-            raise TypeError(f"the groups of {described['name']} that were learnt from are not listed")
-        _mapping(described["groups"])
-    return training
+    return {**training, "datasets": [_dataset(described) for described in training.get("datasets", ())]}
+
+
+def _dataset(described: Mapping[str, Any]) -> Mapping[str, Any]:
+    name, groups = described["name"], _mapping(described["groups"])
+    if not isinstance(name, str):
+        raise TypeError("a data set has no name")
+    if "learnt_from" not in described:  # of version 0.1.0, which had the names alone
+        return {**described, "learnt_from": sorted(group_digest(name, group) for group in groups["train"])}
+    if not isinstance(described["learnt_from"], list):
+        raise TypeError(f"the groups of {name} that were learnt from are not listed")
+    return described
 
 
 def _check_shapes(recipe: Recipe, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -86,7 +86,8 @@ def open_lineage(
     for called, learnt in known.items():
         warn_of_new_names(called, learnt, held_back, console)
     datasets = tuple(chain.from_iterable(known.values()))
-    judged = first[0] if len(first) == 1 else None  # a mean is another network than those that it is of
+    # A mean, or one with an offset, is another network than those that it is of.
+    judged = first[0] if len(first) == 1 and not recipe.logit_offset else None
     if figures_of:
         file = find_network(figures_of)
         judged = open_alike(file, recipe)

@@ -163,6 +163,16 @@ def test_a_mean_of_networks_is_told_as_such_and_not_as_a_training(write, capsys,
         assert ("the mean weights of the 2 networks under `start`, not trained" in capsys.readouterr().out) == is_told
 
 
+def test_an_offset_of_a_network_that_was_not_trained_any_further_is_told(write, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for offset, told in (({"background": -0.5}, ", with `logit_offset` added"), ({}, "")):
+        recipe = {"learning_rate": 0.0, "start_share": 1.0, "logit_offset": offset}
+        training = {"recipe": recipe, "start": [{"sha256": "a" * 64}]}
+        load("inspect")([str(write(to_metadata(replace(SPEC, training=training))))], standalone_mode=False)
+        said = capsys.readouterr().out
+        assert f"the weights of the network under `start`{told}, not trained any further:" in said
+
+
 def test_nested_figures_become_indented_lines():
     story = {"a": {"b": {"c": 1, "d": [2, 3]}, "e": None}, "f": "text"}
     assert list(as_lines(story)) == ["a", "  b: c 1, d 2 3", "  e: -", "f: text"]

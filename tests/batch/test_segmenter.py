@@ -234,7 +234,7 @@ def test_an_overlay_is_in_rgb_and_shows_the_slice_with_most_disease(segment, spe
     assert tuple(picture[8, 8]) == CLASSES[1].colour
     np.testing.assert_array_equal(result.overlay(-3), picture)
     for index in (4, -5):
-        with pytest.raises(IndexError, match=f"ct has no slice {index}, only 4 slices"):
+        with pytest.raises(IndexError, match=f"ct has no slice {index}: it has 4 slices"):
             result.overlay(index)
     assert segment(HU[speck[1]]).overlay().shape == (64 + 72, 64, 3)
 

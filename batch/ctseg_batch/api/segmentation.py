@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ctseg.classes import LESION, LUNG, Labels
 from ctseg.confidence import Confidence
+from ctseg.printable import count
 from ctseg.scan import Scan
 from ctseg.spacing import Spacing
 from ctseg.turn import Side
@@ -86,7 +87,7 @@ class Segmentation:
         """
         stack = self.labels if self.labels.ndim == 3 else self.labels[np.newaxis]
         if index is not None and not -len(stack) <= index < len(stack):
-            raise IndexError(f"{self.name} has no slice {index}, only {len(stack)} slices")
+            raise IndexError(f"{self.name} has no slice {index}: it has {count(len(stack), 'slice')}")
         shown_index = _most_telling(stack) if index is None else range(len(stack))[index]
         try:
             shown = as_shown(self._scan.read(shown_index))

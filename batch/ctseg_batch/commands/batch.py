@@ -179,7 +179,7 @@ def batch(
     call = Call(
         inputs=[location(one) for one in inputs or []],
         out=location(out),
-        truth=path_here(truth, "--truth") if truth else None,
+        truth=None if truth is None else path_here(truth, "--truth"),
         model=model,
         device=device,
         precision=precision,

@@ -100,10 +100,10 @@ def _cleanup(rules: Cleanup) -> Iterator[str]:
 def _way(training: Mapping[str, Any]) -> Iterator[str]:
     """A line on weights that are those of others: of a run with a learning rate of 0, whose recipe tells little."""
     recipe, starts = training.get("recipe"), training.get("start")
-    is_at_rest = isinstance(recipe, Mapping) and recipe.get("learning_rate") == 0
-    if is_at_rest and isinstance(starts, list):
+    if isinstance(recipe, Mapping) and recipe.get("learning_rate") == 0 and isinstance(starts, list):
         whose = "the weights of the network" if len(starts) == 1 else f"the mean weights of the {len(starts)} networks"
-        yield f"{whose} under `start`, not trained any further:"
+        offset = ", with `logit_offset` added" if recipe.get("logit_offset") else ""
+        yield f"{whose} under `start`{offset}, not trained any further:"
 
 
 def _scores(scores: Mapping[str, Any]) -> Iterator[str]:

@@ -91,8 +91,8 @@ class LocalOutputFiles:
         place = next(place for place in (file, *file.parents) if os.path.lexists(place))
         if self._out in place.parent.parents:
             return UnreadableFile(file, f"{place} is in the way of its output: delete it")
-        leads = f"leads to {place.readlink()}, which is no folder" if place.is_symlink() else "is no folder"
-        return CallError(f"{place} {leads}, so nothing can be written there: make it one, or remove it")
+        leads = f" leads to {place.parent / place.readlink()}, which" if place.is_symlink() else ""
+        return CallError(f"{place}{leads} is no folder, so nothing can be written there: make it one, or remove it")
 
     def sync(self, paths: Iterable[str]) -> None:
         """Sync them to the disk."""

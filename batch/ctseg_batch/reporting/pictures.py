@@ -24,8 +24,9 @@ _FETCHED = "The scan was read from an archive or a store, or nothing tells where
 _MOVED = "The scan is no longer where the run read it, so only its masks are shown."
 _UNREAD = "The scan is where the run read it, but can't be read or has changed, so only its masks are shown."
 _TURNED = "It is not shown from the front, since its slices are stored in several orientations."
-_NO_SPACING = (
-    "How far apart its slices are is not known, so it has no volumes and is not shown from the front: "
+_NO_SPACING = "Its spacing is not known, so it has no volumes: ctseg batch --spacing Z,Y,X (mm) gives them."
+_NO_SPACING_OF_A_STACK = (
+    "Its spacing is not known, so it has no volumes and is not shown from the front: "
     "ctseg batch --spacing Z,Y,X (mm) gives it both."
 )
 _UNEVENLY = frozenset({flags.UNEVEN_SPACING, flags.GAP, flags.DUPLICATE_POSITIONS})
@@ -105,7 +106,7 @@ def _notes(
     if files.lost:
         notes.append(lost_told(files.lost))
     if spacing is None:
-        notes.append(_NO_SPACING)
+        notes.append(_NO_SPACING_OF_A_STACK if len(files.rows) >= _FEWEST_FOR_A_PLANE else _NO_SPACING)
     if found and found.missing:
         notes.append(missing_told(found.missing))
     elif spacing and found is None:

@@ -112,10 +112,14 @@ def test_a_scan_without_spacing_says_what_it_lacks_and_how_to_get_it(batch, page
         save_slice(tmp_path / f"in/{index}.png", labels)
     for spacing, many in ((None, 1), ((5, 1, 1), 0)):
         part = page(batch(tmp_path / "in", spacing=spacing).out).one("article")
-        told = [note.text for note in part.all("p", class_="note") if "How far apart its slices are" in note.text]
+        told = [note.text for note in part.all("p", class_="note") if "Its spacing is not known" in note.text]
         assert len(told) == many
-        assert all("has no volumes" in note and "--spacing Z,Y,X" in note for note in told)
+        assert all("has no volumes and is not shown from the front" in note for note in told)
+        assert all("--spacing Z,Y,X (mm) gives it both" in note for note in told)
         assert len(part.all("figure", class_="plane")) == (0 if many else 2)
+    save_slice(tmp_path / "one/0.png", lungs[0])  # which is not shown from the front with a spacing either
+    part = page(batch(tmp_path / "one", out=tmp_path / "flat").out).one("article")
+    assert "has no volumes: ctseg batch --spacing Z,Y,X (mm) gives them" in part.text
 
 
 @pytest.mark.parametrize(("tags", "top"), [({}, "head"), ({"ImagePositionPatient": None}, "last slice")])

@@ -279,7 +279,7 @@ def test_images_without_a_distance_are_shown_but_not_from_the_front(
     part = top.one("article")
     assert len(part.all("li", data_index="3")) == 1
     assert not part.all("figure", class_="plane")
-    assert "How far apart its slices are is not known" in part.text
+    assert "Its spacing is not known" in part.text
     assert top.data("profile-data")["0"]["unit"] == "pixels"
     assert [column["key"] for column in top.data("table-data")["columns"]] == [
         "slices", "ground_glass_percent", "consolidation_percent", "involvement_percent",

@@ -158,6 +158,8 @@ def test_reference_masks_and_runs_to_report_may_be_given_by_a_file_url(command, 
         main(["report", out])
     assert not done.value.code
     assert (tmp_path / "out/report.html").is_file()
+    left = command(tmp_path / "in", "--out", out, "--truth", "")
+    assert (left.status, "a path is empty" in left.err) == (2, True)
     left = command(tmp_path / "in", "--out", out, "--truth", "s3://bucket/truth")
     assert (left.status, "--truth s3://bucket/truth: this works only with files" in left.err) == (2, True)
 

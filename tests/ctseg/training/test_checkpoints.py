@@ -171,7 +171,6 @@ def damage(state, place, value):
         (("temperature",), float("nan")),
         (("training", "datasets"), 5),
         (("training", "datasets", 0, "groups"), None),
-        (("training", "datasets", 0, "learnt_from"), None),
         (("training", "datasets", 0, "learnt_from"), 3),
         (("training", "datasets", 0, "name"), None),
         (("scores", "data"), [1]),
@@ -187,6 +186,18 @@ def damage(state, place, value):
 def test_what_would_fail_later_is_refused_when_a_checkpoint_is_read(whole, tmp_path, place, value):
     state = torch.load(whole, weights_only=True)
     damage(state, place, value)
+    torch.save(state, tmp_path / "odd.pt")
+    with pytest.raises(ModelError, match=r"odd\.pt"):
+        checkpoint.load(tmp_path / "odd.pt")
+
+
+def test_a_checkpoint_of_the_first_version_says_whom_it_learnt_from(whole, tmp_path):
+    """It had the names of groups alone."""
+    state = torch.load(whole, weights_only=True)
+    damage(state, ("training", "datasets", 0, "learnt_from"), None)
+    torch.save(state, tmp_path / "old.pt")
+    assert checkpoint.load(tmp_path / "old.pt").training == checkpoint.load(whole).training
+    damage(state, ("training", "datasets", 0, "groups", "train"), None)
     torch.save(state, tmp_path / "odd.pt")
     with pytest.raises(ModelError, match=r"odd\.pt"):
         checkpoint.load(tmp_path / "odd.pt")

@@ -545,6 +545,15 @@ def test_an_offset_needs_a_start_and_a_class_and_a_number(squares, tmp_path, cap
     assert not (tmp_path / "run").exists()
 
 
+def test_figures_of_a_network_do_not_hold_for_it_with_an_offset(squares, tmp_path, capsys):
+    call = ["train", str(squares), "--start", "fast", "--learning-rate", "0", "--epochs", "1", "--device", "cpu"]
+    call += ["--canvas", "32", "--batch-size", "4", "--all-groups", "--logit-offset", "background=-1"]
+    leave([*call, "--out", str(tmp_path / "run")], 0)
+    assert "this run will have no figures and no temperature" in " ".join(capsys.readouterr().err.split())
+    made = checkpoint.load(tmp_path / "run" / BEST)
+    assert (made.temperature, made.scores) == (None, {})
+
+
 def test_an_offset_makes_a_class_more_or_less_likely(squares, tmp_path):
     at_rest = ["--start", "fast", "--learning-rate", "0", "--start-share", "1", "--epochs", "1", "--device", "cpu"]
     offsets = ["--logit-offset", "background=-1000", "--logit-offset", "consolidation=1000"]
