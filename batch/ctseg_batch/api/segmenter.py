@@ -38,7 +38,7 @@ from ctseg_batch.url import is_url
 Source = npt.ArrayLike | str | os.PathLike[str] | NamedScan
 """What can be segmented: an array (H, W) or (slices, H, W), a path, or what `Segmenter.scans` found."""
 
-Lengths = Sequence[float] | npt.NDArray[Any]
+SpacingLike = Sequence[float] | npt.NDArray[Any]
 """Three lengths in mm: from slice to slice, row to row, column to column."""
 
 _LOGGER = logging.getLogger("ctseg_batch")
@@ -96,7 +96,7 @@ class Segmenter:
         """What the model file says of itself."""
         return self._engine.current.spec
 
-    def __call__(self, source: Source, spacing: Lengths | None = None) -> Segmentation:
+    def __call__(self, source: Source, spacing: SpacingLike | None = None) -> Segmentation:
         """Segment an array, a file, a folder with one scan, or what `scans` gives.
 
         An array (H, W) is one slice, (slices, H, W) a stack from the feet up: uint8 is grey as it is, what goes below
@@ -108,7 +108,7 @@ class Segmenter:
         """
         return self._segment(source, spacing, _Kept())
 
-    def with_confidence(self, source: Source, spacing: Lengths | None = None) -> Segmentation:
+    def with_confidence(self, source: Source, spacing: SpacingLike | None = None) -> Segmentation:
         """The same, and how sure the model is of each pixel; raises ModelError where the model does not tell."""
         if self.model.temperature is None:
             raise ModelError(self.model.why_unsure())
@@ -125,7 +125,7 @@ class Segmenter:
         conditions = [series_filter] if isinstance(series_filter, str) else series_filter
         return find_scans(_local(path), Selection(tuple(map(parse_condition, conditions)), best_series), [])
 
-    def _segment(self, source: Source, given: Lengths | None, kept: "_Kept") -> Segmentation:
+    def _segment(self, source: Source, given: SpacingLike | None, kept: "_Kept") -> Segmentation:
         spacing = None if given is None else as_spacing(given, f"spacing {given}")
         found, is_single = self._open(source)
         if found.failed or found.scan is None:
