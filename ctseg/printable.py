@@ -1,4 +1,4 @@
-"""Text for people: names from files made safe for a terminal, counts, and times."""
+"""Text for people: names from files made safe for a terminal, numbers, counts, and times."""
 
 from collections.abc import Sequence
 
@@ -14,6 +14,12 @@ def first_few(words: Sequence[str]) -> str:
     """`a, b, c, d, e and 1,200 others`."""
     more = f" and {len(words) - _FEW:,} others" if len(words) > _FEW else ""
     return ", ".join(words[:_FEW]) + more
+
+
+def decimals(value: float, digits: int) -> str:
+    """`5,760.0`; but `<0.1` for what is little, and not nothing."""
+    shown = round(value, digits) + 0.0  # else a small negative number would become -0
+    return f"<{10**-digits:.{digits}f}" if value > 0 and not shown else f"{shown:,.{digits}f}"
 
 
 def count(many: int, thing: str) -> str:

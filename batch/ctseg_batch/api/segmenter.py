@@ -102,9 +102,8 @@ class Segmenter:
         An array (H, W) is one slice, (slices, H, W) a stack from the feet up: uint8 is grey as it is, what goes below
         -200 is HU, anything else is stretched from its own range without the 0.5 % at either end.
         `spacing` (slices, rows, columns, in mm) gives volumes where the source does not say; a warning of the logger
-        `ctseg_batch` tells where it does, so that it is not used. Raises CallError for what
-        is not a scan, or several; UnreadableFile where any of it can't be read; ModelError for values that the model
-        does not take.
+        `ctseg_batch` tells where it does, so that it is not used. Raises CallError for what is not a scan, or several;
+        UnreadableFile where any of it can't be read; ModelError for values that the model does not take.
         """
         return self._segment(source, spacing, _Kept())
 

@@ -10,7 +10,7 @@ from ctseg.classes import CLASSES, LESION, LUNG, Labels, TissueClass
 from ctseg.flags import SOME_SLICES
 from ctseg.lungs import LUNGS
 from ctseg.measures import FAR_APART_MM, PLAUSIBLE_LUNG_ML
-from ctseg.printable import count, printable
+from ctseg.printable import count, decimals, printable
 from ctseg.spacing import Spacing
 from ctseg.turn import Side, Turn
 
@@ -89,25 +89,18 @@ _FLAGS: Mapping[str, str] = {
 
 def number(value: float | None, digits: int = 0) -> str:
     """`5,760`, `-812` with a true minus, `<0.1` for what is little but not nothing, or a dash for an unknown value."""
-    if value is None:
-        return UNKNOWN
-    shown = _rounded(value, digits)
-    return f"<{10**-digits:.{digits}f}" if value > 0 and not shown else with_minus(f"{shown:,.{digits}f}")
+    return UNKNOWN if value is None else with_minus(decimals(value, digits))
 
 
 def signed(value: float | None) -> str:
     """A difference to a tenth: `+12.0`, `-4.0` with a true minus, `0.0`, or a dash."""
-    shown = None if value is None else _rounded(value, 1)
+    shown = None if value is None else round(value, 1)
     return f"+{number(shown, 1)}" if shown is not None and shown > 0 else number(shown, 1)
 
 
 def with_minus(text: str) -> str:
     """A number with a minus as wide as a plus."""
     return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _rounded(value: float, digits: int) -> float:
-    return round(value, digits) + 0.0  # else a small negative number would become -0
 
 
 def group_title(name: str) -> str:

@@ -11,7 +11,7 @@ from ctseg.classes import LUNG
 from ctseg.datasets.mask_meaning import is_foreground
 from ctseg.flags import NOT_SCORED, doubts_among
 from ctseg.lungs import LUNGS
-from ctseg.printable import count, printable
+from ctseg.printable import count, decimals, printable
 from ctseg_batch.figures.notes import ignored
 from ctseg_batch.figures.summary import Summary, all_errors, figure_at, outcome
 from ctseg_batch.terminal.scan_table import Column, scan_table
@@ -148,11 +148,7 @@ def _tenths(value: float | None) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    """A number that is not told as 0 if it is little, but not nothing: `<0.1`."""
-    if value is None:
-        return _UNKNOWN
-    is_little = value > 0 and not round(value, digits)
-    return f"<{10**-digits:.{digits}f}" if is_little else f"{value:,.{digits}f}"
+    return _UNKNOWN if value is None else decimals(value, digits)
 
 
 def _notes(summary: Summary) -> Iterator[Text]:
