@@ -72,9 +72,10 @@ def main(
         out.write_text(json.dumps(figures, indent=2))
 
 
-def segment(source: Path, model: str, out: Path, write: str = "mask") -> Path:
+def segment(source: Path, model: str, out: Path, **options: str) -> Path:
     """Run the command over a folder and name that of its masks."""
-    call = [ctseg(), "batch", str(source), "--out", str(out), "--model", model, "--write", write, "--quiet"]
+    more = [part for name, value in options.items() for part in (f"--{name}", value)]
+    call = [ctseg(), "batch", str(source), "--out", str(out), "--model", model, "--quiet", *more]
     subprocess.run(call, check=True)
     return out / "masks"
 
@@ -175,7 +176,7 @@ def calibration_figures(dataset: Path, model: str, work: Path) -> dict[str, floa
     """The expected calibration error in 15 bins of sureness, where slice or mask show lung; none without logits."""
     if inspected(model)["temperature"] is None:
         return {}
-    out = segment(work / "images", model, work / "sure", "mask,confidence").parent
+    out = segment(work / "images", model, work / "sure", write="mask,confidence").parent
     gaps, count = np.zeros(15), 0
     for file in sorted((out / "masks").glob("*.png")):
         truth, mask, sure = (

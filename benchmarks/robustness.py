@@ -4,13 +4,14 @@
 
 DATA holds `medseg` and `series` as docs/model-card.md describes them. The slices of `medseg` that are marked `val` are
 changed in each way and scored against their masks, changed alike; a series given as 8-bit images in several windows is
-compared with its own masks from Hounsfield units.
+compared with its own masks from Hounsfield units, as they are and with `--window` where the command takes it.
 """
 
 import csv
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -22,12 +23,19 @@ from rich.console import Console
 from rich.table import Table
 from shared import read_picture
 
+from ctseg.errors import CallError
 from ctseg.reading import open_series
+from ctseg.window import as_window
 
 Pair = tuple[np.ndarray, np.ndarray]
 """A slice and its true mask, or a mask and its true mask."""
 
-WINDOWS = {"lung -600/1500": (-600, 1500), "narrow -750/700": (-750, 700), "wide 0/2000": (0, 2000)}
+WINDOWS = {
+    "lung -600/1500": (-600, 1500),
+    "narrow -750/700": (-750, 700),
+    "wide 0/2000": (0, 2000),
+    "full 1024/4096": (1024, 4096),
+}
 MARGIN = 8
 
 
@@ -139,16 +147,26 @@ def window_figures(series: Path, model: str, work: Path) -> dict[str, dict[str, 
         for name, (level, width) in WINDOWS.items():
             grey = np.clip((hu - (level - width / 2)) * (255 / width), 0, 255)
             write(work / "slices" / name.replace("/", " of ") / file.name, np.rint(grey).astype(np.uint8), [])
-    masks = segment(work / "slices", model, work / "out")
     figures = {}
-    for name in WINDOWS:
-        pairs = [(read_picture(file), read_picture(masks / name.replace("/", " of ") / file.name)) for file in files]
-        truth, mask = (np.concatenate([pair[side].ravel() for pair in pairs]) for side in (0, 1))
-        figures[name] = {
-            "lung": overlap(truth >= LUNG, mask >= LUNG)[1],
-            "lesion": overlap(truth >= GROUND_GLASS, mask >= GROUND_GLASS)[1],
-        }
+    for name, window in WINDOWS.items():
+        slices, given = work / "slices" / name.replace("/", " of "), ",".join(map(str, window))
+        figures[name] = agreement(files, segment(slices, model, work / "as it is" / slices.name))
+        with suppress(CallError):  # for one that is too narrow
+            as_window(window, name)
+            figures[f"{name}, told"] = agreement(
+                files, segment(slices, model, work / "told" / slices.name, window=given)
+            )
     return figures
+
+
+def agreement(files: list[Path], masks: Path) -> dict[str, float]:
+    """Dice of lung and of lesion between masks and those of the same names in a folder."""
+    pairs = [(read_picture(file), read_picture(masks / file.name)) for file in files]
+    own, mask = (np.concatenate([pair[side].ravel() for pair in pairs]) for side in (0, 1))
+    return {
+        "lung": overlap(own >= LUNG, mask >= LUNG)[1],
+        "lesion": overlap(own >= GROUND_GLASS, mask >= GROUND_GLASS)[1],
+    }
 
 
 def mean_iou(pairs: list[Pair]) -> float:

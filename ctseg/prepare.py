@@ -14,11 +14,9 @@ import numpy.typing as npt
 from ctseg.classes import Labels
 from ctseg.scan import Slice
 from ctseg.turn import UPRIGHT, Turn
+from ctseg.window import LUNG_WINDOW, Window
 
 Picture = npt.NDArray[Any]
-
-Window = tuple[float, float]
-"""The HU shown as black and as white; values outside are clipped."""
 
 _Box = tuple[slice, slice]
 
@@ -27,15 +25,12 @@ _FARTHEST_HU = 1e6
 # A pixel that a class covers fully; even, so that a half is exact. At a tie the lower class wins.
 _WHOLE = np.uint8(254)
 
-LUNG_WINDOW: Window = (-1350.0, 150.0)
-"""Centre -600, width 1500: the usual lung window."""
-
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
     """How a slice becomes the network's input; written into the model file.
 
-    `window`: HU mapped to grey 0..255; slices that are grey already are taken as they are.
+    `window`: HU mapped to grey 0..255; slices that are grey already are taken as they are, unless their own is known.
     `long_side`: the side that is longer in mm is resized to this many pixels, and the other in proportion.
     `multiple`: both sides are then padded with 0 (black), at the right and the bottom, to a multiple of this.
     """
@@ -65,13 +60,22 @@ class Restoration:
 
 
 def to_grey(source: Slice, window: Window) -> npt.NDArray[np.float32] | npt.NDArray[np.uint8]:
-    """Grey values 0..255 (H, W): HU through the `window` as float32, grey slices untouched."""
-    if source.domain == "grey8":
-        return source.pixels.astype(np.uint8, copy=False)
+    """Grey values 0..255 (H, W): HU through the `window` as float32, grey slices untouched unless theirs is known."""
+    if source.domain == "hu":
+        return _through(source.pixels, window)
+    grey = source.pixels.astype(np.uint8, copy=False)
+    if source.window is None:
+        return grey
+    table = _through(np.linspace(*source.window, 256, dtype=np.float32), window)
+    return np.asarray(cv2.LUT(grey, table), np.float32)
+
+
+def _through(hu: npt.NDArray[Any], window: Window) -> npt.NDArray[np.float32]:
     low, high = window
-    grey = np.subtract(source.pixels, np.float32(low), dtype=np.float32)
+    grey: npt.NDArray[np.float32] = np.subtract(hu, np.float32(low), dtype=np.float32)
     grey *= np.float32(255 / (high - low))
-    return np.clip(grey, 0, 255, out=grey)
+    np.clip(grey, 0, 255, out=grey)
+    return grey
 
 
 def working_size(shape: tuple[int, int], long_side: int, aspect: float) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ctseg.grid import Grid
 from ctseg.spacing import Lengths, Spacing
 from ctseg.turn import UPRIGHT, Side, Turn
+from ctseg.window import Window
 
 Domain = Literal["hu", "grey8"]
 
@@ -23,21 +24,23 @@ class Slice:
     """One slice: `pixels` (H, W), int16 or float32 Hounsfield units or uint8 grey values, as `domain` says.
 
     `is_coloured`: the file is in colour, beyond a mark or two. `is_domain_guessed`: the file does not say whether its
-    numbers are HU or grey, so their range decided. `aspect`: the height of a pixel over its width. `turn`: how to turn
-    it upright.
+    numbers are HU or grey, so their range decided. `is_stretched`: its numbers were stretched to grey values. `window`:
+    that of its grey values, None if it is not known. `aspect`: the height of a pixel over its width. `turn`: how to
+    turn it upright.
     """
 
     pixels: npt.NDArray[np.int16] | npt.NDArray[np.float32] | npt.NDArray[np.uint8]
     domain: Domain
     is_coloured: bool = False
     is_domain_guessed: bool = False
+    is_stretched: bool = False
+    window: Window | None = None
     aspect: float = 1.0
     turn: Turn = UPRIGHT
 
-    @property
-    def is_stretched(self) -> bool:
-        """Whether numbers that can be no HU were taken as grey, stretched unless they are 8-bit."""
-        return self.is_domain_guessed and self.domain == "grey8"
+    def in_window(self, window: Window) -> "Slice":
+        """The slice with the `window` in which its grey values were saved; HU and stretched values as they are."""
+        return self if self.domain == "hu" or self.is_stretched else replace(self, window=window)
 
     def upright(self) -> "Slice":
         """The slice turned upright."""

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from ctseg.phantom import Phantom
-from ctseg.prepare import LUNG_WINDOW, to_grey
+from ctseg.prepare import to_grey
 from ctseg.scan import Slice
+from ctseg.window import LUNG_WINDOW
 from ctseg_batch import Segmenter
 from ctseg_batch.outputs.overlay import overlay
 

@@ -8,6 +8,7 @@ from ctseg import surface
 from ctseg.errors import CallError, require
 from ctseg.model import DEFAULT_MODEL, find_model, shipped_models
 from ctseg.spacing import Spacing
+from ctseg.window import Window
 from ctseg_batch import cluster
 from ctseg_batch.choices import DEFAULT_KIND, DeviceChoice, DriverChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.figures.tables import PARQUET_EXTRA, PARQUET_MODULE
@@ -23,12 +24,13 @@ class Call:
 
     `inputs` must exist; one of those `listed` may be missing, which is reported as a failure. `root`: the folder that
     scan names are relative to, None for the deepest that contains all inputs. `spacing` (z, y, x in mm) is used where
-    files do not give theirs. `workers`: threads, None for one per CPU that this process may use; with the driver ray,
-    workers of the cluster, None for as many as there is room for. `measures`: of scans that are stacks. `batch_size`:
-    slices per call of the network. `overwrite`: do again what was done before. `series_filter` and `best_series` select
-    DICOM series (`ctseg_batch.inputs.selection`). `report`: write report.html at the end. `parquet`: write the tables
-    as Parquet too. `shard`: do only this share of the scans. `driver` ray: run on the workers of a Ray cluster, the one
-    at `address` or one that is started on this machine; each takes a CPU and the fraction `gpus_per_worker` of a GPU.
+    files do not give theirs. `window`: the HU that are black and white in 8-bit slices. `workers`: threads, None for
+    one per CPU that this process may use; with the driver ray, workers of the cluster, None for as many as there is
+    room for. `measures`: of scans that are stacks. `batch_size`: slices per call of the network. `overwrite`: do again
+    what was done before. `series_filter` and `best_series` select DICOM series (`ctseg_batch.inputs.selection`).
+    `report`: write report.html at the end. `parquet`: write the tables as Parquet too. `shard`: do only this share of
+    the scans. `driver` ray: run on the workers of a Ray cluster, the one at `address` or one that is started on this
+    machine; each takes a CPU and the fraction `gpus_per_worker` of a GPU.
     """
 
     inputs: Sequence[Location]
@@ -40,6 +42,7 @@ class Call:
     workers: int | None = None
     batch_size: int = 1
     spacing: Spacing | None = None
+    window: Window | None = None
     write: Sequence[str] = (DEFAULT_KIND,)
     overwrite: bool = False
     listed: Sequence[Location] = ()

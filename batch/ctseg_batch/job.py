@@ -99,7 +99,9 @@ class Job:
     def context(self, workers: Workers, engine: FallbackEngine, outputs: Outputs) -> PartContext:
         """What all parts of the run share."""
         call = self.call
-        return PartContext(workers, engine, outputs, self.truth, call.spacing, call.batch_size, call.measures)
+        return PartContext(
+            workers, engine, outputs, self.truth, call.spacing, call.batch_size, call.measures, call.window
+        )
 
     def following(self, past: Past) -> "Job":
         """The same job, which also removes the kinds of output that only earlier runs have written."""
@@ -142,6 +144,7 @@ def open_job(call: Call) -> Job:
         precision=engine.spec.precision,
         write=kinds,
         spacing=call.spacing,
+        window=call.window,
         truth=truth.meaning if truth else None,
         measures=call.measures,
     )

@@ -12,6 +12,7 @@ from ctseg.regions import Amount, Lungs
 from ctseg.spacing import Spacing
 from ctseg.surface import SurfaceDistances
 from ctseg.turn import Side
+from ctseg.window import Window
 from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.slice_figures import SliceFigures, unpack
 
@@ -55,6 +56,7 @@ class Settings:
     precision: str
     write: tuple[str, ...]
     spacing: Spacing | None
+    window: Window | None
     truth: MaskMeaning | None
     measures: MeasuresChoice
 
@@ -99,8 +101,8 @@ class PartResult:
     `slice_figures.pack`; `whole` are those of the stack, None unless asked for; `is_unmeasured`: asked for, but failed.
     `patients_right` and `weights` are as in Scan; `weighted_confusion` is weighted by them, None if they are. `series`
     is the digest of the DICOM series of its files, else empty. `is_spacing_said`: some of the spacing is from the call,
-    not from the files. `scale` is that of the Part, if any of its images is not 8-bit; `scan_output` is that of the
-    Part, if the run wrote outputs of whole scans.
+    not from the files. `window_hu`: that of its 8-bit slices, from the call. `scale` is that of the Part, if any of its
+    images is not 8-bit; `scan_output` is that of the Part, if the run wrote outputs of whole scans.
     """
 
     scan_name: str
@@ -126,6 +128,7 @@ class PartResult:
     weights: tuple[float, ...] | None = None
     weighted_confusion: tuple[tuple[float, ...], ...] | None = None
     is_spacing_said: bool = False
+    window_hu: Window | None = None
     scale: str = ""
     scan_output: str = ""
 
@@ -156,10 +159,11 @@ class PartResult:
     def from_json(cls, read: Mapping[str, Any]) -> "PartResult":
         """The inverse of `to_json`, after a way through JSON."""
         fields = dict(read)
-        spacing, whole, weights = read["spacing_mm"], read["whole"], read["weights"]
+        spacing, window, whole, weights = (read[key] for key in ("spacing_mm", "window_hu", "whole", "weights"))
         fields |= {
             "failures": tuple(Failure(**one) for one in read["failures"]),
             "spacing_mm": None if spacing is None else tuple(spacing),
+            "window_hu": None if window is None else tuple(window),
             "pixels": tuple(read["pixels"]),
             "lung": tuple(read["lung"]),
             "flags": tuple(read["flags"]),

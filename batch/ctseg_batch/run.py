@@ -13,7 +13,7 @@ from ctseg_batch.figures.notes import (
     of_earlier_calls,
     on_search,
     removed,
-    unused_spacing,
+    unused,
     without_output,
     without_truth,
 )
@@ -92,8 +92,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
 def _notes(job: Job, worked: Worked, journal: JournalFile) -> Iterator[str]:
     """The notes on the run as a whole that can be made only at its end."""
     yield from on_search(job.found)
-    if job.call.spacing:
-        yield from unused_spacing(worked.results)
+    yield from unused(job.call.spacing, job.call.window, worked.results)
     scans = by_scan(worked.results)
     yield from removed({kind: len(names) for kind, names in worked.dropped.items()})
     yield from without_output(chain.from_iterable(part.left_out for part in parts) for parts in scans.values())

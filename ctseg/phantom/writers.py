@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from ctseg.phantom.dicom import to_dicom
 from ctseg.phantom.phantom import HU, Phantom
-from ctseg.prepare import LUNG_WINDOW, to_grey
+from ctseg.prepare import to_grey
 from ctseg.scan import Slice
+from ctseg.window import LUNG_WINDOW
 
 
 def write_dicom(

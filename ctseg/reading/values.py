@@ -159,7 +159,9 @@ def as_slice(values: Values, scale: Scale | None = None) -> Slice:
         scale = scale_of([glance_at(values)])
     else:
         finite_range(values)
-    return Slice(hounsfield(values), "hu") if scale.domain == "hu" else Slice(stretched(values, *scale.ends), "grey8")
+    if scale.domain == "hu":
+        return Slice(hounsfield(values), "hu")
+    return Slice(stretched(values, *scale.ends), "grey8", is_stretched=True)
 
 
 def finite_range(values: Values) -> tuple[float, float]:

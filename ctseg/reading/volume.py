@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Volume:
         self._file = file
         self._header = read_volume_header(file)
         self._lock = ScanLock()
-        self._loaded: tuple[Voxels, Domain] | None = None
+        self._loaded: _Loaded | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -80,8 +81,14 @@ class Volume:
         with self._lock:
             if self._loaded is None:
                 self._loaded = _load(self._file, self._header)
-            voxels, domain = self._loaded
-        return Slice(voxels[index], domain, is_domain_guessed=True, aspect=pixel_aspect(self.lengths_mm))
+            loaded = self._loaded
+        return Slice(
+            loaded.voxels[index],
+            loaded.domain,
+            is_domain_guessed=True,
+            is_stretched=loaded.is_stretched,
+            aspect=pixel_aspect(self.lengths_mm),
+        )
 
     def close(self) -> None:
         """Free the voxels."""
@@ -101,25 +108,33 @@ def open_volume(file: Path) -> Volume:
     return Volume(file)
 
 
-def _load(file: Path, header: VolumeHeader) -> tuple[Voxels, Domain]:
-    """The voxels (slices, H, W)."""
+class _Loaded(NamedTuple):
+    """The voxels (slices, H, W), and what their values are, as in Slice."""
+
+    voxels: Voxels
+    domain: Domain
+    is_stretched: bool = False
+
+
+def _load(file: Path, header: VolumeHeader) -> _Loaded:
     with stage("read"):
         stored = header.to_slices(header.stored.read())
     with refusing(file), stage("decode"):
         return _converted(stored, header)
 
 
-def _converted(stored: Voxels, header: VolumeHeader) -> tuple[Voxels, Domain]:
+def _converted(stored: Voxels, header: VolumeHeader) -> _Loaded:
     if stored.dtype == np.uint8 and (header.slope, header.intercept) == (1, 0):
-        return _slice_by_slice(stored, header, lambda values: values), "grey8"
+        return _Loaded(_slice_by_slice(stored, header, lambda values: values), "grey8")
 
     def value(number: float) -> float:
         return number * header.slope + header.intercept
 
     if is_hounsfield(min(map(value, finite_range(stored)))):
-        return _slice_by_slice(stored, header, hounsfield), "hu"
+        return _Loaded(_slice_by_slice(stored, header, hounsfield), "hu")
     lowest, highest = sorted(map(value, grey_range([glance_at(plane) for plane in stored])))
-    return _slice_by_slice(stored, header, lambda values: stretched(values, lowest, highest)), "grey8"
+    grey = _slice_by_slice(stored, header, lambda values: stretched(values, lowest, highest))
+    return _Loaded(grey, "grey8", is_stretched=True)
 
 
 def _slice_by_slice(stored: Voxels, header: VolumeHeader, convert: Callable[[Voxels], Voxels]) -> Voxels:

@@ -121,7 +121,7 @@ def test_the_summary_has_the_form_that_is_documented(batch, draw, save_slice, sa
     }  # fmt: skip
     assert (summary["schema"], summary["ignored"], summary["errors"]) == (2, 1, [])
     keys = {
-        "scan", "status", "slices", "failed_slices", "spacing_mm", "pixels", "volumes_ml", "lung_ml",
+        "scan", "status", "slices", "failed_slices", "spacing_mm", "window_hu", "pixels", "volumes_ml", "lung_ml",
         "involvement_percent", "regions", "severity", "lesions", "iou", "dice", "confusion", "surface",
         "volume_error_ml", "flags", "device", "precision", "errors", "series", "slice_weights", "weighted_confusion",
         "patients_right", "left_out",

@@ -10,9 +10,10 @@ import onnxruntime
 import pytest
 
 from ctseg.model import find_model
-from ctseg.prepare import LUNG_WINDOW, Preparation, prepare, to_grey
+from ctseg.prepare import Preparation, prepare, to_grey
 from ctseg.scan import Slice
 from ctseg.stages import listening
+from ctseg.window import LUNG_WINDOW
 from ctseg_batch.profiling.network import costliest
 
 _opened: Counter[str] = Counter()

@@ -90,7 +90,7 @@ class Segmentation:
             raise IndexError(f"{self.name} has no slice {index}: it has {count(len(stack), 'slice')}")
         shown_index = _most_telling(stack) if index is None else range(len(stack))[index]
         try:
-            shown = as_shown(self._scan.read(shown_index))
+            shown = as_shown(self._scan.read(shown_index), self.measures["window_hu"])
         finally:
             self._scan.close()
         drawn = overlay(shown, stack[shown_index])

@@ -18,6 +18,7 @@ from ctseg.model import DEFAULT_MODEL, ModelSpec, find_model
 from ctseg.printable import first_few, printable
 from ctseg.scan import Scan, Slice
 from ctseg.spacing import Spacing, as_spacing
+from ctseg.window import Window, as_window
 from ctseg_batch.api.arrays import scan_of
 from ctseg_batch.api.scans import NamedScan, find_scans
 from ctseg_batch.api.segmentation import Segmentation
@@ -40,6 +41,9 @@ Source = npt.ArrayLike | str | os.PathLike[str] | NamedScan
 
 SpacingLike = Sequence[float] | npt.NDArray[Any]
 """Three lengths in mm: from slice to slice, row to row, column to column."""
+
+WindowLike = Sequence[float] | npt.NDArray[Any]
+"""Centre and width in HU."""
 
 _LOGGER = logging.getLogger("ctseg_batch")
 
@@ -96,22 +100,27 @@ class Segmenter:
         """What the model file says of itself."""
         return self._engine.current.spec
 
-    def __call__(self, source: Source, spacing: SpacingLike | None = None) -> Segmentation:
+    def __call__(
+        self, source: Source, spacing: SpacingLike | None = None, window: WindowLike | None = None
+    ) -> Segmentation:
         """Segment an array, a file, a folder with one scan, or what `scans` gives.
 
         An array (H, W) is one slice, (slices, H, W) a stack from the feet up: uint8 is grey as it is, what goes below
         -200 is HU, anything else is stretched from its own range without the 0.5 % at either end.
-        `spacing` (slices, rows, columns, in mm) gives volumes where the source does not say; a warning of the logger
-        `ctseg_batch` tells where it does, so that it is not used. Raises CallError for what is not a scan, or several;
-        UnreadableFile where any of it can't be read; ModelError for values that the model does not take.
+        `spacing` (slices, rows, columns, in mm) gives volumes where the source does not say. `window` (centre, width,
+        in HU) is what 8-bit slices were saved in. A warning of the logger `ctseg_batch` tells if one of them is not
+        used. Raises CallError for what is not a scan, or several; UnreadableFile where any of it can't be read;
+        ModelError for values that the model does not take.
         """
-        return self._segment(source, spacing, _Kept())
+        return self._segment(source, spacing, window, _Kept())
 
-    def with_confidence(self, source: Source, spacing: SpacingLike | None = None) -> Segmentation:
+    def with_confidence(
+        self, source: Source, spacing: SpacingLike | None = None, window: WindowLike | None = None
+    ) -> Segmentation:
         """The same, and how sure the model is of each pixel; raises ModelError where the model does not tell."""
         if self.model.temperature is None:
             raise ModelError(self.model.why_unsure())
-        return self._segment(source, spacing, _Kept("confidence"))
+        return self._segment(source, spacing, window, _Kept("confidence"))
 
     def scans(
         self, path: str | os.PathLike[str], series_filter: str | Sequence[str] = (), best_series: bool = False
@@ -124,15 +133,20 @@ class Segmenter:
         conditions = [series_filter] if isinstance(series_filter, str) else series_filter
         return find_scans(_local(path), Selection(tuple(map(parse_condition, conditions)), best_series), [])
 
-    def _segment(self, source: Source, given: SpacingLike | None, kept: "_Kept") -> Segmentation:
+    def _segment(
+        self, source: Source, given: SpacingLike | None, shown_in: WindowLike | None, kept: "_Kept"
+    ) -> Segmentation:
         spacing = None if given is None else as_spacing(given, f"spacing {given}")
+        window = None if shown_in is None else as_window(shown_in, f"window {shown_in}")
         found, is_single = self._open(source)
         if found.failed or found.scan is None:
             raise found.failed[0]
-        result = self._work(_part(found.name, found.scan, found.series), spacing, kept)
+        result = self._work(_part(found.name, found.scan, found.series), spacing, window, kept)
         _raise_failures(result)
         if spacing and not result.is_spacing_said:
             _LOGGER.warning("%s: spacing was not used, since the source gives its own", found.name)
+        if window and not result.window_hu:
+            _LOGGER.warning("%s: window was not used, since no slice is 8-bit grey", found.name)
         measures = scan_figures(found.name, [result], None)
         labels, confidence = kept.stacked()
         if is_single:
@@ -170,11 +184,11 @@ class Segmenter:
             raise CallError(f"no CT in {path}{''.join(f': {one.reason}' for one in skipped[:1])}")
         return opened[0]
 
-    def _work(self, part: Part, spacing: Spacing | None, kept: "_Kept") -> PartResult:
+    def _work(self, part: Part, spacing: Spacing | None, window: Window | None, kept: "_Kept") -> PartResult:
         """Put a scan through the pipeline of a run."""
         results: list[PartResult] = []
         with Workers(min(self._workers, len(part.mask_names))) as workers:
-            context = _Context(workers, self._engine, kept, None, spacing, measures=self._measures)
+            context = _Context(workers, self._engine, kept, None, spacing, measures=self._measures, window=window)
             begin(part, context, lambda: None, results.append)
         if context.refused:
             raise context.refused[0]

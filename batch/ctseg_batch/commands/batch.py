@@ -11,6 +11,7 @@ from ctseg.errors import CallError
 from ctseg.model import DEFAULT_MODEL
 from ctseg.settings import origins
 from ctseg.spacing import as_spacing
+from ctseg.window import as_window
 from ctseg_batch.choices import DEFAULT_KIND, MOST_WORKERS, DeviceChoice, DriverChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.inputs.path_list import read_paths
 
@@ -53,6 +54,14 @@ def batch(
         typer.Option(
             help="Slice, row and column spacing in mm, for files that don't give it.",
             metavar="Z,Y,X",
+            rich_help_panel=_SCANS,
+        ),
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            help="Window in HU that 8-bit slices were saved in, e.g. -600,1500; by default they are taken as they are.",
+            metavar="CENTRE,WIDTH",
             rich_help_panel=_SCANS,
         ),
     ] = None,
@@ -186,6 +195,7 @@ def batch(
         workers=workers,
         batch_size=batch_size,
         spacing=None if spacing is None else as_spacing(spacing, f"--spacing {spacing}"),
+        window=None if window is None else as_window(window, f"--window {window}"),
         write=[DEFAULT_KIND] if write is None else [kind.strip() for kinds in write for kind in kinds.split(",")],
         overwrite=overwrite,
         listed=[] if listed is None else read_paths(listed),

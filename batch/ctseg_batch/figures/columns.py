@@ -93,7 +93,9 @@ def _scan_columns(groups: Sequence[str], *, has_regions: bool) -> Iterator[_Scan
     yield from (_at(name, "text", name) for name in ("scan", "status"))
     yield from (_at(name, "integer", name) for name in ("slices", "failed_slices"))
     for number, axis in enumerate("zyx"):
-        yield _ScanColumn(Column(f"spacing_{axis}_mm", "number"), partial(_step_of, number))
+        yield _ScanColumn(Column(f"spacing_{axis}_mm", "number"), partial(_at_place, "spacing_mm", number))
+    for number, end in enumerate(("black", "white")):
+        yield _ScanColumn(Column(f"window_{end}_hu", "number"), partial(_at_place, "window_hu", number))
     yield from (_at(f"{c.name}_pixels", "integer", "pixels", c.name) for c in CLASSES)
     yield from (_at(f"{c.name}_ml", "number", "volumes_ml", c.name) for c in LUNG)
     yield from (_at(name, "number", name) for name in ("lung_ml", "involvement_percent"))
@@ -136,9 +138,9 @@ def _at(name: str, kind: Kind, *path: str) -> _ScanColumn:
     return _ScanColumn(Column(name, kind), lambda scan: figure_at(scan, *path))
 
 
-def _step_of(axis: int, scan: ScanEntry) -> float | None:
-    spacing: Sequence[float] | None = scan["spacing_mm"]
-    return None if spacing is None else spacing[axis]
+def _at_place(name: str, number: int, scan: ScanEntry) -> float | None:
+    values: Sequence[float] | None = scan[name]
+    return None if values is None else values[number]
 
 
 def _errors(scan: ScanEntry) -> str:

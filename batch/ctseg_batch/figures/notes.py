@@ -11,6 +11,8 @@ from ctseg.datasets.dataset import mask_folders
 from ctseg.errors import DatasetError
 from ctseg.printable import count
 from ctseg.reading.kind import kind_by_name, stem_of
+from ctseg.spacing import Spacing
+from ctseg.window import Window
 from ctseg_batch.figures.totals import ScanEntry
 from ctseg_batch.layout import results_around
 from ctseg_batch.result import LeftOut, PartResult
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _MOST_ENDINGS = 5
 _ENDINGS_TOLD = {"": "without an ending", f".{ARCHIVE}": f".{ARCHIVE} ({ARCHIVE}::FILE reads one)"}
 _UNUSED_SPACING = "--spacing was not used: the files give their own"
+_UNUSED_WINDOW = "--window was not used: no slice is 8-bit grey"
 # The lines that count what each run did itself: those of several runs are added up.
 _REMOVED = re.compile(r"removed, as --write no longer names it: (?P<kind>\S+) of (?P<number>[\d,]+) scans?")
 _LEARNT = re.compile(r"the model learnt from (?P<number>\d+) of these slices \((?P<dataset>.*)\): .*", re.DOTALL)
@@ -46,11 +49,13 @@ def learnt_from(slices: int, dataset: str) -> str:
     return f"the model learnt from {slices:,} of these slices ({dataset}): their scores are not independent"
 
 
-def unused_spacing(results: Iterable[PartResult]) -> Iterator[str]:
-    """A line if --spacing was given and no scan needed it."""
+def unused(spacing: Spacing | None, window: Window | None, results: Iterable[PartResult]) -> Iterator[str]:
+    """A line if --spacing was given and no scan needed it, and one for --window."""
     done = [part for part in results if part.labelled]
-    if done and not any(part.is_spacing_said for part in done):
+    if spacing and done and not any(part.is_spacing_said for part in done):
         yield _UNUSED_SPACING
+    if window and done and not any(part.window_hu for part in done):
+        yield _UNUSED_WINDOW
 
 
 def of_earlier_calls(scans: int) -> Iterator[str]:

@@ -34,6 +34,7 @@ def scan_figures(name: str, parts: Sequence[PartResult], groups: list[str] | Non
         "slices": slices,
         "failed_slices": failed,
         "spacing_mm": spacing,
+        "window_hu": next((part.window_hu for part in done if part.window_hu), None),
         "pixels": measures.pixels,
         "volumes_ml": measures.volumes_ml,
         "lung_ml": measures.lung_ml,

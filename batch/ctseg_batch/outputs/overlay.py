@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.classes import CLASSES, LESION, LUNG, NORMAL_LUNG, Labels
-from ctseg.prepare import LUNG_WINDOW, to_grey
+from ctseg.prepare import to_grey
 from ctseg.scan import Slice
+from ctseg.window import LUNG_WINDOW, Window
 
 Grey = npt.NDArray[np.uint8]
 """A slice as a screen shows it, (H, W)."""
@@ -23,8 +24,10 @@ _FONT, _SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
 _USUAL_WIDTH, _LINE = 512, 24  # columns of a slice, and rows that a line of its legend takes
 
 
-def as_shown(source: Slice) -> Grey:
-    """A slice as a screen shows it: HU in a lung window, grey values as they are."""
+def as_shown(source: Slice, window: Window | None = None) -> Grey:
+    """A slice as a screen shows it: HU in a lung window, so 8-bit grey if its `window` is known; else as it is."""
+    if window:
+        source = source.in_window(window)
     return to_grey(source, LUNG_WINDOW).astype(np.uint8, copy=False)
 
 

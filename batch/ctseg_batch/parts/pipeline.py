@@ -18,6 +18,7 @@ from ctseg.prepare import restore
 from ctseg.scan import Slice
 from ctseg.spacing import Spacing, completed, pixel_aspect
 from ctseg.stages import stage
+from ctseg.window import Window
 from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.network.engine import Inferred
@@ -36,7 +37,8 @@ from ctseg_batch.result import PartResult, reason_of
 class PartContext:
     """What the parts of a run share.
 
-    `spacing` is used where files do not give theirs; `batch_size` slices go through the network at once.
+    `spacing` is used where files do not give theirs, `window` for 8-bit slices; `batch_size` slices go through the
+    network at once.
     """
 
     workers: Workers
@@ -46,6 +48,7 @@ class PartContext:
     spacing: Spacing | None
     batch_size: int = 1
     measures: MeasuresChoice = "basic"
+    window: Window | None = None
 
     def label(self, sources: Sequence[Slice]) -> list[LabelledSlice]:
         """Label some slices, and keep of each what the outputs are made of."""
@@ -137,6 +140,8 @@ class PartWork:
             if len(self._part.scan.files) < self._count:  # a file with all slices need not be tried again for each
                 self._lost = reason_of(error)
             raise
+        if self._context.window:
+            source = source.in_window(self._context.window)
         return replace(source, aspect=pixel_aspect(self._spacing)) if self._spacing else source
 
     @contextmanager

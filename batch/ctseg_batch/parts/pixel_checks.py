@@ -41,7 +41,8 @@ def look_at(source: Slice) -> PixelCheck:
     """Check a slice at a sample of its pixels, and at all where these have few values. HU are not labels."""
     rows, columns = (-(-length // _GLANCE) for length in source.pixels.shape)
     seen, is_hu = source.pixels[::rows, ::columns], source.domain == "hu"
-    is_not_hu = bool((seen > _DENSEST_HU).mean() > _FEW) if is_hu else source.is_stretched
+    is_doubtful_grey = source.is_domain_guessed and source.window is None
+    is_not_hu = bool((seen > _DENSEST_HU).mean() > _FEW) if is_hu else is_doubtful_grey
     values = _MOST_LABELS + 1 if is_hu or _values(seen) > _MOST_LABELS else _values(source.pixels)
     return PixelCheck(values <= _MOST_LABELS, values == 1, source.is_coloured, is_not_hu, is_round(source.pixels))
 

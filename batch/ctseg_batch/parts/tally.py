@@ -17,6 +17,7 @@ from ctseg.metrics import Confusion
 from ctseg.scan import Slice
 from ctseg.spacing import Spacing
 from ctseg.stages import stage
+from ctseg.window import Window
 from ctseg_batch.choices import MeasuresChoice
 from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.parts.part import Part
@@ -38,6 +39,7 @@ class Tally:
         self._looks: list[PixelCheck] = []
         self._rims: list[Rim] = []
         self._is_domain_guessed = False
+        self._window: Window | None = None
         self._confusions: dict[int, Confusion] = {}
         self._bad_truth: set[Failure] = set()
 
@@ -53,6 +55,7 @@ class Tally:
             self._looks.append(look)
             self._rims.append(rim)
             self._is_domain_guessed = self._is_domain_guessed or source.is_domain_guessed
+            self._window = source.window or self._window
 
     def add(self, index: int, labels: Labels) -> None:
         """Count the pixels of a slice that was written, and compare it with its truth."""
@@ -94,6 +97,7 @@ class Tally:
             failures=tuple(sorted(set(self._failed.values()))),
             spacing_mm=spacing,
             is_spacing_said=spacing is not None and None in part.scan.lengths_mm,
+            window_hu=self._window,
             stack=stack,
             pixels=tuple(sum(pixels[c.index] for pixels in labelled) for c in CLASSES),
             lung=(lung[0], max(lung), lung[-1]) if lung else (0, 0, 0),

@@ -15,7 +15,7 @@ from ctseg_batch.reporting.profile import Profile, draw_profile
 from ctseg_batch.reporting.regional import Regional, lesions_told, regional
 from ctseg_batch.reporting.sources import ScanFiles
 from ctseg_batch.reporting.table import share
-from ctseg_batch.reporting.words import explain, number, order_told, status_told
+from ctseg_batch.reporting.words import explain, number, order_told, status_told, with_minus
 from ctseg_batch.slice_figures import SliceFigures
 
 _NO_LIST = "Pictures need slices.csv, which this OUT does not hold: the same call of `ctseg batch` writes it."
@@ -75,7 +75,7 @@ def scan_section(
     if rows is None or scan["status"] == "failed":
         pictures = ScanPictures(notes=(_NOTHING if scan["status"] == "failed" else _NO_LIST,))
     else:
-        files = ScanFiles(origin.out, origin.root, scan["scan"], rows)
+        files = ScanFiles(origin.out, origin.root, scan["scan"], rows, scan["window_hu"])
         right = scan["patients_right"]
         pictures = draw(files, spacing, right, origin.pool, scan["flags"])
         height = pictures.plane.size[0] if pictures.plane else None
@@ -116,6 +116,9 @@ def _facts(scan: ScanEntry) -> tuple[tuple[str, str], ...]:
         facts.append(
             ("Spacing", " \N{MULTIPLICATION SIGN} ".join(f"{step:.3g}" for step in scan["spacing_mm"]) + " mm")
         )
+    if scan["window_hu"]:
+        black, white = (with_minus(f"{end:g}") for end in scan["window_hu"])
+        facts.append(("Window", f"{black} to {white} HU, as given"))
     if scan["lung_ml"] is not None:
         facts.append(("Lung", f"{number(scan['lung_ml'])} mL"))
     for tissue in LESION:

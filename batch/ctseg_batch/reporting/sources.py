@@ -15,6 +15,7 @@ from ctseg.errors import UnreadableFile
 from ctseg.reading.files import read_bytes
 from ctseg.reading.name_order import as_counted
 from ctseg.scan import Slice
+from ctseg.window import Window
 from ctseg_batch.outputs.overlay import BgrPicture, Grey, as_shown
 from ctseg_batch.outputs.slice_outputs import SLICE_WRITERS
 from ctseg_batch.parts.opened import named_by_file
@@ -31,12 +32,19 @@ _DRAWN = ("mask", "overlay")
 class ScanFiles:
     """The files of a scan's slices, by their index in `rows`. Missing or damaged ones are None.
 
-    `is_local`: the run read it on this machine. `in_place`: there are files where it did. `lost` files have no place,
-    nor are they in `rows`. May be used from several threads.
+    `window` is that of its 8-bit slices, if it is known. `is_local`: the run read it on this machine. `in_place`: there
+    are files where it did. `lost` files have no place, nor are they in `rows`. May be used from several threads.
     """
 
-    def __init__(self, out: Path, root: Path | None, scan: str, rows: Sequence[SliceFigures]) -> None:
-        self.rows = placed(rows)
+    def __init__(
+        self,
+        out: Path,
+        root: Path | None,
+        scan: str,
+        rows: Sequence[SliceFigures],
+        window: Window | None = None,
+    ) -> None:
+        self.rows, self._window = placed(rows), window
         self.lost = len(rows) - len(self.rows)
         self._out = out
         self._files = [below(root, row.source) if root else None for row in rows]
@@ -73,7 +81,7 @@ class ScanFiles:
         if read is None or self._was_written_since(index):
             return None
         try:
-            grey = as_shown(read())
+            grey = as_shown(read(), self._window)
         except Exception:  # noqa: BLE001 - whatever one slice does to a library, the others are shown
             return None
         return grey if grey.shape == shape else None

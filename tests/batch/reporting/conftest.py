@@ -242,7 +242,8 @@ def _scan(place: int) -> dict[str, Any]:
     pixels = {"background": 60_000, "normal_lung": 34_000, "ground_glass": 4_000, "consolidation": 2_000}
     return {
         "scan": f"scan {place}", "status": "ok", "slices": 40, "failed_slices": 0, "spacing_mm": [5.0, 0.7, 0.7],
-        "pixels": pixels, "volumes_ml": {"normal_lung": 3400.0, "ground_glass": 400.0, "consolidation": 200.0},
+        "window_hu": None, "pixels": pixels,
+        "volumes_ml": {"normal_lung": 3400.0, "ground_glass": 400.0, "consolidation": 200.0},
         "lung_ml": 4000.0, "involvement_percent": 15.0, "regions": None, "severity": None, "lesions": None, "iou": None,
         "dice": None, "confusion": None, "surface": None, "volume_error_ml": None, "flags": [], "device": "cpu",
         "precision": "fp32", "errors": [], "series": None, "patients_right": None, "left_out": [],

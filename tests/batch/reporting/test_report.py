@@ -131,6 +131,17 @@ def test_percentages_of_a_class_say_of_what_they_are(page, save_summary, summary
     assert told["Consolidation"] == "200.0 mL, 5.0 % of the lung"
 
 
+def test_slices_of_a_known_window_are_shown_in_a_lung_window(batch, save, list_slices, page, tmp_path):
+    texture = np.random.default_rng(0).integers(0, 9, (64, 64), dtype=np.uint8)
+    save(tmp_path / "in/ct/0.png", np.pad(np.full((56, 56), 60, np.uint8), 4) + texture)
+    done = batch(tmp_path / "in", window=(-1024.0, 3056.0))  # 16 HU a step: -64 to 64 HU inside
+    list_slices(done.out, {"ct": {"ct/0.png": "ct/0.png"}})
+    article = page(done.out).one("article")
+    told = dict(zip((one.text for one in article.all("dt")), (one.text for one in article.all("dd")), strict=True))
+    assert told["Window"] == "\N{MINUS SIGN}1024 to 3056 HU, as given"
+    assert pixels(article.all("img")[0]["src"]).max() > 200  # of at most 68 as stored
+
+
 def test_a_slice_is_told_by_its_file_where_it_has_one_to_itself(batch, page, save_slice, draw, tmp_path, volume):
     for name in ("043", "060", "<b>"):
         save_slice(tmp_path / f"images/{name}.png", draw(0))
