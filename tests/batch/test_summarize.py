@@ -148,6 +148,24 @@ def test_a_scan_that_differs_from_run_to_run_is_refused_and_both_are_named(
     assert str(other) in err.replace("\n", "")
 
 
+@pytest.mark.parametrize("content", ["damaged", "no lung"])
+def test_two_patients_scans_of_one_name_and_without_lung_are_not_taken_for_one(
+    batch, summarize, save_volume, tmp_path, content
+):
+    outs = []
+    for number, patient in enumerate("ab"):
+        file = save_volume(tmp_path / f"in/{patient}/ct.nii.gz", np.zeros((2, 64, 64), np.uint8))
+        if content == "damaged":
+            file.write_bytes(file.read_bytes()[: -8 - number])
+        outs.append(batch(file.parent, out=tmp_path / patient, root=file.parent).out)
+    status, _, err = summarize(*outs)
+    assert status == 2
+    assert "ct.nii.gz is in" in err
+    assert "if these are two scans, call both runs with the same --root" in " ".join(err.split())
+    again = batch(tmp_path / "in/a", out=tmp_path / "again", root=tmp_path / "in/a").out
+    assert json.loads(summarize(outs[0], again, "--json")[1])["totals"]["scans"] == 1
+
+
 def test_the_exit_status_is_that_of_all_scans(batch, summarize, shards, tmp_path):
     _, parts = shards
     (tmp_path / "bad").mkdir()

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ctseg.classes import LUNG
 from ctseg.errors import CallError
 from ctseg_batch.figures.columns import Row
 from ctseg_batch.figures.notes import joined_notes
@@ -16,7 +17,6 @@ from ctseg_batch.figures.runs import Run
 from ctseg_batch.figures.summary import NOT_DONE, SCHEMA, Summary, figures_alone, flag_folders
 from ctseg_batch.figures.totals import ScanEntry, totals
 from ctseg_batch.journal.inventory import Inventory
-from ctseg_batch.layout import recorded_root
 from ctseg_batch.result import Failure
 from ctseg_batch.shards import Shard
 
@@ -68,11 +68,10 @@ def join(runs: Sequence[Run]) -> Joined:
         for scan in run.summary["scans"]:
             name = scan["scan"]
             owner, known = owners.setdefault(name, (run, scan))
-            if known is not scan and figures_alone(known) != figures_alone(scan):
+            if owner is not run and (why := _doubt(known, scan, owner, run)):
                 raise CallError(
-                    f"the scan {name} is in {owner.title} and in {run.title}, with different figures: if these are two "
-                    "scans, call both runs with the same --root, so that their names differ; if it is one, leave one "
-                    "of the runs out"
+                    f"the scan {name} is in {owner.title} and in {run.title}, {why}: if these are two scans, call both "
+                    "runs with the same --root, so that their names differ; if it is one, leave one of the runs out"
                 )
             if owner is run:
                 new.add(name)
@@ -85,6 +84,16 @@ def join(runs: Sequence[Run]) -> Joined:
     return Joined(_summary(runs, scans, [len(new) for _, new in taken], missing), taken)
 
 
+def _doubt(one: ScanEntry, other: ScanEntry, its_run: Run, other_run: Run) -> str:
+    """Why two entries of the same name may be two scans; empty if they are one."""
+    if figures_alone(one) != figures_alone(other):
+        return "with different figures"
+    is_told_by_figures = bool(one["series"] or sum(one["pixels"][c.name] for c in LUNG))
+    if not is_told_by_figures and its_run.root != other_run.root:
+        return "in both without any lung, and below different roots"
+    return ""
+
+
 def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
     """The sites that some shard has found and none has done, and the shards that have not ended."""
     ended: dict[tuple[str, int], dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -92,7 +101,7 @@ def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:
     for run in runs:
         if run.shard:
             digest = run.summary["shard"]["found"]
-            root = recorded_root(run.out) or str(run.out)  # each may have an OUT
+            root = run.root or str(run.out)  # each may have an OUT
             ended[root, run.shard.of][run.shard.number].add(digest)
             told_in.setdefault(digest, run.out)
     missing = {}

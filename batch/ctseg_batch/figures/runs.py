@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ctseg_batch.figures.columns import Row, with_all_digits
 from ctseg_batch.figures.slices_file import read_slices
 from ctseg_batch.figures.summary import SCHEMA, Summary
 from ctseg_batch.figures.summary_schema import schema_fault
-from ctseg_batch.layout import SLICES_CSV, SUMMARY_JSON, journal_files, marked, shard_of
+from ctseg_batch.layout import SLICES_CSV, SUMMARY_JSON, journal_files, marked, recorded_root, shard_of
 from ctseg_batch.shards import Shard
 
 _State = tuple[int, int] | None
@@ -37,6 +38,11 @@ class Run:
         """The shard that the run was, if any."""
         told = self.summary["shard"]
         return Shard(told["number"], told["of"]) if told else None
+
+    @cached_property
+    def root(self) -> str | None:
+        """The folder or URL that the names of its scans are relative to, if a journal in OUT says."""
+        return recorded_root(self.out)
 
     def check_unchanged(self) -> None:
         """Raise CallError if the run has begun again since its summary was read: it then removes that first."""
