@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ctseg.classes import CLASSES, Labels
-from ctseg.errors import ModelError, first_line
+from ctseg.errors import DeviceError, ModelError, first_line
 from ctseg.model import INPUT, LOGITS, OUTPUT, ModelSpec, from_metadata
 from ctseg.process.signals import uninterrupted
+
+REPAIR = "pip uninstall onnxruntime, then pip install --force-reinstall --no-deps onnxruntime-gpu"
+"""What to do where both editions were installed, of which the later one replaces files of the earlier one."""
 
 _CPU = ["CPUExecutionProvider"]
 # The limit of protobuf, and so of ONNX.
@@ -21,9 +24,14 @@ _PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
 def load_onnxruntime() -> Any:
-    """The package onnxruntime. Its loading can't be interrupted: it would take a signal for a failure of its own."""
+    """The package onnxruntime. Its loading can't be interrupted: it would take a signal for a failure of its own.
+
+    Raises DeviceError for what is left of it once onnxruntime, installed over onnxruntime-gpu, is uninstalled.
+    """
     with uninterrupted():
         import onnxruntime
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise DeviceError(f"onnxruntime is damaged, as by uninstalling another edition of it: {REPAIR}")
     return onnxruntime
 
 

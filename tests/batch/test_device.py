@@ -47,6 +47,31 @@ def test_auto_takes_the_cpu_and_says_why_in_one_line(quarters, draw, save_slice,
     assert not any("onnxruntime" in line or "CUDA" in line or "\x1b" in line for line in others)
 
 
+def test_an_onnxruntime_of_which_parts_are_gone_is_told(
+    quarters, draw, save_slice, tmp_path, monkeypatch
+):
+    save_slice(tmp_path / "in" / "a.png", draw())
+    (tmp_path / "site/onnxruntime").mkdir(parents=True)  # as `pip uninstall onnxruntime` leaves it
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    (tmp_path / "site/onnxruntime/__init__.py").touch()
+    done = call(tmp_path / "in", "--out", tmp_path / "out", "--model", quarters)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: onnxruntime is damaged")
+    assert "pip install --force-reinstall --no-deps onnxruntime-gpu" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("installed", "said"), [("gpu", "built without it"), ("both", "onnxruntime has replaced files of onnxruntime-gpu")]
+)
+def test_one_onnxruntime_over_the_other_is_why_there_is_no_cuda(tmp_path, monkeypatch, installed, said):
+    for name in ("onnxruntime", "onnxruntime_gpu")[installed == "gpu" :]:
+        (tmp_path / f"{name}-1.0.dist-info").mkdir()
+        (tmp_path / f"{name}-1.0.dist-info/METADATA").write_text(f"Name: {name.replace('_', '-')}\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    assert said in find_trouble()
+
+
 def test_a_run_on_pictures_loads_nothing_heavy_that_it_does_not_use(quarters, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in" / "a.png", draw())
     code = (

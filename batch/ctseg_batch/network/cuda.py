@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import io
 import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 
 from ctseg.errors import DeviceError, first_line
 from ctseg.model import INPUT, OUTPUT, ModelSpec
-from ctseg.runtime import load_onnxruntime, open_session, session_options
+from ctseg.runtime import REPAIR, load_onnxruntime, open_session, session_options
 from ctseg_batch.network.quiet import silenced
 
 _PROVIDER = "CUDAExecutionProvider"
 # Labels must be reproducible: a search for the fastest convolution may end differently each time, and tf32 is not fp32.
 _OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+_NOT_BUILT_IN = "this onnxruntime is built without it"
 _DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
@@ -32,7 +34,8 @@ def find_trouble() -> str | None:
     """Why CUDA can't work here, as far as that can be told without a trial run; None if it may work."""
     onnxruntime = load_quietly()
     if _PROVIDER not in onnxruntime.get_available_providers():
-        return "this onnxruntime is built without it"
+        is_replaced = all(map(_is_installed, ("onnxruntime", "onnxruntime-gpu")))
+        return f"onnxruntime has replaced files of onnxruntime-gpu: {REPAIR}" if is_replaced else _NOT_BUILT_IN
     try:
         driver = ctypes.CDLL(_DRIVER)
     except OSError:
@@ -47,6 +50,14 @@ def find_trouble() -> str | None:
         line.split()[3].rstrip(":") for line in said.getvalue().splitlines() if line.startswith("Failed to load")
     ]
     return f"{', '.join(missing)} missing: ctseg's extra cuda provides them" if missing else None
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def open_on_cuda(file: Path) -> tuple[Any, ModelSpec]:
