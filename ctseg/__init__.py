@@ -12,7 +12,8 @@ distances of its `surface`, `agreement` over scans. `flags` name what is doubtfu
 
 import os
 
-__version__ = "0.2.0.dev0"
+# Raised by every change that may change a label, a figure or a flag: by it a run knows what it need not do again.
+__version__ = "0.2.0.dev1"
 
 # From 1.31 on, onnxruntime reports to its maker how it is used, unless this is set before it is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
