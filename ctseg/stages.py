@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import perf_counter_ns
-from types import TracebackType
 from typing import Literal, Protocol
 
 Stage = Literal[
@@ -43,9 +42,7 @@ class stage:  # noqa: N801 - reads as the statement that it is
         if self._listener is not None:
             self._start = perf_counter_ns()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._listener is not None:
             self._listener.note(self._name, self._start, perf_counter_ns(), self._slices, self._pixels)
 

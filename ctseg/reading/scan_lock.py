@@ -1,7 +1,6 @@
 """A lock that can be pickled, so that open scans can be sent to other processes."""
 
 import threading
-from types import TracebackType
 
 
 class ScanLock:
@@ -14,9 +13,7 @@ class ScanLock:
         """Acquire it."""
         self._lock.acquire()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Release it."""
         self._lock.release()
 

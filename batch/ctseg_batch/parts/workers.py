@@ -4,7 +4,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
-from types import TracebackType
 from typing import Self
 
 from ctseg.errors import CallError
@@ -51,9 +50,7 @@ class Workers:
                 break
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         """Wait, and raise what a task raised."""
         try:
             if kind is None:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from uuid import uuid4
 
 from ctseg_batch.journal.lines import JournalEntry
@@ -56,12 +55,10 @@ class StoredJournal(JournalFile):
         self._flusher = threading.Thread(target=self._flush_now_and_then, daemon=True)
         self._flusher.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         """Store the lines that wait; if the run ended by itself, store the whole journal as one file."""
         try:
-            super().__exit__(kind, error, trace)
+            super().__exit__(kind)
         finally:
             self._ended.set()
             self._flusher.join()
