@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NoReturn, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.grid import Grid
+from ctseg.grid import Grid, NoPlaces
 from ctseg.spacing import Lengths, Spacing
 from ctseg.turn import UPRIGHT, Side, Turn
 from ctseg.window import Window
@@ -75,6 +75,13 @@ class WithoutGeometry:
     def patients_right(self) -> None:
         """Unknown."""
         return None
+
+    def grid(self, _: Spacing | None = None, /) -> NoReturn:
+        """Raises NoPlaces."""
+        raise NoPlaces("images do not say where they lie")
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class Scan(Protocol):

@@ -3,18 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
 
 import cv2
 import numpy as np
 
-from ctseg.grid import NoPlaces
 from ctseg.reading.files import ContentError, refusing
 from ctseg.reading.pictures import Pixels, read_picture
 from ctseg.reading.scan_scale import ScanScale
 from ctseg.reading.values import Scale, as_slice
 from ctseg.scan import Slice, WithoutGeometry
-from ctseg.spacing import Spacing
 
 _COLOURS = (np.uint8, np.uint16, np.float32)
 # Rows and columns that are sampled for colour; how far red, green and blue differ in a coloured pixel, as a share of
@@ -42,10 +39,6 @@ class ImageFolder(WithoutGeometry):
     def __len__(self) -> int:
         return len(self.files)
 
-    def grid(self, _: Spacing | None = None, /) -> NoReturn:
-        """Raises NoPlaces: images have no positions."""
-        raise NoPlaces("images do not say where they lie")
-
     def read(self, index: int) -> Slice:
         """The slice at `index`: colour turned grey, alpha dropped; raises UnreadableFile."""
         return read_image(self.files[index], self._decided)
@@ -56,9 +49,6 @@ class ImageFolder(WithoutGeometry):
     def _numbers(self, index: int) -> Pixels | None:
         grey = _as_grey(read_picture((self.scaled_by or self.files)[index]))
         return None if grey.dtype == np.uint8 else grey
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 def open_images(files: Sequence[Path], scaled_by: Sequence[Path] = ()) -> ImageFolder:

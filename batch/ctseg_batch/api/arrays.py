@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ctseg.errors import CallError, unforeseen
-from ctseg.grid import NoPlaces
 from ctseg.reading.values import Scale, as_slice, glance_at, scale_of
-from ctseg.scan import Domain, Slice, WithoutGeometry
-from ctseg.spacing import Spacing
+from ctseg.scan import Slice, WithoutGeometry
 
 _COLOURS = (3, 4)
 
@@ -28,11 +26,6 @@ class ArrayScan(WithoutGeometry):
     scale: Scale
 
     @property
-    def domain(self) -> Domain:
-        """Whether its values are HU or grey."""
-        return "grey8" if self.values.dtype == np.uint8 else self.scale.domain
-
-    @property
     def files(self) -> tuple[Path, ...]:
         """Empty: an array comes from no file."""
         return ()
@@ -40,16 +33,9 @@ class ArrayScan(WithoutGeometry):
     def __len__(self) -> int:
         return len(self.values)
 
-    def grid(self, _: Spacing | None = None, /) -> NoReturn:
-        """Raises NoPlaces: an array has no positions."""
-        raise NoPlaces("an array does not say where its slices lie")
-
     def read(self, index: int) -> Slice:
         """The slice at `index`."""
         return replace(as_slice(self.values[index], self.scale), is_domain_guessed=self.values.dtype != np.uint8)
-
-    def close(self) -> None:
-        """Nothing is to be freed: the array is the caller's."""
 
 
 def scan_of(array: npt.ArrayLike) -> ArrayScan:

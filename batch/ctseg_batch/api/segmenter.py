@@ -164,7 +164,7 @@ class Segmenter:
             # The name of a run would be that of the folder, the same for each of its files.
             return replace(found, name=file.name), found.scan is not None and not found.scan.is_stack
         array = scan_of(source)
-        self._engine.current.check(array.domain)
+        self._engine.current.check(array.scale.domain)
         return NamedScan("array", array), not array.is_stack
 
     def _only(self, path: str | os.PathLike[str]) -> NamedScan:
