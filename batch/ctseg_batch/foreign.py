@@ -8,7 +8,7 @@ from pathlib import Path
 from ctseg.datasets.description import DESCRIPTION
 from ctseg.errors import CallError
 from ctseg_batch.layout import FOLDERS, RECORD, SUMMARY_JSON, TABLES, names_in, shard_of
-from ctseg_batch.url import Location, Url
+from ctseg_batch.url import Location, is_within, real
 
 
 def refuse_foreign(out: Location, look: Callable[[str], set[str]], root: Location) -> None:
@@ -25,7 +25,7 @@ def refuse_foreign(out: Location, look: Callable[[str], set[str]], root: Locatio
         names |= {name for name in (*FOLDERS, *TABLES, DESCRIPTION) if os.path.lexists(out / name)}
     if DESCRIPTION in names:
         raise CallError(f"--out {out}: it is a data set, since it holds {DESCRIPTION}: name another folder")
-    others = (name for name in sorted(FOLDERS & names) if not _is_in(root, out / name))
+    others = (name for name in sorted(FOLDERS & names) if not is_within(real(root), real(out / name)))
     foreign = [f"{name}/" for name in others if look(name) - {"", name}]
     foreign += sorted(name for name in names if name in TABLES or shard_of(name))
     if foreign and RECORD not in look(""):  # else another shard has begun in the meantime
@@ -47,12 +47,6 @@ def refuse_foreign_tables(out: str, folder: Path) -> None:
             f"--out {out}: {foreign[0]} exists and was not written by ctseg summarize: name another folder, or "
             "delete it"
         )
-
-
-def _is_in(place: Location, folder: Location) -> bool:
-    if isinstance(place, Path) and isinstance(folder, Path):
-        return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(folder))
-    return isinstance(place, Url) and isinstance(folder, Url) and place.below(folder) is not None
 
 
 def _is_joined(file: Path) -> bool:

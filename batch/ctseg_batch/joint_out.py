@@ -13,7 +13,7 @@ from ctseg_batch.outputs.files import remove
 from ctseg_batch.remote.results import at_hand
 from ctseg_batch.run_folder import LOCK, excludes
 from ctseg_batch.shards import Shard
-from ctseg_batch.url import Location, Url, check_writable, location
+from ctseg_batch.url import Url, check_writable, location, real
 
 # No run is shard 0: under its mark, the lock excludes other cuts and runs without shards, but not shards at work.
 _JOINING = 0
@@ -63,15 +63,9 @@ def _keep_apart(out: str, runs: Iterable[str]) -> None:
     where = location(out)
     if isinstance(where, Url):
         check_writable(where)
-    same = [run for run in runs if _is_same(location(run), where)]
+    same = [run for run in runs if real(location(run)) == real(where)]
     with at_hand([where]) as (folder,):
         of_shards = any(map(shard_of, names_in(folder)))
         if (journal_file(folder, "").exists() and not of_shards) or (same and not journal_files(folder)):
             raise CallError(f"--out {out} holds a run of its own: name another folder")
         refuse_foreign_tables(out, folder)
-
-
-def _is_same(one: Location, other: Location) -> bool:
-    if isinstance(one, Path) and isinstance(other, Path):
-        return one.resolve() == other.resolve()
-    return one == other

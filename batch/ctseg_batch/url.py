@@ -67,6 +67,18 @@ Location = Path | Url
 """A place on this machine's file system, or in a store."""
 
 
+def real(place: Location) -> Location:
+    """A place with the links on the way to it followed; a URL as it is."""
+    return place if isinstance(place, Url) else Path(os.path.realpath(place))
+
+
+def is_within(place: Location, folder: Location) -> bool:
+    """Whether a place is a folder, or lies in it, by their names."""
+    if isinstance(place, Path) and isinstance(folder, Path):
+        return place.is_relative_to(folder)
+    return isinstance(place, Url) and isinstance(folder, Url) and place.below(folder) is not None
+
+
 def is_url(written: str) -> bool:
     """Whether a text is a URL rather than a path."""
     return _URL.match(written) is not None
