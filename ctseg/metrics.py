@@ -26,13 +26,12 @@ def confusion(truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8], cl
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores in 0..1 by class, in the order of `names`; None for a class absent from truth and prediction.
+    """Scores in 0..1 by class; None for a class absent from truth and prediction.
 
     Means are over the classes that are not None, background included; a class that only the mask has counts as 0.
     `mean_iou_present` and `mean_dice_present` are over the classes that are `present` in the truth.
     """
 
-    names: tuple[str, ...]
     iou: tuple[float | None, ...]
     dice: tuple[float | None, ...]
     present: tuple[bool, ...]
@@ -58,13 +57,12 @@ class Scores:
         return _mean(list(compress(self.dice, self.present)))
 
 
-def scores(counts: Confusion, names: Sequence[str]) -> Scores:
+def scores(counts: Confusion) -> Scores:
     """IoU (Jaccard 1901) and Dice (Dice 1945) of each class from a table of `confusion`."""
     hits = np.diag(counts)
     true, predicted = counts.sum(axis=1), counts.sum(axis=0)
     union, both = true + predicted - hits, true + predicted
     return Scores(
-        tuple(names),
         tuple(int(h) / int(u) if u else None for h, u in zip(hits, union, strict=True)),
         tuple(2 * int(h) / int(b) if b else None for h, b in zip(hits, both, strict=True)),
         tuple(bool(t) for t in true),

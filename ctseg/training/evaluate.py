@@ -17,7 +17,6 @@ from ctseg.cleanup import Cleanup
 from ctseg.datasets.dataset import read_datasets
 from ctseg.datasets.learnt_groups import group_digest, learnt_groups
 from ctseg.errors import CallError, DatasetError, require
-from ctseg.metrics import scores
 from ctseg.model import INPUT, OUTPUT
 from ctseg.prepare import Preparation
 from ctseg.process.output_console import OutputConsole
@@ -95,7 +94,7 @@ def evaluate(
             "groups": sorted({sample.group for sample in chosen}),
             "slices": len(chosen),
             "learnt_from": sum(candidate.trained_on(sample) for sample in chosen),
-            **as_plain(scores(counts, data.meaning.names)),
+            **as_plain(counts, data.meaning.names),
         }
     with standard_output() as stream:
         if as_json:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from ctseg.classes import Labels
 from ctseg.cleanup import clean_slice
-from ctseg.metrics import scores
 from ctseg.prepare import restore
 from ctseg.training.loss import partial_label_loss
 from ctseg.training.recipe import Recipe
@@ -87,6 +86,6 @@ def final_scores(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], de
             "groups": sorted({sample.group for sample in samples}),
             "slices": len(samples),
             "loss": judge.mean_loss,
-            **as_plain(scores(counts, data.meaning.names)),
+            **as_plain(counts, data.meaning.names),
         }
     return result

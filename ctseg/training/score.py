@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ctseg.classes import BACKGROUND, Labels, bits
 from ctseg.cleanup import Cleanup, clean_slice
 from ctseg.datasets.mask_meaning import MaskMeaning
-from ctseg.metrics import Confusion, Scores, confusion, scores
+from ctseg.metrics import Confusion, confusion, scores
 from ctseg.prepare import Preparation, Restoration, prepare, restore
 from ctseg.training.samples import Sample
 
@@ -55,16 +55,17 @@ def told_iou(counts: Confusion) -> float | None:
 
     With any other class, a single false pixel would count as an IoU of 0.
     """
-    return scores(counts, [""] * len(counts)).mean_iou_present
+    return scores(counts).mean_iou_present
 
 
-def as_plain(result: Scores) -> dict[str, Any]:
+def as_plain(counts: Confusion, names: Sequence[str]) -> dict[str, Any]:
     """Scores for JSON: IoU and Dice by class, and two means of each, the second over the classes in the truth."""
+    result = scores(counts)
     found = {
         "iou": (result.iou, result.mean_iou, result.mean_iou_present),
         "dice": (result.dice, result.mean_dice, result.mean_dice_present),
     }
     return {
-        score: {**dict(zip(result.names, by_class, strict=True)), "mean": mean, "mean_present": present}
+        score: {**dict(zip(names, by_class, strict=True)), "mean": mean, "mean_present": present}
         for score, (by_class, mean, present) in found.items()
     }

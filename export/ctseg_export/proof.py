@@ -131,7 +131,7 @@ def measure(model: ModelProto, net: nn.Module, batches: Iterable[Batch]) -> Diff
         slices += len(batch)
         counts += confusion(expected.argmax(axis=1).astype(np.uint8), labels, len(CLASSES))
     found, pixels = counts.sum(axis=1), counts.sum()
-    dice = scores(counts, [one.title for one in CLASSES]).dice
+    dice = scores(counts).dice
     return Difference(
         slices=slices,
         logit=float(np.max(logits)),  # NumPy's maximum, unlike Python's, is NaN if any value is

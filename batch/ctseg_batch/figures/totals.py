@@ -53,7 +53,7 @@ def scored(confusions: Confusions, groups: Sequence[str] | None) -> dict[str, An
     counts = [np.array(one) for one in confusions if one is not None]
     if not counts or groups is None:
         return {"iou": None, "dice": None}
-    found = scores(np.sum(counts, axis=0), groups)
+    found = scores(np.sum(counts, axis=0))
     return {
         "iou": {**dict(zip(groups, found.iou, strict=True)), "mean": found.mean_iou},
         "dice": {**dict(zip(groups, found.dice, strict=True)), "mean": found.mean_dice},
