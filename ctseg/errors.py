@@ -42,9 +42,9 @@ class MissingExtraError(CtsegError, ImportError):
     """An optional dependency is absent."""
 
 
-def first_line(error: BaseException, otherwise: str) -> str:
-    """The first line of an exception's message; `otherwise` if it is empty."""
-    return (str(error).splitlines() or [otherwise])[0]
+def first_line(error: BaseException, otherwise: str = "") -> str:
+    """The first line of an exception's message; if it is empty `otherwise`, or the name of its class."""
+    return (str(error).splitlines() or [otherwise or type(error).__name__])[0]
 
 
 def unforeseen(error: BaseException) -> str:

@@ -114,7 +114,7 @@ def _described(nodes: list[Any]) -> list[str]:
 def _refusal(file: Path, error: Exception) -> str:
     if file.suffix == ".pt":
         return f"is a checkpoint: `ctseg export {file} --out {file.with_suffix('.onnx')}` makes a model of it"
-    reason = _PREFIX.sub("", first_line(error, ""))
+    reason = _PREFIX.sub("", first_line(error))
     if "xternal data" in reason:
         return "keeps weights in another file: a model must be one file; export it again"
     if "rotobuf parsing failed" in reason:

@@ -102,7 +102,7 @@ def load(file: Path) -> Checkpoint:
             None if temperature is None else check_temperature(temperature),
         )
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
-        raise ModelError(f"{file} is a damaged checkpoint: {first_line(error, type(error).__name__)}") from error
+        raise ModelError(f"{file} is a damaged checkpoint: {first_line(error)}") from error
 
 
 def _check_sums(file: Path) -> None:

@@ -48,7 +48,7 @@ def open_model(file: Path) -> Checkpoint:
         _fill(net, file)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise ModelError(
-            f"{file} holds no network that this ctseg can train ({first_line(error, type(error).__name__)}): "
+            f"{file} holds no network that this ctseg can train ({first_line(error)}): "
             "start from a checkpoint of `ctseg train`"
         ) from error
     _prove(net, session, spec, file)

@@ -128,7 +128,7 @@ def _join(ray: Any, call: Call) -> None:
         with silenced(), contextlib.chdir(Path(os.path.abspath(os.curdir)).anchor), awaiting_start():  # noqa: PTH100
             ray.init(address=address, **plain) if address else ray.init(address="local", **plain, **alone)
     except (OSError, RuntimeError, ValueError) as error:
-        why = first_line(error, type(error).__name__)
+        why = first_line(error)
         if not address:
             raise CallError(f"Ray does not start here ({why})") from error
         token = "" if "RAY_AUTH_MODE" in os.environ else "; if it asks for a token, set RAY_AUTH_MODE=token"

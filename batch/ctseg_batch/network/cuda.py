@@ -71,5 +71,5 @@ def open_on_cuda(file: Path) -> tuple[Any, ModelSpec]:
         try:
             session.run([OUTPUT], {INPUT: np.zeros((1, 1, side, side), np.float32)})
         except Exception as error:  # onnxruntime raises classes of its own without a common root
-            raise DeviceError(f"a trial run failed: {first_line(error, '')}") from error
+            raise DeviceError(f"a trial run failed: {first_line(error)}") from error
     return session, spec

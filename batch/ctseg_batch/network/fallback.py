@@ -56,9 +56,7 @@ class FallbackEngine:
         with self._lock:
             if self._most is None or size < self._most:
                 self._most = size
-                self._note(
-                    f"CUDA failed ({first_line(error, type(error).__name__)}): continuing with batches of {size}"
-                )
+                self._note(f"CUDA failed ({first_line(error)}): continuing with batches of {size}")
 
     def _on_cpu(self, sources: Sequence[Slice], outputs: Sequence[str], error: Exception) -> list[Inferred]:
         """Infer a slice on the CPU and stay there; if the CPU fails too, raise that and go on with the device."""
@@ -67,6 +65,5 @@ class FallbackEngine:
             inferred = cpu.infer(sources, outputs)
             if cpu is not self._engine:
                 self._engine = cpu
-                said = first_line(error, type(error).__name__)
-                self._note(f"CUDA failed ({said}): the CPU does the rest, in {cpu.spec.precision}")
+                self._note(f"CUDA failed ({first_line(error)}): the CPU does the rest, in {cpu.spec.precision}")
         return inferred

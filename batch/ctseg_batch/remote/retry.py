@@ -89,7 +89,7 @@ class Retry:
 
 def reason(error: BaseException) -> str:
     """A library's message without secrets from the environment or from the query of a URL."""
-    told = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error, type(error).__name__)
+    told = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
     for name, value in os.environ.items():
         if _IS_SECRET.search(name) and len(value) >= _LEAST_SECRET:
             told = told.replace(value, "***")
