@@ -184,7 +184,7 @@ def read_pixel_data(file: Path, header: PixelHeader) -> bytes:
         with _INFLATING:  # else each thread would inflate it
             frames = _inflate_for_all_frames(file, header.stamp)
         return frames[span.start : span.start + span.size]
-    left = check_regular(file) - header.offset
+    left = check_regular(file)[0] - header.offset
     if (size := span.size if span else left) > LARGEST_FILE:
         raise UnreadableFile(file, f"is too large for one slice ({size / LARGEST_FILE:.1f} GiB)")
     with file.open("rb", buffering=0) as stream:

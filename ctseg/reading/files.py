@@ -49,19 +49,14 @@ def refusing(file: Path, refused: str = "can't be used", damaged: str | None = N
         raise UnreadableFile(file, damaged) from error
 
 
-def check_regular(file: Path) -> int:
-    """The size of `file` in bytes; raises UnreadableFile if it is missing, or a pipe that would block."""
-    return stat_regular(file).st_size
-
-
-def stat_regular(file: Path) -> os.stat_result:
-    """The `os.stat` of a regular file; raises UnreadableFile as `check_regular` does."""
+def check_regular(file: Path) -> Stamp:
+    """The state of `file`; raises UnreadableFile if it is missing, or a pipe that would block."""
     with refusing(file):
         found = file.stat()
     if not stat.S_ISREG(found.st_mode):
         what = _NOT_A_FILE.get(stat.S_IFMT(found.st_mode), "something else")
         raise UnreadableFile(file, f"is {what}, not a file")
-    return found
+    return stamp_of(found)
 
 
 def stamp_of(found: os.stat_result) -> Stamp:
@@ -87,7 +82,7 @@ def read_start(file: Path, count: int) -> bytes:
 
 def read_bytes(file: Path) -> bytes:
     """The content of a file with one slice; raises UnreadableFile, also for a file larger than any slice."""
-    size = check_regular(file)
+    size, _ = check_regular(file)
     if size > LARGEST_FILE:
         raise UnreadableFile(file, f"is too large for one slice ({size / LARGEST_FILE:.1f} GiB)")
     with refusing(file):

@@ -45,11 +45,11 @@ class Stored:
 
     def at_end(self) -> "Stored":
         """The same, with the voxels at the end of the file."""
-        return replace(self, start=max(check_regular(self.file) - self.size, 0))
+        return replace(self, start=max(check_regular(self.file)[0] - self.size, 0))
 
     def check_size(self) -> None:
         """Raise UnreadableFile, before any memory is taken, for a file that is too small for its voxels."""
-        held = max(check_regular(self.file) - self.start, 0)
+        held = max(check_regular(self.file)[0] - self.start, 0)
         if self.skip + self.size > held * (_DEFLATE_RATIO if self.is_deflated else 1):
             reason = f"is cut off: its header promises {self.size} bytes of voxels, but the file is too short"
             raise UnreadableFile(self.file, reason)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ctseg.errors import UnreadableFile
-from ctseg.reading.files import ContentError, read_start, refusing, stamp_of, stat_regular
+from ctseg.reading.files import ContentError, check_regular, read_start, refusing
 from ctseg.reading.kind import DETACHED_ENDINGS
 from ctseg.reading.metaimage_header import metaimage_data_file, read_metaimage_header
 from ctseg.reading.nifti_header import read_nifti_header
@@ -22,7 +22,7 @@ def read_volume_header(file: Path) -> VolumeHeader:
 
     The voxels are not read, but their file is checked to be long enough.
     """
-    stamp, start = stamp_of(stat_regular(file)), read_start(file, SNIFFED)
+    stamp, start = check_regular(file), read_start(file, SNIFFED)
     if is_nrrd(start):
         form, read = "an NRRD", read_nrrd_header
     elif _is_metaimage(file, start):
@@ -36,7 +36,7 @@ def read_volume_header(file: Path) -> VolumeHeader:
     except MemoryError as error:  # for the size that it claims
         raise UnreadableFile(file, damaged) from error
     apart = header.stored.file
-    stored = replace(header.stored, stamp=stamp if apart == file else stamp_of(stat_regular(apart)))
+    stored = replace(header.stored, stamp=stamp if apart == file else check_regular(apart))
     stored.check_size()
     return replace(header, stored=stored)
 
