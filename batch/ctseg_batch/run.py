@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from ctseg_batch.call import Call
 from ctseg_batch.figures.columns import slice_rows
@@ -17,7 +19,7 @@ from ctseg_batch.figures.notes import (
     without_output,
     without_truth,
 )
-from ctseg_batch.figures.summary import Figures, ShardFigures, Summary, by_scan, summary_of
+from ctseg_batch.figures.summary import Figures, Summary, by_scan, summary_of
 from ctseg_batch.figures.tables import write_tables
 from ctseg_batch.job import Job, open_job
 from ctseg_batch.journal.inventory import Inventory, write_inventory
@@ -73,7 +75,7 @@ def _run_alone(job: Job, watcher: Watcher) -> Summary:
         slices=worked.slices,
         wall_s=time.perf_counter() - started,
         measures=call.measures,
-        shard=_shard_figures(job, inventory, worked),
+        shard=_shard_entry(job, inventory, worked),
     )
     summary = summary_of(figures, job.engine)
     write_tables(job.run_folder.folder, summary, partial(slice_rows, worked.results), call.parquet, job.mark)
@@ -104,13 +106,13 @@ def _notes(job: Job, worked: Worked, journal: JournalFile) -> Iterator[str]:
         yield from leakage_notes(worked.results, job.call.truth, job.engine.spec.training)
 
 
-def _shard_figures(job: Job, inventory: Inventory | None, worked: Worked) -> ShardFigures | None:
+def _shard_entry(job: Job, inventory: Inventory | None, worked: Worked) -> dict[str, Any] | None:
+    """The shard in summary.json: the digest of all sites that it found, and the places of its scans among them."""
     if job.call.shard is None or inventory is None:
         return None
-    number_of = {name: number for number, name in enumerate(inventory.names)}
-    return ShardFigures(
-        job.call.shard, inventory.digest, {scan: number_of[site] for scan, site in worked.site_of_scan.items()}
-    )
+    place_of = {name: place for place, name in enumerate(inventory.names)}
+    places = [place_of[worked.site_of_scan[scan]] for scan in by_scan(worked.results)]
+    return {**asdict(job.call.shard), "found": inventory.digest, "places": places}
 
 
 def _driver(job: Job) -> Driver:

@@ -13,7 +13,6 @@ from ctseg_batch.figures.scan_figures import scan_figures
 from ctseg_batch.figures.totals import ScanEntry, totals
 from ctseg_batch.network.engine import Engine
 from ctseg_batch.result import Failure, PartResult
-from ctseg_batch.shards import Shard
 
 SCHEMA = 2
 _MOST_REASONS = 3
@@ -25,24 +24,6 @@ _NO_FIGURES = ("left_out", "device")
 
 Summary = dict[str, Any]
 """The content of summary.json."""
-
-
-@dataclass(frozen=True)
-class ShardFigures:
-    """The shard that was done, the digest of all sites that it `found`, and the numbers of its scans among them."""
-
-    shard: Shard
-    found: str
-    scan_numbers: Mapping[str, int]
-
-    def entry(self, scans: Iterable[str]) -> dict[str, Any]:
-        """Its entry in summary.json."""
-        return {
-            "number": self.shard.number,
-            "of": self.shard.of,
-            "found": self.found,
-            "places": [self.scan_numbers[scan] for scan in scans],
-        }
 
 
 @dataclass(frozen=True)
@@ -63,7 +44,7 @@ class Figures:
     slices: int
     wall_s: float
     measures: MeasuresChoice
-    shard: ShardFigures | None
+    shard: Mapping[str, Any] | None
 
 
 def summary_of(figures: Figures, engine: Engine) -> Summary:
@@ -95,7 +76,7 @@ def summary_of(figures: Figures, engine: Engine) -> Summary:
             "slices_per_second": figures.slices / figures.wall_s if figures.slices else None,
             "wall_s": figures.wall_s,
         },
-        "shard": None if figures.shard is None else figures.shard.entry(scan["scan"] for scan in scans),
+        "shard": figures.shard,
         "runs": None,
     }
 

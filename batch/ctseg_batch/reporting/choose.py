@@ -1,6 +1,7 @@
 """Choose the scans to show, and the slices of a scan, if there are too many for all."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, zip_longest
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def choose_scans(scans: Sequence[ScanEntry], most: int) -> dict[int, str]:
         return dict.fromkeys(range(len(scans)), "")
     queues = [_queue(scans, shown, why, rank) for why, rank in _RANKS.items()]
     chosen: dict[int, str] = {}
-    for index, why in _in_turn(queues):
+    for index, why in filter(None, chain.from_iterable(zip_longest(*queues))):  # by turns
         if len(chosen) == most:
             break
         chosen.setdefault(index, why)
@@ -79,15 +80,3 @@ def _queue(
     """The scans that have a rank, the highest first."""
     ranked = [(value, index) for index in shown if (value := rank(scans[index])) is not None]
     return [(index, why) for _, index in sorted(ranked, key=lambda one: (-one[0], one[1]))]
-
-
-def _in_turn(queues: Iterable[Sequence[tuple[int, str]]]) -> Iterator[tuple[int, str]]:
-    """The items of several queues, by turns."""
-    waiting = [iter(queue) for queue in queues]
-    while waiting:
-        for queue in list(waiting):
-            first = next(queue, None)
-            if first is None:
-                waiting.remove(queue)
-            else:
-                yield first
