@@ -31,6 +31,8 @@ class Amount:
         return Amount(self.voxels + other.voxels, _sum(self.hu, other.hu), _sum(self.density, other.density))
 
 
+_NOTHING = Amount(0, 0.0, 0.0)
+
 Amounts = tuple[Amount, ...]
 """By class, in the order of LUNG."""
 
@@ -75,16 +77,13 @@ def sum_by_lung(
 
 def total(amounts: Iterable[Amounts]) -> Amounts:
     """The sum over regions."""
-    whole = (Amount(0, 0.0, 0.0),) * len(LUNG)
-    for one in amounts:
-        whole = tuple(a + b for a, b in zip(whole, one, strict=True))
-    return whole
+    return tuple(sum(of_class, start=_NOTHING) for of_class in zip(*amounts, strict=True))
 
 
 def describe(amounts: Amounts, spacing: Spacing) -> Region:
     """The figures of a region; density is that of a mixture of air and water, (HU + 1000) / 1000 g/mL, at least 0."""
     ml = voxel_ml(spacing)
-    lung = sum(amounts, start=Amount(0, 0.0, 0.0))
+    lung = sum(amounts, start=_NOTHING)
     named = dict(zip((c.name for c in LUNG), amounts, strict=True))
     has_hu = lung.hu is not None
     return Region(

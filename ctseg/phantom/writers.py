@@ -19,20 +19,15 @@ from ctseg.scan import Slice
 from ctseg.window import LUNG_WINDOW
 
 
-def write_dicom(
-    phantom: Phantom, folder: Path, truth: Path | None = None, stems: Sequence[str] | None = None
-) -> tuple[Path, ...]:
-    """Write a phantom as a CT series and give back its files, from the feet up.
-
-    `stems` names the files without `.dcm`, from the feet up; left out, they are numbers, the feet first.
-    """
+def write_dicom(phantom: Phantom, folder: Path, truth: Path | None = None) -> tuple[Path, ...]:
+    """Write a phantom as a CT series and give back its files, numbered from the feet up."""
 
     def write(index: int, stem: str, hu: HU) -> Path:
         file = folder / f"{stem}.dcm"
         to_dicom(phantom, index, hu).save_as(file, enforce_file_format=True)
         return file
 
-    return _write_slices(phantom, folder, truth, stems, write)
+    return _write_slices(phantom, folder, truth, None, write)
 
 
 def write_images(
@@ -41,7 +36,7 @@ def write_images(
     truth: Path | None = None,
     stems: Sequence[str] | None = None,
 ) -> tuple[Path, ...]:
-    """Write a phantom as 8-bit PNGs in a lung window and give back its files; `stems` as for `write_dicom`."""
+    """Write a phantom as 8-bit PNGs in a lung window and give back its files; `stems` names them instead of numbers."""
 
     def write(_: int, stem: str, hu: HU) -> Path:
         return _write_png(folder / f"{stem}.png", np.rint(to_grey(Slice(hu, "hu"), LUNG_WINDOW)).astype(np.uint8))

@@ -66,7 +66,6 @@ def draw_profile(
         few_ticks(axes.yaxis, 6, integer=True)
         svg = to_svg(figure, name, _label(rows, order), {})
     data = {
-        "slices": list(range(len(rows))),
         "names": [slice_name(index, file) for index, file in enumerate(own_files(rows))],
         "unit": "cm²" if spacing else "pixels",
         "areas": [None if row.pixels is None else _rounded(area, row) for row in rows],

@@ -13,6 +13,7 @@ from ctseg_batch.figures.slices_file import read_slices
 from ctseg_batch.figures.summary import Summary
 from ctseg_batch.layout import SLICES_CSV, SUMMARY_JSON, names_in, shard_of
 from ctseg_batch.slice_figures import SliceFigures
+from ctseg_batch.url import is_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,4 @@ def placed(rows: Sequence[SliceFigures]) -> Sequence[SliceFigures]:
 
 def below(folder: Path, name: str) -> Path | None:
     """The file at a path below a folder; None if the path leads out of it, which no run writes."""
-    path = Path(name)
-    leads_out = path.is_absolute() or path.drive or ".." in path.parts
-    return None if not name or leads_out else folder / path
+    return folder / name if is_plain(name) else None

@@ -126,7 +126,7 @@ def slice_name(index: int, file: str) -> str:
 
 def tile_alt(index: int, file: str, pixels: Sequence[int]) -> str:
     """The description of a slice in the montage."""
-    return f"Slice {slice_name(index, file)}: {_shares(pixels, 'the lung in it')}"
+    return f"Slice {slice_name(index, file)}: {_shares(pixels)}"
 
 
 def order_told(doubts: Sequence[str], spacing: Spacing | None, right: Side | None, *, is_series: bool) -> str:
@@ -174,7 +174,7 @@ def plane_alt(line: str, labels: Labels, *, has_ct: bool, is_head_known: bool) -
     counts = [int(n) for n in np.bincount(labels.ravel(), minlength=len(CLASSES))]
     what = "CT with its classes" if has_ct else "classes"
     top = "head" if is_head_known else "last slice"
-    return f"Coronal plane at {line}, {what}, {top} at the top: {_shares(counts, 'the lung in it')}"
+    return f"Coronal plane at {line}, {what}, {top} at the top: {_shares(counts)}"
 
 
 def as_percent(share: float) -> str:
@@ -184,11 +184,11 @@ def as_percent(share: float) -> str:
     return "below 0.1 %" if share < 0.1 else "above 99.9 %" if share > 99.9 else f"{share:.1f} %"
 
 
-def _shares(pixels: Sequence[int], whole: str) -> str:
+def _shares(pixels: Sequence[int]) -> str:
     lung = sum(pixels[tissue.index] for tissue in LUNG)
     if not lung:
         return "no lung"
-    return f"of {whole}, {' and '.join(_share(tissue, pixels[tissue.index], lung) for tissue in LESION)}"
+    return f"of the lung in it, {' and '.join(_share(tissue, pixels[tissue.index], lung) for tissue in LESION)}"
 
 
 def _share(tissue: TissueClass, part: int, whole: int) -> str:

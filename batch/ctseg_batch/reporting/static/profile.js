@@ -11,7 +11,7 @@
     const caption = figure.querySelector("figcaption");
     const usual = caption.textContent;
     const height = Number(figure.dataset.height);
-    const total = profile.slices.length;
+    const total = profile.names.length;
     const svg = plot.querySelector("svg");
     const drawn = svg.viewBox.baseVal.height;
     const lines = [...body.querySelectorAll(".plane .layered"), plot].map((holder) => {
@@ -37,7 +37,7 @@
         line.style.top = `${100 * share * (1 - (at + 0.5) / total)}%`;
       }
       caption.textContent = words(at);
-      plot.setAttribute("aria-valuenow", profile.slices[at]);
+      plot.setAttribute("aria-valuenow", at);
       plot.setAttribute("aria-valuetext", words(at));
     };
     const hide = () => {
@@ -55,9 +55,9 @@
     plot.setAttribute("role", "slider");
     plot.setAttribute("aria-orientation", "vertical");
     plot.setAttribute("aria-label", svg.getAttribute("aria-label"));
-    plot.setAttribute("aria-valuemin", profile.slices[0]);
-    plot.setAttribute("aria-valuemax", profile.slices.at(-1));
-    plot.setAttribute("aria-valuenow", profile.slices[at]);
+    plot.setAttribute("aria-valuemin", 0);
+    plot.setAttribute("aria-valuemax", total - 1);
+    plot.setAttribute("aria-valuenow", at);
     plot.setAttribute("aria-valuetext", words(at));
     svg.setAttribute("aria-hidden", "true");
     plot.addEventListener("keydown", (event) => {
