@@ -28,7 +28,7 @@ from ctseg.training.checks import check_tells_apart, joined_in_vain, leaks
 from ctseg.training.network_file import find_network, is_model
 from ctseg.training.results import show_results, warn, warn_of_new_names
 from ctseg.training.samples import Sample, Samples, load_samples
-from ctseg.training.score import Predict, as_plain, count_errors, label
+from ctseg.training.score import Predict, figures_of, label
 
 Choice = Literal["held-out", "train", "all"]
 
@@ -88,14 +88,9 @@ def evaluate(
         warn(doubt, console)
     results = {}
     for data, chosen in scored:
-        counts = count_errors(candidate.mask, chosen, data.meaning)
-        results[data.dataset.name] = {
-            "split": slices,
-            "groups": sorted({sample.group for sample in chosen}),
-            "slices": len(chosen),
-            "learnt_from": sum(candidate.trained_on(sample) for sample in chosen),
-            **as_plain(counts, data.meaning.names),
-        }
+        learnt_from = sum(candidate.trained_on(sample) for sample in chosen)
+        figures = figures_of(candidate.mask, slices, chosen, data.meaning)
+        results[data.dataset.name] = {**figures, "learnt_from": learnt_from}
     with standard_output() as stream:
         if as_json:
             stream.write(json.dumps(results, indent=2) + "\n")

@@ -17,7 +17,7 @@ from ctseg.prepare import restore
 from ctseg.training.loss import partial_label_loss
 from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Sample, Samples, Split
-from ctseg.training.score import Predict, as_plain, at_working_size, count_errors
+from ctseg.training.score import Predict, at_working_size, figures_of
 
 
 @contextmanager
@@ -80,12 +80,6 @@ def final_scores(net: nn.Module, recipe: Recipe, datasets: Sequence[Samples], de
         if not (samples := data.splits[split]):
             continue
         judge = Judge(net, recipe, device)
-        counts = count_errors(judge.mask, samples, data.meaning)
-        result[data.dataset.name] = {
-            "split": split,
-            "groups": sorted({sample.group for sample in samples}),
-            "slices": len(samples),
-            "loss": judge.mean_loss,
-            **as_plain(counts, data.meaning.names),
-        }
+        figures = figures_of(judge.mask, split, samples, data.meaning)
+        result[data.dataset.name] = {**figures, "loss": judge.mean_loss}
     return result

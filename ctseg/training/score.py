@@ -58,14 +58,21 @@ def told_iou(counts: Confusion) -> float | None:
     return scores(counts).mean_iou_present
 
 
-def as_plain(counts: Confusion, names: Sequence[str]) -> dict[str, Any]:
-    """Scores for JSON: IoU and Dice by class, and two means of each, the second over the classes in the truth."""
-    result = scores(counts)
+def figures_of(
+    mask: Callable[[Sample], Labels], split: str, samples: Sequence[Sample], meaning: MaskMeaning
+) -> dict[str, Any]:
+    """For JSON, the samples and their IoU and Dice by class, with two means, the second over the classes in the truth."""
+    result = scores(count_errors(mask, samples, meaning))
     found = {
         "iou": (result.iou, result.mean_iou, result.mean_iou_present),
         "dice": (result.dice, result.mean_dice, result.mean_dice_present),
     }
     return {
-        score: {**dict(zip(names, by_class, strict=True)), "mean": mean, "mean_present": present}
-        for score, (by_class, mean, present) in found.items()
+        "split": split,
+        "groups": sorted({sample.group for sample in samples}),
+        "slices": len(samples),
+        **{
+            score: {**dict(zip(meaning.names, by_class, strict=True)), "mean": mean, "mean_present": present}
+            for score, (by_class, mean, present) in found.items()
+        },
     }
