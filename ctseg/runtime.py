@@ -58,16 +58,16 @@ def session_on_cpu(content: bytes) -> Any:
 
 def open_on_cpu(file: Path) -> tuple[Any, ModelSpec]:
     """An onnxruntime session on the CPU, and the model's spec; raises ModelError for a file that is not a model."""
-    return open_session(file, session_options(), _CPU)
+    return open_session(file, _CPU)
 
 
-def open_session(file: Path, options: Any, providers: list[Any]) -> tuple[Any, ModelSpec]:
+def open_session(file: Path, providers: list[Any]) -> tuple[Any, ModelSpec]:
     """A session on the given execution providers, and the spec; raises ModelError."""
     onnxruntime, content = load_onnxruntime(), _content(file)
     try:
         # The CPU has nothing to fall back to, and onnxruntime would say so on standard output.
         session = onnxruntime.InferenceSession(
-            content, options, providers=providers, enable_fallback=int(providers != _CPU)
+            content, session_options(), providers=providers, enable_fallback=int(providers != _CPU)
         )
         metadata = session.get_modelmeta().custom_metadata_map
         takes, gives = _described(session.get_inputs()), _described(session.get_outputs())

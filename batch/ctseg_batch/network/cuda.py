@@ -12,7 +12,7 @@ import numpy as np
 
 from ctseg.errors import DeviceError, first_line
 from ctseg.model import INPUT, OUTPUT, ModelSpec
-from ctseg.runtime import REPAIR, load_onnxruntime, open_session, session_options
+from ctseg.runtime import REPAIR, load_onnxruntime, open_session
 from ctseg_batch.network.quiet import silenced
 
 _PROVIDER = "CUDAExecutionProvider"
@@ -63,7 +63,7 @@ def _is_installed(package: str) -> bool:
 def open_on_cuda(file: Path) -> tuple[Any, ModelSpec]:
     """A session on the first GPU, after a trial run; raises DeviceError if CUDA does not work."""
     with silenced(), contextlib.redirect_stdout(io.StringIO()):
-        session, spec = open_session(file, session_options(), [(_PROVIDER, _OPTIONS)])
+        session, spec = open_session(file, [(_PROVIDER, _OPTIONS)])
         if session.get_providers()[0] != _PROVIDER:
             raise DeviceError("its provider does not start; is cuDNN installed? ctseg's extra cuda provides it")
         session.disable_fallback()
