@@ -64,9 +64,8 @@ def read_image(file: Path, scale: Callable[[], Scale | None]) -> Slice:
     pixels = read_picture(file)
     with refusing(file, "can't be used as a slice"):
         grey = _as_grey(pixels)
-        is_domain_guessed = grey.dtype != np.uint8
-        taken = as_slice(grey, scale() if is_domain_guessed else None)
-        return replace(taken, is_coloured=_is_coloured(pixels), is_domain_guessed=is_domain_guessed)
+        taken = as_slice(grey, None if grey.dtype == np.uint8 else scale())
+        return replace(taken, is_coloured=_is_coloured(pixels))
 
 
 def _as_grey(pixels: Pixels) -> Pixels:

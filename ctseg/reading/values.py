@@ -160,8 +160,8 @@ def as_slice(values: Values, scale: Scale | None = None) -> Slice:
     else:
         finite_range(values)
     if scale.domain == "hu":
-        return Slice(hounsfield(values), "hu")
-    return Slice(stretched(values, *scale.ends), "grey8", is_stretched=True)
+        return Slice(hounsfield(values), "hu", is_domain_guessed=True)
+    return Slice(stretched(values, *scale.ends), "grey8", is_domain_guessed=True, is_stretched=True)
 
 
 def finite_range(values: Values) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """A NumPy array as a scan: a slice, or a stack of slices."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class ArrayScan(WithoutGeometry):
 
     def read(self, index: int) -> Slice:
         """The slice at `index`."""
-        return replace(as_slice(self.values[index], self.scale), is_domain_guessed=self.values.dtype != np.uint8)
+        return as_slice(self.values[index], self.scale)
 
 
 def scan_of(array: npt.ArrayLike) -> ArrayScan:
