@@ -98,10 +98,8 @@ class Job:
 
     def context(self, workers: Workers, engine: FallbackEngine, outputs: Outputs) -> PartContext:
         """What all parts of the run share."""
-        call = self.call
-        return PartContext(
-            workers, engine, outputs, self.truth, call.spacing, call.batch_size, call.measures, call.window
-        )
+        call, meaning = self.call, self.settings.truth
+        return PartContext(workers, engine, outputs, meaning, call.spacing, call.batch_size, call.measures, call.window)
 
     def following(self, past: Past) -> "Job":
         """The same job, which also removes the kinds of output that only earlier runs have written."""

@@ -9,8 +9,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import BACKGROUND, CLASSES, TissueClass, bits, class_named
+from ctseg.classes import BACKGROUND, CLASSES, Labels, TissueClass, bits, class_named
 from ctseg.errors import DatasetError
+from ctseg.metrics import Confusion, confusion
 from ctseg.printable import first_few
 
 _UNKNOWN = 255
@@ -66,6 +67,10 @@ class MaskMeaning:
     def group(self, classes: Sequence[TissueClass]) -> int:
         """The index into `groups` of a value's classes; the number of groups if they are all classes."""
         return int(self.group_of[classes[0].index]) if _tells(classes) else len(self.groups)
+
+    def compare(self, true: npt.NDArray[np.uint8], labels: Labels) -> Confusion:
+        """Count pixels by (true, predicted) group, of a truth that is grouped."""
+        return confusion(true, self.group_of[labels], len(self.groups))
 
     def _look_up(self, mask: npt.NDArray[np.uint8], table: Mapping[int, int], source: Path) -> npt.NDArray[np.uint8]:
         lookup = np.full(256, _UNKNOWN, np.uint8)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ctseg.classes import BACKGROUND, Labels, bits
 from ctseg.cleanup import Cleanup, clean_slice
 from ctseg.datasets.mask_meaning import MaskMeaning
-from ctseg.metrics import Confusion, confusion, scores
+from ctseg.metrics import Confusion, scores
 from ctseg.prepare import Preparation, Restoration, prepare, restore
 from ctseg.training.samples import Sample
 
@@ -23,13 +23,12 @@ Predict = Callable[[npt.NDArray[np.float32]], Labels]
 
 def count_errors(mask: Callable[[Sample], Labels], samples: Sequence[Sample], meaning: MaskMeaning) -> Confusion:
     """The confusion table of each sample's `mask`, pooled, over the groups of classes that the truth distinguishes."""
-    groups = len(meaning.groups)
     truth_of = np.zeros(256, np.uint8)
     for classes in meaning.values.values():
         truth_of[bits(classes)] = meaning.group(classes)
-    total = np.zeros((groups, groups), np.int64)
+    total = np.zeros((len(meaning.groups),) * 2, np.int64)
     for sample in samples:
-        total += confusion(truth_of[sample.allowed], meaning.group_of[mask(sample)], groups)
+        total += meaning.compare(truth_of[sample.allowed], mask(sample))
     return total
 
 
@@ -61,7 +60,7 @@ def told_iou(counts: Confusion) -> float | None:
 def figures_of(
     mask: Callable[[Sample], Labels], split: str, samples: Sequence[Sample], meaning: MaskMeaning
 ) -> dict[str, Any]:
-    """For JSON, the samples and their IoU and Dice by class, with two means, the second over the classes in the truth."""
+    """For JSON, the samples, and their IoU and Dice by class with two means, one of the classes in the truth alone."""
     result = scores(count_errors(mask, samples, meaning))
     found = {
         "iou": (result.iou, result.mean_iou, result.mean_iou_present),

@@ -47,9 +47,7 @@ def test_auto_takes_the_cpu_and_says_why_in_one_line(quarters, draw, save_slice,
     assert not any("onnxruntime" in line or "CUDA" in line or "\x1b" in line for line in others)
 
 
-def test_an_onnxruntime_of_which_parts_are_gone_is_told(
-    quarters, draw, save_slice, tmp_path, monkeypatch
-):
+def test_an_onnxruntime_of_which_parts_are_gone_is_told(quarters, draw, save_slice, tmp_path, monkeypatch):
     save_slice(tmp_path / "in" / "a.png", draw())
     (tmp_path / "site/onnxruntime").mkdir(parents=True)  # as `pip uninstall onnxruntime` leaves it
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")

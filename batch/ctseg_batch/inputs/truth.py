@@ -7,11 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from ctseg import reading
-from ctseg.classes import Labels
 from ctseg.datasets.dataset import meaning_beside
 from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import CallError, UnreadableFile
-from ctseg.metrics import Confusion, confusion
 from ctseg.reading.kind import kind_by_name, stem_of
 from ctseg_batch.inputs.scan_names import label_map_names
 from ctseg_batch.inputs.truth_masks import FolderMasks, SliceMasks, TruthMasks, UnlistedMasks, VolumeMask
@@ -32,10 +30,6 @@ class Truth:
             self._listed.clear()
             self._listed[within] = TruthFolder(self.folder / within, self.meaning)
         return self._listed[within]
-
-    def compare(self, true: Labels, labels: Labels) -> Confusion:
-        """Count pixels by (true, predicted) group of classes, of a truth that is grouped."""
-        return confusion(true, self.meaning.group_of[labels], len(self.meaning.groups))
 
 
 def open_truth(folder: Path) -> Truth:

@@ -12,6 +12,7 @@ from functools import partial
 from ctseg.classes import Labels
 from ctseg.cleanup import Cleanup, clean_slice, clean_volume
 from ctseg.confidence import Confidence, restore_confidence, winning_probability
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import CallError, UnreadableFile
 from ctseg.model import LOGITS, OUTPUT
 from ctseg.prepare import restore
@@ -20,7 +21,6 @@ from ctseg.spacing import Spacing, completed, pixel_aspect
 from ctseg.stages import stage
 from ctseg.window import Window
 from ctseg_batch.choices import MeasuresChoice
-from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.network.engine import Inferred
 from ctseg_batch.network.fallback import FallbackEngine
 from ctseg_batch.outputs.outputs import Outputs
@@ -37,14 +37,14 @@ from ctseg_batch.result import PartResult, reason_of
 class PartContext:
     """What the parts of a run share.
 
-    `spacing` is used where files do not give theirs, `window` for 8-bit slices; `batch_size` slices go through the
-    network at once.
+    `meaning` is that of the truth. `spacing` is used where files do not give theirs, `window` for 8-bit slices;
+    `batch_size` slices go through the network at once.
     """
 
     workers: Workers
     engine: FallbackEngine
     outputs: Outputs
-    truth: Truth | None
+    meaning: MaskMeaning | None
     spacing: Spacing | None
     batch_size: int = 1
     measures: MeasuresChoice = "basic"
@@ -75,7 +75,7 @@ class PartWork:
     ) -> None:
         self._part, self._context, self._advanced, self._ended = part, context, advanced, ended
         self._spacing = completed(part.scan.lengths_mm, context.spacing)
-        self._tally = Tally(part, context.truth, context.measures if self._spacing else "basic")
+        self._tally = Tally(part, context.meaning, context.measures if self._spacing else "basic")
         self._whole = WholeScan(part, context.outputs)
         self._count = len(part.mask_names)
         self._left = Countdown(self._count)

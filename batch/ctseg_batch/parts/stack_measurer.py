@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ctseg import flags
 from ctseg.classes import Labels
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.field_of_view import NARROW_MM, NARROWEST_MM
 from ctseg.lesions import find_lesions
 from ctseg.lungs import absent, separate_lungs
@@ -17,7 +18,6 @@ from ctseg.scan import Slice
 from ctseg.spacing import Spacing
 from ctseg.surface import SurfaceDistances, surface_distances
 from ctseg.turn import Turn
-from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.parts.part import Part
 from ctseg_batch.result import StackFigures
 
@@ -39,8 +39,8 @@ class _LungPixels:
 class StackMeasurer:
     """Collects the masks of a part, the HU of its lung, and its truth. May be used from several threads."""
 
-    def __init__(self, part: Part, truth: Truth | None) -> None:
-        self._scan, self._is_whole, self._truth = part.scan, part.is_whole, truth
+    def __init__(self, part: Part, meaning: MaskMeaning | None) -> None:
+        self._scan, self._is_whole, self._meaning = part.scan, part.is_whole, meaning
         self._is_hu = flags.NOT_HU not in part.scan.flags
         self._turns: dict[int, Turn] = {}
         self._values: dict[int, _LungPixels] = {}
@@ -123,13 +123,12 @@ class StackMeasurer:
 
         Pixels that the truth leaves open are removed from both masks, so that they count as no error.
         """
-        if self._truth is None or any(index not in self._true for index in turns):
+        if self._meaning is None or any(index not in self._true for index in turns):
             return None
-        meaning = self._truth.meaning
         true = np.stack([turn.upright(self._true[index]) for index, turn in turns.items()])
         labels = np.stack(masks)
-        told = true < len(meaning.groups)
+        told = true < len(self._meaning.groups)
         return tuple(
             None if 0 in group else surface_distances(true == number, told & np.isin(labels, group), spacing)
-            for number, group in enumerate(meaning.groups)
+            for number, group in enumerate(self._meaning.groups)
         )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ctseg import flags
 from ctseg.classes import CLASSES, LUNG, Labels
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import UnreadableFile
 from ctseg.field_of_view import Rim, is_cut_off, rim_of
 from ctseg.measures import count_pixels
@@ -19,7 +20,6 @@ from ctseg.spacing import Spacing
 from ctseg.stages import stage
 from ctseg.window import Window
 from ctseg_batch.choices import MeasuresChoice
-from ctseg_batch.inputs.truth import Truth
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.pixel_checks import PixelCheck, doubts_of, look_at
 from ctseg_batch.parts.stack_measurer import StackMeasurer
@@ -30,9 +30,9 @@ from ctseg_batch.slice_figures import SliceFigures, pack
 class Tally:
     """Counts the pixels of each slice, compares it with its truth, and collects failures."""
 
-    def __init__(self, part: Part, truth: Truth | None, measures: MeasuresChoice) -> None:
-        self._part, self._truth = part, truth
-        self._measurer = StackMeasurer(part, truth) if measures == "full" else None
+    def __init__(self, part: Part, meaning: MaskMeaning | None, measures: MeasuresChoice) -> None:
+        self._part, self._meaning = part, meaning
+        self._measurer = StackMeasurer(part, meaning) if measures == "full" else None
         self._lock = threading.Lock()
         self._pixels: dict[int, tuple[int, ...]] = {}
         self._failed: dict[int, Failure] = {}
@@ -63,7 +63,7 @@ class Tally:
         usable = None if isinstance(true, UnreadableFile) else true
         with stage("measure"):
             pixels = count_pixels(labels)
-            scored = self._truth.compare(usable, labels) if self._truth and usable is not None else None
+            scored = self._meaning.compare(usable, labels) if self._meaning and usable is not None else None
             if self._measurer:
                 self._measurer.add(index, labels, usable)
         with self._lock:
@@ -103,7 +103,7 @@ class Tally:
             lung=(lung[0], max(lung), lung[-1]) if lung else (0, 0, 0),
             flags=tuple(dict.fromkeys((*part.scan.flags, *doubts_of(self._looks), *cut_off))),
             confusion=_pooled([table for _, table in scored]),
-            unscored=len(labelled) - len(scored) if self._truth else 0,
+            unscored=len(labelled) - len(scored) if self._meaning else 0,
             bad_truth=tuple(sorted(self._bad_truth)),
             device=device,
             precision=precision,
