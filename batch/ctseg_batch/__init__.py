@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ctseg.errors import CallError, CtsegError, DeviceError, ModelError, UnreadableFile
     from ctseg_batch.api.scans import NamedScan
-    from ctseg_batch.api.segmentation import Segmentation
+    from ctseg_batch.api.segmentation import ConfidentSegmentation, Segmentation
     from ctseg_batch.api.segmenter import Segmenter
 
 __all__ = [
     "CallError",
+    "ConfidentSegmentation",
     "CtsegError",
     "DeviceError",
     "ModelError",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "ConfidentSegmentation": "ctseg_batch.api.segmentation",
     "NamedScan": "ctseg_batch.api.scans",
     "Segmentation": "ctseg_batch.api.segmentation",
     "Segmenter": "ctseg_batch.api.segmenter",

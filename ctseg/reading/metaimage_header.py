@@ -41,7 +41,7 @@ def read_metaimage_header(file: Path) -> VolumeHeader:
     axes = _numbers(fields, ("TransformMatrix", "Rotation", "Orientation"), dimensions**2)
     steps = _numbers(fields, ("ElementSpacing", "ElementSize"), dimensions)
     if steps is None:
-        raise ContentError("it does not say how far apart its voxels are (ElementSpacing)")
+        raise ContentError("it does not say how far apart its voxels are (ElementSpacing): save it with a spacing")
     affine = np.eye(4)
     directions = np.eye(3) if axes is None else axes.reshape(dimensions, dimensions)[:3, :3]
     affine[:3, :3] = directions.T * steps[:3]

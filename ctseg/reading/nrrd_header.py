@@ -96,7 +96,7 @@ def _axes(fields: _Fields) -> npt.NDArray[np.float64]:
         axes = np.diag(np.array(fields["spacings"], float)[:3])
         units = "units" if "units" in fields else "spaceunits"
     else:
-        raise ContentError("it does not say how far apart its voxels are (space directions)")
+        raise ContentError("it does not say how far apart its voxels are (space directions): save it with a spacing")
     axes = axes[:, :3] if not axes[:, 3:].any() else axes  # of a fourth dimension of space, the volume has no length
     if axes.shape != (3, 3):
         raise ContentError("it does not have three axes in space")

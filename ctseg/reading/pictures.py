@@ -129,7 +129,8 @@ def decode_npy(data: bytes) -> Pixels:
     dtype = np.dtype(described)
     shape = [int(length) for length in re.findall(r"\d+", entries["shape"])]
     if len(shape) != 2:
-        raise ContentError(f"its shape is {entries['shape']}, not (rows, columns)")
+        cure = ": save each slice as a file, or all as a volume (.nii.gz, .mha, .nrrd)" if len(shape) == 3 else ""
+        raise ContentError(f"its shape is {entries['shape']}, not (rows, columns){cure}")
     rows, columns = shape
     check_size(rows, columns)
     if len(data) - start < rows * columns * dtype.itemsize:

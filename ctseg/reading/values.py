@@ -173,5 +173,5 @@ def finite_range(values: Values) -> tuple[float, float]:
         raise ContentError(f"its values are {values.dtype}, not numbers")
     lowest, highest = float(values.min()), float(values.max())
     if not max(abs(lowest), abs(highest)) <= _LARGEST:
-        raise ContentError("it holds values that are not finite (NaN or infinity)")
+        raise ContentError("it holds values that are not finite (NaN or infinity): save it with others in their place")
     return lowest, highest

@@ -3,6 +3,7 @@
 import ast
 import gc
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -425,6 +426,19 @@ def test_labels_of_an_image_that_simpleitk_has_turned_lie_as_those_of_its_file(s
     np.testing.assert_array_equal(turned.labels, segment(volume).labels)
 
 
+def test_an_image_of_simpleitk_is_no_array(segment, speck):
+    with pytest.raises(ctseg_batch.CallError, match=r"give SimpleITK\.GetArrayFromImage\(image\)"):
+        segment(SimpleITK.GetImageFromArray(HU[speck]))
+
+
+def test_in_a_notebook_it_is_told_what_is_there(segment, speck, save_series, tmp_path):
+    save_series(tmp_path / "study/one", speck)
+    (tmp_path / "study/two.nii").write_bytes(b"damaged")
+    assert repr(segment) == "<Segmenter: model quarters 1, fp32 on cpu>"
+    told = {repr(scan) for scan in segment.scans(tmp_path / "study")}
+    assert told == {"<NamedScan one: 4 slices>", "<NamedScan two.nii: can't be read>"}
+
+
 def test_a_spacing_may_be_an_array(segment, speck):
     assert segment(HU[speck], np.array([5, 2, 2], np.float32)).measures == segment(HU[speck], (5, 2, 2)).measures
 
@@ -555,3 +569,15 @@ def test_the_page_on_python_runs(speck, save_volume, save_series, tmp_path, monk
     program = "\n".join(blocks)
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    (tmp_path / "page.py").write_text(program)
+    check = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--allow-untyped-calls",
+        "--config-file",
+        os.devnull,
+    ]  # SimpleITK's
+    done = subprocess.run([*check, str(tmp_path / "page.py")], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout

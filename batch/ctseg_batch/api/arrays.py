@@ -55,7 +55,10 @@ def scan_of(array: npt.ArrayLike) -> ArrayScan:
     if values.dtype.kind not in "buif":
         raise CallError(f"an array of {values.dtype} holds no pixels: give numbers, Hounsfield units or grey values")
     if values.ndim not in (2, 3):
-        raise CallError(f"an array of shape {values.shape} is neither one slice (H, W) nor a stack (slices, H, W)")
+        cure = ": give SimpleITK.GetArrayFromImage(image)" if type(array).__module__.startswith("SimpleITK") else ""
+        raise CallError(
+            f"an array of shape {values.shape} is neither one slice (H, W) nor a stack (slices, H, W){cure}"
+        )
     if not values.size:
         raise CallError(f"an array of shape {values.shape} is empty")
     if values.ndim == 3 and values.shape[2] in _COLOURS:

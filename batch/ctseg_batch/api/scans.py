@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ctseg import reading
 from ctseg.errors import UnreadableFile
+from ctseg.printable import count, printable
 from ctseg.scan import Scan
 from ctseg_batch.inputs.discover import Found, discover
 from ctseg_batch.inputs.input_files import InputFiles
@@ -19,7 +20,7 @@ from ctseg_batch.parts.plan import Planner
 from ctseg_batch.result import Failure, PartResult
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class NamedScan:
     """A scan under the name that `ctseg batch` gives it; `scan` is None if it can't be opened, and `failed` says why.
 
@@ -31,6 +32,10 @@ class NamedScan:
     scan: Scan | None
     failed: tuple[UnreadableFile, ...] = ()
     series: str = ""
+
+    def __repr__(self) -> str:
+        held = "can't be read" if self.scan is None else count(len(self.scan), "slice")
+        return f"<NamedScan {printable(self.name)}: {held}>"
 
 
 def find_scans(path: Path, selection: Selection, skipped: list[Failure]) -> Iterator[NamedScan]:

@@ -103,6 +103,13 @@ class Segmentation:
         return f"<Segmentation of {self.name}: {size}{lung}{share}>"
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ConfidentSegmentation(Segmentation):
+    """A Segmentation that knows how sure the model is of each pixel."""
+
+    confidence: Confidence
+
+
 def _most_telling(stack: Labels) -> int:
     """The slice with most disease, then with most lung."""
     lesion, lung = (np.isin(stack, [c.index for c in classes]).sum(axis=(1, 2)) for classes in (LESION, LUNG))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, SupportsIndex, get_args
+from typing import Any, SupportsIndex, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from ctseg.spacing import Spacing, as_spacing
 from ctseg.window import Window, as_window
 from ctseg_batch.api.arrays import scan_of
 from ctseg_batch.api.scans import NamedScan, find_scans
-from ctseg_batch.api.segmentation import Segmentation
+from ctseg_batch.api.segmentation import ConfidentSegmentation, Segmentation
 from ctseg_batch.choices import DeviceChoice, MeasuresChoice, PrecisionChoice
 from ctseg_batch.cpus import usable_cpus
 from ctseg_batch.figures.scan_figures import scan_figures
@@ -44,6 +44,8 @@ SpacingLike = Sequence[float] | npt.NDArray[Any]
 
 WindowLike = Sequence[float] | npt.NDArray[Any]
 """Centre and width in HU."""
+
+_S = TypeVar("_S", bound=Segmentation)
 
 _LOGGER = logging.getLogger("ctseg_batch")
 
@@ -95,6 +97,10 @@ class Segmenter:
         """Another process, as one of a pool, opens the model for itself."""
         return Segmenter, self._opened_by
 
+    def __repr__(self) -> str:
+        engine, spec = self._engine.current, self.model
+        return f"<Segmenter: model {spec.name} {spec.version}, {spec.precision} on {engine.device}>"
+
     @property
     def model(self) -> ModelSpec:
         """What the model file says of itself."""
@@ -112,15 +118,15 @@ class Segmenter:
         used. Raises CallError for what is not a scan, or several; UnreadableFile where any of it can't be read;
         ModelError for values that the model does not take.
         """
-        return self._segment(source, spacing, window, _Kept())
+        return self._segment(source, spacing, window, _Kept(), Segmentation)
 
     def with_confidence(
         self, source: Source, spacing: SpacingLike | None = None, window: WindowLike | None = None
-    ) -> Segmentation:
+    ) -> ConfidentSegmentation:
         """The same, and how sure the model is of each pixel; raises ModelError where the model does not tell."""
         if self.model.temperature is None:
             raise ModelError(self.model.why_unsure())
-        return self._segment(source, spacing, window, _Kept("confidence"))
+        return self._segment(source, spacing, window, _Kept("confidence"), ConfidentSegmentation)
 
     def scans(
         self, path: str | os.PathLike[str], series_filter: str | Sequence[str] = (), best_series: bool = False
@@ -134,8 +140,8 @@ class Segmenter:
         return find_scans(_local(path), Selection(tuple(map(parse_condition, conditions)), best_series), [])
 
     def _segment(
-        self, source: Source, given: SpacingLike | None, shown_in: WindowLike | None, kept: "_Kept"
-    ) -> Segmentation:
+        self, source: Source, given: SpacingLike | None, shown_in: WindowLike | None, kept: "_Kept", kind: type[_S]
+    ) -> _S:
         spacing = None if given is None else as_spacing(given, f"spacing {given}")
         window = None if shown_in is None else as_window(shown_in, f"window {shown_in}")
         found, is_single = self._open(source)
@@ -151,7 +157,7 @@ class Segmenter:
         labels, confidence = kept.stacked()
         if is_single:
             labels, confidence = labels[0], None if confidence is None else confidence[0]
-        return Segmentation(found.name, labels, measures, result.device, result.precision, confidence, found.scan)
+        return kind(found.name, labels, measures, result.device, result.precision, confidence, found.scan)
 
     def _open(self, source: Source) -> tuple[NamedScan, bool]:
         """The scan, and whether it is a single slice."""

@@ -99,7 +99,7 @@ def open_engine(file: Path, device: DeviceChoice, precision: PrecisionChoice) ->
             _check_alike(chosen, found, wanted, file, spec)
             return _engine(chosen, session, found, "cuda", "on CUDA")
     if device == "cuda":
-        raise DeviceError(f"--device cuda does not work here: {trouble}; --device cpu needs no GPU")
+        raise DeviceError(f"the device cuda does not work here: {trouble}; the device cpu needs no GPU")
     return _open_beside(file, session, spec, precision, "fp32", "cpu", f"on the CPU (CUDA: {trouble})")
 
 
