@@ -4,6 +4,7 @@ import csv
 import errno
 import hashlib
 import os
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
@@ -227,3 +228,21 @@ def test_parquet_holds_the_rows_of_all_its_groups(batch, mixed, monkeypatch):
     monkeypatch.setattr("ctseg_batch.figures.tables._ROWS_A_GROUP", 2)
     out = batch(mixed, parquet=True).out
     assert pyarrow.parquet.read_table(out / "slices.parquet").num_rows == len(rows_of(out)) == 9
+
+
+def test_the_page_on_tables_runs(batch, save_volume, speck, tmp_path, monkeypatch):
+    """Its lines for pandas, with patients whose names are numbers."""
+    pandas = pytest.importorskip("pandas")
+    for patient in ("007", "010"):
+        save_volume(tmp_path / f"in/{patient}/ct.nii", speck)
+    batch(tmp_path / "in", out=tmp_path / "results", measures="full")
+    (tmp_path / "patients.csv").write_text("patient,age\n007,61\n010,48\n")
+    page = (Path(__file__).parents[2] / "docs/summary.md").read_text(encoding="utf-8")
+    (block,) = [block.partition("```")[0] for block in page.split("```python\n")[1:]]
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(block, names)
+    assert names["joined"][["scan", "age"]].values.tolist() == [["007/ct.nii", 61], ["010/ct.nii", 48]]
+    assert names["flags"].sum() == sum(len(flags.split("; ")) for flags in names["scans"]["flags"])
+    assert names["sure"].empty
+    assert isinstance(names["scans"], pandas.DataFrame)
