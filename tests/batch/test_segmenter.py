@@ -244,9 +244,9 @@ def test_an_overlay_leaves_nothing_of_a_volume_in_memory(segment, speck, save_vo
     loaded = []
 
     def noted(*given):
-        voxels, domain = real(*given)
-        loaded.append(weakref.ref(voxels))
-        return voxels, domain
+        whole = real(*given)
+        loaded.append(weakref.ref(whole.voxels))
+        return whole
 
     real = volume_reading._load
     monkeypatch.setattr(volume_reading, "_load", noted)

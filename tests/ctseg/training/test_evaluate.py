@@ -211,7 +211,7 @@ def test_it_warns_where_patients_could_be_new_by_their_data_sets_name_alone(trai
 
 
 def test_a_group_that_does_not_exist_is_named_before_anything_is_scored(trained, capsys, monkeypatch):
-    monkeypatch.setattr("ctseg.training.evaluate.count_errors", lambda *_: pytest.fail("scored"))
+    monkeypatch.setattr("ctseg.training.evaluate.figures_of", lambda *_: pytest.fail("scored"))
     capsys.readouterr()
     with pytest.raises(SystemExit) as left:
         main(["evaluate", str(trained / "model.onnx"), str(trained / "data"), "--group", "4", "--group", "44"])
