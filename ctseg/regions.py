@@ -57,17 +57,21 @@ class Region:
 
 def sum_by_lung(
     masks: Sequence[Labels],
-    border: Border,
+    border: Border | None,
     values: Sequence[LungValues] | None,
     weights: Sequence[float] | None = None,
 ) -> Lungs:
-    """Add up a stack of masks (H, W), feet first, by lung, third and class.
+    """Add up a stack of masks (H, W), feet first, by lung, third and class; without a border all is in the first lung.
 
     `values` are the HU of each mask's lung pixels, row by row; None without HU. `weights` are as in Scan.
     """
     sums = np.array(
         [
-            _of_slice(mask, border.is_left(index, mask.shape[1]), None if values is None else values[index])
+            _of_slice(
+                mask,
+                border.is_left(index, mask.shape[1]) if border else np.zeros(mask.shape, np.bool_),
+                None if values is None else values[index],
+            )
             for index, mask in enumerate(masks)
         ]
     )  # (slices, 3 sums, lungs, classes)

@@ -8,7 +8,7 @@ from ctseg.classes import CLASSES
 from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import CtsegError, UnreadableFile, unforeseen
 from ctseg.lesions import Lesions
-from ctseg.regions import Amount, Lungs
+from ctseg.regions import Amount, Amounts, Lungs
 from ctseg.spacing import Spacing
 from ctseg.surface import SurfaceDistances
 from ctseg.turn import Side
@@ -63,13 +63,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class StackFigures:
-    """What `--measures full` adds: the content of each third of each lung, the lesions, the distances from the truth.
+    """What `--measures full` adds: the content of both lungs, and of each third of each, the lesions, the distances.
 
     `lungs` is None if it is not known which lungs are in view, `lesions` and `surfaces` if pixel sizes differ between
     slices. `surfaces` has an entry for each group of classes that the truth distinguishes, None for background and for
     a group that mask or truth lacks; it is None as a whole if a slice has no truth.
     """
 
+    both: Amounts
     lungs: Lungs | None
     lesions: Lesions | None
     surfaces: tuple[SurfaceDistances | None, ...] | None
@@ -79,6 +80,7 @@ class StackFigures:
         """The inverse of `dataclasses.asdict`, after a way through JSON."""
         lungs, lesions, surfaces = read["lungs"], read["lesions"], read["surfaces"]
         return cls(
+            both=tuple(Amount(**one) for one in read["both"]),
             lungs=None
             if lungs is None
             else tuple(tuple(tuple(Amount(**one) for one in third) for third in lung) for lung in lungs),

@@ -122,9 +122,9 @@ def test_the_summary_has_the_form_that_is_documented(batch, draw, save_slice, sa
     assert (summary["schema"], summary["ignored"], summary["errors"]) == (2, 1, [])
     keys = {
         "scan", "status", "slices", "failed_slices", "spacing_mm", "window_hu", "pixels", "volumes_ml", "lung_ml",
-        "involvement_percent", "regions", "severity", "lesions", "iou", "dice", "confusion", "surface",
-        "volume_error_ml", "flags", "device", "precision", "errors", "series", "slice_weights", "weighted_confusion",
-        "patients_right", "left_out",
+        "involvement_percent", "mean_hu", "mass_g", "regions", "severity", "lesions", "iou", "dice", "confusion",
+        "surface", "volume_error_ml", "flags", "device", "precision", "errors", "series", "slice_weights",
+        "weighted_confusion", "patients_right", "left_out",
     }  # fmt: skip
     scans = {scan["scan"]: scan for scan in summary["scans"]}
     assert all(scan.keys() == keys for scan in scans.values())

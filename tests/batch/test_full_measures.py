@@ -44,6 +44,11 @@ def test_each_lung_has_volumes_hu_mass_severity_and_lesions(batch, lungs, save_v
     )
     assert left["mass_g"]["lung"] == pytest.approx(SMALL * VOXEL_ML * (2 * 0.4 + 1.1) / 3)
     assert right["mass_g"]["ground_glass"] == pytest.approx(16 * VOXEL_ML * 0.8)
+    hu = LARGE * right["mean_hu"]["lung"] + SMALL * left["mean_hu"]["lung"]
+    assert scan["mean_hu"] == pytest.approx(
+        {"normal_lung": -600, "ground_glass": -200, "consolidation": 100, "lung": hu / (LARGE + SMALL)}
+    )
+    assert scan["mass_g"]["lung"] == pytest.approx(right["mass_g"]["lung"] + left["mass_g"]["lung"])
     assert scan["severity"] == {"right": 1, "left": 3, "total": 4}
     lesions = scan["lesions"]
     assert (lesions["count"], lesions["right"], lesions["left"], lesions["smaller"]) == (2, 1, 1, 0)
@@ -67,6 +72,8 @@ def test_where_a_lung_may_be_out_of_view_no_lung_is_measured_by_itself(
     assert flag in scan["flags"]
     assert not [one for one in scan["flags"] if "right" in one or "left" in one]
     assert (scan["regions"], scan["severity"]) == (None, None)
+    assert scan["mean_hu"]["normal_lung"] == -600
+    assert scan["mass_g"]["normal_lung"] == pytest.approx(0.4 * scan["volumes_ml"]["normal_lung"])
     lesions = scan["lesions"]
     assert (lesions["count"], lesions["right"], lesions["left"]) == (1, None, None)
     assert lesions["volume_ml"] == pytest.approx(scan["lung_ml"] * scan["involvement_percent"] / 100)

@@ -214,6 +214,8 @@ def test_each_column_holds_the_figure_that_its_name_says(batch, draw, save_volum
     }
     told |= {f"{name}_{key}": value for name, one in scan["surface"].items() for key, value in one.items()}
     told |= {f"{name}_volume_error_ml": value for name, value in scan["volume_error_ml"].items()}
+    for key in ("mean_hu", "mass_g"):
+        told |= {f"{name}_{key}": value for name, value in scan[key].items()}
     regions = {lung: one for lung, one in scan["regions"].items() if one}
     regions |= {f"{lung}_{third}": one for lung, of in tuple(regions.items()) for third, one in of["thirds"].items()}
     for place, one in regions.items():

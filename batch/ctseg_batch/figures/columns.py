@@ -114,6 +114,7 @@ def _scan_columns(groups: Sequence[str], *, has_regions: bool) -> Iterator[_Scan
 
 
 def _regional_columns() -> Iterator[_ScanColumn]:
+    yield from _hu_columns("", ())
     for lung in LUNGS:
         yield from _region_columns(lung, ("regions", lung))
         for third in THIRDS:
@@ -128,9 +129,13 @@ def _region_columns(name: str, path: tuple[str, ...]) -> Iterator[_ScanColumn]:
     yield _at(f"{name}_lung_ml", "number", *path, "lung_ml")
     yield from (_at(f"{name}_{c.name}_percent", "number", *path, "percent", c.name) for c in LUNG)
     yield _at(f"{name}_involvement_percent", "number", *path, "involvement_percent")
+    yield from _hu_columns(f"{name}_", path)
+
+
+def _hu_columns(prefix: str, path: tuple[str, ...]) -> Iterator[_ScanColumn]:
     for key in ("mean_hu", "mass_g"):
         yield from (
-            _at(f"{name}_{part}_{key}", "number", *path, key, part) for part in (*(c.name for c in LUNG), "lung")
+            _at(f"{prefix}{part}_{key}", "number", *path, key, part) for part in (*(c.name for c in LUNG), "lung")
         )
 
 

@@ -56,16 +56,19 @@ def scan_figures(name: str, parts: Sequence[PartResult], groups: list[str] | Non
 
 
 def _regional(whole: StackFigures | None, spacing: Spacing | None) -> dict[str, Any]:
-    """The lungs, their severity, the lesions; None if not asked for, or if the scan is not a stack."""
+    """HU and mass, the lungs, their severity, the lesions; None if not asked for, or if the scan is not a stack."""
     if whole is None or spacing is None:
-        return {"regions": None, "severity": None, "lesions": None}
+        return dict.fromkeys(("mean_hu", "mass_g", "regions", "severity", "lesions"))
+    both = describe(whole.both, spacing)
+    known_of_both = {"mean_hu": both.mean_hu, "mass_g": both.mass_g}
     lesions = None if whole.lesions is None else asdict(whole.lesions)
     if whole.lungs is None:
-        return {"regions": None, "severity": None, "lesions": lesions}
+        return {**known_of_both, "regions": None, "severity": None, "lesions": lesions}
     regions = dict(zip(LUNGS, _lungs(whole.lungs, spacing), strict=True))
     grades = {name: grade(None if lung is None else lung["involvement_percent"]) for name, lung in regions.items()}
     known = [one for one in grades.values() if one is not None]
     return {
+        **known_of_both,
         "regions": regions,
         "severity": {**grades, "total": sum(known) if len(known) == len(LUNGS) else None},
         "lesions": lesions,

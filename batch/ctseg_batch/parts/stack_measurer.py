@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import cast
 
 import numpy as np
@@ -81,7 +82,8 @@ class StackMeasurer:
         across_mm = masks[0].shape[1] * spacing[2]
         weights = self._scan.weights and [self._scan.weights[index] for index in indices]
         border = None if is_cut_off or across_mm < NARROWEST_MM else separate_lungs(masks, spacing)
-        lungs = sum_by_lung(masks, border, self._lung_values(turns, masks), weights) if border else None
+        sums = sum_by_lung(masks, border, self._lung_values(turns, masks), weights)
+        lungs = sums if border else None
         gone = absent([sum(one.voxels for one in total(lung)) for lung in lungs]) if lungs else ()
         doubts = [flags.NARROW] if across_mm < (NARROW_MM if gone else NARROWEST_MM) else []
         if doubts:
@@ -91,7 +93,7 @@ class StackMeasurer:
             lesions = find_lesions(masks, border, spacing, weights)
             if flags.DUPLICATE_POSITIONS not in self._scan.flags:  # else they are not as far apart as the others
                 surfaces = self._surfaces(turns, masks, spacing)
-        figures = StackFigures(lungs, lesions, surfaces)
+        figures = StackFigures(total(chain.from_iterable(sums)), lungs, lesions, surfaces)
         if lungs:
             doubts += map(flags.lung_absent, gone)
             doubts += [] if self._are_sides_known() else [flags.SIDES_ASSUMED]
