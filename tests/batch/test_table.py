@@ -29,9 +29,9 @@ def test_each_scan_has_a_row_and_all_have_a_sum(told, save_volume, tmp_path):
         save_volume(tmp_path / f"in/{number}.nii", np.ones((1, 64, 48), np.uint8), (10, 10, 10 * number + 10))
     rows = [line.split() for line in told(120, tmp_path / "in").splitlines()]
     # 64 x 48 pixels of 1 and of 2 mL, all of them normal lung
-    assert ["0.nii", "1", "ok", "3,072", "0.0", "0.0", "3,072", "0.0"] in rows
-    assert ["1.nii", "1", "ok", "6,144", "0.0", "0.0", "6,144", "0.0"] in rows
-    assert ["2", "scans", "together", "2", "9,216", "0.0", "0.0", "9,216", "0.0"] in rows
+    assert ["0.nii", "1", "ok", "3,072", "0.0", "0.0", "0.0", "3,072"] in rows
+    assert ["1.nii", "1", "ok", "6,144", "0.0", "0.0", "0.0", "6,144"] in rows
+    assert ["2", "scans", "together", "2", "9,216", "0.0", "0.0", "0.0", "9,216"] in rows
 
 
 @pytest.mark.parametrize("width", [72, 80, 100, 160])
@@ -49,7 +49,7 @@ def test_what_is_little_is_not_told_as_nothing(told, save_volume, tmp_path):
     labels[0, 0, 0] = 3
     save_volume(tmp_path / "in/ct.nii", labels, (1, 1, 1))
     (row,) = [line.split() for line in told(160, tmp_path / "in").splitlines() if line.startswith("ct.nii")]
-    assert row[-4:] == ["0.0", "<0.1", "12.3", "<0.1"]
+    assert row[-5:] == ["12.3", "<0.1", "0.0", "<0.1", "12.3"]
 
 
 @pytest.mark.parametrize("width", [72, 80, 160])
@@ -90,6 +90,21 @@ def test_the_status_is_shown_where_others_have_no_room(told, draw, save_slice, s
     lines = told(width, tmp_path / "in", spacing=(100.0, 100.0, 100.0), **more).splitlines()
     assert any("2 of 3" in line and "partial" in line for line in lines)
     assert any(line.startswith("not shown for lack of room") and "status" not in line for line in lines)
+
+
+def test_what_people_came_for_is_shown_where_there_is_least_room(told, save_volume, tmp_path):
+    labels = np.ones((2, 64, 64), np.uint8)
+    labels[0, 0, 0] = 3
+    for name in ("patient-0007", "patient-0008"):
+        save_volume(tmp_path / f"in/{name}/thorax-1.5mm.nii.gz", labels, (10, 5, 5))
+        save_volume(tmp_path / f"truth/{name}/thorax-1.5mm.nii.gz", labels, truth=True)
+    text = told(60, tmp_path / "in", truth=tmp_path / "truth")
+    volumes, scores = (line.split() for line in text.splitlines() if line.startswith("scan "))
+    assert volumes[:5] == ["scan", "slices", "status", "mL", "%"]
+    assert scores == ["scan", *["IoU"] * 4]
+    _, of_volumes, of_scores = " ".join(text.split()).split("not shown for lack of room, but in summary.csv: ")
+    assert of_volumes.startswith("consolidation mL, normal lung mL ")
+    assert of_scores.startswith("background IoU ")
 
 
 def test_a_long_name_is_broken_where_its_parts_are(told, save_volume, tmp_path):

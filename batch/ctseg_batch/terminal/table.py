@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from ctseg.classes import LUNG
-from ctseg.datasets.mask_meaning import is_foreground
+from ctseg.classes import LESION, NORMAL_LUNG
+from ctseg.datasets.mask_meaning import classes_in, is_foreground
 from ctseg.flags import NOT_SCORED, doubts_among
 from ctseg.lungs import LUNGS
 from ctseg.printable import count, decimals, printable
@@ -57,12 +57,13 @@ def failures(summary: Summary) -> Iterator[Text]:
 
 
 def _volume_columns() -> list[Column]:
+    """The most important first, as columns without room are cut from the right."""
     return [
         Column("slices", _slices),
         Column("status", _status),
-        *(_at(_heading(tissue.name, "mL"), _volume, "volumes_ml", tissue.name) for tissue in LUNG),
         _at("lung\nmL", _volume, "lung_ml"),
         _at("involved\n%", _tenths, "involvement_percent"),
+        *(_at(_heading(one.name, "mL"), _volume, "volumes_ml", one.name) for one in (*LESION, NORMAL_LUNG)),
     ]
 
 
@@ -124,9 +125,12 @@ def _status(of: Mapping[str, Any]) -> Text:
 
 
 def _groups(summary: Summary) -> list[str]:
-    """The groups with an IoU, the mean first; empty without scores."""
+    """The mean and the groups with an IoU, disease first and background last; empty without scores."""
     scored = summary["totals"]["iou"]
-    return [] if scored is None else ["mean", *(name for name in scored if name != "mean")]
+    if scored is None:
+        return []
+    groups = [name for name in scored if name != "mean"]
+    return ["mean", *sorted(groups, key=lambda name: (not is_foreground(name), NORMAL_LUNG.name in classes_in(name)))]
 
 
 def _heading(name: str, unit: str) -> str:
