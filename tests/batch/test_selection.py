@@ -92,6 +92,8 @@ def test_what_is_left_out_is_listed_with_the_reason(command, study, tmp_path):
     }
     assert all(one["file"].startswith("p1#") for one in summary["skipped"])
     assert "skipped: p1#" in left.err
+    best = command(study, "--out", tmp_path / "out", "--best-series", "--dry-run")
+    assert "skipped: 2 series: left out by --best-series: of its study, p1#" in best.err
 
 
 def test_a_dry_run_shows_what_a_filter_leaves(command, study, tmp_path):

@@ -122,6 +122,26 @@ def test_much_that_failed_is_not_listed_endlessly(told, draw, save_slice, tmp_pa
     assert "failed: 10 more, all in summary.json" in lines
 
 
+def test_skipped_files_are_told_by_folder_and_reason(command, draw, save_series, tmp_path):
+    ct = np.stack([draw(seed, 64, 64) for seed in range(3)])
+    coronal, localizer = {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, {"ImageType": ["ORIGINAL", "LOCALIZER"]}
+    save_series(tmp_path / "in/axial", ct)
+    save_series(tmp_path / "in/scout", ct[:1], **localizer)
+    for number in range(6):
+        save_series(tmp_path / f"in/{number}", ct[:2], SOPClassUID="1.2.840.10008.5.1.4.1.1.4")
+    for number in range(2):
+        save_series(tmp_path / f"in/cor{number}", np.repeat(ct, 10, 0), **coronal)
+    call = (tmp_path / "in", "--out", tmp_path / "out")
+    for left in (command(*call, "--dry-run"), command(*call)):
+        assert left.status == 0
+        assert [line for line in left.err.splitlines() if line.startswith("skipped: ")] == [
+            "skipped: cor0: 30 files: coronal reformat",
+            "skipped: cor1: 30 files: coronal reformat",
+            "skipped: 12 files in 6 folders: not a CT image (MR Image Storage)",
+            "skipped: scout/000.dcm: localizer",
+        ]
+
+
 def test_an_output_that_none_is_made_of_is_told_with_the_reason(command, draw, save_slice, tmp_path):
     save_slice(tmp_path / "in/a.png", draw())
     left = command(tmp_path / "in", "--out", tmp_path / "out", "--write", "nifti,dicom-seg")

@@ -15,6 +15,8 @@ from difflib import get_close_matches
 from ctseg.errors import CallError
 from ctseg_batch.inputs.listing import ListedSeries, SeriesFacts
 
+LEFT_OUT = "left out by "
+"""The beginning of the reason for which a series is not wanted."""
 TEXTS = ("description", "kernel")
 NUMBERS = ("thickness", "spacing", "slices", "number")
 # Descriptions are not quoted: people type them, and may name a patient.
@@ -60,7 +62,7 @@ class Condition:
         if self.field == "description":
             told = _SAID[self.sign][self.negated]
         said = _TOLD[self.field].format(told) if known else f"its {self.field} is not known"
-        return f"left out by --series-filter {self.written}: {said}"
+        return f"{LEFT_OUT}--series-filter {self.written}: {said}"
 
     def _text(self, told: str) -> bool:
         """A field may have several values, as a kernel can: any of them may match, or all as they are written."""
@@ -113,7 +115,7 @@ class Selection:
                 if one is not taken[0] and all(map(one.complements, taken)):
                     taken.append(one)
             left = {one.scan_name for one in rivals} - {one.scan_name for one in taken}
-            outdone |= dict.fromkeys(left, f"left out by --best-series: of its study, {taken[0].scan_name} is taken")
+            outdone |= dict.fromkeys(left, f"{LEFT_OUT}--best-series: of its study, {taken[0].scan_name} is taken")
         return replace(self, outdone=outdone)
 
 

@@ -7,6 +7,7 @@ from statistics import median
 
 from ctseg.flags import doubts_among, without_number
 from ctseg.printable import count, span
+from ctseg_batch.figures.reasons import files_by_reason
 from ctseg_batch.figures.summary import Summary, all_errors
 from ctseg_batch.reporting.words import explain, number
 
@@ -121,10 +122,7 @@ def _doubts(summary: Summary) -> tuple[tuple[str, int, str], ...]:
 
 def by_reason(failed: Sequence[Mapping[str, str]]) -> tuple[Trouble, ...]:
     """The most frequent reasons first, up to a limit."""
-    files: dict[str, list[str]] = {}
-    for one in failed:
-        files.setdefault(one["reason"], []).append(one["file"])
-    ranked = sorted(files.items(), key=lambda one: (-len(one[1]), one[0]))
+    ranked = files_by_reason((one["file"], one["reason"]) for one in failed)
     found = [
         Trouble(
             reason,

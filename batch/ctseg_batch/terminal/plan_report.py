@@ -10,7 +10,7 @@ from rich.text import Text
 from ctseg.printable import count, printable
 from ctseg_batch.dry_run import Plan
 from ctseg_batch.figures.summary import nothing_left
-from ctseg_batch.terminal.table import doubtful, listed
+from ctseg_batch.terminal.lists import doubtful, listed, skipped
 
 
 def plan_report(found: Plan) -> Iterator[RenderableType]:
@@ -26,7 +26,7 @@ def plan_report(found: Plan) -> Iterator[RenderableType]:
     table.add_row(count(len(found.scans), "scan"), str(slices), str(to_do))
     yield table
     yield from (Text(printable(note)) for note in found.notes)
-    yield from listed("skipped", ((one.file, one.reason) for one in found.skipped), "dim")
+    yield from skipped((one.file, one.reason) for one in found.skipped)
     yield from doubtful({one.scan: one.flags for one in found.scans})
     yield from plan_failures(found)
 

@@ -9,14 +9,14 @@ from rich.text import Text
 
 from ctseg.classes import LESION, NORMAL_LUNG
 from ctseg.datasets.mask_meaning import classes_in, is_foreground
-from ctseg.flags import NOT_SCORED, doubts_among
+from ctseg.flags import NOT_SCORED
 from ctseg.lungs import LUNGS
 from ctseg.printable import count, decimals, printable
 from ctseg_batch.figures.notes import ignored
 from ctseg_batch.figures.summary import Summary, all_errors, figure_at, outcome
+from ctseg_batch.terminal.lists import doubtful, listed, skipped
 from ctseg_batch.terminal.scan_table import Column, scan_table
 
-_MOST_LISTED = 20
 _FEWEST_FOR_LIMITS = 3
 _STATUS_STYLES = {"ok": "green", "partial": "yellow", "failed": "red"}
 _UNKNOWN = "-"
@@ -170,7 +170,7 @@ def _notes(summary: Summary) -> Iterator[Text]:
     _, why = outcome(summary)  # shown with the failures
     yield from (Text(printable(note)) for note in summary["notes"] if note != why)
     yield from map(Text, map(printable, ignored(summary["ignored"], summary["ignored_endings"])))
-    yield from listed("skipped", ((one["file"], one["reason"]) for one in summary["skipped"]), "dim")
+    yield from skipped((one["file"], one["reason"]) for one in summary["skipped"])
     yield from doubtful({scan["scan"]: scan["flags"] for scan in scans})
     unknown = [scan["scan"] for scan in scans if scan["volumes_ml"] is None and scan["status"] != "failed"]
     if unknown:
@@ -183,21 +183,6 @@ def _notes(summary: Summary) -> Iterator[Text]:
         yield Text(f"no usable reference mask for {_named(unscored)}: not scored")
 
 
-def doubtful(flags: Mapping[str, Iterable[str]]) -> Iterator[Text]:
-    """A line for each scan whose flags make its figures doubtful."""
-    told = ((scan, "; ".join(found)) for scan, of in flags.items() if (found := doubts_among(of)))
-    return listed("doubtful", told, "yellow")
-
-
 def _named(scans: Sequence[str]) -> str:
     """The first of some scans, and the number of the others."""
     return printable(scans[0]) + (f" and {count(len(scans) - 1, 'other scan')}" if scans[1:] else "")
-
-
-def listed(title: str, lines: Iterable[tuple[str, str]], style: str) -> Iterator[Text]:
-    """A line `title: what: why` for each, up to a limit."""
-    found = list(lines)
-    for what, why in found[:_MOST_LISTED]:
-        yield Text.assemble((f"{title}: ", style), printable(what), ": ", printable(why))
-    if len(found) > _MOST_LISTED:
-        yield Text(f"{title}: {len(found) - _MOST_LISTED} more, all in summary.json", style)
