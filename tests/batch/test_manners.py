@@ -170,6 +170,14 @@ def test_verbose_tells_of_each_scan_of_choices_and_of_time(command, scans, setti
     assert {"infer", "decode", "encode"} <= {part.split()[0] for part in time.partition(": ")[2].split(", ")}
 
 
+def test_verbose_does_not_tell_what_is_little_as_nothing(command, save_volume, tmp_path):
+    labels = np.ones((3, 64, 64), np.uint8)
+    labels[0, 0, 0] = 3
+    save_volume(tmp_path / "in/ct.nii", labels, (1, 1, 1))
+    left = command(tmp_path / "in", "--out", tmp_path / "out", "-v")
+    assert "ct.nii: 3 slices, lung 12 mL, <0.1 % involved" in left.err.splitlines()
+
+
 def test_where_the_time_went_is_told_though_nothing_was_done(command, scans, tmp_path):
     command(scans, "--out", tmp_path / "out")
     err = command(scans, "--out", tmp_path / "out", "--verbose").err

@@ -505,6 +505,13 @@ def test_a_result_says_what_it_is_and_stays_as_it_is(segment, speck):
         result.labels = None
 
 
+def test_what_is_little_is_not_told_as_nothing(segment):
+    labels = np.ones((3, 64, 64), np.uint8)
+    labels[0, 0, 0] = 3
+    assert repr(segment(HU[labels], (50, 5, 5))).endswith("3 x 64 x 64, lung 15,360 mL, <0.1 % involved>")
+    assert repr(segment(HU[labels], (0.01, 0.1, 0.1))).endswith("lung <1 mL, <0.1 % involved>")
+
+
 @pytest.mark.parametrize("kind", ["nii.gz", "nrrd", "series", "enhanced", "images", "array"])
 def test_a_result_goes_from_one_process_to_another(
     segment, speck, save, save_volume, save_series, convert, tmp_path, kind

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ctseg.classes import LESION, LUNG, Labels
 from ctseg.confidence import Confidence
-from ctseg.printable import count
+from ctseg.printable import count, decimals
 from ctseg.scan import Scan
 from ctseg.spacing import Spacing
 from ctseg.turn import Side
@@ -98,8 +98,8 @@ class Segmentation:
 
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.labels.shape))
-        lung = "" if self.lung_ml is None else f", lung {self.lung_ml:.0f} mL"
-        share = "" if self.involvement_percent is None else f", {self.involvement_percent:.1f} % involved"
+        lung = "" if self.lung_ml is None else f", lung {decimals(self.lung_ml, 0)} mL"
+        share = "" if self.involvement_percent is None else f", {decimals(self.involvement_percent, 1)} % involved"
         return f"<Segmentation of {self.name}: {size}{lung}{share}>"
 
 

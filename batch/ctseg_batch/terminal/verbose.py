@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ctseg.measures import measure
-from ctseg.printable import count
+from ctseg.printable import count, decimals
 from ctseg.stages import Stage
 from ctseg_batch.result import PartResult
 from ctseg_batch.terminal.watch import ConsoleWatcher
@@ -45,6 +45,6 @@ def _figures(result: PartResult) -> Iterator[str]:
     yield f"{result.scan_name}: {count(result.labelled, 'slice')}{failed}"
     measures = measure(result.pixels, result.spacing_mm, result.voxels)
     if measures.lung_ml is not None:
-        yield f"lung {measures.lung_ml:,.0f} mL"
+        yield f"lung {decimals(measures.lung_ml, 0)} mL"
     if measures.involvement_percent is not None:
-        yield f"{measures.involvement_percent:.1f} % involved"
+        yield f"{decimals(measures.involvement_percent, 1)} % involved"
