@@ -280,11 +280,23 @@ def test_a_log_gets_a_line_a_minute_with_speed_and_the_time_that_is_left():
     ]
 
 
-def test_a_bar_says_when_slices_are_all_done_and_scans_are_not():
+def bar(expected, done):
+    """What a terminal gets of a run's bar."""
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     with ConsoleWatcher(Console(file=terminal, width=80, force_terminal=True, force_interactive=True)) as watcher:
-        watcher.expect(2)
-        watcher.advance()
-        watcher.advance()
-    assert "finishing scans" in terminal.getvalue()
+        watcher.expect(expected)
+        for _ in range(done):
+            watcher.advance()
+    return terminal.getvalue()
+
+
+def test_a_bar_says_when_slices_are_all_done_and_scans_are_not():
+    assert "finishing scans" in bar(2, 2)
+
+
+def test_a_bar_goes_at_the_end_but_stays_where_a_run_is_interrupted():
+    erased = "\x1b[1A\x1b[2K"  # the line above
+    assert bar(2, 2).endswith(erased)
+    assert not bar(2, 1).endswith(erased)
+    assert "1/2" in bar(2, 1)

@@ -83,15 +83,31 @@ def test_what_other_programs_took_is_told_apart_and_said(monkeypatch):
     assert recorder.taken_by_others == 0.25
 
 
-def test_a_busy_machine_is_no_slow_network(command, slices, monkeypatch):
+def reported(figures):
+    """The report on a terminal of 120 columns."""
+    console = Console(file=io.StringIO(), width=120)
+    for shown in report(figures):
+        console.print(shown)
+    return console.file.getvalue()
+
+
+def test_a_busy_machine_is_no_slow_network(command, slices):
     figures = json.loads(command(slices, "--slices", "4", "--json", name="profile").out)
     assert 0 <= figures["run"]["taken_by_others"] <= 1
     for share, is_said in ((0.05, False), (0.25, True)):
         figures["run"]["taken_by_others"] = share
-        console = Console(file=io.StringIO(), width=120)
-        for shown in report(figures):
-            console.print(shown)
-        assert ("other programs took 25%" in console.file.getvalue()) == is_said
+        assert ("other programs took 25%" in reported(figures)) == is_said
+
+
+def test_more_than_the_peak_is_no_share_of_it(command, slices):
+    figures = json.loads(command(slices, "--slices", "4", "--json", name="profile").out)
+    figures["roof"] |= {"share": 0.25, "share_infer": 0.5}
+    assert "25% over the run, 50% during inference" in reported(figures)
+    figures["roof"] |= {"share": 1.02, "share_infer": 1.24}
+    text = reported(figures)
+    assert "102%" not in text
+    assert "124%" not in text
+    assert "not known: the network was faster than the peak here" in text
 
 
 def test_what_the_network_reaches_is_by_the_time_in_which_any_slice_was_in_it(command, draw, save_slice, tmp_path):

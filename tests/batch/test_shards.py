@@ -75,6 +75,7 @@ def test_what_no_shard_has_done_is_named(batch, summarize, many, tmp_path):
         "was not done: --shard 2/3 has not ended: call it again or, if it has another OUT, name that too"
     }
     assert all(name in err for name in missing)
+    assert "joined from 2 shards" in err.splitlines()
 
 
 def names_of(done):

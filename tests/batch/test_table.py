@@ -67,6 +67,8 @@ def test_full_measures_have_tables_of_their_own_that_fit(told, save_volume, tmp_
     assert "ASSD mm" in text
     assert "involvement: bias 0.0 points, 2 scans" in text.splitlines()  # too few for limits of agreement
     assert "…" not in text
+    lines = text.splitlines()
+    assert lines.count("") == sum(line.startswith("scan ") for line in lines) >= 3  # one after each table
     names = [line.split()[0] for line in text.splitlines() if line.startswith("pat")]
     assert names == ["patient-0.nii.gz", "patient-1.nii.gz"] * (len(names) // 2)
     assert ("not shown for lack of room, but in summary.csv: " in text) == (width < 80)

@@ -33,13 +33,20 @@ def report(figures: Mapping[str, Any]) -> Iterator[RenderableType]:
     table.add_row("reached", f"{roof['gflops']:.0f} GFLOP/s over the run, {roof['gflops_infer']:.0f} during inference")
     table.add_row("peak here", f"{roof['matrix_gflops']:.0f} GFLOP/s: what NumPy's float32 matrix product reaches")
     if roof["share"] is not None:
-        table.add_row("of the peak", f"{roof['share']:.0%} over the run, {roof['share_infer']:.0%} during inference")
+        table.add_row("of the peak", _of_the_peak(roof["share"], roof["share_infer"]))
     table.add_row("cores busy", "  ".join(f"{share:.0%}" for share in run["busy_cores"]))
     if run["taken_by_others"] > _MUCH:
         told = f"took {run['taken_by_others']:.0%} of these cores' time: without them, ctseg may be faster"
         table.add_row("others", f"[yellow]other programs[/] {told}")
     yield table
     yield _stages(run["stages"])
+
+
+def _of_the_peak(share: float, share_infer: float) -> str:
+    if share_infer > 1:  # the run can't be faster than what the machine is capable of
+        told = "the network was faster than the peak here, whose measurement other programs may have slowed: call again"
+        return f"[yellow]not known[/]: {told}"
+    return f"{share:.0%} over the run, {share_infer:.0%} during inference"
 
 
 def _stages(stages: Mapping[str, Mapping[str, float]]) -> Table:

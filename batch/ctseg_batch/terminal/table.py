@@ -41,7 +41,7 @@ def end_of_run(summary: Summary, width: int) -> Iterator[RenderableType]:
         tables.append((_surface_columns(summary["groups"]), None))
     for columns, sums in tables:
         yield from scan_table(scans, columns, sums, width)
-    yield ""
+        yield ""
     yield from _agreement(summary)
     yield from _notes(summary)
     yield from failures(summary)
@@ -159,7 +159,8 @@ def _notes(summary: Summary) -> Iterator[Text]:
     throughput, totals, scans = summary["throughput"], summary["totals"], summary["scans"]
     before = totals["slices"] - totals["failed_slices"]
     if summary["runs"] is not None:
-        yield Text(f"joined from {count(len(summary['runs']), 'run')}")
+        are_shards = all(run["shard"] for run in summary["runs"])
+        yield Text(f"joined from {count(len(summary['runs']), 'shard' if are_shards else 'run')}")
     elif throughput["slices"]:
         rate = throughput["slices_per_second"]
         yield Text(f"{count(throughput['slices'], 'slice')} in {throughput['wall_s']:.1f} s, {rate:.1f} a second")

@@ -92,6 +92,7 @@ class _Bar:
             self._bar.update(self._task, description="finishing scans")
 
     def stop(self) -> None:
+        self._bar.live.transient = self._bar.finished  # the summary says the rest; after Ctrl-C it shows how far it got
         self._bar.stop()
 
 
