@@ -68,6 +68,7 @@ def load(name: str) -> Any:
     """Load a command of the table, with settings from the environment and a file."""
     import typer.main
 
+    from ctseg.plain_help import tell_plainly
     from ctseg.settings import open_to_settings
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -76,16 +77,13 @@ def load(name: str) -> Any:
     command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in (command.help or "").split("\n\n"))
     command = open_to_settings(command, name, COMMANDS)
     command.context_settings["help_option_names"] = HELP
+    tell_plainly(command)
     for param in command.params:
-        _tell_plainly(param)
-        if getattr(param, "is_flag", False):
-            param.metavar = ""  # else Typer's help would show a value
-        elif param.param_type_name == "argument" and param.metavar is None:
-            param.metavar = param.name.upper()
+        _fail_plainly(param)
     return command
 
 
-def _tell_plainly(param: Any) -> None:
+def _fail_plainly(param: Any) -> None:
     """Make a parameter's errors plain: without pydantic's phrases, and with the variable that set the value."""
     from typer import BadParameter
 

@@ -44,7 +44,12 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option(min=0, help="Highest learning rate; by default the recipe's.")
     ] = None,
-    schedule: Annotated[Schedule | None, typer.Option(help="Learning rate schedule; by default the recipe's.")] = None,
+    schedule: Annotated[
+        Schedule | None,
+        typer.Option(
+            help="Learning rate schedule: constant, cosine or one-cycle; by default the recipe's.", metavar="SCHEDULE"
+        ),
+    ] = None,
     canvas: Annotated[
         int | None,
         typer.Option(

@@ -68,9 +68,9 @@ def batch(
     write: Annotated[
         list[str] | None,
         typer.Option(
-            help="Outputs to write, separated by commas: mask, overlay, confidence, nifti, dicom-seg; repeatable.",
+            help="Outputs to write, separated by commas: mask, overlay, confidence, nifti, dicom-seg; repeatable; "
+            f"by default {DEFAULT_KIND}.",
             metavar="KIND,...",
-            show_default=DEFAULT_KIND,
             rich_help_panel=_WRITTEN,
         ),
     ] = None,
@@ -99,6 +99,7 @@ def batch(
         str | None,
         typer.Option(
             help="Folder that scan names are relative to; by default the deepest one that contains all INPUTs.",
+            metavar="PATH",
             rich_help_panel=_SCANS,
         ),
     ] = None,
