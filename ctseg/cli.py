@@ -31,15 +31,6 @@ COMMANDS = {
 
 HELP = ["--help", "-h"]
 
-# Typer converts values by pydantic, whose messages say "Input should be ...": the ends of these, and ours.
-_WANTED = {
-    "a valid integer": "a whole number",
-    "a valid number": "a number",
-    "a valid boolean": "1 or 0",
-    "greater than or equal to": "at least",
-    "less than or equal to": "at most",
-}
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `ctseg ARGUMENTS` and leave the process with the command's exit status."""
@@ -47,13 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         from ctseg.errors import CtsegError, unforeseen
         from ctseg.process.lenient import make_lenient
+        from ctseg.wrong_call import call
 
         make_lenient()
         if given and given[0] in COMMANDS:
             _silence_logs()
-            load(given[0])(args=given[1:], prog_name=f"ctseg {given[0]}")
-        else:
-            front_page()(args=given or ["--help"], prog_name="ctseg")
+            sys.exit(call(load(given[0]), given[1:], f"ctseg {given[0]}"))
+        sys.exit(call(front_page(), given or ["--help"], "ctseg"))
     except KeyboardInterrupt:  # before the command could handle it
         sys.exit(130)
     except CtsegError as error:
@@ -70,6 +61,7 @@ def load(name: str) -> Any:
 
     from ctseg.plain_help import tell_plainly
     from ctseg.settings import open_to_settings
+    from ctseg.wrong_call import fail_plainly
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(getattr(importlib.import_module(COMMANDS[name].module), name))
@@ -79,35 +71,8 @@ def load(name: str) -> Any:
     command.context_settings["help_option_names"] = HELP
     tell_plainly(command)
     for param in command.params:
-        _fail_plainly(param)
+        fail_plainly(param)
     return command
-
-
-def _fail_plainly(param: Any) -> None:
-    """Make a parameter's errors plain: without pydantic's phrases, and with the variable that set the value."""
-    from typer import BadParameter
-
-    process = param.process_value
-
-    def plainly(context: Any, value: Any) -> Any:
-        try:
-            return process(context, value)
-        except BadParameter as error:
-            error.message = _plain(error.message)
-            if getattr(context.get_parameter_source(param.name), "name", "") == "ENVIRONMENT":
-                error.message = f"{param.envvar}: {error.message}"
-            raise
-
-    param.process_value = plainly
-
-
-def _plain(message: str) -> str:
-    """`give at least 1` for `Input should be greater than or equal to 1`; any other message as it is."""
-    wanted = message.removeprefix("Input should be ")
-    for theirs, ours in _WANTED.items():
-        if wanted != message and wanted.startswith(theirs):
-            return f"give {ours}{wanted.removeprefix(theirs).partition(',')[0]}"
-    return message.removeprefix("Value error, ")
 
 
 def _leave(reason: str) -> NoReturn:

@@ -54,17 +54,26 @@ def test_the_version_is_told(capsys):
     assert (status, said.out.strip()) == (0, f"ctseg {__version__}")
 
 
-def test_a_command_that_there_is_not_is_a_wrong_call(capsys):
-    status, said = leave(["bach"], capsys)
-    assert status == 2
-    assert "batch" in said.err
-
-
-def test_a_value_that_can_not_be_is_told_in_plain_words(capsys):
-    status, said = leave(["batch", "in", "--out", "out", "--device", "gpu"], capsys)
-    assert status == 2
-    assert "'gpu' is not one of 'auto'" in " ".join(said.err.replace("│", "").split())
-    assert "Value error" not in said.err
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bach"], "no such command 'bach': did you mean 'batch'?"),
+        (["xyzzy"], "no such command 'xyzzy'; see ctseg --help"),
+        (["batch", "in"], "--out is missing; for example: ctseg batch scans --out results"),
+        (["inspect"], "MODEL is missing; for example: ctseg inspect fast"),
+        (["batch", "in", "--out"], "option '--out' requires an argument; see ctseg batch --help"),
+        (["batch", "in", "--out", "o", "--devic", "cpu"], "no such option --devic: did you mean --device?"),
+        (["batch", "in", "--out", "o", "--xyzzy"], "no such option --xyzzy; see ctseg batch --help"),
+        (["inspect", "fast", "x"], "got unexpected extra argument(s) (x); see ctseg inspect --help"),
+        (
+            ["batch", "in", "--out", "out", "--device", "gpu"],
+            "invalid value for '--device': 'gpu' is not one of 'auto', 'cpu', 'cuda'",
+        ),
+    ],
+)
+def test_a_wrong_call_is_told_in_one_line(arguments, said, capsys):
+    status, told = leave(arguments, capsys)
+    assert (status, told.out, told.err) == (2, "", f"error: {said}\n")
 
 
 def test_our_errors_are_one_line_and_status_2(capsys):

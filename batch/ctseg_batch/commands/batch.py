@@ -170,7 +170,9 @@ def batch(
     Exit status: 0 success, 1 some input failed or has no reference mask at all, 2 the call was wrong or nothing could
     be read, 130 interrupted.
 
-    Example: ctseg batch scans --out results --write mask,overlay
+    Example: ctseg batch scans --out results
+
+    Example: ctseg batch scans --out results --truth masks --write mask,overlay
     """
     from ctseg_batch.call import Call
     from ctseg_batch.commands.batch_output import run_verbosely, show_plan, show_summary
