@@ -81,10 +81,13 @@ def _at_home(value: Any, setting: str) -> Any:
 
 def _tell_strange(command: str, known: Collection[str], commands: Collection[str]) -> None:
     """Warn of variables that belong to no option; no error, as Kubernetes sets some for a service like ctseg-batch."""
-    all_commands = tuple(variable(one, "") for one in commands)
+    prefix, all_commands = variable(command, ""), tuple(variable(one, "") for one in commands)
     for name in sorted(name for name in os.environ if name.startswith(_OURS) and name not in (VARIABLE, *known)):
-        if name.startswith(variable(command, "")):
-            typer.echo(f"{name} is set, but ctseg {command} has no such option: it is ignored", err=True)
+        if name.startswith(prefix):
+            # What all have in common must not count, else any name would be near to some other.
+            near = get_close_matches(name.removeprefix(prefix), [one.removeprefix(prefix) for one in known], 1)
+            hint = f"; did you mean {prefix}{near[0]}?" if near else ""
+            typer.echo(f"{name} is set, but ctseg {command} has no such option: it is ignored{hint}", err=True)
         elif not name.startswith(all_commands) and not _OF_KUBERNETES.match(name):
             typer.echo(f"{name} is set, but begins with no command, like {_OURS}BATCH_: it is ignored", err=True)
 

@@ -100,13 +100,16 @@ def test_a_mark_in_front_of_a_file_is_passed_over(demo, tmp_path, capsys):
 
 def test_a_variable_of_no_option_is_told(demo, capsys, monkeypatch):
     monkeypatch.setenv("CTSEG_INSPECT_JASON", "1")
+    monkeypatch.setenv("CTSEG_INSPECT_XYZ", "1")
     monkeypatch.setenv("CTSEG_BATCH_ANYTHING", "of another command")
     monkeypatch.setenv("CTSEG_JSON", "1")
     for of_kubernetes in ("SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP_ADDR"):
         monkeypatch.setenv(f"CTSEG_{of_kubernetes}", "of a service called ctseg")
     assert demo() == 0
     assert capsys.readouterr().err == (
-        "CTSEG_INSPECT_JASON is set, but ctseg inspect has no such option: it is ignored\n"
+        "CTSEG_INSPECT_JASON is set, but ctseg inspect has no such option: it is ignored; "
+        "did you mean CTSEG_INSPECT_JSON?\n"
+        "CTSEG_INSPECT_XYZ is set, but ctseg inspect has no such option: it is ignored\n"
         "CTSEG_JSON is set, but begins with no command, like CTSEG_BATCH_: it is ignored\n"
     )
 
