@@ -64,6 +64,8 @@ def test_full_measures_have_tables_of_their_own_that_fit(told, save_volume, tmp_
     assert max(map(len, text.splitlines())) <= width
     assert text.count("1 + 1") == 2
     assert "HD95 mm" in text
+    headings = [line.split() for line in text.splitlines() if "ground" in line]
+    assert all(words.index("ground") < words.index("normal") for words in headings if "normal" in words)
     assert "ASSD mm" in text
     assert "involvement: bias 0.0 points, 2 scans" in text.splitlines()  # too few for limits of agreement
     assert "…" not in text

@@ -87,7 +87,7 @@ def _surface_columns(groups: Iterable[str]) -> list[Column]:
     return [
         _at(_heading(group, title), _tenths, "surface", group, key)
         for title, key in (("HD95 mm", "hd95_mm"), ("ASSD mm", "assd_mm"))
-        for group in filter(is_foreground, groups)
+        for group in filter(is_foreground, _ranked(groups))
     ]
 
 
@@ -127,10 +127,12 @@ def _status(of: Mapping[str, Any]) -> Text:
 def _groups(summary: Summary) -> list[str]:
     """The mean and the groups with an IoU, disease first and background last; empty without scores."""
     scored = summary["totals"]["iou"]
-    if scored is None:
-        return []
-    groups = [name for name in scored if name != "mean"]
-    return ["mean", *sorted(groups, key=lambda name: (not is_foreground(name), NORMAL_LUNG.name in classes_in(name)))]
+    return [] if scored is None else ["mean", *_ranked(name for name in scored if name != "mean")]
+
+
+def _ranked(groups: Iterable[str]) -> list[str]:
+    """Groups in the order of their columns."""
+    return sorted(groups, key=lambda name: (not is_foreground(name), NORMAL_LUNG.name in classes_in(name)))
 
 
 def _heading(name: str, unit: str) -> str:
