@@ -12,6 +12,7 @@ from ctseg.classes import CLASSES, bits
 from ctseg.datasets.description import DESCRIPTION
 from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import CallError, DatasetError
+from ctseg.training.doubtful_data import doubtful_slices
 from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Sample, Samples
 
@@ -61,6 +62,7 @@ def doubts(loaded: Iterable[Samples]) -> Iterator[str]:
     """A line for everything that makes the figures of a run doubtful."""
     sides: dict[str, list[Sample]] = defaultdict(list)
     for data in loaded:
+        yield from doubtful_slices(data, [sample for some in data.splits.values() for sample in some])
         yield from joined_in_vain(data)
         if data.unlabelled and not data.splits["train"]:
             yield (

@@ -25,6 +25,7 @@ from ctseg.process.standard_output import standard_output
 from ctseg.runtime import check_labels, open_on_cpu
 from ctseg.scan import DOMAINS
 from ctseg.training.checks import check_tells_apart, joined_in_vain, leaks
+from ctseg.training.doubtful_data import doubtful_slices
 from ctseg.training.network_file import find_network, is_model
 from ctseg.training.results import show_results, warn, warn_of_new_names
 from ctseg.training.samples import Sample, Samples, load_samples
@@ -166,7 +167,8 @@ def _doubts(
     loaded: Sequence[Samples], candidate: Candidate, scored: Sequence[tuple[Samples, Sequence[Sample]]], slices: Choice
 ) -> Iterator[str]:
     """A line for everything that makes the scores doubtful."""
-    for data, _ in scored:
+    for data, chosen in scored:
+        yield from doubtful_slices(data, chosen)
         yield from joined_in_vain(data)
     if slices == "held-out":
         everything = (one for data in loaded for some in (*data.splits.values(), data.unlabelled) for one in some)

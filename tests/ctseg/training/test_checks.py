@@ -84,9 +84,26 @@ def test_copies_of_16_bits_are_the_same_slice_whatever_lies_beside_them(noise, t
         cv2.imwrite(str(file), pixels)
     copied = data / "images/0/a.png", data / "images/1/b.png"
     shutil.copy(*copied)
-    assert (
-        f"{copied[0]} (train) and {copied[1]} (val) are the same slice" in train(data, "--validation-group", "two")[0]
-    )
+    said, _ = train(data, "--validation-group", "two")
+    assert f"{copied[0]} (train) and {copied[1]} (val) are the same slice" in said
+    can_be_no_hu = f"{data} has slices whose numbers are not of 8 bits and can be no HU (6 of 6, the first is "
+    assert said.count(f"warning: {can_be_no_hu}{data / 'images/0/a.png'})") == 1
+
+
+def test_slices_with_their_masks_painted_on_them_are_warned_of(noise, train, capsys):
+    data = noise("mine", {"one": ["a.png", "b.png"], "two": ["c.png"]})
+    for file in ("0/b.png", "1/c.png"):
+        painted = cv2.cvtColor(cv2.imread(str(data / "images" / file), cv2.IMREAD_UNCHANGED), cv2.COLOR_GRAY2BGR)
+        painted[:8, :8] = (0, 0, 255)
+        cv2.imwrite(str(data / "images" / file), painted)
+    said, status = train(data, "--validation-group", "two")
+    assert status == 0
+    assert said.count("warning: ") == 1
+    assert f"{data} has slices in colour (2 of 3, the first is {data / 'images/0/b.png'}), which CT is not" in said
+    with pytest.raises(SystemExit):
+        main(["evaluate", "fast", str(data), "--group", "two"])
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"has slices in colour (1 of 1, the first is {data / 'images/1/c.png'})" in said
 
 
 def test_slices_with_next_to_nothing_in_them_may_be_the_same(noise, train):
