@@ -8,11 +8,9 @@ from itertools import combinations
 
 import numpy as np
 
-from ctseg.classes import CLASSES, bits
 from ctseg.datasets.description import DESCRIPTION
-from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import CallError, DatasetError
-from ctseg.training.doubtful_data import doubtful_slices
+from ctseg.training.doubtful_data import doubtful_slices, joined_in_vain, missing_classes
 from ctseg.training.recipe import Recipe
 from ctseg.training.samples import Sample, Samples
 
@@ -63,6 +61,9 @@ def doubts(loaded: Iterable[Samples]) -> Iterator[str]:
     sides: dict[str, list[Sample]] = defaultdict(list)
     for data in loaded:
         yield from doubtful_slices(data, [sample for some in data.splits.values() for sample in some])
+        yield from missing_classes(
+            data, data.splits["train"], "its training slices", "the network can't learn this from them"
+        )
         yield from joined_in_vain(data)
         if data.unlabelled and not data.splits["train"]:
             yield (
@@ -72,23 +73,6 @@ def doubts(loaded: Iterable[Samples]) -> Iterator[str]:
         for split, samples in data.splits.items():
             sides[split] += samples
     yield from leaks(sides)
-
-
-def joined_in_vain(data: Samples) -> Iterator[str]:
-    """A line if classes are scored as one because of values that no mask has."""
-    samples = [sample for some in data.splits.values() for sample in some]
-    held = {
-        value: classes
-        for value, classes in data.meaning.values.items()
-        if len(set(classes)) in (1, len(CLASSES)) or any((s.allowed == bits(classes)).any() for s in samples)
-    }
-    apart = MaskMeaning(held).names
-    if joined := [name.replace("+", ", ") for name in data.meaning.names if name not in apart]:
-        idle = ", ".join(str(value) for value in data.meaning.values if value not in held)
-        yield (
-            f"{data.dataset.folder / DESCRIPTION}: {' and '.join(joined)} are scored as one because of value {idle} "
-            "of mask_values, which no mask has: remove it"
-        )
 
 
 def leaks(sides: Mapping[str, Iterable[Sample]]) -> Iterator[str]:

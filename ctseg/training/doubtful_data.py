@@ -1,7 +1,12 @@
-"""What makes a data set doubtful by itself: slices that are no plain CT."""
+"""What makes a data set doubtful by itself: slices that are no plain CT, and classes that its masks do not have."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from ctseg.classes import CLASSES, TissueClass, bits
+from ctseg.datasets.dataset import Dataset
+from ctseg.datasets.description import DESCRIPTION
+from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.training.samples import Sample, Samples
 
 
@@ -20,5 +25,57 @@ def doubtful_slices(data: Samples, samples: Sequence[Sample]) -> Iterator[str]:
         )
 
 
+def missing_classes(data: Samples, samples: Sequence[Sample], whose: str, consequence: str) -> Iterator[str]:
+    """A line if no mask of the `samples` has a class that `mask_values` defines.
+
+    `whose` says what slices these are, `consequence` what follows.
+    """
+    if not isinstance(data.dataset, Dataset):  # what is known of a series does not come from masks
+        return
+    values: dict[frozenset[TissueClass], list[str]] = defaultdict(list)  # several may mean the same
+    for value, classes in data.meaning.values.items():
+        if _is_telling(classes):
+            values[frozenset(classes)].append(str(value))
+    found = [classes for classes in values if _is_used(classes, samples)]
+    missing = frozenset().union(*values).difference(*found)
+    if found and missing:
+        held = ", ".join(f"{' or '.join(values[classes])} ({_titles(classes)})" for classes in found)
+        yield (
+            f"{data.dataset.folder}: no mask of {whose} has {_titles(missing)}, only {held}, so {consequence}; if the "
+            f"values mean something else, say so in {DESCRIPTION}"
+        )
+
+
+def joined_in_vain(data: Samples) -> Iterator[str]:
+    """A line if classes are scored as one because of values that no mask has."""
+    samples = [sample for some in data.splits.values() for sample in some]
+    held = {
+        value: classes
+        for value, classes in data.meaning.values.items()
+        if len(set(classes)) == 1 or not _is_telling(classes) or _is_used(classes, samples)
+    }
+    apart = MaskMeaning(held).names
+    if joined := [name.replace("+", ", ") for name in data.meaning.names if name not in apart]:
+        idle = ", ".join(str(value) for value in data.meaning.values if value not in held)
+        yield (
+            f"{data.dataset.folder / DESCRIPTION}: {' and '.join(joined)} are scored as one because of value {idle} "
+            "of mask_values, which no mask has: remove it"
+        )
+
+
 def _how_many(some: Sequence[Sample], samples: Sequence[Sample]) -> str:
     return f"{len(some):,} of {len(samples):,}, the first is {min(sample.file for sample in some)}"
+
+
+def _titles(classes: Collection[TissueClass]) -> str:
+    return " or ".join(one.title for one in CLASSES if one in classes)
+
+
+def _is_telling(classes: Sequence[TissueClass]) -> bool:
+    """Whether a mask value for these classes excludes any class."""
+    return len(set(classes)) < len(CLASSES)
+
+
+def _is_used(classes: Iterable[TissueClass], samples: Iterable[Sample]) -> bool:
+    """Whether any pixel has a mask value for these classes."""
+    return any((sample.allowed == bits(classes)).any() for sample in samples)

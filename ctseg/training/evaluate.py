@@ -24,8 +24,8 @@ from ctseg.process.signals import uninterrupted
 from ctseg.process.standard_output import standard_output
 from ctseg.runtime import check_labels, open_on_cpu
 from ctseg.scan import DOMAINS
-from ctseg.training.checks import check_tells_apart, joined_in_vain, leaks
-from ctseg.training.doubtful_data import doubtful_slices
+from ctseg.training.checks import check_tells_apart, leaks
+from ctseg.training.doubtful_data import doubtful_slices, joined_in_vain, missing_classes
 from ctseg.training.network_file import find_network, is_model
 from ctseg.training.results import show_results, warn, warn_of_new_names
 from ctseg.training.samples import Sample, Samples, load_samples
@@ -169,6 +169,8 @@ def _doubts(
     """A line for everything that makes the scores doubtful."""
     for data, chosen in scored:
         yield from doubtful_slices(data, chosen)
+        every = [sample for some in data.splits.values() for sample in some]
+        yield from missing_classes(data, every, "its slices", "no score says how well this is found")
         yield from joined_in_vain(data)
     if slices == "held-out":
         everything = (one for data in loaded for some in (*data.splits.values(), data.unlabelled) for one in some)

@@ -39,7 +39,8 @@ def data(tmp_path_factory):
     for patient in range(3):
         for part in ("image", "mask"):
             (folder / part / str(patient)).mkdir(parents=True)
-            cv2.imwrite(str(folder / part / str(patient) / "0.png"), np.full((32, 32), patient, np.uint8))
+            pixels = np.arange(1024, dtype=np.uint16).reshape(32, 32) % 4 + (patient if part == "image" else 0)
+            cv2.imwrite(str(folder / part / str(patient) / "0.png"), pixels.astype(np.uint8))
     return folder
 
 

@@ -26,10 +26,12 @@ def noise(tmp_path):
 
     def written(name, groups, meaning=MEANING, label=3):
         folder, rng = tmp_path / name, np.random.default_rng(len(name))
-        rows, mask = ["file,patient"], np.eye(16, dtype=np.uint8)
+        rows, mask = ["file,patient"], label * np.eye(16, dtype=np.uint8)
+        every = [int(value) for value, classes in meaning.items() if len(classes) == 1]
+        mask[-1, : len(every)] = every  # else a class would be missing
         for number, (group, files) in enumerate(groups.items()):
             for file in files:
-                for part, pixels in (("images", rng.integers(0, 255, (16, 16), np.uint8)), ("masks", label * mask)):
+                for part, pixels in (("images", rng.integers(0, 255, (16, 16), np.uint8)), ("masks", mask)):
                     (folder / part / str(number)).mkdir(parents=True, exist_ok=True)
                     cv2.imwrite(str(folder / part / str(number) / file), pixels)
                 rows.append(f"{number}/{file},{group}")
@@ -151,6 +153,35 @@ def test_classes_that_are_one_for_a_value_that_no_mask_has_are_warned_of(noise, 
     assert "background, normal_lung are scored as one because of value 5 of mask_values, which no mask has" in said
     assert train(noise("other", groups, meaning, label=5)) == ("", 0)
     assert train(noise("open", groups, {**MEANING, "5": CLASSES})) == ("", 0)
+
+
+def test_classes_that_no_mask_has_are_warned_of(noise, train, capsys):
+    data = noise("mine", {"one": ["a.png", "b.png"], "two": ["c.png"]})
+    for value, held in ((1, "0 (background), 1 (normal lung)"), (0, "0 (background)")):
+        for file in (data / "masks").rglob("*.png"):
+            cv2.imwrite(str(file), value * np.eye(16, dtype=np.uint8))
+        said, status = train(data, "--validation-group", "two")
+        assert status == 0
+        missing = "ground glass or consolidation" if value else "normal lung or ground glass or consolidation"
+        assert said == (
+            f"warning: {data}: no mask of its training slices has {missing}, only {held}, so the network can't learn "
+            "this from them; if the values mean something else, say so in dataset.json"
+        )
+        with pytest.raises(SystemExit):
+            main(["evaluate", "fast", str(data), "--group", "two"])
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"no mask of its slices has {missing}, only {held}, so no score says how well this is found" in said
+
+
+def test_a_class_that_is_told_from_no_other_or_by_several_values_is_not_missing(noise, train):
+    groups = {"one": ["a.png"], "two": ["b.png"]}
+    lesion = {"0": CLASSES[:1], "1": CLASSES[1:2], "2": CLASSES[2:]}
+    assert train(noise("lesion", groups, lesion, label=2)) == ("", 0)
+    assert train(noise("effusion", groups, {**MEANING, "4": CLASSES[:1]})) == ("", 0)
+    assert (
+        "no mask of its training slices has ground glass or consolidation, only 0 (background), 1 (normal lung), "
+        in (train(noise("none", groups, lesion, label=1))[0])
+    )
 
 
 def test_slices_that_all_may_show_disease_are_learnt_from_with_a_teacher(noise, train, capsys, monkeypatch, tmp_path):
