@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ctseg.confidence import TEMPERATURES
 from ctseg.errors import CallError
 from ctseg.model import WEIGHTS
 from ctseg.training.checkpoint import Checkpoint
@@ -45,9 +46,10 @@ class Ensemble(nn.Module):
 def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
     """The networks of some checkpoints or model files as one, with the data that any of them learnt from.
 
-    A single one that is not mirrored is returned as it is. The mean gives probabilities if all of them do, and has no
-    scores, since those of its members do not hold for it. Raises ModelError, and CallError for networks that see
-    slices differently, of which only some are calibrated, or that are the same.
+    A single one that is not mirrored is returned as it is. The mean gives probabilities if all of them do, with the
+    temperature of a member where that is at a bound, so that it counts as uncalibrated, too. It has no scores, since
+    those of its members do not hold for it. Raises ModelError, and CallError for networks that see slices differently,
+    of which only some have a temperature, or that are the same.
     """
     found = [open_network(file) for file in files]
     first = found[0]
@@ -71,9 +73,10 @@ def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
             f"{lacking} is not calibrated but others are, so their logits have no common scale: take the best.pt of a "
             "run that has ended, one with --all-groups only if it had --figures-of"
         )
+    remaining = next((one for one in temperatures if one in TEMPERATURES), 1.0)
     net = Ensemble(
         [one.net for one in found],
-        temperatures if is_calibrated else [1.0] * len(found),
+        [one / remaining for one in temperatures] if is_calibrated else [1.0] * len(found),
         MIRRORS if is_mirrored else MIRRORS[:1],
     )
     return replace(
@@ -86,7 +89,7 @@ def open_ensemble(files: Sequence[Path], *, is_mirrored: bool) -> Checkpoint:
             WEIGHTS: sha256("".join(digests).encode()).hexdigest(),
         },
         scores={},
-        temperature=1.0 if is_calibrated else None,
+        temperature=remaining if is_calibrated else None,
     )
 
 

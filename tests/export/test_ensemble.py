@@ -75,6 +75,22 @@ def test_mirrored_it_says_of_a_mirrored_slice_what_it_says_of_the_slice(pair, no
         np.testing.assert_allclose(np.flip(turned, axes), whole, atol=1e-5)
 
 
+@pytest.mark.parametrize("is_mirrored", [True, False])
+def test_a_member_whose_temperature_is_at_a_bound_leaves_the_mean_uncalibrated(
+    pair, noise, open_session, tmp_path, is_mirrored
+):
+    checkpoint.save(replace(checkpoint.load(pair[0]), temperature=4.0), tmp_path / "bound.pt")
+    others = () if is_mirrored else (pair[1],)
+    file = export_model(tmp_path / "bound.pt", tmp_path / "m.onnx", others=others, is_mirrored=is_mirrored).file
+    assert open_on_cpu(file)[1].temperature == 4.0
+    batch = noise(1, 64, 96)
+    with torch.inference_mode():
+        a, b = (open_network(one).net(torch.from_numpy(batch)).numpy() for one in pair)
+    if not is_mirrored:
+        given = logits(file, batch, open_session) / 4.0
+        np.testing.assert_allclose(given, (a / 4.0 + b / 0.5) / 2, atol=1e-4)
+
+
 def test_it_knows_whom_any_of_its_networks_learnt_from(exported, pair, tmp_path):
     made = export_model(pair[0], tmp_path / "m.onnx", others=[pair[1]], is_mirrored=True)
     spec = open_on_cpu(made.file)[1]
