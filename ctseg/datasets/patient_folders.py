@@ -1,11 +1,14 @@
 """The layout of a data set without a description: `image/<patient>/<slice>` beside `mask/<patient>/<slice>`."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from glob import escape
 from pathlib import Path
 
 from ctseg.errors import DatasetError
+from ctseg.printable import first_few
 from ctseg.reading.kind import kind_of, stem_of
+
+_LEFT_BY_BROWSERS = ("thumbs.db", "desktop.ini")
 
 
 def is_patient_layout(folder: Path) -> bool:
@@ -30,6 +33,7 @@ def images_with_masks(folder: Path) -> Sequence[tuple[Path, Path]]:
         for image in (images / stem.parent).glob(f"{escape(stem.name)}.*"):
             raise DatasetError(f"{image} has a mask, but is not an image of a kind that can be read: save it as PNG")
         raise DatasetError(f"{masks[stem]} has no slice below {images}: leave it out, or add its slice")
+    _check_patients(images, {stem.parent.name for stem in pictures})
     if not pictures:
         raise DatasetError(f"{images} holds no slices: they belong in image/<patient>/<slice>.jpg")
     return [(image, masks[stem]) for stem, image in pictures.items()]
@@ -49,6 +53,22 @@ def _by_stem(folder: Path) -> dict[Path, Path]:
             raise DatasetError(f"{found[stem]} and {file} are the same slice by their names: leave one of them out")
         found[stem] = file
     return found
+
+
+def _check_patients(images: Path, known: Set[str]) -> None:
+    """Raise DatasetError for the folder of a patient with files of which none is a slice: it would be left out."""
+    for patient in (entry for entry in _listed(images) if entry.is_dir() and entry.name not in known):
+        files = (file.relative_to(images) for file in patient.rglob("*") if file.is_file())
+        if held := sorted(str(file) for file in files if not _is_by_the_way(file)):
+            raise DatasetError(
+                f"{patient} holds no slice of a kind that can be read, only {first_few(held)}: save its slices as PNG, "
+                "or remove the folder"
+            )
+
+
+def _is_by_the_way(file: Path) -> bool:
+    """Whether a file is hidden, or is known to be left by file browsers."""
+    return any(part.startswith(".") for part in file.parts) or file.name.casefold() in _LEFT_BY_BROWSERS
 
 
 def _listed(folder: Path) -> Sequence[Path]:

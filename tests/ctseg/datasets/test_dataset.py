@@ -99,6 +99,21 @@ def test_what_file_browsers_leave_in_the_seed_layout_is_no_slice(tmp_path):
     assert len(read_dataset(tmp_path).slices) == 2
 
 
+@pytest.mark.parametrize("place", ["13/3.webp", "13/study/3.gif"])
+def test_a_patient_without_a_slice_that_is_read_is_not_left_out(tmp_path, place):
+    seed_layout(tmp_path)
+    for junk in ("13/.DS_Store", "13/Thumbs.db", "13/desktop.ini", ".cache/3.webp"):
+        (tmp_path / "image" / junk).parent.mkdir(exist_ok=True)
+        (tmp_path / "image" / junk).write_bytes(b"no slice")
+    (tmp_path / "image/14").mkdir()
+    assert len(read_dataset(tmp_path).slices) == 2
+    for part in ("image", "mask"):
+        (tmp_path / part / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / part / place).write_bytes(b"a slice")
+    with pytest.raises(DatasetError, match=rf"image/13 holds no slice of a kind that can be read, only {place}: save"):
+        read_dataset(tmp_path)
+
+
 def test_numbers_at_the_end_of_names_tell_slices_apart(tmp_path):
     """As in `IM.0001`; what such a file is, its first bytes tell."""
     for part in ("image", "mask"):
