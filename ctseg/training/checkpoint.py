@@ -17,7 +17,7 @@ from ctseg.errors import CallError, ModelError, first_line
 from ctseg.model import check_temperature
 from ctseg.process.replacing import replace_with
 from ctseg.process.signals import uninterrupted
-from ctseg.training.networks import build
+from ctseg.training.networks import build, check_parts
 from ctseg.training.recipe import Recipe, recipe_from
 
 FORMAT = "ctseg checkpoint"
@@ -106,8 +106,13 @@ def load(file: Path) -> Checkpoint:
 
 
 def _check_sums(file: Path) -> None:
-    """Raise BadZipFile for a file with a wrong checksum, which torch does not verify."""
+    """Raise BadZipFile for a file with a wrong checksum, which torch does not verify, or that would swell in memory."""
     with zipfile.ZipFile(file) as parts:
+        entries = parts.infolist()
+        if any(one.compress_type != zipfile.ZIP_STORED for one in entries):  # torch stores them as they are
+            raise zipfile.BadZipFile("it is compressed")
+        if sum(one.file_size for one in entries) > file.stat().st_size:
+            raise zipfile.BadZipFile("its parts overlap")
         if damaged := parts.testzip():
             raise zipfile.BadZipFile(damaged)
 
@@ -145,6 +150,7 @@ def _check_shapes(recipe: Recipe, shapes: Mapping[str, tuple[int, ...]]) -> None
 
     Also if it does not take sides of the multiple that slices are padded to.
     """
+    check_parts(recipe.architecture, len(shapes))
     side = recipe.preparation.multiple
     with torch.device("meta"):
         net = build(recipe.architecture).eval()

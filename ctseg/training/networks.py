@@ -21,6 +21,12 @@ def build(architecture: Architecture) -> nn.Module:
     return LightUNet(architecture.widths, architecture.blocks)
 
 
+def check_parts(architecture: Architecture, tensors: int) -> None:
+    """Raise ValueError if a network has more levels and blocks than a file has tensors, before it is built at all."""
+    if len(architecture.widths) + sum(max(0, count) for count in architecture.blocks) > tensors:
+        raise ValueError("its recipe describes a larger network")
+
+
 def untrained(architecture: Architecture) -> nn.Module:
     """The network with its first weights for training; raises MissingExtraError if these are not installed."""
     net = build(architecture)

@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,8 +19,11 @@ from ctseg.prepare import prepare
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import Slice
 from ctseg.training.checkpoint import Checkpoint
-from ctseg.training.networks import build
+from ctseg.training.networks import build, check_parts
 from ctseg.training.recipe import Recipe, recipe_from
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
 
 _DIFFERENT_AT_MOST = 1e-3
 """The share of a phantom slice's pixels whose label may differ: the order of sums differs, nothing else."""
@@ -33,7 +36,7 @@ def open_model(file: Path) -> Checkpoint:
     Its batch normalisations only add the folded bias; before it is trained, they must be `recalibrated`. Raises
     ModelError for a file in another precision, or not by `ctseg export`.
     """
-    require("onnx", "export")
+    onnx = require("onnx", "export")
     session, spec = open_on_cpu(file)
     if spec.precision != "fp32":
         raise ModelError(f"{file} is in {spec.precision}, too coarse to learn from: take the same model in fp32")
@@ -42,10 +45,11 @@ def open_model(file: Path) -> Checkpoint:
             f"{file} is the mean over several networks or mirror images, not a network that can be trained"
         )
     try:
-        recipe = _recipe(spec)
+        recipe, graph = _recipe(spec), onnx.load(file, load_external_data=False).graph
+        check_parts(recipe.architecture, len(graph.initializer))
         _check_size(recipe, file)
         net = build(recipe.architecture).eval()
-        _fill(net, file)
+        _fill(net, graph)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise ModelError(
             f"{file} holds no network that this ctseg can train ({first_line(error)}): "
@@ -136,12 +140,10 @@ def _check_size(recipe: Recipe, file: Path) -> None:
         raise ValueError("its recipe describes a larger network")
 
 
-def _fill(net: nn.Module, file: Path) -> None:
+def _fill(net: nn.Module, graph: "GraphProto") -> None:
     """Load the weights of each convolution; a bias goes to the normalisation that follows, if there is one."""
-    import onnx
     from onnx import numpy_helper
 
-    graph = onnx.load(file, load_external_data=False).graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
     inputs = {node.input[1]: list(node.input) for node in graph.node if node.op_type.startswith("Conv")}
     following = {id(conv): norm for conv, norm in _pairs(net)}

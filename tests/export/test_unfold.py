@@ -31,6 +31,13 @@ def inflate(model):
             entry.value = entry.value.replace("[8, 16, 16]", "[8, 16, 1000000]")
 
 
+def multiply(model):
+    """Blocks whose building alone takes minutes."""
+    for entry in model.metadata_props:
+        if entry.key == "ctseg.training":
+            entry.value = entry.value.replace("[0, 1, 1]", "[0, 1, 20000]")
+
+
 def forget_the_recipe(model):
     for entry in model.metadata_props:
         if entry.key == "ctseg.training":
@@ -92,6 +99,12 @@ def test_what_is_settled_is_as_large_as_what_training_begins_with(exported, nois
 def test_a_file_whose_network_is_not_known_is_refused(exported, tmp_path, change, reason):
     with pytest.raises(ModelError, match=rf"light\.onnx {reason}"):
         open_model(changed(exported, change, tmp_path / "light.onnx"))
+
+
+def test_no_network_is_built_that_a_file_can_not_hold(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr("ctseg.training.unfold.build", lambda _: pytest.fail("built"))
+    with pytest.raises(ModelError, match=r"light\.onnx holds no network .* .its recipe describes a larger network"):
+        open_model(changed(exported, multiply, tmp_path / "light.onnx"))
 
 
 def test_a_file_in_half_precision_is_refused(checkpoint_file, graph_at_hand, tmp_path):

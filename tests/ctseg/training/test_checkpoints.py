@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import zipfile
 from dataclasses import replace
 
 import cv2
@@ -216,6 +217,32 @@ def test_weights_that_a_file_does_not_hold_are_refused_before_they_take_memory(t
     assert (tmp_path / "a.pt").stat().st_size < 10**6
     with pytest.raises(ModelError, match="its weights would take more memory than the file"):
         checkpoint.load(tmp_path / "a.pt")
+
+
+def test_no_network_is_built_that_a_file_can_not_hold(whole, tmp_path, monkeypatch):
+    state = torch.load(whole, weights_only=True)
+    damage(state, ("recipe", "architecture", "blocks"), (-30_000, 1, 20_000))  # which alone would take minutes
+    torch.save(state, tmp_path / "odd.pt")
+    monkeypatch.setattr("ctseg.training.checkpoint.build", lambda _: pytest.fail("built"))
+    with pytest.raises(ModelError, match="its recipe describes a larger network"):
+        checkpoint.load(tmp_path / "odd.pt")
+
+
+def test_a_compressed_file_is_refused_before_it_takes_memory(whole, tmp_path, monkeypatch):
+    torch.save({**torch.load(whole, weights_only=True), "more": torch.zeros(10**7)}, tmp_path / "large.pt")
+    bomb, overlapping = tmp_path / "bomb.pt", tmp_path / "overlapping.pt"
+    with zipfile.ZipFile(tmp_path / "large.pt") as parts, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in parts.namelist():
+            packed.writestr(name, parts.read(name))
+    assert bomb.stat().st_size < 10**6
+    with zipfile.ZipFile(whole) as parts, zipfile.ZipFile(overlapping, "w") as packed:
+        for name in parts.namelist():
+            packed.writestr(name, parts.read(name))
+        packed.filelist += packed.filelist  # entries of one place
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("loaded"))
+    for file in (bomb, overlapping):
+        with pytest.raises(ModelError, match=r"\.pt is not a checkpoint of ctseg train, or is damaged"):
+            checkpoint.load(file)
 
 
 def test_a_run_does_not_go_on_from_another_checkpoint(whole, data, tmp_path, monkeypatch, capsys):
