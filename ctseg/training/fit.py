@@ -179,7 +179,7 @@ class Fit:
         checkpoint.save(last, self.folder / LAST)
 
     def _resume(self, file: Path) -> None:
-        last = checkpoint.load(file)
+        last = _load_last(file)
         if missing := [name for name in _PROGRESS if name not in last.progress]:
             raise ModelError(
                 f"{file} does not record where its run was (no {missing[0]}): continue from the run's own "
@@ -191,6 +191,22 @@ class Fit:
         if self.average is not None:
             self.average.module.load_state_dict(last.progress.get("mean", last.net.state_dict()))
             self.average.n_averaged.fill_(last.progress["averaged_steps"])
+
+
+def _load_last(file: Path) -> Checkpoint:
+    """The state to continue from; where it is damaged and the best epoch is not, the error names that."""
+    try:
+        return checkpoint.load(file)
+    except ModelError as error:
+        best = file.with_name(BEST)
+        try:
+            checkpoint.load(best)
+        except ModelError:
+            raise error from None
+        raise ModelError(
+            f"{error}; its run can't be continued: begin another one in another folder, with --start {best} to build "
+            "on it"
+        ) from error
 
 
 def best_epoch(history: Sequence[Mapping[str, Any]]) -> int:

@@ -272,6 +272,19 @@ def test_a_run_of_which_a_part_is_lost_is_neither_continued_nor_overwritten(
     assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir() if file.name in before} == before
 
 
+@pytest.mark.parametrize("is_best_whole", [True, False])
+def test_a_damaged_last_checkpoint_leaves_the_best_to_build_on(ended, tmp_path, capsys, is_best_whole):
+    call, out = ended
+    shutil.copytree(out, tmp_path / "run")
+    for name in ("last.pt",) if is_best_whole else ("last.pt", BEST):
+        file = tmp_path / "run" / name
+        file.write_bytes(file.read_bytes()[:-1000])
+    leave([*call, "--out", str(tmp_path / "run"), "--resume"], 2)
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "last.pt is not a checkpoint of ctseg train, or is damaged" in said
+    assert (f"in another folder, with --start {tmp_path / 'run' / BEST} to build on it" in said) is is_best_whole
+
+
 def test_a_run_that_was_killed_between_its_first_two_files_begins_anew(ended, tmp_path):
     call, out = ended
     again = tmp_path / "run"
