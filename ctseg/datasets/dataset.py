@@ -4,23 +4,30 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from ctseg.classes import TissueClass, bits
 from ctseg.datasets.description import DESCRIPTION, WHERE_TOLD, Description, read_description
 from ctseg.datasets.mask_meaning import PLAIN_MEANING, MaskMeaning
 from ctseg.datasets.patient_folders import images_with_masks, is_patient_layout
-from ctseg.datasets.tables import read_rows
+from ctseg.datasets.tables import Row, read_rows
 from ctseg.errors import DatasetError
+
+Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetSlice:
-    """One slice of a data set: `group` (the patient) is never split; `split` is empty where the index has none."""
+    """One slice of a data set: `group` (the patient) is never split; `split` is None where the index has none.
+
+    `where`: the line of the index that it is from; empty without an index.
+    """
 
     image: Path
     mask: Path
     group: str
-    split: str = ""
+    split: Split | None = None
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,10 +150,23 @@ def _described(folder: Path, described: Description) -> Dataset:
         spelt = os.path.normpath(image)
         if spelt in slices:
             raise DatasetError(f"{row.where} names {image} again: leave one of the rows out")
-        slices[spelt] = DatasetSlice(image, mask, row[group], row.get("split"))
+        slices[spelt] = DatasetSlice(image, mask, row[group], _split_of(row), row.where)
     if not slices:
         raise DatasetError(f"{folder / index} names no slices")
     return Dataset(name, folder, meaning, tuple(slices.values()), described.licence, described.citation)
+
+
+def _split_of(row: Row) -> Split | None:
+    """The split that a row gives; raises DatasetError for another word, with the one that is meant."""
+    if not (written := row.get("split")):
+        return None
+    splits: tuple[Split, ...] = get_args(Split)
+    for split in splits:
+        if written == split:
+            return split
+    meant = next((split for split in splits if written.casefold().startswith(split)), None)
+    cure = f"write {meant!r}" if meant else f"write one of {', '.join(splits)}, or nothing"
+    raise DatasetError(f"{row.where} has the split {written!r}: {cure}")
 
 
 def _series_dataset(folder: Path, described: Description) -> SeriesDataset:

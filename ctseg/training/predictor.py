@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from ctseg.classes import Labels
 from ctseg.cleanup import clean_slice
+from ctseg.datasets.dataset import Split
 from ctseg.prepare import restore
 from ctseg.training.loss import partial_label_loss
 from ctseg.training.recipe import Recipe
-from ctseg.training.samples import Sample, Samples, Split
+from ctseg.training.samples import Sample, Samples
 from ctseg.training.score import Predict, at_working_size, figures_of
 
 

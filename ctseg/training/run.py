@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.text import Text
 
 from ctseg.confidence import TEMPERATURES
+from ctseg.datasets.dataset import Split
 from ctseg.model import BEST
 from ctseg.printable import count, printable
 from ctseg.process.replacing import replace_with
 from ctseg.training.recipe import Recipe
 from ctseg.training.results import show_results, warn
 from ctseg.training.run_folder import LAST
-from ctseg.training.samples import Samples, Split
+from ctseg.training.samples import Samples
 
 if TYPE_CHECKING:
     from ctseg.training.lineage import Lineage

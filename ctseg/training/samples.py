@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +15,12 @@ import numpy.typing as npt
 from ctseg import reading
 from ctseg.classes import BACKGROUND, CLASSES, LESION, NORMAL_LUNG, bits
 from ctseg.cleanup import Cleanup, clean_volume
-from ctseg.datasets.dataset import Dataset, DatasetSlice, SeriesDataset
+from ctseg.datasets.dataset import Dataset, DatasetSlice, SeriesDataset, Split
 from ctseg.datasets.mask_meaning import MaskMeaning
 from ctseg.errors import CallError, DatasetError
 from ctseg.process.signals import uninterrupted
 from ctseg.scan import Slice
 from ctseg.training.lung_field import lung_field
-
-Split = Literal["train", "val", "test"]
 
 _VALIDATION_SHARE = 0.15
 _TEST_SHARE = 0.15
@@ -94,12 +92,16 @@ def load_samples(
     named, 70 % train, 15 % validate and 15 % test, drawn by `seed`; a group without any label trains. Raises
     DatasetError.
     """
+    named = validation_groups or ()
+    found: list[tuple[Sample, Split | None]]
     if isinstance(dataset, SeriesDataset):
         series = list(_series_samples(dataset))
-        found = [(sample, "") for sample, _ in series]
+        found = [(sample, None) for sample, _ in series]
         unlabelled = {sample.file for sample, told in series if not told}
         meaning = HEALTHY_MEANING
     else:
+        if validation_groups is not None:
+            _check_groups(one for one in dataset.slices if one.group not in named)
         with ThreadPoolExecutor() as pool:
             reads = dict(_reads(dataset))
             with uninterrupted():
@@ -108,16 +110,12 @@ def load_samples(
         meaning, unlabelled = dataset.meaning, {sample.file for sample, _ in found if not sample.is_labelled}
     of_group = {sample.group: split for sample, split in found if split}
     undecided = {sample.group for sample, _ in found if sample.file not in unlabelled} - of_group.keys()
-    named = validation_groups or ()
     is_named = any(sample.group in named for sample, _ in found)
-    drawn = dict.fromkeys(undecided, "train") if is_named else split_groups(undecided, seed)
+    drawn: dict[str, Split] = dict.fromkeys(undecided, "train") if is_named else split_groups(undecided, seed)
     splits: dict[Split, list[Sample]] = {"train": [], "val": [], "test": []}
     for sample, said in found:
         split = said or of_group.get(sample.group) or drawn.get(sample.group, "train")
-        if split not in splits:
-            raise DatasetError(f"{dataset.folder}: the split {split!r} is not one of {', '.join(splits)}")
         splits["train" if validation_groups is None else "val" if sample.group in named else split].append(sample)
-    _check_groups(splits, dataset.folder)
     told = {split: tuple(s for s in samples if s.file not in unlabelled) for split, samples in splits.items()}
     held_out = frozenset(sample.group for sample in splits["val"] + splits["test"])
     return Samples(dataset, meaning, told, tuple(s for s in splits["train"] if s.file in unlabelled), held_out)
@@ -203,9 +201,12 @@ def _series_samples(dataset: SeriesDataset) -> Iterable[tuple[Sample, bool]]:
                 yield Sample(picture, allowed, dataset.name, name, file), told
 
 
-def _check_groups(splits: dict[Split, list[Sample]], folder: Path) -> None:
-    seen: dict[str, Split] = {}
-    for split, samples in splits.items():
-        for sample in samples:
-            if seen.setdefault(sample.group, split) != split:
-                raise DatasetError(f"{folder}: group {sample.group} is in both {seen[sample.group]} and {split}")
+def _check_groups(slices: Iterable[DatasetSlice]) -> None:
+    """Raise DatasetError where the index puts a group into two splits."""
+    first: dict[str, DatasetSlice] = {}
+    for one in slices:
+        if one.split and (other := first.setdefault(one.group, one)).split != one.split:
+            raise DatasetError(
+                f"{one.where} puts the group (patient) {one.group} into {one.split}, but {other.where} into "
+                f"{other.split}: give all rows of a group the same split"
+            )

@@ -292,6 +292,9 @@ def test_slices_that_are_kept_by_their_content_are_two_though_they_are_alike(tmp
         (",p3,val", r"line 4, has no value in column 'file'"),
         ("c.png", r"line 4, ends before 'patient'"),
         ("c.png,p3", r"line 4, ends before 'split'"),
+        ("c.png,p3,Train", r"index\.csv, line 4, has the split 'Train': write 'train'"),
+        ("c.png,p3,validation", r"line 4, has the split 'validation': write 'val'"),
+        ("c.png,p3,fold 1", r"line 4, has the split 'fold 1': write one of train, val, test, or nothing"),
         ("c.png,Doe, Anna,val", r"line 4, has more cells than there are columns"),
     ],
 )
@@ -308,7 +311,7 @@ def test_a_row_of_the_index_that_can_not_be_is_named(tmp_path, row, reason):
 def test_blanks_around_a_patient_make_no_other_patient(tmp_path):
     folder = describe(tmp_path / "d")
     (folder / "index.csv").write_text("file,patient,split\na.png,p1 ,train\nb.png, p1,\n")
-    assert [(s.group, s.split) for s in read_dataset(folder).slices] == [("p1", "train"), ("p1", "")]
+    assert [(s.group, s.split) for s in read_dataset(folder).slices] == [("p1", "train"), ("p1", None)]
 
 
 def test_an_index_in_another_encoding_is_told_by_its_name(tmp_path):

@@ -235,8 +235,11 @@ def test_an_index_that_puts_a_patient_on_two_sides_is_refused(tmp_path):
         "mask_values": {"0": ["background"]},
     }  # fmt: skip
     (tmp_path / "dataset.json").write_text(json.dumps(described))
-    with pytest.raises(DatasetError, match="group x is in both"):
+    said = r"index\.csv, line 3, puts the group \(patient\) x into val, but .*index\.csv, line 2, into train: give all"
+    with pytest.raises(DatasetError, match=said):
         load_samples(read_dataset(tmp_path), seed=0)
+    for validation_groups in (["x"], None):
+        assert load_samples(read_dataset(tmp_path), 0, validation_groups).splits["test"] == ()
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path):
