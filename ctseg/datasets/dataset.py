@@ -139,6 +139,11 @@ def around(folder: Path) -> list[Path]:
 def _described(folder: Path, described: Description) -> Dataset:
     name, images, masks, index, group = map(described.text, ("name", "images", "masks", "index", "group"))
     meaning = described.mask_meaning()
+    if (folder / images).resolve() == (folder / masks).resolve():
+        raise DatasetError(
+            f"{described.source} gives the same folder {images!r} under 'images' and 'masks', so each slice would be "
+            "its own mask: name the folder of the masks"
+        )
     slices: dict[str, DatasetSlice] = {}
     for row in read_rows(folder / index, ("file", group), optional=("split",)):
         image, mask = folder / images / row["file"], folder / masks / row["file"]
@@ -150,6 +155,11 @@ def _described(folder: Path, described: Description) -> Dataset:
         spelt = os.path.normpath(image)
         if spelt in slices:
             raise DatasetError(f"{row.where} names {image} again: leave one of the rows out")
+        if spelt == os.path.normpath(mask):  # of an absolute path, and of one that leads out of the folder and back in
+            raise DatasetError(
+                f"{row.where} names {row['file']}, which would be a slice and its own mask: write its path below "
+                f"{folder / images}"
+            )
         slices[spelt] = DatasetSlice(image, mask, row[group], _split_of(row), row.where)
     if not slices:
         raise DatasetError(f"{folder / index} names no slices")

@@ -308,6 +308,25 @@ def test_a_row_of_the_index_that_can_not_be_is_named(tmp_path, row, reason):
         read_dataset(folder)
 
 
+@pytest.mark.parametrize("named", ["/images/c.png", "../images/c.png"])
+def test_a_path_by_which_a_slice_would_be_its_own_mask_is_refused(tmp_path, named):
+    folder = describe(tmp_path / "d")
+    cv2.imwrite(str(folder / "images/c.png"), np.zeros((4, 4), np.uint8))
+    named = named if named.startswith("..") else f"{folder}{named}"
+    with (folder / "index.csv").open("a") as index:
+        index.write(f"{named},p3,train\n")
+    with pytest.raises(DatasetError, match=rf"index\.csv, line 4, names {named}, .* write its path below .*d/images$"):
+        read_dataset(folder)
+
+
+@pytest.mark.parametrize("masks", ["images", "./images/", "link"])
+def test_a_folder_of_slices_that_is_said_to_be_that_of_masks_is_refused(tmp_path, masks):
+    folder = describe(tmp_path / "d", masks=masks)
+    (folder / "link").symlink_to("images")
+    with pytest.raises(DatasetError, match=r"dataset\.json gives the same folder 'images' under 'images' and 'masks'"):
+        read_dataset(folder)
+
+
 def test_blanks_around_a_patient_make_no_other_patient(tmp_path):
     folder = describe(tmp_path / "d")
     (folder / "index.csv").write_text("file,patient,split\na.png,p1 ,train\nb.png, p1,\n")
