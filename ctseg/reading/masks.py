@@ -23,8 +23,9 @@ _IHDR = struct.Struct(">II5B")
 def read_mask(file: Path) -> Labels:
     """The labels (H, W) of a PNG, TIFF, BMP or NPY; of a palette in PNG or TIFF, its indices.
 
-    A colour picture is taken where its channels agree. Raises UnreadableFile for one where they do not, for values
-    outside 0..255, fractions, and JPEG, which keeps no exact values.
+    A colour picture is taken where its channels agree, without alpha. Raises UnreadableFile for one where they do not,
+    or where only alpha differs between pixels, for values outside 0..255, fractions, and JPEG, which keeps no exact
+    values.
     """
     pixels = decode_with(_EXACT, file)
     if pixels.ndim == 3:
@@ -50,7 +51,10 @@ def as_labels(values: npt.NDArray[Any], file: Path) -> Labels:
 def _common_channel(pixels: Pixels, file: Path) -> Pixels:
     if pixels.shape[2] >= 3 and (pixels[:, :, :1] != pixels[:, :, 1:3]).any():
         raise UnreadableFile(file, "is a colour picture: a mask has one value per pixel (save it as grey)")
-    return pixels[:, :, 0].copy()
+    values = pixels[:, :, 0].copy()
+    if pixels.shape[2] in (2, 4) and np.ptp(pixels[:, :, -1]) and not np.ptp(values):
+        raise UnreadableFile(file, "has its labels in the alpha channel (transparency) alone: save them as grey")
+    return values
 
 
 def _refuse_jpeg(_data: bytes) -> Pixels:

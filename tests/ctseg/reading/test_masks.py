@@ -83,3 +83,16 @@ def test_jpeg_and_colour_are_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.dstack([LABELS, LABELS, LABELS + 1]))
     with pytest.raises(UnreadableFile, match="colour"):
         read_mask(tmp_path / "a.png")
+
+
+def test_labels_in_alpha_alone_are_refused(tmp_path):
+    nothing, whole = np.zeros_like(LABELS), np.full_like(LABELS, 255)
+    grey_and_alpha = [bytes(np.stack([row, values], axis=-1)) for row, values in zip(nothing, LABELS, strict=True)]
+    (tmp_path / "grey.png").write_bytes(grey_png(8, 4, grey_and_alpha))
+    cv2.imwrite(str(tmp_path / "colour.png"), np.dstack([whole, whole, whole, LABELS]))
+    for name in ("grey.png", "colour.png"):
+        with pytest.raises(UnreadableFile, match=r"alpha channel \(transparency\) alone: save them as grey"):
+            read_mask(tmp_path / name)
+    for values, alpha in ((LABELS, LABELS), (LABELS, whole), (nothing, whole)):
+        cv2.imwrite(str(tmp_path / "fine.png"), np.dstack([values, values, values, alpha]))
+        np.testing.assert_array_equal(read_mask(tmp_path / "fine.png"), values)
