@@ -12,6 +12,7 @@ from torch import nn
 
 from ctseg.datasets.learnt_groups import group_digest, learnt_groups
 from ctseg.errors import DatasetError, ModelError
+from ctseg.printable import count
 from ctseg.training.batches import first_batches
 from ctseg.training.checkpoint import Checkpoint
 from ctseg.training.distill import Teacher, open_teacher, with_soft_labels
@@ -133,7 +134,7 @@ def check_learnt(who: str, datasets: Sequence[Mapping[str, Any]], loaded: Sequen
     if known := sorted(one for one in held_back if group_digest(*one) in learnt):
         dataset, group = known[0]
         raise DatasetError(
-            f"{who} was trained on {group} of {dataset}, which is held out here ({len(known)} such groups): "
+            f"{who} was trained on {group} of {dataset}, which is held out here ({count(len(known), 'such group')}): "
             "give both runs the same data sets, --seed and --validation-group, or hold none out with --all-groups"
         )
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ctseg.datasets.mask_meaning import place_of_group
-from ctseg.printable import printable
+from ctseg.printable import count, printable
 
 _MEANS = (
     "mean: over the classes in the reference or the mask; mean present: over those in the reference; both include "
@@ -22,7 +22,7 @@ def show_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> 
         whose = f" of {result['of']}" if "of" in result else ""
         learnt = result.get("learnt_from")
         which = f", {learnt} of them trained on" if learnt else f" ({result['split']})"
-        what = printable(f"{name}: {result['slices']} slices{which}{whose}")
+        what = printable(f"{name}: {count(result['slices'], 'slice')}{which}{whose}")
         table = Table(
             title=Text(what, style="table.title"), title_justify="left", caption=_MEANS, caption_justify="left"
         )

@@ -39,10 +39,10 @@ def open_model(file: Path) -> Checkpoint:
     onnx = require("onnx", "export")
     session, spec = open_on_cpu(file)
     if spec.precision != "fp32":
-        raise ModelError(f"{file} is in {spec.precision}, too coarse to learn from: take the same model in fp32")
+        raise ModelError(f"{file} is in {spec.precision}, made only to be run: take the same model in fp32")
     if "members" in spec.training:
         raise ModelError(
-            f"{file} is the mean over several networks or mirror images, not a network that can be trained"
+            f"{file} is the mean over several networks or mirror images, made only to be run: name a single network"
         )
     try:
         recipe, graph = _recipe(spec), onnx.load(file, load_external_data=False).graph
@@ -52,8 +52,8 @@ def open_model(file: Path) -> Checkpoint:
         _fill(net, graph)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise ModelError(
-            f"{file} holds no network that this ctseg can train ({first_line(error)}): "
-            "start from a checkpoint of `ctseg train`"
+            f"{file} holds no network that this ctseg can build ({first_line(error)}): "
+            "name a checkpoint of `ctseg train`"
         ) from error
     _prove(net, session, spec, file)
     return Checkpoint(net, recipe, spec.training, spec.scores, {}, spec.temperature)

@@ -90,9 +90,9 @@ def test_what_is_settled_is_as_large_as_what_training_begins_with(exported, nois
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (widen, "holds no network that this ctseg can train"),
-        (inflate, "holds no network that this ctseg can train .its recipe describes a larger network"),
-        (forget_the_recipe, "holds no network that this ctseg can train"),
+        (widen, "holds no network that this ctseg can build"),
+        (inflate, "holds no network that this ctseg can build .its recipe describes a larger network"),
+        (forget_the_recipe, "holds no network that this ctseg can build"),
         (shift, "is not what its recipe makes"),
     ],
 )
@@ -109,8 +109,9 @@ def test_no_network_is_built_that_a_file_can_not_hold(exported, tmp_path, monkey
 
 def test_a_file_in_half_precision_is_refused(checkpoint_file, graph_at_hand, tmp_path):
     half = export_model(checkpoint_file, tmp_path / "half.onnx", precision="fp16").file
-    with pytest.raises(ModelError, match=r"half\.onnx is in fp16"):
-        open_model(half)
+    for use in (open_model, lambda file: export_model(file, tmp_path / "again.onnx")):
+        with pytest.raises(ModelError, match=r"half\.onnx is in fp16, made only to be run: take the same model in"):
+            use(half)
 
 
 @pytest.mark.parametrize("name", ["fst", "none.onnx"])

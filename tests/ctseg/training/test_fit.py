@@ -428,7 +428,7 @@ def test_names_are_told_as_they_are(squares, tmp_path, capsys):
     leave([*call, "--batch-size", "4", "--device", "cpu"], 0)
     said = capsys.readouterr().err
     assert f"({name} 0." in said
-    assert f"{name}: 1 slices (test)" in said
+    assert f"{name}: 1 slice (test)" in said
     assert f"the best checkpoint is {run / BEST};" in said
     leave(["evaluate", str(run / BEST), str(tmp_path / "data")], 0)
     assert f"{name}: 2 slices (held-out)" in capsys.readouterr().out
