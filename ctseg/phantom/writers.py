@@ -1,10 +1,11 @@
 """A phantom as files, with the truth mirrored beside them: a DICOM series, image slices, a NIfTI volume.
 
 Where `truth` is given, it gets the class indices: an 8-bit PNG a slice by the slice's own stem, or a volume.
-Folders are made; files that are there are overwritten.
+Folders are made; files that are there are overwritten. One that can't be written is named by a CallError.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 
+from ctseg.errors import CallError
 from ctseg.phantom.dicom import to_dicom
 from ctseg.phantom.phantom import HU, Phantom
 from ctseg.prepare import to_grey
@@ -24,7 +26,8 @@ def write_dicom(phantom: Phantom, folder: Path, truth: Path | None = None) -> tu
 
     def write(index: int, stem: str, hu: HU) -> Path:
         file = folder / f"{stem}.dcm"
-        to_dicom(phantom, index, hu).save_as(file, enforce_file_format=True)
+        with _writing(file):
+            to_dicom(phantom, index, hu).save_as(file, enforce_file_format=True)
         return file
 
     return _write_slices(phantom, folder, truth, None, write)
@@ -73,7 +76,8 @@ def _write_slices(
         raise ValueError(f"{len(phantom)} slices need as many different stems, not {len(set(names))}")
     for needed in (folder, truth):
         if needed is not None:
-            needed.mkdir(parents=True, exist_ok=True)
+            with _writing(needed):
+                needed.mkdir(parents=True, exist_ok=True)
     files = []
     for index, (stem, (hu, labels)) in enumerate(zip(names, phantom, strict=True)):
         files.append(write(index, stem, hu))
@@ -83,7 +87,8 @@ def _write_slices(
 
 
 def _write_png(file: Path, picture: npt.NDArray[np.uint8]) -> Path:
-    file.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    with _writing(file):
+        file.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
     return file
 
 
@@ -96,5 +101,15 @@ def _write_volume(phantom: Phantom, volume: npt.NDArray[np.int16] | npt.NDArray[
     image = nibabel.Nifti1Image(np.ascontiguousarray(volume[:, ::-1, ::-1].transpose(2, 1, 0)), affine)  # type: ignore[no-untyped-call]
     image.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]
     image.header["descrip"] = b"synthetic: ctseg.phantom, no person"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(image, file)
+    with _writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        nibabel.save(image, file)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn the system's error into one that names the file or folder to be written."""
+    try:
+        yield
+    except OSError as error:
+        raise CallError(f"{path} can't be written: {error.strerror}; make room, or name another folder") from error

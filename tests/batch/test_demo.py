@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 
 import pytest
 
@@ -27,6 +29,26 @@ def test_the_demo_goes_all_the_way_and_says_that_it_is_synthetic(tmp_path, capsy
     assert list(scans) == ["mild.nii.gz", "severe"]
     assert all(scan["iou"]["normal_lung"] > 0.7 for scan in scans.values())
     assert scans["severe"]["involvement_percent"] > scans["mild.nii.gz"]["involvement_percent"]
+
+
+@pytest.mark.parametrize(
+    ("writes", "name"),
+    [
+        ("nibabel.save", "scans/mild.nii.gz"),
+        ("pydicom.dataset.FileDataset.save_as", "scans/severe/0000.dcm"),
+        ("pathlib.Path.write_bytes", "truth/severe/0000.png"),
+    ],
+)
+def test_a_disk_that_is_full_is_told_with_the_file_that_it_does_not_take(tmp_path, capsys, monkeypatch, writes, name):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(demo, "_SLICES", 3)
+    monkeypatch.setattr(writes, full)
+    status, said = leave(["--out", tmp_path / "demo"], capsys)
+    assert status == 2
+    cure = "make room, or name another folder"
+    assert said.endswith(f"error: {tmp_path / 'demo' / name} can't be written: No space left on device; {cure}\n")
 
 
 def test_a_folder_that_is_no_demo_is_left_alone(tmp_path, capsys):
