@@ -46,6 +46,12 @@ def test_its_commands_run_and_leave_what_it_says(tmp_path):
     assert "write is set by ctseg.toml" not in done.stderr
 
 
+def test_its_model_has_one_name_in_every_precision():
+    exports = re.findall(r"ctseg export [^`\n]+", PAGE.read_text(encoding="utf-8"))
+    assert len(exports) == 2
+    assert all(" --name first " in call for call in exports)
+
+
 def check_figures(top):
     """IoU and volumes of a scan, worked out a second time."""
     (scan,) = (s for s in json.loads((top / "results/summary.json").read_text())["scans"] if s["scan"] == "severe")
