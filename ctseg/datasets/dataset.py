@@ -89,7 +89,11 @@ def read_dataset(folder: Path) -> Dataset | SeriesDataset:
     if is_patient_layout(folder):
         slices = (DatasetSlice(image, mask, image.parent.name) for image, mask in images_with_masks(folder))
         return Dataset(folder.resolve().name, folder, PLAIN_MEANING, tuple(slices))
-    raise DatasetError(f"{folder} is not a data set: it has neither {DESCRIPTION} nor the folders image/ and mask/")
+    alike = all((folder / name).is_dir() for name in ("images", "masks"))
+    hint = f"; for images/ and masks/, an index and a {DESCRIPTION} say what they hold{WHERE_TOLD}" if alike else ""
+    raise DatasetError(
+        f"{folder} is not a data set: it has neither {DESCRIPTION} nor the folders image/ and mask/{hint}"
+    )
 
 
 def read_datasets(folders: Sequence[Path]) -> list[Dataset | SeriesDataset]:

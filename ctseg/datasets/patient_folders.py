@@ -1,5 +1,6 @@
 """The layout of a data set without a description: `image/<patient>/<slice>` beside `mask/<patient>/<slice>`."""
 
+import unicodedata
 from collections.abc import Sequence, Set
 from glob import escape
 from pathlib import Path
@@ -33,14 +34,17 @@ def images_with_masks(folder: Path) -> Sequence[tuple[Path, Path]]:
         for image in (images / stem.parent).glob(f"{escape(stem.name)}.*"):
             raise DatasetError(f"{image} has a mask, but is not an image of a kind that can be read: save it as PNG")
         raise DatasetError(f"{masks[stem]} has no slice below {images}: leave it out, or add its slice")
-    _check_patients(images, {stem.parent.name for stem in pictures})
+    _check_patients(images, {image.parent.name for image in pictures.values()})
     if not pictures:
         raise DatasetError(f"{images} holds no slices: they belong in image/<patient>/<slice>.jpg")
     return [(image, masks[stem]) for stem, image in pictures.items()]
 
 
 def _by_stem(folder: Path) -> dict[Path, Path]:
-    """The files `<patient>/<file>` by their place without the ending; raises DatasetError where two have the same."""
+    """The files `<patient>/<file>` by their place without the ending; raises DatasetError where two have the same.
+
+    Accents are composed in it (NFC): macOS takes some names apart that look the same.
+    """
     patients = [entry for entry in _listed(folder) if not entry.name.startswith(".")]
     entries = [entry for patient in patients if patient.is_dir() for entry in _listed(patient)]
     for link in sorted([*patients, *entries]):  # else files behind broken links would be left out
@@ -48,9 +52,12 @@ def _by_stem(folder: Path) -> dict[Path, Path]:
             raise DatasetError(f"{link} leads to {link.readlink()}, which does not exist: mount it, or remove the link")
     found: dict[Path, Path] = {}
     for file in (entry for entry in entries if _is_ours(entry, folder)):
-        stem = file.relative_to(folder).with_name(stem_of(file.name))
+        stem = Path(unicodedata.normalize("NFC", str(file.relative_to(folder).with_name(stem_of(file.name)))))
         if stem in found:
-            raise DatasetError(f"{found[stem]} and {file} are the same slice by their names: leave one of them out")
+            how = "" if found[stem].parent == file.parent else ", which differ only in how accents are encoded"
+            raise DatasetError(
+                f"{found[stem]} and {file} are the same slice by their names{how}: leave one of them out"
+            )
         found[stem] = file
     return found
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -160,6 +161,20 @@ def test_a_mask_without_a_slice_is_not_left_out(tmp_path, gone):
     (seed_layout(tmp_path) / gone).rename(tmp_path / "elsewhere")
     with pytest.raises(DatasetError, match=r"mask.7.3\.png has no slice below .*image: leave it out, or add its slice"):
         read_dataset(tmp_path)
+
+
+def test_a_slice_and_its_mask_may_differ_in_how_accents_are_encoded(tmp_path):
+    seed_layout(tmp_path)
+    (tmp_path / "image/7/3.jpg").rename(tmp_path / "image/7/e\u0301.jpg")
+    (tmp_path / "mask/7/3.png").rename(tmp_path / "mask/7/\u00e9.png")
+    (tmp_path / "image/7").rename(tmp_path / "image/Mu\u0308ller")
+    (tmp_path / "mask/7").rename(tmp_path / "mask/M\u00fcller")
+    found = {(one.group, one.image.name, one.mask.name) for one in read_dataset(tmp_path).slices}
+    assert found == {("12", "3.jpg", "3.png"), ("Mu\u0308ller", "e\u0301.jpg", "\u00e9.png")}
+    shutil.copytree(tmp_path / "image/Mu\u0308ller", tmp_path / "image/M\u00fcller", dirs_exist_ok=True)
+    if len(list((tmp_path / "image").iterdir())) == 3:  # where the file system takes the two names for one, there are 2
+        with pytest.raises(DatasetError, match="are the same slice by their names, which differ only in how accents"):
+            read_dataset(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["image/7/3.png", "mask/7/3.bmp"])
@@ -349,8 +364,11 @@ def test_two_data_sets_of_one_name_are_not_taken_for_one(tmp_path):
 
 
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match="is not a data set"):
+    with pytest.raises(DatasetError, match=r"is not a data set: it has neither .* nor the folders image/ and mask/$"):
         read_dataset(tmp_path)
+    (describe(tmp_path / "d") / "dataset.json").unlink()
+    with pytest.raises(DatasetError, match=r"; for images/ and masks/, an index and a dataset\.json say"):
+        read_dataset(tmp_path / "d")
 
 
 def test_masks_mean_what_the_description_beside_or_above_says(tmp_path):
