@@ -39,9 +39,10 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The run in a sentence and in figures; flags with how many scans carry each; what failed and what was left out."""
+    """The run in sentences and in figures; flags with how many scans carry each; what failed and what was left out."""
 
     lead: str
+    aside: str
     devices: str
     figures: tuple[Figure, ...]
     doubts: tuple[tuple[str, int, str], ...]
@@ -53,6 +54,7 @@ def overview(summary: Summary) -> Overview:
     """The overview of a summary."""
     return Overview(
         _lead(summary),
+        _aside(len(summary["skipped"]), summary["ignored"]),
         _devices(summary),
         _figures(summary),
         _doubts(summary),
@@ -93,7 +95,7 @@ def _lead(summary: Summary) -> str:
     bad = sum(scan["status"] == "failed" for scan in scans)
     partly = sum(scan["status"] == "partial" for scan in scans)
     flagged = sum(bool(doubts_among(scan["flags"])) for scan in scans)
-    done = "Every file could be read."
+    done = "Nothing failed."
     if bad or partly or summary["errors"]:
         pieces = [
             f"{count(bad, 'scan')} could not be read" if bad else "",
@@ -105,6 +107,16 @@ def _lead(summary: Summary) -> str:
     carry = "carries" if flagged == 1 else "carry"
     doubtful = f"{flagged:,} of {count(len(scans), 'scan')} {carry} flags that make their figures doubtful."
     return f"{done} {doubtful if flagged else 'No figure is flagged as doubtful.'}"
+
+
+def _aside(skipped: int, ignored: int) -> str:
+    """How much of what was found was not segmented, though nothing is wrong with it; empty if none."""
+    pieces = [
+        f"{skipped:,} {'file or series was' if skipped == 1 else 'files or series were'} left out" if skipped else "",
+        f"{count(ignored, 'file')} of other kinds {'was' if ignored == 1 else 'were'} ignored" if ignored else "",
+    ]
+    told = ", ".join(filter(None, pieces))
+    return f"{told}." if told else ""
 
 
 def _devices(summary: Summary) -> str:

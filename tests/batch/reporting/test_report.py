@@ -490,17 +490,39 @@ def test_files_that_failed_are_told_by_reason(page, summary_of, save_summary):
     odd = {"file": "b/1.dcm", "reason": "holds no pixels"}
     scans = [{"status": "partial", "errors": broken}, {"status": "failed", "lung_ml": None, "errors": [odd]}]
     top = page(save_summary(summary_of(*scans, skipped=[{"file": "c.dcm", "reason": "localizer"}], ignored=12)))
-    failures = top.one("section", id="failures")
-    first, second, left_out = (row.all("td") for table in failures.all("tbody") for row in table.all("tr"))
+    first, second = (row.all("td") for row in top.one("section", id="failures").one("tbody").all("tr"))
     assert [cell.text for cell in first[:2]] == ["is cut off", "60"]
     assert len(first[2].all("code")) == 50
     assert "10 more in summary.json" in first[2].text
     assert [cell.text for cell in second] == ["holds no pixels", "1", "b/1.dcm"]
-    assert [cell.text for cell in left_out] == ["localizer", "1", "c.dcm"]
-    assert "12 files of other kinds were ignored" in failures.text
+    left_out = top.one("section", id="left-out")
+    assert [cell.text for cell in left_out.one("tbody").all("td")] == ["localizer", "1", "c.dcm"]
+    assert "12 files of other kinds were ignored" in left_out.text
     _, failed = top.all("article")
     assert "None of it could be read" in failed.text
     assert top.data("table-data")["rows"][0]["failures"] == 60
+
+
+@pytest.mark.parametrize(
+    ("skipped", "ignored", "told"),
+    [
+        (160, 40, "160 files or series were left out, 40 files of other kinds were ignored."),
+        (1, 0, "1 file or series was left out."),
+        (0, 1, "1 file of other kinds was ignored."),
+        (0, 0, ""),
+    ],
+)
+def test_the_first_screen_says_how_much_was_left_out_and_leads_there(
+    page, summary_of, save_summary, skipped, ignored, told
+):
+    files = [{"file": f"{number}.dcm", "reason": "localizer"} for number in range(skipped)]
+    top = page(save_summary(summary_of({}, skipped=files, ignored=ignored)))
+    lead = top.one("p", class_="lead")
+    assert lead.text == " ".join(filter(None, ["Nothing failed. No figure is flagged as doubtful.", told]))
+    assert [link["href"] for link in lead.all("a")] == ["#left-out"][: len(told)]
+    assert len(top.all("section", id="left-out")) == bool(told)
+    assert not top.all("section", id="failures")
+    assert ("#left-out" in [link["href"] for link in top.one("nav").all("a")]) == bool(told)
 
 
 def test_the_page_opens_what_is_folded_up_for_paper(page, summary_of, save_summary):
