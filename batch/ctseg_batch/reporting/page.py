@@ -21,7 +21,7 @@ from ctseg_batch.reporting.facts import ModelFacts
 from ctseg_batch.reporting.head import digest_of
 from ctseg_batch.reporting.overview import Overview
 from ctseg_batch.reporting.section import ScanSection
-from ctseg_batch.reporting.table import Column
+from ctseg_batch.reporting.table import Column, longest
 from ctseg_batch.reporting.words import group_title, number, signed
 
 # Rows in the page itself, for browsers without scripts; the script adds the others on scrolling.
@@ -70,7 +70,7 @@ def render(page: Page) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.filters |= {"number": number, "signed": signed, "count": count, "size": decimal, "title": group_title}
-    style, script = _style(), "\n".join(_static(name) for name in _SCRIPTS)
+    style, script = _style(page.table), "\n".join(_static(name) for name in _SCRIPTS)
     return environment.get_template("report.html").render(
         page=page,
         classes=LUNG,
@@ -82,10 +82,11 @@ def render(page: Page) -> str:
     )
 
 
-def _style() -> str:
-    """The style sheet, with the colours of the classes."""
+def _style(table: Mapping[str, Any]) -> str:
+    """The style sheet, with the colours of the classes and the widths of the texts in the table."""
     colours = "".join("--{}:#{:02x}{:02x}{:02x};".format(tissue.name, *tissue.colour) for tissue in LUNG)
-    return f":root{{{colours}}}\n{_static('report.css')}"
+    widths = "".join(f"--longest-{name}:{letters}ch;" for name, letters in longest(table).items())
+    return f":root{{{colours}{widths}}}\n{_static('report.css')}"
 
 
 def _policy(style: str, script: str) -> str:

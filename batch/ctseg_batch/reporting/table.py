@@ -1,6 +1,6 @@
 """The table of scans: its columns, and the data by which the page's script fills, sorts and searches it."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,7 +31,7 @@ class Column:
 
 
 def columns(summary: Summary) -> tuple[Column, ...]:
-    """The columns that say something of these scans: millilitres, or shares where no volume is known; scores if any."""
+    """The columns that say something of any of these scans: millilitres, or shares where no volume is known."""
     scans = summary["scans"]
     chosen = [_at("slices", "Slices", "", 0, "slices")]
     if any(scan["volumes_ml"] for scan in scans) or not scans:
@@ -53,7 +53,7 @@ def columns(summary: Summary) -> tuple[Column, ...]:
         chosen.append(_at("dice_mean", "Mean Dice", "", 3, "dice", "mean"))
     for group in _measured_groups(scans):
         chosen.append(_at(f"{group}_hd95_mm", f"HD95 {group_title(group)}", "mm", 1, "surface", group, "hd95_mm"))
-    return tuple(chosen)
+    return tuple(c for c in chosen if not scans or any(c.value(scan) is not None for scan in scans))
 
 
 def table_data(summary: Summary, shown: Sequence[Column], sections: Collection[int]) -> dict[str, Any]:
@@ -79,6 +79,16 @@ def table_data(summary: Summary, shown: Sequence[Column], sections: Collection[i
             }
             for index, scan in enumerate(summary["scans"])
         ],
+    }
+
+
+def longest(data: Mapping[str, Any]) -> dict[str, int]:
+    """The letters of the longest text in each column of texts; the page has only the rows that are in view."""
+    rows, flags = data["rows"], data["flags"]
+    return {
+        "name": max((len(row["name"]) for row in rows), default=0),
+        "status": max((len(row["told"]) for row in rows), default=0),
+        "flags": max((len("; ".join(flags[flag][0] for flag in row["flags"])) for row in rows), default=0),
     }
 
 

@@ -1,5 +1,6 @@
 """The page in a real browser: needs playwright (the extra `browser`) and a Chromium of the system."""
 
+import json
 import shutil
 
 import numpy as np
@@ -136,11 +137,61 @@ def test_a_grade_narrows_the_table_down_to_its_scans(show, graded):
 
 def test_the_names_of_scans_stay_in_view_beside_many_columns(show, graded):
     page = show(graded)
+    page.set_viewport_size({"width": 800, "height": 900})
     viewport = page.locator("#viewport")
     assert viewport.evaluate("element => element.scrollWidth > element.clientWidth")
     viewport.evaluate("element => { element.scrollLeft = element.scrollWidth }")
     name, edge = rows(page).first.locator("th").bounding_box(), viewport.bounding_box()
     assert abs(name["x"] - edge["x"]) <= 1
+
+
+@pytest.fixture
+def crowded(measured, save_summary):
+    """An OUT of 30 scans of full measures, with a reference, long names, flags and errors."""
+    summary = json.loads((measured(1) / "summary.json").read_text())
+    told = {"flags": ["gap", "slices far apart"], "errors": [{"file": "a", "reason": "is cut off"}]}
+    scans = ({**summary["scans"][0], **told, "scan": f"{'1.2.840.' * 9}{number}"} for number in range(30))
+    return save_summary({**summary, "scans": list(scans)}, "crowded")
+
+
+@pytest.mark.parametrize(("width", "is_whole"), [(1920, True), (1280, False), (390, False)])
+def test_a_wide_table_takes_the_window_and_a_wide_window_shows_all_of_it(show, crowded, width, is_whole):
+    page = show(crowded)
+    page.set_viewport_size({"width": width, "height": 900})
+    viewport = page.locator("#viewport")
+    box = viewport.bounding_box()
+    assert 0 < box["x"] == pytest.approx(width - box["x"] - box["width"], abs=20)  # a scroll bar on the right
+    assert (viewport.evaluate("one => one.scrollWidth <= one.clientWidth")) == is_whole
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for title in ("status", "flags"):  # in view at any width, from one edge or the other
+        head = page.locator(f"#table thead .{title}").bounding_box()
+        assert box["x"] < head["x"] < box["x"] + box["width"]
+    beginning = page.locator("#table tbody .beginning")
+    assert beginning.first.evaluate("one => one.scrollWidth > one.clientWidth")
+    name = page.locator("#table tbody .name").first
+    assert name.evaluate("one => one.scrollWidth <= one.clientWidth")
+
+
+def test_a_table_of_little_is_as_wide_as_the_page_and_its_names_take_what_they_need(show, summary_of, save_summary):
+    page = show(save_summary(summary_of({}, {})))
+    page.set_viewport_size({"width": 1920, "height": 900})
+    page_box, box = (page.locator(one).bounding_box() for one in ("#overview", "#viewport"))
+    assert (box["x"], box["width"]) == (page_box["x"], page_box["width"])
+    heads = page.locator("#table thead th").all_inner_texts()
+    assert heads[:3] == ["Scan", "Status", "Slices"]
+    assert not {"Flags", "Errors"} & set(heads)
+    widths = [one.bounding_box()["width"] for one in page.locator("#table thead th").all()]
+    assert widths[0] < 1.5 * widths[heads.index("Slices")]
+
+
+def test_names_of_scans_without_pictures_are_told_apart_by_their_ends_too(show, report, summary_of, save_summary):
+    out = save_summary(summary_of({"scan": "1.3.6.1." * 10}))
+    page = show(out)
+    report(out, "--pictures", 0)
+    page.reload()
+    button, cell = (page.locator(f"#table tbody .name{one}").first for one in (" button", ""))
+    assert cell.evaluate("one => one.scrollWidth <= one.clientWidth")
+    assert button.locator(".beginning").evaluate("one => one.scrollWidth > one.clientWidth")
 
 
 def test_names_that_begin_alike_are_told_apart_by_their_ends(show, summary_of, save_summary):

@@ -111,11 +111,8 @@ def test_a_lung_that_is_not_there_is_said_to_be_missing(batch, page, save_volume
     assert "Severity" not in [one.text for one in part.one("dl").all("dt")]
     assert "no left lung" in part.one("ul", class_="doubts").text
     shown = columns(top)
-    assert (shown["severity_total"], shown["right_involvement_percent"], shown["left_involvement_percent"]) == (
-        [None],
-        [0],
-        [None],
-    )
+    assert shown["right_involvement_percent"] == [0]
+    assert not {"severity_total", "left_involvement_percent"} & shown.keys()
 
 
 def test_a_third_with_nothing_in_it_has_dashes(lung_table, edited):

@@ -108,6 +108,23 @@ def test_the_table_holds_the_figures_of_the_summary(page, volume):
     assert f"{scan['involvement_percent']:.1f}" in [cell.text for cell in body.all("td")]
 
 
+def test_columns_that_say_nothing_of_any_scan_are_left_out(page, summary_of, save_summary):
+    def heads(*scans):
+        table = page(save_summary(summary_of(*scans))).one("table", id="table")
+        rows = [[cell.tag for cell in row.children if not isinstance(cell, str)] for row in table.all("tr")]
+        assert {len(row) for row in rows} == {len(rows[0])}
+        return [one.text for one in table.one("thead").all("th")]
+
+    bare = heads({"lung_ml": None}, {"lung_ml": None})
+    assert bare == ["Scan", "Status", "Slices", "Ground glass mL", "Consolidation mL", "Involvement %"]
+    error = {"file": "a.dcm", "reason": "is cut off"}
+    assert heads({"lung_ml": None, "errors": [error]}, {"flags": ["gap"], "lung_ml": None}) == [
+        *bare[:2], "Flags", *bare[2:], "Errors",
+    ]  # fmt: skip
+    assert heads({}) == [*bare[:3], "Lung mL", *bare[3:]]
+    assert len(heads()) > len(bare)  # an empty table still says what it would hold
+
+
 def test_a_scan_is_shown_by_slices_whose_pictures_say_what_is_seen(page, volume, stack):
     montage = page(volume.out).one("article").one("ul", class_="montage")
     tiles = montage.all("li")

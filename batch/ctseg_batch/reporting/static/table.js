@@ -28,6 +28,9 @@ const scanTable = (() => {
     return made;
   };
 
+  const heads = [...table.tHead.rows[0].cells];
+  const has = (column) => heads.some((head) => head.classList.contains(column));
+
   const stateOf = (row) => (row.told === row.status ? row.status : "doubtful");
 
   const nameOf = (index) => {
@@ -59,9 +62,9 @@ const scanTable = (() => {
     badge.textContent = row.told;
     const flags = row.flags.map((flag) => data.flags[flag][0]).join("; ");
     made.append(nameOf(index), cell("td", "status", badge));
+    if (has("flags")) made.appendChild(cell("td", "flags", flags)).title = flags;
     row.values.forEach((value, at) => made.append(cell("td", "number", format(value, at))));
-    made.append(cell("td", "flags", flags), cell("td", "number errors", row.failures || ""));
-    made.querySelector(".flags").title = flags;
+    if (has("errors")) made.append(cell("td", "number errors", row.failures || ""));
     return made;
   };
 
@@ -76,7 +79,7 @@ const scanTable = (() => {
     made.className = "space";
     made.setAttribute("aria-hidden", "true");
     const empty = made.insertCell();
-    empty.colSpan = data.columns.length + 4;
+    empty.colSpan = heads.length;
     empty.style.height = `${rows * rowHeight}px`;
     return made;
   };
