@@ -1,6 +1,7 @@
 """The page in a real browser: needs playwright (the extra `browser`) and a Chromium of the system."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -397,6 +398,37 @@ def test_the_whole_table_is_printed_up_to_a_limit(show, thousands):
     assert page.locator("#printed").inner_text() == "The first 500 of 3,000 rows; summary.csv holds them all."
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert rows(page).count() < 100
+
+
+@pytest.fixture
+def printed(show):
+    """The pages of an OUT's report on A4, in order: whether each lies across."""
+
+    def pages(out):
+        content = show(out).pdf(format="A4", prefer_css_page_size=True)
+        sizes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", content)
+        return [float(width) > float(height) for width, height in sizes]
+
+    return pages
+
+
+def test_on_paper_no_table_has_a_page_to_itself_and_no_scan_two(printed, measured):
+    """Across lie the pages of the overview, of the agreement and of the table together; then a page a scan."""
+    few, more = printed(measured(1)), printed(measured(1, 1))
+    assert few[:3] == more[:3] == [True, True, False]
+    assert not any(few[2:] + more[2:])
+    assert len(more) == len(few) + 1
+
+
+def test_what_is_for_a_narrow_window_is_not_for_paper(show, measured):
+    page = show(measured(1))
+    page.set_viewport_size({"width": 703, "height": 1017})  # A4 without its margins
+    page.emulate_media(media="print")
+    part = page.locator("#scan-0")
+    assert part.bounding_box()["height"] < 1017
+    shares = part.locator(".lungs .share").all()
+    assert shares
+    assert all(share.evaluate("one => getComputedStyle(one).float") == "left" for share in shares)
 
 
 def test_a_name_without_spaces_leaves_room_for_the_other_columns_on_paper(show, summary_of, save_summary):
