@@ -150,8 +150,19 @@ def test_figures_of_the_network_before_are_told_as_such_first(write, capsys, mon
         "of: the network that it began with: the last run held no patients out",
         "iou: ground_glass 0, mean 0.49",
     ]
-    mean = "mean: background included; 0 for a class may mean that only the mask has it"
-    assert f"{mean}, even in a single pixel" in lines
+    assert "mean: 0 for a class may mean that only the mask has it, even in a single pixel" in lines
+
+
+def test_scores_have_one_mean_and_no_0_for_classes_that_a_set_does_not_show(write, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    figures = {"ground_glass": 0, "normal_lung": 0.9, "mean": 0.45, "mean_present": 0.9}
+    load("inspect")([str(write(to_metadata(replace(SPEC, scores={"set_a": {"iou": figures}}))))], standalone_mode=False)
+    said = capsys.readouterr().out
+    assert "iou: normal_lung 0.9, ground_glass -, mean of the classes that occur 0.9" in said
+    assert (
+        "measured in training, slice by slice; means include background; -: no slice of the set shows the class" in said
+    )
+    assert "mean: 0 for a class" not in said
 
 
 def test_a_mean_of_networks_is_told_as_such_and_not_as_a_training(write, capsys, monkeypatch):

@@ -20,6 +20,7 @@ from ctseg.printable import printable
 from ctseg.process.standard_output import standard_output
 from ctseg.runtime import open_on_cpu
 from ctseg.scan import DOMAINS
+from ctseg_batch.held_out import MEAN, by_class, most_classes_first
 from ctseg_batch.terminal.console import legend, output_console
 
 _MOST_SHOWN = 8
@@ -107,10 +108,21 @@ def _way(training: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
-    """The scores, each beginning with whose they are if not this network's own; and how to read the means."""
-    yield from as_lines({name: _attributed(figures) for name, figures in scores.items()})
-    if any(isinstance(figures, Mapping) and "iou" in figures for figures in scores.values()):
-        yield "mean: background included; 0 for a class may mean that only the mask has it, even in a single pixel"
+    """The scores, each beginning with whose they are if not this network's own; and how to read them."""
+    told = {name: _by_class(_attributed(figures)) for name, figures in most_classes_first(scores).items()}
+    yield from as_lines(told)
+    iou = [figures["iou"] for figures in told.values() if isinstance(figures, Mapping) and "iou" in figures]
+    if iou:
+        yield "measured in training, slice by slice; means include background; -: no slice of the set shows the class"
+    if any(MEAN in of for of in iou):
+        yield "mean: 0 for a class may mean that only the mask has it, even in a single pixel"
+
+
+def _by_class(figures: Any) -> Any:
+    """The figures of a data set, with its classes in order and one mean."""
+    if not isinstance(figures, Mapping):
+        return figures
+    return {key: by_class(of) if key in ("iou", "dice") else of for key, of in figures.items()}
 
 
 def _attributed(figures: Any) -> Any:

@@ -1,18 +1,16 @@
 """The facts about the models of a run, from the model file if that is found, else from the summary."""
 
 import glob
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from ctseg.datasets.mask_meaning import place_of_group
 from ctseg.errors import CallError, ModelError
 from ctseg.model import ModelSpec, file_digest, shipped_models
 from ctseg.runtime import open_on_cpu
 from ctseg_batch.figures.summary import Summary
+from ctseg_batch.held_out import by_class, most_classes_first
 
 _DESCRIBED = ("name", "version", "precision", "licence", "sha256")
 
@@ -71,7 +69,8 @@ def model_facts(summary: Summary, file: Path | None) -> tuple[ModelFacts, ...]:
 def _facts(described: Mapping[str, Any], spec: ModelSpec | None) -> ModelFacts:
     named = {key: described[key] for key in _DESCRIBED}
     data = [_learnt_from(one) for one in _mappings(spec.training.get("datasets"))] if spec else []
-    scores = [_score(one, of) for one, of in spec.scores.items() if isinstance(of, Mapping)] if spec else []
+    told = most_classes_first(spec.scores) if spec else {}
+    scores = [_score(one, of) for one, of in told.items() if isinstance(of, Mapping)]
     return ModelFacts(**named, is_found=spec is not None, data=tuple(data), scores=tuple(scores))
 
 
@@ -104,23 +103,8 @@ def _trained(of: Any) -> int | None:
 
 
 def _score(dataset: str, of: Mapping[str, Any]) -> Score:
-    iou, dice = _figures(of.get("iou")), _figures(of.get("dice"))
+    iou, dice = by_class(of.get("iou")), by_class(of.get("dice"))
     return Score(dataset, of.get("slices"), of.get("groups"), iou, dice, str(of.get("of", "")))
-
-
-def _figures(of: Any) -> dict[str, float | None]:
-    found = sorted(of.items(), key=lambda figure: place_of_group(str(figure[0]))) if isinstance(of, Mapping) else ()
-    figures = {str(name): float(value) if isinstance(value, int | float) else None for name, value in found}
-    return _without_absent(figures)
-
-
-def _without_absent(figures: dict[str, float | None]) -> dict[str, float | None]:
-    """None in place of 0 for classes of which the truth has none: `mean_present` tells, since it leaves them out."""
-    present = figures.get("mean_present")
-    above_0 = [value for name, value in figures.items() if value and not name.startswith("mean")]
-    if present is None or not above_0 or not math.isclose(fmean(above_0), present):
-        return figures
-    return {name: value or None for name, value in figures.items()}
 
 
 def _mappings(of: Any) -> Sequence[Mapping[str, Any]]:
