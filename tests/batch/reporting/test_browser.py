@@ -382,6 +382,17 @@ def test_scores_and_reasons_fit_into_a_narrow_window(show, save_summary, summary
     assert page.locator("button.flag").first.evaluate("one => getComputedStyle(one).textAlign") == "left"
 
 
+def test_agreement_and_sources_fit_into_a_narrow_window(show, measured, save_summary):
+    summary = json.loads((measured(0, 1, 2) / "summary.json").read_text())
+    summary["model"]["sha256"] = file_digest(find_model("fast"))
+    page = show(save_summary(summary, "of fast"))
+    page.set_viewport_size({"width": 390, "height": 844})
+    for name in ("Bias and limits of agreement", "Data sets"):
+        region = page.get_by_role("region", name=name)
+        assert region.locator("td").count() > 0
+        assert region.evaluate("one => one.scrollWidth - one.clientWidth") <= 0
+
+
 def test_both_lungs_fit_into_a_narrow_window(show, measured):
     page = show(measured(0, 1, 2))
     page.set_viewport_size({"width": 400, "height": 800})
