@@ -69,8 +69,8 @@ def shown(write, capsys, monkeypatch):
         "HU from -1100 to 100 become grey 0 to 255",
         "the longer side becomes 320 pixels, then is padded with black to multiples of 16",
         "clean-up lung in pieces below 0.05 % of a slice becomes background confidence",
-        "confidence it gives no probabilities training",
-        "set_a licence: free slices: train 40, val 9",
+        "confidence it gives no probabilities scores",
+        "set_a slices: train 40, val 9 licence: free",
         "iou: background 0.98, consolidation -, mean 0.612",
         "gmac: 1.21",
     ],
@@ -165,12 +165,27 @@ def test_scores_have_one_mean_and_no_0_for_classes_that_a_set_does_not_show(writ
     assert "mean: 0 for a class" not in said
 
 
+def test_what_few_ask_for_is_told_if_asked(write, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    training = {**SPEC.training, "recipe": {"epochs": 35}, "seed": 7}
+    file = str(write(to_metadata(replace(SPEC, training=training))))
+    brief, whole = (
+        load("inspect")([file, *more], standalone_mode=False) or capsys.readouterr().out for more in ([], ["-v"])
+    )
+    assert "set_a" in brief
+    assert "train 40" in brief
+    for line in ("recipe: epochs 35", "seed: 7"):
+        assert line not in brief
+        assert line in whole
+    assert brief.index("iou: ") < brief.index("train 40")
+
+
 def test_a_mean_of_networks_is_told_as_such_and_not_as_a_training(write, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     start = [{"sha256": "a" * 64}, {"sha256": "b" * 64}]
     for rate, is_told in ((0.0, True), (0.001, False)):
         training = {"recipe": {"learning_rate": rate, "start_share": 1.0}, "start": start}
-        load("inspect")([str(write(to_metadata(replace(SPEC, training=training))))], standalone_mode=False)
+        load("inspect")([str(write(to_metadata(replace(SPEC, training=training)))), "-v"], standalone_mode=False)
         assert ("the mean weights of the 2 networks under `start`, not trained" in capsys.readouterr().out) == is_told
 
 
@@ -179,7 +194,7 @@ def test_an_offset_of_a_network_that_was_not_trained_any_further_is_told(write, 
     for offset, told in (({"background": -0.5}, ", with `logit_offset` added"), ({}, "")):
         recipe = {"learning_rate": 0.0, "start_share": 1.0, "logit_offset": offset}
         training = {"recipe": recipe, "start": [{"sha256": "a" * 64}]}
-        load("inspect")([str(write(to_metadata(replace(SPEC, training=training))))], standalone_mode=False)
+        load("inspect")([str(write(to_metadata(replace(SPEC, training=training)))), "-v"], standalone_mode=False)
         said = capsys.readouterr().out
         assert f"the weights of the network under `start`{told}, not trained any further:" in said
 

@@ -29,8 +29,11 @@ _MOST_SHOWN = 8
 def inspect(
     model: Annotated[str, typer.Argument(help="Model file, or name of a shipped model.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also print the recipe of its training, and how it was exported.")
+    ] = False,
 ) -> None:
-    """Print a model file's description of itself: classes, preparation, training data, scores.
+    """Print a model file's description of itself: classes, preparation, scores, training data.
 
     Example: ctseg inspect fast
     """
@@ -40,7 +43,7 @@ def inspect(
         if as_json:
             stream.write(json.dumps(_described(file, spec), indent=2) + "\n")
         else:
-            output_console(stream).print(_table(file, spec))
+            output_console(stream).print(_table(file, spec, verbose=verbose))
 
 
 def _described(file: Path, spec: ModelSpec) -> dict[str, Any]:
@@ -53,7 +56,10 @@ def _described(file: Path, spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def _table(file: Path, spec: ModelSpec) -> Table:
+def _table(file: Path, spec: ModelSpec, *, verbose: bool) -> Table:
+    training, export = spec.training, spec.export
+    if not verbose:
+        training, export = _data_alone(training), _cost_alone(export)
     rows = {
         "model": _plain(f"{spec.name}, version {spec.version}, {spec.precision}"),
         "file": _plain(str(file), f"{decimal(file.stat().st_size)}, sha256 {file_digest(file)}"),
@@ -63,9 +69,9 @@ def _table(file: Path, spec: ModelSpec) -> Table:
         "preparation": _plain(*_preparation(spec.preparation)),
         "clean-up": _plain(*_cleanup(spec.cleanup)),
         "confidence": _plain(_sureness(spec.temperature)),
-        "training": _plain(*_way(spec.training), *as_lines(spec.training)),
         "scores": _plain(*_scores(spec.scores)),
-        "export": _plain(*as_lines(spec.export)),
+        "training": _plain(*(_way(spec.training) if verbose else ()), *as_lines(training)),
+        "export": _plain(*as_lines(export)),
     }
     table = Table.grid(padding=(0, 2))
     table.add_column(style="cyan", no_wrap=True)
@@ -96,6 +102,19 @@ def _cleanup(rules: Cleanup) -> Iterator[str]:
         yield f"lung in pieces below {100 * rules.volume_fraction:g} % of a scan's largest becomes background"
     if rules == Cleanup():
         yield "none"
+
+
+def _data_alone(training: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is said of the data sets, without what is empty, and without the groups."""
+    datasets = training.get("datasets")
+    if not isinstance(datasets, list):
+        return {}
+    told = ("name", "slices", "groups", "licence", "citation")
+    return {"datasets": [{key: found[key] for key in told if found.get(key)} for found in datasets]}
+
+
+def _cost_alone(export: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: export[key] for key in ("parameters", "gmac") if key in export}
 
 
 def _way(training: Mapping[str, Any]) -> Iterator[str]:
