@@ -186,7 +186,7 @@ def test_the_profile_holds_the_area_of_each_class_in_each_slice(page, volume, st
     top = page(volume.out)
     profile = top.data("profile-data")["0"]
     assert profile["unit"] == "cm²"
-    assert profile["slices"] == list(range(6))
+    assert len(profile["names"]) == 6
     expected = [[np.count_nonzero(labels == index) / 100 for index in (1, 2, 3)] for labels in stack]
     np.testing.assert_allclose(profile["areas"], expected, atol=0.051)
     drawn = top.one("figure", class_="profile").one("svg")
