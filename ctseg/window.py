@@ -26,15 +26,15 @@ def as_window(given: Iterable[Any], shown: str) -> Window:
         centre, width = map(float, given.split(",") if isinstance(given, str) else given)
     except (TypeError, ValueError):
         centre = width = math.nan
-    if not (math.isfinite(centre) and 0 < width < math.inf):
-        raise CallError(f"{shown}: give centre and width in HU, like -600,1500")
-    low, high = centre - width / 2, centre + width / 2
     # Below -900 HU is only air: nobody centres a window there, but many begin there.
-    if centre <= _BLACK and width > centre:
+    if centre <= _BLACK and centre < width < math.inf:
         raise CallError(
             f"{shown}: give centre and width: {(centre + width) / 2:g},{width - centre:g}, if that window is from "
             f"{centre:g} to {width:g} HU"
         )
+    if not (math.isfinite(centre) and 0 < width < math.inf):
+        raise CallError(f"{shown}: give centre and width in HU, like -600,1500")
+    low, high = centre - width / 2, centre + width / 2
     if low > _BLACK or high < _WHITE:
         raise CallError(
             f"{shown}: from {low:g} to {high:g} HU is too narrow to restore HU: black must be {_BLACK:g} HU or lower, "

@@ -32,7 +32,13 @@ def test_anything_else_is_a_wrong_call(given):
 
 @pytest.mark.parametrize(
     ("given", "meant"),
-    [("-1000,400", "-300,1400"), ("-1024,3071", "1023.5,4095"), ("-1350,150", "-600,1500"), ("-1000,2000", "500,3000")],
+    [
+        ("-1000,400", "-300,1400"),
+        ("-1024,3071", "1023.5,4095"),
+        ("-1350,150", "-600,1500"),
+        ("-1000,2000", "500,3000"),
+        ("-1e3,-200", "-600,800"),
+    ],
 )
 def test_black_and_white_in_place_of_centre_and_width_are_told(given, meant):
     with pytest.raises(CallError, match=f"give centre and width: {meant}, if that window is from "):
