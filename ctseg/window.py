@@ -27,7 +27,7 @@ def as_window(given: Iterable[Any], shown: str) -> Window:
     except (TypeError, ValueError):
         centre = width = math.nan
     # Below -900 HU is only air: nobody centres a window there, but many begin there.
-    if centre <= _BLACK and centre < width < math.inf:
+    if centre <= _BLACK and _WHITE <= width < math.inf and (centre + width) / 2 > _BLACK:
         raise CallError(
             f"{shown}: give centre and width: {(centre + width) / 2:g},{width - centre:g}, if that window is from "
             f"{centre:g} to {width:g} HU"

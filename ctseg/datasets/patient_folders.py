@@ -1,8 +1,7 @@
 """The layout of a data set without a description: `image/<patient>/<slice>` beside `mask/<patient>/<slice>`."""
 
 import unicodedata
-from collections.abc import Sequence, Set
-from glob import escape
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 from ctseg.errors import DatasetError
@@ -31,7 +30,7 @@ def images_with_masks(folder: Path) -> Sequence[tuple[Path, Path]]:
         if stem not in masks:
             raise DatasetError(f"{image} has no mask below {folder / 'mask'}")
     for stem in sorted(masks.keys() - pictures.keys()):
-        for image in (images / stem.parent).glob(f"{escape(stem.name)}.*"):
+        for image in _named_alike(images, stem):
             raise DatasetError(f"{image} has a mask, but is not an image of a kind that can be read: save it as PNG")
         raise DatasetError(f"{masks[stem]} has no slice below {images}: leave it out, or add its slice")
     _check_patients(images, {image.parent.name for image in pictures.values()})
@@ -52,14 +51,30 @@ def _by_stem(folder: Path) -> dict[Path, Path]:
             raise DatasetError(f"{link} leads to {link.readlink()}, which does not exist: mount it, or remove the link")
     found: dict[Path, Path] = {}
     for file in (entry for entry in entries if _is_ours(entry, folder)):
-        stem = Path(unicodedata.normalize("NFC", str(file.relative_to(folder).with_name(stem_of(file.name)))))
+        stem = Path(_composed(str(_stem(file, folder))))
         if stem in found:
-            how = "" if found[stem].parent == file.parent else ", which differ only in how accents are encoded"
+            is_same = _stem(found[stem], folder) == _stem(file, folder)
+            how = "" if is_same else ", which differ only in how accents are encoded"
             raise DatasetError(
                 f"{found[stem]} and {file} are the same slice by their names{how}: leave one of them out"
             )
         found[stem] = file
     return found
+
+
+def _named_alike(images: Path, stem: Path) -> Iterator[Path]:
+    """The files below `images` that have this place, whatever their ending."""
+    for patient in _listed(images):
+        if _composed(patient.name) == stem.parent.name and patient.is_dir():
+            yield from (file for file in _listed(patient) if _composed(file.name).startswith(f"{stem.name}."))
+
+
+def _stem(file: Path, folder: Path) -> Path:
+    return file.relative_to(folder).with_name(stem_of(file.name))
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _check_patients(images: Path, known: Set[str]) -> None:

@@ -112,4 +112,5 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CallError(f"{path} can't be written: {error.strerror}; make room, or name another folder") from error
+        why = error.strerror or error
+        raise CallError(f"{path} can't be written: {why}; make room, or name another folder") from error

@@ -67,12 +67,7 @@ def load(file: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU; raises ModelError for any other file."""
     if not os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises where a folder on the way may not be entered
         raise ModelError(f"no checkpoint {file}: `ctseg train` writes best.pt and last.pt into its run folder")
-    try:
-        _check_sums(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can make the unpickler raise anything
-        # Without its message, which advises to read the file unsafely.
-        raise ModelError(f"{file} is not a checkpoint of ctseg train, or is damaged") from error
+    state = _unpacked(file)
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ModelError(f"{file} is not a ctseg checkpoint")
     try:
@@ -105,12 +100,23 @@ def load(file: Path) -> Checkpoint:
         raise ModelError(f"{file} is a damaged checkpoint: {first_line(error)}") from error
 
 
+def _unpacked(file: Path) -> Any:
+    try:
+        _check_sums(file)
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged file can make the unpickler raise anything
+        # Without its message, which advises to read the file unsafely.
+        raise ModelError(f"{file} is not a checkpoint of ctseg train, or is damaged") from error
+
+
 def _check_sums(file: Path) -> None:
-    """Raise BadZipFile for a file with a wrong checksum, which torch does not verify, or that would swell in memory."""
+    """Raise BadZipFile for a wrong checksum, which torch does not verify, ModelError for what would swell in memory."""
     with zipfile.ZipFile(file) as parts:
         entries = parts.infolist()
         if any(one.compress_type != zipfile.ZIP_STORED for one in entries):  # torch stores them as they are
-            raise zipfile.BadZipFile("it is compressed")
+            raise ModelError(f"{file} was compressed anew: take it as `ctseg train` wrote it")
         if sum(one.file_size for one in entries) > file.stat().st_size:
             raise zipfile.BadZipFile("its parts overlap")
         if damaged := parts.testzip():

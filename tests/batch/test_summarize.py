@@ -127,6 +127,27 @@ def test_that_spacing_was_not_used_is_told_where_no_run_used_it(
     assert batch(tmp_path / "in", out=tmp_path / "both", **call).summary["notes"] == []
 
 
+def test_that_a_window_was_not_used_is_told_where_no_run_used_it(
+    batch, summarize, save_volume, save_slice, draw, tmp_path
+):
+    for number in range(2):
+        save_volume(tmp_path / f"in/{number}.nii", draw(number)[None])
+    save_slice(tmp_path / "in/a/1.png", draw())
+    call = {"root": tmp_path / "in", "window": (-1350.0, 150.0)}
+    outs = [batch(tmp_path / "in" / one, out=tmp_path / f"out-{one}", **call).out for one in ("0.nii", "1.nii", "a")]
+    told = [json.loads(summarize(*some, "--json")[1])["notes"] for some in (outs[:2], outs[1:])]
+    assert told == [["--window was not used: no slice is 8-bit grey"], []]
+
+
+def test_a_summary_of_another_version_is_told_as_such(batch, summarize, save_slice, draw, tmp_path):
+    save_slice(tmp_path / "in/a/1.png", draw())
+    file = batch(tmp_path / "in").out / "summary.json"
+    summary = json.loads(file.read_text())
+    del summary["scans"][0]["mass_g"]
+    file.write_text(json.dumps(summary | {"version": "0.1.9"}))
+    assert "was written by ctseg 0.1.9, not by" in " ".join(summarize(file.parent)[2].split())
+
+
 def test_a_scan_that_is_the_same_in_two_runs_counts_once(summarize, shards):
     _, (first, second) = shards
     status, out, _ = summarize(first, second, first, "--json")
@@ -161,7 +182,14 @@ def test_two_patients_scans_of_one_name_and_without_lung_are_not_taken_for_one(
     status, _, err = summarize(*outs)
     assert status == 2
     assert "ct.nii.gz is in" in err
-    assert "if these are two scans, call both runs with the same --root" in " ".join(err.split())
+    told = " ".join(err.split())
+    assert ("could be read in neither" if content == "damaged" else "has no lung in either") in told
+    assert "and their roots differ: if these are two scans, call both runs with the same --root" in told
+    archives = [f"zip::{shutil.make_archive(str(out), 'zip', out)}" for out in outs]
+    status, _, err = summarize(*archives)
+    assert (status, "their roots differ" in " ".join(err.split())) == (2, True)
+    shutil.rmtree(outs[1] / ".ctseg")
+    assert "it is not known whether their roots are the same" in " ".join(summarize(*outs)[2].split())
     again = batch(tmp_path / "in/a", out=tmp_path / "again", root=tmp_path / "in/a").out
     assert json.loads(summarize(outs[0], again, "--json")[1])["totals"]["scans"] == 1
 

@@ -5,6 +5,7 @@ import csv
 import cv2
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 
 import ctseg_batch
@@ -83,6 +84,22 @@ def test_an_8_bit_volume_is_doubtful_unless_its_window_is_known(batch, grey, tmp
     known = batch(tmp_path / "in", window=WINDOW)
     assert flags.NOT_HU not in known.scan["flags"]
     np.testing.assert_array_equal(list(known.masks.values()), grey[0])
+
+
+def test_an_8_bit_series_is_doubtful_unless_its_window_is_known(batch, save_series, tmp_path):
+    labels = np.zeros((2, 64, 64), np.uint8)
+    labels[:, 8:56, 8:56] = 1
+    pixels = np.array([1, 20], np.uint16)[labels] + np.random.default_rng(0).integers(0, 9, labels.shape, np.uint16)
+    for file, plane in zip(save_series(tmp_path / "in/ct", labels), pixels, strict=True):
+        dataset = pydicom.dcmread(file)
+        del dataset.RescaleSlope, dataset.RescaleIntercept
+        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 7, 0
+        dataset.PixelData = plane.tobytes()
+        dataset.save_as(file)
+    assert flags.NOT_HU in batch(tmp_path / "in").scan["flags"]
+    known = batch(tmp_path / "in", window=WINDOW)
+    assert flags.NOT_HU not in known.scan["flags"]
+    np.testing.assert_array_equal(list(known.masks.values()), labels)
 
 
 def test_python_takes_it_too(quarters, grey, caplog):

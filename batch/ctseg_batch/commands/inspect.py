@@ -83,7 +83,7 @@ def _table(file: Path, spec: ModelSpec, *, verbose: bool) -> Table:
 
 def _preparation(how: Preparation) -> Iterator[str]:
     low, high = how.window
-    yield f"HU from {low:g} to {high:g} become grey 0 to 255, grey stays as it is"
+    yield f"HU from {low:g} to {high:g} become grey 0 to 255, grey stays as it is unless its window is told"
     yield f"the longer side becomes {how.long_side} pixels, then is padded with black to multiples of {how.multiple}"
 
 
@@ -105,7 +105,7 @@ def _cleanup(rules: Cleanup) -> Iterator[str]:
 
 
 def _data_alone(training: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What is said of the data sets, without what is empty, and without the groups."""
+    """What most ask of the data sets: how much was learnt from whom, by whose leave."""
     datasets = training.get("datasets")
     if not isinstance(datasets, list):
         return {}

@@ -89,9 +89,12 @@ def _doubt(one: ScanEntry, other: ScanEntry, its_run: Run, other_run: Run) -> st
     if figures_alone(one) != figures_alone(other):
         return "with different figures"
     is_told_by_figures = bool(one["series"] or sum(one["pixels"][c.name] for c in LUNG))
-    if not is_told_by_figures and its_run.root != other_run.root:
-        return "in both without any lung, and below different roots"
-    return ""
+    roots = {its_run.root, other_run.root}
+    if is_told_by_figures or (len(roots) == 1 and None not in roots):
+        return ""
+    what = "could be read in neither" if one["status"] == "failed" else "has no lung in either"
+    where = "it is not known whether their roots are the same" if None in roots else "their roots differ"
+    return f"{what}, and {where}"
 
 
 def _missing(runs: Sequence[Run], done: Container[str]) -> list[Failure]:

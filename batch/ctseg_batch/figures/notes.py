@@ -25,6 +25,7 @@ _MOST_ENDINGS = 5
 _ENDINGS_TOLD = {"": "without an ending", f".{ARCHIVE}": f".{ARCHIVE} ({ARCHIVE}::FILE reads one)"}
 _UNUSED_SPACING = "--spacing was not used: the files give their own"
 _UNUSED_WINDOW = "--window was not used: no slice is 8-bit grey"
+_UNUSED = (_UNUSED_SPACING, _UNUSED_WINDOW)
 # The lines that count what each run did itself: those of several runs are added up.
 _REMOVED = re.compile(r"removed, as --write no longer names it: (?P<kind>\S+) of (?P<number>[\d,]+) scans?")
 _LEARNT = re.compile(r"the model learnt from (?P<number>\d+) of these slices \((?P<dataset>.*)\): .*", re.DOTALL)
@@ -167,11 +168,10 @@ def joined_notes(
                 gone[one["kind"]] += int(one["number"].replace(",", "")) if many else 0
             elif one := _LEARNT.fullmatch(note):
                 learnt[one["dataset"]] += int(one["number"]) if many else 0
-            elif not note.startswith((NO_TRUTH, _UNUSED_SPACING)) and note not in counted:
+            elif not note.startswith((NO_TRUTH, *_UNUSED)) and note not in counted:
                 told[note] = None
     done = [one for one in summaries if any(scan["status"] != "failed" for scan in one["scans"])]
-    if done and all(_UNUSED_SPACING in one["notes"] for one in done):
-        told[_UNUSED_SPACING] = None
+    told |= {note: None for note in _UNUSED if done and all(note in one["notes"] for one in done)}
     without = [*_not_made(scans), *_all_without_truth(summaries, scans)]
     return [*told, *removed(+gone), *without, *(learnt_from(many, name) for name, many in (+learnt).items())]
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ctseg import __version__
 from ctseg.errors import CallError
 from ctseg_batch.figures.columns import Row, with_all_digits
 from ctseg_batch.figures.slices_file import read_slices
@@ -130,6 +131,9 @@ def read_summary(out: Path, mark: str, called: str) -> Summary:
         )
     wrong = schema_fault(read) or _inconsistency(read)
     if wrong:
+        version = read.get("version") if isinstance(read, dict) else None
+        if isinstance(version, str) and version != __version__:
+            raise CallError(f"{file} was written by ctseg {version}, not by {__version__}: {_AGAIN}")
         raise CallError(f"{file} is damaged, or is not a summary of ctseg: {wrong}")
     summary: Summary = read
     return summary

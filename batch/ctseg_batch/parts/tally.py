@@ -39,7 +39,7 @@ class Tally:
         self._looks: list[PixelCheck] = []
         self._rims: list[Rim] = []
         self._is_domain_guessed = False
-        self._window: Window | None = None
+        self._windows: set[Window | None] = set()
         self._confusions: dict[int, Confusion] = {}
         self._bad_truth: set[Failure] = set()
 
@@ -55,7 +55,7 @@ class Tally:
             self._looks.append(look)
             self._rims.append(rim)
             self._is_domain_guessed = self._is_domain_guessed or source.is_domain_guessed
-            self._window = source.window or self._window
+            self._windows.add(source.window)
 
     def add(self, index: int, labels: Labels) -> None:
         """Count the pixels of a slice that was written, and compare it with its truth."""
@@ -97,11 +97,11 @@ class Tally:
             failures=tuple(sorted(set(self._failed.values()))),
             spacing_mm=spacing,
             is_spacing_said=spacing is not None and None in part.scan.lengths_mm,
-            window_hu=self._window,
+            window_hu=next(filter(None, self._windows), None),
             stack=stack,
             pixels=tuple(sum(pixels[c.index] for pixels in labelled) for c in CLASSES),
             lung=(lung[0], max(lung), lung[-1]) if lung else (0, 0, 0),
-            flags=tuple(dict.fromkeys((*part.scan.flags, *doubts_of(self._looks), *cut_off))),
+            flags=tuple(dict.fromkeys((*self._flags_of_scan(), *doubts_of(self._looks), *cut_off))),
             confusion=_pooled([table for _, table in scored]),
             unscored=len(labelled) - len(scored) if self._meaning else 0,
             bad_truth=tuple(sorted(self._bad_truth)),
@@ -120,6 +120,11 @@ class Tally:
         if self._measurer is None or spacing is None:
             return result
         return self._with_whole(result, self._measurer, spacing)
+
+    def _flags_of_scan(self) -> Sequence[str]:
+        """The scan's own flags; numbers that are no HU are no doubt where all slices have a window."""
+        known = self._windows and None not in self._windows
+        return [flag for flag in self._part.scan.flags if not (known and flag == flags.NOT_HU)]
 
     def _true(self, index: int, labels: Labels) -> Labels | UnreadableFile | None:
         """The groups of the slice's truth, or why it can't be used; None where it has none."""

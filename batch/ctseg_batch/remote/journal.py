@@ -118,11 +118,10 @@ class StoredJournal(JournalFile):
 
 def read_stored(store: Store, name: str, file: Path, mark: str) -> None:
     """Assemble a journal from its file and pieces; of another shard of the same cut, only the first line."""
-    path = f"{RECORD}/{name}"
     if is_sibling(name, mark):
-        file.write_bytes(store.read(path, HEAD_BYTES).partition(b"\n")[0] + b"\n")
+        read_head(store, name, file)
         return
-    store.fetch_all({path: file})
+    store.fetch_all({f"{RECORD}/{name}": file})
     with file.open("rb+") as journal:
         identity = _identity(journal.read(HEAD_BYTES))
         journal.seek(0, os.SEEK_END)
@@ -132,6 +131,11 @@ def read_stored(store: Store, name: str, file: Path, mark: str) -> None:
         for piece in pieces.values():
             journal.write(piece.read_bytes())
             piece.unlink()
+
+
+def read_head(store: Store, name: str, file: Path) -> None:
+    """Fetch the first line of a journal."""
+    file.write_bytes(store.read(f"{RECORD}/{name}", HEAD_BYTES).partition(b"\n")[0] + b"\n")
 
 
 def pieces_of(journal: str) -> str:

@@ -5,14 +5,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ctseg_batch.layout import RECORD, TABLES, marked
+from ctseg_batch.layout import RECORD, TABLES, is_journal, marked
+from ctseg_batch.remote.journal import read_head
 from ctseg_batch.remote.scratch import Scratch
 from ctseg_batch.remote.store import Store, writable
 from ctseg_batch.url import Location, Url
 
 _COPIED = ("summary*.json", "slices*.csv", "found.*.json.gz")
 # Of these files only the existence matters.
-_NAMES = ("journal*.jsonl", "summary*.csv", "*.parquet")
+_NAMES = ("summary*.csv", "*.parquet")
 
 
 @contextmanager
@@ -56,12 +57,15 @@ def store_tables(store: Store, folder: Path, mark: str = "") -> None:
 
 
 def _copied(url: Url, folder: Path) -> Path:
-    """Copy the tables of runs in a store; of other files, only the names."""
+    """Copy the tables of runs in a store; of journals the first line, of other files only the names."""
     store = Store(url)
-    names = [*store.names(""), *(f"{RECORD}/{name}" for name in store.names(RECORD))]
+    recorded = list(store.names(RECORD))
+    names = [*store.names(""), *(f"{RECORD}/{name}" for name in recorded)]
     (folder / RECORD if RECORD in names else folder).mkdir(parents=True)
     for name in _like(names, _NAMES):
         (folder / name).touch()
+    for name in filter(is_journal, recorded):
+        read_head(store, name, folder / RECORD / name)
     store.fetch_all({name: folder / name for name in _like(names, _COPIED)})
     return folder
 

@@ -177,6 +177,20 @@ def test_a_slice_and_its_mask_may_differ_in_how_accents_are_encoded(tmp_path):
             read_dataset(tmp_path)
 
 
+def test_what_is_wrong_is_told_however_accents_are_encoded(tmp_path):
+    seed_layout(tmp_path)
+    (tmp_path / "image/7/3.jpg").rename(tmp_path / "image/7/3.webp")
+    (tmp_path / "image/7").rename(tmp_path / "image/Mu\u0308ller")
+    (tmp_path / "mask/7").rename(tmp_path / "mask/Mu\u0308ller")
+    with pytest.raises(DatasetError, match=r"3\.webp has a mask, but is not an image of a kind that can be read"):
+        read_dataset(tmp_path)
+    for name in ("e\u0301.jpg", "\u00e9.jpg"):
+        shutil.copyfile(tmp_path / "image/12/3.jpg", tmp_path / "image/12" / name)
+    if len(list((tmp_path / "image/12").iterdir())) == 3:
+        with pytest.raises(DatasetError, match="are the same slice by their names, which differ only in how accents"):
+            read_dataset(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["image/7/3.png", "mask/7/3.bmp"])
 def test_two_files_of_one_slice_are_refused(tmp_path, name):
     cv2.imwrite(str(seed_layout(tmp_path) / name), np.zeros((4, 4), np.uint8))
