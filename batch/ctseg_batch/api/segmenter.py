@@ -8,11 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, SupportsIndex, TypeVar, get_args
 
-import numpy as np
 import numpy.typing as npt
 
-from ctseg.classes import Labels
-from ctseg.confidence import Confidence
 from ctseg.errors import CallError, ModelError, UnreadableFile
 from ctseg.model import DEFAULT_MODEL, ModelSpec, find_model
 from ctseg.printable import first_few, printable
@@ -20,6 +17,7 @@ from ctseg.scan import Scan, Slice
 from ctseg.spacing import Spacing, as_spacing
 from ctseg.window import Window, as_window
 from ctseg_batch.api.arrays import scan_of
+from ctseg_batch.api.kept import Kept
 from ctseg_batch.api.scans import NamedScan, find_scans
 from ctseg_batch.api.segmentation import ConfidentSegmentation, Segmentation
 from ctseg_batch.choices import DeviceChoice, MeasuresChoice, PrecisionChoice
@@ -28,8 +26,7 @@ from ctseg_batch.figures.scan_figures import scan_figures
 from ctseg_batch.inputs.selection import Selection, parse_condition
 from ctseg_batch.network.engine import open_engine
 from ctseg_batch.network.fallback import FallbackEngine
-from ctseg_batch.outputs.outputs import NoOutputs
-from ctseg_batch.outputs.slice_outputs import LabelledSlice, Need
+from ctseg_batch.outputs.slice_outputs import LabelledSlice
 from ctseg_batch.parts.part import Part
 from ctseg_batch.parts.pipeline import PartContext, begin
 from ctseg_batch.parts.workers import Workers
@@ -118,7 +115,7 @@ class Segmenter:
         used. Raises CallError for what is not a scan, or several; UnreadableFile where any of it can't be read;
         ModelError for values that the model does not take.
         """
-        return self._segment(source, spacing, window, _Kept(), Segmentation)
+        return self._segment(source, spacing, window, Kept(), Segmentation)
 
     def with_confidence(
         self, source: Source, spacing: SpacingLike | None = None, window: WindowLike | None = None
@@ -126,7 +123,7 @@ class Segmenter:
         """The same, and how sure the model is of each pixel; raises ModelError where the model does not tell."""
         if self.model.temperature is None:
             raise ModelError(self.model.why_unsure())
-        return self._segment(source, spacing, window, _Kept("confidence"), ConfidentSegmentation)
+        return self._segment(source, spacing, window, Kept("confidence"), ConfidentSegmentation)
 
     def scans(
         self, path: str | os.PathLike[str], series_filter: str | Sequence[str] = (), best_series: bool = False
@@ -140,7 +137,7 @@ class Segmenter:
         return find_scans(_local(path), Selection(tuple(map(parse_condition, conditions)), best_series), [])
 
     def _segment(
-        self, source: Source, given: SpacingLike | None, shown_in: WindowLike | None, kept: "_Kept", kind: type[_S]
+        self, source: Source, given: SpacingLike | None, shown_in: WindowLike | None, kept: Kept, kind: type[_S]
     ) -> _S:
         spacing = None if given is None else as_spacing(given, f"spacing {given}")
         window = None if shown_in is None else as_window(shown_in, f"window {shown_in}")
@@ -190,7 +187,7 @@ class Segmenter:
             raise CallError(f"no CT in {path}{''.join(f': {one.reason}' for one in skipped[:1])}")
         return opened[0]
 
-    def _work(self, part: Part, spacing: Spacing | None, window: Window | None, kept: "_Kept") -> PartResult:
+    def _work(self, part: Part, spacing: Spacing | None, window: Window | None, kept: Kept) -> PartResult:
         """Put a scan through the pipeline of a run."""
         results: list[PartResult] = []
         with Workers(min(self._workers, len(part.mask_names))) as workers:
@@ -214,32 +211,6 @@ class _Context(PartContext):
         except ModelError as error:
             self.refused.append(error)
             raise
-
-
-class _Kept(NoOutputs):
-    """Keeps the labels in memory, which a run would write, and what else is `wanted`."""
-
-    def __init__(self, *wanted: Need) -> None:
-        super().__init__()
-        self._wanted = wanted
-        self._labelled: dict[str, LabelledSlice] = {}
-
-    def needs(self, what: Need) -> bool:
-        """Whether this is wanted."""
-        return what in self._wanted
-
-    def write(self, name: str, labelled: LabelledSlice) -> None:
-        """Keep a slice."""
-        self._labelled[name] = labelled
-
-    def stacked(self) -> tuple[Labels, Confidence | None]:
-        """Labels and confidence, (slices, H, W) each; raises CallError if the slices are of several sizes."""
-        slices = [self._labelled[name] for name in sorted(self._labelled)]
-        sizes = dict.fromkeys(" x ".join(map(str, one.labels.shape)) for one in slices)
-        if len(sizes) > 1:
-            raise CallError(f"the slices are of several sizes ({', '.join(sizes)}): segment them one at a time")
-        sure = [one.confidence for one in slices if one.confidence is not None]
-        return np.stack([one.labels for one in slices]), np.stack(sure) if sure else None
 
 
 def _local(path: str | os.PathLike[str]) -> Path:
