@@ -28,8 +28,8 @@ def export(
     checkpoints: Annotated[
         list[str],
         typer.Argument(
-            help="Checkpoint written by `ctseg train`: RUN/best.pt; fp32 model files are accepted too; of several, "
-            "the mean is exported.",
+            help="Checkpoint written by `ctseg train`: RUN/best.pt; fp32 model files of a single network are accepted "
+            "too; of several, the mean is exported.",
             metavar="CHECKPOINT",
         ),
     ],
