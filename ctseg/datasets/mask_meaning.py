@@ -41,7 +41,7 @@ class MaskMeaning:
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """The classes by index, in groups that the values distinguish: `((0,), (1,), (2, 3))`."""
         owner = {c.index: c.index for c in CLASSES}
-        for classes in filter(_tells, self.values.values()):
+        for classes in filter(tells, self.values.values()):
             joined = {owner[c.index] for c in classes}
             owner = {index: min(joined) if group in joined else group for index, group in owner.items()}
         return tuple(tuple(i for i in owner if owner[i] == group) for group in sorted(set(owner.values())))
@@ -66,7 +66,7 @@ class MaskMeaning:
 
     def group(self, classes: Sequence[TissueClass]) -> int:
         """The index into `groups` of a value's classes; the number of groups if they are all classes."""
-        return int(self.group_of[classes[0].index]) if _tells(classes) else len(self.groups)
+        return int(self.group_of[classes[0].index]) if tells(classes) else len(self.groups)
 
     def compare(self, true: npt.NDArray[np.uint8], labels: Labels) -> Confusion:
         """Count pixels by (true, predicted) group, of a truth that is grouped."""
@@ -106,7 +106,8 @@ def is_foreground(group: str) -> bool:
     return BACKGROUND.name not in classes_in(group)
 
 
-def _tells(classes: Sequence[TissueClass]) -> bool:
+def tells(classes: Sequence[TissueClass]) -> bool:
+    """Whether a mask value for these classes excludes any class."""
     return len(set(classes)) < len(CLASSES)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from ctseg.classes import CLASSES, TissueClass, bits
 from ctseg.datasets.dataset import Dataset
 from ctseg.datasets.description import DESCRIPTION
-from ctseg.datasets.mask_meaning import MaskMeaning
+from ctseg.datasets.mask_meaning import MaskMeaning, tells
 from ctseg.training.samples import Sample, Samples
 
 
@@ -34,7 +34,7 @@ def missing_classes(data: Samples, samples: Sequence[Sample], whose: str, conseq
         return
     values: dict[frozenset[TissueClass], list[str]] = defaultdict(list)  # several may mean the same
     for value, classes in data.meaning.values.items():
-        if _is_telling(classes):
+        if tells(classes):
             values[frozenset(classes)].append(str(value))
     found = [classes for classes in values if _is_used(classes, samples)]
     missing = frozenset().union(*values).difference(*found)
@@ -52,7 +52,7 @@ def joined_in_vain(data: Samples) -> Iterator[str]:
     held = {
         value: classes
         for value, classes in data.meaning.values.items()
-        if len(set(classes)) == 1 or not _is_telling(classes) or _is_used(classes, samples)
+        if len(set(classes)) == 1 or not tells(classes) or _is_used(classes, samples)
     }
     apart = MaskMeaning(held).names
     if joined := [name.replace("+", ", ") for name in data.meaning.names if name not in apart]:
@@ -69,11 +69,6 @@ def _how_many(some: Sequence[Sample], samples: Sequence[Sample]) -> str:
 
 def _titles(classes: Collection[TissueClass]) -> str:
     return " or ".join(one.title for one in CLASSES if one in classes)
-
-
-def _is_telling(classes: Sequence[TissueClass]) -> bool:
-    """Whether a mask value for these classes excludes any class."""
-    return len(set(classes)) < len(CLASSES)
 
 
 def _is_used(classes: Iterable[TissueClass], samples: Iterable[Sample]) -> bool:
